@@ -1,0 +1,190 @@
+"""What a run leaves in its folder, and how it is read back.
+
+::
+
+    settings.json           all that the run depended on
+    encoder.safetensors     after pretraining: the encoder's weights
+    network.safetensors     after fine-tuning: the whole network's weights
+    history.csv             a row every ten steps
+    resume.pt               the state to continue from; read with ``weights_only=True``
+
+No file here can run code when it is read.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+
+from .cohort import Cohort
+from .errors import InputError
+from .files import read_json, write_aside, write_csv, write_json
+from .networks import EncoderSettings, UNet, UNetEncoder, load_weights
+
+SETTINGS = "settings.json"
+RESUME = "resume.pt"
+
+
+# ---- finished weights --------------------------------------------------------------------------
+
+
+def save_encoder(folder: Path, encoder: UNetEncoder, record: dict[str, Any]) -> None:
+    """Write the encoder alone: the head was only for the puzzle."""
+    _save_weights(folder / "encoder.safetensors", encoder)
+    write_json(folder / SETTINGS, record)
+
+
+def load_encoder(folder: str | Path) -> UNetEncoder:
+    """The pretrained encoder that a run left in ``folder``, in evaluation mode.
+
+    Raises:
+        InputError: no encoder there, or weights that do not fit its settings.
+    """
+    folder = Path(folder)
+    record = read_json(folder / SETTINGS, "pretrained encoder")
+    encoder = UNetEncoder(_encoder_settings(record, folder))
+    load_weights(encoder, _read_weights(folder / "encoder.safetensors"))
+    return encoder.eval()
+
+
+def save_network(folder: Path, network: UNet, record: dict[str, Any], cohort: Cohort) -> None:
+    """Write a fine-tuned network, with what its classes mean."""
+    _save_weights(folder / "network.safetensors", network)
+    meaning = {"label_values": cohort.label_values, "label_names": cohort.label_names}
+    write_json(folder / SETTINGS, {**record, **meaning})
+
+
+def load_network(folder: str | Path) -> UNet:
+    """The fine-tuned U-Net that a run left in ``folder``, in evaluation mode."""
+    folder = Path(folder)
+    record = read_json(folder / SETTINGS, "fine-tuned network")
+    if "classes" not in record:
+        raise InputError(f"{folder} holds a {record.get('kind')} run, no fine-tuned network")
+    network = UNet(UNetEncoder(_encoder_settings(record, folder)), record["classes"])
+    load_weights(network, _read_weights(folder / "network.safetensors"))
+    return network.eval()
+
+
+def _encoder_settings(record: dict[str, Any], folder: Path) -> EncoderSettings:
+    try:
+        settings = dict(record["encoder"])
+        return EncoderSettings(**{**settings, "filters": tuple(settings["filters"])})
+    except (KeyError, TypeError) as reason:
+        raise InputError(f"{folder / SETTINGS} describes no encoder: {reason}") from None
+
+
+def _save_weights(path: Path, module: nn.Module) -> None:
+    write_aside(path, lambda file: file.write(_bytes(module)))
+
+
+def _bytes(module: nn.Module) -> bytes:
+    return save({n: w.detach().cpu().contiguous() for n, w in module.state_dict().items()})
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    if not path.exists():
+        raise InputError(f"{path} is missing: the run that writes it has not finished")
+    try:
+        return load_file(path)
+    except Exception as reason:  # safetensors raises an exception class of its own for bad files
+        raise InputError(f"{path} cannot be read as weights: {reason}") from None
+
+
+def digest(*modules: nn.Module) -> str:
+    """A checksum of weights: a run that starts from others is another run."""
+    return hashlib.sha256(b"".join(map(_bytes, modules))).hexdigest()[:16]
+
+
+# ---- a run in progress -------------------------------------------------------------------------
+
+
+@dataclass
+class Progress:
+    """How far a run has come, and the best weights so far by its validation cases."""
+
+    step: int = 0  # steps done when the run was started or continued
+    saved: int = 0  # steps done at the last checkpoint
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: tuple[float, int, dict[str, torch.Tensor]] | None = None  # score, step, weights
+
+    @classmethod
+    def restore(
+        cls,
+        out: Path | None,
+        record: dict[str, Any],
+        learner: nn.Module,
+        optimizer: torch.optim.Optimizer,
+    ) -> "Progress":
+        """Continue from ``out`` if a run with the same record was there; else begin.
+
+        Raises:
+            InputError: the folder holds a run with other settings; the message names them.
+        """
+        if out is None:
+            return cls()
+        path = Path(out) / RESUME
+        if not path.exists():
+            return cls()
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as reason:  # unpickling broken bytes raises almost anything
+            raise InputError(f"{path} cannot be read: {reason}; delete it to start anew") from None
+        _check_same(json.loads(state["record"]), json.loads(json.dumps(record)), Path(out))
+        learner.load_state_dict(state["learner"])
+        optimizer.load_state_dict(state["optimizer"])
+        return cls(state["step"], state["step"], state["history"], state["best"])
+
+    def save(
+        self,
+        out: Path | None,
+        step: int,
+        record: dict[str, Any],
+        learner: nn.Module,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        """Checkpoint: all of the run's state in one file, so it can never be half of two steps."""
+        self.saved = step
+        if out is None:
+            return
+        state = {
+            "step": step,
+            "record": json.dumps(record),
+            "learner": learner.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "history": self.history,
+            "best": self.best,
+        }
+        write_aside(Path(out) / RESUME, lambda file: torch.save(state, file))
+        write_csv(Path(out) / "history.csv", self.history)
+
+    def keep_best(self, score: float, step: int, learner: nn.Module) -> None:
+        if self.best is None or score > self.best[0]:
+            weights = {n: w.detach().cpu().clone() for n, w in learner.state_dict().items()}
+            self.best = (score, step, weights)
+
+    def load_best(self, learner: nn.Module) -> None:
+        if self.best is not None:
+            learner.load_state_dict(self.best[2])
+
+
+def _check_same(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
+    """Refuse to continue a run under other settings."""
+    flat_old, flat_new = _flat(old), _flat(new)
+    changed = sorted(k for k in flat_old | flat_new if flat_old.get(k) != flat_new.get(k))
+    if changed:
+        k = changed[0]
+        raise InputError(
+            f"{out} holds a run with {k} = {flat_old.get(k)}, but {flat_new.get(k)} is asked for; "
+            "choose another folder, or delete this one"
+        )
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    inner = {k: v for k, v in record.items() if isinstance(v, dict)}
+    flat = {k: v for k, v in record.items() if k not in inner}
+    return flat | {f"{k}.{name}": v for k, d in inner.items() for name, v in d.items()}

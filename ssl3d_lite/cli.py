@@ -1,0 +1,131 @@
+"""The ``ssl3d`` command: a thin skin over functions of the same name that a notebook calls.
+
+Each command's settings are the function's own frozen dataclass, read from the command line by
+tyro. Heavy libraries are imported by the command that needs them: ``ssl3d --help`` needs none.
+"""
+
+import argparse
+import errno
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from .errors import InputError, unknown
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run ``ssl3d``. Returns the exit code: 0 all right, 1 some of it failed, 2 bad input."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    try:
+        if arguments[0] not in COMMANDS:
+            raise unknown("command", arguments[0], COMMANDS)
+        return COMMANDS[arguments[0]][0](arguments[1:]) or 0
+    except InputError as fault:
+        print(f"ssl3d: {fault}", file=sys.stderr)
+        return 2
+    except OSError as fault:
+        if fault.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        where = f" ({fault.filename})" if fault.filename else ""
+        print(f"ssl3d: {fault.strerror}{where}; the same command continues", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nssl3d: stopped; the same command continues where it was", file=sys.stderr)
+        return 130
+
+
+def overview() -> str:
+    lines = [f"  {name:<10} {summary}" for name, (_, summary) in COMMANDS.items()]
+    return (
+        "usage: ssl3d COMMAND [settings]      (ssl3d COMMAND --help says which)\n\n"
+        "Self-supervised learning on 3D medical images.\n\n" + "\n".join(lines)
+    )
+
+
+def parse(settings: Any, command: str, arguments: list[str]) -> Any:
+    """Settings (a dataclass) from the command line; a misspelt one names the nearest."""
+    import tyro
+
+    config = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+    return tyro.cli(settings, prog=f"ssl3d {command}", args=arguments, config=config)
+
+
+def task_named(arguments: list[str]) -> str:
+    """The value of --task, needed before the rest: each task has settings of its own."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--task", default="cpc")
+    return parser.parse_known_args(arguments)[0].task
+
+
+# ---- commands ----------------------------------------------------------------------------------
+
+
+def tour(arguments: list[str]) -> None:
+    from .tour import TourSettings
+
+    settings = parse(TourSettings, "tour", arguments)
+    from .report import as_text, findings, finetune_table, probe_table, write_report
+    from .tour import tour as run
+
+    found = run(settings)
+    print("\nLinear probe, mean Dice (lowest–highest run)\n" + as_text(probe_table(found)))
+    print("\nFine-tuning, mean Dice\n" + as_text(finetune_table(found)) + "\n")
+    print("\n".join(f"- {line}" for line in findings(found)))
+    report = settings.out / "report.html"
+    write_report(found, report)
+    minutes = sum(found.seconds.values()) / 60
+    print(f"\n{minutes:.1f} minutes. Report: {report}  All scores: {settings.out / 'results.csv'}")
+
+
+def prepare(arguments: list[str]) -> int:
+    from data_recipes import RECIPES, load_recipe
+
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: ssl3d prepare RECIPE --out COHORT [settings]\n\nrecipes:")
+        print("\n".join(f"  {name}" for name in RECIPES))
+        return 0
+    settings_class, run = load_recipe(arguments[0])
+    summary = run(parse(settings_class, f"prepare {arguments[0]}", arguments[1:]))
+    print(summary)
+    return 1 if summary.rejected else 0
+
+
+def pretrain(arguments: list[str]) -> None:
+    from .commands import pretrain as run
+    from .commands import pretrain_settings
+
+    run(parse(pretrain_settings(task_named(arguments)), "pretrain", arguments))
+
+
+def finetune(arguments: list[str]) -> None:
+    from .commands import Finetune
+    from .commands import finetune as run
+
+    run(parse(Finetune, "finetune", arguments))
+
+
+def probe(arguments: list[str]) -> None:
+    from .commands import Probe
+    from .commands import probe as run
+
+    run(parse(Probe, "probe", arguments))
+
+
+def predict(arguments: list[str]) -> None:
+    from .commands import Predict
+    from .commands import predict as run
+
+    run(parse(Predict, "predict", arguments))
+
+
+COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
+    "tour": (tour, "the whole path in minutes: pretrain, probe, fine-tune, report"),
+    "prepare": (prepare, "turn raw scans into a cohort"),
+    "pretrain": (pretrain, "train an encoder on a proxy task, without labels"),
+    "finetune": (finetune, "train a segmentation network with few labels"),
+    "probe": (probe, "score a frozen encoder's features with a linear probe"),
+    "predict": (predict, "segment a cohort's scans, as NIfTI in their own space"),
+}

@@ -1,0 +1,242 @@
+"""What the commands do: open a cohort, make or load a network, call the library, say the result.
+
+A notebook can call these too; the functions they rest on (``training.pretrain``, …) give more.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+import numpy as np
+
+from .checkpoint import load_encoder, load_network
+from .cohort import Cohort, Split
+from .errors import InputError
+from .evaluation import Evaluation, evaluate, predict_cohort, proxy_score
+from .files import read_json, write_csv
+from .networks import (
+    Block,
+    EncoderSettings,
+    Norm,
+    UNetEncoder,
+    adapt_channels,
+    random_encoder,
+    random_unet,
+)
+from .precision import choose_device
+from .probe import linear_probes, recalibrated
+from .tasks import TASKS, make_task
+from .training import FinetuneSettings, TrainSettings
+from .training import finetune as train_network
+from .training import pretrain as train_encoder
+
+TaskSettings = TypeVar("TaskSettings")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The U-Net's shape, where it is not given by a pretrained encoder."""
+
+    filters: tuple[int, ...] = (16, 32, 64, 128)
+    """Channels of each level; the paper has 32 64 128 256 512."""
+    block: Block = "plain"
+    norm: Norm = "batch"
+
+    def encoder(self, cohort: Cohort, seed: int) -> UNetEncoder:
+        """A random encoder of this shape for the cohort's scans."""
+        settings = EncoderSettings(
+            len(cohort.channels), cohort.spatial_dims, self.filters, self.block, self.norm
+        )
+        return random_encoder(settings, seed)
+
+
+# ---- pretrain ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pretrain(Generic[TaskSettings]):
+    """Train an encoder on a proxy task, without labels; validation and test cases are not seen."""
+
+    cohort: Path
+    """Prepared cohort."""
+    out: Path
+    """Folder for the encoder and its history. The same command continues a killed run."""
+    options: TaskSettings
+    training: TrainSettings = field(default_factory=TrainSettings)
+    shape: Shape = field(default_factory=Shape)
+    task: str = "cpc"
+    """Proxy task."""
+    fold: int = 0
+    """The fold that is the test set."""
+
+
+def pretrain_settings(task: str) -> type:
+    """The settings of ``ssl3d pretrain --task TASK``: general ones and the task's own."""
+    if task not in TASKS:
+        make_task(task, 1)  # refuses, and names the nearest
+    return Pretrain[TASKS[task].Settings]
+
+
+def pretrain(settings: Pretrain) -> UNetEncoder:
+    cohort, split = open_cohort(settings.cohort, settings.fold, settings.training.device)
+    seed = settings.training.seed
+    encoder = settings.shape.encoder(cohort, seed)
+    task = make_task(
+        settings.task, encoder.width, cohort.spatial_dims, seed, **vars(settings.options)
+    )
+    encoder, _ = train_encoder(
+        task, encoder, cohort, split.pretrain, settings.training, settings.out
+    )
+    scores = proxy_score(task, encoder, cohort, split.validation, settings.training.batch)
+    listed = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+    print(f"{settings.task} on {len(split.validation)} validation cases: {listed}")
+    print(f"encoder: {settings.out / 'encoder.safetensors'}")
+    return encoder
+
+
+# ---- finetune ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """Train a U-Net with few labels from a pretrained or a random encoder, and test it."""
+
+    cohort: Path
+    out: Path
+    """Folder for the network and its scores. The same command continues a killed run."""
+    encoder: str
+    """Folder of a pretrained encoder, or "random" for training from scratch."""
+    labels: str = "100%"
+    """Labelled cases to train with: a number, or a share such as 5%."""
+    training: FinetuneSettings = field(default_factory=FinetuneSettings)
+    shape: Shape = field(default_factory=Shape)
+    fold: int = 0
+    """The fold that is the test set."""
+
+
+def finetune(settings: Finetune) -> Evaluation:
+    training = settings.training
+    cohort, split = open_cohort(settings.cohort, settings.fold, training.device)
+    encoder = find_encoder(settings.encoder, cohort, settings.shape, training.seed)
+    network = random_unet(encoder, len(cohort.label_names), training.seed)
+    labelled = cohort.few(split.train, amount(settings.labels), training.seed)
+    validation = split.validation if training.validate_every else ()
+    network, _ = train_network(network, cohort, labelled, training, settings.out, validation)
+    result = evaluate(network, cohort, split.test, training.patch)
+    write_csv(settings.out / "scores.csv", result.rows())
+    print(f"{len(labelled)} labelled cases; {len(split.test)} test cases:\n{result}")
+    return result
+
+
+# ---- probe -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Score a frozen encoder: a linear classifier of its voxel features, fitted on few labels."""
+
+    cohort: Path
+    encoder: str
+    """Folder of a pretrained encoder, or "random" for a control."""
+    labels: str = "5"
+    """Labelled cases to fit on: a number, or a share such as 5%."""
+    draws: int = 3
+    """Different draws of that many cases."""
+    seed: int = 0
+    """Of a random encoder."""
+    shape: Shape = field(default_factory=Shape)
+    fold: int = 0
+    """The fold that is the test set."""
+    device: str = "auto"
+
+
+def probe(settings: Probe) -> list[Evaluation]:
+    cohort, split = open_cohort(settings.cohort, settings.fold, settings.device)
+    encoder = find_encoder(settings.encoder, cohort, settings.shape, settings.seed)
+    encoder = recalibrated(encoder.to(choose_device(settings.device)), cohort, split.pretrain[:16])
+    wanted = amount(settings.labels)
+    draws = [cohort.few(split.train, wanted, draw) for draw in range(settings.draws)]
+    results = linear_probes(encoder, cohort, draws, split.test)
+    for draw, result in enumerate(results):
+        print(f"draw {draw}: {result.line()}")
+    scores = [result.mean_dice for result in results]
+    print(f"mean Dice {np.mean(scores):.3f} ({min(scores):.3f}–{max(scores):.3f})")
+    return results
+
+
+# ---- predict -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Segment a cohort's scans, and write the answers as NIfTI over the raw scans."""
+
+    model: Path
+    """Folder that `ssl3d finetune` left."""
+    cohort: Path
+    out: Path
+    """Folder for ID.nii.gz of each case."""
+    cases: Literal["test", "validation", "train", "all"] = "test"
+    fold: int = 0
+    """The fold that is the test set."""
+    device: str = "auto"
+
+
+def predict(settings: Predict) -> list[Path]:
+    network = load_network(settings.model).to(choose_device(settings.device))
+    cohort = Cohort.open(settings.cohort)
+    check_fits(network.encoder, cohort)
+    if network.classes != len(cohort.label_names):
+        raise InputError(
+            f"{settings.model} knows {network.classes} classes, {cohort.name} has "
+            f"{len(cohort.label_names)}"
+        )
+    all_cases = settings.cases == "all"
+    cases = (
+        range(len(cohort)) if all_cases else getattr(cohort.split(settings.fold), settings.cases)
+    )
+    patch = read_json(settings.model / "settings.json", "network")["training"]["patch"]
+    paths = predict_cohort(network, cohort, cases, settings.out, patch)
+    print(f"{len(paths)} predictions in {settings.out}")
+    return paths
+
+
+# ---- shared ------------------------------------------------------------------------------------
+
+
+def open_cohort(folder: Path, fold: int, device: str) -> tuple[Cohort, Split]:
+    """A cohort with its volumes on the device, and its split."""
+    cohort = Cohort.open(folder)
+    return cohort.to(choose_device(device)), cohort.split(fold)
+
+
+def find_encoder(name: str, cohort: Cohort, shape: Shape, seed: int) -> UNetEncoder:
+    """The encoder in folder ``name``, fitted to the cohort's channels; or a random one."""
+    if name == "random":
+        return shape.encoder(cohort, seed)
+    encoder = load_encoder(name)
+    want = len(cohort.channels)
+    if encoder.settings.in_channels != want:
+        print(f"input layer adapted from {encoder.settings.in_channels} to {want} channels")
+        encoder = adapt_channels(encoder, want)
+    check_fits(encoder, cohort)
+    return encoder
+
+
+def check_fits(encoder: UNetEncoder, cohort: Cohort) -> None:
+    """Raise InputError unless the encoder can read the cohort's scans."""
+    has = (encoder.settings.in_channels, encoder.settings.spatial_dims)
+    wants = (len(cohort.channels), cohort.spatial_dims)
+    if has != wants:
+        raise InputError(
+            f"the network reads {has[0]} channels in {has[1]}D, but {cohort.name} has "
+            f"{wants[0]} in {wants[1]}D"
+        )
+
+
+def amount(text: str) -> int | float:
+    """ "12" → 12 cases, "5%" → the fraction 0.05."""
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else int(text)
+    except ValueError:
+        raise InputError(f"labels {text!r}: give a number (12) or a share (5%)") from None

@@ -1,0 +1,19 @@
+"""What a user did wrong, said in one line: what, where, and what to do about it."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """A fault in what the user gave (a file, a setting), not in the program.
+
+    The command line prints its message as one line and leaves with exit code 2.
+    """
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """The error for a misspelt ``name``: says the nearest right one, and all there are."""
+    known = sorted(known)
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return InputError(f"unknown {kind} {name!r}{hint} (known: {', '.join(known)})")

@@ -1,0 +1,249 @@
+"""What a segmentation is worth: per case and per region, in the scan's own space.
+
+Dice and the Hausdorff distance are MONAI's. The background is never averaged in. Where a region
+is absent the literature's rule holds (BraTS): absent and not found is 1, absent but found, or
+there but missed, is 0; the distance is then 0 or the volume's diagonal. Such cases are counted.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from monai.metrics import compute_dice, compute_hausdorff_distance
+from nibabel.processing import resample_from_to
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from .cohort import Case, Cohort
+from .errors import InputError
+from .files import write_aside
+from .tasks import ProxyTask
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a cohort's cases: arrays (case, region)."""
+
+    cases: tuple[str, ...]
+    regions: tuple[str, ...]
+    dice: np.ndarray  # 0 to 1
+    hd95: np.ndarray | None  # mm
+    absent: np.ndarray  # True where the label map does not have the region
+
+    @property
+    def by_region(self) -> dict[str, float]:
+        """Mean Dice over cases."""
+        return dict(zip(self.regions, self.dice.mean(0).tolist(), strict=True))
+
+    @property
+    def mean_dice(self) -> float:
+        """Mean over regions of the mean over cases."""
+        return float(self.dice.mean())
+
+    def line(self) -> str:
+        """Mean Dice, then each region's, in one line."""
+        return f"mean Dice {self.mean_dice:.3f} (" + self._regions(self.dice, "") + ")"
+
+    def __str__(self) -> str:
+        lines = [self.line()]
+        if self.hd95 is not None:
+            lines.append("HD95 " + self._regions(self.hd95, " mm"))
+        lines += [
+            f"{name} is absent from {count} of {len(self.cases)} cases"
+            for name, count in zip(self.regions, self.absent.sum(0), strict=True)
+            if count
+        ]
+        return "\n".join(lines)
+
+    def _regions(self, scores: np.ndarray, unit: str) -> str:
+        means = zip(self.regions, scores.mean(0), strict=True)
+        return ", ".join(f"{name} {mean:.3f}{unit}" for name, mean in means)
+
+    def rows(self) -> list[dict[str, str | float | bool]]:
+        """One row a case and region."""
+        rows = []
+        for i, case in enumerate(self.cases):
+            for j, region in enumerate(self.regions):
+                row = {"case": case, "region": region, "dice": float(self.dice[i, j])}
+                if self.hd95 is not None:
+                    row["hd95_mm"] = float(self.hd95[i, j])
+                rows.append(row | {"absent": bool(self.absent[i, j])})
+        return rows
+
+
+def predict(network: nn.Module, image: Tensor, window: Sequence[int] | None = None) -> Tensor:
+    """Class of each voxel of one volume: (channel, *space) → integers (*space).
+
+    With ``window`` a volume larger than it is answered in overlapping boxes, blended smoothly.
+    """
+    network.eval()
+    with torch.inference_mode():
+        if window is None or all(s <= w for s, w in zip(image.shape[1:], window, strict=True)):
+            return network(image[None])[0].argmax(0)
+        logits = sliding_window_inference(
+            image[None], tuple(window), 1, network, overlap=0.5, mode="gaussian"
+        )
+        return logits[0].argmax(0)
+
+
+def evaluate(
+    network: nn.Module,
+    cohort: Cohort,
+    cases: Sequence[int],
+    window: Sequence[int] | None = None,
+    hausdorff: bool = True,
+    progress: bool = True,
+) -> Evaluation:
+    """Predict ``cases`` and score each of the cohort's regions."""
+    answers = (
+        predict(network, cohort.images([case])[0].to(device_of(network)), window) for case in cases
+    )
+    return score(answers, cohort, cases, hausdorff, progress)
+
+
+def score(
+    answers: Iterator[Tensor],
+    cohort: Cohort,
+    cases: Sequence[int],
+    hausdorff: bool = True,
+    progress: bool = True,
+) -> Evaluation:
+    """Score class maps (*space), one a case, against the cases' labels."""
+    regions = cohort.region_classes
+    rows = []
+    bar = tqdm(cases, desc="evaluate", unit="case", disable=not progress)
+    for case, answer in zip(bar, answers, strict=True):
+        if not cohort.cases[case].labelled:
+            raise InputError(f"case {cohort.cases[case].id} has no label to be scored against")
+        truth = cohort.labels([case])[0]
+        rows.append(score_case(answer.cpu(), truth, regions, cohort.cases[case], hausdorff))
+    dice, distance, absent = (np.stack(column) for column in zip(*rows, strict=True))
+    names = tuple(cohort.cases[case].id for case in cases)
+    return Evaluation(names, tuple(regions), dice, distance if hausdorff else None, absent)
+
+
+def score_case(
+    answer: Tensor,
+    truth: Tensor,
+    regions: dict[str, tuple[int, ...]],
+    case: Case,
+    hausdorff: bool = True,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Dice, HD95 (mm) and absence of each region (a union of classes) in one case."""
+    if answer.shape != truth.shape:
+        raise InputError(
+            f"case {case.id}: prediction {tuple(answer.shape)}, label {tuple(truth.shape)}"
+        )
+    stack = partial(_stack_regions, regions=tuple(regions.values()))
+    found, there = stack(answer), stack(truth)
+    dice = compute_dice(found, there, include_background=True, ignore_empty=False)[0].numpy()
+    spacing = nibabel.affines.voxel_sizes(np.array(case.affine))[: answer.ndim]
+    diagonal = float(np.linalg.norm(spacing * np.array(answer.shape)))
+    empty_found, empty_there = (~m.flatten(2).any(-1)[0].numpy() for m in (found, there))
+    distance = np.where(empty_found & empty_there, 0.0, diagonal)
+    for region in np.flatnonzero(~empty_found & ~empty_there) if hausdorff else ():
+        distance[region] = compute_hausdorff_distance(
+            found[:, [region]],
+            there[:, [region]],
+            include_background=True,
+            percentile=95,
+            spacing=spacing.tolist(),
+        ).item()
+    return dice, distance, empty_there
+
+
+def _stack_regions(classes: Tensor, regions: Sequence[Sequence[int]]) -> Tensor:
+    """A mask a region: (*space) → bool (1, region, *space)."""
+    return torch.stack(
+        [torch.isin(classes, torch.tensor(region, dtype=classes.dtype)) for region in regions]
+    )[None]
+
+
+# ---- back to the scan's own space --------------------------------------------------------------
+
+
+def write_prediction(path: Path, answer: np.ndarray, case: Case, values: Sequence[int]) -> None:
+    """Write a class map (*space) as a NIfTI that lies over the raw scan, voxel for voxel.
+
+    Cropping, padding, turning to RAS and resampling are undone (nearest neighbour); what lay
+    outside the prepared volume is background. ``values`` are the raw label values by class.
+    """
+    prepared = nibabel.Nifti1Image(np.asarray(values, np.uint8)[answer], np.array(case.affine))
+    raw = (case.source.shape, np.array(case.source.affine))
+    back = resample_from_to(prepared, raw, order=0, mode="constant", cval=0)
+    image = nibabel.Nifti1Image(np.asarray(back.dataobj).astype(np.uint8), raw[1])
+    compressed = path.suffix == ".gz"
+    write_aside(path, lambda file: file.write(_nifti_bytes(image, compressed)))
+
+
+def _nifti_bytes(image: nibabel.Nifti1Image, compressed: bool) -> bytes:
+    import gzip
+
+    data = image.to_bytes()
+    return gzip.compress(data, compresslevel=6, mtime=0) if compressed else data
+
+
+def predict_cohort(
+    network: nn.Module,
+    cohort: Cohort,
+    cases: Sequence[int],
+    out: Path,
+    window: Sequence[int] | None = None,
+) -> list[Path]:
+    """Predict ``cases`` and write ``out/ID.nii.gz`` for each, in the raw scan's space."""
+    paths = []
+    for case in tqdm(cases, desc="predict", unit="case"):
+        image = cohort.images([case])[0].to(device_of(network))
+        answer = predict(network, image, window).cpu().numpy()
+        paths.append(Path(out) / f"{cohort.cases[case].id}.nii.gz")
+        write_prediction(paths[-1], answer, cohort.cases[case], cohort.label_values)
+    return paths
+
+
+# ---- proxy tasks -------------------------------------------------------------------------------
+
+
+def proxy_score(
+    task: ProxyTask,
+    encoder: nn.Module,
+    cohort: Cohort,
+    cases: Sequence[int],
+    batch: int = 2,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Mean of the task's scores on ``cases``, which it should not have been trained on."""
+    generator = torch.Generator().manual_seed(seed)
+    device = device_of(encoder)
+    rows = []
+    with evaluating(encoder, task), torch.inference_mode():
+        for start in range(0, len(cases) - batch + 1, batch):
+            volumes = cohort.images(cases[start : start + batch]).to(device)
+            puzzle = task.pose(volumes, task.draw(volumes, generator))
+            answer = task(encoder, puzzle)
+            rows.append({"loss": task.loss(answer, puzzle), **task.score(answer, puzzle)})
+    if not rows:
+        raise InputError(f"{len(cases)} cases do not fill one batch of {batch}")
+    return {name: float(np.mean([float(row[name]) for row in rows])) for name in rows[0]}
+
+
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; afterwards each module is as it was."""
+    before = [module.training for module in modules]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module, training in zip(modules, before, strict=True):
+            module.train(training)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    return next(module.parameters()).device

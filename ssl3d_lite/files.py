@@ -1,0 +1,73 @@
+"""Files that are there whole or not at all: written aside, then renamed."""
+
+import csv
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .errors import InputError
+
+
+def write_aside(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Let ``write`` fill a file beside ``path``, and rename it when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(aside, "wb") as file:
+            write(file)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)  # a full disk leaves no half file behind
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove the half-written files of dead processes anywhere below ``folder``."""
+    for aside in folder.rglob(".*.part"):
+        pid = aside.name.split(".")[-2]
+        if not (pid.isdecimal() and _is_running(int(pid))):
+            aside.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    if os.name != "posix":  # there kill would really kill; but a file in use cannot be removed
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it belongs to someone else
+        return True
+    return True
+
+
+def write_json(path: Path, record: Any) -> None:
+    """Save ``record`` as JSON, whole or not at all."""
+    text = json.dumps(record, indent=1, allow_nan=False)
+    write_aside(path, lambda file: file.write(text.encode()))
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: it is missing or no JSON; the message calls it ``what``.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"no {what} in {path.parent}: {path.name} is missing") from None
+    except (OSError, ValueError) as reason:
+        raise InputError(f"{path} cannot be read as a {what}: {reason}") from None
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Save a table, whole or not at all. A column that a row does not have stays empty in it."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_aside(path, lambda file: file.write(text.getvalue().encode()))

@@ -1,0 +1,217 @@
+"""The networks: an encoder, a U-Net about it, heads; and how weights move from one to another.
+
+Taleb et al. 2020, section 4 and appendix: a 3D U-Net (Çiçek et al. 2016) whose encoder is
+pretrained and whose decoder starts at random. Features are a list of levels, finest first; what
+the proxy tasks, the U-Net and the probes read is that list.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .errors import InputError, unknown
+
+Norm = Literal["batch", "group", "instance"]
+Block = Literal["plain", "residual"]
+
+CONV = {2: nn.Conv2d, 3: nn.Conv3d}
+UP_CONV = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """The shape of an encoder: all that is needed, with its weights, to build it again."""
+
+    in_channels: int = 1
+    spatial_dims: int = 3
+    filters: tuple[int, ...] = (16, 32, 64, 128)
+    """Channels of each level; the paper has (32, 64, 128, 256, 512)."""
+    block: Block = "plain"
+    """"plain": two convolutions a level; "residual": the same with a shortcut, as in the paper."""
+    norm: Norm = "batch"
+
+
+def make_norm(kind: Norm, channels: int, dims: int) -> nn.Module:
+    if kind == "batch":
+        return {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[dims](channels)
+    if kind == "group":
+        return nn.GroupNorm(min(8, channels), channels)
+    if kind == "instance":
+        return {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}[dims](channels, affine=True)
+    raise unknown("norm", kind, ("batch", "group", "instance"))
+
+
+class ConvBlock(nn.Module):
+    """Two convolutions of edge 3, each with norm and LeakyReLU; "residual" adds a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, settings: EncoderSettings):
+        super().__init__()
+        dims = settings.spatial_dims
+        self.conv1 = CONV[dims](inputs, outputs, 3, padding=1, bias=False)
+        self.norm1 = make_norm(settings.norm, outputs, dims)
+        self.conv2 = CONV[dims](outputs, outputs, 3, padding=1, bias=False)
+        self.norm2 = make_norm(settings.norm, outputs, dims)
+        if settings.block not in ("plain", "residual"):
+            raise unknown("block", settings.block, ("plain", "residual"))
+        residual = settings.block == "residual"
+        self.shortcut = CONV[dims](inputs, outputs, 1, bias=False) if residual else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.leaky_relu(self.norm1(self.conv1(x)), 0.01, inplace=True)
+        y = self.norm2(self.conv2(y))
+        if self.shortcut is not None:
+            y = y + self.shortcut(x)
+        return F.leaky_relu(y, 0.01, inplace=True)
+
+
+class UNetEncoder(nn.Module):
+    """The contracting half of a U-Net: a conv block a level, halved by max-pooling in between.
+
+    ``forward`` takes (batch, channel, *space) and gives a list of (batch, filters[l], *space/2^l).
+    """
+
+    def __init__(self, settings: EncoderSettings):
+        super().__init__()
+        self.settings = settings
+        inputs = (settings.in_channels, *settings.filters[:-1])
+        self.levels = nn.ModuleList(
+            ConvBlock(i, o, settings) for i, o in zip(inputs, settings.filters, strict=True)
+        )
+
+    @property
+    def width(self) -> int:
+        """Channels of the deepest level, which the heads read."""
+        return self.settings.filters[-1]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        self._check(x)
+        features = []
+        for depth, level in enumerate(self.levels):
+            if depth:
+                x = MAX_POOL[self.settings.spatial_dims](x, 2)
+            x = level(x)
+            features.append(x)
+        return features
+
+    def _check(self, x: Tensor) -> None:
+        want = self.settings
+        if x.ndim != want.spatial_dims + 2 or x.shape[1] != want.in_channels:
+            raise InputError(
+                f"the encoder takes (batch, {want.in_channels}, {want.spatial_dims} space axes), "
+                f"but got {tuple(x.shape)}"
+            )
+        smallest = 2 ** (len(want.filters) - 1)
+        if min(x.shape[2:]) < smallest:
+            raise InputError(
+                f"{len(want.filters)} levels need edges of at least {smallest} voxels, "
+                f"but got {tuple(x.shape[2:])}; use fewer levels or larger patches"
+            )
+
+
+class UNet(nn.Module):
+    """Encoder, and a decoder of transposed convolutions with skips: logits for each voxel.
+
+    Takes (batch, channel, *space) of any size at least 2^(levels-1), gives (batch, class, *space).
+    """
+
+    def __init__(self, encoder: UNetEncoder, classes: int):
+        super().__init__()
+        self.encoder, self.classes = encoder, classes
+        settings = encoder.settings
+        dims, filters = settings.spatial_dims, settings.filters
+        steps = list(zip(filters[:0:-1], filters[-2::-1], strict=True))  # deep → shallow
+        self.ups = nn.ModuleList(UP_CONV[dims](deep, up, 2, stride=2) for deep, up in steps)
+        self.blocks = nn.ModuleList(ConvBlock(2 * up, up, settings) for _, up in steps)
+        self.last = CONV[dims](filters[0], classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        *skips, y = self.encoder(x)
+        for up, block, skip in zip(self.ups, self.blocks, reversed(skips), strict=True):
+            y = up(y)
+            if y.shape[2:] != skip.shape[2:]:  # an odd edge was rounded down by the pooling
+                y = F.pad(y, _missing(y, skip), mode="replicate")
+            y = block(torch.cat([y, skip], 1))
+        return self.last(y)
+
+
+def _missing(small: Tensor, large: Tensor) -> list[int]:
+    """Padding for F.pad (last axis first) that brings ``small`` to the space of ``large``."""
+    short = [b - a for a, b in zip(small.shape[2:], large.shape[2:], strict=True)]
+    return [n for missing in reversed(short) for n in (0, missing)]
+
+
+# ---- heads -------------------------------------------------------------------------------------
+
+
+def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """The paper's hidden ReLU layer between encoder and answer, thrown away after pretraining."""
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+
+def pooled(features: list[Tensor]) -> Tensor:
+    """The deepest level averaged over space: (batch, width)."""
+    return features[-1].flatten(2).mean(-1)
+
+
+# ---- building and moving weights ---------------------------------------------------------------
+
+
+def random_encoder(settings: EncoderSettings, seed: int) -> UNetEncoder:
+    """An untrained encoder whose weights depend on ``seed`` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return UNetEncoder(settings)
+
+
+def random_unet(encoder: UNetEncoder, classes: int, seed: int) -> UNet:
+    """A U-Net about ``encoder`` whose decoder depends on ``seed`` alone: twins start alike."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return UNet(encoder, classes)
+
+
+def load_weights(network: nn.Module, weights: dict[str, Tensor], partly: bool = False) -> None:
+    """Put ``weights`` into ``network``.
+
+    Raises:
+        InputError: naming every layer that is missing, unknown or of another shape. With
+            ``partly`` such layers keep their own weights instead.
+    """
+    own = network.state_dict()
+    faults = [f"{name} is missing" for name in own.keys() - weights.keys()]
+    faults += [f"{name} is not in the network" for name in weights.keys() - own.keys()]
+    faults += [
+        f"{name} is {tuple(weights[name].shape)}, the network has {tuple(own[name].shape)}"
+        for name in own.keys() & weights.keys()
+        if own[name].shape != weights[name].shape
+    ]
+    if faults and not partly:
+        raise InputError("the weights do not fit the network: " + "; ".join(sorted(faults)))
+    fitting = {n: w for n, w in weights.items() if n in own and own[n].shape == w.shape}
+    network.load_state_dict(fitting, strict=False)
+
+
+def adapt_channels(encoder: UNetEncoder, in_channels: int) -> UNetEncoder:
+    """The same encoder for another number of input channels.
+
+    As in the paper (2 channels of UK Biobank → 4 of BraTS) the first layer's weights are
+    repeated: new channel c reads with the weights of old channel c mod old. They are shared out
+    among the new channels that read alike, so that a scan whose channels are repeated the same
+    way gives the same features.
+    """
+    old = encoder.settings.in_channels
+    settings = EncoderSettings(**{**asdict(encoder.settings), "in_channels": in_channels})
+    weights = encoder.state_dict()
+    channel = torch.arange(in_channels) % old
+    share = torch.bincount(channel, minlength=old)[channel]  # new channels that share an old one
+    for name in ("levels.0.conv1.weight", "levels.0.shortcut.weight"):
+        if name in weights:
+            new = weights[name][:, channel]
+            weights[name] = new / share.view(1, -1, *[1] * (new.ndim - 2)).to(new)
+    adapted = UNetEncoder(settings)
+    load_weights(adapted, weights)
+    return adapted

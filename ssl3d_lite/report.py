@@ -1,0 +1,298 @@
+"""A tour's results as a table, as sentences, and as one HTML page that needs nothing else.
+
+Every number and every sentence is made from the tour's rows; none is typed.
+"""
+
+import base64
+import html
+import io
+import platform
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from .files import write_aside
+from .show import figures
+from .tour import Tour
+
+Table = tuple[list[str], list[list[str]]]  # header, rows
+
+
+# ---- tables ------------------------------------------------------------------------------------
+
+
+def probe_table(found: Tour) -> Table:
+    """Mean Dice of the linear probe: an arm a row, a number of labels a column."""
+    labels = found.settings.probe_labels
+    rows = [
+        [
+            arm,
+            str(len(found.seeds("probe", arm))),
+            *(spread(found, "probe", arm, n) for n in labels),
+        ]
+        for arm in found.arms("probe")
+    ]
+    return ["frozen encoder", "encoders", *(f"{n} labelled" for n in labels)], rows
+
+
+def finetune_table(found: Tour) -> Table:
+    """Mean Dice after fine-tuning: a pair of twins a row."""
+    ours, scratch = paired(found)
+    rows = [
+        [f"{seed}", f"{a:.3f}", f"{b:.3f}", f"{a - b:+.3f}"]
+        for seed, (a, b) in enumerate(zip(ours, scratch, strict=True))
+    ]
+    means = [f"{np.mean(x):.3f}" for x in (ours, scratch)]
+    rows.append(["mean", *means, f"{np.mean(ours) - np.mean(scratch):+.3f}"])
+    return ["seed", f"after {found.settings.task}", "from scratch", "difference"], rows
+
+
+def spread(found: Tour, reading: str, arm: str, labels: int) -> str:
+    """Mean, and in brackets the lowest and highest of the single runs."""
+    scores = found.scores(reading, arm, labels)
+    return f"{np.mean(scores):.3f} ({min(scores):.3f}–{max(scores):.3f})"
+
+
+def paired(found: Tour) -> tuple[list[float], list[float]]:
+    """Fine-tuned scores of both twins, seed by seed."""
+    n = found.settings.finetune_labels
+    return tuple(found.scores("fine-tuning", arm, n) for arm in (found.settings.task, "scratch"))
+
+
+def as_text(table: Table) -> str:
+    """A table for the terminal."""
+    header, rows = table
+    widths = [max(len(r[i]) for r in [header, *rows]) for i in range(len(header))]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)) for r in rows]
+    head = "  ".join(cell.ljust(w) for cell, w in zip(header, widths, strict=True))
+    return "\n".join(line.rstrip() for line in (head, "-" * len(head), *lines))
+
+
+# ---- sentences ---------------------------------------------------------------------------------
+
+
+def findings(found: Tour) -> list[str]:
+    """What the numbers show, in plain words, whichever way they fall."""
+    return [
+        proxy_sentence(found),
+        *(probe_sentence(found, n) for n in found.settings.probe_labels),
+        finetune_sentence(found),
+    ]
+
+
+def proxy_sentence(found: Tour) -> str:
+    scores = [s for s in found.held_out.values() if "accuracy" in s]
+    if not scores:
+        return "The proxy task has no accuracy to compare with chance."
+    right = ", ".join(f"{s['accuracy']:.0%}" for s in scores)
+    ahead = all(s["accuracy"] > s["chance"] for s in scores)
+    learnt = "it was learnt" if ahead else "it was not learnt, so read the rest with care"
+    return (
+        f"On scans it was not trained on, the network solves {right} of the {found.settings.task} "
+        f"puzzles (one figure a seed); guessing gives {scores[0]['chance']:.1%}: {learnt}."
+    )
+
+
+def probe_sentence(found: Tour, labels: int) -> str:
+    """Pretrained encoders against the best random one, at one number of labels."""
+    task = found.settings.task
+    ours = found.seed_means("probe", task, labels)
+    controls = {
+        arm: score
+        for arm in found.arms("probe")
+        if arm.startswith("random")
+        for score in [max(found.seed_means("probe", arm, labels))]
+    }
+    best = max(controls, key=controls.get)
+    won = sum(score > controls[best] for score in ours)
+    count = sum(len(found.seeds("probe", arm)) for arm in controls)
+    verdict = {len(ours): "ahead with every seed", 0: "not ahead with any seed"}.get(
+        won, f"ahead with {won} of {len(ours)} seeds, so undecided"
+    )
+    listed = ", ".join(f"{score:.3f}" for score in ours)
+    return (
+        f"With {labels} labelled volumes the probe on {task} features reaches {listed} (one figure "
+        f"a seed, each the mean of {found.settings.probe_draws} draws of labels), on the best of "
+        f"{count} random encoders {controls[best]:.3f} ({best}): {verdict}."
+    )
+
+
+def finetune_sentence(found: Tour) -> str:
+    gains = [a - b for a, b in zip(*paired(found), strict=True)]
+    listed = ", ".join(f"{gain:+.3f}" for gain in gains)
+    if all(gain > 0 for gain in gains):
+        verdict = "pretraining is ahead in every pair"
+    elif all(gain <= 0 for gain in gains):
+        verdict = "pretraining is not ahead in any pair"
+    else:
+        verdict = "the pairs disagree, so undecided"
+    return (
+        f"Fine-tuned on {found.settings.finetune_labels} labelled volumes for "
+        f"{found.settings.finetune_steps} steps, pretraining changes mean Dice by {listed} against "
+        f"the twin from scratch: {verdict}. {len(gains)} pairs are few; a gain of this kind is "
+        "shown only by more seeds."
+    )
+
+
+def limits(found: Tour) -> list[str]:
+    """What the numbers do not show."""
+    cohort, split = found.cohort, found.split
+    said = [
+        f"All scores are of the same {len(split.test)} test cases of {cohort.name}, which neither "
+        "pretraining nor any choice has seen. Another cohort may order the arms otherwise.",
+        "The probe speaks of the encoder alone. Its gains shrink or vanish in full fine-tuning, "
+        "where skips and decoder can go round the encoder.",
+        "A random encoder is the control, not zero: how far it gets depends on its norm and its "
+        "start, so the best of several is what pretraining has to beat.",
+    ]
+    if cohort.recipe.get("virtual"):
+        said.insert(0, str(cohort.recipe["virtual"]))
+    return said
+
+
+# ---- the page ----------------------------------------------------------------------------------
+
+STYLE = """
+body { max-width: 54rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff;
+       font: 16px/1.55 system-ui, sans-serif; }
+h1 { line-height: 1.2; } h2 { margin-top: 2.2rem; }
+img { max-width: 100%; } figure { margin: 1rem 0; } figcaption { color: #555; font-size: .9em; }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .9rem .3rem 0; text-align: left; border-bottom: 1px solid #ddd; }
+.note { color: #555; font-size: .9em; } .wide { overflow-x: auto; }
+"""
+
+
+def write_report(found: Tour, path: Path) -> None:
+    """Write the tour as one HTML page, pictures and all."""
+    parts = [
+        f"<h1>What {esc(found.settings.task)} is worth on {esc(found.cohort.name)}</h1>",
+        bullets(findings(found)),
+        "<h2>What this does not show</h2>",
+        bullets(limits(found)),
+        "<h2>What the network is shown</h2>",
+        puzzle_section(found),
+        "<h2>Pretraining</h2>",
+        picture(
+            figures.learning_curves(found.histories, found.held_out),
+            "Loss and share of right answers, the mean of every ten steps. A dot is the share on "
+            "the validation cases, on which nothing was trained.",
+        ),
+        "<h2>Linear probe of the frozen encoder</h2>",
+        probe_section(found),
+        "<h2>Fine-tuning beside a twin from scratch</h2>",
+        finetune_section(found),
+        "<h2>Data, machine, time</h2>",
+        provenance(found),
+    ]
+    title = f"ssl3d tour: {esc(found.settings.task)} on {esc(found.cohort.name)}"
+    page = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>"
+    )
+    write_aside(path, lambda file: file.write(page.encode()))
+
+
+def puzzle_section(found: Tour) -> str:
+    task = found.settings.task
+    return picture(
+        figures.puzzle(*found.puzzle),
+        f"One puzzle of {esc(task)}: the scan with the views outlined, and the views as the "
+        "network gets them, drawn from the same batch.",
+    )
+
+
+def probe_section(found: Tour) -> str:
+    scores = {
+        arm: {n: found.scores("probe", arm, n) for n in found.settings.probe_labels}
+        for arm in found.arms("probe")
+    }
+    caption = (
+        "Mean Dice over the test cases. Lines join means; each dot is one encoder with one draw of "
+        "labels. The oracle's encoder was trained with all labels; none should be far above it."
+    )
+    note = "Mean, and in brackets the lowest and highest run (each encoder, each draw of labels)."
+    return (
+        picture(figures.label_efficiency(scores), caption)
+        + as_html(probe_table(found))
+        + f'<p class="note">{note}</p>'
+    )
+
+
+def finetune_section(found: Tour) -> str:
+    example = found.example
+    answers = {name: np.asarray(answer) for name, answer in example["answers"].items()}
+    drawn = figures.segmentations(
+        np.asarray(example["image"], np.float32), answers, found.cohort.label_names
+    )
+    caption = (
+        f"Test case {esc(example['id'])}, the one in the middle of the scores after pretraining "
+        "(seed 0): the scan, its label, and both twins' answers."
+    )
+    note = (
+        "A pair has the same labelled volumes, the same start of the decoder, the same order of "
+        "cases and the same number of steps."
+    )
+    return as_html(finetune_table(found)) + f'<p class="note">{note}</p>' + picture(drawn, caption)
+
+
+def provenance(found: Tour) -> str:
+    cohort, split, s = found.cohort, found.split, found.settings
+    unlabelled = len(split.pretrain) - len(split.train)
+    minutes = sum(found.seconds.values()) / 60
+    stages = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in found.seconds.items())
+    lines = [
+        f"{cohort.name}: {len(cohort)} scans ({len(split.train)} to train on, "
+        f"{len(split.validation)} validation, {len(split.test)} test, {unlabelled} more unlabelled "
+        f"for pretraining). Licence: {cohort.licence}",
+        *([f"Source: {cohort.citation}"] if cohort.citation else []),
+        f"U-Net levels of {', '.join(map(str, s.filters))} channels; {s.pretrain_steps} steps of "
+        f"pretraining, {s.finetune_steps} of fine-tuning, {s.oracle_steps} for the oracle, "
+        f"{s.batch} scans a step.",
+        f"{minutes:.1f} minutes ({stages}) on {machine()}.",
+        f"ssl3d_lite {version('ssl3d-lite')}, torch {torch.__version__}, "
+        f"Python {platform.python_version()}. All scores: results.csv, beside this page.",
+    ]
+    return bullets(lines)
+
+
+def machine() -> str:
+    """What computed this: the GPU's name, or the number of CPU threads."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
+
+
+def esc(text: object) -> str:
+    """Names come from data sets' own files: never put them into a page as they are."""
+    return html.escape(str(text))
+
+
+def bullets(lines: Iterable[str]) -> str:
+    return "<ul>" + "".join(f"<li>{esc(line)}</li>" for line in lines) + "</ul>"
+
+
+def as_html(table: Table) -> str:
+    def row(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{esc(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    header, rows = table
+    body = "".join(row(cells, "td") for cells in rows)
+    return f'<div class="wide"><table>{row(header, "th")}{body}</table></div>'
+
+
+def picture(figure: Figure, caption: str) -> str:
+    """A figure with its caption (HTML), the image inside the page."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    alt = html.escape(caption, quote=True)
+    return (
+        f'<figure><img alt="{alt}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )

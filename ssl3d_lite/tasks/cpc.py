@@ -1,0 +1,159 @@
+"""Contrastive predictive coding: what comes next in the scan? (Taleb et al. 2020, section 3.1)
+
+The scan is cut into a grid of overlapping patches, and each patch is encoded once, to a latent z.
+Going through the grid in one direction, a context c summarises the current patch and an inverted
+pyramid above it: the row before, one patch wider on every side, and so on. From c a linear map for
+each step l predicts the latent l rows further on. The answer is right if the prediction lies nearer
+to that latent than to all other latents of the batch, of the same scan and of others: InfoNCE (van
+den Oord et al. 2018).
+
+Patches overlap, so the row after next is the first that shares no voxel with the current patch
+(stride half the patch); nearer rows could be matched by comparing borders.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..geometry import cut, grid_corners, grid_shape, random_corner, shift_matrix
+from ..networks import CONV, head, pooled
+from .base import Draw, Placement, ProxyBatch, ProxyTask
+
+
+@dataclass(frozen=True)
+class CPCSettings:
+    patch: int = 16
+    """Edge of a patch, voxels."""
+    stride: int = 8
+    """From one patch to the next, voxels."""
+    most: int = 5
+    """Patches along an axis at the most; of a larger scan a part is taken, anywhere in it."""
+    jitter: int = 8
+    """Voxels along each axis that the grid leaves free at least, to start in a new place each
+    time: else the same patch would always show the same place."""
+    ahead: tuple[int, ...] = (2, 3)
+    """How many rows ahead to predict."""
+    directions: tuple[str, ...] = ("+1",)
+    """Ways through the grid, one drawn for each batch: sign and space axis, so "+1" goes along
+    axis 1 (from back to front in RAS), "-1" against it."""
+    code: int = 64
+    """Length of a latent (patch embedding); 64 in the paper."""
+    context_layers: int = 2
+    """Masked convolutions, each of which sees one row further back."""
+    temperature: float = 0.1
+    hidden: int = 128
+    """Width of the head's hidden layer."""
+
+
+class CPC(ProxyTask):
+    """Predict the latents of patches further on, from those before."""
+
+    Settings = CPCSettings
+
+    def __init__(self, settings: CPCSettings, width: int, spatial_dims: int = 3):
+        super().__init__()
+        self.settings, self.dims = settings, spatial_dims
+        self.directions = [parse_direction(d, spatial_dims) for d in settings.directions]
+        # anatomy differs with the way one goes, so the context is told which it is
+        self.way = nn.Embedding(2 * spatial_dims, settings.code)
+        self.embed = head(width, settings.hidden, settings.code)
+        self.context = nn.ModuleList(
+            PyramidConv(settings.code, spatial_dims) for _ in range(settings.context_layers)
+        )
+        self.predict = nn.ModuleList(
+            CONV[spatial_dims](settings.code, settings.code, 1) for _ in settings.ahead
+        )
+
+    def grid(self, space: Sequence[int]) -> tuple[int, ...]:
+        """Patches per axis in a volume of ``space``."""
+        s = self.settings
+        fitting = grid_shape([edge - s.jitter for edge in space], s.patch, s.stride)
+        grid = tuple(min(n, s.most) for n in fitting)
+        for axis, _ in self.directions:
+            if grid[axis] <= min(s.ahead):
+                raise InputError(
+                    f"CPC predicts {min(s.ahead)} rows ahead along axis {axis}, but a volume of "
+                    f"{tuple(space)} has {grid[axis]} rows of patches; "
+                    "use smaller patches, stride or jitter"
+                )
+        return grid
+
+    def draw(self, volumes: Tensor, generator: torch.Generator) -> Draw:
+        s, scans = self.settings, len(volumes)
+        space = volumes.shape[2:]
+        extent = [s.patch + (n - 1) * s.stride for n in self.grid(space)]
+        return {
+            "start": random_corner(space, extent, (scans, 1), generator),
+            "direction": torch.randint(len(s.directions), (1,), generator=generator),
+        }
+
+    def pose(self, volumes: Tensor, draw: Draw) -> ProxyBatch:
+        s = self.settings
+        grid = self.grid(volumes.shape[2:])
+        corner = draw["start"] + grid_corners(grid, s.stride)  # (scan, patch, D)
+        views = cut(volumes, corner, (s.patch,) * self.dims)
+        direction = self.directions[int(draw["direction"])]
+        number = torch.arange(views.shape[0] * views.shape[1]).view(len(views), 1, *grid)
+        rows = along(number, direction)
+        target = torch.cat([rows[:, :, step:].flatten() for step in s.ahead])
+        placement = Placement(shift_matrix(corner), grid, direction)
+        return ProxyBatch(views, target.to(views.device), placement)
+
+    def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
+        """Logits (prediction, latent): each prediction's similarity to all latents of the batch."""
+        place, scans = batch.placement, len(batch.views)
+        latents = self.embed(pooled(encoder(batch.views.flatten(0, 1))))  # each patch once
+        field = latents.view(scans, *place.grid, -1).movedim(-1, 1)  # (scan, code, *grid)
+        axis, backwards = place.direction
+        way = self.way(torch.tensor(2 * axis + backwards, device=field.device))
+        context = along(field, place.direction) + way.view(-1, *[1] * self.dims)
+        for layer in self.context:
+            context = context + F.relu(layer(context))
+        predictions = torch.cat(
+            [
+                linear(context[:, :, : context.shape[2] - step]).movedim(1, -1).flatten(0, -2)
+                for linear, step in zip(self.predict, self.settings.ahead, strict=True)
+            ]
+        )
+        similarity = F.normalize(predictions, dim=-1) @ F.normalize(latents, dim=-1).T
+        return similarity / self.settings.temperature
+
+
+def parse_direction(text: str, dims: int) -> tuple[int, bool]:
+    """ "-2" → (2, True): the axis, and whether it is gone through backwards."""
+    if len(text) != 2 or text[0] not in "+-" or text[1] not in "012"[:dims]:
+        raise InputError(f"direction {text!r}: give a sign and an axis from 0 to {dims - 1}: +1")
+    return int(text[1]), text[0] == "-"
+
+
+def along(field: Tensor, direction: tuple[int, bool]) -> Tensor:
+    """Turn a field (batch, channel, *grid) so that ``direction`` runs down its axis 2."""
+    axis, backwards = direction
+    field = field.movedim(2 + axis, 2)
+    return field.flip(2) if backwards else field
+
+
+class PyramidConv(nn.Module):
+    """A convolution that sees its own place and, in the row before, that place and its neighbours.
+
+    A stack of L sees the inverted pyramid of L rows, each one patch wider on every side; never a
+    neighbour in its own row, nor anything below. (batch, code, row, *across) → the same.
+    """
+
+    def __init__(self, code: int, dims: int):
+        super().__init__()
+        self.conv = CONV[dims](code, code, (2, *[3] * (dims - 1)), padding=(1, *[1] * (dims - 1)))
+        mask = torch.zeros(2, *[3] * (dims - 1))
+        mask[0] = 1
+        mask[(1, *[1] * (dims - 1))] = 1
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, field: Tensor) -> Tensor:
+        conv = self.conv
+        convolve = F.conv3d if field.ndim == 5 else F.conv2d
+        out = convolve(field, conv.weight * self.mask, conv.bias, padding=conv.padding)
+        return out[:, :, :-1]  # padding before the first row is wanted, behind the last is not

@@ -1,0 +1,264 @@
+"""The tour: the whole path once, from scans to an honest comparison, in minutes on a laptop.
+
+Pretrain an encoder on unlabelled scans; ask with a linear probe what its features are worth
+beside random encoders and an oracle; fine-tune it with two labels beside a twin from scratch.
+Everything that is measured goes into ``results.csv``, and the report is written from those rows.
+"""
+
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .cohort import Cohort, Split
+from .errors import InputError, unknown
+from .evaluation import Evaluation, evaluate, predict, proxy_score
+from .files import write_csv
+from .networks import EncoderSettings, UNet, UNetEncoder, random_encoder, random_unet
+from .precision import choose_device
+from .probe import linear_probes, recalibrated
+from .tasks import TASKS, ProxyBatch, ProxyTask, make_task
+from .training import FinetuneSettings, TrainSettings, finetune, pretrain
+
+
+@dataclass(frozen=True)
+class TourSettings:
+    """Pretrain, probe, fine-tune, and report what it gained."""
+
+    data: Path | None = None
+    """A prepared cohort; without it, virtual hippocampus volumes are made (no download)."""
+    task: str = "cpc"
+    """Proxy task."""
+    out: Path = Path("tour")
+    """Folder for cohort, runs, results.csv and report.html. The same call continues there."""
+    seeds: int = 2
+    """Paired seeds: each sets the encoder's start, its puzzles, and which cases have labels."""
+    cases: int = 200
+    """Virtual volumes to make."""
+    pretrain_steps: int = 200
+    finetune_steps: int = 100
+    oracle_steps: int = 150
+    probe_labels: tuple[int, ...] = (2, 5, 20)
+    """Labelled volumes that the probe is fitted on."""
+    probe_draws: int = 3
+    """Different draws of that many volumes."""
+    finetune_labels: int = 2
+    filters: tuple[int, ...] = (8, 16, 32, 64)
+    """Channels of the U-Net's levels."""
+    batch: int = 2
+    device: str = "auto"
+
+
+@dataclass
+class Tour:
+    """What a tour found; the report draws and tabulates it."""
+
+    settings: TourSettings
+    cohort: Cohort
+    split: Split
+    rows: list[dict[str, Any]] = field(default_factory=list)  # a row a score
+    histories: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    held_out: dict[str, dict[str, float]] = field(default_factory=dict)
+    puzzle: tuple[Tensor, ProxyBatch] | None = None  # volumes, and a batch made from them
+    example: dict[str, Any] = field(default_factory=dict)  # one test case, segmented
+    seconds: dict[str, float] = field(default_factory=dict)  # by stage
+
+    def add(self, reading: str, arm: str, seed: int, labels: int, draw: int, result: Evaluation):
+        """Note a score: mean Dice, and that of each region."""
+        row = {"reading": reading, "arm": arm, "seed": seed, "labels": labels, "draw": draw}
+        self.rows.append(row | {"dice": result.mean_dice} | result.by_region)
+
+    def scores(self, reading: str, arm: str, labels: int) -> list[float]:
+        """All mean Dice scores of an arm, in the order they were made."""
+        wanted = (reading, arm, labels)
+        return [r["dice"] for r in self.rows if (r["reading"], r["arm"], r["labels"]) == wanted]
+
+    def arms(self, reading: str) -> list[str]:
+        return list(dict.fromkeys(r["arm"] for r in self.rows if r["reading"] == reading))
+
+    def seeds(self, reading: str, arm: str) -> list[int]:
+        chosen = (r["seed"] for r in self.rows if (r["reading"], r["arm"]) == (reading, arm))
+        return sorted(set(chosen))
+
+    def seed_means(self, reading: str, arm: str, labels: int) -> list[float]:
+        """Mean over draws of labels, one figure a seed."""
+        wanted = (reading, arm, labels)
+        rows = [r for r in self.rows if (r["reading"], r["arm"], r["labels"]) == wanted]
+        return [
+            float(np.mean([r["dice"] for r in rows if r["seed"] == seed]))
+            for seed in self.seeds(reading, arm)
+        ]
+
+
+def tour(settings: TourSettings) -> Tour:
+    """Run the tour. What is finished in ``settings.out`` is not computed again."""
+    if settings.task not in TASKS:
+        raise unknown("task", settings.task, TASKS)
+    clock = Clock()
+    data = settings.data or virtual_cohort(settings)
+    cohort = Cohort.open(data)
+    split = check_cohort(cohort, settings)
+    cohort = cohort.to(choose_device(settings.device))
+    found = Tour(settings, cohort, split)
+    clock.lap(found.seconds, "data")
+    encoders = pretrained_encoders(found)
+    clock.lap(found.seconds, "pretraining")
+    oracle = supervised_encoder(found)
+    clock.lap(found.seconds, "oracle")
+    probe_all(found, encoders, oracle)
+    clock.lap(found.seconds, "probes")
+    finetune_pairs(found, encoders)
+    clock.lap(found.seconds, "fine-tuning")
+    write_csv(settings.out / "results.csv", found.rows)
+    return found
+
+
+class Clock:
+    """Seconds since the last lap."""
+
+    def __init__(self):
+        self.last = time.perf_counter()
+
+    def lap(self, into: dict[str, float], name: str) -> None:
+        now = time.perf_counter()
+        into[name], self.last = now - self.last, now
+
+
+# ---- data --------------------------------------------------------------------------------------
+
+
+def virtual_cohort(settings: TourSettings) -> Path:
+    """Make the embedded default: crops of warped virtual brains, prepared as real ones are."""
+    from data_recipes.virtual import VirtualHippocampus, prepare_hippocampus
+
+    folder = settings.out / "cohort"
+    prepare_hippocampus(VirtualHippocampus(out=folder, cases=settings.cases))
+    return folder
+
+
+def check_cohort(cohort: Cohort, settings: TourSettings) -> Split:
+    """Raise InputError if the cohort cannot carry the tour."""
+    split = cohort.split()
+    most = max(*settings.probe_labels, settings.finetune_labels)
+    if len(split.train) < most:
+        raise InputError(
+            f"{cohort.name} has {len(split.train)} labelled cases to train on, but the tour "
+            f"wants {most}; set --probe-labels lower"
+        )
+    return split
+
+
+# ---- the encoders ------------------------------------------------------------------------------
+
+
+def encoder_settings(found: Tour, norm: str = "batch") -> EncoderSettings:
+    return EncoderSettings(
+        in_channels=len(found.cohort.channels),
+        spatial_dims=found.cohort.spatial_dims,
+        filters=found.settings.filters,
+        norm=norm,
+    )
+
+
+def pretrained_encoders(found: Tour) -> list[UNetEncoder]:
+    """One encoder a seed, pretrained on the training cases' scans without their labels."""
+    settings, cohort = found.settings, found.cohort
+    encoders = []
+    for seed in range(settings.seeds):
+        encoder = random_encoder(encoder_settings(found), seed)
+        task = make_task(settings.task, encoder.width, cohort.spatial_dims, seed=seed)
+        training = TrainSettings(
+            steps=settings.pretrain_steps, batch=settings.batch, seed=seed, device=settings.device
+        )
+        out = settings.out / f"{settings.task}-seed{seed}"
+        encoder, history = pretrain(task, encoder, cohort, found.split.pretrain, training, out)
+        name = f"{settings.task}, seed {seed}"
+        found.histories[name] = history
+        found.held_out[name] = proxy_score(
+            task, encoder, cohort, found.split.validation, settings.batch
+        )
+        found.puzzle = found.puzzle or example_puzzle(task, cohort, found.split)
+        encoders.append(encoder)
+    return encoders
+
+
+def example_puzzle(task: ProxyTask, cohort: Cohort, split: Split) -> tuple[Tensor, ProxyBatch]:
+    volumes = cohort.images(split.validation[:2])
+    return volumes, task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+
+
+def supervised_encoder(found: Tour) -> UNetEncoder:
+    """The oracle: an encoder trained with the labels of all training cases."""
+    settings, cohort = found.settings, found.cohort
+    network = random_unet(
+        random_encoder(encoder_settings(found), 0), len(cohort.label_names), seed=0
+    )
+    training = FinetuneSettings(
+        steps=settings.oracle_steps, batch=settings.batch, device=settings.device
+    )
+    out = settings.out / "oracle"
+    return finetune(network, cohort, found.split.train, training, out)[0].encoder
+
+
+# ---- the two readings --------------------------------------------------------------------------
+
+
+def probe_all(found: Tour, encoders: Sequence[UNetEncoder], oracle: UNetEncoder) -> None:
+    """The linear voxel probe on pretrained, random and oracle encoders, at the same labels."""
+    settings, cohort, split = found.settings, found.cohort, found.split
+    arms = [(settings.task, seed, encoder) for seed, encoder in enumerate(encoders)]
+    for norm in ("batch", "group"):
+        for seed in range(max(2, settings.seeds)):
+            random = random_encoder(encoder_settings(found, norm), 100 + seed)
+            arms.append((f"random, {norm} norm", seed, random.to(choose_device(settings.device))))
+    arms.append(("oracle (all labels)", 0, oracle))
+    draws = [(n, d) for n in settings.probe_labels for d in range(settings.probe_draws)]
+    labelled = [cohort.few(split.train, n, d) for n, d in draws]
+    for arm, seed, encoder in tqdm(arms, desc="linear probe", unit="encoder"):
+        encoder = recalibrated(encoder, cohort, split.pretrain[:16])
+        results = linear_probes(encoder, cohort, labelled, split.test)
+        for (n, draw), result in zip(draws, results, strict=True):
+            found.add("probe", arm, seed, n, draw, result)
+
+
+def finetune_pairs(found: Tour, encoders: Sequence[UNetEncoder]) -> None:
+    """Fine-tune with few labels, and beside it from scratch: same labels, decoder, crops, steps."""
+    settings, cohort, split = found.settings, found.cohort, found.split
+    for seed, pretrained in enumerate(encoders):
+        starts = {
+            settings.task: deepcopy(pretrained),
+            "scratch": random_encoder(pretrained.settings, seed),
+        }
+        labelled = cohort.few(split.train, settings.finetune_labels, seed)
+        training = FinetuneSettings(
+            steps=settings.finetune_steps, batch=settings.batch, seed=seed, device=settings.device
+        )
+        for arm, encoder in starts.items():
+            network = random_unet(encoder, len(cohort.label_names), seed)
+            out = settings.out / f"finetune-{arm}-seed{seed}"
+            network, _ = finetune(network, cohort, labelled, training, out)
+            result = evaluate(network, cohort, split.test, hausdorff=False)
+            found.add("fine-tuning", arm, seed, settings.finetune_labels, seed, result)
+            if seed == 0:
+                keep_example(found, arm, network, result)
+
+
+def keep_example(found: Tour, arm: str, network: UNet, result: Evaluation) -> None:
+    """Segment one test case: the one in the middle of the first arm's scores, not the best."""
+    cohort = found.cohort
+    if not found.example:
+        order = result.dice.mean(1).argsort()
+        case = found.split.test[int(order[len(order) // 2])]
+        image, label = cohort[case]
+        found.example = {"image": image[0], "id": cohort.cases[case].id, "case": case}
+        found.example["answers"] = {"truth": label}
+    case = found.example["case"]
+    image = cohort.images([case])[0]
+    found.example["answers"][arm] = predict(network, image).cpu().numpy()
