@@ -90,7 +90,7 @@ def prepare(arguments: list[str]) -> int:
     settings_class, run = load_recipe(arguments[0])
     summary = run(parse(settings_class, f"prepare {arguments[0]}", arguments[1:]))
     print(summary)
-    return 1 if summary.rejected else 0
+    return summary.exit_code
 
 
 def pretrain(arguments: list[str]) -> None:
@@ -129,3 +129,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
     "probe": (probe, "score a frozen encoder's features with a linear probe"),
     "predict": (predict, "segment a cohort's scans, as NIfTI in their own space"),
 }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

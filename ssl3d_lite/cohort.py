@@ -52,6 +52,7 @@ class Case:
     crop: list[list[int]]  # [start, stop) an axis of the RAS-oriented raw scan that was kept
     source: Source
     labelled: bool
+    lost: int = 0  # labelled raw voxels outside the prepared volume
     fold: int | None = None  # None: in no fold, so free for pretraining in every split
 
 
@@ -83,6 +84,7 @@ class Cohort:
     spacing: tuple[float, ...]  # mm a prepared voxel; the mean where cases differ
     recipe: dict[str, Any]  # the recipe's name and settings
     cases: tuple[Case, ...]
+    description: str = ""  # what a reader of its scores should know
     rejected: tuple[dict[str, str], ...] = ()  # {"case", "reason"}: raw cases that were refused
     folder: Path = field(default=Path("."), compare=False)
     resident: "tuple[torch.Tensor, torch.Tensor] | None" = field(default=None, compare=False)
@@ -127,7 +129,7 @@ class Cohort:
         path = array_path(self.folder, kind, case.id)
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as reason:
+        except (OSError, ValueError, EOFError) as reason:
             raise InputError(f"{path} cannot be read: {reason}; prepare the cohort again") from None
         if array.shape != tuple(shape):
             raise InputError(f"{path} has shape {array.shape}, the manifest says {tuple(shape)}")

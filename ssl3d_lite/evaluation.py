@@ -5,6 +5,7 @@ is absent the literature's rule holds (BraTS): absent and not found is 1, absent
 there but missed, is 0; the distance is then 0 or the volume's diagonal. Such cases are counted.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +15,6 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import torch
-from monai.inferers import sliding_window_inference
-from monai.metrics import compute_dice, compute_hausdorff_distance
 from nibabel.processing import resample_from_to
 from torch import Tensor, nn
 from tqdm.auto import tqdm
@@ -86,6 +85,8 @@ def predict(network: nn.Module, image: Tensor, window: Sequence[int] | None = No
     with torch.inference_mode():
         if window is None or all(s <= w for s, w in zip(image.shape[1:], window, strict=True)):
             return network(image[None])[0].argmax(0)
+        from monai.inferers import sliding_window_inference
+
         logits = sliding_window_inference(
             image[None], tuple(window), 1, network, overlap=0.5, mode="gaussian"
         )
@@ -136,6 +137,9 @@ def score_case(
     hausdorff: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Dice, HD95 (mm) and absence of each region (a union of classes) in one case."""
+    # monai takes seconds to import, and pretraining needs none of it
+    from monai.metrics import compute_dice, compute_hausdorff_distance
+
     if answer.shape != truth.shape:
         raise InputError(
             f"case {case.id}: prediction {tuple(answer.shape)}, label {tuple(truth.shape)}"
@@ -147,14 +151,17 @@ def score_case(
     diagonal = float(np.linalg.norm(spacing * np.array(answer.shape)))
     empty_found, empty_there = (~m.flatten(2).any(-1)[0].numpy() for m in (found, there))
     distance = np.where(empty_found & empty_there, 0.0, diagonal)
-    for region in np.flatnonzero(~empty_found & ~empty_there) if hausdorff else ():
-        distance[region] = compute_hausdorff_distance(
-            found[:, [region]],
-            there[:, [region]],
-            include_background=True,
-            percentile=95,
-            spacing=spacing.tolist(),
-        ).item()
+    with warnings.catch_warnings():
+        # monai 1.5 and 1.6 warn of their own call to an argument they have deprecated
+        warnings.filterwarnings("ignore", ".*always_return_as_numpy", FutureWarning)
+        for region in np.flatnonzero(~empty_found & ~empty_there) if hausdorff else ():
+            distance[region] = compute_hausdorff_distance(
+                found[:, [region]],
+                there[:, [region]],
+                include_background=True,
+                percentile=95,
+                spacing=spacing.tolist(),
+            ).item()
     return dice, distance, empty_there
 
 
@@ -176,7 +183,8 @@ def write_prediction(path: Path, answer: np.ndarray, case: Case, values: Sequenc
     """
     prepared = nibabel.Nifti1Image(np.asarray(values, np.uint8)[answer], np.array(case.affine))
     raw = (case.source.shape, np.array(case.source.affine))
-    back = resample_from_to(prepared, raw, order=0, mode="constant", cval=0)
+    # not "constant": a position of -1e-16 would count as outside
+    back = resample_from_to(prepared, raw, order=0, mode="grid-constant", cval=0)
     image = nibabel.Nifti1Image(np.asarray(back.dataobj).astype(np.uint8), raw[1])
     compressed = path.suffix == ".gz"
     write_aside(path, lambda file: file.write(_nifti_bytes(image, compressed)))

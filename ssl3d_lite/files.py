@@ -24,23 +24,9 @@ def write_aside(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove the half-written files of dead processes anywhere below ``folder``."""
+    """Remove what killed processes left half-written below ``folder``, where nobody else writes."""
     for aside in folder.rglob(".*.part"):
-        pid = aside.name.split(".")[-2]
-        if not (pid.isdecimal() and _is_running(int(pid))):
-            aside.unlink(missing_ok=True)
-
-
-def _is_running(pid: int) -> bool:
-    if os.name != "posix":  # there kill would really kill; but a file in use cannot be removed
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it belongs to someone else
-        return True
-    return True
+        aside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, record: Any) -> None:

@@ -141,7 +141,7 @@ def finetune_sentence(found: Tour) -> str:
 def limits(found: Tour) -> list[str]:
     """What the numbers do not show."""
     cohort, split = found.cohort, found.split
-    said = [
+    return [
         f"All scores are of the same {len(split.test)} test cases of {cohort.name}, which neither "
         "pretraining nor any choice has seen. Another cohort may order the arms otherwise.",
         "The probe speaks of the encoder alone. Its gains shrink or vanish in full fine-tuning, "
@@ -149,9 +149,6 @@ def limits(found: Tour) -> list[str]:
         "A random encoder is the control, not zero: how far it gets depends on its norm and its "
         "start, so the best of several is what pretraining has to beat.",
     ]
-    if cohort.recipe.get("virtual"):
-        said.insert(0, str(cohort.recipe["virtual"]))
-    return said
 
 
 # ---- the page ----------------------------------------------------------------------------------
@@ -171,6 +168,7 @@ def write_report(found: Tour, path: Path) -> None:
     """Write the tour as one HTML page, pictures and all."""
     parts = [
         f"<h1>What {esc(found.settings.task)} is worth on {esc(found.cohort.name)}</h1>",
+        f"<p>{esc(found.cohort.description)}</p>",
         bullets(findings(found)),
         "<h2>What this does not show</h2>",
         bullets(limits(found)),

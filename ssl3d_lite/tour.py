@@ -136,10 +136,10 @@ class Clock:
 
 def virtual_cohort(settings: TourSettings) -> Path:
     """Make the embedded default: crops of warped virtual brains, prepared as real ones are."""
-    from data_recipes.virtual import VirtualHippocampus, prepare_hippocampus
+    from data_recipes.virtual import VirtualHippocampus, prepare
 
     folder = settings.out / "cohort"
-    prepare_hippocampus(VirtualHippocampus(out=folder, cases=settings.cases))
+    prepare(VirtualHippocampus(out=folder, cases=settings.cases))
     return folder
 
 

@@ -99,7 +99,7 @@ class CPC(ProxyTask):
         direction = self.directions[int(draw["direction"])]
         number = torch.arange(views.shape[0] * views.shape[1]).view(len(views), 1, *grid)
         rows = along(number, direction)
-        target = torch.cat([rows[:, :, step:].flatten() for step in s.ahead])
+        target = torch.cat([rows[:, :, step:].flatten() for step in s.ahead])  # none past the end
         placement = Placement(shift_matrix(corner), grid, direction)
         return ProxyBatch(views, target.to(views.device), placement)
 
@@ -115,8 +115,9 @@ class CPC(ProxyTask):
             context = context + F.relu(layer(context))
         predictions = torch.cat(
             [
-                linear(context[:, :, : context.shape[2] - step]).movedim(1, -1).flatten(0, -2)
+                linear(context[:, :, :-step]).movedim(1, -1).flatten(0, -2)
                 for linear, step in zip(self.predict, self.settings.ahead, strict=True)
+                if step < context.shape[2]
             ]
         )
         similarity = F.normalize(predictions, dim=-1) @ F.normalize(latents, dim=-1).T

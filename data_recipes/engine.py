@@ -1,0 +1,250 @@
+"""The part every recipe shares: many cases, several processes, a bar, and nothing lost.
+
+A recipe lists its raw cases and says how one of them becomes arrays. The engine does the rest:
+cases run in parallel; what is finished stays finished when the run is killed; a case that cannot
+be read is rejected with its reason while the others go on; the manifest comes last.
+"""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from ssl3d_lite.cohort import Case, Cohort, Source, array_path, write_array
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import clear_leftovers
+
+from .folds import FEWEST, deal_folds
+from .parallel import for_each
+from .records import read_records, remove_records, write_record
+
+SAFE_NAME = re.compile(r"\w[\w .+-]{0,99}")  # for a file, on every system
+
+
+@dataclass(frozen=True)
+class RawCase:
+    """One scan as it lies in the raw folder."""
+
+    id: str
+    patient: str
+    images: dict[str, Path]  # by channel; channels may share one file with a fourth axis
+    label: Path | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a recipe makes of one raw case."""
+
+    image: np.ndarray  # float16 (channel, *space)
+    label: np.ndarray | None  # uint8 (*space), classes
+    affine: np.ndarray  # prepared voxel → world, mm
+    crop: list[list[int]]  # [start, stop) an axis of the RAS-oriented raw scan that was kept
+    raw_shape: tuple[int, ...]
+    raw_affine: np.ndarray
+    lost: int = 0  # labelled raw voxels outside what was kept
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How preparing a cohort went; made to be printed."""
+
+    folder: Path
+    prepared: int  # cases made by this run
+    skipped: int  # cases that were there already
+    unlabelled: int  # of both
+    rejected: tuple[dict[str, str], ...]  # {"case", "reason"}
+    lost: dict[str, int] = field(default_factory=dict)  # case → labelled voxels cut off, if any
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a case was rejected, else 0."""
+        return int(bool(self.rejected))
+
+    def __str__(self) -> str:
+        lines = [f"{r['case']} rejected: {r['reason']}" for r in self.rejected]
+        lines += [f"{case}: {n} labelled voxels outside the frame" for case, n in self.lost.items()]
+        counts = {
+            "prepared": self.prepared,
+            "there already": self.skipped,
+            "unlabelled": self.unlabelled,
+            "rejected": len(self.rejected),
+        }
+        total = ", ".join(f"{n} {what}" for what, n in counts.items())
+        return "\n".join([*lines, *self.notes, f"{self.folder}: {total}"])
+
+
+def prepare_cohort(
+    blank: Cohort,
+    cases: Sequence[RawCase],
+    raw: Path,
+    prepare: Callable[[RawCase], Prepared],
+    workers: int | None = None,
+    folds: int = 5,
+    seed: int = 0,
+) -> Summary:
+    """Prepare ``cases`` into the folder of ``blank``, going on from what a former run left there.
+
+    Args:
+        blank: the cohort with all that is known before a case is read, and no cases.
+        raw: the folder that sources are named relative to.
+        prepare: makes one case's arrays in a worker, so it must be picklable. It raises InputError
+            for a case that cannot be used.
+        workers: processes; by default as many as there are usable cores.
+        folds: that patients are dealt to.
+        seed: of that dealing.
+
+    Raises:
+        InputError: two cases have one id; no case can be used; the folder was prepared with other
+            settings; nothing can be written to it, for instance because the disk is full.
+    """
+    _refuse_twins(cases)
+    if folds < FEWEST:
+        raise InputError(f"{folds} folds; a split needs at least {FEWEST}")
+    blank = replace(blank, recipe=blank.recipe | {"folds": folds, "seed": seed})
+    known = read_records(blank)
+    clear_leftovers(blank.folder)
+
+    make = partial(_prepare_one, blank=blank, raw_folder=raw, prepare=prepare)
+    items = [(case, known.get(case.id)) for case in cases]
+    outcomes: list[_Outcome] = []
+    try:
+        for outcome in for_each(make, items, workers, blank.name):
+            if outcome.fresh:
+                write_record(blank, outcome.case)
+            outcomes.append(outcome)
+        outcomes.sort(key=lambda outcome: outcome.id)
+        return _finish(blank, outcomes, folds, seed)
+    except OSError as reason:  # from writing: a file that cannot be read is its case's fault
+        done = sum(outcome.case is not None for outcome in outcomes)
+        raise InputError(
+            f"cannot write to {blank.folder}: {reason.strerror or reason}; {done} of {len(cases)} "
+            "cases are done and kept, and the same command goes on from there"
+        ) from None
+
+
+def _finish(blank: Cohort, outcomes: list["_Outcome"], folds: int, seed: int) -> Summary:
+    """Write the manifest, and say how it went."""
+    rejected = tuple({"case": o.id, "reason": o.reason} for o in outcomes if o.case is None)
+    done = [outcome for outcome in outcomes if outcome.case]
+    if not done:
+        why = f"; {rejected[0]['reason']}" if rejected else ""
+        raise InputError(f"none of {len(rejected)} cases can be prepared{why}")
+    cases, notes = deal_folds([outcome.case for outcome in done], folds, seed)
+    voxels = [nib.affines.voxel_sizes(np.array(case.affine)) for case in cases]
+    spacing = tuple(np.mean(voxels, axis=0).round(6).tolist())
+    replace(blank, spacing=spacing, cases=tuple(cases), rejected=rejected).save()
+    remove_records(blank.folder)
+    fresh = sum(outcome.fresh for outcome in done)
+    return Summary(
+        folder=blank.folder,
+        prepared=fresh,
+        skipped=len(done) - fresh,
+        unlabelled=sum(not case.labelled for case in cases),
+        rejected=rejected,
+        lost={case.id: case.lost for case in cases if case.lost},
+        notes=notes,
+    )
+
+
+def _refuse_twins(cases: Sequence[RawCase]) -> None:
+    by_id = defaultdict(list)
+    for case in cases:
+        by_id[case.id].append(case)
+    for name, same in by_id.items():
+        if len(same) > 1:
+            files = [str(next(iter(case.images.values()), "no image")) for case in same]
+            raise InputError(f"{len(same)} cases have the id {name!r}: {', '.join(files)}")
+
+
+# ---- one case, in a worker ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    id: str
+    case: Case | None = None  # None: rejected
+    reason: str = ""
+    fresh: bool = False  # made by this run
+
+
+def _prepare_one(
+    item: tuple[RawCase, Case | None],
+    blank: Cohort,
+    raw_folder: Path,
+    prepare: Callable[[RawCase], Prepared],
+) -> _Outcome:
+    raw, known = item
+    try:
+        source = _source(raw, raw_folder, blank.channels)
+        if known and _is_current(known, raw, source, blank):
+            return _Outcome(raw.id, known)
+        made = prepare(raw)
+    except InputError as reason:
+        return _Outcome(raw.id, reason=str(reason))
+    case = Case(
+        id=raw.id,
+        patient=raw.patient,
+        shape=made.image.shape[1:],
+        affine=made.affine.tolist(),
+        crop=made.crop,
+        source=replace(source, shape=tuple(made.raw_shape), affine=made.raw_affine.tolist()),
+        labelled=made.label is not None,
+        lost=made.lost,
+    )
+    write_array(array_path(blank.folder, "images", case.id), made.image)
+    label_path = array_path(blank.folder, "labels", case.id)
+    if made.label is None:
+        label_path.unlink(missing_ok=True)  # a former run may have had one
+    else:
+        write_array(label_path, made.label)
+    return _Outcome(raw.id, case, fresh=True)
+
+
+def _source(raw: RawCase, raw_folder: Path, channels: Sequence[str]) -> Source:
+    """A case's files and their checksums; shape and affine are not known yet."""
+    if not SAFE_NAME.fullmatch(raw.id):
+        raise InputError(f"{raw.id!r} cannot name a file; rename the raw scan")
+    missing = [channel for channel in channels if channel not in raw.images]
+    if missing:
+        there = ", ".join(path.name for path in raw.images.values()) or "no image"
+        raise InputError(f"{' and '.join(missing)} missing; there is {there}")
+    paths = {name: raw.images[name] for name in channels} | (
+        {"label": raw.label} if raw.label else {}
+    )
+    sums = {}
+    for path in set(paths.values()):  # channels may share a file
+        if not path.is_relative_to(raw_folder):
+            raise InputError(f"{path} lies outside {raw_folder}")
+        try:
+            with open(path, "rb") as file:
+                sums[path] = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as reason:
+            raise InputError(f"{path} cannot be read: {reason.strerror}") from None
+    return Source(
+        files={name: path.relative_to(raw_folder).as_posix() for name, path in paths.items()},
+        sha256={name: sums[path] for name, path in paths.items()},
+        shape=(),
+        affine=[],
+    )
+
+
+def _is_current(case: Case, raw: RawCase, source: Source, blank: Cohort) -> bool:
+    """Whether a prepared case was made from these very files, and its arrays are there."""
+    if (case.patient, case.source.files, case.source.sha256) != (
+        raw.patient,
+        source.files,
+        source.sha256,
+    ):
+        return False
+    try:
+        replace(blank, cases=(case,))[0]
+    except InputError:
+        return False
+    return True

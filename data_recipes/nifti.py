@@ -1,0 +1,128 @@
+"""Read NIfTI files, and refuse what cannot be trusted in one line: which file, and why."""
+
+import gzip
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
+
+from ssl3d_lite.errors import InputError
+
+TOLERANCE = 0.1  # voxels by which the files of one case may disagree: rounding in their headers
+
+HEADERS = {348: nib.Nifti1Image, 540: nib.Nifti2Image}  # a file begins with its header's length
+
+Scan = tuple[np.ndarray, np.ndarray]  # values (x, y, z), and affine (4, 4): voxel → world, mm
+
+
+def read_nifti(path: Path) -> Scan:
+    """Read a file's values, float32 (x, y, z) or (x, y, z, n), and its affine, (4, 4).
+
+    Values are rescaled as the header says. Axes of length 1 after the third are dropped.
+
+    Raises:
+        InputError: missing, cut short or no NIfTI; other than 3 or 4 axes, or an empty one; NaN or
+            infinite voxels; an affine that places no voxels.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is missing")
+    try:
+        image = _open(path)
+        affine = np.asarray(image.affine, dtype=float)
+        with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite: refused below
+            data = np.asanyarray(image.dataobj, dtype=np.float32)
+    except (ImageFileError, HeaderDataError, WrapStructError) as reason:
+        raise InputError(f"{path} is no readable NIfTI file: {_in_one_line(reason)}") from None
+    except (OSError, EOFError, ValueError, TypeError, OverflowError, zlib.error) as reason:
+        raise InputError(f"{path} is damaged, copy it again: {_in_one_line(reason)}") from None
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
+    if data.ndim not in (3, 4) or data.size == 0:
+        raise InputError(f"{path} has shape {data.shape}, where a volume (x, y, z) is wanted")
+    if bad := data.size - np.count_nonzero(np.isfinite(data)):
+        raise InputError(f"{path} has {bad} NaN or infinite voxels; repair it or leave it out")
+    if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
+        raise InputError(f"{path} has an affine that places no voxels; repair its header")
+    return data, affine
+
+
+def read_images(paths: Sequence[Path]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Read the channels of one scan: a list of float32 (x, y, z), and the affine they share.
+
+    Args:
+        paths: one a channel. A file with a fourth axis stands there once for each entry of it.
+
+    Raises:
+        InputError: as :func:`read_nifti`; grids that differ; a channel that is all one value.
+    """
+    paths = list(paths)
+    first, channels = None, []
+    for path in dict.fromkeys(paths):
+        data, affine = read_nifti(path)
+        first = first or (data, affine)
+        check_same_grid(path, (data, affine), paths[0], first)
+        data = data[..., None] if data.ndim == 3 else data
+        if data.shape[3] != paths.count(path):
+            raise InputError(f"{path} holds {data.shape[3]} channels, not {paths.count(path)}")
+        channels.extend(np.moveaxis(data, 3, 0))
+    for path, channel in zip(paths, channels, strict=True):
+        if channel.min() == channel.max():
+            raise InputError(f"{path} holds nothing but the value {channel.min():g}")
+    return channels, first[1]
+
+
+def read_label(path: Path, values: Sequence[int]) -> Scan:
+    """Read a label map as classes, uint8 (x, y, z): class k where the file holds ``values[k]``.
+
+    Raises:
+        InputError: as :func:`read_nifti`; a value that is not among ``values``.
+    """
+    data, affine = read_nifti(path)
+    if data.ndim != 3:
+        raise InputError(f"{path} has shape {data.shape}, where a label map (x, y, z) is wanted")
+    classes = np.zeros_like(data, np.uint8)
+    known = np.zeros_like(data, bool)
+    for index, value in enumerate(values):
+        here = data == value
+        classes[here] = index
+        known |= here
+    if not known.all():
+        strange = ", ".join(f"{value:g}" for value in np.unique(data[~known])[:5])
+        raise InputError(f"{path} holds {strange}, where labels are {', '.join(map(str, values))}")
+    return classes, affine
+
+
+def check_same_grid(path: Path, scan: Scan, other_path: Path, other: Scan) -> None:
+    """See that the voxels of two files lie upon one another.
+
+    Raises:
+        InputError: shapes differ, or a corner lies more than a tenth of a voxel apart.
+    """
+    shape, other_shape = scan[0].shape[:3], other[0].shape[:3]
+    if shape != other_shape:
+        raise InputError(f"{path} has shape {shape}, but {other_path.name} has {other_shape}")
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape) - 1)
+    place, other_place = (nib.affines.apply_affine(s[1], corners) for s in (scan, other))
+    apart = np.linalg.norm(place - other_place, axis=1).max()
+    if apart > TOLERANCE * nib.affines.voxel_sizes(other[1]).min():
+        raise InputError(f"{path} lies {apart:.2f} mm beside {other_path.name}: affines differ")
+
+
+def _open(path: Path) -> nib.Nifti1Image:
+    """As ``nib.load``, which stops short of the checksum at the end of a compressed file."""
+    content = path.read_bytes()
+    if path.suffix.lower() == ".gz":
+        content = gzip.decompress(content)
+    for order in ("little", "big"):
+        if kind := HEADERS.get(int.from_bytes(content[:4], order)):
+            return kind.from_bytes(content)
+    raise ImageFileError("it does not begin like one")
+
+
+def _in_one_line(reason: Exception) -> str:
+    return " ".join(str(reason).split()) or type(reason).__name__

@@ -1,0 +1,25 @@
+"""What all tests share: the cohort of made-up scans, and where real scans may lie."""
+
+from pathlib import Path
+
+import pytest
+from helpers import make_cohort
+
+from ssl3d_lite.cohort import Cohort
+
+ROOT = Path(__file__).parents[1]
+REAL = ROOT.parent / "shared/data/msd/Task04_Hippocampus"
+
+
+@pytest.fixture(scope="session")
+def real_hippocampus() -> Path:
+    """The raw Decathlon hippocampus task; tests that want it skip where it is absent."""
+    if not REAL.is_dir():
+        pytest.skip(f"no real scans in {REAL}")
+    return REAL
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """15 volumes of 24 × 32 × 24, read-only."""
+    return make_cohort(tmp_path_factory.mktemp("cohort")).to("cpu")

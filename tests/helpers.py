@@ -1,0 +1,67 @@
+"""A small cohort of made-up scans."""
+
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from ssl3d_lite.cohort import Case, Cohort, Source, array_path, write_array
+
+
+def make_cohort(
+    folder: Path,
+    count: int = 15,
+    shape: tuple[int, ...] = (24, 32, 24),
+    channels: int = 1,
+    patients: int | None = None,
+    unlabelled: int = 0,
+    seed: int = 0,
+) -> Cohort:
+    """Scans of one anatomy (a smooth texture) with a bright blob in it, which is label 1 or 2.
+
+    Cases are dealt to 5 folds by patient; the last ``unlabelled`` have no label and no fold.
+    """
+    generator = np.random.default_rng(seed)
+    grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij"))
+    anatomy = gaussian_filter(np.random.default_rng(99).normal(size=shape), 2, mode="wrap")
+    anatomy /= anatomy.std()
+    cases = []
+    for index in range(count):
+        centre = generator.uniform(-0.4, 0.4, len(shape)).reshape(-1, *[1] * len(shape))
+        blob = np.sqrt(((grid - centre) ** 2).sum(0)) < 0.4
+        label = np.where(blob, np.where(grid[1] > centre[1], 1, 2), 0).astype(np.uint8)
+        image = blob * 3 + anatomy + generator.normal(0, 0.2, (channels, *shape))
+        name = f"case_{index:03d}"
+        labelled = index < count - unlabelled
+        write_array(array_path(folder, "images", name), image.astype(np.float16))
+        if labelled:
+            write_array(array_path(folder, "labels", name), label)
+        affine = np.eye(len(shape) + 1).tolist()
+        patient = index % (patients or count)
+        cases.append(
+            Case(
+                id=name,
+                patient=f"patient_{patient:03d}",
+                shape=shape,
+                affine=affine,
+                crop=[[0, n] for n in shape],
+                source=Source({}, {}, shape, affine),
+                labelled=labelled,
+                fold=patient % 5 if labelled else None,
+            )
+        )
+    cohort = Cohort(
+        name="made up",
+        licence="none",
+        citation="",
+        channels=tuple(f"channel {c}" for c in range(channels)),
+        label_values=(0, 1, 2),
+        label_names=("background", "front", "back"),
+        regions={"front": (1,), "back": (2,), "whole": (1, 2)},
+        spacing=(1.0,) * len(shape),
+        recipe={"name": "test"},
+        cases=tuple(cases),
+        folder=folder,
+    )
+    cohort.save()
+    return cohort

@@ -1,0 +1,175 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.networks import EncoderSettings, random_encoder
+from ssl3d_lite.tasks import make_task
+from ssl3d_lite.tasks.cpc import PyramidConv, along
+from ssl3d_lite.training import TrainSettings, pretrain
+
+SMALL = {"patch": 4, "stride": 2, "jitter": 2, "code": 8, "hidden": 8}
+
+
+def posed(task, volumes, seed=0):
+    return task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(seed)))
+
+
+class Means(nn.Module):
+    """An encoder that counts what it encodes; its one feature is the patch's mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoded = 0
+
+    def forward(self, x):
+        self.encoded += len(x)
+        return [x.mean(1, keepdim=True)]
+
+
+def test_fault_10_each_patch_is_encoded_once():
+    task = make_task("cpc", 1, **SMALL)
+    batch = posed(task, torch.randn(2, 1, 12, 14, 12))
+    encoder = Means()
+    task(encoder, batch)
+    assert encoder.encoded == batch.views.shape[0] * batch.views.shape[1]
+
+
+@pytest.mark.parametrize("space", [(12, 14), (12, 14, 10)])
+def test_fault_11_2d_and_3d_are_one_definition(space):
+    task = make_task("cpc", 1, len(space), **SMALL)
+    batch = posed(task, torch.randn(2, 1, *space))
+    assert batch.placement.grid == tuple((n - 2 - 4) // 2 + 1 for n in space)
+    assert batch.views.shape == (2, math.prod(batch.placement.grid), 1, *[4] * len(space))
+    assert task(Means(), batch).shape == (len(batch.target), 2 * batch.views.shape[1])
+
+
+def test_views_lie_where_the_placement_says():
+    task = make_task("cpc", 1, **SMALL)
+    volumes = torch.randn(2, 1, 12, 14, 10)
+    batch = posed(task, volumes)
+    for scan in range(2):
+        for view in range(batch.views.shape[1]):
+            corner = batch.placement.matrix[scan, view, :3, 3].long().tolist()
+            where = tuple(slice(c, c + 4) for c in corner)
+            assert torch.equal(batch.views[scan, view], volumes[scan][(slice(None), *where)])
+
+
+@pytest.mark.parametrize("direction", ["+0", "-0", "+1", "-1", "+2", "-2"])
+def test_the_target_is_the_patch_so_many_rows_ahead(direction):
+    """Patches whose content is their own number: the answers' targets can be read off."""
+    task = make_task("cpc", 1, directions=(direction,), ahead=(2, 3), **SMALL)
+    volumes = torch.randn(2, 1, 14, 14, 14)
+    batch = posed(task, volumes)
+    axis, sign = int(direction[1]), -1 if direction[0] == "-" else 1
+    grid = batch.placement.grid
+    place = batch.placement.matrix[:, :, :3, 3].reshape(-1, 3)
+    numbers = along(torch.arange(len(place)).view(2, 1, *grid), batch.placement.direction)
+    current = torch.cat([numbers[:, :, : grid[axis] - step].flatten() for step in (2, 3)])
+    step = torch.cat([torch.full_like(numbers[:, :, s:].flatten(), s) for s in (2, 3)])
+    moved = place[batch.target] - place[current]
+    want = torch.zeros_like(moved)
+    want[:, axis] = sign * 2 * step  # stride 2
+    assert torch.equal(moved, want)
+
+
+def test_infonce_of_equal_scores_is_log_n():
+    task = make_task("cpc", 1, **SMALL)
+    batch = posed(task, torch.randn(2, 1, 12, 14, 12))
+    equal = torch.zeros(len(batch.target), 2 * batch.views.shape[1])
+    assert task.loss(equal, batch).item() == pytest.approx(math.log(equal.shape[1]), rel=1e-6)
+    assert task.score(equal, batch)["chance"] == 1 / equal.shape[1]
+
+
+def test_fault_10_the_loss_is_infonce_over_every_candidate():
+    """Against a plain loop in float64: -log(e^right / sum over candidates of e^score)."""
+    torch.manual_seed(0)
+    task = make_task("cpc", 1, **SMALL).double()
+    batch = posed(task, torch.randn(2, 1, 10, 12, 10).double())
+    logits = task(Means(), batch)
+    total = 0.0
+    for row, right in zip(logits.tolist(), batch.target.tolist(), strict=True):
+        total -= math.log(math.exp(row[right]) / sum(math.exp(score) for score in row))
+    assert task.loss(logits, batch).item() == pytest.approx(total / len(logits), rel=1e-12)
+
+
+def test_logits_are_cosines_over_the_temperature():
+    task = make_task("cpc", 1, temperature=0.5, **SMALL)
+    logits = task(Means(), posed(task, torch.randn(2, 1, 12, 14, 12)))
+    assert logits.abs().max() <= 2 + 1e-5
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_context_sees_the_inverted_pyramid_and_nothing_else(dims):
+    """Perturb each place of the field in turn: only a pyramid above may change the context."""
+    torch.manual_seed(0)
+    layers = nn.Sequential(PyramidConv(3, dims), PyramidConv(3, dims)).double()
+    shape, centre = [5] * dims, [3] + [2] * (dims - 1)
+    field = torch.randn(1, 3, *shape, dtype=torch.double, requires_grad=True)
+    layers(field)[(0, slice(None), *centre)].sum().backward()
+    seen = field.grad[0].abs().sum(0) > 0
+    for place in torch.cartesian_prod(*[torch.arange(n) for n in shape]).view(-1, dims):
+        rows_above = centre[0] - place[0]
+        aside = (place[1:] - torch.tensor(centre[1:])).abs().max()
+        wanted = 0 <= rows_above <= 2 and aside <= rows_above
+        assert bool(seen[tuple(place)]) == bool(wanted), place
+
+
+def test_no_prediction_depends_on_the_patch_it_has_to_find():
+    torch.manual_seed(0)
+    task = make_task("cpc", 1, ahead=(2,), **SMALL)
+    volumes = torch.randn(1, 1, 6, 14, 6)  # a grid of one patch across, five along
+    batch = posed(task, volumes)
+    rows = batch.placement.grid[1]
+    assert batch.placement.grid == (1, rows, 1)
+    field = torch.randn(1, 8, *batch.placement.grid, requires_grad=True)
+    context = along(field, batch.placement.direction)
+    for layer in task.context:
+        context = context + F.relu(layer(context))
+    for row in range(rows):
+        (gradient,) = torch.autograd.grad(context[0, :, row].sum(), field, retain_graph=True)
+        later = gradient[0, :, 0, row + 1 :, 0]
+        assert not later.any(), f"row {row} sees a later one"
+
+
+def test_large_scans_give_no_larger_grid():
+    task = make_task("cpc", 1)
+    assert task.grid((128, 128, 128)) == (5, 5, 5)
+    corners = torch.stack(
+        [task.draw(torch.zeros(1, 1, 99, 99, 99), torch.Generator().manual_seed(s))["start"]
+         for s in range(200)]
+    )  # fmt: skip
+    assert corners.max() > 40, "the grid is taken from anywhere in the scan"
+
+
+def test_steps_past_the_end_of_a_short_axis_are_left_out():
+    task = make_task("cpc", 1, directions=("+0",), ahead=(2, 9), **SMALL)
+    batch = posed(task, torch.randn(1, 1, 12, 8, 8))
+    rows, *across = batch.placement.grid
+    assert len(batch.target) == (rows - 2) * math.prod(across)
+    assert len(task(Means(), batch)) == len(batch.target)
+
+
+@pytest.mark.parametrize("direction", ["1", "+3", "x1", "+", "++1"])
+def test_a_misspelt_direction_is_one_clear_line(direction):
+    with pytest.raises(InputError, match="give a sign and an axis"):
+        make_task("cpc", 1, directions=(direction,))
+
+
+def test_a_scan_too_short_for_the_steps_ahead_is_refused():
+    task = make_task("cpc", 1)
+    with pytest.raises(InputError, match="predicts 2 rows ahead along axis 1"):
+        task.grid((40, 32, 40))
+
+
+def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
+    encoder = random_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
+    task = make_task("cpc", encoder.width, patch=8, stride=4, jitter=0, most=4)
+    settings = TrainSettings(steps=80, batch=2)
+    _, history = pretrain(task, encoder, cohort, range(4), settings)
+    assert history[0]["accuracy"] < 0.1
+    assert history[-1]["accuracy"] > 0.3
+    assert history[-1]["chance"] == 1 / 128

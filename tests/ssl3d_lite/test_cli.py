@@ -1,0 +1,111 @@
+import subprocess
+import sys
+import time
+
+import nibabel
+import numpy as np
+import pytest
+from helpers import make_cohort
+
+from ssl3d_lite.cli import COMMANDS, main
+
+
+def test_help_names_every_command_in_under_a_second_without_torch():
+    code = (
+        "import sys, ssl3d_lite.cli as c; c.main(['--help']);"
+        "assert 'torch' not in sys.modules and 'monai' not in sys.modules"
+    )
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert time.perf_counter() - start < 1
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["tuor"], "unknown command 'tuor'; did you mean 'tour'?"),
+        (["prepare", "brast", "--out", "x"], "unknown recipe 'brast'; did you mean 'brats'?"),
+        (["pretrain", "--task", "rotatoin"], "unknown task 'rotatoin'; did you mean 'rotation'?"),
+        (["probe", "--cohort", "nowhere", "--encoder", "random"], "no cohort in nowhere"),
+        (["tour", "--data", "nowhere"], "no cohort in nowhere"),
+        (["tour", "--task", "cpd"], "did you mean 'cpc'?"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_2(capsys, arguments, said):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_a_misspelt_flag_names_the_nearest(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["pretrain", "--cohort", "x", "--out", "y", "--learning-rat", "1"])
+    assert left.value.code == 2
+    assert "--learning-rate" in capsys.readouterr().err
+
+
+def test_a_tasks_own_settings_are_flags_and_anothers_are_not(capsys):
+    with pytest.raises(SystemExit):
+        main(["pretrain", "--task", "cpc", "--help"])
+    assert "--temperature" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["pretrain", "--task", "rotation", "--help"])
+    assert "--temperature" not in capsys.readouterr().out
+
+
+def test_pretrain_finetune_probe_predict_one_after_another(tmp_path, capsys):
+    cohort = make_cohort(tmp_path / "cohort", 15)
+    at = ["--cohort", str(tmp_path / "cohort")]
+    encoder, model = str(tmp_path / "encoder"), str(tmp_path / "model")
+    small = ["--steps", "10", "--precision", "32-true"]
+    arguments = ["pretrain", *at, "--task", "rotation", "--edge", "16", "--out", encoder, *small]
+    assert main([*arguments, "--filters", "4", "8"]) == 0
+    assert "validation cases: loss" in capsys.readouterr().out
+    assert main(["probe", *at, "--encoder", encoder, "--labels", "2", "--draws", "2"]) == 0
+    assert "mean Dice" in capsys.readouterr().out
+    arguments = ["finetune", *at, "--encoder", encoder, "--labels", "50%", "--out", model, *small]
+    assert main([*arguments, "--patch", "16", "16", "16"]) == 0
+    assert "4 labelled cases; 3 test cases" in capsys.readouterr().out
+    arguments = ["predict", *at, "--model", model, "--out", str(tmp_path / "nifti")]
+    assert main(arguments) == 0
+    written = sorted((tmp_path / "nifti").iterdir())
+    assert [p.name for p in written] == [
+        f"{cohort.cases[i].id}.nii.gz" for i in cohort.split().test
+    ]
+    image = nibabel.load(written[0])
+    assert image.shape == (24, 32, 24)
+    assert set(np.unique(image.dataobj)) <= {0, 1, 2}
+
+
+def test_an_encoder_for_other_channels_is_adapted_and_said_so(tmp_path, capsys):
+    make_cohort(tmp_path / "one", 15)
+    make_cohort(tmp_path / "two", 15, channels=2)
+    encoder = str(tmp_path / "encoder")
+    arguments = ["pretrain", "--task", "rotation", "--edge", "16", "--steps", "10"]
+    arguments += ["--cohort", str(tmp_path / "one"), "--out", encoder, "--filters", "4", "8"]
+    assert main(arguments) == 0
+    arguments = ["probe", "--cohort", str(tmp_path / "two"), "--encoder", encoder]
+    assert main([*arguments, "--labels", "2", "--draws", "1"]) == 0
+    assert "adapted from 1 to 2 channels" in capsys.readouterr().out
+
+
+def test_a_model_for_another_cohort_is_refused(tmp_path, capsys):
+    make_cohort(tmp_path / "one", 15)
+    make_cohort(tmp_path / "flat", 15, shape=(24, 32))
+    model = str(tmp_path / "model")
+    arguments = ["finetune", "--cohort", str(tmp_path / "one"), "--encoder", "random"]
+    arguments += ["--labels", "1", "--steps", "1", "--out", model, "--filters", "4", "8"]
+    assert main(arguments) == 0
+    arguments = ["predict", "--cohort", str(tmp_path / "flat"), "--model", model]
+    assert main([*arguments, "--out", str(tmp_path / "nifti")]) == 2
+    assert "reads 1 channels in 3D" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("labels", ["five", "5.5", "%"])
+def test_an_amount_of_labels_that_is_none_is_refused(tmp_path, capsys, labels):
+    make_cohort(tmp_path, 15, shape=(8, 8, 8))
+    arguments = ["probe", "--cohort", str(tmp_path), "--encoder", "random", "--labels", labels]
+    assert main([*arguments, "--filters", "2", "4"]) == 2
+    assert "give a number (12) or a share (5%)" in capsys.readouterr().err

@@ -1,0 +1,45 @@
+import time
+
+import pytest
+import torch
+
+from ssl3d_lite import precision
+from ssl3d_lite.errors import InputError
+
+
+def test_what_is_asked_for_is_taken():
+    assert precision.choose_device("cpu") == "cpu"
+    assert precision.choose_precision("32-true", "cpu") == "32-true"
+    assert precision.choose_precision("bf16-mixed", "cpu") == "bf16-mixed"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "want"),
+    [
+        ({True: 1.0, False: 2.0}, "bf16-mixed"),
+        ({True: 25.0, False: 1.0}, "32-true"),
+        ({True: 0.95, False: 1.0}, "32-true"),  # a near tie: the choice must not flip by chance
+    ],
+)
+def test_bfloat16_is_taken_where_it_is_clearly_faster(monkeypatch, seconds, want):
+    monkeypatch.setattr(precision, "_seconds", seconds.get)
+    assert precision.choose_precision("auto", "cpu") == want
+
+
+def test_the_trial_takes_no_time_to_speak_of():
+    start = time.perf_counter()
+    assert precision.choose_precision("auto", "cpu") in precision.PRECISIONS
+    assert time.perf_counter() - start < 5
+
+
+def test_misspelt_names_give_the_nearest():
+    with pytest.raises(InputError, match="did you mean 'cpu'"):
+        precision.choose_device("cpus")
+    with pytest.raises(InputError, match="did you mean 'bf16-mixed'"):
+        precision.choose_precision("bf16-mixt", "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(InputError, match="this machine has none"):
+        precision.choose_device("cuda")

@@ -1,0 +1,247 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from helpers import make_cohort
+from torch import nn
+
+from ssl3d_lite.checkpoint import load_encoder, load_network
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.evaluation import evaluate
+from ssl3d_lite.networks import EncoderSettings, random_encoder, random_unet
+from ssl3d_lite.tasks import make_task
+from ssl3d_lite.training import (
+    DivergedError,
+    FinetuneSettings,
+    TrainSettings,
+    cases_of_step,
+    clip,
+    finetune,
+    pretrain,
+    step_generator,
+)
+
+SMALL = EncoderSettings(filters=(4, 8))
+
+
+def pretrained(cohort, out=None, seed=0, **settings):
+    encoder = random_encoder(SMALL, seed)
+    task = make_task("rotation", encoder.width, seed=seed, edge=12)
+    training = TrainSettings(**{"steps": 20, "checkpoint_every": 10, "seed": seed} | settings)
+    return pretrain(task, encoder, cohort, cohort.split().pretrain, training, out)
+
+
+def finetuned(cohort, out=None, encoder=None, **settings):
+    network = random_unet(encoder or random_encoder(SMALL, 0), 3, 0)
+    training = FinetuneSettings(**{"steps": 20, "checkpoint_every": 10} | settings)
+    split = cohort.split()
+    return finetune(network, cohort, split.train[:4], training, out, split.validation)
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    b = b.state_dict()
+    return all(torch.equal(weight, b[name]) for name, weight in a.state_dict().items())
+
+
+def test_one_seed_one_encoder(cohort):
+    first, again, other = (pretrained(cohort, seed=seed)[0] for seed in (0, 0, 1))
+    assert same(first, again)
+    assert not same(first, other)
+
+
+def test_pretrain_returns_the_encoder_alone_in_evaluation_mode(cohort, tmp_path):
+    encoder, _ = pretrained(cohort, tmp_path)
+    assert not encoder.training
+    loaded = load_encoder(tmp_path)
+    assert same(encoder, loaded)
+    assert not any("head" in name for name in loaded.state_dict())
+
+
+def test_history_has_a_row_every_ten_steps_with_chance_beside_accuracy(cohort, tmp_path):
+    _, history = pretrained(cohort, tmp_path, steps=25)
+    assert [row["step"] for row in history] == [10, 20, 25]
+    with open(tmp_path / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [10, 20, 25]
+    assert all(float(row["chance"]) == pytest.approx(0.1) for row in rows)
+
+
+class Killed(Exception):  # noqa: N818
+    """Stands for the end of the process between two steps."""
+
+
+@pytest.mark.parametrize("at", [3, 10, 17])
+@pytest.mark.parametrize("run", [pretrained, finetuned])
+def test_a_run_stopped_anywhere_ends_with_the_same_weights(cohort, tmp_path, monkeypatch, run, at):
+    whole, history = run(cohort)
+    steps = iter(range(100))
+    original = torch.optim.AdamW.step
+
+    def step(self, *args, **kwargs):
+        if next(steps) == at:
+            raise Killed
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(Killed):
+        run(cohort, tmp_path)
+    monkeypatch.undo()
+    resumed, again = run(cohort, tmp_path)
+    assert same(whole, resumed), "bit for bit"
+    assert history == again
+
+
+def test_a_killed_process_is_continued_by_the_same_command(tmp_path):
+    """kill -9 of the real command while it trains; then the same command again."""
+    make_cohort(tmp_path / "cohort", 15)
+    command = [
+        *(sys.executable, "-m", "ssl3d_lite.cli", "pretrain", "--task", "rotation"),
+        *("--cohort", str(tmp_path / "cohort"), "--edge", "16", "--filters", "4", "8"),
+        *("--steps", "60", "--checkpoint-every", "10", "--precision", "32-true"),
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
+    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, **silent)
+    out = tmp_path / "killed"
+    process = subprocess.Popen([*command, "--out", str(out)], **silent)
+    while not (out / "resume.pt").exists():
+        assert process.poll() is None, "it ended before it was killed"
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (out / "encoder.safetensors").exists()
+    subprocess.run([*command, "--out", str(out)], check=True, **silent)
+    for name in ("encoder.safetensors", "history.csv", "settings.json"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_finished_run_is_not_run_again(cohort, tmp_path, monkeypatch):
+    first, _ = pretrained(cohort, tmp_path)
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda *_: pytest.fail("a step was made"))
+    again, history = pretrained(cohort, tmp_path)
+    assert same(first, again)
+    assert len(history) == 2
+
+
+def test_a_folder_with_another_run_is_refused_and_untouched(cohort, tmp_path):
+    pretrained(cohort, tmp_path)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(InputError, match=r"training\.learning_rate = 0\.001, but 0\.002"):
+        pretrained(cohort, tmp_path, learning_rate=2e-3)
+    assert before == {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+
+
+def test_no_checkpoint_can_run_code(cohort, tmp_path):
+    pretrained(cohort, tmp_path)
+    state = torch.load(tmp_path / "resume.pt", weights_only=True)
+    assert state["step"] == 20
+
+
+def test_a_broken_checkpoint_is_one_clear_line(cohort, tmp_path):
+    pretrained(cohort, tmp_path)
+    path = tmp_path / "resume.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"resume\.pt cannot be read"):
+        pretrained(cohort, tmp_path)
+
+
+def test_fault_07_a_loss_that_is_no_number_stops_with_a_clear_message(tmp_path):
+    cohort = make_cohort(tmp_path / "cohort", 15).to("cpu")
+    cohort.resident[0][:, 0, 0, 0, 0] = np.nan
+    # NaN from the first volumes on: no checkpoint can be from before
+    with pytest.raises(DivergedError, match=r"diverged in the 10 .* below 0\.001"):
+        finetuned(cohort, tmp_path / "run")
+    assert not (tmp_path / "run" / "network.safetensors").exists()
+    assert not (tmp_path / "run" / "resume.pt").exists()
+
+
+def test_the_encoder_stands_still_while_frozen_and_then_learns(cohort):
+    start = random_encoder(SMALL, 0)
+    frozen, _ = finetuned(cohort, frozen_steps=20)
+    thawed, _ = finetuned(cohort, frozen_steps=10)
+    before = dict(start.named_parameters())
+    pairs = [(n, p) for n, p in frozen.encoder.named_parameters()]
+    assert all(torch.equal(p, before[n]) for n, p in pairs)
+    moved = [not torch.equal(p, before[n]) for n, p in thawed.encoder.named_parameters()]
+    assert all(moved)
+    assert all(p.requires_grad for p in frozen.parameters()), "left as it was found"
+
+
+def test_fault_15_the_best_weights_by_validation_are_kept_not_the_last(cohort, tmp_path):
+    network, history = finetuned(
+        cohort, tmp_path, steps=30, validate_every=10, learning_rate=0.3, clip=0
+    )
+    scores = [row["validation"] for row in history]
+    result = evaluate(network, cohort, cohort.split().validation, hausdorff=False)
+    assert result.mean_dice == pytest.approx(max(scores))
+    assert same(network, load_network(tmp_path))
+
+
+def test_fine_tuning_learns_a_handful_of_volumes_by_heart(cohort):
+    settings = FinetuneSettings(steps=80, learning_rate=1e-2, batch=2)
+    network = random_unet(random_encoder(EncoderSettings(filters=(8, 16)), 0), 3, 0)
+    network, history = finetune(network, cohort, (0, 1), settings)
+    assert history[-1]["loss"] < history[0]["loss"] / 2
+    result = evaluate(network, cohort, (0, 1), hausdorff=False)
+    assert result.by_region["whole"] > 0.85
+
+
+def test_fine_tuning_on_boxes(cohort):
+    _, history = finetuned(cohort, patch=(16, 16, 16))
+    assert np.isfinite(history[-1]["loss"])
+
+
+def test_an_unlabelled_case_cannot_be_fine_tuned_on(tmp_path):
+    cohort = make_cohort(tmp_path, 6, unlabelled=1)
+    network = random_unet(random_encoder(SMALL, 0), 3, 0)
+    with pytest.raises(InputError, match="case_005 has no label"):
+        finetune(network, cohort, (4, 5), FinetuneSettings(steps=1))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("steps", 0), ("batch", -1), ("checkpoint_every", 15)]
+)
+def test_settings_out_of_range_are_refused(setting, value):
+    with pytest.raises(InputError, match=setting):
+        TrainSettings(**{setting: value})
+
+
+def test_every_round_sees_every_case_once():
+    settings = TrainSettings(batch=4, seed=3)
+    cases = (2, 3, 5, 7, 11)
+    seen = [case for step in range(5) for case in cases_of_step(cases, settings, step)]
+    rounds = [seen[i : i + 5] for i in range(0, 20, 5)]
+    assert all(sorted(r) == sorted(cases) for r in rounds)
+    assert len({tuple(r) for r in rounds}) > 1
+    assert cases_of_step(cases, settings, 2) == seen[8:12], "a step needs no other step"
+
+
+def test_steps_and_seeds_draw_apart():
+    draws = {
+        (seed, step): torch.rand(1, generator=step_generator(seed, step)).item()
+        for seed in range(10)
+        for step in range(10)
+    }
+    assert len(set(draws.values())) == 100
+
+
+def test_the_learning_rate_falls_to_nothing():
+    settings = TrainSettings(steps=100, learning_rate=0.01)
+    assert settings.rate(0) == 0.01
+    assert settings.rate(50) == pytest.approx(0.01 * 0.5**0.9)
+    assert settings.rate(100) == 0
+
+
+def test_clip_cuts_the_gradient_and_returns_its_norm():
+    layer = nn.Linear(2, 1, bias=False)
+    layer.weight.grad = torch.tensor([[3.0, 4.0]])
+    assert clip(layer, 0).item() == 5
+    assert torch.equal(layer.weight.grad, torch.tensor([[3.0, 4.0]]))
+    assert clip(layer, 1).item() == 5
+    assert layer.weight.grad.norm().item() == pytest.approx(1, rel=1e-5)
