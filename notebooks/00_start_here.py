@@ -170,7 +170,7 @@ for name, begin in {"CPC": encoder, "scratch": start}.items():
     network = random_unet(deepcopy(begin), len(cohort.label_names), seed=0)
     network, _ = finetune(network, cohort, two, FinetuneSettings(steps=size["finetune"]))
     print(f"{name:8}", evaluate(network, cohort, split.test, hausdorff=False, progress=False))
-    answers[name] = predict(network, cohort.images([split.test[0]])[0]).cpu().numpy()
+    answers[name] = predict(network, cohort.images(split.test[:2]))[0].cpu().numpy()
 
 image, label = cohort[split.test[0]]
 figures.segmentations(

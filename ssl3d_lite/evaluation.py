@@ -24,6 +24,8 @@ from .errors import InputError
 from .files import write_aside
 from .tasks import ProxyTask
 
+BATCH = 4  # volumes read at once
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -76,21 +78,37 @@ class Evaluation:
         return rows
 
 
-def predict(network: nn.Module, image: Tensor, window: Sequence[int] | None = None) -> Tensor:
-    """Class of each voxel of one volume: (channel, *space) → integers (*space).
+def predict(network: nn.Module, images: Tensor, window: Sequence[int] | None = None) -> Tensor:
+    """Class of each voxel: (batch, channel, *space) → integers (batch, *space).
 
-    With ``window`` a volume larger than it is answered in overlapping boxes, blended smoothly.
+    With ``window`` volumes larger than it are answered in overlapping boxes, blended smoothly.
     """
     network.eval()
     with torch.inference_mode():
-        if window is None or all(s <= w for s, w in zip(image.shape[1:], window, strict=True)):
-            return network(image[None])[0].argmax(0)
+        if window is None or all(s <= w for s, w in zip(images.shape[2:], window, strict=True)):
+            return network(images).argmax(1)
         from monai.inferers import sliding_window_inference
 
-        logits = sliding_window_inference(
-            image[None], tuple(window), 1, network, overlap=0.5, mode="gaussian"
-        )
-        return logits[0].argmax(0)
+        return sliding_window_inference(
+            images, tuple(window), BATCH, network, overlap=0.5, mode="gaussian"
+        ).argmax(1)
+
+
+def predictions(
+    network: nn.Module,
+    cohort: Cohort,
+    cases: Sequence[int],
+    window: Sequence[int] | None = None,
+) -> Iterator[Tensor]:
+    """Class map (*space), on the CPU, of one case after another."""
+    for batch in in_batches(cases):
+        yield from predict(network, cohort.images(batch).to(device_of(network)), window).cpu()
+
+
+def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
+    """Cases, a few at a time. Of one alone, torch's Conv3d takes a slow path on CPUs: 0.25 s for
+    a volume of 40 × 56 × 40 where two together take 0.06 s (torch 2.13)."""
+    return [cases[start : start + BATCH] for start in range(0, len(cases), BATCH)]
 
 
 def evaluate(
@@ -102,9 +120,7 @@ def evaluate(
     progress: bool = True,
 ) -> Evaluation:
     """Predict ``cases`` and score each of the cohort's regions."""
-    answers = (
-        predict(network, cohort.images([case])[0].to(device_of(network)), window) for case in cases
-    )
+    answers = predictions(network, cohort, cases, window)
     return score(answers, cohort, cases, hausdorff, progress)
 
 
@@ -122,8 +138,8 @@ def score(
     for case, answer in zip(bar, answers, strict=True):
         if not cohort.cases[case].labelled:
             raise InputError(f"case {cohort.cases[case].id} has no label to be scored against")
-        truth = cohort.labels([case])[0]
-        rows.append(score_case(answer.cpu(), truth, regions, cohort.cases[case], hausdorff))
+        truth = cohort.labels([case])[0].cpu()
+        rows.append(score_case(answer, truth, regions, cohort.cases[case], hausdorff))
     dice, distance, absent = (np.stack(column) for column in zip(*rows, strict=True))
     names = tuple(cohort.cases[case].id for case in cases)
     return Evaluation(names, tuple(regions), dice, distance if hausdorff else None, absent)
@@ -206,11 +222,10 @@ def predict_cohort(
 ) -> list[Path]:
     """Predict ``cases`` and write ``out/ID.nii.gz`` for each, in the raw scan's space."""
     paths = []
-    for case in tqdm(cases, desc="predict", unit="case"):
-        image = cohort.images([case])[0].to(device_of(network))
-        answer = predict(network, image, window).cpu().numpy()
+    answers = predictions(network, cohort, cases, window)
+    for case, answer in zip(tqdm(cases, desc="predict", unit="case"), answers, strict=True):
         paths.append(Path(out) / f"{cohort.cases[case].id}.nii.gz")
-        write_prediction(paths[-1], answer, cohort.cases[case], cohort.label_values)
+        write_prediction(paths[-1], answer.numpy(), cohort.cases[case], cohort.label_values)
     return paths
 
 

@@ -215,3 +215,9 @@ def adapt_channels(encoder: UNetEncoder, in_channels: int) -> UNetEncoder:
     adapted = UNetEncoder(settings)
     load_weights(adapted, weights)
     return adapted
+
+
+def channels_last(module: nn.Module) -> torch.memory_format:
+    """The memory format in which convolutions of the module's dimensions run fastest."""
+    deepest = max(parameter.ndim for parameter in module.parameters())
+    return torch.channels_last_3d if deepest == 5 else torch.channels_last

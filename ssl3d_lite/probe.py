@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
 from .cohort import Cohort
-from .evaluation import Evaluation, device_of, score
-from .networks import UNetEncoder
+from .evaluation import Evaluation, device_of, in_batches, score
+from .networks import UNetEncoder, channels_last
 
 INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
@@ -49,15 +49,15 @@ def linear_probes(
     """
     encoder = encoder.eval()
     wanted = sorted({case for draw in draws for case in draw})
-    sampled = {case: sample_features(encoder, cohort, case, voxels) for case in wanted}
+    sampled = dict(zip(wanted, sample_features(encoder, cohort, wanted, voxels), strict=True))
     probes = [fit(*_concatenate([sampled[c] for c in d]), len(cohort.label_names)) for d in draws]
     answers: list[list[Tensor]] = [[] for _ in probes]
-    for case in test:
-        images = cohort.images([case]).to(device_of(encoder))
+    for batch in in_batches(test):
+        images = cohort.images(batch).to(device_of(encoder))
         with torch.inference_mode():
             logits = classify(encoder(images), probes, images.shape[2:])
-            for answer, classes in zip(answers, logits.argmax(1), strict=True):
-                answer.append(classes.to(torch.uint8))  # hundreds of maps: a byte a voxel
+        for answer, classes in zip(answers, logits.argmax(2).unbind(1), strict=True):
+            answer.extend(classes.to(torch.uint8).cpu())  # hundreds of maps: a byte a voxel
     return [score(iter(a), cohort, test, hausdorff=False, progress=False) for a in answers]
 
 
@@ -80,7 +80,7 @@ def fit(features: np.ndarray, classes: np.ndarray, count: int) -> Probe:
 
 
 def classify(features: list[Tensor], probes: Sequence[Probe], space: Sequence[int]) -> Tensor:
-    """Logits of every probe for one volume: (probe, class, *space).
+    """Logits of every probe for a batch of volumes: (batch, probe, class, *space).
 
     A linear map and interpolation change places freely, so each level is classified on its own
     coarse grid and a few logits are upsampled instead of some hundred features.
@@ -94,7 +94,7 @@ def classify(features: list[Tensor], probes: Sequence[Probe], space: Sequence[in
         coarse = torch.einsum("bf...,cf->bc...", level, part)
         mode = INTERPOLATION[len(space)]
         logits = logits + F.interpolate(coarse, tuple(space), mode=mode, align_corners=False)
-    return logits.view(len(probes), -1, *space)
+    return logits.view(len(logits), len(probes), -1, *space)
 
 
 def _one_row_a_class(fitted: LogisticRegression) -> tuple[np.ndarray, np.ndarray]:
@@ -109,34 +109,41 @@ def _concatenate(parts: list[tuple[np.ndarray, ...]]) -> Iterator[np.ndarray]:
 
 
 def sample_features(
-    encoder: UNetEncoder, cohort: Cohort, case: int, voxels: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Features (voxel, feature) and classes (voxel,) of voxels drawn evenly from a case.
+    encoder: UNetEncoder, cohort: Cohort, cases: Sequence[int], voxels: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each case the features (voxel, feature) and classes (voxel,) of voxels drawn evenly.
 
     The draw depends on the case alone, so every encoder is probed at the same voxels.
     """
-    image, label = cohort.images([case]), cohort.labels([case])[0]
-    chosen = np.random.default_rng(case).choice(label.numel(), voxels, replace=False)
-    chosen = torch.from_numpy(chosen)
-    with torch.inference_mode():
-        levels = encoder(image.to(device_of(encoder)))
-    features = features_at(levels, chosen, label.shape).cpu().numpy()
-    return features, label.flatten()[chosen.to(label.device)].cpu().numpy()
+    for batch in in_batches(cases):
+        labels = cohort.labels(batch).cpu()
+        count = labels[0].numel()
+        chosen = torch.stack([torch.from_numpy(_choose(case, count, voxels)) for case in batch])
+        with torch.inference_mode():
+            levels = encoder(cohort.images(batch).to(device_of(encoder)))
+            features = features_at(levels, chosen, labels.shape[1:])
+        classes = labels.flatten(1).gather(1, chosen)
+        yield from zip(features.cpu().numpy(), classes.numpy(), strict=True)
+
+
+def _choose(case: int, count: int, voxels: int) -> np.ndarray:
+    return np.random.default_rng(case).choice(count, min(voxels, count), replace=False)
 
 
 def features_at(levels: list[Tensor], voxels: Tensor, space: Sequence[int]) -> Tensor:
-    """All levels' features at ``voxels`` (flat positions in ``space``): (voxel, feature).
+    """All levels' features at ``voxels`` (batch, voxel): (batch, voxel, feature).
 
-    Coarse levels are interpolated linearly, as by F.interpolate with align_corners=False.
+    Voxels are flat positions in ``space``. Coarse levels are interpolated linearly, as by
+    F.interpolate with align_corners=False.
     """
     place = torch.stack(torch.unravel_index(voxels, tuple(space)), -1).float()
     unit = (2 * place + 1) / torch.tensor(tuple(space)) - 1  # voxel centres; -1 and 1 are borders
     grid = unit.flip(-1).to(levels[0])  # grid_sample counts the last axis first
-    grid = grid.view(1, -1, *[1] * (len(space) - 1), len(space))
+    grid = grid.view(*voxels.shape, *[1] * (len(space) - 1), len(space))
     sampled = [
         F.grid_sample(level, grid, "bilinear", "border", align_corners=False) for level in levels
     ]
-    return torch.cat([s[0].flatten(1) for s in sampled]).T
+    return torch.cat([s.flatten(2) for s in sampled], 1).mT
 
 
 def recalibrated(encoder: UNetEncoder, cohort: Cohort, cases: Sequence[int]) -> UNetEncoder:
@@ -145,8 +152,8 @@ def recalibrated(encoder: UNetEncoder, cohort: Cohort, cases: Sequence[int]) -> 
     Pretraining saw patches or cubes, and a random encoder nothing: without this each encoder is
     judged under foreign statistics, random ones most of all.
     """
-    copy = deepcopy(encoder)
-    batches = (cohort.images([case]).to(device_of(copy)) for case in cases)
+    copy = deepcopy(encoder).to(memory_format=channels_last(encoder))
+    batches = (cohort.images(batch).to(device_of(copy)) for batch in in_batches(cases))
     with torch.no_grad():
         update_bn(batches, copy)
     return copy.eval()

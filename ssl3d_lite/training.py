@@ -19,7 +19,7 @@ from .checkpoint import Progress, digest, save_encoder, save_network
 from .cohort import Cohort
 from .errors import InputError
 from .geometry import cut, random_corner
-from .networks import UNet, UNetEncoder
+from .networks import UNet, UNetEncoder, channels_last
 from .precision import choose_device, choose_precision
 from .tasks import ProxyBatch, ProxyTask
 
@@ -267,12 +267,6 @@ def fit(
     bar.close()
     progress.load_best(learner)
     return progress.history
-
-
-def channels_last(module: nn.Module) -> torch.memory_format:
-    """The memory format in which convolutions of the module's dimensions run fastest."""
-    deepest = max(parameter.ndim for parameter in module.parameters())
-    return torch.channels_last_3d if deepest == 5 else torch.channels_last
 
 
 def clip(module: nn.Module, limit: float) -> Tensor:

@@ -15,6 +15,7 @@ from ssl3d_lite.evaluation import (
     evaluating,
     predict,
     predict_cohort,
+    predictions,
     proxy_score,
     score,
     score_case,
@@ -131,11 +132,18 @@ class Brightness(nn.Module):
 
 
 def test_a_sliding_window_gives_what_the_whole_volume_gives():
-    image = torch.randn(1, 20, 25, 18)
-    whole = predict(Brightness(), image)
-    assert torch.equal(whole, (image[0] > 0).long())
-    assert torch.equal(predict(Brightness(), image, (8, 8, 8)), whole)
-    assert torch.equal(predict(Brightness(), image, (99, 99, 99)), whole)
+    images = torch.randn(2, 1, 20, 25, 18)
+    whole = predict(Brightness(), images)
+    assert torch.equal(whole, (images[:, 0] > 0).long())
+    assert torch.equal(predict(Brightness(), images, (8, 8, 8)), whole)
+    assert torch.equal(predict(Brightness(), images, (99, 99, 99)), whole)
+
+
+def test_many_cases_are_answered_in_batches_and_in_order(cohort):
+    answers = list(predictions(Brightness(), cohort, tuple(range(11))))
+    assert len(answers) == 11
+    for case, answer in enumerate(answers):
+        assert torch.equal(answer, (cohort.images([case])[0, 0] > 0).long())
 
 
 def test_evaluation_lists_a_row_a_case_and_region(cohort):

@@ -41,16 +41,17 @@ def test_features_at_voxels_are_those_of_the_upsampled_maps(coarse, seed):
     generator = torch.Generator().manual_seed(seed)
     space = [4 * n for n in coarse]
     levels = [
-        torch.randn(1, c, *(n * s for n in coarse), generator=generator)
+        torch.randn(2, c, *(n * s for n in coarse), generator=generator)
         for c, s in ((2, 4), (3, 2), (4, 1))
     ]
-    voxels = torch.randperm(int(np.prod(space)), generator=generator)[:7]
-    want = upsampled(levels, space)[0].flatten(1).T[voxels]
+    voxels = torch.randint(int(np.prod(space)), (2, 7), generator=generator)
+    full = upsampled(levels, space).flatten(2).mT
+    want = torch.stack([full[0, voxels[0]], full[1, voxels[1]]])
     torch.testing.assert_close(features_at(levels, voxels, space), want, rtol=1e-4, atol=1e-5)
 
 
 def test_classifying_each_level_before_upsampling_changes_nothing():
-    levels = [torch.randn(1, 2, 8, 8, 8), torch.randn(1, 3, 4, 4, 4)]
+    levels = [torch.randn(2, 2, 8, 8, 8), torch.randn(2, 3, 4, 4, 4)]
     generator = np.random.default_rng(0)
     probes = [
         Probe(
@@ -60,9 +61,9 @@ def test_classifying_each_level_before_upsampling_changes_nothing():
         for _ in range(3)
     ]
     logits = classify(levels, probes, (8, 8, 8))
-    features = upsampled(levels, (8, 8, 8))[0]
-    for probe, got in zip(probes, logits, strict=True):
-        want = torch.einsum("cf,fxyz->cxyz", torch.from_numpy(probe.weight), features)
+    features = upsampled(levels, (8, 8, 8))
+    for probe, got in zip(probes, logits.unbind(1), strict=True):
+        want = torch.einsum("cf,bfxyz->bcxyz", torch.from_numpy(probe.weight), features)
         want = want + torch.from_numpy(probe.bias).view(-1, 1, 1, 1)
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
 
@@ -102,8 +103,8 @@ def test_informative_features_beat_uninformative_ones(cohort):
 
 
 def test_every_encoder_is_probed_at_the_same_voxels(cohort):
-    first = sample_features(Given(), cohort, 2, 50)
-    again = sample_features(Given(), cohort, 2, 50)
+    first = next(iter(sample_features(Given(), cohort, (2, 5), 50)))
+    again = list(sample_features(Given(), cohort, (1, 2), 50))[1]
     assert np.array_equal(first[0], again[0])
     label = cohort.labels([2])[0]
     assert len(first[1]) == 50
