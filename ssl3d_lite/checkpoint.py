@@ -14,6 +14,7 @@ No file here can run code when it is read.
 import hashlib
 import json
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,9 @@ class Progress:
             "history": self.history,
             "best": self.best,
         }
-        write_aside(Path(out) / RESUME, lambda file: torch.save(state, file))
+        buffer = BytesIO()  # torch writes to a full disk without saying that it is full
+        torch.save(state, buffer)
+        write_aside(Path(out) / RESUME, lambda file: file.write(buffer.getbuffer()))
         write_csv(Path(out) / "history.csv", self.history)
 
     def keep_best(self, score: float, step: int, learner: nn.Module) -> None:

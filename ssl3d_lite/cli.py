@@ -10,11 +10,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .errors import InputError, unknown
+from .errors import DivergedError, InputError, unknown
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run ``ssl3d``. Returns the exit code: 0 all right, 1 some of it failed, 2 bad input."""
+    """Run ``ssl3d``. Exit code: 0 all is done, 1 some cases were rejected, 2 it was stopped."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         if arguments[0] not in COMMANDS:
             raise unknown("command", arguments[0], COMMANDS)
         return COMMANDS[arguments[0]][0](arguments[1:]) or 0
-    except InputError as fault:
+    except (InputError, DivergedError) as fault:
         print(f"ssl3d: {fault}", file=sys.stderr)
         return 2
     except OSError as fault:

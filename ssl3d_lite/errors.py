@@ -11,6 +11,10 @@ class InputError(ValueError):
     """
 
 
+class DivergedError(RuntimeError):
+    """Training stopped because its loss or gradient was no longer a number."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     """The error for a misspelt ``name``: says the nearest right one, and all there are."""
     known = sorted(known)

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from .checkpoint import Progress, digest, save_encoder, save_network
 from .cohort import Cohort
-from .errors import InputError
+from .errors import DivergedError, InputError
 from .geometry import cut, random_corner
 from .networks import UNet, UNetEncoder, channels_last
 from .precision import choose_device, choose_precision
@@ -71,10 +71,6 @@ class FinetuneSettings(TrainSettings):
     validate_every: int = 0
     """Steps between looks at the validation cases, of which the best weights are kept; 0: the
     last weights count."""
-
-
-class DivergedError(RuntimeError):
-    """The loss or the gradient was no longer a number."""
 
 
 # ---- pretraining -------------------------------------------------------------------------------

@@ -1,8 +1,12 @@
-"""A small cohort of made-up scans."""
+"""A small cohort of made-up scans, and a small disk."""
 
+import shutil
+import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 from scipy.ndimage import gaussian_filter
 
 from ssl3d_lite.cohort import Case, Cohort, Source, array_path, write_array
@@ -65,3 +69,16 @@ def make_cohort(
     )
     cohort.save()
     return cohort
+
+
+@contextmanager
+def small_disk(folder: Path, size: str):
+    """A disk of ``size`` mounted at ``folder``; skips the test where that is not allowed."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("no right to mount a small disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)

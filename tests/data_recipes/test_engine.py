@@ -3,17 +3,17 @@
 import errno
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import small_disk
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -354,18 +354,6 @@ def test_no_case_that_is_fit(raw, out):
 
 
 # ---- a full disk -------------------------------------------------------------------------------
-
-
-@contextmanager
-def small_disk(folder: Path, size: str):
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("no right to mount a small disk")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

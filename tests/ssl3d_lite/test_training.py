@@ -8,16 +8,16 @@ import time
 import numpy as np
 import pytest
 import torch
-from helpers import make_cohort
+from helpers import make_cohort, small_disk
 from torch import nn
 
 from ssl3d_lite.checkpoint import load_encoder, load_network
-from ssl3d_lite.errors import InputError
+from ssl3d_lite.cli import main
+from ssl3d_lite.errors import DivergedError, InputError
 from ssl3d_lite.evaluation import evaluate
 from ssl3d_lite.networks import EncoderSettings, random_encoder, random_unet
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training import (
-    DivergedError,
     FinetuneSettings,
     TrainSettings,
     cases_of_step,
@@ -159,6 +159,17 @@ def test_fault_07_a_loss_that_is_no_number_stops_with_a_clear_message(tmp_path):
         finetuned(cohort, tmp_path / "run")
     assert not (tmp_path / "run" / "network.safetensors").exists()
     assert not (tmp_path / "run" / "resume.pt").exists()
+
+
+def test_a_full_disk_is_one_clear_line_and_the_last_checkpoint_stays(cohort, tmp_path, capsys):
+    make_cohort(tmp_path / "cohort", 15)
+    with small_disk(tmp_path / "disk", "300k"):
+        arguments = ["pretrain", "--task", "rotation", "--edge", "16", "--filters", "8", "16", "32"]
+        arguments += ["--cohort", str(tmp_path / "cohort"), "--steps", "10"]
+        assert main([*arguments, "--out", str(tmp_path / "disk/run")]) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert "No space left on device" in error
+        assert list((tmp_path / "disk/run").iterdir()) == [], "nothing half-written"
 
 
 def test_the_encoder_stands_still_while_frozen_and_then_learns(cohort):
