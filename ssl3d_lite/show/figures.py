@@ -163,7 +163,8 @@ def learning_curves(
             right.plot(steps[-1], held_out[name]["accuracy"], "o", color=colour)
     if "chance" in history[0]:
         right.axhline(history[0]["chance"], color=GREY, linestyle="--", label="chance")
-        right.set_ylim(0, 1)
+        seen = [row["accuracy"] for history in histories.values() for row in history]
+        right.set_ylim(0, min(1, 1.3 * max(seen)))
     left.set(xlabel="step", ylabel="loss")
     right.set(xlabel="step", ylabel="accuracy (dots: held-out cases)")
     right.legend(frameon=False, fontsize=9)
