@@ -20,7 +20,7 @@
 # are worth beside fair controls, and fine-tune it with two labelled scans beside a twin from
 # scratch.
 #
-# **Time:** about five minutes on a laptop (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** about three minutes on a laptop (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`. At smoke scale every step runs, but too little is learnt to conclude
 # anything.
 #
@@ -47,8 +47,8 @@ from ssl3d_lite.training import FinetuneSettings, TrainSettings, finetune, pretr
 SCALE = os.environ.get("SSL3D_SCALE", "class")
 SIZES = {
     "smoke": {"cases": 20, "pretrain": 10, "finetune": 10, "labels": (2,), "draws": 1},
-    "class": {"cases": 200, "pretrain": 200, "finetune": 80, "labels": (2, 5, 20), "draws": 2},
-    "full": {"cases": 200, "pretrain": 1000, "finetune": 400, "labels": (2, 5, 20), "draws": 5},
+    "class": {"cases": 200, "pretrain": 150, "finetune": 60, "labels": (2, 5, 20), "draws": 2},
+    "full": {"cases": 200, "pretrain": 600, "finetune": 400, "labels": (2, 5, 20), "draws": 5},
 }
 size = SIZES[SCALE]
 RUNS = Path("runs") / f"00-{SCALE}"
@@ -118,7 +118,11 @@ figures.puzzle(volumes, batch)
 # %%
 start = deepcopy(encoder)
 encoder, history = pretrain(
-    task, encoder, cohort, split.pretrain, TrainSettings(steps=size["pretrain"])
+    task,
+    encoder,
+    cohort,
+    split.pretrain,
+    TrainSettings(steps=size["pretrain"], learning_rate=2e-3),
 )
 held_out = proxy_score(task, encoder, cohort, split.validation)
 print({name: round(value, 3) for name, value in held_out.items()})

@@ -50,6 +50,8 @@ def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
     ).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times of day would change in every run
+        for output in cell.get("outputs", []):  # a widget without its state cannot be shown
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
 
 
 def main() -> None:

@@ -142,8 +142,8 @@ def limits(found: Tour) -> list[str]:
     """What the numbers do not show."""
     cohort, split = found.cohort, found.split
     return [
-        f"All scores are of the same {len(split.test)} test cases of {cohort.name}, which neither "
-        "pretraining nor any choice has seen. Another cohort may order the arms otherwise.",
+        f"All scores are of the same {len(split.test)} test cases of {cohort.name}, which no "
+        "training has seen. Another cohort may order the arms otherwise.",
         "The probe speaks of the encoder alone. Its gains shrink or vanish in full fine-tuning, "
         "where skips and decoder can go round the encoder.",
         "A random encoder is the control, not zero: how far it gets depends on its norm and its "
@@ -252,7 +252,8 @@ def provenance(found: Tour) -> str:
         f"U-Net levels of {', '.join(map(str, s.filters))} channels; {s.pretrain_steps} steps of "
         f"pretraining, {s.finetune_steps} of fine-tuning, {s.oracle_steps} for the oracle, "
         f"{s.batch} scans a step.",
-        f"{minutes:.1f} minutes ({stages}) on {machine()}.",
+        f"{minutes:.1f} minutes in this run ({stages}; what a former run had finished is not "
+        f"repeated) on {machine()}.",
         f"ssl3d_lite {version('ssl3d-lite')}, torch {torch.__version__}, "
         f"Python {platform.python_version()}. All scores: results.csv, beside this page.",
     ]
