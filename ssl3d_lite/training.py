@@ -233,34 +233,35 @@ def fit(
     model, optimizer = fabric.setup(learner, optimizer)
     progress = Progress.restore(out, record, learner, optimizer)
     window: list[dict[str, Tensor]] = []
-    bar = tqdm(total=settings.steps, initial=progress.step, desc=title, unit="step")
     learner.train()
-    for step in range(progress.step, settings.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.rate(step)
-        if hasattr(learner, "at_step"):
-            learner.at_step(step, settings)
-        loss, scores = model(*batch_of(step, fabric.device))
-        optimizer.zero_grad()
-        fabric.backward(loss)
-        norm = clip(learner, settings.clip)
-        optimizer.step()
-        window.append({"loss": loss.detach(), **scores, "gradient": norm})
-        done = step + 1
-        if done % LOG_EVERY == 0 or done == settings.steps:
-            row = {"step": done, "learning_rate": settings.rate(step), **_means(window)}
-            _check_finite(row, progress, out, settings)
-            window.clear()
-            if validation and (done % validation[1] == 0 or done == settings.steps):
-                row["validation"] = validation[0]()
-                progress.keep_best(row["validation"], done, learner)
-                learner.train()
-            progress.history.append(row)
-            bar.set_postfix({k: f"{v:.3g}" for k, v in row.items() if k in ("loss", "accuracy")})
-        if done % settings.checkpoint_every == 0 or done == settings.steps:
-            progress.save(out, done, record, learner, optimizer)
-        bar.update()
-    bar.close()
+    with tqdm(total=settings.steps, initial=progress.step, desc=title, unit="step") as bar:
+        for step in range(progress.step, settings.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = settings.rate(step)
+            if hasattr(learner, "at_step"):
+                learner.at_step(step, settings)
+            loss, scores = model(*batch_of(step, fabric.device))
+            optimizer.zero_grad()
+            fabric.backward(loss)
+            norm = clip(learner, settings.clip)
+            optimizer.step()
+            window.append({"loss": loss.detach(), **scores, "gradient": norm})
+            done = step + 1
+            if done % LOG_EVERY == 0 or done == settings.steps:
+                row = {"step": done, "learning_rate": settings.rate(step), **_means(window)}
+                _check_finite(row, progress, out, settings)
+                window.clear()
+                if validation and (done % validation[1] == 0 or done == settings.steps):
+                    row["validation"] = validation[0]()
+                    progress.keep_best(row["validation"], done, learner)
+                    learner.train()
+                progress.history.append(row)
+                bar.set_postfix(
+                    {k: f"{v:.3g}" for k, v in row.items() if k in ("loss", "accuracy")}
+                )
+            if done % settings.checkpoint_every == 0 or done == settings.steps:
+                progress.save(out, done, record, learner, optimizer)
+            bar.update()
     progress.load_best(learner)
     return progress.history
 
