@@ -16,7 +16,6 @@ a run that was interrupted, or is repeated for more cases, adds those that are m
 """
 
 import functools
-import gzip
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -29,7 +28,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ssl3d_lite.errors import InputError, unknown
-from ssl3d_lite.files import clear_leftovers, read_json, write_aside, write_json
+from ssl3d_lite.files import clear_leftovers, read_json, write_gzip, write_json
 
 from .parallel import for_each
 from .virtual_anatomy import (
@@ -307,9 +306,7 @@ def _write_case(make: Callable[[int], Volumes], item: tuple[int, dict[str, Path]
     for kind, path in paths.items():
         image = nib.Nifti1Image(volumes[kind], affine)
         image.header.set_xyzt_units("mm")
-        # noise hardly compresses, so the fastest level; and no time stamp: same case, same bytes
-        data = gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
-        write_aside(path, lambda file, data=data: file.write(data))
+        write_gzip(path, image.to_bytes(), level=1)  # noise hardly compresses: the fastest
 
 
 def _claim(folder: Path, cases: int, settings: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
-from .checkpoint import load_encoder, load_network
+from .checkpoint import SETTINGS, load_encoder, load_network
 from .cohort import Cohort, Split
 from .errors import InputError
 from .evaluation import Evaluation, evaluate, predict_cohort, proxy_score
@@ -25,7 +25,7 @@ from .networks import (
 )
 from .precision import choose_device
 from .probe import linear_probes, recalibrated
-from .tasks import TASKS, make_task
+from .tasks import make_task, task_class
 from .training import FinetuneSettings, TrainSettings
 from .training import finetune as train_network
 from .training import pretrain as train_encoder
@@ -72,9 +72,7 @@ class Pretrain(Generic[TaskSettings]):
 
 def pretrain_settings(task: str) -> type:
     """The settings of ``ssl3d pretrain --task TASK``: general ones and the task's own."""
-    if task not in TASKS:
-        make_task(task, 1)  # refuses, and names the nearest
-    return Pretrain[TASKS[task].Settings]
+    return Pretrain[task_class(task).Settings]
 
 
 def pretrain(settings: Pretrain) -> UNetEncoder:
@@ -195,7 +193,7 @@ def predict(settings: Predict) -> list[Path]:
     cases = (
         range(len(cohort)) if all_cases else getattr(cohort.split(settings.fold), settings.cases)
     )
-    patch = read_json(settings.model / "settings.json", "network")["training"]["patch"]
+    patch = read_json(settings.model / SETTINGS, "network")["training"]["patch"]
     paths = predict_cohort(network, cohort, cases, settings.out, patch)
     print(f"{len(paths)} predictions in {settings.out}")
     return paths

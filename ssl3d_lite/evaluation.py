@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from .cohort import Case, Cohort
 from .errors import InputError
-from .files import write_aside
+from .files import write_aside, write_gzip
 from .tasks import ProxyTask
 
 BATCH = 4  # volumes read at once
@@ -202,15 +202,10 @@ def write_prediction(path: Path, answer: np.ndarray, case: Case, values: Sequenc
     # not "constant": a position of -1e-16 would count as outside
     back = resample_from_to(prepared, raw, order=0, mode="grid-constant", cval=0)
     image = nibabel.Nifti1Image(np.asarray(back.dataobj).astype(np.uint8), raw[1])
-    compressed = path.suffix == ".gz"
-    write_aside(path, lambda file: file.write(_nifti_bytes(image, compressed)))
-
-
-def _nifti_bytes(image: nibabel.Nifti1Image, compressed: bool) -> bytes:
-    import gzip
-
-    data = image.to_bytes()
-    return gzip.compress(data, compresslevel=6, mtime=0) if compressed else data
+    if path.suffix == ".gz":
+        write_gzip(path, image.to_bytes())
+    else:
+        write_aside(path, lambda file: file.write(image.to_bytes()))
 
 
 def predict_cohort(

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all: written aside, then renamed."""
 
 import csv
+import gzip
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,12 @@ def clear_leftovers(folder: Path) -> None:
     """Remove what killed processes left half-written below ``folder``, where nobody else writes."""
     for aside in folder.rglob(".*.part"):
         aside.unlink(missing_ok=True)
+
+
+def write_gzip(path: Path, data: bytes, level: int = 6) -> None:
+    """Save ``data`` compressed. No time stamp goes in: the same data, the same bytes."""
+    compressed = gzip.compress(data, compresslevel=level, mtime=0)
+    write_aside(path, lambda file: file.write(compressed))
 
 
 def write_json(path: Path, record: Any) -> None:

@@ -18,13 +18,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .cohort import Cohort, Split
-from .errors import InputError, unknown
+from .errors import InputError
 from .evaluation import Evaluation, device_of, evaluate, predict, proxy_score
 from .files import write_csv
 from .networks import EncoderSettings, UNet, UNetEncoder, random_encoder, random_unet
 from .precision import choose_device
 from .probe import linear_probes, recalibrated
-from .tasks import TASKS, ProxyBatch, ProxyTask, make_task
+from .tasks import ProxyBatch, ProxyTask, make_task, task_class
 from .training import FinetuneSettings, TrainSettings, finetune, pretrain
 
 
@@ -79,20 +79,21 @@ class Tour:
 
     def scores(self, reading: str, arm: str, labels: int) -> list[float]:
         """All mean Dice scores of an arm, in the order they were made."""
-        wanted = (reading, arm, labels)
-        return [r["dice"] for r in self.rows if (r["reading"], r["arm"], r["labels"]) == wanted]
+        return [row["dice"] for row in self.of(reading, arm) if row["labels"] == labels]
+
+    def of(self, reading: str, arm: str) -> list[dict[str, Any]]:
+        """The rows of one arm."""
+        return [r for r in self.rows if (r["reading"], r["arm"]) == (reading, arm)]
 
     def arms(self, reading: str) -> list[str]:
         return list(dict.fromkeys(r["arm"] for r in self.rows if r["reading"] == reading))
 
     def seeds(self, reading: str, arm: str) -> list[int]:
-        chosen = (r["seed"] for r in self.rows if (r["reading"], r["arm"]) == (reading, arm))
-        return sorted(set(chosen))
+        return sorted({row["seed"] for row in self.of(reading, arm)})
 
     def seed_means(self, reading: str, arm: str, labels: int) -> list[float]:
         """Mean over draws of labels, one figure a seed."""
-        wanted = (reading, arm, labels)
-        rows = [r for r in self.rows if (r["reading"], r["arm"], r["labels"]) == wanted]
+        rows = [row for row in self.of(reading, arm) if row["labels"] == labels]
         return [
             float(np.mean([r["dice"] for r in rows if r["seed"] == seed]))
             for seed in self.seeds(reading, arm)
@@ -101,8 +102,7 @@ class Tour:
 
 def tour(settings: TourSettings) -> Tour:
     """Run the tour. What is finished in ``settings.out`` is not computed again."""
-    if settings.task not in TASKS:
-        raise unknown("task", settings.task, TASKS)
+    task_class(settings.task)  # refuses a misspelt one before any work is done
     clock = Clock()
     data = settings.data or virtual_cohort(settings)
     cohort = Cohort.open(data)

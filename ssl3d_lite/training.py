@@ -186,9 +186,8 @@ def finetune(
             return images, labels
         generator = step_generator(settings.seed, step)
         corner = random_corner(images.shape[2:], settings.patch, (len(images), 1), generator)
-        boxes = (cut(x, corner, settings.patch)[:, 0] for x in (images, labels[:, None]))
-        images, labels = boxes
-        return images, labels[:, 0]
+        boxes = cut(images, corner, settings.patch), cut(labels[:, None], corner, settings.patch)
+        return boxes[0][:, 0], boxes[1][:, 0, 0]
 
     def validate() -> float:
         from .evaluation import evaluate

@@ -16,10 +16,21 @@ TASKS: dict[str, type[ProxyTask]] = {
 }
 
 
+def task_class(name: str) -> type[ProxyTask]:
+    """A proxy task by name.
+
+    Raises:
+        InputError: no such task; names the nearest.
+    """
+    if name not in TASKS:
+        raise unknown("task", name, TASKS)
+    return TASKS[name]
+
+
 def make_task(
     name: str, width: int, spatial_dims: int = 3, seed: int = 0, **settings: Any
 ) -> ProxyTask:
-    """A proxy task by name, its head's weights drawn from ``seed``.
+    """Make a proxy task, its head's weights drawn from ``seed``.
 
     Args:
         width: channels of the encoder's deepest level, which the head reads.
@@ -28,15 +39,14 @@ def make_task(
     Raises:
         InputError: no such task, or no such setting; names the nearest.
     """
-    if name not in TASKS:
-        raise unknown("task", name, TASKS)
-    known = [field.name for field in fields(TASKS[name].Settings)]
+    kind = task_class(name)
+    known = [field.name for field in fields(kind.Settings)]
     for setting in settings:
         if setting not in known:
             raise unknown(f"setting of {name}", setting, known)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return TASKS[name](TASKS[name].Settings(**settings), width, spatial_dims)
+        return kind(kind.Settings(**settings), width, spatial_dims)
 
 
 __all__ = [
@@ -48,4 +58,5 @@ __all__ = [
     "ProxyTask",
     "Rotation",
     "make_task",
+    "task_class",
 ]
