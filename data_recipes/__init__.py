@@ -10,6 +10,7 @@ from ssl3d_lite.errors import unknown
 RECIPES = {
     "msd": "data_recipes.msd:Msd",
     "brats": "data_recipes.brats:Brats",
+    "slices": "data_recipes.slices:Slices",
     "virtual-hippocampus": "data_recipes.virtual:VirtualHippocampus",
     "virtual-brain": "data_recipes.virtual:VirtualBrain",
 }

@@ -198,12 +198,7 @@ def _prepare_one(
         labelled=made.label is not None,
         lost=made.lost,
     )
-    write_array(array_path(blank.folder, "images", case.id), made.image)
-    label_path = array_path(blank.folder, "labels", case.id)
-    if made.label is None:
-        label_path.unlink(missing_ok=True)  # a former run may have had one
-    else:
-        write_array(label_path, made.label)
+    write_arrays(blank.folder, case.id, made.image, made.label)
     return _Outcome(raw.id, case, fresh=True)
 
 
@@ -237,12 +232,25 @@ def _source(raw: RawCase, raw_folder: Path, channels: Sequence[str]) -> Source:
 
 def _is_current(case: Case, raw: RawCase, source: Source, blank: Cohort) -> bool:
     """Whether a prepared case was made from these very files, and its arrays are there."""
-    if (case.patient, case.source.files, case.source.sha256) != (
-        raw.patient,
-        source.files,
-        source.sha256,
-    ):
-        return False
+    made_from = (case.patient, case.source.files, case.source.sha256)
+    return made_from == (raw.patient, source.files, source.sha256) and is_whole(blank, case)
+
+
+# ---- a prepared case's arrays ------------------------------------------------------------------
+
+
+def write_arrays(folder: Path, case_id: str, image: np.ndarray, label: np.ndarray | None) -> None:
+    """Write a case's image (channel, *space) and label (*space) into a cohort's folder."""
+    write_array(array_path(folder, "images", case_id), image)
+    label_path = array_path(folder, "labels", case_id)
+    if label is None:
+        label_path.unlink(missing_ok=True)  # a former run may have had one
+    else:
+        write_array(label_path, label)
+
+
+def is_whole(blank: Cohort, case: Case) -> bool:
+    """Whether a case's arrays are in the folder of ``blank``, and of the shape that it says."""
     try:
         replace(blank, cases=(case,))[0]
     except InputError:

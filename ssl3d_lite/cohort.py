@@ -54,6 +54,12 @@ class Case:
     labelled: bool
     lost: int = 0  # labelled raw voxels outside the prepared volume
     fold: int | None = None  # None: in no fold, so free for pretraining in every split
+    slice_of: str = ""  # id of the 3D case that a slice was cut from
+
+    @property
+    def scan(self) -> str:
+        """The scan that this case is, or is a slice of: the unit in which labels are counted."""
+        return self.slice_of or self.id
 
 
 @dataclass(frozen=True)
@@ -215,26 +221,36 @@ class Cohort:
             pretrain=tuple(i for i, c in enumerate(self.cases) if c.fold not in held_out),
         )
 
+    def scans(self, cases: Sequence[int]) -> dict[str, list[int]]:
+        """``cases`` by scan: each its own, or the slices of a scan together."""
+        by_scan: dict[str, list[int]] = {}
+        for case in cases:
+            by_scan.setdefault(self.cases[case].scan, []).append(case)
+        return by_scan
+
     def few(self, cases: Sequence[int], amount: int | float, seed: int = 0) -> tuple[int, ...]:
-        """``amount`` of ``cases``: a number of them (int), or a fraction (float in (0, 1]).
+        """``amount`` of ``cases``: so many scans (int), or a fraction of them (float in (0, 1]).
 
         Nested: with the same seed the smaller draw is the beginning of the larger, so 5 % lies
-        within 10 % within 25 %. Patients are drawn, and their scans come one after another.
+        within 10 % within 25 %. Patients are drawn, and their scans come one after another; of a
+        cohort of slices, scans are drawn with all their slices.
 
         Raises:
             InputError: more than there are, or none at all.
         """
+        scans = self.scans(cases)
         if isinstance(amount, float):
             if not 0 < amount <= 1:
                 raise InputError(f"a fraction of labels lies in (0, 1], not at {amount}")
-            amount = max(1, round(amount * len(cases)))
-        if not 1 <= amount <= len(cases):
-            raise InputError(f"{amount} labelled cases asked for, {len(cases)} are there to train")
-        by_patient: dict[str, list[int]] = {}
-        for case in cases:
-            by_patient.setdefault(self.cases[case].patient, []).append(case)
+            amount = max(1, round(amount * len(scans)))
+        if not 1 <= amount <= len(scans):
+            raise InputError(f"{amount} labelled scans asked for, {len(scans)} are there to train")
+        by_patient: dict[str, list[str]] = {}
+        for scan, (first, *_) in scans.items():
+            by_patient.setdefault(self.cases[first].patient, []).append(scan)
         order = np.random.default_rng(seed).permutation(sorted(by_patient))
-        return tuple([case for patient in order for case in by_patient[patient]][:amount])
+        drawn = [scan for patient in order for scan in by_patient[patient]][:amount]
+        return tuple(case for scan in drawn for case in scans[scan])
 
 
 # ---- writing, for the recipes ------------------------------------------------------------------

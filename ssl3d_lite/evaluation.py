@@ -8,8 +8,9 @@ there but missed, is 0; the distance is then 0 or the volume's diagonal. Such ca
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import nibabel
@@ -131,18 +132,38 @@ def score(
     hausdorff: bool = True,
     progress: bool = True,
 ) -> Evaluation:
-    """Score class maps (*space), one a case, against the cases' labels."""
+    """Score class maps (*space), one a case, against the cases' labels.
+
+    The slices of a scan are stacked again, so that a 2D network is scored scan by scan as a 3D
+    one is: slice by slice, a region that most slices lack would decide.
+    """
     regions = cohort.region_classes
-    rows = []
+    rows, names = [], []
     bar = tqdm(cases, desc="evaluate", unit="case", disable=not progress)
-    for case, answer in zip(bar, answers, strict=True):
-        if not cohort.cases[case].labelled:
-            raise InputError(f"case {cohort.cases[case].id} has no label to be scored against")
-        truth = cohort.labels([case])[0].cpu()
-        rows.append(score_case(answer, truth, regions, cohort.cases[case], hausdorff))
+    by_scan = groupby(zip(bar, answers, strict=True), lambda pair: cohort.cases[pair[0]].scan)
+    for scan, pairs in by_scan:
+        members, maps = zip(*pairs, strict=True)
+        for case in members:
+            if not cohort.cases[case].labelled:
+                raise InputError(f"case {cohort.cases[case].id} has no label to be scored against")
+        truth = cohort.labels(members).cpu()
+        whole = maps[0], truth[0], cohort.cases[members[0]]
+        if cohort.cases[members[0]].slice_of:
+            whole = torch.stack(maps), truth, stacked([cohort.cases[case] for case in members])
+        answer, truth, case = whole
+        rows.append(score_case(answer, truth, regions, case, hausdorff))
+        names.append(scan)
     dice, distance, absent = (np.stack(column) for column in zip(*rows, strict=True))
-    names = tuple(cohort.cases[case].id for case in cases)
-    return Evaluation(names, tuple(regions), dice, distance if hausdorff else None, absent)
+    return Evaluation(tuple(names), tuple(regions), dice, distance if hausdorff else None, absent)
+
+
+def stacked(slices: Sequence[Case]) -> Case:
+    """The scan that slices next to each other make up, their axis first."""
+    planes = np.array([case.affine for case in slices])  # (slice, 4, 3): (i, j, 1) → world
+    step = planes[1, :, -1] - planes[0, :, -1] if len(slices) > 1 else np.zeros(4)
+    affine = np.column_stack([step, planes[0]])
+    shape = (len(slices), *slices[0].shape)
+    return replace(slices[0], id=slices[0].scan, shape=shape, affine=affine.tolist())
 
 
 def score_case(
@@ -215,7 +236,16 @@ def predict_cohort(
     out: Path,
     window: Sequence[int] | None = None,
 ) -> list[Path]:
-    """Predict ``cases`` and write ``out/ID.nii.gz`` for each, in the raw scan's space."""
+    """Predict ``cases`` and write ``out/ID.nii.gz`` for each, in the raw scan's space.
+
+    Raises:
+        InputError: the cases are slices.
+    """
+    if cohort.spatial_dims != 3:
+        raise InputError(
+            f"{cohort.name} is {cohort.spatial_dims}D: a prediction is laid over a whole raw scan, "
+            "so predict a 3D cohort"
+        )
     paths = []
     answers = predictions(network, cohort, cases, window)
     for case, answer in zip(tqdm(cases, desc="predict", unit="case"), answers, strict=True):

@@ -20,6 +20,7 @@ Block = Literal["plain", "residual"]
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 UP_CONV = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
+INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class EncoderSettings:
     block: Block = "plain"
     """"plain": two convolutions a level; "residual": the same with a shortcut, as in the paper."""
     norm: Norm = "batch"
+
+    @property
+    def width(self) -> int:
+        """Channels of the deepest level, which the heads read."""
+        return self.filters[-1]
 
 
 def make_norm(kind: Norm, channels: int, dims: int) -> nn.Module:
@@ -84,8 +90,7 @@ class UNetEncoder(nn.Module):
 
     @property
     def width(self) -> int:
-        """Channels of the deepest level, which the heads read."""
-        return self.settings.filters[-1]
+        return self.settings.width
 
     def forward(self, x: Tensor) -> list[Tensor]:
         self._check(x)
@@ -155,6 +160,28 @@ def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 def pooled(features: list[Tensor]) -> Tensor:
     """The deepest level averaged over space: (batch, width)."""
     return features[-1].flatten(2).mean(-1)
+
+
+class LightDecoder(nn.Module):
+    """An answer for every voxel, with as little as can be beyond the encoder, thrown away later.
+
+    Each level's features are thinned to ``code`` channels and added up from deep to fine. No
+    kernel is wider than a voxel: what lies round about, the encoder has to know.
+    (batch, filters[l], *space/2^l) → (batch, outputs, *space).
+    """
+
+    def __init__(self, encoder: EncoderSettings, code: int, outputs: int):
+        super().__init__()
+        conv = CONV[encoder.spatial_dims]
+        self.thin = nn.ModuleList(conv(width, code, 1) for width in encoder.filters)
+        self.last = conv(code, outputs, 1)
+        self.mode = INTERPOLATION[encoder.spatial_dims]
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        *finer, y = (thin(level) for thin, level in zip(self.thin, features, strict=True))
+        for level in reversed(finer):
+            y = level + F.interpolate(y, level.shape[2:], mode=self.mode, align_corners=False)
+        return self.last(F.relu(y))
 
 
 # ---- building and moving weights ---------------------------------------------------------------

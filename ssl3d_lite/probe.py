@@ -19,9 +19,7 @@ from torch.optim.swa_utils import update_bn
 
 from .cohort import Cohort
 from .evaluation import Evaluation, device_of, in_batches, score
-from .networks import UNetEncoder, channels_last
-
-INTERPOLATION = {2: "bilinear", 3: "trilinear"}
+from .networks import INTERPOLATION, UNetEncoder, channels_last
 
 
 @dataclass(frozen=True)
@@ -45,11 +43,12 @@ def linear_probes(
     be those of whole volumes: see :func:`recalibrated`.
 
     Args:
-        voxels: drawn from each training case.
+        voxels: drawn from each training scan, shared out among the slices of a 2D cohort.
     """
     encoder = encoder.eval()
     wanted = sorted({case for draw in draws for case in draw})
-    sampled = dict(zip(wanted, sample_features(encoder, cohort, wanted, voxels), strict=True))
+    each = max(1, voxels * len(cohort.scans(wanted)) // len(wanted))
+    sampled = dict(zip(wanted, sample_features(encoder, cohort, wanted, each), strict=True))
     probes = [fit(*_concatenate([sampled[c] for c in d]), len(cohort.label_names)) for d in draws]
     answers: list[list[Tensor]] = [[] for _ in probes]
     for batch in in_batches(test):

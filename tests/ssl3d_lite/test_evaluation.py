@@ -8,7 +8,9 @@ import torch
 from helpers import make_cohort
 from torch import nn
 
-from ssl3d_lite.cohort import Case, Source
+from data_recipes.slices import Slices
+from data_recipes.slices import prepare as prepare_slices
+from ssl3d_lite.cohort import Case, Cohort, Source
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation import (
     evaluate,
@@ -194,9 +196,16 @@ def test_predictions_of_a_cohort_are_files_and_the_same_each_time(cohort, tmp_pa
     assert [p.read_bytes() for p in paths] == [p.read_bytes() for p in again]
 
 
+def test_a_prediction_of_a_slice_is_refused_before_anything_is_written(tmp_path):
+    flat = make_cohort(tmp_path / "flat", 1, (8, 10))
+    with pytest.raises(InputError, match=r"^made up is 2D: .*, so predict a 3D cohort$"):
+        predict_cohort(Brightness(), flat, (0,), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_proxy_score_is_the_same_again_and_changes_no_module(cohort):
     encoder = random_encoder(EncoderSettings(filters=(4, 8)), 0)
-    task = make_task("rotation", encoder.width, edge=12)
+    task = make_task("rotation", encoder.settings, edge=12)
     before = {n: w.clone() for n, w in encoder.state_dict().items()}
     first = proxy_score(task, encoder, cohort, (0, 1, 2, 3))
     assert first == proxy_score(task, encoder, cohort, (0, 1, 2, 3))
@@ -212,3 +221,21 @@ def test_evaluating_gives_the_mode_back_after_an_error():
     with pytest.raises(TypeError), evaluating(module):
         module("no tensor")
     assert module.training
+
+
+def test_slices_are_stacked_and_scored_as_the_scan(tmp_path):
+    """Dice, HD95 and absence of stacked slices are those of the 3D case, whichever the axis."""
+    volumes = make_cohort(tmp_path / "3d", 5, (8, 10, 12))
+    test = volumes.split().test
+    wrong = [volumes.labels([case])[0].roll(1, 0) for case in test]
+    whole = score(iter(wrong), volumes, test, progress=False)
+    for axis in range(3):
+        flat_folder = tmp_path / f"2d-{axis}"
+        prepare_slices(Slices(volumes.folder, flat_folder, axis=axis))
+        flat = Cohort.open(flat_folder)
+        answers = (piece for answer in wrong for piece in answer.unbind(axis))
+        found = score(answers, flat, flat.split().test, progress=False)
+        assert found.cases == whole.cases
+        np.testing.assert_allclose(found.dice, whole.dice)
+        np.testing.assert_allclose(found.hd95, whole.hd95, rtol=1e-5)
+        assert (found.absent == whole.absent).all()

@@ -1,0 +1,172 @@
+"""A 2D cohort from a prepared 3D one: some slices of every scan, for the 2D baselines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from ssl3d_lite.cohort import Case, Cohort
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import clear_leftovers
+
+from .engine import Summary, is_whole, write_arrays
+from .records import read_records, remove_records, write_record
+
+PLANES = ("sagittal", "coronal", "axial")  # by the axis they are cut across: volumes are RAS
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Slices of a prepared 3D cohort as a 2D one, each a case of its own.
+
+    A slice keeps its scan's patient and fold, so the splits are the 3D cohort's. Labels are counted
+    in scans, and scores are those of whole scans, stacked again: as in 3D.
+    """
+
+    cohort: Path
+    """Prepared 3D cohort."""
+
+    out: Path
+    """Folder for the 2D cohort."""
+
+    axis: int = 2
+    """Slices are cut across it: 0 sagittal, 1 coronal, 2 axial."""
+
+    first: float = 0.0
+    """Where on the axis the part that is taken begins, as a share of its length."""
+
+    last: float = 1.0
+    """Where that part ends. Voxels outside of it are not scored either."""
+
+    every: int = 1
+    """Take every n-th slice of that part."""
+
+
+def prepare(settings: Slices) -> Summary:
+    """Cut the slices, going on from what a former run left.
+
+    Raises:
+        InputError: the cohort is not 3D or damaged; a setting has no meaning; the folder was
+            prepared with other settings, or cannot be written to.
+    """
+    volumes = Cohort.open(settings.cohort)
+    _check(settings, volumes)
+    wanted = [slices_of(case, settings) for case in volumes.cases]
+    if not any(wanted):
+        raise InputError(f"no slice lies between first {settings.first} and last {settings.last}")
+    blank = _blank(settings, volumes)
+    known = read_records(blank)
+    clear_leftovers(blank.folder)
+    fresh = 0
+    try:
+        with tqdm(wanted, desc=blank.name, unit="scan") as bar:
+            for scan, slices in enumerate(bar):
+                missing = {
+                    position: case
+                    for position, case in slices.items()
+                    if known.get(case.id) != case or not is_whole(blank, case)
+                }
+                _cut(volumes, scan, missing, settings.axis, blank)
+                fresh += len(missing)
+        cases = tuple(case for slices in wanted for case in slices.values())
+        replace(blank, cases=cases).save()
+    except OSError as reason:
+        raise InputError(
+            f"cannot write to {blank.folder}: {reason.strerror or reason}; {fresh} slices were "
+            "made and kept, and the same command goes on from there"
+        ) from None
+    remove_records(blank.folder)
+    unlabelled = sum(not case.labelled for case in cases)
+    return Summary(blank.folder, fresh, len(cases) - fresh, unlabelled, rejected=())
+
+
+def slices_of(case: Case, settings: Slices) -> dict[int, Case]:
+    """The 2D cases of a 3D one, by their position on the axis. Reads no array.
+
+    Their affine is (4, 3): (i, j, 1) of a slice → world, mm.
+    """
+    axis = settings.axis
+    affine = np.array(case.affine)
+    in_plane = np.delete(affine, axis, axis=1)
+    cases = {}
+    for position in positions(case.shape[axis], settings):
+        in_plane[:, -1] = affine[:, -1] + position * affine[:, axis]
+        cases[position] = replace(
+            case,
+            id=f"{case.id}_s{position:03d}",
+            shape=_without(case.shape, axis),
+            affine=in_plane.tolist(),
+            crop=list(_without(case.crop, axis)),
+            lost=0,  # a number of the whole scan
+            slice_of=case.id,
+        )
+    return cases
+
+
+def positions(length: int, settings: Slices) -> range:
+    """Which slices of an axis of ``length`` are taken.
+
+    Not those with labels: pretraining uses them too, and must not know where labels are.
+    """
+    return range(round(settings.first * length), round(settings.last * length), settings.every)
+
+
+def _check(settings: Slices, volumes: Cohort) -> None:
+    if volumes.spatial_dims != 3:
+        raise InputError(f"{settings.cohort} is already {volumes.spatial_dims}D; give a 3D cohort")
+    if settings.out.resolve() == settings.cohort.resolve():
+        raise InputError(f"{settings.out} holds the 3D cohort; give another folder to --out")
+    if settings.axis not in range(3):
+        raise InputError(f"axis {settings.axis}: give 0 (sagittal), 1 (coronal) or 2 (axial)")
+    if not 0 <= settings.first < settings.last <= 1:
+        raise InputError(
+            f"first {settings.first}, last {settings.last}: give shares of the axis, "
+            "0 <= first < last <= 1"
+        )
+    if settings.every < 1:
+        raise InputError(f"every {settings.every}: give 1 for each slice, 2 for every second one")
+
+
+def _blank(settings: Slices, volumes: Cohort) -> Cohort:
+    """The 2D cohort without its cases."""
+    plane = PLANES[settings.axis]
+    description = (
+        f"{plane.capitalize()} slices (across axis {settings.axis}) of the 3D cohort "
+        f"{volumes.name}; scores are of scans, stacked again. {volumes.description}"
+    )
+    return replace(
+        volumes,
+        name=f"{volumes.name}, {plane} slices",
+        spacing=_without(volumes.spacing, settings.axis),
+        recipe={
+            "name": "slices",
+            "cohort": volumes.recipe,
+            "axis": settings.axis,
+            "first": settings.first,
+            "last": settings.last,
+            "every": settings.every,
+        },
+        cases=(),
+        description=description.strip(),
+        folder=settings.out,
+    )
+
+
+def _cut(volumes: Cohort, scan: int, slices: dict[int, Case], axis: int, blank: Cohort) -> None:
+    """Write the arrays of ``slices`` (by position) of one scan."""
+    if not slices:
+        return
+    image, label = volumes[scan]
+    for position, case in slices.items():
+        flat = None if label is None else label.take(position, axis)
+        write_arrays(blank.folder, case.id, image.take(position, axis + 1), flat)
+        write_record(blank, case)
+
+
+def _without(values: Sequence[Value], axis: int) -> tuple[Value, ...]:
+    """All but the one of ``axis``."""
+    return (*values[:axis], *values[axis + 1 :])
