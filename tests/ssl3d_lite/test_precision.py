@@ -22,8 +22,17 @@ def test_what_is_asked_for_is_taken():
     ],
 )
 def test_bfloat16_is_taken_where_it_is_clearly_faster(monkeypatch, seconds, want):
-    monkeypatch.setattr(precision, "_seconds", seconds.get)
+    monkeypatch.setattr(precision, "_seconds", lambda _, bfloat16: seconds[bfloat16])
     assert precision.choose_precision("auto", "cpu") == want
+
+
+def test_a_moments_delay_does_not_decide(monkeypatch):
+    """bfloat16 is slower here, but float32 was held up by another program nine times of ten."""
+    delays = iter([9.0] * 9 + [0.0])
+    monkeypatch.setattr(
+        precision, "_seconds", lambda _, bfloat16: 2.0 if bfloat16 else 1.0 + next(delays)
+    )
+    assert precision.choose_precision("auto", "cpu") == "32-true"
 
 
 def test_the_trial_takes_no_time_to_speak_of():
