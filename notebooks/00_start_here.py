@@ -97,7 +97,7 @@ figures.segmentations(
 # %%
 FILTERS = (8, 16, 32, 64)
 encoder = random_encoder(EncoderSettings(in_channels=len(cohort.channels), filters=FILTERS), seed=0)
-task = make_task("cpc", width=encoder.width, seed=0)
+task = make_task("cpc", encoder.settings, seed=0)
 
 volumes = cohort.images(split.train[:2])
 draw = task.draw(volumes, torch.Generator().manual_seed(0))  # everything random
@@ -196,7 +196,7 @@ figures.segmentations(
 #
 # <details><summary>Hint and answer</summary>
 #
-# `make_task("rotation", width=encoder.width)` is all that changes. Rotation is soon solved almost
+# `make_task("rotation", encoder.settings)` is all that changes. Rotation is soon solved almost
 # perfectly, yet its features hardly beat the random encoders with group norm: a puzzle that is
 # easy to solve need not teach what the labels ask for.
 #

@@ -43,11 +43,16 @@ def save_encoder(folder: Path, encoder: UNetEncoder, record: dict[str, Any]) -> 
 def load_encoder(folder: str | Path) -> UNetEncoder:
     """The pretrained encoder that a run left in ``folder``, in evaluation mode.
 
+    A fine-tuned network's encoder is one too: fine-tuned on another cohort's labels, it is a
+    supervised pretraining.
+
     Raises:
         InputError: no encoder there, or weights that do not fit its settings.
     """
     folder = Path(folder)
     record = read_json(folder / SETTINGS, "pretrained encoder")
+    if "classes" in record:
+        return load_network(folder).encoder
     encoder = UNetEncoder(_encoder_settings(record, folder))
     load_weights(encoder, _read_weights(folder / "encoder.safetensors"))
     return encoder.eval()
@@ -110,7 +115,7 @@ class Progress:
 
     step: int = 0  # steps done when the run was started or continued
     saved: int = 0  # steps done at the last checkpoint
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
     best: tuple[float, int, dict[str, torch.Tensor]] | None = None  # score, step, weights
 
     @classmethod

@@ -6,6 +6,7 @@ tyro. Heavy libraries are imported by the command that needs them: ``ssl3d --hel
 
 import argparse
 import errno
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (InputError, DivergedError) as fault:
         print(f"ssl3d: {fault}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever reads this through a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as fault:
         if fault.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
@@ -45,19 +49,22 @@ def overview() -> str:
     )
 
 
-def parse(settings: Any, command: str, arguments: list[str]) -> Any:
+def parse(settings: Any, command: str, arguments: list[str], default: Any = None) -> Any:
     """Settings (a dataclass) from the command line; a misspelt one names the nearest."""
     import tyro
 
-    config = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
-    return tyro.cli(settings, prog=f"ssl3d {command}", args=arguments, config=config)
+    config = (tyro.conf.FlagCreatePairsOff,)
+    return tyro.cli(
+        settings, prog=f"ssl3d {command}", args=arguments, default=default, config=config
+    )
 
 
-def task_named(arguments: list[str]) -> str:
-    """The value of --task, needed before the rest: each task has settings of its own."""
+def early(arguments: list[str], **wanted: str | None) -> argparse.Namespace:
+    """Values (with these defaults) that say which other settings there are."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--task", default="cpc")
-    return parser.parse_known_args(arguments)[0].task
+    for name, default in wanted.items():
+        parser.add_argument(f"--{name}", default=default)
+    return parser.parse_known_args(arguments)[0]
 
 
 # ---- commands ----------------------------------------------------------------------------------
@@ -94,10 +101,15 @@ def prepare(arguments: list[str]) -> int:
 
 
 def pretrain(arguments: list[str]) -> None:
+    from .cohort import Cohort
     from .commands import pretrain as run
     from .commands import pretrain_settings
 
-    run(parse(pretrain_settings(task_named(arguments)), "pretrain", arguments))
+    first = early(arguments, task="cpc", preset="quick", cohort=None)
+    published = first.preset != "quick" and first.cohort  # then sizes depend on the dimensions
+    dims = Cohort.open(first.cohort).spatial_dims if published else 3
+    kind, default = pretrain_settings(first.task, first.preset, dims)
+    run(parse(kind, "pretrain", arguments, default))
 
 
 def finetune(arguments: list[str]) -> None:

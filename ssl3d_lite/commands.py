@@ -3,11 +3,12 @@
 A notebook can call these too; the functions they rest on (``training.pretrain``, …) give more.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 import numpy as np
+import tyro
 
 from .checkpoint import SETTINGS, load_encoder, load_network
 from .cohort import Cohort, Split
@@ -24,13 +25,16 @@ from .networks import (
     random_unet,
 )
 from .precision import choose_device
+from .presets import Name as PresetName
+from .presets import preset
 from .probe import linear_probes, recalibrated
-from .tasks import make_task, task_class
+from .tasks import make_task, measure, task_classes
 from .training import FinetuneSettings, TrainSettings
 from .training import finetune as train_network
 from .training import pretrain as train_encoder
 
 TaskSettings = TypeVar("TaskSettings")
+FLAT = tyro.conf.arg(name="")  # on the command line --steps, not --training.steps
 
 
 @dataclass(frozen=True)
@@ -61,33 +65,52 @@ class Pretrain(Generic[TaskSettings]):
     """Prepared cohort."""
     out: Path
     """Folder for the encoder and its history. The same command continues a killed run."""
-    options: TaskSettings
-    training: TrainSettings = field(default_factory=TrainSettings)
-    shape: Shape = field(default_factory=Shape)
+    options: Annotated[TaskSettings, FLAT]
+    training: Annotated[TrainSettings, FLAT] = field(default_factory=TrainSettings)
+    shape: Annotated[Shape, FLAT] = field(default_factory=Shape)
     task: str = "cpc"
-    """Proxy task."""
+    """Proxy task: cpc, rpl, jigsaw, rotation, exemplar, masked; tissue; as controls random and
+    collapsed. Several joined, as cpc+masked, train one encoder by turns."""
+    preset: PresetName = "quick"
+    """Where the settings come from that are not given: our own, the paper or its authors' code."""
     fold: int = 0
     """The fold that is the test set."""
 
 
-def pretrain_settings(task: str) -> type:
-    """The settings of ``ssl3d pretrain --task TASK``: general ones and the task's own."""
-    return Pretrain[task_class(task).Settings]
+def pretrain_settings(task: str, named: str = "quick", dims: int = 3) -> tuple[type, Pretrain]:
+    """The settings of ``ssl3d pretrain --task TASK --preset NAMED``: their type, with the tasks'
+    own among them, and their defaults. ``cohort`` and ``out`` are missing in these."""
+    chosen = preset(named, task, dims)
+    own = {kind.name: kind.Settings(**chosen.tasks[kind.name]) for kind in task_classes(task)}
+    if len(own) == 1:
+        (options,) = own.values()
+    else:
+        kinds = [(name, type(each), field(default=each)) for name, each in own.items()]
+        options = make_dataclass("Options", kinds, frozen=True)()
+    training, shape = TrainSettings(**chosen.training), Shape(**chosen.shape)
+    missing = tyro.MISSING
+    return Pretrain[type(options)], Pretrain(
+        missing, missing, options, training, shape, task, named
+    )
 
 
 def pretrain(settings: Pretrain) -> UNetEncoder:
     cohort, split = open_cohort(settings.cohort, settings.fold, settings.training.device)
     seed = settings.training.seed
     encoder = settings.shape.encoder(cohort, seed)
-    task = make_task(
-        settings.task, encoder.width, cohort.spatial_dims, seed, **vars(settings.options)
-    )
+    names = [kind.name for kind in task_classes(settings.task)]
+    own = {name: getattr(settings.options, name, settings.options) for name in names}
+    tasks = [make_task(name, encoder.settings, seed, **vars(own[name])) for name in names]
     encoder, _ = train_encoder(
-        task, encoder, cohort, split.pretrain, settings.training, settings.out
+        tasks, encoder, cohort, split.pretrain, settings.training, settings.out
     )
-    scores = proxy_score(task, encoder, cohort, split.validation, settings.training.batch)
-    listed = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
-    print(f"{settings.task} on {len(split.validation)} validation cases: {listed}")
+    for task in tasks:
+        scores = proxy_score(task, encoder, cohort, split.validation, settings.training.batch)
+        name = measure(scores)
+        print(
+            f"{task.name} on {len(split.validation)} validation cases: {name} {scores[name]:.3f} "
+            f"(guessing: {scores['chance']:.3f}), loss {scores['loss']:.3f}"
+        )
     print(f"encoder: {settings.out / 'encoder.safetensors'}")
     return encoder
 
@@ -103,11 +126,12 @@ class Finetune:
     out: Path
     """Folder for the network and its scores. The same command continues a killed run."""
     encoder: str
-    """Folder of a pretrained encoder, or "random" for training from scratch."""
+    """Folder of a pretrained encoder, or of a fine-tuned network whose encoder is taken; or
+    "random" for training from scratch."""
     labels: str = "100%"
     """Labelled cases to train with: a number, or a share such as 5%."""
-    training: FinetuneSettings = field(default_factory=FinetuneSettings)
-    shape: Shape = field(default_factory=Shape)
+    training: Annotated[FinetuneSettings, FLAT] = field(default_factory=FinetuneSettings)
+    shape: Annotated[Shape, FLAT] = field(default_factory=Shape)
     fold: int = 0
     """The fold that is the test set."""
 
@@ -142,7 +166,7 @@ class Probe:
     """Different draws of that many cases."""
     seed: int = 0
     """Of a random encoder."""
-    shape: Shape = field(default_factory=Shape)
+    shape: Annotated[Shape, FLAT] = field(default_factory=Shape)
     fold: int = 0
     """The fold that is the test set."""
     device: str = "auto"

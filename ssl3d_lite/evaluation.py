@@ -265,7 +265,13 @@ def proxy_score(
     batch: int = 2,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Mean of the task's scores on ``cases``, which it should not have been trained on."""
+    """Mean of the task's scores on ``cases``, which it should not have been trained on.
+
+    They are read ``batch`` at a time, as in training; what is left over is not read.
+    """
+    if not cases:
+        raise InputError("there is no case to score the proxy task on")
+    batch = min(batch, len(cases))
     generator = torch.Generator().manual_seed(seed)
     device = device_of(encoder)
     rows = []
@@ -275,8 +281,6 @@ def proxy_score(
             puzzle = task.pose(volumes, task.draw(volumes, generator))
             answer = task(encoder, puzzle)
             rows.append({"loss": task.loss(answer, puzzle), **task.score(answer, puzzle)})
-    if not rows:
-        raise InputError(f"{len(cases)} cases do not fill one batch of {batch}")
     return {name: float(np.mean([float(row[name]) for row in rows])) for name in rows[0]}
 
 

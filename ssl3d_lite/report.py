@@ -8,6 +8,7 @@ import html
 import io
 import platform
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from matplotlib.figure import Figure
 
 from .files import write_aside
 from .show import figures
-from .tour import Tour
+from .tasks import measure
+from .tour import Tour, batch_of, pretraining
+from .training import TrainSettings
 
 Table = tuple[list[str], list[list[str]]]  # header, rows
 
@@ -78,22 +81,28 @@ def as_text(table: Table) -> str:
 def findings(found: Tour) -> list[str]:
     """What the numbers show, in plain words, whichever way they fall."""
     return [
-        proxy_sentence(found),
+        *(proxy_sentence(task, list(runs.values())) for task, runs in found.held_out.items()),
         *(probe_sentence(found, n) for n in found.settings.probe_labels),
         finetune_sentence(found),
     ]
 
 
-def proxy_sentence(found: Tour) -> str:
-    scores = [s for s in found.held_out.values() if "accuracy" in s]
-    if not scores:
-        return "The proxy task has no accuracy to compare with chance."
-    right = ", ".join(f"{s['accuracy']:.0%}" for s in scores)
-    ahead = all(s["accuracy"] > s["chance"] for s in scores)
+SOLVED = {  # by the task's measure
+    "accuracy": "solves {} of the {} puzzles",
+    "explained": "explains {} of the variance of what {} hides",
+}
+
+
+def proxy_sentence(task: str, scores: Sequence[dict[str, float]]) -> str:
+    """How far a proxy task was learnt: ``scores`` has a row of held-out scores for each seed."""
+    name = measure(scores[0])
+    reached = ", ".join(f"{s[name]:.0%}" for s in scores)
+    ahead = all(s[name] > s["chance"] for s in scores)
     learnt = "it was learnt" if ahead else "it was not learnt, so read the rest with care"
     return (
-        f"On scans it was not trained on, the network solves {right} of the {found.settings.task} "
-        f"puzzles (one figure a seed); guessing gives {scores[0]['chance']:.1%}: {learnt}."
+        "On scans it was not trained on, the network "
+        + SOLVED[name].format(reached, task)
+        + f" (one figure a seed); guessing gives {scores[0]['chance']:.1%}: {learnt}."
     )
 
 
@@ -142,8 +151,8 @@ def limits(found: Tour) -> list[str]:
     """What the numbers do not show."""
     cohort, split = found.cohort, found.split
     return [
-        f"All scores are of the same {len(split.test)} test cases of {cohort.name}, which no "
-        "training has seen. Another cohort may order the arms otherwise.",
+        f"All scores are of the same {len(cohort.scans(split.test))} test scans of {cohort.name}, "
+        "which no training has seen. Another cohort may order the arms otherwise.",
         "The probe speaks of the encoder alone. Its gains shrink or vanish in full fine-tuning, "
         "where skips and decoder can go round the encoder.",
         "A random encoder is the control, not zero: how far it gets depends on its norm and its "
@@ -172,14 +181,7 @@ def write_report(found: Tour, path: Path) -> None:
         bullets(findings(found)),
         "<h2>What this does not show</h2>",
         bullets(limits(found)),
-        "<h2>What the network is shown</h2>",
-        puzzle_section(found),
-        "<h2>Pretraining</h2>",
-        picture(
-            figures.learning_curves(found.histories, found.held_out),
-            "Loss and share of right answers, the mean of every ten steps. A dot is the share on "
-            "the validation cases, on which nothing was trained.",
-        ),
+        *(part for task in found.puzzles for part in task_section(found, task)),
         "<h2>Linear probe of the frozen encoder</h2>",
         probe_section(found),
         "<h2>Fine-tuning beside a twin from scratch</h2>",
@@ -196,13 +198,22 @@ def write_report(found: Tour, path: Path) -> None:
     write_aside(path, lambda file: file.write(page.encode()))
 
 
-def puzzle_section(found: Tour) -> str:
-    task = found.settings.task
-    return picture(
-        figures.puzzle(*found.puzzle),
+def task_section(found: Tour, task: str) -> list[str]:
+    """What a proxy task shows the network, and how it was learnt."""
+    shown = (
         f"One puzzle of {esc(task)}: the scan with the views outlined, and the views as the "
-        "network gets them, drawn from the same batch.",
+        "network gets them, drawn from the same batch."
     )
+    learnt = (
+        "Loss and score, the mean of every ten steps. A dot is the score on the validation cases, "
+        "on which nothing was trained."
+    )
+    return [
+        f"<h2>What {esc(task)} shows the network</h2>",
+        picture(figures.puzzle(*found.puzzles[task]), shown),
+        f"<h2>Pretraining on {esc(task)}</h2>",
+        picture(figures.learning_curves(found.histories[task], found.held_out[task]), learnt),
+    ]
 
 
 def probe_section(found: Tour) -> str:
@@ -241,17 +252,23 @@ def finetune_section(found: Tour) -> str:
 
 def provenance(found: Tour) -> str:
     cohort, split, s = found.cohort, found.split, found.settings
-    unlabelled = len(split.pretrain) - len(split.train)
+    first = asdict(TrainSettings(**pretraining(found)))
+    everything, train, validation, test, pretrain = (
+        len(cohort.scans(cases))
+        for cases in (range(len(cohort)), split.train, split.validation, split.test, split.pretrain)
+    )
+    slices = f" in {len(cohort)} slices" if everything < len(cohort) else ""
     minutes = sum(found.seconds.values()) / 60
     stages = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in found.seconds.items())
     lines = [
-        f"{cohort.name}: {len(cohort)} scans ({len(split.train)} to train on, "
-        f"{len(split.validation)} validation, {len(split.test)} test, {unlabelled} more unlabelled "
-        f"for pretraining). Licence: {cohort.licence}",
+        f"{cohort.name}: {everything} scans{slices} ({train} to train on, {validation} validation, "
+        f"{test} test, {pretrain - train} more unlabelled for pretraining). Licence: "
+        f"{cohort.licence}",
         *([f"Source: {cohort.citation}"] if cohort.citation else []),
-        f"U-Net levels of {', '.join(map(str, s.filters))} channels; {s.pretrain_steps} steps of "
-        f"pretraining, {s.finetune_steps} of fine-tuning, {s.oracle_steps} for the oracle, "
-        f"{s.batch} scans a step.",
+        f"U-Net levels of {', '.join(map(str, s.filters))} channels; {first['steps']} steps of "
+        f"pretraining with {first['batch']} scans each at a learning rate of "
+        f"{first['learning_rate']:g}; {s.finetune_steps} of fine-tuning and {s.oracle_steps} for "
+        f"the oracle, {batch_of(found)} scans each.",
         f"{minutes:.1f} minutes in this run ({stages}; what a former run had finished is not "
         f"repeated) on {machine()}.",
         f"ssl3d_lite {version('ssl3d-lite')}, torch {torch.__version__}, "

@@ -23,8 +23,9 @@ from .evaluation import Evaluation, device_of, evaluate, predict, proxy_score
 from .files import write_csv
 from .networks import EncoderSettings, UNet, UNetEncoder, random_encoder, random_unet
 from .precision import choose_device
+from .presets import preset
 from .probe import linear_probes, recalibrated
-from .tasks import ProxyBatch, ProxyTask, make_task, task_class
+from .tasks import ProxyBatch, ProxyTask, Row, make_task, task_classes
 from .training import FinetuneSettings, TrainSettings, finetune, pretrain
 
 
@@ -35,16 +36,15 @@ class TourSettings:
     data: Path | None = None
     """A prepared cohort; without it, virtual hippocampus volumes are made (no download)."""
     task: str = "cpc"
-    """Proxy task."""
+    """Proxy task, or several by turns: cpc+masked."""
     out: Path = Path("tour")
     """Folder for cohort, runs, results.csv and report.html. The same call continues there."""
     seeds: int = 2
     """Paired seeds: each sets the encoder's start, its puzzles, and which cases have labels."""
     cases: int = 200
     """Virtual volumes to make."""
-    pretrain_steps: int = 150
-    pretrain_rate: float = 2e-3
-    """Learning rate of pretraining; better than 1e-3 on validation cases of the virtual cohort."""
+    pretrain_steps: int | None = None
+    """Default: those of the task's quick preset."""
     finetune_steps: int = 60
     oracle_steps: int = 100
     probe_labels: tuple[int, ...] = (2, 5, 20)
@@ -54,7 +54,8 @@ class TourSettings:
     finetune_labels: int = 2
     filters: tuple[int, ...] = (8, 16, 32, 64)
     """Channels of the U-Net's levels."""
-    batch: int = 2
+    batch: int = 0
+    """Scans a step of fine-tuning; 0 for 2, and of slices 32. Pretraining has its preset's."""
     device: str = "auto"
 
 
@@ -66,9 +67,11 @@ class Tour:
     cohort: Cohort
     split: Split
     rows: list[dict[str, Any]] = field(default_factory=list)  # a row a score
-    histories: dict[str, list[dict[str, float]]] = field(default_factory=dict)
-    held_out: dict[str, dict[str, float]] = field(default_factory=dict)
-    puzzle: tuple[Tensor, ProxyBatch] | None = None  # volumes, and a batch made from them
+    # task → run → its history; and its scores on cases it was not trained on
+    histories: dict[str, dict[str, list[Row]]] = field(default_factory=dict)
+    held_out: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    puzzles: dict[str, tuple[Tensor, ProxyBatch]] = field(default_factory=dict)  # by task:
+    # volumes, and a batch made from them
     example: dict[str, Any] = field(default_factory=dict)  # one test case, segmented
     seconds: dict[str, float] = field(default_factory=dict)  # by stage
 
@@ -102,7 +105,7 @@ class Tour:
 
 def tour(settings: TourSettings) -> Tour:
     """Run the tour. What is finished in ``settings.out`` is not computed again."""
-    task_class(settings.task)  # refuses a misspelt one before any work is done
+    task_classes(settings.task)  # refuses a misspelt one before any work is done
     clock = Clock()
     data = settings.data or virtual_cohort(settings)
     cohort = Cohort.open(data)
@@ -149,15 +152,20 @@ def check_cohort(cohort: Cohort, settings: TourSettings) -> Split:
     """Raise InputError if the cohort cannot carry the tour."""
     split = cohort.split()
     most = max(*settings.probe_labels, settings.finetune_labels)
-    if len(split.train) < most:
+    if (there := len(cohort.scans(split.train))) < most:
         raise InputError(
-            f"{cohort.name} has {len(split.train)} labelled cases to train on, but the tour "
+            f"{cohort.name} has {there} labelled scans to train on, but the tour "
             f"wants {most}; set --probe-labels lower"
         )
     return split
 
 
 # ---- the encoders ------------------------------------------------------------------------------
+
+
+def batch_of(found: Tour) -> int:
+    """Scans a step of fine-tuning."""
+    return found.settings.batch or {3: 2, 2: 32}[found.cohort.spatial_dims]
 
 
 def encoder_settings(found: Tour, norm: str = "batch") -> EncoderSettings:
@@ -171,28 +179,33 @@ def encoder_settings(found: Tour, norm: str = "batch") -> EncoderSettings:
 
 def pretrained_encoders(found: Tour) -> list[UNetEncoder]:
     """One encoder a seed, pretrained on the training cases' scans without their labels."""
-    settings, cohort = found.settings, found.cohort
+    settings, cohort, split = found.settings, found.cohort, found.split
+    chosen = preset("quick", settings.task, cohort.spatial_dims)
     encoders = []
     for seed in range(settings.seeds):
         encoder = random_encoder(encoder_settings(found), seed)
-        task = make_task(settings.task, encoder.width, cohort.spatial_dims, seed=seed)
-        training = TrainSettings(
-            steps=settings.pretrain_steps,
-            batch=settings.batch,
-            learning_rate=settings.pretrain_rate,
-            seed=seed,
-            device=settings.device,
-        )
+        tasks = [
+            make_task(name, encoder.settings, seed, **own) for name, own in chosen.tasks.items()
+        ]
+        training = TrainSettings(**pretraining(found), seed=seed, device=settings.device)
         out = settings.out / f"{settings.task}-seed{seed}"
-        encoder, history = pretrain(task, encoder, cohort, found.split.pretrain, training, out)
-        name = f"{settings.task}, seed {seed}"
-        found.histories[name] = history
-        found.held_out[name] = proxy_score(
-            task, encoder, cohort, found.split.validation, settings.batch
-        )
-        found.puzzle = found.puzzle or example_puzzle(task, cohort, found.split)
+        encoder, history = pretrain(tasks, encoder, cohort, split.pretrain, training, out)
+        for task in tasks:
+            run = f"{task.name}, seed {seed}"
+            rows = [row for row in history if row["task"] == task.name]
+            found.histories.setdefault(task.name, {})[run] = rows
+            scores = proxy_score(task, encoder, cohort, split.validation, training.batch)
+            found.held_out.setdefault(task.name, {})[run] = scores
+            found.puzzles.setdefault(task.name, example_puzzle(task, cohort, split))
         encoders.append(encoder)
     return encoders
+
+
+def pretraining(found: Tour) -> dict[str, Any]:
+    """Steps, batch and learning rate of pretraining."""
+    steps, dims = found.settings.pretrain_steps, found.cohort.spatial_dims
+    quick = preset("quick", found.settings.task, dims).training
+    return quick | ({"steps": steps} if steps else {})
 
 
 def example_puzzle(task: ProxyTask, cohort: Cohort, split: Split) -> tuple[Tensor, ProxyBatch]:
@@ -207,7 +220,7 @@ def supervised_encoder(found: Tour) -> UNetEncoder:
         random_encoder(encoder_settings(found), 0), len(cohort.label_names), seed=0
     )
     training = FinetuneSettings(
-        steps=settings.oracle_steps, batch=settings.batch, device=settings.device
+        steps=settings.oracle_steps, batch=batch_of(found), device=settings.device
     )
     out = settings.out / "oracle"
     return finetune(network, cohort, found.split.train, training, out)[0].encoder
@@ -244,7 +257,7 @@ def finetune_pairs(found: Tour, encoders: Sequence[UNetEncoder]) -> None:
         }
         labelled = cohort.few(split.train, settings.finetune_labels, seed)
         training = FinetuneSettings(
-            steps=settings.finetune_steps, batch=settings.batch, seed=seed, device=settings.device
+            steps=settings.finetune_steps, batch=batch_of(found), seed=seed, device=settings.device
         )
         for arm, encoder in starts.items():
             network = random_unet(encoder, len(cohort.label_names), seed)
@@ -257,11 +270,12 @@ def finetune_pairs(found: Tour, encoders: Sequence[UNetEncoder]) -> None:
 
 
 def keep_example(found: Tour, arm: str, network: UNet, result: Evaluation) -> None:
-    """Segment one test case: the one in the middle of the first arm's scores, not the best."""
+    """Segment one test scan: the one in the middle of the first arm's scores, not the best."""
     cohort = found.cohort
     if not found.example:
         order = result.dice.mean(1).argsort()
-        case = found.split.test[int(order[len(order) // 2])]
+        scan = list(cohort.scans(found.split.test).values())[order[len(order) // 2]]
+        case = scan[len(scan) // 2]  # of a scan's slices the middle one
         image, label = cohort[case]
         found.example = {"image": image[0], "id": cohort.cases[case].id, "case": case}
         found.example["answers"] = {"truth": label}

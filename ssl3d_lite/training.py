@@ -5,7 +5,7 @@ again by the same call ends with the same weights, bit for bit on a CPU, as one 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from .errors import DivergedError, InputError
 from .geometry import cut, random_corner
 from .networks import UNet, UNetEncoder, channels_last
 from .precision import choose_device, choose_precision
-from .tasks import ProxyBatch, ProxyTask
+from .tasks import ProxyBatch, ProxyTask, Row, measure
 
 LOG_EVERY = 10  # steps between rows of the history: losses stay on the device in between
 
@@ -32,6 +32,8 @@ class TrainSettings:
 
     steps: int = 250
     """Optimiser steps."""
+    epochs: float = 0
+    """Rounds through all scans; if given, it sets the steps."""
     batch: int = 2
     """Scans a step."""
     learning_rate: float = 1e-3
@@ -53,6 +55,12 @@ class TrainSettings:
                 raise InputError(f"{name} is {getattr(self, name)}, but must be above 0")
         if self.checkpoint_every % LOG_EVERY:
             raise InputError(f"checkpoint_every is {self.checkpoint_every}, no multiple of 10")
+
+    def for_cases(self, count: int) -> "TrainSettings":
+        """The same settings with ``epochs`` counted out in steps, for that many scans."""
+        if not self.epochs:
+            return self
+        return replace(self, epochs=0, steps=max(1, round(self.epochs * count / self.batch)))
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""
@@ -76,49 +84,81 @@ class FinetuneSettings(TrainSettings):
 # ---- pretraining -------------------------------------------------------------------------------
 
 
-class Pretraining(nn.Module):
-    """Encoder and task as one network, so that Fabric wraps them as one."""
+class Learner(nn.Module):
+    """What the loop trains: all networks and the loss as one module, so Fabric wraps them as one.
 
-    def __init__(self, encoder: UNetEncoder, task: ProxyTask):
+    ``forward`` takes what the run's ``batch_of`` makes and gives (loss, scores).
+    """
+
+    def at_step(self, step: int) -> None:
+        """Called before each step."""
+
+    def fault(self, history: list[Row]) -> str | None:
+        """What is wrong with the training so far, although its loss is a number; or None."""
+        return None
+
+
+class Pretraining(Learner):
+    """An encoder, and the tasks that train it by turns."""
+
+    def __init__(self, encoder: UNetEncoder, tasks: Sequence[ProxyTask]):
         super().__init__()
-        self.encoder, self.task = encoder, task
+        self.encoder, self.tasks = encoder, nn.ModuleList(tasks)
 
-    def forward(self, batch: ProxyBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
-        answer = self.task(self.encoder, batch)
-        return self.task.loss(answer, batch), self.task.score(answer, batch)
+    def forward(self, turn: int, batch: ProxyBatch) -> tuple[Tensor, dict[str, Any]]:
+        task = self.tasks[turn]
+        answer = task(self.encoder, batch)
+        return task.loss(answer, batch), {"task": task.name, **task.score(answer, batch)}
+
+    def fault(self, history: list[Row]) -> str | None:
+        faults = (
+            task.fault([row for row in history if row["task"] == task.name]) for task in self.tasks
+        )
+        return next(filter(None, faults), None)
 
 
 def pretrain(
-    task: ProxyTask,
+    task: ProxyTask | Sequence[ProxyTask],
     encoder: UNetEncoder,
     cohort: Cohort,
     cases: Sequence[int],
     settings: TrainSettings,
     out: Path | None = None,
-) -> tuple[UNetEncoder, list[dict[str, float]]]:
-    """Train ``encoder`` on a proxy task over ``cases``, without any label.
+) -> tuple[UNetEncoder, list[Row]]:
+    """Train ``encoder`` on a proxy task, or on several by turns, over ``cases``, without labels.
 
     With ``out``, checkpoints go there, and the same call continues from the last one.
 
     Returns:
-        The encoder, in evaluation mode and without the task's head; and the history: mean loss
-        and scores of every ten steps.
+        The encoder alone, in evaluation mode, without the tasks' heads; and the history: mean
+        loss and scores of every ten steps, a row for each task.
+
+    Raises:
+        DivergedError: the loss is not finite, or the task says that its training has failed.
     """
+    tasks = [task] if isinstance(task, ProxyTask) else list(task)
+    settings = settings.for_cases(len(cases))
     record = {
         "kind": "pretrain",
-        "task": type(task).__name__.lower(),
-        "task_settings": asdict(task.settings),
+        "task": "+".join(task.name for task in tasks),
+        "task_settings": {
+            f"{task.name} {name}": value
+            for task in tasks
+            for name, value in asdict(task.settings).items()
+        },
         "encoder": asdict(encoder.settings),
         "training": asdict(settings),
-        "start": digest(encoder, task),
+        "start": digest(encoder, *tasks),
         "data": [cohort.name, len(cohort), list(cases)],
     }
 
-    def batch_of(step: int, device: torch.device) -> tuple[ProxyBatch]:
+    def batch_of(step: int, device: torch.device) -> tuple[int, ProxyBatch]:
+        turn = step % len(tasks)
         volumes = cohort.images(cases_of_step(cases, settings, step)).to(device)
-        return (task.pose(volumes, task.draw(volumes, step_generator(settings.seed, step))),)
+        draw = tasks[turn].draw(volumes, step_generator(settings.seed, step))
+        return turn, tasks[turn].pose(volumes, draw)
 
-    learner = Pretraining(encoder, task)
+    learner = Pretraining(encoder, tasks)
     history = fit(learner, batch_of, settings, record, out, title=f"pretrain {record['task']}")
     if out is not None:
         save_encoder(Path(out), encoder, record)
@@ -128,18 +168,18 @@ def pretrain(
 # ---- fine-tuning -------------------------------------------------------------------------------
 
 
-class Finetuning(nn.Module):
+class Finetuning(Learner):
     """A segmentation network with its loss: cross-entropy and Dice, background in the first only.
 
     The Dice term leaves the background out: averaged in, an answer that is all background would
     look a third right on two labels.
     """
 
-    def __init__(self, network: UNet):
+    def __init__(self, network: UNet, frozen_steps: int = 0):
         from monai.losses import DiceCELoss  # monai takes seconds to import; pretraining needs none
 
         super().__init__()
-        self.network = network
+        self.network, self.frozen_steps = network, frozen_steps
         self.criterion = DiceCELoss(
             include_background=False, to_onehot_y=True, softmax=True, batch=True
         )
@@ -147,8 +187,8 @@ class Finetuning(nn.Module):
     def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         return self.criterion(self.network(images), labels[:, None].long()), {}
 
-    def at_step(self, step: int, settings: FinetuneSettings) -> None:
-        self.network.encoder.requires_grad_(step >= settings.frozen_steps)
+    def at_step(self, step: int) -> None:
+        self.network.encoder.requires_grad_(step >= self.frozen_steps)
 
 
 def finetune(
@@ -158,7 +198,7 @@ def finetune(
     settings: FinetuneSettings,
     out: Path | None = None,
     validation: Sequence[int] = (),
-) -> tuple[UNet, list[dict[str, float]]]:
+) -> tuple[UNet, list[Row]]:
     """Train ``network`` on the labels of ``cases``; keep the best weights by ``validation``.
 
     Returns:
@@ -168,6 +208,7 @@ def finetune(
     for case in (*cases, *validation):
         if not cohort.cases[case].labelled:
             raise InputError(f"case {cohort.cases[case].id} has no label to fine-tune with")
+    settings = settings.for_cases(len(cases))
     if settings.validate_every and not validation:
         raise InputError("validate_every is set, but there are no validation cases")
     record = {
@@ -194,7 +235,7 @@ def finetune(
 
         return evaluate(network, cohort, validation, hausdorff=False, progress=False).mean_dice
 
-    learner = Finetuning(network)
+    learner = Finetuning(network, settings.frozen_steps)
     every = settings.validate_every
     history = fit(learner, batch_of, settings, record, out, (validate, every) if every else None)
     network.requires_grad_(True)
@@ -207,20 +248,21 @@ def finetune(
 
 
 def fit(
-    learner: nn.Module,
+    learner: Learner,
     batch_of: Callable[[int, torch.device], tuple],
     settings: TrainSettings,
     record: dict[str, Any],
     out: Path | None = None,
     validation: tuple[Callable[[], float], int] | None = None,
     title: str = "finetune",
-) -> list[dict[str, float]]:
-    """Train ``learner``, whose forward gives (loss, scores), for ``settings.steps`` steps.
+) -> list[Row]:
+    """Train ``learner`` for ``settings.steps`` steps on the batches that ``batch_of`` makes.
 
     ``record`` says all that the run depends on; a folder ``out`` with another record is refused.
 
     Raises:
-        DivergedError: loss or gradient is not finite. The last checkpoint is from before.
+        DivergedError: loss or gradient is not finite, or the learner finds another fault. The
+            last checkpoint is from before.
     """
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
@@ -231,14 +273,13 @@ def fit(
     )
     model, optimizer = fabric.setup(learner, optimizer)
     progress = Progress.restore(out, record, learner, optimizer)
-    window: list[dict[str, Tensor]] = []
+    window: list[dict[str, Any]] = []
     learner.train()
     with tqdm(total=settings.steps, initial=progress.step, desc=title, unit="step") as bar:
         for step in range(progress.step, settings.steps):
             for group in optimizer.param_groups:
                 group["lr"] = settings.rate(step)
-            if hasattr(learner, "at_step"):
-                learner.at_step(step, settings)
+            learner.at_step(step)
             loss, scores = model(*batch_of(step, fabric.device))
             optimizer.zero_grad()
             fabric.backward(loss)
@@ -247,17 +288,17 @@ def fit(
             window.append({"loss": loss.detach(), **scores, "gradient": norm})
             done = step + 1
             if done % LOG_EVERY == 0 or done == settings.steps:
-                row = {"step": done, "learning_rate": settings.rate(step), **_means(window)}
-                _check_finite(row, progress, out, settings)
+                rows = _rows(window, done, settings.rate(step))
+                _check_finite(rows, progress, out, settings)
                 window.clear()
                 if validation and (done % validation[1] == 0 or done == settings.steps):
-                    row["validation"] = validation[0]()
-                    progress.keep_best(row["validation"], done, learner)
+                    rows[-1]["validation"] = validation[0]()
+                    progress.keep_best(rows[-1]["validation"], done, learner)
                     learner.train()
-                progress.history.append(row)
-                bar.set_postfix(
-                    {k: f"{v:.3g}" for k, v in row.items() if k in ("loss", "accuracy")}
-                )
+                progress.history.extend(rows)
+                if fault := learner.fault(progress.history):
+                    raise DivergedError(f"step {done}: {fault}{_kept(progress, out)}")
+                bar.set_postfix_str(_in_short(rows))
             if done % settings.checkpoint_every == 0 or done == settings.steps:
                 progress.save(out, done, record, learner, optimizer)
             bar.update()
@@ -270,23 +311,48 @@ def clip(module: nn.Module, limit: float) -> Tensor:
     return nn.utils.clip_grad_norm_(module.parameters(), limit or float("inf"))
 
 
-def _means(window: list[dict[str, Tensor | float]]) -> dict[str, float]:
-    """Mean of each column; the one place where the loop waits for the device."""
-    names = window[0]
-    return {n: float(torch.stack([torch.as_tensor(r[n]) for r in window]).mean()) for n in names}
+def _rows(window: list[dict[str, Any]], step: int, rate: float) -> list[Row]:
+    """The means of a window of steps, a row for each task that had a turn in it.
+
+    The one place where the loop waits for the device.
+    """
+    rows = []
+    for task in dict.fromkeys(each.get("task") for each in window):
+        turns = [each for each in window if each.get("task") == task]
+        named = {} if task is None else {"task": task}
+        means = {
+            name: float(torch.stack([torch.as_tensor(turn[name]) for turn in turns]).mean())
+            for name in turns[0]
+            if name != "task"
+        }
+        rows.append({"step": step, "learning_rate": rate, **named, **means})
+    return rows
+
+
+def _in_short(rows: list[Row]) -> str:
+    """Loss and score of the last steps, for the progress bar."""
+    parts = []
+    for row in rows:
+        names = ["loss"] + ([measure(row)] if "chance" in row else [])
+        numbers = " ".join(f"{name} {row[name]:.3g}" for name in names)
+        parts.append(f"{row['task']}: {numbers}" if len(rows) > 1 else numbers)
+    return ", ".join(parts)
 
 
 def _check_finite(
-    row: dict[str, float], progress: Progress, out: Path | None, settings: TrainSettings
+    rows: list[Row], progress: Progress, out: Path | None, settings: TrainSettings
 ) -> None:
-    if np.isfinite(row["loss"]) and np.isfinite(row["gradient"]):
-        return
-    kept = f"; the checkpoint of step {progress.saved} is kept in {out}" if out else ""
-    raise DivergedError(
-        f"loss {row['loss']:.3g}, gradient {row['gradient']:.3g}: training diverged in the "
-        f"{LOG_EVERY} steps before step {row['step']}{kept}; try a learning rate below "
-        f"{settings.learning_rate:g}"
-    )
+    for row in rows:
+        if not (np.isfinite(row["loss"]) and np.isfinite(row["gradient"])):
+            raise DivergedError(
+                f"loss {row['loss']:.3g}, gradient {row['gradient']:.3g}: training diverged in the "
+                f"{LOG_EVERY} steps before step {row['step']}{_kept(progress, out)}; try a "
+                f"learning rate below {settings.learning_rate:g}"
+            )
+
+
+def _kept(progress: Progress, out: Path | None) -> str:
+    return f"; the checkpoint of step {progress.saved} is kept in {out}" if out else ""
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:

@@ -15,7 +15,7 @@ from matplotlib.patches import Polygon
 from scipy.spatial import ConvexHull
 from torch import Tensor
 
-from ..tasks import ProxyBatch
+from ..tasks import ProxyBatch, measure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 PLANE_NAMES = ("sagittal", "coronal", "axial")  # the plane across axis 0, 1, 2 of an RAS volume
@@ -85,7 +85,7 @@ def overlay_classes(axes: Axes, classes: np.ndarray, axis: int, place: int) -> N
 # ---- puzzles -----------------------------------------------------------------------------------
 
 
-def puzzle(volumes: Tensor, batch: ProxyBatch, scan: int = 0, most: int = 8) -> Figure:
+def puzzle(volumes: Tensor, batch: ProxyBatch, scan: int = 0, most: int = 9) -> Figure:
     """What a proxy task shows the network: the scan with its views outlined, and the views.
 
     Drawn from views and placement alone; the task need not be known.
@@ -97,7 +97,8 @@ def puzzle(volumes: Tensor, batch: ProxyBatch, scan: int = 0, most: int = 8) -> 
     """
     volume = volumes[scan, 0].cpu().numpy()
     views = batch.views[scan, :, 0].cpu().numpy()
-    chosen = _middle_column(batch, len(views), most)
+    chosen = _views_to_draw(batch, len(views), most)
+    answers = _answers(batch, scan)
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(chosen))]
     figure = Figure(figsize=(1.45 * max(len(chosen), 5), 4.6), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(1.9, 1))
@@ -108,26 +109,42 @@ def puzzle(volumes: Tensor, batch: ProxyBatch, scan: int = 0, most: int = 8) -> 
         for view, colour in zip(chosen, colours, strict=True):
             corners = box_corners(batch.placement.matrix[scan, view], views.shape[1:])
             _outline(axes, corners, axis if volume.ndim == 3 else None, colour)
+    if None in answers:
+        below.suptitle(f"answer {answers[None]}", fontsize=9)
     for axes, view, colour in zip(
         below.subplots(1, len(chosen), squeeze=False)[0], chosen, colours, strict=True
     ):
         show_plane(axes, views[view])
-        target = batch.target[scan] if batch.target.ndim == 2 else None
-        answer = f"\nanswer {int(target[view])}" if target is not None else ""
+        answer = f"\nanswer {answers[view]}" if view in answers else ""
         axes.set_title(f"view {view}{answer}", fontsize=9, color=colour)
     return figure
 
 
-def _middle_column(batch: ProxyBatch, views: int, most: int) -> list[int]:
-    """The views to draw: in a grid with a direction those of its middle column, in that order."""
+def _answers(batch: ProxyBatch, scan: int) -> dict[int | None, int]:
+    """View → its answer, where a scan's answers are numbers. One answer to all views has the key
+    None; where there are fewer answers than views, the first views are only to compare with."""
+    target, views = batch.target, batch.views.shape[1]
+    if target.ndim != 2 or target.is_floating_point():
+        return {}
+    numbers = target[scan].tolist()
+    if len(numbers) == 1 < views:
+        return {None: numbers[0]}
+    return dict(zip(range(views - len(numbers), views), numbers, strict=True))
+
+
+def _views_to_draw(batch: ProxyBatch, views: int, most: int) -> list[int]:
+    """All, up to ``most``; in a grid of 3D patches those of its middle plane, and where it is gone
+    through in one direction those of its middle column, in that order."""
     placement = batch.placement
-    if placement.direction is None:
-        return list(range(min(views, most)))
-    axis, backwards = placement.direction
-    numbers = np.arange(views).reshape(placement.grid)
-    middle = tuple(slice(None) if a == axis else n // 2 for a, n in enumerate(placement.grid))
-    column = numbers[middle].tolist()
-    return (column[::-1] if backwards else column)[:most]
+    numbers = np.arange(views)
+    if placement.direction is not None:
+        axis, backwards = placement.direction
+        middle = tuple(slice(None) if a == axis else n // 2 for a, n in enumerate(placement.grid))
+        numbers = numbers.reshape(placement.grid)[middle]
+        numbers = numbers[::-1] if backwards else numbers
+    elif len(placement.grid) == 3:
+        numbers = numbers.reshape(placement.grid)[placement.grid[0] // 2].flatten()
+    return numbers[:most].tolist()
 
 
 def box_corners(matrix: Tensor, size: Sequence[int]) -> np.ndarray:
@@ -151,22 +168,26 @@ def learning_curves(
     histories: Mapping[str, Sequence[Mapping[str, float]]],
     held_out: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Figure:
-    """Loss and accuracy of pretraining runs over steps, with chance, and held-out scores."""
+    """Loss and score of runs of one proxy task over steps, with chance, and held-out scores.
+
+    Args:
+        histories: a run's name → its history.
+        held_out: a run's name → its scores on cases it was not trained on.
+    """
     figure = Figure(figsize=(8, 3), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for colour, (name, history) in zip(COLOURS, histories.items(), strict=False):
+    name = measure(next(iter(histories.values()))[0])
+    for colour, (run, history) in zip(COLOURS, histories.items(), strict=False):
         steps = [row["step"] for row in history]
-        left.plot(steps, [row["loss"] for row in history], color=colour, label=name)
-        if "accuracy" in history[0]:
-            right.plot(steps, [row["accuracy"] for row in history], color=colour, label=name)
-        if held_out and "accuracy" in held_out[name]:
-            right.plot(steps[-1], held_out[name]["accuracy"], "o", color=colour)
-    if "chance" in history[0]:
-        right.axhline(history[0]["chance"], color=GREY, linestyle="--", label="chance")
-        seen = [row["accuracy"] for history in histories.values() for row in history]
-        right.set_ylim(0, min(1, 1.3 * max(seen)))
+        left.plot(steps, [row["loss"] for row in history], color=colour, label=run)
+        right.plot(steps, [row[name] for row in history], color=colour, label=run)
+        if held_out:
+            right.plot(steps[-1], held_out[run][name], "o", color=colour)
+    right.axhline(history[0]["chance"], color=GREY, linestyle="--", label="chance")
+    seen = [row[name] for history in histories.values() for row in history]
+    right.set_ylim(min(0, max(-1, *seen)), min(1, 1.3 * max(*seen, 0.1)))
     left.set(xlabel="step", ylabel="loss")
-    right.set(xlabel="step", ylabel="accuracy (dots: held-out cases)")
+    right.set(xlabel="step", ylabel=f"{name} (dots: held-out cases)")
     right.legend(frameon=False, fontsize=9)
     _tidy(left, right)
     return figure

@@ -5,58 +5,79 @@ from typing import Any
 
 import torch
 
-from ..errors import unknown
-from .base import Draw, Placement, ProxyBatch, ProxyTask
+from ..errors import InputError, unknown
+from ..networks import EncoderSettings
+from .base import Draw, Placement, ProxyBatch, ProxyTask, Row, measure
+from .controls import Collapsed, Random
 from .cpc import CPC
+from .exemplar import Exemplar
+from .jigsaw import Jigsaw
+from .masked import Masked
+from .relative_location import RelativeLocation
 from .rotation import Rotation
+from .tissue import Tissue
 
 TASKS: dict[str, type[ProxyTask]] = {
-    "cpc": CPC,
-    "rotation": Rotation,
+    kind.name: kind
+    for kind in (
+        CPC,
+        RelativeLocation,
+        Jigsaw,
+        Rotation,
+        Exemplar,
+        Masked,  # the sixth: what the field did next
+        Tissue,  # the paper's supervised baseline
+        Random,  # controls
+        Collapsed,
+    )
 }
 
 
-def task_class(name: str) -> type[ProxyTask]:
-    """A proxy task by name.
+def task_classes(names: str) -> list[type[ProxyTask]]:
+    """Proxy tasks by name; several, to be trained by turns, are joined: "cpc+masked".
 
     Raises:
-        InputError: no such task; names the nearest.
+        InputError: no such task, naming the nearest; or one that stands twice.
     """
-    if name not in TASKS:
-        raise unknown("task", name, TASKS)
-    return TASKS[name]
+    listed = names.split("+")
+    for name in listed:
+        if name not in TASKS:
+            raise unknown("task", name, TASKS)
+    if len(set(listed)) < len(listed):
+        raise InputError(f"task {names!r} names one task twice")
+    return [TASKS[name] for name in listed]
 
 
-def make_task(
-    name: str, width: int, spatial_dims: int = 3, seed: int = 0, **settings: Any
-) -> ProxyTask:
+def make_task(name: str, encoder: EncoderSettings, seed: int = 0, **settings: Any) -> ProxyTask:
     """Make a proxy task, its head's weights drawn from ``seed``.
 
     Args:
-        width: channels of the encoder's deepest level, which the head reads.
+        encoder: the shape of the encoder that the task is for.
         settings: the task's own; those not named keep their defaults.
 
     Raises:
         InputError: no such task, or no such setting; names the nearest.
     """
-    kind = task_class(name)
+    kind, *more = task_classes(name)
+    if more:
+        raise InputError(f"{name!r} names several tasks; make one after the other")
     known = [field.name for field in fields(kind.Settings)]
     for setting in settings:
         if setting not in known:
             raise unknown(f"setting of {name}", setting, known)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return kind(kind.Settings(**settings), width, spatial_dims)
+        return kind(kind.Settings(**settings), encoder)
 
 
 __all__ = [
-    "CPC",
     "TASKS",
     "Draw",
     "Placement",
     "ProxyBatch",
     "ProxyTask",
-    "Rotation",
+    "Row",
     "make_task",
-    "task_class",
+    "measure",
+    "task_classes",
 ]

@@ -6,16 +6,24 @@ draw by hand, one seed gives one puzzle on any device, and a viewer shows exactl
 reads.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..networks import EncoderSettings
+
 Draw = dict[str, Tensor]
+Row = dict[str, Any]  # of a history: the means of ten steps, by name; and the task's name
 
 
-@dataclass(frozen=True)
+# Neither is frozen: in mixed precision Fabric rebuilds what a network is given.
+
+
+@dataclass
 class Placement:
     """Where in the scan each view came from, and what was done to it.
 
@@ -27,12 +35,12 @@ class Placement:
     direction: tuple[int, bool] | None = None  # (axis, backwards) in which a grid is gone through
 
 
-@dataclass(frozen=True)
+@dataclass
 class ProxyBatch:
     """Views with their answers. The network reads ``views``; figures draw views and placement."""
 
     views: Tensor  # (B, V, channel, *space)
-    target: Tensor  # integers: one an answer the task asks for
+    target: Tensor  # the right answers: integers, or the voxels that have to be found
     placement: Placement
 
     def to(self, device: torch.device | str) -> "ProxyBatch":
@@ -45,6 +53,14 @@ class ProxyTask(nn.Module):
     A task that answers with one of several choices needs ``draw``, ``pose`` and ``forward``
     alone: cross-entropy and accuracy, below, are shared.
     """
+
+    name = "own"  # what it is called on the command line and in records
+    Settings: type  # a frozen dataclass
+
+    def __init__(self, settings: Any, encoder: EncoderSettings):
+        """Make the head for an encoder of this shape."""
+        super().__init__()
+        self.settings, self.dims = settings, encoder.spatial_dims
 
     def draw(self, volumes: Tensor, generator: torch.Generator) -> Draw:
         """All that is random about puzzles made from ``volumes`` (batch, channel, *space)."""
@@ -62,6 +78,20 @@ class ProxyTask(nn.Module):
         return F.cross_entropy(answer, batch.target.flatten())
 
     def score(self, answer: Tensor, batch: ProxyBatch) -> dict[str, Tensor | float]:
-        """Share of right answers, and the share that guessing would give."""
+        """How good an answer is: the task's measure, then "chance": what guessing gives."""
         right = (answer.argmax(-1) == batch.target.flatten()).float().mean()
         return {"accuracy": right, "chance": 1 / answer.shape[-1]}
+
+    def fault(self, history: Sequence[Row]) -> str | None:
+        """What has gone wrong in a training whose loss is still a number, in one line; or None.
+
+        Args:
+            history: this task's rows so far, each the mean loss and scores of ten steps.
+        """
+        return None
+
+
+def measure(row: Row) -> str:
+    """The name of a task's measure in a row of scores: it stands before "chance"."""
+    names = list(row)
+    return names[names.index("chance") - 1]

@@ -13,6 +13,7 @@ Patches overlap, so the row after next is the first that shares no voxel with th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..geometry import cut, grid_corners, grid_shape, random_corner, shift_matrix
-from ..networks import CONV, head, pooled
+from ..networks import CONV, EncoderSettings, head, pooled
 from .base import Draw, Placement, ProxyBatch, ProxyTask
 
 
@@ -42,8 +43,11 @@ class CPCSettings:
     axis 1 (from back to front in RAS), "-1" against it."""
     code: int = 64
     """Length of a latent (patch embedding); 64 in the paper."""
+    context: Literal["conv", "gru"] = "conv"
+    """What sums up the pyramid: masked convolutions, or a GRU that goes from row to row. The
+    paper has the GRU and names the other."""
     context_layers: int = 2
-    """Masked convolutions, each of which sees one row further back."""
+    """Masked convolutions, each of which sees one row further back; a GRU sees all rows."""
     temperature: float = 0.1
     hidden: int = 128
     """Width of the head's hidden layer."""
@@ -52,20 +56,24 @@ class CPCSettings:
 class CPC(ProxyTask):
     """Predict the latents of patches further on, from those before."""
 
+    name = "cpc"
     Settings = CPCSettings
 
-    def __init__(self, settings: CPCSettings, width: int, spatial_dims: int = 3):
-        super().__init__()
-        self.settings, self.dims = settings, spatial_dims
-        self.directions = [parse_direction(d, spatial_dims) for d in settings.directions]
+    def __init__(self, settings: CPCSettings, encoder: EncoderSettings):
+        super().__init__(settings, encoder)
+        self.directions = [parse_direction(d, self.dims) for d in settings.directions]
         # anatomy differs with the way one goes, so the context is told which it is
-        self.way = nn.Embedding(2 * spatial_dims, settings.code)
-        self.embed = head(width, settings.hidden, settings.code)
-        self.context = nn.ModuleList(
-            PyramidConv(settings.code, spatial_dims) for _ in range(settings.context_layers)
+        self.way = nn.Embedding(2 * self.dims, settings.code)
+        self.embed = head(encoder.width, settings.hidden, settings.code)
+        self.context = (
+            PyramidGRU(settings.code)
+            if settings.context == "gru"
+            else nn.Sequential(
+                *(PyramidConv(settings.code, self.dims) for _ in range(settings.context_layers))
+            )
         )
         self.predict = nn.ModuleList(
-            CONV[spatial_dims](settings.code, settings.code, 1) for _ in settings.ahead
+            CONV[self.dims](settings.code, settings.code, 1) for _ in settings.ahead
         )
 
     def grid(self, space: Sequence[int]) -> tuple[int, ...]:
@@ -104,15 +112,14 @@ class CPC(ProxyTask):
         return ProxyBatch(views, target.to(views.device), placement)
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
-        """Logits (prediction, latent): each prediction's similarity to all latents of the batch."""
+        """Logits (prediction, latent): each prediction's similarity to all latents of the batch,
+        and after them to those of the other devices' batches where there are several."""
         place, scans = batch.placement, len(batch.views)
         latents = self.embed(pooled(encoder(batch.views.flatten(0, 1))))  # each patch once
         field = latents.view(scans, *place.grid, -1).movedim(-1, 1)  # (scan, code, *grid)
         axis, backwards = place.direction
         way = self.way(torch.tensor(2 * axis + backwards, device=field.device))
-        context = along(field, place.direction) + way.view(-1, *[1] * self.dims)
-        for layer in self.context:
-            context = context + F.relu(layer(context))
+        context = self.context(along(field, place.direction) + way.view(-1, *[1] * self.dims))
         predictions = torch.cat(
             [
                 linear(context[:, :, :-step]).movedim(1, -1).flatten(0, -2)
@@ -120,8 +127,8 @@ class CPC(ProxyTask):
                 if step < context.shape[2]
             ]
         )
-        similarity = F.normalize(predictions, dim=-1) @ F.normalize(latents, dim=-1).T
-        return similarity / self.settings.temperature
+        candidates = F.normalize(everywhere(latents), dim=-1)
+        return F.normalize(predictions, dim=-1) @ candidates.T / self.settings.temperature
 
 
 def parse_direction(text: str, dims: int) -> tuple[int, bool]:
@@ -138,8 +145,18 @@ def along(field: Tensor, direction: tuple[int, bool]) -> Tensor:
     return field.flip(2) if backwards else field
 
 
+def everywhere(latents: Tensor) -> Tensor:
+    """The latents of all devices, this one's first; gradients go back to where each came from."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return latents
+    from torch.distributed.nn.functional import all_gather
+
+    parts, own = list(all_gather(latents)), torch.distributed.get_rank()
+    return torch.cat([parts.pop(own), *parts])
+
+
 class PyramidConv(nn.Module):
-    """A convolution that sees its own place and, in the row before, that place and its neighbours.
+    """Adds to each place what a convolution sees there and, in the row before, there and beside.
 
     A stack of L sees the inverted pyramid of L rows, each one patch wider on every side; never a
     neighbour in its own row, nor anything below. (batch, code, row, *across) → the same.
@@ -157,4 +174,28 @@ class PyramidConv(nn.Module):
         conv = self.conv
         convolve = F.conv3d if field.ndim == 5 else F.conv2d
         out = convolve(field, conv.weight * self.mask, conv.bias, padding=conv.padding)
-        return out[:, :, :-1]  # padding before the first row is wanted, behind the last is not
+        # padding before the first row is wanted, behind the last it is not
+        return field + F.relu(out[:, :, :-1])
+
+
+class PyramidGRU(nn.Module):
+    """A GRU that goes down the rows. Its state at a place comes from the row before, as the mean
+    over that place and its neighbours: so it sees the inverted pyramid of all rows so far.
+
+    (batch, code, row, *across) → the same.
+    """
+
+    def __init__(self, code: int):
+        super().__init__()
+        self.cell = nn.GRUCell(code, code)
+
+    def forward(self, field: Tensor) -> Tensor:
+        mean = {1: F.avg_pool1d, 2: F.avg_pool2d}[field.ndim - 3]
+        state = torch.zeros_like(field[:, :, 0])
+        states = []
+        for row in field.unbind(2):
+            above = mean(state, 3, stride=1, padding=1, count_include_pad=False)
+            new = self.cell(*(f.movedim(1, -1).flatten(0, -2) for f in (row, above)))
+            state = new.view(len(row), *row.shape[2:], -1).movedim(-1, 1)
+            states.append(state)
+        return torch.stack(states, 2)

@@ -17,7 +17,7 @@ from ..geometry import (
     turn,
     turn_matrix,
 )
-from ..networks import head, pooled
+from ..networks import EncoderSettings, head, pooled
 from .base import Draw, Placement, ProxyBatch, ProxyTask
 
 
@@ -35,13 +35,13 @@ class RotationSettings:
 class Rotation(ProxyTask):
     """One of 10 turns in 3D (none; a quarter, a half, three quarters about each axis), 4 in 2D."""
 
+    name = "rotation"
     Settings = RotationSettings
 
-    def __init__(self, settings: RotationSettings, width: int, spatial_dims: int = 3):
-        super().__init__()
-        self.settings, self.dims = settings, spatial_dims
-        self.turns = quarter_turns(spatial_dims)
-        self.head = head(width, settings.hidden, len(self.turns))
+    def __init__(self, settings: RotationSettings, encoder: EncoderSettings):
+        super().__init__(settings, encoder)
+        self.turns = quarter_turns(self.dims)
+        self.head = head(encoder.width, settings.hidden, len(self.turns))
 
     def draw(self, volumes: Tensor, generator: torch.Generator) -> Draw:
         scans, space = len(volumes), volumes.shape[2:]
@@ -54,18 +54,17 @@ class Rotation(ProxyTask):
         }
 
     def pose(self, volumes: Tensor, draw: Draw) -> ProxyBatch:
-        edge = self.settings.edge
-        cubes = cut(volumes, draw["corner"], (edge,) * self.dims)  # (scan, 1, channel, *cube)
-        views = cubes.repeat_interleave(draw["turn"].shape[1], dim=1)
+        size, turns = (self.settings.edge,) * self.dims, draw["turn"]
+        views = volumes.new_empty(*turns.shape, volumes.shape[1], *size)
         matrices = []
         for number, (plane, quarters) in enumerate(self.turns):
             # a loop over ten turns, not over scans; the draw is on the CPU, so nothing waits
-            scan, copy = (draw["turn"] == number).nonzero(as_tuple=True)
-            if quarters and len(scan):
-                views[scan, copy] = turn(cubes[scan, 0], plane, quarters)
-            matrices.append(turn_matrix(plane, quarters, edge, self.dims))
-        matrix = shift_matrix(draw["corner"]) @ torch.stack(matrices)[draw["turn"]]
-        return ProxyBatch(views, draw["turn"].to(views.device), Placement(matrix))
+            scan, copy = (turns == number).nonzero(as_tuple=True)
+            cubes = cut(volumes, draw["corner"][scan, 0], size, scan)  # (cube, channel, *size)
+            views[scan.to(views.device), copy.to(views.device)] = turn(cubes, plane, quarters)
+            matrices.append(turn_matrix(plane, quarters, self.settings.edge, self.dims))
+        matrix = shift_matrix(draw["corner"]) @ torch.stack(matrices)[turns]
+        return ProxyBatch(views, turns.to(views.device), Placement(matrix))
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         return self.head(pooled(encoder(batch.views.flatten(0, 1))))

@@ -62,7 +62,7 @@ def test_pretrain_finetune_probe_predict_one_after_another(tmp_path, capsys):
     small = ["--steps", "10", "--precision", "32-true"]
     arguments = ["pretrain", *at, "--task", "rotation", "--edge", "16", "--out", encoder, *small]
     assert main([*arguments, "--filters", "4", "8"]) == 0
-    assert "validation cases: loss" in capsys.readouterr().out
+    assert "rotation on 3 validation cases: accuracy" in capsys.readouterr().out
     assert main(["probe", *at, "--encoder", encoder, "--labels", "2", "--draws", "2"]) == 0
     assert "mean Dice" in capsys.readouterr().out
     arguments = ["finetune", *at, "--encoder", encoder, "--labels", "50%", "--out", model, *small]

@@ -212,8 +212,10 @@ def test_proxy_score_is_the_same_again_and_changes_no_module(cohort):
     assert first["chance"] == pytest.approx(0.1)
     assert encoder.training
     assert all(torch.equal(before[n], w) for n, w in encoder.state_dict().items())
-    with pytest.raises(InputError, match="do not fill one batch"):
-        proxy_score(task, encoder, cohort, (0,))
+    few = proxy_score(task, encoder, cohort, (0,), batch=4)
+    assert few.keys() == first.keys(), "fewer cases than a batch are one smaller batch"
+    with pytest.raises(InputError, match="no case to score"):
+        proxy_score(task, encoder, cohort, ())
 
 
 def test_evaluating_gives_the_mode_back_after_an_error():

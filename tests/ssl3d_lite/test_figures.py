@@ -3,6 +3,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from ssl3d_lite.networks import EncoderSettings
 from ssl3d_lite.show import figures
 from ssl3d_lite.tasks import make_task
 
@@ -27,16 +28,48 @@ def test_box_corners_are_voxel_borders_in_the_scan():
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize(
     ("task", "settings"),
-    [("rotation", {"edge": 12}), ("cpc", {"patch": 8, "stride": 4, "jitter": 4})],
+    [
+        ("rotation", {"edge": 12}),
+        ("cpc", {"patch": 8, "stride": 4, "jitter": 4}),
+        ("rpl", {"patch": 4}),
+        ("rpl", {"patch": 4, "queries_per_scan": 1}),
+        ("jigsaw", {"patch": 4}),
+        ("exemplar", {"edge": 16}),
+        ("masked", {}),
+        ("tissue", {}),
+    ],
 )
 def test_any_puzzle_is_drawn_from_views_and_placement(task, settings, dims):
     volumes = torch.randn(2, 1, *(24, 32, 24)[:dims])
-    made = make_task(task, 4, dims, **settings)
+    made = make_task(task, EncoderSettings(filters=(4,), spatial_dims=dims), **settings)
     batch = made.pose(volumes, made.draw(volumes, torch.Generator().manual_seed(0)))
     figure = figures.puzzle(volumes, batch, scan=1)
     assert len(np.unique(pixels(figure))) > 50
     outlines = [patch for axes in figure.axes for patch in axes.patches]
     assert outlines, "the views are outlined in the scan"
+
+
+def titles(task: str, **settings) -> list[str]:
+    volumes = torch.randn(2, 1, 24, 32, 24)
+    made = make_task(task, EncoderSettings(filters=(4,)), **settings)
+    batch = made.pose(volumes, made.draw(volumes, torch.Generator().manual_seed(0)))
+    figure = figures.puzzle(volumes, batch)
+    below = figure.subfigs[1]
+    shown = [axes.get_title() for axes in below.axes]
+    above = below.get_suptitle()
+    return batch.target[0].tolist(), [above, *shown]
+
+
+def test_every_answer_stands_over_its_own_view():
+    answers, shown = titles("rotation", edge=12)
+    assert shown == ["", *(f"view {v}\nanswer {a}" for v, a in enumerate(answers))]
+    answers, shown = titles("rpl", patch=4, queries_per_scan=3)
+    asked = [f"view {v}\nanswer {a}" for v, a in enumerate(answers, start=1)]
+    assert shown == ["", "view 0", *asked], "the centre is only compared with"
+    (answer,), shown = titles("jigsaw", patch=4)
+    assert shown == [f"answer {answer}", *(f"view {v}" for v in range(9, 18))]
+    _, shown = titles("exemplar", edge=16)
+    assert shown == ["", "view 0", "view 1"]
 
 
 def test_a_class_is_drawn_where_it_is():

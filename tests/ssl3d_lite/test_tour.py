@@ -1,4 +1,5 @@
 import csv
+import html
 import inspect
 import json
 import re
@@ -10,9 +11,12 @@ import pytest
 import torch
 from helpers import make_cohort
 
+from data_recipes.slices import Slices
+from data_recipes.slices import prepare as prepare_slices
 from ssl3d_lite import report
 from ssl3d_lite.cohort import Cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.tasks import TASKS
 from ssl3d_lite.tour import TourSettings, tour, virtual_cohort
 
 SMALL = {
@@ -155,9 +159,42 @@ def test_the_fine_tuning_sentence_follows_the_numbers(found, tuned, said):
     assert f"{np.mean(tuned) - 0.5:+.3f}" in report.finetune_table(made)[1][-1][-1]
 
 
-def test_a_task_that_was_not_learnt_is_said_to_be_so(found):
-    poor = {"a": {"accuracy": 0.05, "chance": 0.1}}
-    assert "it was not learnt" in report.proxy_sentence(replace(found, held_out=poor))
+@pytest.mark.parametrize(
+    ("task", "scores", "said"),
+    [
+        ("rpl", {"accuracy": 0.05, "chance": 0.1}, "5% of the rpl puzzles"),
+        ("rpl", {"accuracy": 0.05, "chance": 0.1}, "it was not learnt"),
+        ("rpl", {"accuracy": 0.5, "chance": 0.1}, "guessing gives 10.0%: it was learnt"),
+        ("masked", {"explained": 0.4, "chance": 0.0}, "40% of the variance of what masked hides"),
+        ("masked", {"explained": -0.1, "chance": 0.0}, "it was not learnt"),
+    ],
+)
+def test_how_far_a_task_was_learnt_follows_the_numbers(task, scores, said):
+    assert said in report.proxy_sentence(task, [{"loss": 1.0, **scores}])
+
+
+@pytest.mark.parametrize("task", sorted({*TASKS, "cpc+masked"}))
+def test_every_task_can_be_toured(task, tmp_path):
+    folder = tmp_path / "cohort"
+    make_cohort(folder, 15, shape=(32, 48, 32) if "cpc" in task else (33, 33, 33))
+    quick = SMALL | {"task": task, "probe_draws": 1, "seeds": 1, "filters": (4, 4, 8)}
+    found = tour(TourSettings(data=folder, out=tmp_path / "out", **quick))
+    assert list(found.held_out) == task.split("+")
+    assert len(found.rows) == 2 * (1 + 4 + 1) + 2
+    report.write_report(found, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert all(f"Pretraining on {name}" in text for name in task.split("+"))
+    assert all(line in html.unescape(text) for line in report.findings(found))
+
+
+def test_a_cohort_of_slices_can_be_toured_and_is_scored_by_scan(tmp_path):
+    make_cohort(tmp_path / "3d", 15, shape=(32, 32, 6))
+    prepare_slices(Slices(tmp_path / "3d", tmp_path / "2d"))
+    found = tour(TourSettings(data=tmp_path / "2d", out=tmp_path / "out", **SMALL))
+    assert len(found.scores("probe", "rotation", 3)) == 4
+    report.write_report(found, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert "15 scans in 90 slices (9 to train on, 3 validation, 3 test" in text
 
 
 def test_no_number_is_typed_into_the_report():
@@ -167,7 +204,7 @@ def test_no_number_is_typed_into_the_report():
 
 def test_too_few_labelled_cases_are_one_clear_line(tmp_path):
     make_cohort(tmp_path, 15, shape=(8, 8, 8))
-    with pytest.raises(InputError, match="has 9 labelled cases to train on, but the tour wants 20"):
+    with pytest.raises(InputError, match="has 9 labelled scans to train on, but the tour wants 20"):
         tour(TourSettings(data=tmp_path, task="rotation", out=tmp_path / "out"))
 
 

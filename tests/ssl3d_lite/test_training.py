@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from ssl3d_lite.cli import main
 from ssl3d_lite.errors import DivergedError, InputError
 from ssl3d_lite.evaluation import evaluate
 from ssl3d_lite.networks import EncoderSettings, random_encoder, random_unet
-from ssl3d_lite.tasks import make_task
+from ssl3d_lite.tasks import TASKS, make_task
 from ssl3d_lite.training import (
     FinetuneSettings,
     TrainSettings,
@@ -32,7 +33,7 @@ SMALL = EncoderSettings(filters=(4, 8))
 
 def pretrained(cohort, out=None, seed=0, **settings):
     encoder = random_encoder(SMALL, seed)
-    task = make_task("rotation", encoder.width, seed=seed, edge=12)
+    task = make_task("rotation", encoder.settings, seed=seed, edge=12)
     training = TrainSettings(**{"steps": 20, "checkpoint_every": 10, "seed": seed} | settings)
     return pretrain(task, encoder, cohort, cohort.split().pretrain, training, out)
 
@@ -42,6 +43,25 @@ def finetuned(cohort, out=None, encoder=None, **settings):
     training = FinetuneSettings(**{"steps": 20, "checkpoint_every": 10} | settings)
     split = cohort.split()
     return finetune(network, cohort, split.train[:4], training, out, split.validation)
+
+
+OWN = {
+    "rotation": {"edge": 12},
+    "random": {"edge": 12},
+    "rpl": {"patch": 4},
+    "jigsaw": {"patch": 4},
+}
+
+
+def tasks_of(*names):
+    return [make_task(name, SMALL, **OWN.get(name, {})) for name in names]
+
+
+def by_turns(cohort, out=None, tasks=None, **settings):
+    encoder = random_encoder(SMALL, 0)
+    tasks = tasks or tasks_of("exemplar", "masked")
+    training = TrainSettings(**{"steps": 20, "checkpoint_every": 10} | settings)
+    return pretrain(tasks, encoder, cohort, cohort.split().pretrain, training, out)
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
@@ -77,7 +97,7 @@ class Killed(Exception):  # noqa: N818
 
 
 @pytest.mark.parametrize("at", [3, 10, 17])
-@pytest.mark.parametrize("run", [pretrained, finetuned])
+@pytest.mark.parametrize("run", [pretrained, finetuned, by_turns])
 def test_a_run_stopped_anywhere_ends_with_the_same_weights(cohort, tmp_path, monkeypatch, run, at):
     whole, history = run(cohort)
     steps = iter(range(100))
@@ -256,3 +276,59 @@ def test_clip_cuts_the_gradient_and_returns_its_norm():
     assert torch.equal(layer.weight.grad, torch.tensor([[3.0, 4.0]]))
     assert clip(layer, 1).item() == 5
     assert layer.weight.grad.norm().item() == pytest.approx(1, rel=1e-5)
+
+
+# ---- tasks by turns ----------------------------------------------------------------------------
+
+
+def test_tasks_by_turns_have_a_row_each_and_both_heads_learn(cohort, tmp_path):
+    tasks, start = tasks_of("rotation", "masked"), tasks_of("rotation", "masked")
+    _, history = by_turns(cohort, tmp_path, tasks)
+    rows = [(row["step"], row["task"]) for row in history]
+    assert rows == [(10, "rotation"), (10, "masked"), (20, "rotation"), (20, "masked")]
+    assert "accuracy" in history[0]
+    assert "explained" in history[1]
+    assert not any(same(before, after) for before, after in zip(start, tasks, strict=True))
+    record = json.loads((tmp_path / "settings.json").read_text())
+    assert record["task"] == "rotation+masked"
+    assert record["task_settings"]["rotation edge"] == 12
+
+
+def test_at_each_step_one_task_has_its_turn(cohort):
+    """Steps 0, 2, 4, … are the first's: after one step the second has not moved."""
+    tasks, start = tasks_of("rotation", "masked"), tasks_of("rotation", "masked")
+    by_turns(cohort, tasks=tasks, steps=1)
+    assert not same(tasks[0], start[0])
+    assert same(tasks[1], start[1])
+
+
+@pytest.mark.parametrize("name", sorted(set(TASKS) - {"cpc"}))
+def test_every_task_runs_in_mixed_precision(cohort, name):
+    """As a GPU would choose it; on most CPUs bfloat16 is emulated."""
+    _, history = by_turns(cohort, tasks=tasks_of(name), steps=2, precision="bf16-mixed")
+    assert np.isfinite(history[-1]["loss"])
+
+
+def test_cpc_runs_in_mixed_precision(cohort):
+    task = make_task("cpc", SMALL, patch=8, stride=4, jitter=0)
+    _, history = by_turns(cohort, tasks=[task], steps=2, precision="bf16-mixed")
+    assert np.isfinite(history[-1]["loss"])
+
+
+def test_a_task_that_finds_a_fault_stops_the_run_and_keeps_the_checkpoint(cohort, tmp_path):
+    class Fussy(TASKS["rotation"]):
+        def fault(self, history):
+            return "enough is enough" if len(history) == 2 else None
+
+    task = Fussy(Fussy.Settings(edge=12), SMALL)
+    with pytest.raises(
+        DivergedError, match=r"step 20: enough is enough; the checkpoint of step 10"
+    ):
+        by_turns(cohort, tmp_path, [task], steps=40)
+    assert torch.load(tmp_path / "resume.pt", weights_only=True)["step"] == 10
+
+
+def test_a_fine_tuned_networks_encoder_can_be_fine_tuned_again(cohort, tmp_path):
+    """Supervised pretraining: fine-tune on some labels, take the encoder to others."""
+    network, _ = finetuned(cohort, tmp_path)
+    assert same(network.encoder, load_encoder(tmp_path))

@@ -2,15 +2,15 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.networks import EncoderSettings, random_encoder
 from ssl3d_lite.tasks import make_task
-from ssl3d_lite.tasks.cpc import PyramidConv, along
+from ssl3d_lite.tasks.cpc import along
 from ssl3d_lite.training import TrainSettings, pretrain
 
+ONE = {dims: EncoderSettings(filters=(1,), spatial_dims=dims) for dims in (2, 3)}  # one feature
 SMALL = {"patch": 4, "stride": 2, "jitter": 2, "code": 8, "hidden": 8}
 
 
@@ -31,7 +31,7 @@ class Means(nn.Module):
 
 
 def test_fault_10_each_patch_is_encoded_once():
-    task = make_task("cpc", 1, **SMALL)
+    task = make_task("cpc", ONE[3], **SMALL)
     batch = posed(task, torch.randn(2, 1, 12, 14, 12))
     encoder = Means()
     task(encoder, batch)
@@ -40,7 +40,7 @@ def test_fault_10_each_patch_is_encoded_once():
 
 @pytest.mark.parametrize("space", [(12, 14), (12, 14, 10)])
 def test_fault_11_2d_and_3d_are_one_definition(space):
-    task = make_task("cpc", 1, len(space), **SMALL)
+    task = make_task("cpc", ONE[len(space)], **SMALL)
     batch = posed(task, torch.randn(2, 1, *space))
     assert batch.placement.grid == tuple((n - 2 - 4) // 2 + 1 for n in space)
     assert batch.views.shape == (2, math.prod(batch.placement.grid), 1, *[4] * len(space))
@@ -48,7 +48,7 @@ def test_fault_11_2d_and_3d_are_one_definition(space):
 
 
 def test_views_lie_where_the_placement_says():
-    task = make_task("cpc", 1, **SMALL)
+    task = make_task("cpc", ONE[3], **SMALL)
     volumes = torch.randn(2, 1, 12, 14, 10)
     batch = posed(task, volumes)
     for scan in range(2):
@@ -61,7 +61,7 @@ def test_views_lie_where_the_placement_says():
 @pytest.mark.parametrize("direction", ["+0", "-0", "+1", "-1", "+2", "-2"])
 def test_the_target_is_the_patch_so_many_rows_ahead(direction):
     """Patches whose content is their own number: the answers' targets can be read off."""
-    task = make_task("cpc", 1, directions=(direction,), ahead=(2, 3), **SMALL)
+    task = make_task("cpc", ONE[3], directions=(direction,), ahead=(2, 3), **SMALL)
     volumes = torch.randn(2, 1, 14, 14, 14)
     batch = posed(task, volumes)
     axis, sign = int(direction[1]), -1 if direction[0] == "-" else 1
@@ -77,7 +77,7 @@ def test_the_target_is_the_patch_so_many_rows_ahead(direction):
 
 
 def test_infonce_of_equal_scores_is_log_n():
-    task = make_task("cpc", 1, **SMALL)
+    task = make_task("cpc", ONE[3], **SMALL)
     batch = posed(task, torch.randn(2, 1, 12, 14, 12))
     equal = torch.zeros(len(batch.target), 2 * batch.views.shape[1])
     assert task.loss(equal, batch).item() == pytest.approx(math.log(equal.shape[1]), rel=1e-6)
@@ -87,7 +87,7 @@ def test_infonce_of_equal_scores_is_log_n():
 def test_fault_10_the_loss_is_infonce_over_every_candidate():
     """Against a plain loop in float64: -log(e^right / sum over candidates of e^score)."""
     torch.manual_seed(0)
-    task = make_task("cpc", 1, **SMALL).double()
+    task = make_task("cpc", ONE[3], **SMALL).double()
     batch = posed(task, torch.randn(2, 1, 10, 12, 10).double())
     logits = task(Means(), batch)
     total = 0.0
@@ -97,38 +97,38 @@ def test_fault_10_the_loss_is_infonce_over_every_candidate():
 
 
 def test_logits_are_cosines_over_the_temperature():
-    task = make_task("cpc", 1, temperature=0.5, **SMALL)
+    task = make_task("cpc", ONE[3], temperature=0.5, **SMALL)
     logits = task(Means(), posed(task, torch.randn(2, 1, 12, 14, 12)))
     assert logits.abs().max() <= 2 + 1e-5
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_the_context_sees_the_inverted_pyramid_and_nothing_else(dims):
-    """Perturb each place of the field in turn: only a pyramid above may change the context."""
+@pytest.mark.parametrize(("context", "rows_seen"), [("conv", 2), ("gru", 3)])
+def test_the_context_sees_the_inverted_pyramid_and_nothing_else(dims, context, rows_seen):
+    """Which places of the field change the context at one place: a pyramid above, no other."""
     torch.manual_seed(0)
-    layers = nn.Sequential(PyramidConv(3, dims), PyramidConv(3, dims)).double()
+    task = make_task("cpc", ONE[dims], context=context, code=16).double()
     shape, centre = [5] * dims, [3] + [2] * (dims - 1)
-    field = torch.randn(1, 3, *shape, dtype=torch.double, requires_grad=True)
-    layers(field)[(0, slice(None), *centre)].sum().backward()
+    field = torch.randn(1, 16, *shape, dtype=torch.double, requires_grad=True)
+    task.context(field)[(0, slice(None), *centre)].sum().backward()
     seen = field.grad[0].abs().sum(0) > 0
     for place in torch.cartesian_prod(*[torch.arange(n) for n in shape]).view(-1, dims):
         rows_above = centre[0] - place[0]
         aside = (place[1:] - torch.tensor(centre[1:])).abs().max()
-        wanted = 0 <= rows_above <= 2 and aside <= rows_above
+        wanted = 0 <= rows_above <= rows_seen and aside <= rows_above
         assert bool(seen[tuple(place)]) == bool(wanted), place
 
 
 def test_no_prediction_depends_on_the_patch_it_has_to_find():
     torch.manual_seed(0)
-    task = make_task("cpc", 1, ahead=(2,), **SMALL)
+    task = make_task("cpc", ONE[3], ahead=(2,), **SMALL)
     volumes = torch.randn(1, 1, 6, 14, 6)  # a grid of one patch across, five along
     batch = posed(task, volumes)
     rows = batch.placement.grid[1]
     assert batch.placement.grid == (1, rows, 1)
     field = torch.randn(1, 8, *batch.placement.grid, requires_grad=True)
     context = along(field, batch.placement.direction)
-    for layer in task.context:
-        context = context + F.relu(layer(context))
+    context = task.context(context)
     for row in range(rows):
         (gradient,) = torch.autograd.grad(context[0, :, row].sum(), field, retain_graph=True)
         later = gradient[0, :, 0, row + 1 :, 0]
@@ -136,7 +136,7 @@ def test_no_prediction_depends_on_the_patch_it_has_to_find():
 
 
 def test_large_scans_give_no_larger_grid():
-    task = make_task("cpc", 1)
+    task = make_task("cpc", ONE[3])
     assert task.grid((128, 128, 128)) == (5, 5, 5)
     corners = torch.stack(
         [task.draw(torch.zeros(1, 1, 99, 99, 99), torch.Generator().manual_seed(s))["start"]
@@ -146,7 +146,7 @@ def test_large_scans_give_no_larger_grid():
 
 
 def test_steps_past_the_end_of_a_short_axis_are_left_out():
-    task = make_task("cpc", 1, directions=("+0",), ahead=(2, 9), **SMALL)
+    task = make_task("cpc", ONE[3], directions=("+0",), ahead=(2, 9), **SMALL)
     batch = posed(task, torch.randn(1, 1, 12, 8, 8))
     rows, *across = batch.placement.grid
     assert len(batch.target) == (rows - 2) * math.prod(across)
@@ -156,21 +156,74 @@ def test_steps_past_the_end_of_a_short_axis_are_left_out():
 @pytest.mark.parametrize("direction", ["1", "+3", "x1", "+", "++1"])
 def test_a_misspelt_direction_is_one_clear_line(direction):
     with pytest.raises(InputError, match="give a sign and an axis"):
-        make_task("cpc", 1, directions=(direction,))
+        make_task("cpc", ONE[3], directions=(direction,))
 
 
 def test_a_scan_too_short_for_the_steps_ahead_is_refused():
-    task = make_task("cpc", 1)
+    task = make_task("cpc", ONE[3])
     with pytest.raises(InputError, match="predicts 2 rows ahead along axis 1"):
         task.grid((40, 32, 40))
 
 
 def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     encoder = random_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
-    task = make_task("cpc", encoder.width, patch=8, stride=4, jitter=0, most=4)
+    task = make_task("cpc", encoder.settings, patch=8, stride=4, jitter=0, most=4)
     settings = TrainSettings(steps=80, batch=2)
     _, history = pretrain(task, encoder, cohort, range(4), settings)
     assert history[-1]["chance"] == 1 / 128
     assert history[0]["accuracy"] < 4 / 128
     assert history[-1]["accuracy"] > 5 / 128
     assert history[-1]["loss"] < history[0]["loss"] - 0.3
+
+
+# ---- several devices ---------------------------------------------------------------------------
+
+SHARED = {"patch": 4, "stride": 2, "jitter": 0, "code": 8, "hidden": 8}
+
+
+def gradients(volumes):
+    """Loss and all gradients of CPC on ``volumes``, with the same weights each time."""
+    encoder = random_encoder(EncoderSettings(filters=(4,), norm="group"), 0).double()
+    task = make_task("cpc", encoder.settings, **SHARED).double()
+    batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+    loss = task.loss(task(encoder, batch), batch)
+    loss.backward()
+    named = [*encoder.named_parameters(), *task.named_parameters()]
+    return loss.detach(), {name: weight.grad for name, weight in named}
+
+
+def one_of_two(rank, folder):
+    """What each of two processes does: half of the batch, and the mean of both gradients."""
+    torch.set_num_threads(1)
+    store = f"file://{folder}/store"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+    volumes = torch.load(folder / "volumes.pt", weights_only=True)
+    loss, own = gradients(volumes.chunk(2)[rank])
+    for value in (loss, *own.values()):
+        torch.distributed.all_reduce(value)
+        value /= 2
+    if rank == 0:
+        torch.save({"loss": loss, **own}, folder / "together.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(tmp_path):
+    """Negatives are gathered from both: with half the candidates the loss would be lower."""
+    torch.manual_seed(0)
+    volumes = torch.randn(4, 1, 8, 12, 8, dtype=torch.double)
+    torch.save(volumes, tmp_path / "volumes.pt")
+    context = torch.multiprocessing.get_context("spawn")
+    processes = [context.Process(target=one_of_two, args=(rank, tmp_path)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    loss, alone = gradients(volumes)
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0
+    together = torch.load(tmp_path / "together.pt", weights_only=True)
+    torch.testing.assert_close(together.pop("loss"), loss)
+    assert together.keys() == alone.keys()
+    for name, gradient in alone.items():
+        torch.testing.assert_close(together[name], gradient, msg=name)
+    half, _ = gradients(volumes[:2])
+    assert half < loss - 0.3

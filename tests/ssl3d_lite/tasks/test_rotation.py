@@ -7,6 +7,8 @@ from ssl3d_lite.networks import EncoderSettings, random_encoder
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training import TrainSettings, pretrain
 
+FOUR = {dims: EncoderSettings(filters=(4,), spatial_dims=dims) for dims in (2, 3)}
+
 
 def drawn(task, volumes, seed=0):
     return task.draw(volumes, torch.Generator().manual_seed(seed))
@@ -14,7 +16,7 @@ def drawn(task, volumes, seed=0):
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_turning_back_restores_the_crop(dims):
-    task = make_task("rotation", 4, dims, edge=6, turns_per_scan=3)
+    task = make_task("rotation", FOUR[dims], edge=6, turns_per_scan=3)
     volumes = torch.randn(4, 2, *[8] * dims)
     draw = drawn(task, volumes)
     batch = task.pose(volumes, draw)
@@ -29,7 +31,7 @@ def test_turning_back_restores_the_crop(dims):
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_placement_says_where_every_voxel_came_from(dims):
-    task = make_task("rotation", 4, dims, edge=3, turns_per_scan=4)
+    task = make_task("rotation", FOUR[dims], edge=3, turns_per_scan=4)
     volumes = torch.randn(2, 1, *[5] * dims)
     batch = task.pose(volumes, drawn(task, volumes))
     voxels = torch.cartesian_prod(*[torch.arange(3.0)] * dims)
@@ -42,7 +44,7 @@ def test_placement_says_where_every_voxel_came_from(dims):
 
 
 def test_draws_are_balanced_and_a_scans_copies_differ():
-    task = make_task("rotation", 4, edge=2, turns_per_scan=2)
+    task = make_task("rotation", FOUR[3], edge=2, turns_per_scan=2)
     turns = drawn(task, torch.zeros(5000, 1, 2, 2, 2))["turn"]
     assert (turns[:, 0] != turns[:, 1]).all()
     counts = torch.bincount(turns.flatten(), minlength=10)
@@ -52,7 +54,7 @@ def test_draws_are_balanced_and_a_scans_copies_differ():
 
 
 def test_one_seed_one_puzzle():
-    task = make_task("rotation", 4, edge=6)
+    task = make_task("rotation", FOUR[3], edge=6)
     volumes = torch.randn(3, 1, 8, 9, 8)
     first, again, other = (drawn(task, volumes, seed) for seed in (1, 1, 2))
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -60,7 +62,7 @@ def test_one_seed_one_puzzle():
 
 
 def test_fault_13_a_long_scan_is_cut_to_a_cube_so_its_shape_betrays_nothing():
-    task = make_task("rotation", 4, edge=6)
+    task = make_task("rotation", FOUR[3], edge=6)
     volumes = torch.rand(2, 1, 8, 20, 11) + 1
     batch = task.pose(volumes, drawn(task, volumes))
     assert batch.views.shape[3:] == (6, 6, 6)
@@ -68,14 +70,14 @@ def test_fault_13_a_long_scan_is_cut_to_a_cube_so_its_shape_betrays_nothing():
 
 
 def test_a_cube_larger_than_the_scan_is_refused():
-    task = make_task("rotation", 4, edge=32)
+    task = make_task("rotation", FOUR[3], edge=32)
     with pytest.raises(InputError, match=r"\(32, 32, 32\) voxels does not fit"):
         drawn(task, torch.zeros(2, 1, 24, 40, 40))
 
 
 def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     encoder = random_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
-    task = make_task("rotation", encoder.width, edge=16, turns_per_scan=4)
+    task = make_task("rotation", encoder.settings, edge=16, turns_per_scan=4)
     settings = TrainSettings(steps=80, batch=4)
     _, history = pretrain(task, encoder, cohort, range(4), settings)
     assert history[0]["accuracy"] < 0.4

@@ -1,0 +1,44 @@
+"""Controls: encoders that cost as much as a pretrained one and have learnt nothing worth having.
+
+What pretraining gains is what it is ahead of these, not of zero.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..networks import pooled
+from .base import ProxyBatch, Row
+from .exemplar import Exemplar, distance
+from .rotation import Rotation
+
+
+class Random(Rotation):
+    """An encoder that stays as it was: rotation's puzzle, but only the head learns.
+
+    What the head reaches shows how far random features go. (BatchNorm's statistics, which are
+    measured and not learnt, do become those of the scans.)
+    """
+
+    name = "random"
+
+    def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
+        with torch.no_grad():
+            features = pooled(encoder(batch.views.flatten(0, 1)))
+        return self.head(features)
+
+
+class Collapsed(Exemplar):
+    """An encoder whose every scan looks the same: exemplar without counter-examples.
+
+    Nothing keeps the embeddings apart, so the best answer is one point for all.
+    """
+
+    name = "collapsed"
+
+    def loss(self, answer: Tensor, batch: ProxyBatch) -> Tensor:
+        return distance(answer[:, :1], answer[:, 1:]).mean()
+
+    def fault(self, history: Sequence[Row]) -> str | None:
+        return None

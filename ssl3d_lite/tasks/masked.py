@@ -1,0 +1,85 @@
+"""Masked reconstruction: what do the hidden blocks look like?
+
+Not in the paper, but what the field did next (He et al. 2022, masked autoencoders). Most of the
+scan is hidden, block by block, and has to be rebuilt from the rest, by a decoder so light that
+the encoder must do the work.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..geometry import cut, random_box, shift_matrix
+from ..networks import EncoderSettings, LightDecoder
+from .base import Draw, Placement, ProxyBatch, ProxyTask
+
+
+@dataclass(frozen=True)
+class MaskedSettings:
+    edge: int = 64
+    """Edge of the box taken from a scan, voxels; less along an axis that is shorter."""
+    block: int = 8
+    """Edge of the blocks that are hidden, voxels."""
+    share: float = 0.6
+    """Share of the blocks that is hidden."""
+    code: int = 16
+    """Channels of the decoder."""
+
+    def __post_init__(self):
+        if not 0 < self.share < 1:
+            raise InputError(f"share is {self.share}, but must lie between 0 and 1")
+
+
+class Masked(ProxyTask):
+    """Rebuild the hidden blocks of a scan from those that are seen.
+
+    Hidden voxels are shown as 0: the mean of a scan that was normalised by z-score.
+    """
+
+    name = "masked"
+    Settings = MaskedSettings
+
+    def __init__(self, settings: MaskedSettings, encoder: EncoderSettings):
+        super().__init__(settings, encoder)
+        self.decoder = LightDecoder(encoder, settings.code, encoder.in_channels)
+
+    def draw(self, volumes: Tensor, generator: torch.Generator) -> Draw:
+        s, scans = self.settings, len(volumes)
+        size, corner = random_box(volumes.shape[2:], s.edge, scans, generator)
+        blocks = [-(-edge // s.block) for edge in size]  # the last of an axis may be cut short
+        order = torch.rand(scans, *blocks, generator=generator).flatten(1).argsort(1)
+        hidden = order.argsort(1) < round(s.share * order.shape[1])  # in every scan the same number
+        return {"corner": corner, "hidden": hidden.view(scans, *blocks)}
+
+    def pose(self, volumes: Tensor, draw: Draw) -> ProxyBatch:
+        s, hidden = self.settings, draw["hidden"].to(volumes.device)
+        size = [min(s.edge, edge) for edge in volumes.shape[2:]]
+        box = cut(volumes, draw["corner"], size)  # (scan, 1, channel, *size)
+        for axis, edge in enumerate(size, start=1):
+            hidden = hidden.repeat_interleave(s.block, axis).narrow(axis, 0, edge)
+        hidden = hidden[:, None, None]
+        target = box.masked_fill(~hidden, torch.nan)  # only hidden voxels have to be found
+        views = box.masked_fill(hidden, 0)
+        return ProxyBatch(views, target, Placement(shift_matrix(draw["corner"])))
+
+    def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
+        """The scan rebuilt: (scan, 1, channel, *space)."""
+        return self.decoder(encoder(batch.views[:, 0])).unsqueeze(1)
+
+    def loss(self, answer: Tensor, batch: ProxyBatch) -> Tensor:
+        """Mean squared error of the hidden voxels."""
+        return _mean_square(answer - batch.target)
+
+    def score(self, answer: Tensor, batch: ProxyBatch) -> dict[str, Tensor | float]:
+        """Share of the hidden voxels' variance that the answer explains; their mean explains 0."""
+        residual = _mean_square(answer.detach() - batch.target)
+        variance = _mean_square(batch.target - batch.target.nanmean())
+        return {"explained": 1 - residual / variance, "chance": 0.0}
+
+
+def _mean_square(difference: Tensor) -> Tensor:
+    """Mean of the squares of all that is a number."""
+    asked = ~difference.isnan()
+    return difference.where(asked, 0).square().sum() / asked.sum()

@@ -1,0 +1,100 @@
+"""Tissue: the paper's supervised baseline (Taleb et al. 2020, section 4.1), without a human label.
+
+There a network is pretrained to name the tissue of each voxel, by labels that FSL-FAST makes
+automatically. At the heart of FAST (Zhang et al. 2001) a mixture of Gaussians is fitted to the
+intensities of one scan; that part is done here for every scan as it comes. FAST's correction of
+the field and its smoothing are left out: for those, prepare a cohort with FAST's maps as labels
+and fine-tune on it.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..geometry import cut, random_box, shift_matrix
+from ..networks import EncoderSettings, LightDecoder
+from .base import Draw, Placement, ProxyBatch, ProxyTask
+
+BINS = 256
+ROUNDS = 20  # of expectation and maximisation
+
+
+@dataclass(frozen=True)
+class TissueSettings:
+    edge: int = 64
+    """Edge of the box taken from a scan, voxels; less along an axis that is shorter."""
+    classes: int = 3
+    """Tissues: in MRI of the brain fluid, grey and white matter."""
+    code: int = 16
+    """Channels of the decoder."""
+
+
+class Tissue(ProxyTask):
+    """Name each voxel's tissue; where the first channel is exactly 0 there is none."""
+
+    name = "tissue"
+    Settings = TissueSettings
+
+    def __init__(self, settings: TissueSettings, encoder: EncoderSettings):
+        super().__init__(settings, encoder)
+        self.decoder = LightDecoder(encoder, settings.code, 1 + settings.classes)
+
+    def draw(self, volumes: Tensor, generator: torch.Generator) -> Draw:
+        space = volumes.shape[2:]
+        return {"corner": random_box(space, self.settings.edge, len(volumes), generator)[1]}
+
+    def pose(self, volumes: Tensor, draw: Draw) -> ProxyBatch:
+        s, corner = self.settings, draw["corner"]
+        size = [min(s.edge, edge) for edge in volumes.shape[2:]]
+        tissue = tissues(volumes[:, 0], s.classes)[:, None]  # of the whole scan, then cut
+        target = cut(tissue, corner, size)[:, :, 0]
+        return ProxyBatch(cut(volumes, corner, size), target, Placement(shift_matrix(corner)))
+
+    def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
+        """Logits (scan, 1, *space, tissue)."""
+        return self.decoder(encoder(batch.views[:, 0])).movedim(1, -1).unsqueeze(1)
+
+    def loss(self, answer: Tensor, batch: ProxyBatch) -> Tensor:
+        return F.cross_entropy(answer.flatten(0, -2), batch.target.flatten())
+
+    def score(self, answer: Tensor, batch: ProxyBatch) -> dict[str, Tensor | float]:
+        """Share of voxels named right; always naming the commonest gives "chance"."""
+        right = (answer.argmax(-1) == batch.target).float().mean()
+        counts = F.one_hot(batch.target, answer.shape[-1]).flatten(0, -2).sum(0)
+        return {"accuracy": right, "chance": counts.max() / batch.target.numel()}
+
+
+def tissues(volumes: Tensor, classes: int) -> Tensor:
+    """The tissue of each voxel, 1 being the darkest: (scan, *space) → integers, 0 where none.
+
+    A mixture of ``classes`` Gaussians is fitted to each scan's histogram by expectation
+    maximisation, all scans at once; a voxel is of the Gaussian that most likely made it.
+    """
+    flat = volumes.flatten(1).float()
+    there = flat != 0
+    low = flat.masked_fill(~there, torch.inf).amin(1, keepdim=True).clamp(max=1e30)
+    high = flat.masked_fill(~there, -torch.inf).amax(1, keepdim=True).clamp(min=low + 1e-6)
+    bins = ((flat - low) / (high - low) * BINS).long().clamp(0, BINS - 1)
+    count = torch.zeros(len(flat), BINS, device=flat.device).scatter_add_(1, bins, there.float())
+    of_bin = fit_mixture(count, classes)
+    return (of_bin.gather(1, bins) + 1).mul_(there).view(volumes.shape)
+
+
+def fit_mixture(count: Tensor, classes: int) -> Tensor:
+    """The class of each bin of histograms, classes in order of their means: (scan, bin)."""
+    level = torch.linspace(0, 1, count.shape[1], device=count.device)
+    share = (count + 1e-6) / (count + 1e-6).sum(1, keepdim=True)
+    # start from parts of equal weight, the darkest first
+    part = (share.cumsum(1) * classes).long().clamp(max=classes - 1)
+    belongs = F.one_hot(part, classes).float()  # (scan, bin, class)
+    for _ in range(ROUNDS):
+        weight = belongs * share[..., None]
+        total = weight.sum(1, keepdim=True).clamp(min=1e-6)
+        mean = (weight * level[:, None]).sum(1, keepdim=True) / total
+        variance = (weight * (level[:, None] - mean) ** 2).sum(1, keepdim=True) / total + 1e-4
+        density = total.log() - variance.log() / 2 - (level[:, None] - mean) ** 2 / (2 * variance)
+        belongs = density.softmax(-1)
+    order = mean[:, 0].argsort(1).argsort(1)  # rank of each class by its mean
+    return order.gather(1, belongs.argmax(-1))
