@@ -29,7 +29,7 @@ from .presets import Name as PresetName
 from .presets import preset
 from .probe import linear_probes, recalibrated
 from .tasks import make_task, measure, task_classes
-from .training import FinetuneSettings, TrainSettings
+from .training import FinetuneSettings, TrainSettings, check_fits
 from .training import finetune as train_network
 from .training import pretrain as train_encoder
 
@@ -101,6 +101,9 @@ def pretrain(settings: Pretrain) -> UNetEncoder:
     names = [kind.name for kind in task_classes(settings.task)]
     own = {name: getattr(settings.options, name, settings.options) for name in names}
     tasks = [make_task(name, encoder.settings, seed, **vars(own[name])) for name in names]
+    for task in tasks:
+        if task.note:
+            print(f"{task.name}: {task.note}")
     encoder, _ = train_encoder(
         tasks, encoder, cohort, split.pretrain, settings.training, settings.out
     )
@@ -243,17 +246,6 @@ def find_encoder(name: str, cohort: Cohort, shape: Shape, seed: int) -> UNetEnco
         encoder = adapt_channels(encoder, want)
     check_fits(encoder, cohort)
     return encoder
-
-
-def check_fits(encoder: UNetEncoder, cohort: Cohort) -> None:
-    """Raise InputError unless the encoder can read the cohort's scans."""
-    has = (encoder.settings.in_channels, encoder.settings.spatial_dims)
-    wants = (len(cohort.channels), cohort.spatial_dims)
-    if has != wants:
-        raise InputError(
-            f"the network reads {has[0]} channels in {has[1]}D, but {cohort.name} has "
-            f"{wants[0]} in {wants[1]}D"
-        )
 
 
 def amount(text: str) -> int | float:

@@ -203,12 +203,10 @@ def grid_corners(grid: Sequence[int], stride: int) -> Tensor:
 def puzzle_corners(space: Sequence[int], side: int, patch: int, jitter: int) -> Tensor:
     """Where the pieces of a puzzle stand: (side^D, D), last axis fastest.
 
-    The space is shared out among ``side`` equal cells an axis. In the middle of each stands a patch,
-    which may be moved by 0 to ``jitter`` voxels from the corner given here and stays in its cell:
-    so pieces never overlap, and borders do not tell which ones are neighbours.
+    The space is shared out among ``side`` equal cells an axis. In the middle of each stands a
+    patch, which may be moved by 0 to ``jitter`` voxels from the corner given here and stays in its
+    cell: so pieces never overlap, and borders do not tell which ones are neighbours.
     """
-    if jitter < 0:
-        raise InputError(f"jitter is {jitter}, but must not be below 0")
     cells = [edge // side for edge in space]
     if min(cells) < patch + jitter:
         raise InputError(

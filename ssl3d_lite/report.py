@@ -202,7 +202,7 @@ def task_section(found: Tour, task: str) -> list[str]:
     """What a proxy task shows the network, and how it was learnt."""
     shown = (
         f"One puzzle of {esc(task)}: the scan with the views outlined, and the views as the "
-        "network gets them, drawn from the same batch."
+        "network gets them, drawn from the same batch. " + esc(found.notes[task])
     )
     learnt = (
         "Loss and score, the mean of every ten steps. A dot is the score on the validation cases, "

@@ -72,6 +72,7 @@ class Tour:
     held_out: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     puzzles: dict[str, tuple[Tensor, ProxyBatch]] = field(default_factory=dict)  # by task:
     # volumes, and a batch made from them
+    notes: dict[str, str] = field(default_factory=dict)  # task → what to know about its puzzle
     example: dict[str, Any] = field(default_factory=dict)  # one test case, segmented
     seconds: dict[str, float] = field(default_factory=dict)  # by stage
 
@@ -197,6 +198,7 @@ def pretrained_encoders(found: Tour) -> list[UNetEncoder]:
             scores = proxy_score(task, encoder, cohort, split.validation, training.batch)
             found.held_out.setdefault(task.name, {})[run] = scores
             found.puzzles.setdefault(task.name, example_puzzle(task, cohort, split))
+            found.notes[task.name] = task.note
         encoders.append(encoder)
     return encoders
 

@@ -136,6 +136,7 @@ def pretrain(
     Raises:
         DivergedError: the loss is not finite, or the task says that its training has failed.
     """
+    check_fits(encoder, cohort)
     tasks = [task] if isinstance(task, ProxyTask) else list(task)
     settings = settings.for_cases(len(cases))
     record = {
@@ -208,6 +209,7 @@ def finetune(
     for case in (*cases, *validation):
         if not cohort.cases[case].labelled:
             raise InputError(f"case {cohort.cases[case].id} has no label to fine-tune with")
+    check_fits(network.encoder, cohort)
     settings = settings.for_cases(len(cases))
     if settings.validate_every and not validation:
         raise InputError("validate_every is set, but there are no validation cases")
@@ -367,3 +369,14 @@ def cases_of_step(cases: Sequence[int], settings: TrainSettings, step: int) -> l
     rounds = {place // len(cases) for place in places}
     orders = {r: np.random.default_rng([settings.seed, r]).permutation(cases) for r in rounds}
     return [int(orders[place // len(cases)][place % len(cases)]) for place in places]
+
+
+def check_fits(encoder: UNetEncoder, cohort: Cohort) -> None:
+    """Raise InputError unless the encoder can read the cohort's scans."""
+    has = (encoder.settings.in_channels, encoder.settings.spatial_dims)
+    wants = (len(cohort.channels), cohort.spatial_dims)
+    if has != wants:
+        raise InputError(
+            f"the network reads {has[0]} channels in {has[1]}D, but {cohort.name} has "
+            f"{wants[0]} in {wants[1]}D"
+        )

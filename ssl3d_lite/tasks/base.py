@@ -55,6 +55,7 @@ class ProxyTask(nn.Module):
     """
 
     name = "own"  # what it is called on the command line and in records
+    note = ""  # what one should know about this very puzzle before training on it
     Settings: type  # a frozen dataclass
 
     def __init__(self, settings: Any, encoder: EncoderSettings):

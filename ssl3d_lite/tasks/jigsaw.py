@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..errors import InputError
 from ..geometry import cut, normalised, puzzle_corners, shift_matrix
 from ..networks import EncoderSettings, head, pooled
-from ..permutations import permutation_set
+from ..permutations import hamming, permutation_set
 from .base import Draw, Placement, ProxyBatch, ProxyTask
 
 SIDE = 3  # pieces an axis
@@ -34,6 +35,12 @@ class JigsawSettings:
     hidden: int = 128
     """Width of the head's hidden layer."""
 
+    def __post_init__(self):
+        if self.jitter < 0:
+            raise InputError(f"jitter is {self.jitter}, but must not be below 0")
+        if self.permutations < 2:
+            raise InputError(f"permutations is {self.permutations}, but a puzzle needs 2 or more")
+
 
 class Jigsaw(ProxyTask):
     """Which permutation are the pieces in?"""
@@ -47,6 +54,11 @@ class Jigsaw(ProxyTask):
         # permutations[p][v] is the cell of the piece that permutation p shows at place v
         self.permutations = permutation_set(
             pieces, settings.permutations, settings.permutation_seed
+        )
+        least, mean = hamming(self.permutations)
+        self.note = (
+            f"{settings.permutations} orders of {pieces} pieces; any two differ in at least "
+            f"{least} places, and in {mean:.2f} on average"
         )
         self.head = head(pieces * encoder.width, settings.hidden, settings.permutations)
 

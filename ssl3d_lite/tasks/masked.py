@@ -20,7 +20,7 @@ from .base import Draw, Placement, ProxyBatch, ProxyTask
 class MaskedSettings:
     edge: int = 64
     """Edge of the box taken from a scan, voxels; less along an axis that is shorter."""
-    block: int = 8
+    block_edge: int = 8
     """Edge of the blocks that are hidden, voxels."""
     share: float = 0.6
     """Share of the blocks that is hidden."""
@@ -48,7 +48,7 @@ class Masked(ProxyTask):
     def draw(self, volumes: Tensor, generator: torch.Generator) -> Draw:
         s, scans = self.settings, len(volumes)
         size, corner = random_box(volumes.shape[2:], s.edge, scans, generator)
-        blocks = [-(-edge // s.block) for edge in size]  # the last of an axis may be cut short
+        blocks = [-(-edge // s.block_edge) for edge in size]  # the last of an axis may be cut short
         order = torch.rand(scans, *blocks, generator=generator).flatten(1).argsort(1)
         hidden = order.argsort(1) < round(s.share * order.shape[1])  # in every scan the same number
         return {"corner": corner, "hidden": hidden.view(scans, *blocks)}
@@ -58,7 +58,7 @@ class Masked(ProxyTask):
         size = [min(s.edge, edge) for edge in volumes.shape[2:]]
         box = cut(volumes, draw["corner"], size)  # (scan, 1, channel, *size)
         for axis, edge in enumerate(size, start=1):
-            hidden = hidden.repeat_interleave(s.block, axis).narrow(axis, 0, edge)
+            hidden = hidden.repeat_interleave(s.block_edge, axis).narrow(axis, 0, edge)
         hidden = hidden[:, None, None]
         target = box.masked_fill(~hidden, torch.nan)  # only hidden voxels have to be found
         views = box.masked_fill(hidden, 0)

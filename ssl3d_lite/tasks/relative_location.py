@@ -34,6 +34,8 @@ class RelativeLocationSettings:
     """Width of the head's hidden layer."""
 
     def __post_init__(self):
+        if self.jitter < 0:
+            raise InputError(f"jitter is {self.jitter}, but must not be below 0")
         if self.queries_per_scan < 1:
             raise InputError(f"queries_per_scan is {self.queries_per_scan}, but must be 1 or more")
 

@@ -1,6 +1,8 @@
+import json
 import subprocess
 import sys
 import time
+from dataclasses import fields
 
 import nibabel
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from helpers import make_cohort
 
 from ssl3d_lite.cli import COMMANDS, main
+from ssl3d_lite.tasks import TASKS
 
 
 def test_help_names_every_command_in_under_a_second_without_torch():
@@ -53,6 +56,42 @@ def test_a_tasks_own_settings_are_flags_and_anothers_are_not(capsys):
     with pytest.raises(SystemExit):
         main(["pretrain", "--task", "rotation", "--help"])
     assert "--temperature" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("task", [*TASKS, "cpc+masked"])
+def test_every_tasks_settings_can_be_given(task, capsys):
+    """No two settings share a flag."""
+    with pytest.raises(SystemExit) as left:
+        main(["pretrain", "--task", task, "--help"])
+    assert left.value.code == 0
+    flags = capsys.readouterr().out
+    for name in task.split("+"):
+        own = fields(TASKS[name].Settings)[0].name.replace("_", "-")
+        assert (f"--{name}.{own}" if "+" in task else f"--{own}") in flags
+
+
+def test_several_tasks_train_one_encoder_and_have_flags_of_their_own(tmp_path, capsys):
+    make_cohort(tmp_path / "cohort", 15)
+    out = tmp_path / "encoder"
+    arguments = [*("pretrain", "--task", "rotation+jigsaw", "--cohort", str(tmp_path / "cohort"))]
+    own = ["--rotation.edge", "16", "--jigsaw.patch", "4", "--jigsaw.permutations", "30"]
+    small = ["--steps", "10", "--filters", "4", "8", "--precision", "32-true"]
+    assert main([*arguments, *own, *small, "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "jigsaw: 30 orders of 27 pieces; any two differ in at least 26 places" in said
+    assert "rotation on 3 validation cases: accuracy" in said
+    assert "jigsaw on 3 validation cases: accuracy" in said
+    settings = json.loads((out / "settings.json").read_text())["task_settings"]
+    assert (settings["rotation edge"], settings["jigsaw permutations"]) == (16, 30)
+
+
+def test_a_preset_that_does_not_fit_the_scans_says_so_in_one_line(tmp_path, capsys):
+    make_cohort(tmp_path / "cohort", 15)
+    at = ["--cohort", str(tmp_path / "cohort"), "--out", str(tmp_path / "out")]
+    assert main(["pretrain", "--task", "rpl", "--preset", "paper", *at]) == 2
+    error = capsys.readouterr().err
+    assert "need volumes of 126 voxels, but got (24, 32, 24)" in error
+    assert "Traceback" not in error
 
 
 def test_pretrain_finetune_probe_predict_one_after_another(tmp_path, capsys):

@@ -332,3 +332,9 @@ def test_a_fine_tuned_networks_encoder_can_be_fine_tuned_again(cohort, tmp_path)
     """Supervised pretraining: fine-tune on some labels, take the encoder to others."""
     network, _ = finetuned(cohort, tmp_path)
     assert same(network.encoder, load_encoder(tmp_path))
+
+
+def test_an_encoder_of_other_dimensions_is_refused_before_anything_is_drawn(cohort):
+    encoder = random_encoder(EncoderSettings(spatial_dims=2, filters=(4, 8)), 0)
+    with pytest.raises(InputError, match=r"reads 1 channels in 2D, but made up has 1 in 3D"):
+        pretrain(make_task("rpl", encoder.settings), encoder, cohort, (0, 1), TrainSettings())

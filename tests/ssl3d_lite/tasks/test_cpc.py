@@ -176,6 +176,19 @@ def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     assert history[-1]["loss"] < history[0]["loss"] - 0.3
 
 
+def test_fault_11_on_a_field_of_depth_one_3d_is_2d():
+    """With the weights of the 3D convolution's middle, the 2D context is the very same."""
+    torch.manual_seed(0)
+    deep, flat = (make_task("cpc", ONE[dims], code=4).double() for dims in (3, 2))
+    for in_3d, in_2d in zip(deep.context, flat.context, strict=True):
+        in_2d.conv.weight.data = in_3d.conv.weight.data[..., 1]
+        in_2d.conv.bias.data = in_3d.conv.bias.data
+    field = torch.randn(2, 4, 5, 6, dtype=torch.double)
+    torch.testing.assert_close(deep.context(field[..., None])[..., 0], flat.context(field))
+    gru = make_task("cpc", ONE[3], code=4, context="gru").double().context
+    torch.testing.assert_close(gru(field[..., None])[..., 0], gru(field))
+
+
 # ---- several devices ---------------------------------------------------------------------------
 
 SHARED = {"patch": 4, "stride": 2, "jitter": 0, "code": 8, "hidden": 8}

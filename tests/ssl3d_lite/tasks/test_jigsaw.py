@@ -267,3 +267,17 @@ def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     assert before["accuracy"] < 3 / 20
     assert history[-1]["accuracy"] > 0.9
     assert history[-1]["chance"] == pytest.approx(1 / 20)
+
+
+def test_fault_12_the_task_reports_how_far_apart_its_permutations_lie():
+    task = jigsaw(2, permutations=72)
+    least, mean = hamming(task.permutations)
+    assert least == 8
+    assert task.note == (
+        f"72 orders of 9 pieces; any two differ in at least 8 places, and in {mean:.2f} on average"
+    )
+
+
+def test_a_single_permutation_is_no_puzzle():
+    with pytest.raises(InputError, match="permutations is 1, but a puzzle needs 2 or more"):
+        jigsaw(2, permutations=1)

@@ -294,3 +294,10 @@ def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     assert before["accuracy"] < 3 / 26
     assert history[-1]["accuracy"] > 0.9
     assert history[-1]["chance"] == pytest.approx(1 / 26)
+
+
+def test_settings_without_meaning_are_refused():
+    with pytest.raises(InputError, match="queries_per_scan is 0, but must be 1 or more"):
+        make_task("rpl", ONE[3], queries_per_scan=0)
+    with pytest.raises(InputError, match="jitter is -1, but must not be below 0"):
+        make_task("rpl", ONE[3], jitter=-1)

@@ -1,0 +1,44 @@
+"""A short run of every task on real scans: it learns something that holds on scans not seen."""
+
+from pathlib import Path
+
+import pytest
+
+from data_recipes.msd import Msd
+from data_recipes.msd import prepare as prepare_msd
+from ssl3d_lite.cohort import Cohort
+from ssl3d_lite.evaluation import proxy_score
+from ssl3d_lite.networks import EncoderSettings, random_encoder
+from ssl3d_lite.presets import preset
+from ssl3d_lite.tasks import make_task, measure
+from ssl3d_lite.training import TrainSettings, pretrain
+
+# steps, and the score to be above; each run reaches more, and guessing less
+SHORT = {
+    "cpc": (60, 0.03),  # chance 1/90
+    "rpl": (150, 0.1),  # 1/26
+    "jigsaw": (150, 0.05),  # 1/100
+    "rotation": (50, 0.3),  # 1/10
+    "exemplar": (120, 0.13),  # 1/15
+    "masked": (40, 0.1),  # 0: the mean of what is hidden
+    "tissue": (40, 0.6),  # the commonest tissue
+}
+
+
+@pytest.fixture(scope="module")
+def hippocampi(real_hippocampus: Path, tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    folder = tmp_path_factory.mktemp("real")
+    prepare_msd(Msd(task=real_hippocampus.name, raw=real_hippocampus, out=folder))
+    return Cohort.open(folder).to("cpu")
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_short_run_is_above_chance_on_scans_it_has_not_seen(name, hippocampi):
+    steps, bound = SHORT[name]
+    split = hippocampi.split()
+    encoder = random_encoder(EncoderSettings(filters=(4, 8, 16, 32)), 0)
+    task = make_task(name, encoder.settings)
+    quick = preset("quick", name).training | {"steps": steps, "precision": "32-true"}
+    pretrain(task, encoder, hippocampi, split.pretrain, TrainSettings(**quick))
+    scores = proxy_score(task, encoder, hippocampi, split.validation, quick["batch"])
+    assert scores[measure(scores)] > max(bound, scores["chance"])
