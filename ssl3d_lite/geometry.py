@@ -5,6 +5,7 @@ matrix that takes a *view* voxel to a *scan* voxel, (D+1, D+1) with D the number
 Figures and viewers draw with these matrices; tests check that they tell the truth.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import product
 
@@ -21,27 +22,41 @@ PLANES = {2: ((0, 1),), 3: ((1, 2), (2, 0), (0, 1))}
 # ---- cutting -----------------------------------------------------------------------------------
 
 
-def cut(volumes: Tensor, corner: Tensor, size: Sequence[int], scan: Tensor | None = None) -> Tensor:
+def cut(
+    volumes: Tensor, corner: Tensor, size: Sequence[int], scan: Tensor | None = None
+) -> Tensor:
     """Cut boxes out of a batch of volumes, all at once.
 
     Args:
         volumes: (batch, channel, *space).
-        corner: (batch, view, D) integers, each box's first voxel.
+        corner: (batch, view, D) integers, on the CPU, each box's first voxel.
         size: D edge lengths of a box, voxels.
         scan: the volume each box is cut from; then corner is (box, D), scan (box,).
 
     Returns:
         (batch, view, channel, *size), or (box, channel, *size); a copy.
+
+    Raises:
+        InputError: a box does not lie within its volume.
     """
-    check_fits(volumes.shape[2:], size)
-    windows = volumes
-    for axis, edge in enumerate(size):
-        windows = windows.unfold(2 + axis, edge, 1)  # a view: nothing is copied yet
-    windows = windows.movedim(1, 1 + len(size))  # (batch, *place, channel, *size)
+    _, channels, *space = volumes.shape
+    check_fits(space, size)
+    if (corner < 0).any() or (corner + torch.tensor(size) > torch.tensor(space)).any():
+        raise InputError(f"a box of {tuple(size)} voxels reaches out of a volume of {tuple(space)}")
     if scan is None:
         scan = torch.arange(len(volumes))[:, None]
-    place = (scan, *corner.unbind(-1))
-    return windows[tuple(index.to(volumes.device) for index in place)]
+    flat = volumes.contiguous().flatten()
+    # A box is many short rows of voxels that lie side by side in memory. Row n of this table is
+    # what begins at voxel n; rows overlap, and nothing is copied yet. To pick rows from it takes
+    # a fifth of the time of indexing the volume.
+    rows = flat.as_strided((len(flat) - size[-1] + 1, size[-1]), (1, 1))
+    step = [math.prod([channels, *space][axis:]) for axis in range(len(space) + 2)]  # to the next
+    first = scan * step[0] + (corner * torch.tensor(step[2:])).sum(-1)
+    ranges = [n * torch.arange(edge) for n, edge in zip(step[1:-1], (channels, *size[:-1]))]
+    inside = torch.stack(torch.meshgrid(*ranges, indexing="ij")).sum(0)  # (channel, *size[:-1])
+    index = first[(..., *[None] * inside.ndim)] + inside
+    picked = rows.index_select(0, index.flatten().to(flat.device))
+    return picked.view(*index.shape, size[-1])
 
 
 def random_corner(
@@ -142,7 +157,7 @@ def warp(volumes: Tensor, matrix: Tensor, plane: Tensor, size: Sequence[int]) ->
             continue
         across = [axis for axis in range(dims) if axis not in (a, b)]  # none in 2D
         order = [0, 2 + a, 2 + b, 1, *(2 + axis for axis in across)]
-        part, maps = volumes[scan].permute(order), matrix[scan]
+        part, maps = volumes.index_select(0, scan).permute(order), matrix[scan]
         part = _warp_plane(part, maps[:, [a, b]][..., [a, b, dims]], (size[a], size[b]))
         for c in across:
             part = _warp_line(part, maps[:, c][..., [c, dims]], size[c])
