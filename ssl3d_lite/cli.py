@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from .errors import DivergedError, InputError, unknown
@@ -101,13 +102,13 @@ def prepare(arguments: list[str]) -> int:
 
 
 def pretrain(arguments: list[str]) -> None:
-    from .cohort import Cohort
+    from .cohort import MANIFEST, Cohort
     from .commands import pretrain as run
     from .commands import pretrain_settings
 
     first = early(arguments, task="cpc", preset="quick", cohort=None)
-    published = first.preset != "quick" and first.cohort  # then sizes depend on the dimensions
-    dims = Cohort.open(first.cohort).spatial_dims if published else 3
+    there = first.cohort and (Path(first.cohort) / MANIFEST).exists()  # if not, that is said later
+    dims = Cohort.open(first.cohort).spatial_dims if there else 3
     kind, default = pretrain_settings(first.task, first.preset, dims)
     run(parse(kind, "pretrain", arguments, default))
 

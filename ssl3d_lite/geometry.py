@@ -22,9 +22,7 @@ PLANES = {2: ((0, 1),), 3: ((1, 2), (2, 0), (0, 1))}
 # ---- cutting -----------------------------------------------------------------------------------
 
 
-def cut(
-    volumes: Tensor, corner: Tensor, size: Sequence[int], scan: Tensor | None = None
-) -> Tensor:
+def cut(volumes: Tensor, corner: Tensor, size: Sequence[int], scan: Tensor | None = None) -> Tensor:
     """Cut boxes out of a batch of volumes, all at once.
 
     Args:

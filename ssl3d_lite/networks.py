@@ -136,17 +136,17 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         *skips, y = self.encoder(x)
         for up, block, skip in zip(self.ups, self.blocks, reversed(skips), strict=True):
-            y = up(y)
-            if y.shape[2:] != skip.shape[2:]:  # an odd edge was rounded down by the pooling
-                y = F.pad(y, _missing(y, skip), mode="replicate")
-            y = block(torch.cat([y, skip], 1))
+            y = block(torch.cat([grown(up(y), skip), skip], 1))
         return self.last(y)
 
 
-def _missing(small: Tensor, large: Tensor) -> list[int]:
-    """Padding for F.pad (last axis first) that brings ``small`` to the space of ``large``."""
+def grown(small: Tensor, large: Tensor) -> Tensor:
+    """``small`` with the space of ``large``: pooling left out the last voxel of an odd edge, so
+    there its neighbour's value is repeated."""
     short = [b - a for a, b in zip(small.shape[2:], large.shape[2:], strict=True)]
-    return [n for missing in reversed(short) for n in (0, missing)]
+    if not any(short):
+        return small
+    return F.pad(small, [n for missing in reversed(short) for n in (0, missing)], mode="replicate")
 
 
 # ---- heads -------------------------------------------------------------------------------------
@@ -180,7 +180,8 @@ class LightDecoder(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         *finer, y = (thin(level) for thin, level in zip(self.thin, features, strict=True))
         for level in reversed(finer):
-            y = level + F.interpolate(y, level.shape[2:], mode=self.mode, align_corners=False)
+            doubled = F.interpolate(y, scale_factor=2, mode=self.mode, align_corners=False)
+            y = level + grown(doubled, level)
         return self.last(F.relu(y))
 
 

@@ -127,7 +127,8 @@ def pretrain(
 ) -> tuple[UNetEncoder, list[Row]]:
     """Train ``encoder`` on a proxy task, or on several by turns, over ``cases``, without labels.
 
-    With ``out``, checkpoints go there, and the same call continues from the last one.
+    With ``out``, checkpoints go there, and the same call continues from the last one. If there are
+    fewer cases than a batch, a batch is all of them: no scan stands beside itself.
 
     Returns:
         The encoder alone, in evaluation mode, without the tasks' heads; and the history: mean
@@ -138,7 +139,7 @@ def pretrain(
     """
     check_fits(encoder, cohort)
     tasks = [task] if isinstance(task, ProxyTask) else list(task)
-    settings = settings.for_cases(len(cases))
+    settings = replace(settings, batch=min(settings.batch, len(cases))).for_cases(len(cases))
     record = {
         "kind": "pretrain",
         "task": "+".join(task.name for task in tasks),

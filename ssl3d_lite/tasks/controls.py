@@ -30,9 +30,10 @@ class Random(Rotation):
 
 
 class Collapsed(Exemplar):
-    """An encoder whose every scan looks the same: exemplar without counter-examples.
+    """An encoder to which every scan looks the same: exemplar without counter-examples.
 
-    Nothing keeps the embeddings apart, so the best answer is one point for all.
+    Nothing keeps the embeddings apart, so the best answer is one point for all. That is so of the
+    deepest level, which the head reads; finer levels, and a U-Net's skips, still tell voxels apart.
     """
 
     name = "collapsed"

@@ -10,18 +10,21 @@ may even fall below: the points move on together, away from those remembered. So
 told by the points' spread, not by the loss.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, unknown
 from ..geometry import PLANES, cut, random_box, shift_matrix, warp
 from ..networks import EncoderSettings, head, pooled
 from .base import Draw, Placement, ProxyBatch, ProxyTask, Row
+
+Negatives = Literal["random", "hardest"]
 
 EMPTY = 0  # whose a place of the memory is that nothing was put in yet
 COLLAPSED = 1e-3  # spread of the points below which they are all the same
@@ -34,7 +37,7 @@ class ExemplarSettings:
     """Edge of the box taken from a scan, voxels; less along an axis that is shorter."""
     margin: float = 0.2
     """By how much another scan must be further away (points lie at most 2 apart)."""
-    negatives: Literal["random", "hardest"] = "random"
+    negatives: Negatives = "random"
     """Which view of another scan is the counter-example: any, or the nearest."""
     memory: int = 0
     """Views of earlier batches that may be counter-examples too. They lag behind: with 64 of them
@@ -51,6 +54,15 @@ class ExemplarSettings:
     """Length of an embedding; 1024 in the paper."""
     hidden: int = 128
     """Width of the head's hidden layer."""
+
+    def __post_init__(self):
+        if self.negatives not in get_args(Negatives):
+            raise unknown("kind of negatives", self.negatives, get_args(Negatives))
+        if self.margin <= 0 or self.memory < 0:
+            raise InputError(
+                f"margin is {self.margin} and memory {self.memory}, but a margin lies above 0 and "
+                "a memory not below"
+            )
 
 
 class Exemplar(ProxyTask):
@@ -123,8 +135,7 @@ class Exemplar(ProxyTask):
         if self.training and self.settings.memory:
             self.remember(answer, scan)
         hinge = F.relu(to_copy - to_other + self.settings.margin)
-        asked = allowed.any(1)  # a batch may hold one scan twice
-        return (hinge * asked).sum() / asked.sum().clamp(min=1)
+        return hinge.where(allowed.any(1), 0).mean()  # a scan that comes alone asks nothing
 
     def score(self, answer: Tensor, batch: ProxyBatch) -> dict[str, Tensor | float]:
         """Share of boxes that lie nearer to their own copy than to any view of another scan of
@@ -140,6 +151,8 @@ class Exemplar(ProxyTask):
     def fault(self, history: Sequence[Row]) -> str | None:
         last = history[-PATIENCE:]
         if len(last) < PATIENCE or any(row["spread"] >= COLLAPSED for row in last):
+            return None
+        if last[-1]["spread"] > last[0]["spread"]:  # slow to begin, but getting there
             return None
         return (
             f"exemplar has collapsed: in the last {PATIENCE} rows of the history all scans had the "
@@ -177,11 +190,14 @@ def identity(volumes: Tensor) -> Tensor:
 
     A scan that comes again, in one batch or in the memory, is so known not to be another one.
     """
-    flat = volumes.flatten(1)
-    some = flat[:, :: max(1, flat.shape[1] // 4096)].float().contiguous()
+    flat, step = volumes.flatten(1), max(1, volumes[0].numel() // 4096)
+    while math.gcd(step, math.prod(volumes.shape[2:])) > 1:  # else it might keep to a black border
+        step += 1
+    some = flat[:, ::step].float().contiguous()
     bits = some.view(torch.int32).long()
     odd = 2 * torch.arange(bits.shape[1], device=bits.device) + 1
-    return (bits * odd * 0x9E3779B97F4A7C1).sum(1)  # wraps round, alike on every device
+    hashed = (bits * odd * 0x9E3779B97F4A7C1).sum(1)  # wraps round, alike on every device
+    return hashed.where(hashed != EMPTY, 1)
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:

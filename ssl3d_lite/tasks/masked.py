@@ -30,6 +30,8 @@ class MaskedSettings:
     def __post_init__(self):
         if not 0 < self.share < 1:
             raise InputError(f"share is {self.share}, but must lie between 0 and 1")
+        if self.block_edge < 1:
+            raise InputError(f"block_edge is {self.block_edge}, but must be 1 or more")
 
 
 class Masked(ProxyTask):
@@ -50,7 +52,13 @@ class Masked(ProxyTask):
         size, corner = random_box(volumes.shape[2:], s.edge, scans, generator)
         blocks = [-(-edge // s.block_edge) for edge in size]  # the last of an axis may be cut short
         order = torch.rand(scans, *blocks, generator=generator).flatten(1).argsort(1)
-        hidden = order.argsort(1) < round(s.share * order.shape[1])  # in every scan the same number
+        count = round(s.share * order.shape[1])  # in every scan the same number
+        if not 0 < count < order.shape[1]:
+            raise InputError(
+                f"a box of {size} voxels has {order.shape[1]} blocks of edge {s.block_edge}: too "
+                f"few to hide a share of {s.share}; use a smaller block_edge"
+            )
+        hidden = order.argsort(1) < count
         return {"corner": corner, "hidden": hidden.view(scans, *blocks)}
 
     def pose(self, volumes: Tensor, draw: Draw) -> ProxyBatch:
@@ -70,16 +78,16 @@ class Masked(ProxyTask):
 
     def loss(self, answer: Tensor, batch: ProxyBatch) -> Tensor:
         """Mean squared error of the hidden voxels."""
-        return _mean_square(answer - batch.target)
+        return mean_square(answer, batch.target)
 
     def score(self, answer: Tensor, batch: ProxyBatch) -> dict[str, Tensor | float]:
         """Share of the hidden voxels' variance that the answer explains; their mean explains 0."""
-        residual = _mean_square(answer.detach() - batch.target)
-        variance = _mean_square(batch.target - batch.target.nanmean())
-        return {"explained": 1 - residual / variance, "chance": 0.0}
+        residual = mean_square(answer.detach(), batch.target)
+        variance = mean_square(batch.target.nanmean(), batch.target)
+        return {"explained": 1 - residual / variance.clamp(min=1e-6), "chance": 0.0}
 
 
-def _mean_square(difference: Tensor) -> Tensor:
-    """Mean of the squares of all that is a number."""
-    asked = ~difference.isnan()
-    return difference.where(asked, 0).square().sum() / asked.sum()
+def mean_square(answer: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error where there is a target, that is where it is a number."""
+    asked = ~target.isnan()
+    return (answer - target).where(asked, 0).square().sum() / asked.sum()

@@ -67,16 +67,18 @@ class Tissue(ProxyTask):
 
 
 def tissues(volumes: Tensor, classes: int) -> Tensor:
-    """The tissue of each voxel, 1 being the darkest: (scan, *space) → integers, 0 where none.
+    """The tissue of each voxel, by rising mean intensity: (scan, *space) → integers, 0 where none.
 
     A mixture of ``classes`` Gaussians is fitted to each scan's histogram by expectation
     maximisation, all scans at once; a voxel is of the Gaussian that most likely made it.
+    Intensities should be free of outliers, as recipes leave them: the histogram spans them all.
     """
     flat = volumes.flatten(1).float()
     there = flat != 0
-    low = flat.masked_fill(~there, torch.inf).amin(1, keepdim=True).clamp(max=1e30)
-    high = flat.masked_fill(~there, -torch.inf).amax(1, keepdim=True).clamp(min=low + 1e-6)
-    bins = ((flat - low) / (high - low) * BINS).long().clamp(0, BINS - 1)
+    low = flat.masked_fill(~there, torch.inf).amin(1, keepdim=True)
+    high = flat.masked_fill(~there, -torch.inf).amax(1, keepdim=True)
+    place = (flat - low) / (high - low).clamp(min=1e-6)  # an empty scan has no range: no number
+    bins = (place * BINS).nan_to_num(0, 0, 0).long().clamp(0, BINS - 1)
     count = torch.zeros(len(flat), BINS, device=flat.device).scatter_add_(1, bins, there.float())
     of_bin = fit_mixture(count, classes)
     return (of_bin.gather(1, bins) + 1).mul_(there).view(volumes.shape)
@@ -86,8 +88,9 @@ def fit_mixture(count: Tensor, classes: int) -> Tensor:
     """The class of each bin of histograms, classes in order of their means: (scan, bin)."""
     level = torch.linspace(0, 1, count.shape[1], device=count.device)
     share = (count + 1e-6) / (count + 1e-6).sum(1, keepdim=True)
-    # start from parts of equal weight, the darkest first
-    part = (share.cumsum(1) * classes).long().clamp(max=classes - 1)
+    # Start from parts of equal range: parts of equal weight would cut a large tissue in two, and
+    # a small one would not be found.
+    part = (level * classes).long().clamp(max=classes - 1).expand(len(count), -1)
     belongs = F.one_hot(part, classes).float()  # (scan, bin, class)
     for _ in range(ROUNDS):
         weight = belongs * share[..., None]

@@ -85,6 +85,16 @@ def test_several_tasks_train_one_encoder_and_have_flags_of_their_own(tmp_path, c
     assert (settings["rotation edge"], settings["jigsaw permutations"]) == (16, 30)
 
 
+def test_a_cohort_of_slices_has_the_2d_defaults(tmp_path, capsys):
+    make_cohort(tmp_path / "cohort", 15, (24, 32))
+    out = tmp_path / "out"
+    arguments = ["pretrain", "--task", "rpl", "--cohort", str(tmp_path / "cohort"), "--patch", "5"]
+    assert main([*arguments, "--steps", "2", "--filters", "4", "8", "--out", str(out)]) == 0
+    record = json.loads((out / "settings.json").read_text())
+    assert record["training"]["batch"] == 32
+    assert record["encoder"]["spatial_dims"] == 2
+
+
 def test_a_preset_that_does_not_fit_the_scans_says_so_in_one_line(tmp_path, capsys):
     make_cohort(tmp_path / "cohort", 15)
     at = ["--cohort", str(tmp_path / "cohort"), "--out", str(tmp_path / "out")]

@@ -306,3 +306,25 @@ def test_a_patch_without_contrast_becomes_0():
 def test_normalising_images_is_normalising_volumes_of_depth_one():
     patches = torch.randn(2, 3, 2, 4, 5)
     assert torch.equal(normalised(patches[..., None])[..., 0], normalised(patches))
+
+
+@pytest.mark.parametrize("corner", [(-1, 0, 0), (0, 0, 4), (3, 0, 0)])
+def test_a_box_that_reaches_out_is_refused(corner):
+    """Else a draw set by hand would silently show voxels of another row."""
+    volumes = torch.zeros(2, 1, 6, 7, 7)
+    inside = torch.zeros(2, 1, 3, dtype=torch.long)
+    with pytest.raises(
+        InputError, match=r"\(4, 4, 4\) voxels reaches out of a volume of \(6, 7, 7\)"
+    ):
+        cut(volumes, torch.stack([inside[0], torch.tensor([corner])]), (4, 4, 4))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_boxes_can_be_cut_from_chosen_scans_and_from_volumes_in_any_memory_format(dims):
+    volumes = torch.randn(3, 2, *(6, 7, 8)[:dims])
+    corner = torch.tensor([[1, 2, 3], [0, 1, 4], [2, 3, 0]])[:, :dims]
+    size, scan = (3, 4, 2)[:dims], torch.tensor([2, 0, 2])
+    boxes = cut(volumes.movedim(1, -1).contiguous().movedim(-1, 1), corner, size, scan)
+    for box, first, number in zip(boxes, corner.tolist(), scan.tolist(), strict=True):
+        where = tuple(slice(a, a + edge) for a, edge in zip(first, size, strict=True))
+        assert torch.equal(box, volumes[number][(slice(None), *where)])
