@@ -26,6 +26,8 @@ class Volumes:
     """As much of a cohort as pretraining asks for: volumes that lie on the device."""
 
     name = "random"
+    channels = ("one",)
+    spatial_dims = 3
 
     def __init__(self, count: int, device: str):
         self.volumes = torch.randn(count, 1, *SHAPE, device=device)
