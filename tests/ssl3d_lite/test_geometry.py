@@ -305,7 +305,7 @@ def test_a_patch_without_contrast_becomes_0():
 
 def test_normalising_images_is_normalising_volumes_of_depth_one():
     patches = torch.randn(2, 3, 2, 4, 5)
-    assert torch.equal(normalised(patches[..., None])[..., 0], normalised(patches.clone()))
+    assert torch.equal(normalised(patches[..., None].clone())[..., 0], normalised(patches.clone()))
 
 
 @pytest.mark.parametrize("corner", [(-1, 0, 0), (0, 0, 4), (3, 0, 0)])
