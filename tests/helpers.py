@@ -1,4 +1,4 @@
-"""A small cohort of made-up scans, and a small disk."""
+"""A small cohort of made-up scans, puzzles made from volumes, and a small disk."""
 
 import shutil
 import subprocess
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter
+from torch import nn
 
 from ssl3d_lite.cohort import Case, Cohort, Source, array_path, write_array
 
@@ -69,6 +71,51 @@ def make_cohort(
     )
     cohort.save()
     return cohort
+
+
+# ---- puzzles -----------------------------------------------------------------------------------
+
+
+def drawn(task, volumes, seed=0):
+    return task.draw(volumes, torch.Generator().manual_seed(seed))
+
+
+def posed(task, volumes, seed=0):
+    return task.pose(volumes, drawn(task, volumes, seed))
+
+
+def looked_up(volumes, matrix, edge):
+    """What the volumes hold where the placement says, voxel by voxel."""
+    dims = volumes.ndim - 2
+    voxels = torch.cartesian_prod(*[torch.arange(edge)] * dims)
+    voxels = torch.cat([voxels, torch.ones(len(voxels), 1)], 1)
+    source = (matrix @ voxels.T)[..., :dims, :].long()  # (batch, view, D, voxel)
+    scan = torch.arange(len(volumes))[:, None, None]
+    values = volumes.movedim(1, -1)[(scan, *source.unbind(2))]
+    return values.movedim(-1, 2).unflatten(-1, [edge] * dims)
+
+
+def cell_numbers(cell, dims):
+    """A volume of 3^D cells in which every voxel holds its cell's number, last axis fastest."""
+    number = torch.arange(3.0**dims).view(1, 1, *[3] * dims)
+    for axis in range(dims):
+        number = number.repeat_interleave(cell, 2 + axis)
+    return number
+
+
+class Means(nn.Module):
+    """An encoder that counts what it encodes; its one feature is the patch's mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoded = 0
+
+    def forward(self, x):
+        self.encoded += len(x)
+        return [x.mean(1, keepdim=True)]
+
+
+# ---- a small disk ------------------------------------------------------------------------------
 
 
 @contextmanager

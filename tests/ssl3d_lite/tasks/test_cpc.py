@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from helpers import Means, posed
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.networks import EncoderSettings, random_encoder
@@ -12,22 +12,6 @@ from ssl3d_lite.training import TrainSettings, pretrain
 
 ONE = {dims: EncoderSettings(filters=(1,), spatial_dims=dims) for dims in (2, 3)}  # one feature
 SMALL = {"patch": 4, "stride": 2, "jitter": 2, "code": 8, "hidden": 8}
-
-
-def posed(task, volumes, seed=0):
-    return task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(seed)))
-
-
-class Means(nn.Module):
-    """An encoder that counts what it encodes; its one feature is the patch's mean."""
-
-    def __init__(self):
-        super().__init__()
-        self.encoded = 0
-
-    def forward(self, x):
-        self.encoded += len(x)
-        return [x.mean(1, keepdim=True)]
 
 
 def test_fault_10_each_patch_is_encoded_once():

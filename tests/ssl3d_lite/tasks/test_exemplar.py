@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers import drawn, posed
 from scipy.ndimage import map_coordinates
 from torch import nn
 
@@ -15,14 +16,6 @@ from ssl3d_lite.training import TrainSettings, pretrain
 FOUR = {dims: EncoderSettings(filters=(4,), spatial_dims=dims) for dims in (2, 3)}
 STILL = {"flip": 0, "turn": 0, "contrast": 0, "zoom": 0}
 ALWAYS = {"flip": 0.5, "turn": 1, "contrast": 1, "zoom": 1}
-
-
-def drawn(task, volumes, seed=0):
-    return task.draw(volumes, torch.Generator().manual_seed(seed))
-
-
-def posed(task, volumes, seed=0):
-    return task.pose(volumes, drawn(task, volumes, seed))
 
 
 def points(*shape, seed=0):

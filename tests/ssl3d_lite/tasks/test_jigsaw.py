@@ -3,7 +3,7 @@ from itertools import combinations, product
 
 import pytest
 import torch
-from torch import nn
+from helpers import Means, cell_numbers, drawn, looked_up, posed
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.geometry import cut, normalised, puzzle_corners, shift_matrix
@@ -21,45 +21,6 @@ def jigsaw(dims, **settings):
     return make_task("jigsaw", ONE[dims], **{**small, **settings})
 
 
-def drawn(task, volumes, seed=0):
-    return task.draw(volumes, torch.Generator().manual_seed(seed))
-
-
-def posed(task, volumes, seed=0):
-    return task.pose(volumes, drawn(task, volumes, seed))
-
-
-def looked_up(volumes, matrix, edge):
-    """What the volumes hold where the placement says, voxel by voxel."""
-    dims = volumes.ndim - 2
-    voxels = torch.cartesian_prod(*[torch.arange(edge)] * dims)
-    voxels = torch.cat([voxels, torch.ones(len(voxels), 1)], 1)
-    source = (matrix @ voxels.T)[..., :dims, :].long()  # (batch, view, D, voxel)
-    scan = torch.arange(len(volumes))[:, None, None]
-    values = volumes.movedim(1, -1)[(scan, *source.unbind(2))]
-    return values.movedim(-1, 2).unflatten(-1, [edge] * dims)
-
-
-def cell_numbers(cell, dims):
-    """A volume of 3^D cells in which every voxel holds its cell's number, last axis fastest."""
-    number = torch.arange(3.0**dims).view(1, 1, *[3] * dims)
-    for axis in range(dims):
-        number = number.repeat_interleave(cell, 2 + axis)
-    return number
-
-
-class Means(nn.Module):
-    """An encoder that counts what it encodes; its one feature is the patch's mean."""
-
-    def __init__(self):
-        super().__init__()
-        self.encoded = 0
-
-    def forward(self, x):
-        self.encoded += len(x)
-        return [x.mean(1, keepdim=True)]
-
-
 # ---- what is shown, and what is asked ----------------------------------------------------------
 
 
@@ -71,17 +32,6 @@ def test_placement_says_where_every_voxel_came_from(dims):
     assert batch.views.shape == (3, 3**dims, 2, *[3] * dims)
     assert batch.placement.grid == (3,) * dims
     assert torch.equal(batch.views, looked_up(volumes, batch.placement.matrix, 3))
-
-
-@BOTH
-def test_normalised_views_are_those_voxels_at_mean_0_and_variance_1(dims):
-    torch.manual_seed(0)
-    task = jigsaw(dims)
-    volumes = torch.randn(3, 2, *(15, 16, 19)[:dims]) * 2 + 7
-    batch = posed(task, volumes)
-    voxels = looked_up(volumes.double(), batch.placement.matrix, 3).flatten(3)
-    want = (voxels - voxels.mean(-1, keepdim=True)) / voxels.std(-1, correction=0, keepdim=True)
-    torch.testing.assert_close(batch.views.flatten(3).double(), want, rtol=0, atol=1e-3)
 
 
 @BOTH
@@ -184,52 +134,7 @@ def test_each_piece_is_moved_by_itself():
         assert set(map(tuple, moves.tolist())) == set(product(range(3), repeat=4))
 
 
-@BOTH
-def test_pieces_never_overlap(dims):
-    batch = posed(jigsaw(dims), torch.zeros(50, 1, *[15] * dims))
-    corner = batch.placement.matrix[..., :-1, -1]
-    apart = (corner[:, :, None] - corner[:, None]).abs().amax(-1)  # along one axis at least
-    apart.diagonal(dim1=1, dim2=2).fill_(99)
-    assert apart.min() >= 3
-
-
-@BOTH
-def test_one_seed_one_puzzle(dims):
-    task, volumes = jigsaw(dims), torch.randn(3, 1, *(15, 17, 16)[:dims])
-    first, again, other = (posed(task, volumes, seed) for seed in (1, 1, 2))
-    assert torch.equal(first.views, again.views)
-    assert torch.equal(first.target, again.target)
-    assert torch.equal(first.placement.matrix, again.placement.matrix)
-    assert not torch.equal(first.target, other.target)
-    assert not torch.equal(first.placement.matrix, other.placement.matrix)
-
-
-@BOTH
-def test_a_scan_one_voxel_too_small_is_refused(dims):
-    task = jigsaw(dims)
-    posed(task, torch.zeros(1, 1, *[15] * dims))
-    with pytest.raises(
-        InputError, match=r"volumes of 15 voxels, but got \(15, .*14\); use a small"
-    ):
-        posed(task, torch.zeros(1, 1, *[15] * (dims - 1), 14))
-
-
 # ---- the shortcut ------------------------------------------------------------------------------
-
-
-@BOTH
-def test_fault_13_brightness_and_contrast_do_not_show(dims):
-    """Every cell made brighter and stronger by another amount: the views stay the same."""
-    torch.manual_seed(0)
-    volumes = torch.randn(4, 2, *[15] * dims)
-    cell = cell_numbers(5, dims).long()
-    gain, shift = torch.rand(3**dims) * 3 + 1, torch.randn(3**dims) * 5
-    for painted in (volumes * 3 + 5, volumes * gain[cell] + shift[cell]):
-        batch, after = (posed(jigsaw(dims), these) for these in (volumes, painted))
-        torch.testing.assert_close(after.views, batch.views, rtol=0, atol=1e-3)
-        assert after.views.flatten(3).mean(-1).abs().max() < 1e-5
-    shown = posed(jigsaw(dims, normalise=False), volumes).views
-    assert torch.equal(posed(jigsaw(dims, normalise=False), volumes * 3 + 5).views, shown * 3 + 5)
 
 
 @BOTH

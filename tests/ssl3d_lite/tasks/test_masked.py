@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from helpers import drawn, posed
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.networks import EncoderSettings, LightDecoder, UNetEncoder, random_encoder
@@ -11,14 +12,6 @@ from ssl3d_lite.training import TrainSettings, pretrain
 
 SMALL = {dims: EncoderSettings(filters=(4, 8), spatial_dims=dims) for dims in (2, 3)}
 SPACES = [(10, 7), (10, 7, 8)]  # 4 divides neither 10 nor 7
-
-
-def drawn(task, volumes, seed=0):
-    return task.draw(volumes, torch.Generator().manual_seed(seed))
-
-
-def posed(task, volumes, seed=0):
-    return task.pose(volumes, drawn(task, volumes, seed))
 
 
 def answered(dims, **settings):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from helpers import drawn
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.geometry import turn
@@ -8,10 +9,6 @@ from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training import TrainSettings, pretrain
 
 FOUR = {dims: EncoderSettings(filters=(4,), spatial_dims=dims) for dims in (2, 3)}
-
-
-def drawn(task, volumes, seed=0):
-    return task.draw(volumes, torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("dims", [2, 3])
