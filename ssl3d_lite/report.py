@@ -122,6 +122,8 @@ def probe_sentence(found: Tour, labels: int) -> str:
     verdict = {len(ours): "ahead with every seed", 0: "not ahead with any seed"}.get(
         won, f"ahead with {won} of {len(ours)} seeds, so undecided"
     )
+    if len(ours) == 1:
+        verdict = f"{'' if won else 'not '}ahead, but one seed shows little"
     listed = ", ".join(f"{score:.3f}" for score in ours)
     return (
         f"With {labels} labelled volumes the probe on {task} features reaches {listed} (one figure "
@@ -139,11 +141,12 @@ def finetune_sentence(found: Tour) -> str:
         verdict = "pretraining is not ahead in any pair"
     else:
         verdict = "the pairs disagree, so undecided"
+    pairs = "One pair is" if len(gains) == 1 else f"{len(gains)} pairs are"
     return (
         f"Fine-tuned on {found.settings.finetune_labels} labelled volumes for "
         f"{found.settings.finetune_steps} steps, pretraining changes mean Dice by {listed} against "
-        f"the twin from scratch: {verdict}. {len(gains)} pairs are few; a gain of this kind is "
-        "shown only by more seeds."
+        f"the twin from scratch: {verdict}. {pairs} few; a gain of this kind is shown only by more "
+        "seeds."
     )
 
 

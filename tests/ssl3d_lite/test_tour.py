@@ -135,13 +135,15 @@ def rows_of(found, ours, best, scratch, tuned):
         ((0.6, 0.7), "ahead with every seed"),
         ((0.4, 0.3), "not ahead with any seed"),
         ((0.6, 0.4), "ahead with 1 of 2 seeds, so undecided"),
+        ((0.6,), ": ahead, but one seed shows little"),
+        ((0.4,), ": not ahead, but one seed shows little"),
     ],
 )
 def test_the_probes_sentence_follows_the_numbers(found, ours, said):
     made = rows_of(found, ours, 0.5, (0.5, 0.5), (0.5, 0.6))
     sentence = report.probe_sentence(made, 3)
     assert said in sentence
-    assert f"{ours[0]:.3f}, {ours[1]:.3f}" in sentence
+    assert ", ".join(f"{score:.3f}" for score in ours) in sentence
     assert "0.500 (random, group norm)" in sentence
 
 
@@ -151,10 +153,11 @@ def test_the_probes_sentence_follows_the_numbers(found, ours, said):
         ((0.6, 0.7), "ahead in every pair"),
         ((0.4, 0.3), "not ahead in any pair"),
         ((0.6, 0.4), "the pairs disagree, so undecided"),
+        ((0.6,), "One pair is few"),
     ],
 )
 def test_the_fine_tuning_sentence_follows_the_numbers(found, tuned, said):
-    made = rows_of(found, (0.5, 0.5), 0.5, (0.5, 0.5), tuned)
+    made = rows_of(found, (0.5, 0.5), 0.5, (0.5, 0.5)[: len(tuned)], tuned)
     assert said in report.finetune_sentence(made)
     assert f"{np.mean(tuned) - 0.5:+.3f}" in report.finetune_table(made)[1][-1][-1]
 
