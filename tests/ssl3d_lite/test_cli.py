@@ -86,7 +86,7 @@ def test_several_tasks_train_one_encoder_and_have_flags_of_their_own(tmp_path, c
 
 
 def test_a_cohort_of_slices_has_the_2d_defaults(tmp_path, capsys):
-    make_cohort(tmp_path / "cohort", 15, (24, 32))
+    make_cohort(tmp_path / "cohort", 60, (24, 32))
     out = tmp_path / "out"
     arguments = ["pretrain", "--task", "rpl", "--cohort", str(tmp_path / "cohort"), "--patch", "5"]
     assert main([*arguments, "--steps", "2", "--filters", "4", "8", "--out", str(out)]) == 0

@@ -72,7 +72,7 @@ def test_collapsed_gives_every_scan_the_same_embedding(cohort, norm):
     assert history[-1]["spread"] < 0.01
     volumes = cohort.images(range(8))
     assert variety(trained, volumes) < variety(encoder, volumes) / 5
-    stuck = [row | {"loss": 1} for row in history]
+    stuck = [{"spread": 1e-6, "loss": 1}] * 10
     assert Exemplar.fault(task, stuck) is not None
     assert task.fault(stuck) is None, "what exemplar calls a fault is wanted here"
 
