@@ -77,8 +77,13 @@ def random_box(
     space: Sequence[int], edge: int, count: int, generator: torch.Generator
 ) -> tuple[tuple[int, ...], Tensor]:
     """A box of ``edge``, less along an axis that is shorter: its size, and ``count`` corners."""
-    size = tuple(min(edge, whole) for whole in space)
+    size = box_size(space, edge)
     return size, random_corner(space, size, (count, 1), generator)
+
+
+def box_size(space: Sequence[int], edge: int) -> tuple[int, ...]:
+    """The size of a box of ``edge``, less along an axis that is shorter."""
+    return tuple(min(edge, whole) for whole in space)
 
 
 def check_fits(space: Sequence[int], size: Sequence[int]) -> None:

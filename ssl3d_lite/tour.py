@@ -23,7 +23,7 @@ from .evaluation import Evaluation, device_of, evaluate, predict, proxy_score
 from .files import write_csv
 from .networks import EncoderSettings, UNet, UNetEncoder, random_encoder, random_unet
 from .precision import choose_device
-from .presets import preset
+from .presets import SLICES, preset
 from .probe import linear_probes, recalibrated
 from .tasks import ProxyBatch, ProxyTask, Row, make_task, task_classes
 from .training import FinetuneSettings, TrainSettings, finetune, pretrain
@@ -166,7 +166,7 @@ def check_cohort(cohort: Cohort, settings: TourSettings) -> Split:
 
 def batch_of(found: Tour) -> int:
     """Scans a step of fine-tuning."""
-    return found.settings.batch or {3: 2, 2: 32}[found.cohort.spatial_dims]
+    return found.settings.batch or (2 if found.cohort.spatial_dims == 3 else SLICES)
 
 
 def encoder_settings(found: Tour, norm: str = "batch") -> EncoderSettings:

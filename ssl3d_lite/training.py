@@ -24,6 +24,7 @@ from .precision import choose_device, choose_precision
 from .tasks import ProxyBatch, ProxyTask, Row, measure
 
 LOG_EVERY = 10  # steps between rows of the history: losses stay on the device in between
+RECENT = 20  # rows of the history from which a task may judge that its training has failed
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,9 @@ class Pretraining(Learner):
         return task.loss(answer, batch), {"task": task.name, **task.score(answer, batch)}
 
     def fault(self, history: list[Row]) -> str | None:
+        last = history[-RECENT * len(self.tasks) :]  # a long run should not read it all each time
         faults = (
-            task.fault([row for row in history if row["task"] == task.name]) for task in self.tasks
+            task.fault([row for row in last if row["task"] == task.name]) for task in self.tasks
         )
         return next(filter(None, faults), None)
 

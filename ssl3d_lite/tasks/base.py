@@ -87,7 +87,7 @@ class ProxyTask(nn.Module):
         """What has gone wrong in a training whose loss is still a number, in one line; or None.
 
         Args:
-            history: this task's rows so far, each the mean loss and scores of ten steps.
+            history: this task's last rows, up to 20, each the mean loss and scores of ten steps.
         """
         return None
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError, unknown
-from ..geometry import PLANES, cut, random_box, shift_matrix, warp
+from ..geometry import PLANES, box_size, cut, random_box, shift_matrix, warp
 from ..networks import EncoderSettings, head, pooled
 from .base import Draw, Placement, ProxyBatch, ProxyTask, Row
 
@@ -103,7 +103,7 @@ class Exemplar(ProxyTask):
         }
 
     def pose(self, volumes: Tensor, draw: Draw) -> ProxyBatch:
-        size = [min(self.settings.edge, edge) for edge in volumes.shape[2:]]
+        size = box_size(volumes.shape[2:], self.settings.edge)
         anchor = shift_matrix(draw["corner"])  # (scan, 1, D+1, D+1)
         copy = anchor[:, 0] @ distortion(draw, size)
         views = volumes.new_empty(len(volumes), 2, volumes.shape[1], *size)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..geometry import cut, random_box, shift_matrix
+from ..geometry import box_size, cut, random_box, shift_matrix
 from ..networks import EncoderSettings, LightDecoder
 from .base import Draw, Placement, ProxyBatch, ProxyTask
 
@@ -63,7 +63,7 @@ class Masked(ProxyTask):
 
     def pose(self, volumes: Tensor, draw: Draw) -> ProxyBatch:
         s, hidden = self.settings, draw["hidden"].to(volumes.device)
-        size = [min(s.edge, edge) for edge in volumes.shape[2:]]
+        size = box_size(volumes.shape[2:], s.edge)
         box = cut(volumes, draw["corner"], size)  # (scan, 1, channel, *size)
         for axis, edge in enumerate(size, start=1):
             hidden = hidden.repeat_interleave(s.block_edge, axis).narrow(axis, 0, edge)

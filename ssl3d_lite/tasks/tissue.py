@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..geometry import cut, random_box, shift_matrix
+from ..geometry import box_size, cut, random_box, shift_matrix
 from ..networks import EncoderSettings, LightDecoder
 from .base import Draw, Placement, ProxyBatch, ProxyTask
 
@@ -47,7 +47,7 @@ class Tissue(ProxyTask):
 
     def pose(self, volumes: Tensor, draw: Draw) -> ProxyBatch:
         s, corner = self.settings, draw["corner"]
-        size = [min(s.edge, edge) for edge in volumes.shape[2:]]
+        size = box_size(volumes.shape[2:], s.edge)
         tissue = tissues(volumes[:, 0], s.classes)[:, None]  # of the whole scan, then cut
         target = cut(tissue, corner, size)[:, :, 0]
         return ProxyBatch(cut(volumes, corner, size), target, Placement(shift_matrix(corner)))
