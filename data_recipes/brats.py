@@ -5,13 +5,14 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ssl3d_lite.cohort import Cohort
 from ssl3d_lite.errors import InputError
 
 from .engine import RawCase, Summary, prepare_cohort
-from .volumes import Fit, Preparation, prepare_scan
+from .settings import About, FromRaw
+from .volumes import CUBE, Framing, Preparation, prepare_scan
 
 CHANNELS = ("t1", "t1ce", "t2", "flair")  # in this order in every prepared volume
 KINDS = {  # as file names have it → channel
@@ -28,6 +29,7 @@ KINDS = {  # as file names have it → channel
 # Brats18_TCIA01_131_1_t1ce.nii.gz, BraTS2021_00000_t1ce.nii.gz, BraTS-GLI-00001-000-t1c.nii.gz
 NAME = re.compile(rf"(.+)([_-])({'|'.join(KINDS)})\.nii(\.gz)?", re.IGNORECASE)
 TIME_POINT = re.compile(r"(BraTS-\w+-\d+)-\d+", re.IGNORECASE)  # patient 00001, scan 000
+SITE = re.compile(r"(BraTS1[789]_.+)_\d+", re.IGNORECASE)  # patient TCIA01_131, scan 1; to 2019
 CITATION = (
     "Menze et al. (2015). The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS). "
     "IEEE TMI 34(10), 1993-2024. doi:10.1109/TMI.2014.2377694; "
@@ -40,54 +42,33 @@ CITATION = (
 )
 
 
-@dataclass(frozen=True)
-class Brats:
-    """BraTS 2017 to 2023: gliomas on T1, contrast-enhanced T1, T2 and FLAIR.
+@dataclass(frozen=True, kw_only=True)
+class Brats(Framing, FromRaw):
+    """Finds cases wherever they lie below --raw (HGG, LGG, validation), by their file names. One
+    without a segmentation serves for pretraining. Pre-operative sets only: those of 2024 use the
+    label 4 for a cavity."""
 
-    Not to be downloaded freely: register at CBICA (https://www.med.upenn.edu/cbica/, up to 2020)
-    or Synapse (https://www.synapse.org/brats, from 2021), accept the terms of use given there, and
-    point --raw to the unpacked folder. Cite Menze et al. 2015 and Bakas et al. 2017 and 2018.
+    own: ClassVar[Preparation] = Preparation(
+        crop=True, spacing=None, size=CUBE, fit="resize", intensity="zscore-brain"
+    )
 
-    Cases are found wherever they lie below --raw (HGG, LGG, validation). One without a
-    segmentation serves for pretraining. Pre-operative sets only: those of 2024 use 4 for a cavity.
-    """
-
-    raw: Path
-    """Folder that the scans lie in, at any depth."""
-
-    out: Path
-    """Folder for the prepared cohort."""
-
-    crop: bool = True
-    """Cut away the empty border around the head first."""
-
-    size: tuple[int, int, int] | None = (128, 128, 128)
-    """Voxels of every prepared volume."""
-
-    fit: Fit = "resize"
-    """How a scan comes to that size. pad: voxels as they are, cut or padded about the centre;
-    resize: the whole head in isotropic voxels, padded; stretch: each axis by itself, the paper's
-    way."""
-
-    spacing: tuple[float, float, float] | None = None
-    """Voxel size in mm, with fit=pad. Default: the scan's own, 1 mm."""
-
-    intensity: str = "zscore-brain"
-    """zscore-brain: mean 0 and deviation 1 within the brain; unit: 0 to 1, the paper's way. Always
-    each modality by itself."""
+    about: ClassVar[About] = About(
+        title="BraTS 2017 to 2023: gliomas on T1, contrast-enhanced T1, T2 and FLAIR",
+        terms="by registration",
+        access="by registration: up to 2020 at CBICA (https://www.med.upenn.edu/cbica/), from 2021 "
+        "at Synapse (https://www.synapse.org/brats). Accept the terms there, ask for the training "
+        "and the validation set (2018: MICCAI_BraTS_2018_Data_Training.zip, 285 labelled cases in "
+        "HGG and LGG, and ..._Validation.zip, 66 without labels), unpack both into one folder, and "
+        "point --raw to it",
+        licence="by registration at CBICA or Synapse; not to be passed on",
+        citation=CITATION,
+        size="raw 3.5 GB (2018); prepared 17 MB a case at 128 x 128 x 128 voxels, 6 GB in all",
+        time="about 2 s a case and core",
+    )
 
     enhancing: Literal[3, 4] | None = None
     """Label value of enhancing tumour. Default: 3 for names such as BraTS-GLI-00001-000, from
     2023 on; 4 for older ones."""
-
-    folds: int = 5
-    """Folds that patients are dealt to, once and for all."""
-
-    seed: int = 0
-    """Of that dealing."""
-
-    workers: int | None = None
-    """Processes; by default one a core."""
 
 
 def prepare(settings: Brats) -> Summary:
@@ -97,15 +78,13 @@ def prepare(settings: Brats) -> Summary:
         InputError: no BraTS scans there, or sets with different labels; settings contradict each
             other; or as :func:`prepare_cohort`.
     """
-    how = Preparation(
-        settings.crop, settings.spacing, settings.size, settings.fit, settings.intensity
-    )
+    how = settings.preparation()
     raw = settings.raw.resolve()
     cases = find_cases(raw)
     enhancing = settings.enhancing or _enhancing_value(cases)
     blank = Cohort(
         name="BraTS",
-        licence="by registration at CBICA or Synapse; not to be passed on",
+        licence=settings.about.licence,
         citation=CITATION,
         channels=CHANNELS,
         label_values=(0, 1, 2, enhancing),
@@ -117,8 +96,7 @@ def prepare(settings: Brats) -> Summary:
         folder=settings.out,
     )
     make = partial(prepare_scan, how=how, values=blank.label_values)
-    dealing = settings.workers, settings.folds, settings.seed
-    return prepare_cohort(blank, cases, raw, make, *dealing)
+    return prepare_cohort(blank, cases, raw, make, settings)
 
 
 def find_cases(raw: Path) -> list[RawCase]:
@@ -141,12 +119,18 @@ def find_cases(raw: Path) -> list[RawCase]:
     return [
         RawCase(
             id=name,
-            patient=point[1] if (point := TIME_POINT.fullmatch(name)) else name,
+            patient=patient_of(name),
             images={channel: case[channel] for channel in CHANNELS if channel in case},
             label=case.get("label"),
         )
         for (_, name), case in files.items()
     ]
+
+
+def patient_of(case: str) -> str:
+    """The patient in a case's name, which may be one of several scans of theirs."""
+    name = TIME_POINT.fullmatch(case) or SITE.fullmatch(case)
+    return name[1] if name else case
 
 
 def _enhancing_value(cases: list[RawCase]) -> int:

@@ -2,10 +2,10 @@
 
 A recipe lists its raw cases and says how one of them becomes arrays. The engine does the rest:
 cases run in parallel; what is finished stays finished when the run is killed; a case that cannot
-be read is rejected with its reason while the others go on; the manifest comes last.
+be read is rejected with its reason while the others go on; the manifest comes last. No array
+outlives its case, so memory does not grow with their number.
 """
 
-import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -18,11 +18,13 @@ import numpy as np
 
 from ssl3d_lite.cohort import Case, Cohort, Source, array_path, write_array
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import clear_leftovers
+from ssl3d_lite.files import checksum, clear_leftovers
 
 from .folds import FEWEST, deal_folds
 from .parallel import for_each
-from .records import read_records, remove_records, write_record
+from .records import Record, Stamps, read_records, remove_records, write_record
+from .settings import Dealing
+from .virtual_set import as_what_it_is
 
 SAFE_NAME = re.compile(r"\w[\w .+-]{0,99}")  # for a file, on every system
 
@@ -33,8 +35,10 @@ class RawCase:
 
     id: str
     patient: str
-    images: dict[str, Path]  # by channel; channels may share one file with a fourth axis
+    images: dict[str, Path]  # by channel: files, which channels may share, or folders of slices
     label: Path | None = None
+    grade: int | None = None  # class of the whole scan, in place of a label map
+    fault: str = ""  # why the case cannot be used, if that shows before its files are read
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,9 @@ class Summary:
         return int(bool(self.rejected))
 
     def __str__(self) -> str:
-        lines = [f"{r['case']} rejected: {r['reason']}" for r in self.rejected]
-        lines += [f"{case}: {n} labelled voxels outside the frame" for case, n in self.lost.items()]
+        lines = _some([f"{r['case']} rejected: {r['reason']}" for r in self.rejected])
+        lost = self.lost.items()
+        lines += _some([f"{case}: {n} labelled voxels outside the frame" for case, n in lost])
         counts = {
             "prepared": self.prepared,
             "there already": self.skipped,
@@ -80,14 +85,18 @@ class Summary:
         return "\n".join([*lines, *self.notes, f"{self.folder}: {total}"])
 
 
+def _some(lines: list[str], most: int = 20) -> list[str]:
+    """The first of many lines; all are in the manifest."""
+    more = len(lines) - most
+    return lines[:most] + ([f"... and {more} more, see cohort.json"] if more > 0 else [])
+
+
 def prepare_cohort(
     blank: Cohort,
     cases: Sequence[RawCase],
     raw: Path,
     prepare: Callable[[RawCase], Prepared],
-    workers: int | None = None,
-    folds: int = 5,
-    seed: int = 0,
+    settings: Dealing,
 ) -> Summary:
     """Prepare ``cases`` into the folder of ``blank``, going on from what a former run left there.
 
@@ -96,18 +105,18 @@ def prepare_cohort(
         raw: the folder that sources are named relative to.
         prepare: makes one case's arrays in a worker, so it must be picklable. It raises InputError
             for a case that cannot be used.
-        workers: processes; by default as many as there are usable cores.
-        folds: that patients are dealt to.
-        seed: of that dealing.
+        settings: who does the work, and how patients are dealt to folds.
 
     Raises:
         InputError: two cases have one id; no case can be used; the folder was prepared with other
             settings; nothing can be written to it, for instance because the disk is full.
     """
     _refuse_twins(cases)
+    folds, seed = settings.folds, settings.seed
     if folds < FEWEST:
         raise InputError(f"{folds} folds; a split needs at least {FEWEST}")
     blank = replace(blank, recipe=blank.recipe | {"folds": folds, "seed": seed})
+    blank = as_what_it_is(blank, raw)
     known = read_records(blank)
     clear_leftovers(blank.folder)
 
@@ -115,9 +124,9 @@ def prepare_cohort(
     items = [(case, known.get(case.id)) for case in cases]
     outcomes: list[_Outcome] = []
     try:
-        for outcome in for_each(make, items, workers, blank.name):
+        for outcome in for_each(make, items, settings, blank.name):
             if outcome.fresh:
-                write_record(blank, outcome.case)
+                write_record(blank, outcome.case, outcome.stamps)
             outcomes.append(outcome)
         outcomes.sort(key=lambda outcome: outcome.id)
         return _finish(blank, outcomes, folds, seed)
@@ -140,6 +149,8 @@ def _finish(blank: Cohort, outcomes: list["_Outcome"], folds: int, seed: int) ->
     voxels = [nib.affines.voxel_sizes(np.array(case.affine)) for case in cases]
     spacing = tuple(np.mean(voxels, axis=0).round(6).tolist())
     replace(blank, spacing=spacing, cases=tuple(cases), rejected=rejected).save()
+    if (shapes := len({case.shape for case in cases})) > 1:
+        notes = (*notes, f"the cases have {shapes} shapes; for training prepare them with --size")
     remove_records(blank.folder)
     fresh = sum(outcome.fresh for outcome in done)
     return Summary(
@@ -172,19 +183,22 @@ class _Outcome:
     case: Case | None = None  # None: rejected
     reason: str = ""
     fresh: bool = False  # made by this run
+    stamps: Stamps = field(default_factory=dict)
 
 
 def _prepare_one(
-    item: tuple[RawCase, Case | None],
+    item: tuple[RawCase, Record | None],
     blank: Cohort,
     raw_folder: Path,
     prepare: Callable[[RawCase], Prepared],
 ) -> _Outcome:
     raw, known = item
     try:
-        source = _source(raw, raw_folder, blank.channels)
-        if known and _is_current(known, raw, source, blank):
-            return _Outcome(raw.id, known)
+        files = _files(raw, raw_folder, blank.channels)
+        stamps = _stamps(files)
+        if known and _is_current(known, raw, files, stamps, raw_folder, blank):
+            return _Outcome(raw.id, known.case)
+        source = Source(_relative(files, raw_folder), _checksums(files), shape=(), affine=[])
         made = prepare(raw)
     except InputError as reason:
         return _Outcome(raw.id, reason=str(reason))
@@ -195,58 +209,102 @@ def _prepare_one(
         affine=made.affine.tolist(),
         crop=made.crop,
         source=replace(source, shape=tuple(made.raw_shape), affine=made.raw_affine.tolist()),
-        labelled=made.label is not None,
+        labelled=made.label is not None or raw.grade is not None,
         lost=made.lost,
+        grade=raw.grade,
+        sha256=write_arrays(blank.folder, raw.id, made.image, made.label),
     )
-    write_arrays(blank.folder, case.id, made.image, made.label)
-    return _Outcome(raw.id, case, fresh=True)
+    return _Outcome(raw.id, case, fresh=True, stamps=stamps)
 
 
-def _source(raw: RawCase, raw_folder: Path, channels: Sequence[str]) -> Source:
-    """A case's files and their checksums; shape and affine are not known yet."""
+def _files(raw: RawCase, raw_folder: Path, channels: Sequence[str]) -> dict[str, Path]:
+    """A case's files, by channel or "label"."""
     if not SAFE_NAME.fullmatch(raw.id):
         raise InputError(f"{raw.id!r} cannot name a file; rename the raw scan")
+    if raw.fault:
+        raise InputError(raw.fault)
     missing = [channel for channel in channels if channel not in raw.images]
     if missing:
         there = ", ".join(path.name for path in raw.images.values()) or "no image"
         raise InputError(f"{' and '.join(missing)} missing; there is {there}")
-    paths = {name: raw.images[name] for name in channels} | (
-        {"label": raw.label} if raw.label else {}
-    )
-    sums = {}
-    for path in set(paths.values()):  # channels may share a file
+    files = {name: raw.images[name] for name in channels}
+    files |= {"label": raw.label} if raw.label else {}
+    for path in files.values():
         if not path.is_relative_to(raw_folder):
             raise InputError(f"{path} lies outside {raw_folder}")
+    return files
+
+
+def _relative(files: dict[str, Path], raw_folder: Path) -> dict[str, str]:
+    return {name: path.relative_to(raw_folder).as_posix() for name, path in files.items()}
+
+
+def _stamps(files: dict[str, Path]) -> Stamps:
+    """Size and time of each file: whether it is the one that was read, without reading it again.
+
+    Of a folder of slices, their whole size and the last one's time.
+    """
+    stamps = {}
+    for name, path in files.items():
         try:
-            with open(path, "rb") as file:
-                sums[path] = hashlib.file_digest(file, "sha256").hexdigest()
+            within = path.iterdir() if path.is_dir() else [path]
+            stats = [file.stat() for file in within]
         except OSError as reason:
             raise InputError(f"{path} cannot be read: {reason.strerror}") from None
-    return Source(
-        files={name: path.relative_to(raw_folder).as_posix() for name, path in paths.items()},
-        sha256={name: sums[path] for name, path in paths.items()},
-        shape=(),
-        affine=[],
-    )
+        size, time = sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
+        stamps[name] = [size, time]
+    return stamps
 
 
-def _is_current(case: Case, raw: RawCase, source: Source, blank: Cohort) -> bool:
-    """Whether a prepared case was made from these very files, and its arrays are there."""
-    made_from = (case.patient, case.source.files, case.source.sha256)
-    return made_from == (raw.patient, source.files, source.sha256) and is_whole(blank, case)
+def _checksums(files: dict[str, Path]) -> dict[str, str]:
+    sums = {}
+    for path in set(files.values()):  # channels may share a file
+        try:
+            sums[path] = checksum(path)
+        except OSError as reason:
+            raise InputError(f"{path} cannot be read: {reason.strerror}") from None
+    return {name: sums[path] for name, path in files.items()}
+
+
+def _is_current(
+    known: Record,
+    raw: RawCase,
+    files: dict[str, Path],
+    stamps: Stamps,
+    raw_folder: Path,
+    blank: Cohort,
+) -> bool:
+    """Whether a prepared case was made from these very files, and its arrays are there.
+
+    The record of a run that was killed has the files' sizes and times, so that 22 000 scans need
+    not be read again; the manifest has none, and files are compared by what is in them.
+    """
+    case = known.case
+    if (case.patient, case.grade) != (raw.patient, raw.grade):
+        return False
+    if case.source.files != _relative(files, raw_folder) or not is_whole(blank, case):
+        return False
+    return known.stamps == stamps or case.source.sha256 == _checksums(files)
 
 
 # ---- a prepared case's arrays ------------------------------------------------------------------
 
 
-def write_arrays(folder: Path, case_id: str, image: np.ndarray, label: np.ndarray | None) -> None:
-    """Write a case's image (channel, *space) and label (*space) into a cohort's folder."""
-    write_array(array_path(folder, "images", case_id), image)
+def write_arrays(
+    folder: Path, case_id: str, image: np.ndarray, label: np.ndarray | None
+) -> dict[str, str]:
+    """Write a case's image (channel, *space) and label (*space) into a cohort's folder.
+
+    Returns:
+        Their files' checksums, for the manifest.
+    """
+    sums = {"image": write_array(array_path(folder, "images", case_id), image)}
     label_path = array_path(folder, "labels", case_id)
     if label is None:
         label_path.unlink(missing_ok=True)  # a former run may have had one
     else:
-        write_array(label_path, label)
+        sums["label"] = write_array(label_path, label)
+    return sums
 
 
 def is_whole(blank: Cohort, case: Case) -> bool:

@@ -1,7 +1,10 @@
 """Folds: who may be learnt from and who is tested on, settled once when a cohort is made."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from ssl3d_lite.cohort import Case
 
@@ -11,25 +14,58 @@ FEWEST = 3  # one fold to test on, one to validate on, one to learn from
 def deal_folds(cases: Sequence[Case], folds: int, seed: int) -> tuple[list[Case], tuple[str, ...]]:
     """Give every patient a fold, so that no patient stands on two sides of a split.
 
-    Patients with a labelled case are dealt out evenly. All scans of a patient go the same way,
-    unlabelled ones too; a patient without any label gets no fold, and is free for pretraining.
-    With fewer such patients than folds there are as many folds as patients; below three, none.
+    Patients with a labelled case are dealt out evenly, those of graded cases by grade as well. All
+    scans of a patient go the same way, unlabelled ones too, and so do the patients of two scans
+    that are one and the same picture: public collections hold some twice, under other names. A
+    patient without any label gets no fold, and is free for pretraining. With fewer such patients
+    than folds there are as many folds as patients; below three, none.
 
     Returns:
         The cases with their folds, and remarks that a user should read.
     """
-    from sklearn.model_selection import GroupKFold  # a second to import; workers have no need of it
+    # a second to import; workers have no need of it
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-    patients = [case.patient for case in cases if case.labelled]
-    number = min(folds, len(set(patients)))
+    groups, notes = group_patients(cases)
+    labelled = [i for i, case in enumerate(cases) if case.labelled]
+    held = [groups[i] for i in labelled]
+    number = min(folds, len(set(held)))
     if number < FEWEST:
         note = f"no folds: only {number} patients have a label, and a split needs {FEWEST}"
-        return [replace(case, fold=None) for case in cases], (note,)
-    notes = () if number == folds else (f"only {number} folds: no more patients have a label",)
-    dealer = GroupKFold(number, shuffle=True, random_state=seed)
+        return [replace(case, fold=None) for case in cases], (*notes, note)
+    if number < folds:
+        notes = (*notes, f"only {number} folds: no more patients have a label")
+    grades = [cases[i].grade for i in labelled]
+    # a grade with fewer cases than folds cannot be in each: then patients alone are dealt
+    graded = None not in grades and min(Counter(grades).values()) >= number
+    kind = StratifiedGroupKFold if graded else GroupKFold
+    dealer = kind(number, shuffle=True, random_state=seed)
     fold_of = {
-        patients[i]: fold
-        for fold, (_, held_out) in enumerate(dealer.split(patients, groups=patients))
-        for i in held_out
+        held[i]: fold
+        for fold, (_, out) in enumerate(dealer.split(held, grades if graded else None, held))
+        for i in out
     }
-    return [replace(case, fold=fold_of.get(case.patient)) for case in cases], notes
+    dealt = [replace(case, fold=fold_of.get(group)) for case, group in zip(cases, groups)]
+    return dealt, notes
+
+
+def group_patients(cases: Sequence[Case]) -> tuple[list[str], tuple[str, ...]]:
+    """Who must stay together: of each case the patient, or of copies the first one's.
+
+    Returns:
+        A name a case, and a remark if there are copies.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    patients = [case.patient for case in cases]
+    pictures = [case.sha256.get("image", case.id) for case in cases]
+    number = {name: i for i, name in enumerate(dict.fromkeys([*patients, *pictures]))}
+    rows, columns = ([number[name] for name in names] for names in (patients, pictures))
+    links = coo_matrix((np.ones(len(cases)), (rows, columns)), (len(number), len(number)))
+    _, part = connected_components(links, directed=False)
+    first: dict[int, str] = {}
+    groups = [first.setdefault(part[row], name) for row, name in zip(rows, patients)]
+    copies = len(pictures) - len(set(pictures))
+    note = f"{copies} scans are copies of others, voxel for voxel; they share a fold"
+    return groups, (note,) if copies else ()

@@ -32,7 +32,16 @@ def read_nifti(path: Path) -> Scan:
     if not path.is_file():
         raise InputError(f"{path} is missing")
     try:
-        image = _open(path)
+        content = path.read_bytes()
+    except OSError as reason:
+        raise InputError(f"{path} cannot be read: {reason.strerror}") from None
+    return parse_nifti(content, path)
+
+
+def parse_nifti(content: bytes, path: Path) -> Scan:
+    """As :func:`read_nifti`, of a file that has been read; ``path`` is what to call it."""
+    try:
+        image = _open(content, path)
         affine = np.asarray(image.affine, dtype=float)
         with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite: refused below
             data = np.asanyarray(image.dataobj, dtype=np.float32)
@@ -113,9 +122,8 @@ def check_same_grid(path: Path, scan: Scan, other_path: Path, other: Scan) -> No
         raise InputError(f"{path} lies {apart:.2f} mm beside {other_path.name}: affines differ")
 
 
-def _open(path: Path) -> nib.Nifti1Image:
+def _open(content: bytes, path: Path) -> nib.Nifti1Image:
     """As ``nib.load``, which stops short of the checksum at the end of a compressed file."""
-    content = path.read_bytes()
     if path.suffix.lower() == ".gz":
         content = gzip.decompress(content)
     for order in ("little", "big"):

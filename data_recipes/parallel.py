@@ -1,10 +1,17 @@
-"""One function over many cases in several processes, with a bar."""
+"""One function over many cases in several processes, on this machine or on a Dask cluster."""
 
 import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    ProcessPoolExecutor,
+    as_completed,
+)
+from contextlib import contextmanager
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -12,8 +19,12 @@ from tqdm.auto import tqdm
 
 from ssl3d_lite.errors import InputError
 
+from .settings import Workforce
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+PATIENCE = "30s"  # with a Dask scheduler that does not answer
 
 
 def usable_cores() -> int:
@@ -23,33 +34,37 @@ def usable_cores() -> int:
 
 
 def for_each(
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    workers: int | None,
-    title: str,
+    function: Callable[[Item], Result], items: Iterable[Item], work: Workforce, title: str
 ) -> Iterator[Result]:
-    """``function(item)`` for all items, in the order in which they are done.
+    """``function(item)`` for all items, in the order in which they are done, with a bar.
 
     Closing the iterator early (an exception in the caller, Ctrl-C) stops the workers.
 
     Args:
         function: can be imported by name, as the processes are fresh ones.
-        workers: processes; by default one a usable core. One works in this process.
+        work: how many processes, or whose. One works in this process.
 
     Raises:
-        InputError: a worker was killed, as happens when memory runs out.
+        InputError: a worker was killed, as happens when memory runs out; no Dask scheduler answers
+            at the address, or its connection is lost.
     """
     items = list(items)
-    workers = min(workers or usable_cores(), len(items))
+    workers = min(work.workers or usable_cores(), len(items))
     bar = {"total": len(items), "desc": title, "unit": "case"}
-    if workers <= 1:
+    if not items or (workers <= 1 and not work.dask):
         yield from tqdm(map(function, items), **bar)
         return
+    with _dask(work.dask) if work.dask else _processes(workers) as pool:
+        jobs = [pool.submit(function, item) for item in items]
+        yield from (job.result() for job in tqdm(as_completed(jobs), **bar))
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[Executor]:
     # fresh processes rather than forked ones: a fork copies locks that torch's threads may hold
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
     try:
-        jobs = [pool.submit(function, item) for item in items]
-        yield from (job.result() for job in tqdm(as_completed(jobs), **bar))
+        yield pool
     except BrokenExecutor:
         raise InputError(
             "a worker process ended before its work; if memory ran out, take fewer --workers; a "
@@ -68,3 +83,27 @@ def _leave_with_parent() -> None:
     """A parent that is killed cannot stop its workers; without this they would wait for ever."""
     multiprocessing.parent_process().join()
     os._exit(1)
+
+
+@contextmanager
+def _dask(address: str) -> Iterator[Executor]:
+    try:
+        from distributed import Client
+        from distributed.client import FutureCancelledError
+        from distributed.scheduler import KilledWorker
+    except ImportError:
+        raise InputError("--dask needs Dask: pip install ssl3d-lite[data]") from None
+    try:
+        client = Client(address, timeout=PATIENCE)
+    except (OSError, ValueError) as reason:
+        raise InputError(f"no Dask scheduler answers at {address}: {reason}") from None
+    try:
+        yield client.get_executor()
+    except KilledWorker as reason:
+        raise InputError(f"a Dask worker ended before its work: {reason}") from None
+    except (CancelledError, FutureCancelledError):
+        raise InputError(
+            f"the connection to the Dask scheduler at {address} was lost; the same command goes on"
+        ) from None
+    finally:
+        client.close()

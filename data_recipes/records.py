@@ -7,7 +7,7 @@ manifest, is whole and need not be made again.
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,24 @@ from ssl3d_lite.files import write_json
 
 RECORDS = "records"
 
+Stamps = dict[str, list[int]]  # channel or "label" → size in bytes and time, ns, of the raw file
 
-def write_record(blank: Cohort, case: Case) -> None:
+
+@dataclass(frozen=True)
+class Record:
+    """A finished case, and when its raw files had last been changed."""
+
+    case: Case
+    stamps: Stamps = field(default_factory=dict)  # not known of a case from the manifest
+
+
+def write_record(blank: Cohort, case: Case, stamps: Stamps | None = None) -> None:
     """Note that a case's arrays are complete."""
     path = blank.folder / RECORDS / f"{case.id}.json"
-    write_json(path, {"terms": _terms(blank), "case": asdict(case)})
+    write_json(path, {"terms": _terms(blank), "case": asdict(case), "stamps": stamps or {}})
 
 
-def read_records(blank: Cohort) -> dict[str, Case]:
+def read_records(blank: Cohort) -> dict[str, Record]:
     """What the folder of ``blank`` holds already, from manifest and records, by case id.
 
     Raises:
@@ -34,15 +44,16 @@ def read_records(blank: Cohort) -> dict[str, Case]:
     if (blank.folder / MANIFEST).exists():
         old = Cohort.open(blank.folder)
         _check(blank, _terms(old))
-        known = {case.id: case for case in old.cases}
+        known = {case.id: Record(case) for case in old.cases}
     for path in sorted((blank.folder / RECORDS).glob("*.json")):
         try:
             record = json.loads(path.read_text())
-            terms, case = record["terms"], case_from_json(record["case"])
+            terms, stamps = record["terms"], record["stamps"]
+            case = case_from_json(record["case"])
         except (ValueError, KeyError, TypeError):  # a power cut can empty a file: make it again
             continue
         _check(blank, terms)
-        known[case.id] = case
+        known[case.id] = Record(case, stamps)
     return known
 
 

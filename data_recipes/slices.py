@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -13,7 +13,8 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import clear_leftovers
 
 from .engine import Summary, is_whole, write_arrays
-from .records import read_records, remove_records, write_record
+from .records import Record, read_records, remove_records, write_record
+from .settings import About
 
 PLANES = ("sagittal", "coronal", "axial")  # by the axis they are cut across: volumes are RAS
 Value = TypeVar("Value")
@@ -21,11 +22,19 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Slices:
-    """Slices of a prepared 3D cohort as a 2D one, each a case of its own.
+    """Makes every slice a case of its own. A slice keeps its scan's patient and fold, so the splits
+    are the 3D cohort's. Labels are counted in scans, and scores are those of whole scans, stacked
+    again: as in 3D."""
 
-    A slice keeps its scan's patient and fold, so the splits are the 3D cohort's. Labels are counted
-    in scans, and scores are those of whole scans, stacked again: as in 3D.
-    """
+    about: ClassVar[About] = About(
+        title="Slices of a prepared 3D cohort, as a 2D cohort for the 2D baselines",
+        terms="of your cohorts",
+        access="from any 3D cohort",
+        licence="the 3D cohort's",
+        citation="the 3D cohort's",
+        size="as the 3D cohort, or the share that is taken",
+        time="about 1000 slices a second",
+    )
 
     cohort: Path
     """Prepared 3D cohort."""
@@ -61,19 +70,20 @@ def prepare(settings: Slices) -> Summary:
     blank = _blank(settings, volumes)
     known = read_records(blank)
     clear_leftovers(blank.folder)
-    fresh = 0
+    fresh, cases = 0, []
     try:
         with tqdm(wanted, desc=blank.name, unit="scan") as bar:
             for scan, slices in enumerate(bar):
-                missing = {
-                    position: case
+                there = {
+                    position: known[case.id].case
                     for position, case in slices.items()
-                    if known.get(case.id) != case or not is_whole(blank, case)
+                    if _is_current(known.get(case.id), case, blank)
                 }
-                _cut(volumes, scan, missing, settings.axis, blank)
+                missing = {at: case for at, case in slices.items() if at not in there}
+                there |= _cut(volumes, scan, missing, settings.axis, blank)
                 fresh += len(missing)
-        cases = tuple(case for slices in wanted for case in slices.values())
-        replace(blank, cases=cases).save()
+                cases += [there[position] for position in slices]
+        replace(blank, cases=tuple(cases)).save()
     except OSError as reason:
         raise InputError(
             f"cannot write to {blank.folder}: {reason.strerror or reason}; {fresh} slices were "
@@ -103,8 +113,16 @@ def slices_of(case: Case, settings: Slices) -> dict[int, Case]:
             crop=list(_without(case.crop, axis)),
             lost=0,  # a number of the whole scan
             slice_of=case.id,
+            sha256={},  # not known before it is cut
         )
     return cases
+
+
+def _is_current(known: Record | None, case: Case, blank: Cohort) -> bool:
+    """Whether a slice is there already, cut from the scan as it is now."""
+    return (
+        known is not None and replace(known.case, sha256={}) == case and is_whole(blank, known.case)
+    )
 
 
 def positions(length: int, settings: Slices) -> range:
@@ -156,15 +174,20 @@ def _blank(settings: Slices, volumes: Cohort) -> Cohort:
     )
 
 
-def _cut(volumes: Cohort, scan: int, slices: dict[int, Case], axis: int, blank: Cohort) -> None:
-    """Write the arrays of ``slices`` (by position) of one scan."""
+def _cut(
+    volumes: Cohort, scan: int, slices: dict[int, Case], axis: int, blank: Cohort
+) -> dict[int, Case]:
+    """Write the arrays of ``slices`` (by position) of one scan; the same with their checksums."""
     if not slices:
-        return
+        return {}
     image, label = volumes[scan]
+    done = {}
     for position, case in slices.items():
         flat = None if label is None else label.take(position, axis)
-        write_arrays(blank.folder, case.id, image.take(position, axis + 1), flat)
-        write_record(blank, case)
+        sums = write_arrays(blank.folder, case.id, image.take(position, axis + 1), flat)
+        done[position] = replace(case, sha256=sums)
+        write_record(blank, done[position])
+    return done
 
 
 def _without(values: Sequence[Value], axis: int) -> tuple[Value, ...]:

@@ -1,52 +1,90 @@
-"""Virtual cohorts: raw files as a data set would come, then that data set's own recipe on them."""
+"""Virtual cohorts: raw files as a data set would come, then that data set's own recipe on them.
 
-from dataclasses import dataclass, replace
+Each is the stand-in for a data set that has to be asked for: the whole path from its raw files can
+be run, tested and taught without it. What is written bears a note that it is virtual, and so does
+the cohort.
+"""
+
+from dataclasses import dataclass
+from functools import singledispatch
 from pathlib import Path
+from typing import ClassVar
 
-from ssl3d_lite.cohort import Cohort
-
-from . import brats, msd
+from . import aptos, brats, msd, ukb_brain, ukb_fundus
 from .engine import Summary
-from .virtual_brain import LICENCE, TEMPLATE, write_heads, write_hippocampus
+from .settings import About, Into, Workforce
+from .virtual_brain import LICENCE, TEMPLATE
+from .virtual_files import (
+    OURS,
+    write_abdomens,
+    write_fundus,
+    write_heads,
+    write_hippocampus,
+    write_ukb_brains,
+    write_ukb_fundus,
+)
 
 
-@dataclass(frozen=True)
-class VirtualHippocampus:
-    """Virtual MRI of the hippocampus at 1 mm, anterior and posterior labelled; no download.
+def _about(title: str, licence: str, citation: str, size: str, time: str) -> About:
+    access = "made on the spot: no account, no download"
+    return About(title, "made on the spot", access, licence, citation, size, time)
 
-    All subjects are warps of one template (MNI ICBM152) and the labels are geometric. About 20 MB
-    and half a minute for 200. Written as a Decathlon task, and prepared by the Decathlon's recipe.
-    """
 
-    out: Path
-    """Folder for the prepared cohort."""
+@dataclass(frozen=True, kw_only=True)
+class Virtual(Workforce, Into):
+    """What all virtual cohorts have in common."""
 
     raw: Path | None = None
     """Folder for the raw files. Default: raw/ within --out."""
-
-    cases: int = 200
-    """How many, each of another subject."""
 
     seed: int = 0
     """The same seed gives the same files, byte for byte."""
 
-    workers: int | None = None
-    """Processes; by default one a core."""
+    @property
+    def raw_folder(self) -> Path:
+        return self.raw or self.out / "raw"
+
+    @property
+    def shared(self) -> dict[str, object]:
+        """What the recipe of the real data set is given too."""
+        return {
+            "raw": self.raw_folder,
+            "out": self.out,
+            "workers": self.workers,
+            "dask": self.dask,
+        }
 
 
-@dataclass(frozen=True)
-class VirtualBrain:
-    """Virtual heads with a glioma on T1, contrast-enhanced T1, T2 and FLAIR; no download.
+@dataclass(frozen=True, kw_only=True)
+class VirtualHippocampus(Virtual):
+    """Writes MRI crops about the hippocampus at 1 mm, anterior and posterior labelled, as a task of
+    the Decathlon, and prepares them by its recipe. All subjects are warps of one template, and the
+    labels are geometric."""
 
-    All subjects are warps of one template (MNI ICBM152), their tumours procedural. Written as raw
-    BraTS 2018 files, and prepared by that recipe.
-    """
+    about: ClassVar[About] = _about(
+        "Virtual MRI of the hippocampus, a stand-in for the Decathlon's Task 4",
+        LICENCE,
+        TEMPLATE,
+        "raw 20 MB and prepared 53 MB for 200",
+        "200 in half a minute",
+    )
 
-    out: Path
-    """Folder for the prepared cohort."""
+    cases: int = 200
+    """How many, each of another subject."""
 
-    raw: Path | None = None
-    """Folder for the raw files. Default: raw/ within --out."""
+
+@dataclass(frozen=True, kw_only=True)
+class VirtualBrain(Virtual):
+    """Writes heads with a glioma as raw BraTS 2018 files, and prepares them by its recipe. All
+    subjects are warps of one template, their tumours procedural."""
+
+    about: ClassVar[About] = _about(
+        "Virtual heads with a glioma on T1, T1 with contrast, T2 and FLAIR, a stand-in for BraTS",
+        LICENCE,
+        TEMPLATE,
+        "raw and prepared 5 MB a case at 64 voxels an edge, 30 MB at BraTS's own grid",
+        "0.3 s a case and core at 64 voxels, 5 s at BraTS's own grid",
+    )
 
     cases: int = 50
     """How many, each of another subject."""
@@ -55,41 +93,147 @@ class VirtualBrain:
     """Edge in voxels of the raw and the prepared volumes; "None" for 240x240x155 at 1 mm, prepared
     to 128 voxels an edge."""
 
-    seed: int = 0
-    """The same seed gives the same files, byte for byte."""
 
-    workers: int | None = None
-    """Processes; by default one a core."""
+@dataclass(frozen=True, kw_only=True)
+class VirtualAbdomen(Virtual):
+    """Writes abdominal CT with a tumour of the pancreas as the Decathlon's Task 7, and prepares
+    them by its recipe. Organs are procedural, and the labels geometric."""
 
-
-def prepare(settings: VirtualHippocampus | VirtualBrain) -> Summary:
-    """Write the raw files that are not there yet, and prepare them."""
-    raw = settings.raw or settings.out / "raw"
-    if isinstance(settings, VirtualHippocampus):
-        write_hippocampus(raw, settings.cases, settings.seed, workers=settings.workers)
-        frame = msd.TASKS["Task04_Hippocampus"]  # as the real ones are prepared
-        return msd.prepare(
-            msd.Msd(
-                out=settings.out,
-                raw=raw,
-                size=frame.size,
-                fit=frame.fit,
-                intensity=frame.intensity,
-                workers=settings.workers,
-            )
-        )
-    write_heads(raw, settings.cases, settings.seed, settings.edge, workers=settings.workers)
-    edge = settings.edge or 128
-    summary = brats.prepare(
-        brats.Brats(raw=raw, out=settings.out, size=(edge,) * 3, workers=settings.workers)
+    about: ClassVar[About] = _about(
+        "Virtual CT of the abdomen with pancreas and tumour, a stand-in for the Decathlon's Task 7",
+        OURS,
+        "ssl3d_lite",
+        "",
+        "",
     )
-    # the recipe takes them for the real thing, whose name and licence they must not bear
-    replace(
-        Cohort.open(settings.out),
-        name="VirtualBrain",
-        licence=LICENCE,
-        citation=TEMPLATE,
-        description="All heads are warps of one template, and their tumours are procedural: "
-        "easier, and more alike, than real scans.",
-    ).save()
-    return summary
+
+    cases: int = 40
+    """How many with labels, each of another subject."""
+
+    unlabelled: int = 20
+    """How many more without."""
+
+    edge: int | None = 96
+    """Edge in voxels of the raw slices and the prepared volumes; "None" for slices of 512x512,
+    prepared to 128 voxels an edge."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VirtualFundus(Virtual):
+    """Writes photographs of the retina, graded 0 to 4 by the lesions in them, in the layout of
+    APTOS 2019, and prepares them by its recipe. Eyes and lesions are procedural."""
+
+    about: ClassVar[About] = _about(
+        "Virtual fundus photographs with diabetic retinopathy, a stand-in for APTOS 2019",
+        OURS,
+        "ssl3d_lite",
+        "",
+        "",
+    )
+
+    cases: int = 400
+    """How many with grades, each of another eye."""
+
+    unlabelled: int = 200
+    """How many more without."""
+
+    edge: int = 224
+    """Edge in pixels of the prepared pictures. The raw ones are 384 pixels high."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VirtualUkbBrain(Virtual):
+    """Writes healthy heads, T1 and T2-FLAIR, as UK Biobank's archives, and prepares them by that
+    recipe. All subjects are warps of one template."""
+
+    about: ClassVar[About] = _about(
+        "Virtual healthy heads, T1 and T2-FLAIR, a stand-in for UK Biobank brain MRI",
+        LICENCE,
+        TEMPLATE,
+        "",
+        "",
+    )
+
+    cases: int = 100
+    """How many participants. Every eighth came twice."""
+
+    edge: int | None = 64
+    """As for virtual-brain."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VirtualUkbFundus(Virtual):
+    """Writes photographs of both eyes as UK Biobank has them, and prepares them by that recipe.
+    Eyes are procedural."""
+
+    about: ClassVar[About] = _about(
+        "Virtual fundus photographs of both eyes, a stand-in for UK Biobank's",
+        OURS,
+        "ssl3d_lite",
+        "",
+        "",
+    )
+
+    cases: int = 200
+    """How many participants, of two eyes each."""
+
+    edge: int = 224
+    """As for virtual-fundus."""
+
+
+@singledispatch
+def prepare(settings: Virtual) -> Summary:
+    """Write the raw files that are not there yet, and prepare them."""
+    raise TypeError(f"no virtual cohort of {type(settings).__name__}")
+
+
+@prepare.register
+def _(settings: VirtualHippocampus) -> Summary:
+    write_hippocampus(settings.raw_folder, settings.cases, settings.seed, work=settings)
+    frame = msd.TASKS["Task04_Hippocampus"]  # as the real ones are prepared
+    return msd.prepare(
+        msd.Msd(**settings.shared, size=frame.size, fit=frame.fit, intensity=frame.intensity)
+    )
+
+
+@prepare.register
+def _(settings: VirtualBrain) -> Summary:
+    edge = settings.edge
+    write_heads(settings.raw_folder, settings.cases, settings.seed, edge, work=settings)
+    return brats.prepare(brats.Brats(**settings.shared, size=(edge or 128,) * 3))
+
+
+@prepare.register
+def _(settings: VirtualAbdomen) -> Summary:
+    edge, frame = settings.edge, msd.TASKS["Task07_Pancreas"]  # as the real ones are prepared
+    numbers = settings.cases, settings.unlabelled, settings.seed
+    write_abdomens(settings.raw_folder, *numbers, edge, work=settings)
+    return msd.prepare(
+        msd.Msd(
+            **settings.shared,
+            crop=frame.crop,
+            size=(edge or 128,) * 3,
+            fit=frame.fit,
+            intensity=frame.intensity,
+        )
+    )
+
+
+@prepare.register
+def _(settings: VirtualFundus) -> Summary:
+    numbers = settings.cases, settings.unlabelled, settings.seed
+    write_fundus(settings.raw_folder, *numbers, work=settings)
+    return aptos.prepare(aptos.Aptos(**settings.shared, edge=settings.edge))
+
+
+@prepare.register
+def _(settings: VirtualUkbBrain) -> Summary:
+    edge = settings.edge
+    write_ukb_brains(settings.raw_folder, settings.cases, settings.seed, edge, work=settings)
+    return ukb_brain.prepare(ukb_brain.UkbBrain(**settings.shared, size=(edge or 128,) * 3))
+
+
+@prepare.register
+def _(settings: VirtualUkbFundus) -> Summary:
+    write_ukb_fundus(settings.raw_folder, settings.cases, settings.seed, work=settings)
+    return ukb_fundus.prepare(ukb_fundus.UkbFundus(**settings.shared, edge=settings.edge))

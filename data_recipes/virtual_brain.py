@@ -1,26 +1,17 @@
 """Virtual patients: brain scans with known labels, made offline from the MNI152 template.
 
-Two data sets come from one generator, written as the raw files of real ones, so that the recipes
-of the real ones prepare them unchanged:
-
-* :func:`write_hippocampus`: crops about one hippocampus (Medical Segmentation Decathlon, Task 4);
-* :func:`write_heads`: skull-stripped heads with a glioma, in four modalities (BraTS 2018).
+Two kinds of scan come from one generator: crops about one hippocampus, as in the Medical
+Segmentation Decathlon's Task 4, and skull-stripped heads with or without a glioma, in up to four
+modalities, as in BraTS. ``virtual_files`` writes them as those data sets' raw files.
 
 What they are not is patients. All subjects are smooth warps of one template, itself a mirrored
 average of 152 people; the labels are geometric, not drawn by an expert; the signal follows the
 template's T1 value through a curve, not physics. A method that fails here is broken; one that
 works here has yet to be tried on real scans.
-
-A case depends on the settings and its number alone. So the same settings give the same bytes, and
-a run that was interrupted, or is repeated for more cases, adds those that are missing.
 """
 
 import functools
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import nibabel as nib
 import numpy as np
@@ -28,9 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ssl3d_lite.errors import InputError, unknown
-from ssl3d_lite.files import clear_leftovers, read_json, write_gzip, write_json
 
-from .parallel import for_each
 from .virtual_anatomy import (
     CONTRASTS,
     HIPPOCAMPUS,
@@ -52,8 +41,6 @@ from .virtual_anatomy import (
 )
 
 MODALITIES = tuple(CONTRASTS)
-SETTINGS = "virtual_brain.json"  # how the set in a folder was made
-
 BRAIN_CENTRE = np.array([0.0, -17.0, 5.0])  # MNI mm
 BRATS_SHAPE = (240, 240, 155)
 BRATS_CENTRE = np.array([-119.5, 119.5, 77.0])  # of its grid, in its own world, mm
@@ -61,7 +48,9 @@ CUBE = 192.0  # mm: the edge of the cube that ``edge`` voxels divide; it holds t
 SMALLEST_EDGE = 32  # voxels of 6 mm: the rim of a glioma is hardly thicker
 
 Affine = NDArray[np.float64]
-Volumes = tuple[dict[str, NDArray[Any]], Affine]  # of one case, by kind
+
+TEMPLATE = "MNI ICBM152 2009 template, Fonov et al., NeuroImage 54, 2011"
+LICENCE = "free to use and share with the copyright notice of the MNI ICBM152 template"
 
 # ---- one case ------------------------------------------------------------------------------------
 
@@ -115,8 +104,9 @@ def head_case(
     edge: int | None = None,
     tumour: bool = True,
     modalities: Sequence[str] = MODALITIES,
+    visit: int = 0,
 ) -> tuple[dict[str, NDArray[np.int16]], Labels, Affine]:
-    """One skull-stripped head: the same on every grid, and with and without its tumour.
+    """One skull-stripped head: the same on every grid, at every visit, with and without its tumour.
 
     Args:
         seed, index: what makes it this head.
@@ -124,6 +114,7 @@ def head_case(
             (240, 240, 155) at 1 mm.
         tumour: whether it has a glioma.
         modalities: some of "t1", "t1ce", "t2", "flair".
+        visit: another one is the same head in another session of the scanner.
 
     Returns:
         By modality, the image (i, j, k), 0 outside the brain and positive in it; the label map, 0
@@ -132,8 +123,10 @@ def head_case(
     Raises:
         InputError: ``edge`` is too small, or a modality unknown.
     """
-    _check_head(edge, modalities)
+    check_head(edge, modalities)
     anatomy, lesion, scanner = np.random.default_rng([seed, index]).spawn(3)
+    if visit:
+        scanner = np.random.default_rng([seed, index, visit])
     axes, affine = head_grid(edge)
     blur = 0.4 * affine[2, 2] if edge else 0.0
     points = warp(anatomy, axes, BRAIN_CENTRE, size=0.9)  # the template is large for a brain
@@ -159,6 +152,21 @@ def head_case(
     return images, label, affine
 
 
+def unstripped(
+    seed: int, index: int, image: NDArray[np.int16], brain: NDArray[np.bool_], voxel: float
+) -> NDArray[np.int16]:
+    """A skull-stripped head, (i, j, k), with something about the brain again, for a mask to remove.
+
+    Dark bone of 5 mm, a scalp of 5 mm as bright as fat, and the noise of air.
+    """
+    rng = np.random.default_rng([seed, index, 1])
+    bright = np.percentile(image[brain], 98)
+    distance = ndimage.distance_transform_edt(~brain, sampling=voxel)
+    around = np.where((distance > 5) & (distance < 10), bright, 0.05 * bright)
+    around = around * rng.uniform(0.9, 1.1, image.shape)
+    return np.where(brain, image, around).clip(1, 32767).astype(np.int16)
+
+
 def grade(index: int) -> str:
     """Every fourth glioma is of low grade, "LGG", the others "HGG": 75 of 285 in BraTS 2018."""
     return "LGG" if index % 4 == 3 else "HGG"
@@ -176,161 +184,12 @@ def head_grid(edge: int | None) -> tuple[Axes, Affine]:
     return axes, nib.affines.from_matvec(np.diag(voxel), BRATS_CENTRE + first)
 
 
-# ---- files ---------------------------------------------------------------------------------------
-
-
-TEMPLATE = "MNI ICBM152 2009 template, Fonov et al., NeuroImage 54, 2011"
-LICENCE = "free to use and share with the copyright notice of the MNI ICBM152 template"
-
-
-def write_hippocampus(
-    folder: str | Path,
-    cases: int = 200,
-    seed: int = 0,
-    region: Region = HIPPOCAMPUS,
-    workers: int | None = None,
-) -> None:
-    """Write :func:`hippocampus_case` 0, 1, ... as a task of the Medical Segmentation Decathlon.
-
-    Args:
-        folder: where to: ``dataset.json``, which comes last, ``imagesTr/`` and ``labelsTr/``.
-        cases: how many.
-        seed: 0 or more.
-        region: what to label.
-        workers: processes; as many as there are usable cores by default.
+def check_head(edge: int | None, modalities: Sequence[str]) -> None:
+    """See that :func:`head_case` can make such heads.
 
     Raises:
-        InputError: no cases, a negative seed, or ``folder`` holds a set made with other settings.
+        InputError: ``edge`` is too small, or a modality unknown.
     """
-    folder = Path(folder)
-    settings = {"set": region.name, "seed": seed, "region": asdict(region)}
-    _claim(folder, cases, settings)
-    names = [f"{region.name}_{number:04d}.nii.gz" for number in range(1, cases + 1)]
-    files = [{"image": folder / "imagesTr" / n, "label": folder / "labelsTr" / n} for n in names]
-    make = functools.partial(_hippocampus_volumes, seed, region)
-    _write_missing(make, files, workers, f"virtual {region.name}")
-    write_json(folder / "dataset.json", _decathlon_record(region, names))
-
-
-def _decathlon_record(region: Region, names: Sequence[str]) -> dict[str, Any]:
-    return {
-        "name": f"Virtual{region.name.capitalize()}",
-        "description": (
-            f"All subjects are warps of one template, and the labels of the {region.name} are "
-            "geometric: easier, and more alike, than real scans."
-        ),
-        "reference": TEMPLATE,
-        "licence": LICENCE,
-        "release": "1.0",
-        "tensorImageSize": "3D",
-        "modality": {"0": "MRI"},
-        "labels": {str(i): name for i, name in enumerate(("background", *region.labels))},
-        "numTraining": len(names),
-        "numTest": 0,
-        "training": [{"image": f"./imagesTr/{n}", "label": f"./labelsTr/{n}"} for n in names],
-        "test": [],
-    }
-
-
-def write_heads(
-    folder: str | Path,
-    cases: int,
-    seed: int = 0,
-    edge: int | None = None,
-    tumour: bool = True,
-    modalities: Sequence[str] = MODALITIES,
-    workers: int | None = None,
-) -> None:
-    """Write :func:`head_case` 0, 1, ... as the raw files of BraTS 2018.
-
-    ``HGG/Brats18_VIRTUAL_0001_1/Brats18_VIRTUAL_0001_1_t1.nii.gz``, and so on for each modality
-    and ``seg``; in ``LGG/`` where the glioma is of low grade; in ``healthy/``, and without
-    ``seg``, where there is none.
-
-    Args:
-        folder: where to; made if need be.
-        cases: how many.
-        seed: 0 or more.
-        edge, tumour, modalities: as :func:`head_case` takes them.
-        workers: processes; as many as there are usable cores by default.
-
-    Raises:
-        InputError: a setting is out of range, or ``folder`` holds a set made with other settings.
-    """
-    folder = Path(folder)
-    _check_head(edge, modalities)
-    settings = {"edge": edge, "tumour": tumour, "modalities": sorted(modalities)}
-    _claim(folder, cases, {"set": "heads", "seed": seed, **settings})
-    kinds = (*modalities, "seg") if tumour else modalities
-    files = []
-    for index in range(cases):
-        name = f"Brats18_VIRTUAL_{index + 1:04d}_1"
-        home = folder / (grade(index) if tumour else "healthy") / name
-        files.append({kind: home / f"{name}_{kind}.nii.gz" for kind in kinds})
-    make = functools.partial(_head_volumes, seed, edge, tumour, tuple(modalities))
-    _write_missing(make, files, workers, "virtual heads")
-
-
-def _hippocampus_volumes(seed: int, region: Region, index: int) -> Volumes:
-    image, label, affine = hippocampus_case(seed, index, region)
-    return {"image": image, "label": label}, affine
-
-
-def _head_volumes(
-    seed: int, edge: int | None, tumour: bool, modalities: Sequence[str], index: int
-) -> Volumes:
-    images, label, affine = head_case(seed, index, edge, tumour, modalities)
-    return {**images, "seg": label}, affine
-
-
-def _write_missing(
-    make: Callable[[int], Volumes],
-    files: Sequence[dict[str, Path]],
-    workers: int | None,
-    title: str,
-) -> None:
-    """Make the cases that lack a file; ``files`` are theirs, by kind, in the order of the cases."""
-    missing = [
-        (index, paths)
-        for index, paths in enumerate(files)
-        if not all(path.exists() for path in paths.values())
-    ]
-    task = functools.partial(_write_case, make)
-    for _ in for_each(task, missing, workers, title):
-        pass
-
-
-def _write_case(make: Callable[[int], Volumes], item: tuple[int, dict[str, Path]]) -> None:
-    index, paths = item
-    volumes, affine = make(index)
-    for kind, path in paths.items():
-        image = nib.Nifti1Image(volumes[kind], affine)
-        image.header.set_xyzt_units("mm")
-        write_gzip(path, image.to_bytes(), level=1)  # noise hardly compresses: the fastest
-
-
-def _claim(folder: Path, cases: int, settings: dict[str, Any]) -> None:
-    """Note in ``folder`` how its set is made, or refuse to mix it with one made otherwise."""
-    if cases < 1:
-        raise InputError(f"cases must be at least 1, not {cases}")
-    if settings["seed"] < 0:
-        raise InputError(f"seed must be 0 or more, not {settings['seed']}")
-    record = folder / SETTINGS
-    settings = json.loads(json.dumps(settings))  # tuples become lists, as they read back
-    if not record.exists():
-        write_json(record, settings)
-        return
-    there = read_json(record, "record of a virtual set")
-    other = [key for key in settings | there if settings.get(key) != there.get(key)]
-    if other:
-        raise InputError(
-            f"{folder} holds a virtual set with another {' and another '.join(other)} "
-            f"(see its {SETTINGS}); choose a new folder, or remove this one"
-        )
-    clear_leftovers(folder)
-
-
-def _check_head(edge: int | None, modalities: Sequence[str]) -> None:
     if edge is not None and edge < SMALLEST_EDGE:
         raise InputError(f"edge must be at least {SMALLEST_EDGE} voxels, not {edge}")
     if not modalities:

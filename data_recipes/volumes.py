@@ -1,13 +1,15 @@
 """From a raw scan to a prepared volume: turn it to RAS, lay a frame over it, sample it once.
 
 Crop, voxel size and final size are composed into one :class:`Frame`. A frame that only moves by
-whole voxels is cut out exactly; any other is interpolated once, images linearly and labels by
-their nearest voxel, since the mean of two classes is no class.
+whole voxels is cut out exactly; any other is interpolated once, images linearly (and smoothed
+first, if they become much coarser) and labels by their nearest voxel, since the mean of two classes
+is no class.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
 
 import nibabel as nib
 import numpy as np
@@ -17,11 +19,15 @@ from ssl3d_lite.errors import InputError, unknown
 
 from .engine import Prepared, RawCase
 from .intensity import Intensity
-from .nifti import check_same_grid, read_images, read_label
+from .nifti import Scan, check_same_grid, read_images, read_label
+from .settings import Dealing
 
 Box = tuple[slice, ...]  # [start, stop) an axis, in voxels
 Fit = Literal["pad", "resize", "stretch"]
 
+CUBE = (128, 128, 128)  # voxels of the paper's volumes
+COARSE = 1.5  # raw voxels to a prepared one, from which on a scan is smoothed before it is sampled
+REACH = 3  # deviations of the Gaussian that does it
 SNAP = 1e-4  # a voxel size this near the wanted one, relatively, is that size: headers round
 
 
@@ -54,6 +60,51 @@ class Preparation:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Framing(Dealing):
+    """How scans become volumes. What is not given is the data set's own, or the paper's."""
+
+    own: ClassVar[Preparation | None] = None  # None: depends on the data
+
+    preset: Literal["ours", "paper"] = "ours"
+    """Where the settings come from that are not given. ours: what suits the data set; paper: the
+    border cut away, each axis stretched to 128 voxels, intensities from 0 to 1."""
+
+    crop: bool | None = None
+    """Cut away the empty border first: voxels of 0, or below the window."""
+
+    size: tuple[int, int, int] | None = None
+    """Voxels of every prepared volume."""
+
+    fit: Fit | None = None
+    """How a scan comes to that size. pad: voxels as they are, cut or padded about the centre;
+    resize: the whole field in isotropic voxels, padded; stretch: each axis by itself."""
+
+    spacing: tuple[float, float, float] | None = None
+    """Voxel size in mm, with fit=pad. Default: the scan's own."""
+
+    intensity: str | None = None
+    """zscore, zscore-brain, unit, or window:LOW,HIGH in HU; always each channel by itself."""
+
+    def preparation(self, own: Preparation | None = None) -> Preparation:
+        """What is given; else the preset's; else what is the data set's own."""
+        own = own or self.own
+
+        def choose(name: str, paper: Any) -> Any:
+            given = getattr(self, name)
+            preset = paper if self.preset == "paper" else getattr(own, name)
+            return preset if given is None else given
+
+        window = own.intensity.startswith("window")  # is from 0 to 1 already
+        return Preparation(
+            crop=choose("crop", True),
+            spacing=self.spacing,
+            size=choose("size", CUBE),
+            fit=choose("fit", "stretch"),
+            intensity=choose("intensity", own.intensity if window else "unit"),
+        )
+
+
 @dataclass(frozen=True)
 class Frame:
     """A grid along the axes of a RAS volume: voxel i has its centre at ``origin + scale * i``."""
@@ -74,6 +125,16 @@ class Frame:
         start, stop = (np.ceil(edge - 1e-9).clip(0, shape).astype(int).tolist() for edge in edges)
         return tuple(map(slice, start, stop))
 
+    @property
+    def blur(self) -> tuple[float, ...]:
+        """Deviation, in voxels of the volume, of the Gaussian that an image is smoothed with."""
+        return tuple((scale - 1) / 2 if scale >= COARSE else 0.0 for scale in self.scale)
+
+    def sees(self, box: Box) -> Box:
+        """``box`` and the voxels about it that interpolation and smoothing draw on."""
+        margins = [1 + round(REACH * blur + 0.5) for blur in self.blur]
+        return tuple(slice(max(0, s.start - m), s.stop + m) for s, m in zip(box, margins))
+
     def within(self, box: Box) -> "Frame":
         """The same frame, in voxels of the volume cut down to ``box``."""
         return replace(self, origin=tuple(o - s.start for o, s in zip(self.origin, box)))
@@ -93,6 +154,8 @@ class Frame:
             return np.pad(volume[inside], beyond, mode="constant" if label else "edge")
         order, mode = (0, "grid-constant") if label else (1, "nearest")
         volume = np.ascontiguousarray(volume)  # NIfTI's x runs fastest, scipy reads z so
+        if not label and any(self.blur):  # or noise between the samples would fold back
+            volume = ndimage.gaussian_filter(volume, self.blur, mode="nearest", truncate=REACH)
         return ndimage.affine_transform(
             volume, self.scale, self.origin, self.size, volume.dtype, order, mode
         )
@@ -132,12 +195,50 @@ def ras_affine(affine: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def prepare_scan(case: RawCase, how: Preparation, values: Sequence[int]) -> Prepared:
-    """Make the arrays of one case. ``values`` are the raw label values, by class.
+    """Make the arrays of one case of NIfTI files. ``values`` are the raw label values, by class.
 
     Raises:
         InputError: a file of the case cannot be used, and why.
     """
-    channels, label, affine = _read(case, values)
+    paths = list(case.images.values())
+    channels, affine = read_images(paths)
+    label = read_label_of((channels[0], affine), paths[0], case.label, values)
+    return prepare_volume(channels, label, affine, how, paths)
+
+
+def read_label_of(
+    scan: Scan, path: Path, label_path: Path | None, values: Sequence[int]
+) -> np.ndarray | None:
+    """The label map that belongs to a scan, as classes, uint8 (x, y, z); None if there is none.
+
+    Raises:
+        InputError: it cannot be used, or does not lie upon the scan.
+    """
+    if label_path is None:
+        return None
+    label = read_label(label_path, values)
+    check_same_grid(label_path, label, path, scan)
+    return label[0]
+
+
+def prepare_volume(
+    channels: Sequence[np.ndarray],
+    label: np.ndarray | None,
+    affine: np.ndarray,
+    how: Preparation,
+    names: Sequence[object],
+) -> Prepared:
+    """Make the arrays of one scan that has been read.
+
+    Args:
+        channels: float32 (x, y, z) each, on one grid.
+        label: classes, uint8 (x, y, z), on the same grid; or None.
+        affine: voxel → world, mm, (4, 4).
+        names: what to call each channel in a complaint.
+
+    Raises:
+        InputError: a channel has no contrast to scale by.
+    """
     raw_shape = channels[0].shape
     to_world = ras_affine(affine, raw_shape)
     channels = [to_ras(channel, affine) for channel in channels]
@@ -149,13 +250,12 @@ def prepare_scan(case: RawCase, how: Preparation, values: Sequence[int]) -> Prep
     kept = frame.covers(channels[0].shape)
 
     image = np.empty((len(channels), *frame.size), np.float16)
-    # only what the frame can see need be scaled; one voxel about it serves the interpolation
-    near = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in kept)
-    for row, channel, path in zip(image, channels, case.images.values()):
+    near = frame.sees(kept)  # no more need be scaled
+    for row, channel, name in zip(image, channels, names, strict=True):
         try:
             scaled = intensity.normalise(channel[near], reference=channel[box])
         except InputError as reason:
-            raise InputError(f"{path}: {reason}") from None
+            raise InputError(f"{name}: {reason}") from None
         row[...] = frame.within(near).sample(scaled)
     lost = 0
     if label is not None:
@@ -171,16 +271,3 @@ def prepare_scan(case: RawCase, how: Preparation, values: Sequence[int]) -> Prep
         raw_affine=affine,
         lost=lost,
     )
-
-
-def _read(
-    case: RawCase, values: Sequence[int]
-) -> tuple[list[np.ndarray], np.ndarray | None, np.ndarray]:
-    """A case's channels and label map on their one grid, and its affine."""
-    paths = list(case.images.values())
-    channels, affine = read_images(paths)
-    if case.label is None:
-        return channels, None, affine
-    label = read_label(case.label, values)
-    check_same_grid(case.label, label, paths[0], (channels[0], affine))
-    return channels, label[0], affine

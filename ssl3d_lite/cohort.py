@@ -6,11 +6,15 @@ On disk it is a folder::
     images/ID.npy        float16, (channel, *space), normalised intensities
     labels/ID.npy        uint8, (*space), class 0 is background; absent where there is no label
 
+In a graded cohort (photographs of the retina) a case has one class instead of a map: its ``grade``,
+which stands in the manifest.
+
 Opening reads the manifest alone. Arrays are memory-mapped when they are asked for, or all put on
 a device once by :meth:`Cohort.to`. Recipes (the ``data_recipes`` package) write cohorts; everything
 else reads them.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
@@ -53,6 +57,8 @@ class Case:
     source: Source
     labelled: bool
     lost: int = 0  # labelled raw voxels outside the prepared volume
+    grade: int | None = None  # class of the whole scan, in a graded cohort
+    sha256: dict[str, str] = field(default_factory=dict)  # "image", "label" → of its array's file
     fold: int | None = None  # None: in no fold, so free for pretraining in every split
     slice_of: str = ""  # id of the 3D case that a slice was cut from
 
@@ -91,6 +97,8 @@ class Cohort:
     recipe: dict[str, Any]  # the recipe's name and settings
     cases: tuple[Case, ...]
     description: str = ""  # what a reader of its scores should know
+    graded: bool = False  # a label is a grade, one class a case, and no map
+    unit: str = "mm"  # of affines and spacing; photographs have none but "px" of the raw picture
     rejected: tuple[dict[str, str], ...] = ()  # {"case", "reason"}: raw cases that were refused
     folder: Path = field(default=Path("."), compare=False)
     resident: "tuple[torch.Tensor, torch.Tensor] | None" = field(default=None, compare=False)
@@ -126,9 +134,14 @@ class Cohort:
         return len(self.cases)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Image (channel, *space) and label (*space) or None, memory-mapped and read-only."""
+        """Image (channel, *space) and label (*space) or None, memory-mapped and read-only.
+
+        The label of a graded cohort has no axes: it is the grade.
+        """
         case = self.cases[index]
         image = self._map("images", case, (len(self.channels), *case.shape))
+        if self.graded:
+            return image, None if case.grade is None else np.array(case.grade, np.uint8)
         return image, self._map("labels", case, case.shape) if case.labelled else None
 
     def _map(self, kind: str, case: Case, shape: tuple[int, ...]) -> np.ndarray:
@@ -169,7 +182,10 @@ class Cohort:
         return self._batch(cases, 0)
 
     def labels(self, cases: Sequence[int]) -> "torch.Tensor":
-        """Label maps of ``cases``: uint8 (case, *space), ``UNLABELLED`` where there is none."""
+        """Label maps of ``cases``: uint8 (case, *space), ``UNLABELLED`` where there is none.
+
+        Of a graded cohort, grades: uint8 (case).
+        """
         return self._batch(cases, 1)
 
     def _batch(self, cases: Sequence[int], which: int) -> "torch.Tensor":
@@ -181,11 +197,12 @@ class Cohort:
         if which == 0:
             batch = np.empty((len(cases), len(self.channels), *self.shape), np.float32)
         else:
-            batch = np.full((len(cases), *self.shape), UNLABELLED, np.uint8)
-        for row, case in zip(batch, cases, strict=True):
+            shape = () if self.graded else self.shape
+            batch = np.full((len(cases), *shape), UNLABELLED, np.uint8)
+        for row, case in enumerate(cases):
             array = self[case][which]
             if array is not None:
-                row[...] = array
+                batch[row] = array
         return torch.from_numpy(batch)
 
     def to(self, device: "torch.device | str") -> "Cohort":
@@ -196,12 +213,23 @@ class Cohort:
 
     # ---- who is trained on, who is tested --------------------------------------------------
 
+    def require_maps(self) -> None:
+        """Raise InputError unless the labels are maps, by which a network can learn to segment."""
+        if self.graded:
+            raise InputError(
+                f"{self.name} is a graded cohort: its labels are one class a case, and no maps to "
+                "segment by"
+            )
+
     def split(self, fold: int = 0) -> Split:
         """Fold ``fold`` is the test set, the next one validation, the others are for training.
 
         Folds were dealt to patients when the cohort was made, so no seed and no label fraction
-        moves a case from one side to another.
+        moves a case from one side to another. Of a cohort without any label nothing is held out:
+        it is for pretraining.
         """
+        if not any(case.labelled for case in self.cases):
+            return Split((), (), (), pretrain=tuple(range(len(self))))
         folds = sorted({case.fold for case in self.cases if case.fold is not None})
         if len(folds) < 3:
             raise InputError(f"{self.folder}: {len(folds)} folds; a split needs at least 3")
@@ -261,11 +289,16 @@ def array_path(folder: Path, kind: str, case_id: str) -> Path:
     return Path(folder) / kind / f"{case_id}.npy"
 
 
-def write_array(path: Path, array: np.ndarray) -> None:
-    """Save an array aside and rename it: a reader finds it whole or not at all."""
+def write_array(path: Path, array: np.ndarray) -> str:
+    """Save an array aside and rename it: a reader finds it whole or not at all.
+
+    Returns:
+        The file's checksum (SHA-256).
+    """
     buffer = BytesIO()  # numpy does not say why when it cannot write to a file itself
     np.save(buffer, array, allow_pickle=False)
     write_aside(path, lambda file: file.write(buffer.getbuffer()))
+    return hashlib.sha256(buffer.getbuffer()).hexdigest()
 
 
 def _from_json(record: dict[str, Any]) -> dict[str, Any]:

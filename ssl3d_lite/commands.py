@@ -107,7 +107,9 @@ def pretrain(settings: Pretrain) -> UNetEncoder:
     encoder, _ = train_encoder(
         tasks, encoder, cohort, split.pretrain, settings.training, settings.out
     )
-    for task in tasks:
+    if not split.validation:
+        print(f"{cohort.name} has no labels, so no case was held out to try the puzzles on")
+    for task in tasks if split.validation else ():
         scores = proxy_score(task, encoder, cohort, split.validation, settings.training.batch)
         name = measure(scores)
         print(

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,15 @@ def clear_leftovers(folder: Path) -> None:
     """Remove what killed processes left half-written below ``folder``, where nobody else writes."""
     for aside in folder.rglob(".*.part"):
         aside.unlink(missing_ok=True)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal; of a folder, that of the names and sums of its files."""
+    if path.is_dir():
+        sums = {file.name: checksum(file) for file in sorted(path.iterdir()) if file.is_file()}
+        return hashlib.sha256(json.dumps(sums).encode()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_gzip(path: Path, data: bytes, level: int = 6) -> None:

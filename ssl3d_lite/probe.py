@@ -45,6 +45,7 @@ def linear_probes(
     Args:
         voxels: drawn from each training scan, shared out among the slices of a 2D cohort.
     """
+    cohort.require_maps()
     encoder = encoder.eval()
     wanted = sorted({case for draw in draws for case in draw})
     each = max(1, voxels * len(cohort.scans(wanted)) // len(wanted))

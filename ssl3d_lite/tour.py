@@ -151,6 +151,7 @@ def virtual_cohort(settings: TourSettings) -> Path:
 
 def check_cohort(cohort: Cohort, settings: TourSettings) -> Split:
     """Raise InputError if the cohort cannot carry the tour."""
+    cohort.require_maps()
     split = cohort.split()
     most = max(*settings.probe_labels, settings.finetune_labels)
     if (there := len(cohort.scans(split.train))) < most:

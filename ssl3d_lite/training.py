@@ -209,6 +209,7 @@ def finetune(
         The network in evaluation mode; and the history: mean loss of every ten steps, and the
         validation cases' mean Dice where it was looked at.
     """
+    cohort.require_maps()
     for case in (*cases, *validation):
         if not cohort.cases[case].labelled:
             raise InputError(f"case {cohort.cases[case].id} has no label to fine-tune with")

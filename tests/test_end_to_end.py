@@ -8,7 +8,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from data_recipes.virtual_brain import write_hippocampus
+from data_recipes.settings import Workforce
+from data_recipes.virtual_files import write_hippocampus
+from data_recipes.virtual_set import NOTE
 from ssl3d_lite.checkpoint import load_network
 from ssl3d_lite.cli import main
 from ssl3d_lite.cohort import Case, Cohort
@@ -20,7 +22,7 @@ def raw(request, tmp_path_factory) -> Path:
     """A Decathlon task of 15 scans, virtual or real."""
     folder = tmp_path_factory.mktemp(request.param) / "Task04_Hippocampus"
     if request.param == "virtual":
-        write_hippocampus(folder, 15, workers=1)
+        write_hippocampus(folder, 15, work=Workforce(workers=1))
         return folder
     return few_real(request.getfixturevalue("real_hippocampus"), folder)
 
@@ -41,7 +43,7 @@ def run(*arguments: object) -> int:
 
 def test_from_raw_scans_to_predictions_over_them(raw, tmp_path, capsys):
     cohort, encoder, model, out = (tmp_path / n for n in ("cohort", "encoder", "model", "out"))
-    real = not (raw / "virtual_brain.json").exists()
+    real = not (raw / NOTE).exists()
     code = run("prepare", "msd", "--task", "Task04_Hippocampus", "--raw", raw, "--out", cohort)
     prepared = Cohort.open(cohort)
     assert len(prepared) == 15

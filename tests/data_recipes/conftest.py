@@ -74,7 +74,7 @@ def make_head() -> Callable[..., Path]:
         kinds: tuple[str, ...] = ("t1", "t1ce", "t2", "flair", "seg"),
         enhancing: int = 4,
     ) -> Path:
-        rng = np.random.default_rng(len(case))
+        rng = np.random.default_rng(list(case.encode()))
         brain = np.zeros((20, 24, 16), bool)
         brain[3:17, 4:21, 2:] = True  # up to the last slice
         label = np.zeros(brain.shape, np.uint8)

@@ -6,8 +6,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from data_recipes import virtual_brain
 from data_recipes.brats import CHANNELS, Brats, find_cases, prepare
+from data_recipes.settings import Workforce
+from data_recipes.virtual_files import write_heads
 from ssl3d_lite.cohort import Cohort
 from ssl3d_lite.errors import InputError
 
@@ -61,17 +62,19 @@ def test_brats_2023(raw, out, make_head):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "name"),
+    ("pattern", "name", "patient"),
     [
-        ("Brats17_{case}_1_{kind}.nii.gz", "Brats17_A_1"),
-        ("BraTS19_{case}_1_{kind}.nii.gz", "BraTS19_A_1"),
-        ("BraTS20_Training_{case}_{kind}.nii", "BraTS20_Training_A"),
-        ("BraTS2021_{case}_{kind}.nii.gz", "BraTS2021_A"),
+        ("Brats17_CBICA_{case}_1_{kind}.nii.gz", "Brats17_CBICA_A_1", "Brats17_CBICA_A"),
+        ("Brats18_TCIA01_{case}_2_{kind}.nii.gz", "Brats18_TCIA01_A_2", "Brats18_TCIA01_A"),
+        ("BraTS19_{case}_1_{kind}.nii.gz", "BraTS19_A_1", "BraTS19_A"),
+        ("BraTS20_Training_{case}_{kind}.nii", "BraTS20_Training_A", "BraTS20_Training_A"),
+        ("BraTS20_Training_001_{kind}.nii", "BraTS20_Training_001", "BraTS20_Training_001"),
+        ("BraTS2021_{case}_{kind}.nii.gz", "BraTS2021_A", "BraTS2021_A"),
     ],
 )
-def test_names_of_other_years(raw, make_head, pattern, name):
+def test_names_of_other_years(raw, make_head, pattern, name, patient):
     (case,) = find_cases(make_head(raw, pattern))
-    assert case.id == case.patient == name
+    assert (case.id, case.patient) == (name, patient)
     assert list(case.images) == list(CHANNELS)
     assert case.label
 
@@ -163,7 +166,7 @@ def test_no_brats(raw, out, name):
 
 
 def test_virtual_heads_are_prepared_unchanged(raw, out):
-    virtual_brain.write_heads(raw, 4, seed=0, edge=48, workers=1)
+    write_heads(raw, 4, seed=0, edge=48, work=Workforce(workers=1))
     summary = prepare(Brats(raw=raw, out=out, size=(32, 32, 32), workers=1))
     assert (summary.prepared, summary.rejected, summary.lost) == (4, (), {})
     cohort = Cohort.open(out)

@@ -21,6 +21,7 @@ from data_recipes.engine import Prepared, RawCase, prepare_cohort
 from data_recipes.folds import deal_folds
 from data_recipes.msd import Msd
 from data_recipes.msd import prepare as prepare_msd
+from data_recipes.settings import Dealing
 from ssl3d_lite.cohort import Case, Cohort, Source
 from ssl3d_lite.errors import InputError
 
@@ -64,7 +65,8 @@ def blank(folder: Path, **recipe) -> Cohort:
 
 
 def run(out: Path, cases: list[RawCase], raw: Path, function=make, recipe=(), **options):
-    return prepare_cohort(blank(out, **dict(recipe)), cases, raw, function, workers=1, **options)
+    settings = Dealing(workers=1, **options)
+    return prepare_cohort(blank(out, **dict(recipe)), cases, raw, function, settings)
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -11,8 +11,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from data_recipes import virtual_brain
 from data_recipes.msd import TASKS, Msd, _monai_addresses, prepare, read_description
+from data_recipes.settings import Workforce
+from data_recipes.virtual_files import write_hippocampus
 from ssl3d_lite.cohort import Cohort
 from ssl3d_lite.errors import InputError
 
@@ -80,8 +81,10 @@ def test_a_known_task_brings_its_defaults_even_if_renamed(task, out):
 
 
 def test_settings_go_before_defaults(task, out):
-    settings = Msd(out, "Task07_Pancreas", task, size=(8, 8, 8), fit="stretch", intensity="unit")
-    prepare(replace(settings, workers=1))
+    settings = Msd(
+        out=out, task="Task07_Pancreas", raw=task, size=(8, 8, 8), fit="stretch", intensity="unit"
+    )
+    prepare(replace(settings, size=(8, 8, 8), workers=1))
     cohort = Cohort.open(out)
     assert cohort.shape == (8, 8, 8)
     assert cohort[0][0].max() <= 1
@@ -220,7 +223,7 @@ def test_monai_has_an_address_for_every_task():
 
 
 def test_virtual_hippocampi_are_prepared_unchanged(out, tmp_path):
-    virtual_brain.write_hippocampus(tmp_path / "raw", cases=4, seed=0, workers=1)
+    write_hippocampus(tmp_path / "raw", cases=4, seed=0, work=Workforce(workers=1))
     summary = prepare(Msd(out=out, raw=tmp_path / "raw", task="Task04_Hippocampus", workers=1))
     assert (summary.prepared, summary.rejected, summary.lost) == (4, (), {})
     cohort = Cohort.open(out)

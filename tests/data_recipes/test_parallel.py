@@ -7,6 +7,7 @@ import time
 import pytest
 
 from data_recipes.parallel import for_each, usable_cores
+from data_recipes.settings import Workforce
 from ssl3d_lite.errors import InputError
 
 
@@ -20,7 +21,7 @@ def refuse(number):
 
 
 def test_results_come_from_several_processes():
-    results = list(for_each(slow_square, range(40), 2, "squares"))
+    results = list(for_each(slow_square, range(40), Workforce(workers=2), "squares"))
     assert sorted(square for square, _ in results) == [n**2 for n in range(40)]
     processes = {process for _, process in results}
     assert len(processes) == 2
@@ -28,16 +29,16 @@ def test_results_come_from_several_processes():
 
 
 def test_one_worker_works_in_this_process():
-    results = list(for_each(slow_square, range(3), 1, "squares"))
+    results = list(for_each(slow_square, range(3), Workforce(workers=1), "squares"))
     assert results == [(n**2, os.getpid()) for n in range(3)]
 
 
 def test_nothing_to_do_is_done():
-    assert list(for_each(slow_square, [], 2, "squares")) == []
+    assert list(for_each(slow_square, [], Workforce(workers=2), "squares")) == []
 
 
 def test_stopping_early_is_quiet_and_quick():
-    results = for_each(time.sleep, [0.05] * 1000, 2, "naps")
+    results = for_each(time.sleep, [0.05] * 1000, Workforce(workers=2), "naps")
     next(results)
     start = time.perf_counter()
     results.close()
@@ -47,20 +48,20 @@ def test_stopping_early_is_quiet_and_quick():
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_in_a_worker_is_the_callers(workers):
     with pytest.raises(InputError, match="is refused"):
-        list(for_each(refuse, [3, 4], workers, "refused"))
+        list(for_each(refuse, [3, 4], Workforce(workers=workers), "refused"))
 
 
 def test_a_worker_that_dies_is_named_as_the_reason():
     with pytest.raises(InputError, match="a worker process ended before its work"):
-        list(for_each(os._exit, [1, 1], 2, "dying"))
+        list(for_each(os._exit, [1, 1], Workforce(workers=2), "dying"))
 
 
 def test_workers_leave_with_a_parent_that_is_killed():
     code = (
-        "import os, time; from data_recipes.parallel import for_each; import subprocess\n"
+        "from data_recipes.parallel import for_each; from data_recipes.settings import Workforce\n"
         "if __name__ == '__main__':\n"
         "    for pid in for_each(eval, ['__import__(\"os\").getpid()'] * 4 + "
-        "['__import__(\"time\").sleep(60)'] * 2, 2, 'x'): print(pid, flush=True)"
+        "['__import__(\"time\").sleep(60)'] * 2, Workforce(workers=2), 'x'): print(pid, flush=True)"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

@@ -233,6 +233,7 @@ def test_an_interrupted_run_goes_on(volumes, out, tmp_path, monkeypatch, after):
         if len(done) == after:
             raise KeyboardInterrupt
         done.append(write(*arguments))
+        return done[-1]
 
     with monkeypatch.context() as patch:
         patch.setattr(slices, "write_arrays", interrupted)

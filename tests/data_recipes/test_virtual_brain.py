@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import json
 from pathlib import Path
 
 import nibabel as nib
@@ -30,13 +29,10 @@ from data_recipes.virtual_anatomy import (
 from data_recipes.virtual_brain import (
     BRAIN_CENTRE,
     MODALITIES,
-    SETTINGS,
     grade,
     head_case,
     head_grid,
     hippocampus_case,
-    write_heads,
-    write_hippocampus,
 )
 
 HIGH, LOW = 0, 3  # a case with a glioma of high grade, and one of low grade
@@ -377,137 +373,3 @@ def test_an_image_does_not_depend_on_the_other_modalities():
     alone, _, _ = head(0, HIGH, 32, modalities=("flair",))
     assert list(alone) == ["flair"]
     np.testing.assert_array_equal(alone["flair"], every["flair"])
-
-
-# ---- files ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def crops(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("crops")
-    write_hippocampus(folder, cases=3, workers=1)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def heads(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("heads")
-    write_heads(folder, cases=4, edge=32, workers=1)
-    return folder
-
-
-def test_the_crops_are_a_task_of_the_decathlon(crops):
-    dataset = json.loads((crops / "dataset.json").read_text())
-    assert dataset["name"] == "VirtualHippocampus"
-    assert dataset["modality"] == {"0": "MRI"}
-    assert dataset["labels"] == {"0": "background", "1": "Anterior", "2": "Posterior"}
-    assert dataset["tensorImageSize"] == "3D"
-    assert (dataset["numTraining"], dataset["numTest"], dataset["test"]) == (3, 0, [])
-    assert {"description", "reference", "licence", "release"} <= dataset.keys()
-    assert len(dataset["training"]) == 3
-    for index, pair in enumerate(dataset["training"]):
-        image, label = (nib.load(crops / pair[kind]) for kind in ("image", "label"))
-        for file, values in zip((image, label), crop(0, index)):
-            np.testing.assert_array_equal(np.asanyarray(file.dataobj), values)
-            np.testing.assert_array_equal(file.affine, crop(0, index)[2])
-            assert file.header.get_xyzt_units()[0] == "mm"
-
-
-def test_the_heads_are_files_of_brats(heads):
-    found = sorted(path.relative_to(heads).as_posix() for path in heads.rglob("*.nii.gz"))
-    names = [f"{grade(i)}/Brats18_VIRTUAL_{i + 1:04d}_1" for i in range(4)]
-    kinds = ("t1", "t1ce", "t2", "flair", "seg")
-    assert found == sorted(f"{n}/{n.split('/')[1]}_{kind}.nii.gz" for n in names for kind in kinds)
-    images, label, affine = head(0, LOW, 32)
-    for kind, values in {**images, "seg": label}.items():
-        file = nib.load(
-            heads / "LGG/Brats18_VIRTUAL_0004_1" / f"Brats18_VIRTUAL_0004_1_{kind}.nii.gz"
-        )
-        assert file.get_data_dtype() == values.dtype
-        np.testing.assert_array_equal(np.asanyarray(file.dataobj), values)
-        np.testing.assert_array_equal(file.affine, affine)
-
-
-def test_healthy_heads_have_no_segmentation(tmp_path):
-    write_heads(tmp_path, cases=1, edge=32, tumour=False, modalities=("t2", "t1"), workers=1)
-    name = "healthy/Brats18_VIRTUAL_0001_1/Brats18_VIRTUAL_0001_1"
-    assert checksums(tmp_path).keys() == {SETTINGS, f"{name}_t1.nii.gz", f"{name}_t2.nii.gz"}
-
-
-def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(crops, heads, tmp_path):
-    write_hippocampus(tmp_path / "crops", cases=3, workers=2)
-    write_heads(tmp_path / "heads", cases=4, edge=32, workers=2)
-    assert checksums(tmp_path / "crops") == checksums(crops)
-    assert checksums(tmp_path / "heads") == checksums(heads)
-
-
-def test_another_seed_gives_other_images(heads, tmp_path):
-    write_heads(tmp_path, cases=1, seed=1, edge=32, workers=1)
-    there, here = checksums(heads), checksums(tmp_path)
-    assert all(there[name] != here[name] for name in here)
-    assert not np.array_equal(crop(1, 0)[0], crop(0, 0)[0])
-
-
-def test_more_cases_leave_the_first_ones_as_they_were(crops, tmp_path):
-    write_hippocampus(tmp_path, cases=1, workers=1)
-    first = checksums(tmp_path)
-    assert {k: v for k, v in checksums(crops).items() if k in first and k != "dataset.json"} == {
-        k: v for k, v in first.items() if k != "dataset.json"
-    }
-    untouched = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nii.gz")}
-    write_hippocampus(tmp_path, cases=3, workers=1)
-    assert checksums(tmp_path) == checksums(crops)
-    assert all(path.stat().st_mtime_ns == time for path, time in untouched.items())
-
-
-def test_an_interrupted_run_goes_on(heads, crops, tmp_path):
-    write_heads(tmp_path / "heads", cases=4, edge=32, workers=1)
-    case = tmp_path / "heads/HGG/Brats18_VIRTUAL_0002_1"
-    (case / "Brats18_VIRTUAL_0002_1_t2.nii.gz").unlink()
-    (case / ".Brats18_VIRTUAL_0002_1_t2.nii.gz.999999999.part").write_bytes(b"half")
-    write_heads(tmp_path / "heads", cases=4, edge=32, workers=1)
-    assert checksums(tmp_path / "heads") == checksums(heads)
-
-    write_hippocampus(tmp_path / "crops", cases=3, workers=1)
-    (tmp_path / "crops/dataset.json").unlink()
-    (tmp_path / "crops/labelsTr/hippocampus_0003.nii.gz").unlink()
-    write_hippocampus(tmp_path / "crops", cases=3, workers=1)
-    assert checksums(tmp_path / "crops") == checksums(crops)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"seed": 1}, "another seed"),
-        ({"edge": 48}, "another edge"),
-        ({"tumour": False}, "another tumour"),
-        ({"modalities": ("t1",)}, "another modalities"),
-    ],
-)
-def test_a_set_made_with_other_settings_is_not_mixed_with(heads, change, message):
-    before = checksums(heads)
-    with pytest.raises(ValueError, match=message):
-        write_heads(heads, **{"cases": 4, "edge": 32, "workers": 1} | change)
-    with pytest.raises(ValueError, match="another set"):
-        write_hippocampus(heads, cases=4, workers=1)
-    assert checksums(heads) == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"cases": 0}, "cases must be at least 1, not 0"),
-        ({"seed": -1}, "seed must be 0 or more, not -1"),
-        ({"edge": 31}, "edge must be at least 32 voxels, not 31"),
-        ({"modalities": ("t1", "fleir")}, "unknown modality 'fleir'; did you mean 'flair'"),
-        ({"modalities": ()}, "no modalities"),
-    ],
-)
-def test_bad_settings_are_refused_before_anything_is_written(tmp_path, arguments, message):
-    folder = tmp_path / "new"
-    with pytest.raises(ValueError, match=message):
-        write_heads(folder, **{"cases": 1, "edge": 32} | arguments)
-    assert not folder.exists()
-    for name in arguments.keys() & {"cases", "seed"}:
-        with pytest.raises(ValueError, match=message):
-            write_hippocampus(folder, **{name: arguments[name]})

@@ -2,6 +2,7 @@
 
 from itertools import permutations, product
 from pathlib import Path
+from unittest.mock import patch
 
 import nibabel as nib
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from nibabel.processing import resample_from_to
 
+from data_recipes import volumes
 from data_recipes.engine import Prepared, RawCase
 from data_recipes.volumes import Frame, Preparation, bounding_box, lay_frame, prepare_scan
 from ssl3d_lite.errors import InputError
@@ -123,12 +125,16 @@ def test_resampled_labels_lie_within_half_a_voxel(folder, grid, spacing, axis):
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_a_prepared_voxel_shows_the_place_its_affine_names(folder, grid, axis, fit, size):
-    """A ramp is interpolated exactly, so its value tells where each prepared voxel was taken."""
+    """A ramp is interpolated exactly, so its value tells where each prepared voxel was taken.
+
+    (But not where it is smoothed: beyond a border the ramp does not go on.)
+    """
     shape, affine = grid
     ramp = np.indices(shape)[axis].astype(np.float32)
     spacing = (1.1, 2.3, 0.7) if fit == "pad" else None
     how = Preparation(False, spacing, size, fit, "unit")
-    made = prepare(folder, ramp, np.zeros(shape, np.uint8), affine, how)
+    with patch.object(volumes, "COARSE", np.inf):
+        made = prepare(folder, ramp, np.zeros(shape, np.uint8), affine, how)
     to_raw = np.linalg.inv(affine) @ made.affine
     place = nib.affines.apply_affine(to_raw, np.moveaxis(np.indices(size), 0, -1))[..., axis]
     last = shape[axis] - 1
@@ -263,6 +269,28 @@ def test_a_cut_volume_shows_the_same(box, size, scale):
     cut = tuple(slice(start, 16) for start in box)
     seen = frame.within(cut).sample(volume[cut])
     np.testing.assert_allclose(seen, frame.sample(volume), atol=1e-5)
+
+
+def test_what_becomes_coarser_is_smoothed_and_neither_moved_nor_changed_in_brightness():
+    ramp = np.indices((64, 8, 8))[0].astype(np.float32)
+    frame = Frame((9.5, 0.0, 0.0), (4.0, 1.0, 1.0), (12, 8, 8))
+    assert frame.blur == (1.5, 0, 0)
+    np.testing.assert_allclose(frame.sample(ramp)[:, 3, 3], 9.5 + 4 * np.arange(12), atol=1e-4)
+
+
+def test_noise_does_not_fold_back_into_a_coarser_scan():
+    """A Gaussian of deviation s leaves 1 / (2 s sqrt(pi)) of white noise's variance an axis."""
+    noise = np.random.default_rng(0).normal(size=(120, 120, 120)).astype(np.float32)
+    frame = Frame((2.0,) * 3, (4.0,) * 3, (30,) * 3)
+    assert frame.sample(noise).var() == pytest.approx((1 / (2 * 1.5 * np.pi**0.5)) ** 3, rel=0.1)
+    finer = Frame((2.0,) * 3, (1.0,) * 3, (30,) * 3)
+    assert np.array_equal(finer.sample(noise), noise[2:32, 2:32, 2:32])
+
+
+def test_labels_are_never_smoothed():
+    label = np.arange(64, dtype=np.uint8).reshape(64, 1, 1) % 2 * 2
+    frame = Frame((1.0, 0.0, 0.0), (3.0, 1.0, 1.0), (20, 1, 1))
+    assert frame.sample(label, label=True).ravel().tolist() == [2, 0] * 10
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,115 @@
+"""APTOS 2019: photographs of the retina, graded for diabetic retinopathy."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from ssl3d_lite.cohort import Cohort
+from ssl3d_lite.errors import InputError
+
+from .engine import RawCase, Summary, prepare_cohort
+from .photographs import COLOURS, ENDINGS, Photographs, prepare_photograph
+from .settings import About, Into
+from .tables import read_table
+
+COMPETITION = "aptos2019-blindness-detection"
+GRADES = ("no retinopathy", "mild", "moderate", "severe", "proliferative")  # by number, 0 to 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aptos(Photographs, Into):
+    """Reads train.csv with train_images/, and test.csv with test_images/, whose grades were never
+    published and which serve for pretraining. Photographs that stand there twice, as some do, go to
+    one fold."""
+
+    about: ClassVar[About] = About(
+        title="APTOS 2019 Blindness Detection: fundus photographs, graded 0 to 4",
+        terms="Kaggle account",
+        access=f"with a Kaggle account: accept the rules at https://www.kaggle.com/c/{COMPETITION},"
+        " put a token in place (https://www.kaggle.com/settings), pip install ssl3d-lite[data], "
+        "and leave out --raw; or unpack the download by hand and give its folder to --raw",
+        licence="the competition's rules: for research and education, not to be passed on",
+        citation="Asia Pacific Tele-Ophthalmology Society (2019). APTOS 2019 Blindness Detection. "
+        f"https://www.kaggle.com/c/{COMPETITION}",
+        size="raw 10 GB; prepared 1.7 GB at 224 x 224 pixels",
+        time="3662 graded and 1928 other photographs; about 0.3 s each and core",
+    )
+
+    raw: Path | None = None
+    """Folder with train.csv. Downloads it with kagglehub if left out."""
+
+
+def prepare(settings: Aptos) -> Summary:
+    """Prepare APTOS 2019 as a graded 2D cohort.
+
+    Raises:
+        InputError: no photographs there; a table that cannot be read; or as
+            :func:`prepare_cohort`.
+    """
+    settings.check()
+    raw = (settings.raw or _download()).resolve()
+    cases = [*_listed(raw, "train", graded=True), *_listed(raw, "test", graded=False)]
+    blank = Cohort(
+        name="APTOS 2019",
+        licence=settings.about.licence,
+        citation=settings.about.citation,
+        channels=COLOURS,
+        label_values=tuple(range(len(GRADES))),
+        label_names=GRADES,
+        regions={},
+        spacing=(),
+        recipe={"name": "aptos"} | settings.recipe(),
+        cases=(),
+        graded=True,
+        unit="px",
+        folder=settings.out,
+    )
+    return prepare_cohort(blank, cases, raw, partial(prepare_photograph, how=settings), settings)
+
+
+def _listed(raw: Path, part: str, graded: bool) -> list[RawCase]:
+    """All that part.csv or part_images/ knows of; what only one of them knows is a fault."""
+    folder, table = raw / f"{part}_images", raw / f"{part}.csv"
+    if not graded and not table.exists() and not folder.exists():
+        return []  # the graded photographs alone will do
+    rows = read_table(table, ("id_code", "diagnosis") if graded else ("id_code",))
+    found = (path for path in sorted(folder.glob("*")) if path.suffix.lower() in ENDINGS)
+    pictures = {path.stem: path for path in found if not path.name.startswith(".")}
+    cases = []
+    for name in sorted(rows.keys() | pictures.keys()):
+        fault, grade = "", None
+        if name not in pictures:
+            fault = f"{table} has a row for it, but {folder.name} has no picture"
+        elif name not in rows:
+            fault = f"{pictures[name]} has no row in {table.name}"
+        elif graded:
+            grade, fault = _grade(rows[name]["diagnosis"], table)
+        images = dict.fromkeys(COLOURS, pictures[name]) if name in pictures else {}
+        cases.append(RawCase(name, patient=name, images=images, grade=grade, fault=fault))
+    return cases
+
+
+def _grade(text: str, table: Path) -> tuple[int | None, str]:
+    """A grade, or what is wrong with it."""
+    if text in map(str, range(len(GRADES))):
+        return int(text), ""
+    return None, f"{table} gives it the grade {text!r}, where grades are 0 to {len(GRADES) - 1}"
+
+
+def _download() -> Path:
+    try:
+        import kagglehub
+    except ImportError:
+        raise InputError(
+            "without --raw the data are downloaded, for which kagglehub is needed: "
+            "pip install ssl3d-lite[data]"
+        ) from None
+    try:
+        return Path(kagglehub.competition_download(COMPETITION))
+    except Exception as reason:  # kagglehub raises what its HTTP and JSON libraries raise
+        why = " ".join(str(reason).split())[:300]
+        raise InputError(
+            f"Kaggle gives {COMPETITION} to those who have an account and accepted its rules "
+            f"(ssl3d prepare aptos --help says how), or give a folder to --raw: {why}"
+        ) from None

@@ -1,0 +1,81 @@
+"""UK Biobank photographs of the retina: the paper's large unlabelled 2D corpus."""
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from ssl3d_lite.cohort import Cohort
+from ssl3d_lite.errors import InputError
+
+from .aptos import GRADES
+from .engine import RawCase, Summary, prepare_cohort
+from .photographs import COLOURS, Photographs, prepare_photograph
+from .settings import About, FromRaw
+
+# participant_field_visit_run.png, such as 1000001_21015_0_0.png
+NAME = re.compile(r"(\d+)_(21015|21016)_(\d+)_(\d+)\.(png|jpe?g)", re.IGNORECASE)
+EYES = {"21015": "left", "21016": "right"}  # by field
+
+
+@dataclass(frozen=True, kw_only=True)
+class UkbFundus(Photographs, FromRaw):
+    """Reads the photographs of fields 21015 (left eye) and 21016 (right eye), wherever they lie
+    below --raw. Both eyes of a participant, at all visits, are one patient's."""
+
+    about: ClassVar[About] = About(
+        title="UK Biobank fundus photographs: about 170 000 (paper), ungraded",
+        terms="approved project",
+        access="for approved projects (https://www.ukbiobank.ac.uk/enable-your-research); fetch "
+        "bulk fields 21015 and 21016 with UK Biobank's own tools",
+        licence="the project's material transfer agreement; not to be passed on",
+        citation="Chua et al. (2019). Cohort profile: design and methods in the eye and vision "
+        "consortium of UK Biobank. BMJ Open 9, e025077. doi:10.1136/bmjopen-2018-025077",
+        size="prepared 0.3 MB a photograph at 224 x 224 pixels: 51 GB for 170 000",
+        time="about 0.1 s a photograph and core",
+    )
+
+
+def prepare(settings: UkbFundus) -> Summary:
+    """Prepare UK Biobank's fundus photographs as a graded 2D cohort without grades.
+
+    Raises:
+        InputError: no photographs there, or as :func:`prepare_cohort`.
+    """
+    settings.check()
+    raw = settings.raw.resolve()
+    blank = Cohort(
+        name="UK Biobank fundus photographs",
+        licence=settings.about.licence,
+        citation=settings.about.citation,
+        channels=COLOURS,
+        label_values=tuple(range(len(GRADES))),
+        label_names=GRADES,
+        regions={},
+        spacing=(),
+        recipe={"name": "ukb-fundus"} | settings.recipe(),
+        cases=(),
+        graded=True,
+        unit="px",
+        folder=settings.out,
+    )
+    make = partial(prepare_photograph, how=settings)
+    return prepare_cohort(blank, find_cases(raw), raw, make, settings)
+
+
+def find_cases(raw: Path) -> list[RawCase]:
+    """A case for each photograph.
+
+    Raises:
+        InputError: there is none.
+    """
+    cases = []
+    for path in sorted(raw.rglob("*")):
+        if name := NAME.fullmatch(path.name):
+            who, field, visit, run, _ = name.groups()
+            images = dict.fromkeys(COLOURS, path)
+            cases.append(RawCase(f"{who}_{EYES[field]}_{visit}_{run}", who, images))
+    if not cases:
+        raise InputError(f"no UK Biobank photographs below {raw}, such as 1000001_21015_0_0.png")
+    return cases

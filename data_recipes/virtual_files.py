@@ -1,0 +1,410 @@
+"""Virtual patients as the raw files of real data sets, which their recipes prepare unchanged.
+
+=====================  ============================================================
+function               layout
+=====================  ============================================================
+``write_hippocampus``  Medical Segmentation Decathlon, Task 4
+``write_abdomens``     Medical Segmentation Decathlon, Task 7 (pancreas)
+``write_heads``        BraTS 2018
+``write_ukb_brains``   UK Biobank, fields 20252 (T1) and 20253 (T2-FLAIR)
+``write_fundus``       APTOS 2019
+``write_ukb_fundus``   UK Biobank, fields 21015 (left eye) and 21016 (right eye)
+=====================  ============================================================
+
+The same settings give the same bytes, and a run that was interrupted, or is repeated for more
+cases, adds those that are missing.
+"""
+
+import gzip
+import io
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from PIL import Image
+
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import write_aside, write_csv, write_gzip, write_json
+
+from .settings import Workforce
+from .ukb_brain import MASK, MEMBERS
+from .virtual_abdomen import SMALLEST_EDGE as SMALLEST_ABDOMEN
+from .virtual_abdomen import abdomen_case
+from .virtual_anatomy import HIPPOCAMPUS, Region
+from .virtual_brain import (
+    LICENCE,
+    MODALITIES,
+    TEMPLATE,
+    check_head,
+    grade,
+    head_case,
+    hippocampus_case,
+    unstripped,
+)
+from .virtual_fundus import SMALLEST_EDGE as SMALLEST_FUNDUS
+from .virtual_fundus import draw_grade, fundus_case
+from .virtual_set import Files, claim, write_missing
+
+ALONE = Workforce()
+OURS = "free to use and share: made by ssl3d_lite, from no patient"
+FAST = 1  # level of compression: noise hardly compresses
+REVISITS = 8  # every so many participants of UK Biobank came twice
+FIRST_PARTICIPANT = 1000001
+
+
+# ---- Medical Segmentation Decathlon --------------------------------------------------------------
+
+
+def write_hippocampus(
+    folder: str | Path,
+    cases: int = 200,
+    seed: int = 0,
+    region: Region = HIPPOCAMPUS,
+    work: Workforce = ALONE,
+) -> None:
+    """Write :func:`hippocampus_case` 0, 1, ... as a task of the Decathlon.
+
+    Args:
+        folder: where to: ``dataset.json``, which comes last, ``imagesTr/`` and ``labelsTr/``.
+        cases: how many.
+        seed: 0 or more.
+        region: what to label.
+        work: who does it.
+
+    Raises:
+        InputError: no cases, a negative seed, or ``folder`` holds a set made with other settings.
+    """
+    folder = Path(folder)
+    identity = {
+        "name": f"Virtual{region.name.capitalize()}",
+        "licence": LICENCE,
+        "citation": TEMPLATE,
+        "description": f"All subjects are warps of one template, and the labels of the "
+        f"{region.name} are geometric: easier, and more alike, than real scans.",
+    }
+    settings = {"set": f"virtual-{region.name}", "seed": seed, "region": asdict(region)}
+    claim(folder, cases, settings, identity)
+    names = [f"{region.name}_{number:04d}.nii.gz" for number in range(1, cases + 1)]
+    write = partial(_write_hippocampus, seed, region)
+    _write_task(folder, write, names, [], "MRI", region.labels, identity, work)
+
+
+def _write_hippocampus(seed: int, region: Region, index: int, files: Files) -> None:
+    image, label, affine = hippocampus_case(seed, index, region)
+    _write_volumes({"image": image, "label": label}, affine, files)
+
+
+def write_abdomens(
+    folder: str | Path,
+    cases: int,
+    unlabelled: int = 0,
+    seed: int = 0,
+    edge: int | None = None,
+    work: Workforce = ALONE,
+) -> None:
+    """Write :func:`abdomen_case` 0, 1, ... as the Decathlon's pancreas task.
+
+    Args:
+        folder: where to: ``dataset.json``, which comes last, ``imagesTr/``, ``labelsTr/`` and,
+            for those without a label, ``imagesTs/``.
+        cases: how many with a label.
+        unlabelled: how many more without one.
+        seed: 0 or more.
+        edge: as :func:`abdomen_case` takes it.
+        work: who does it.
+
+    Raises:
+        InputError: a setting is out of range, or ``folder`` holds a set made with other settings.
+    """
+    folder = Path(folder)
+    identity = {
+        "name": "VirtualPancreas",
+        "licence": OURS,
+        "citation": "ssl3d_lite",
+        "description": "All abdomens are procedural, and their labels geometric: easier, and more "
+        "alike, than real scans.",
+    }
+    check_edge(edge, SMALLEST_ABDOMEN)
+    claim(folder, cases, {"set": "virtual-abdomen", "seed": seed, "edge": edge}, identity)
+    names = [f"pancreas_{number:03d}.nii.gz" for number in range(1, cases + unlabelled + 1)]
+    write = partial(_write_abdomen, seed, edge)
+    labels = ("pancreas", "cancer")
+    _write_task(folder, write, names[:cases], names[cases:], "CT", labels, identity, work)
+
+
+def _write_abdomen(seed: int, edge: int | None, index: int, files: Files) -> None:
+    image, label, affine = abdomen_case(seed, index, edge)
+    _write_volumes({"image": image, "label": label}, affine, files)
+
+
+def _write_task(
+    folder: Path,
+    write: Callable[[int, Files], None],
+    labelled: Sequence[str],
+    unlabelled: Sequence[str],
+    modality: str,
+    labels: Sequence[str],
+    identity: Mapping[str, str],
+    work: Workforce,
+) -> None:
+    """Write the scans of a Decathlon task, by file name, and its description."""
+    files = [{"image": folder / "imagesTr" / n, "label": folder / "labelsTr" / n} for n in labelled]
+    files += [{"image": folder / "imagesTs" / name} for name in unlabelled]
+    write_missing(write, files, work, identity["name"])
+    record = {
+        "name": identity["name"],
+        "description": identity["description"],
+        "reference": identity["citation"],
+        "licence": identity["licence"],
+        "release": "1.0",
+        "tensorImageSize": "3D",
+        "modality": {"0": modality},
+        "labels": {str(i): name for i, name in enumerate(("background", *labels))},
+        "numTraining": len(labelled),
+        "numTest": len(unlabelled),
+        "training": [{"image": f"./imagesTr/{n}", "label": f"./labelsTr/{n}"} for n in labelled],
+        "test": [f"./imagesTs/{name}" for name in unlabelled],
+    }
+    write_json(folder / "dataset.json", record)
+
+
+# ---- BraTS and UK Biobank brains -----------------------------------------------------------------
+
+HEADS = {
+    "name": "VirtualBrain",
+    "licence": LICENCE,
+    "citation": TEMPLATE,
+    "description": "All heads are warps of one template, and their tumours are procedural: easier, "
+    "and more alike, than real scans.",
+}
+
+
+def write_heads(
+    folder: str | Path,
+    cases: int,
+    seed: int = 0,
+    edge: int | None = None,
+    tumour: bool = True,
+    modalities: Sequence[str] = MODALITIES,
+    work: Workforce = ALONE,
+) -> None:
+    """Write :func:`head_case` 0, 1, ... as the raw files of BraTS 2018.
+
+    ``HGG/Brats18_VIRTUAL_0001_1/Brats18_VIRTUAL_0001_1_t1.nii.gz``, and so on for each modality
+    and ``seg``; in ``LGG/`` where the glioma is of low grade; in ``healthy/``, and without
+    ``seg``, where there is none.
+
+    Args:
+        folder: where to; made if need be.
+        cases: how many.
+        seed: 0 or more.
+        edge, tumour, modalities: as :func:`head_case` takes them.
+        work: who does it.
+
+    Raises:
+        InputError: a setting is out of range, or ``folder`` holds a set made with other settings.
+    """
+    folder = Path(folder)
+    check_head(edge, modalities)
+    settings = {"edge": edge, "tumour": tumour, "modalities": sorted(modalities)}
+    claim(folder, cases, {"set": "virtual-brain", "seed": seed, **settings}, HEADS)
+    kinds = (*modalities, "seg") if tumour else modalities
+    files = []
+    for index in range(cases):
+        name = f"Brats18_VIRTUAL_{index + 1:04d}_1"
+        home = folder / (grade(index) if tumour else "healthy") / name
+        files.append({kind: home / f"{name}_{kind}.nii.gz" for kind in kinds})
+    write = partial(_write_head, seed, edge, tumour, tuple(modalities))
+    write_missing(write, files, work, "virtual heads")
+
+
+def _write_head(
+    seed: int, edge: int | None, tumour: bool, modalities: Sequence[str], index: int, files: Files
+) -> None:
+    images, label, affine = head_case(seed, index, edge, tumour, modalities)
+    _write_volumes({**images, "seg": label}, affine, files)
+
+
+def write_ukb_brains(
+    folder: str | Path,
+    cases: int,
+    seed: int = 0,
+    edge: int | None = None,
+    work: Workforce = ALONE,
+) -> None:
+    """Write healthy heads as UK Biobank's archives, ``1000001_20252_2_0.zip`` and so on.
+
+    What is about the brain is there again, with the mask that removes it. Every eighth participant
+    came twice.
+
+    Args:
+        folder: where to; made if need be.
+        cases: how many participants.
+        seed: 0 or more.
+        edge: as :func:`head_case` takes it.
+        work: who does it.
+
+    Raises:
+        InputError: a setting is out of range, or ``folder`` holds a set made with other settings.
+    """
+    folder = Path(folder)
+    check_head(edge, MODALITIES)
+    identity = HEADS | {
+        "name": "VirtualUkbBrain",
+        "description": "All heads are warps of one template: more alike than real ones.",
+    }
+    claim(folder, cases, {"set": "virtual-ukb-brain", "seed": seed, "edge": edge}, identity)
+    visits = [(who, visit) for who in range(cases) for visit in range(1 + (who % REVISITS == 0))]
+    files = []
+    for who, visit in visits:
+        name = f"{FIRST_PARTICIPANT + who}_{{}}_{2 + visit}_0.zip"
+        files.append({field: folder / name.format(field) for field in ("20252", "20253")})
+    write_missing(partial(_write_ukb_brain, seed, edge, visits), files, work, "virtual UK Biobank")
+
+
+def _write_ukb_brain(
+    seed: int, edge: int | None, visits: Sequence[tuple[int, int]], index: int, files: Files
+) -> None:
+    who, visit = visits[index]
+    images, _, affine = head_case(seed, who, edge, False, ("t1", "flair"), visit)
+    brain = images["t1"] > 0
+    whole = {
+        name: unstripped(seed, who, image, brain, affine[2, 2]) for name, image in images.items()
+    }
+    mask = brain.astype(np.uint8)
+    _write_zip(files["20252"], {MEMBERS["t1"]: whole["t1"], MASK: mask}, affine)
+    _write_zip(files["20253"], {MEMBERS["t2-flair"]: whole["flair"]}, affine)
+
+
+# ---- photographs of the retina -------------------------------------------------------------------
+
+RETINAS = {
+    "name": "VirtualFundus",
+    "licence": OURS,
+    "citation": "ssl3d_lite",
+    "description": "All eyes are procedural, and so are their lesions: easier, and more alike, "
+    "than real photographs.",
+}
+
+
+def write_fundus(
+    folder: str | Path,
+    cases: int,
+    unlabelled: int = 0,
+    seed: int = 0,
+    edge: int = 384,
+    work: Workforce = ALONE,
+) -> None:
+    """Write :func:`fundus_case` 0, 1, ... as APTOS 2019, right and left eyes by turns.
+
+    Args:
+        folder: where to: ``train.csv`` and ``test.csv``, which come last, ``train_images/`` and,
+            for those without a grade, ``test_images/``.
+        cases: how many with a grade.
+        unlabelled: how many more without one.
+        seed: 0 or more.
+        edge: height of the photographs in pixels.
+        work: who does it.
+
+    Raises:
+        InputError: a setting is out of range, or ``folder`` holds a set made with other settings.
+    """
+    folder = Path(folder)
+    check_edge(edge, SMALLEST_FUNDUS)
+    claim(folder, cases, {"set": "virtual-fundus", "seed": seed, "edge": edge}, RETINAS)
+    names = [f"virtual_{number:05d}" for number in range(1, cases + unlabelled + 1)]
+    parts = ["train"] * cases + ["test"] * unlabelled
+    files = [
+        {"png": folder / f"{part}_images" / f"{name}.png"}
+        for part, name in zip(parts, names, strict=True)
+    ]
+    write_missing(partial(_write_fundus, seed, edge), files, work, "virtual fundus")
+    graded = [(name, draw_grade(seed, index)) for index, name in enumerate(names[:cases])]
+    _write_table(folder / "train.csv", ("id_code", "diagnosis"), graded)
+    if unlabelled:
+        _write_table(folder / "test.csv", ("id_code",), [(name,) for name in names[cases:]])
+
+
+def _write_fundus(seed: int, edge: int, index: int, files: Files) -> None:
+    eye = ("right", "left")[index % 2]
+    photograph, _ = fundus_case(seed, index, draw_grade(seed, index), edge, eye)
+    _write_png(files["png"], photograph)
+
+
+def write_ukb_fundus(
+    folder: str | Path, cases: int, seed: int = 0, edge: int = 384, work: Workforce = ALONE
+) -> None:
+    """Write both eyes of each participant as UK Biobank's photographs, ``1000001_21015_0_0.png``.
+
+    Args:
+        folder: where to; made if need be.
+        cases: how many participants.
+        seed: 0 or more.
+        edge: height of the photographs in pixels.
+        work: who does it.
+
+    Raises:
+        InputError: a setting is out of range, or ``folder`` holds a set made with other settings.
+    """
+    folder = Path(folder)
+    check_edge(edge, SMALLEST_FUNDUS)
+    identity = RETINAS | {"name": "VirtualUkbFundus"}
+    claim(folder, cases, {"set": "virtual-ukb-fundus", "seed": seed, "edge": edge}, identity)
+    fields = {"left": "21015", "right": "21016"}
+    files = [
+        {
+            eye: folder / f"{FIRST_PARTICIPANT + who}_{field}_0_0.png"
+            for eye, field in fields.items()
+        }
+        for who in range(cases)
+    ]
+    write_missing(partial(_write_ukb_fundus, seed, edge), files, work, "virtual UK Biobank eyes")
+
+
+def _write_ukb_fundus(seed: int, edge: int, index: int, files: Files) -> None:
+    for eye, path in files.items():
+        photograph, _ = fundus_case(seed, index, draw_grade(seed, index), edge, eye)
+        _write_png(path, photograph)
+
+
+# ---- files ---------------------------------------------------------------------------------------
+
+
+def check_edge(edge: int | None, smallest: int) -> None:
+    """Refuse an edge (in voxels or pixels; None is the data set's own) that is too small."""
+    if edge is not None and edge < smallest:
+        raise InputError(f"edge must be at least {smallest}, not {edge}")
+
+
+def _nifti(values: np.ndarray, affine: np.ndarray) -> bytes:
+    image = nib.Nifti1Image(values, affine)
+    image.header.set_xyzt_units("mm")
+    return image.to_bytes()
+
+
+def _write_volumes(volumes: Mapping[str, np.ndarray], affine: np.ndarray, files: Files) -> None:
+    for kind, path in files.items():
+        write_gzip(path, _nifti(volumes[kind], affine), level=FAST)
+
+
+def _write_zip(path: Path, members: Mapping[str, np.ndarray], affine: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, values in members.items():
+            content = gzip.compress(_nifti(values, affine), FAST, mtime=0)
+            archive.writestr(zipfile.ZipInfo(name), content)  # which bears no time of its own
+    write_aside(path, lambda file: file.write(buffer.getbuffer()))
+
+
+def _write_png(path: Path, photograph: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(photograph).save(buffer, "png", compress_level=FAST)
+    write_aside(path, lambda file: file.write(buffer.getbuffer()))
+
+
+def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    write_csv(path, [dict(zip(header, row, strict=True)) for row in rows])
