@@ -16,7 +16,7 @@ from .errors import DivergedError, InputError, unknown
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run ``ssl3d``. Exit code: 0 all is done, 1 some cases were rejected, 2 it was stopped."""
+    """Run ``ssl3d``. Exit code: 0 all is done, 1 some cases are faulty, 2 it was stopped."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())
@@ -50,13 +50,23 @@ def overview() -> str:
     )
 
 
-def parse(settings: Any, command: str, arguments: list[str], default: Any = None) -> Any:
+def parse(
+    settings: Any,
+    command: str,
+    arguments: list[str],
+    default: Any = None,
+    description: str | None = None,
+) -> Any:
     """Settings (a dataclass) from the command line; a misspelt one names the nearest."""
     import tyro
 
-    config = (tyro.conf.FlagCreatePairsOff,)
     return tyro.cli(
-        settings, prog=f"ssl3d {command}", args=arguments, default=default, config=config
+        settings,
+        prog=f"ssl3d {command}",
+        args=arguments,
+        default=default,
+        description=description,
+        config=(tyro.conf.FlagCreatePairsOff,),
     )
 
 
@@ -93,12 +103,39 @@ def prepare(arguments: list[str]) -> int:
 
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: ssl3d prepare RECIPE --out COHORT [settings]\n\nrecipes:")
-        print("\n".join(f"  {name}" for name in RECIPES))
+        print("\n".join(f"  {name:<20} {load_recipe(name)[0].about.title}" for name in RECIPES))
         return 0
     settings_class, run = load_recipe(arguments[0])
-    summary = run(parse(settings_class, f"prepare {arguments[0]}", arguments[1:]))
+    does, own = " ".join(settings_class.__doc__.split()), getattr(settings_class, "own", None)
+    defaults = ", ".join(f"{name} {value}" for name, value in vars(own).items()) if own else ""
+    description = settings_class.about.text(does, defaults)
+    command = f"prepare {arguments[0]}"
+    summary = run(parse(settings_class, command, arguments[1:], description=description))
     print(summary)
     return summary.exit_code
+
+
+def data(arguments: list[str]) -> None:
+    from data_recipes.catalogue import Data
+    from data_recipes.catalogue import data as run
+
+    print(run(parse(Data, "data", arguments)))
+
+
+def verify(arguments: list[str]) -> int:
+    from data_recipes.verify import Verify
+    from data_recipes.verify import verify as run
+
+    verdict = run(parse(Verify, "verify", arguments))
+    print(verdict)
+    return verdict.exit_code
+
+
+def show(arguments: list[str]) -> None:
+    from .cohort_page import Show
+    from .cohort_page import show as run
+
+    print(f"page: {run(parse(Show, 'show', arguments))}")
 
 
 def pretrain(arguments: list[str]) -> None:
@@ -137,6 +174,9 @@ def predict(arguments: list[str]) -> None:
 COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
     "tour": (tour, "the whole path in minutes: pretrain, probe, fine-tune, report"),
     "prepare": (prepare, "turn raw scans into a cohort"),
+    "data": (data, "list the data sets that are known, prepared and missing"),
+    "verify": (verify, "check a cohort: files, values, and leakage between splits"),
+    "show": (show, "see a cohort: a page of pictures, values and labels"),
     "pretrain": (pretrain, "train an encoder on a proxy task, without labels"),
     "finetune": (finetune, "train a segmentation network with few labels"),
     "probe": (probe, "score a frozen encoder's features with a linear probe"),

@@ -3,27 +3,20 @@
 Every number and every sentence is made from the tour's rows; none is typed.
 """
 
-import base64
-import html
-import io
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
-from .files import write_aside
+from .page import Table, as_html, bullets, esc, picture, write_page
 from .show import figures
 from .tasks import measure
 from .tour import Tour, batch_of, pretraining
 from .training import TrainSettings
-
-Table = tuple[list[str], list[list[str]]]  # header, rows
-
 
 # ---- tables ------------------------------------------------------------------------------------
 
@@ -165,16 +158,6 @@ def limits(found: Tour) -> list[str]:
 
 # ---- the page ----------------------------------------------------------------------------------
 
-STYLE = """
-body { max-width: 54rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff;
-       font: 16px/1.55 system-ui, sans-serif; }
-h1 { line-height: 1.2; } h2 { margin-top: 2.2rem; }
-img { max-width: 100%; } figure { margin: 1rem 0; } figcaption { color: #555; font-size: .9em; }
-table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .9rem .3rem 0; text-align: left; border-bottom: 1px solid #ddd; }
-.note { color: #555; font-size: .9em; } .wide { overflow-x: auto; }
-"""
-
 
 def write_report(found: Tour, path: Path) -> None:
     """Write the tour as one HTML page, pictures and all."""
@@ -192,13 +175,8 @@ def write_report(found: Tour, path: Path) -> None:
         "<h2>Data, machine, time</h2>",
         provenance(found),
     ]
-    title = f"ssl3d tour: {esc(found.settings.task)} on {esc(found.cohort.name)}"
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>"
-    )
-    write_aside(path, lambda file: file.write(page.encode()))
+    title = f"ssl3d tour: {found.settings.task} on {found.cohort.name}"
+    write_page(path, title, parts)
 
 
 def task_section(found: Tour, task: str) -> list[str]:
@@ -285,33 +263,3 @@ def machine() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
-
-
-def esc(text: object) -> str:
-    """Names come from data sets' own files: never put them into a page as they are."""
-    return html.escape(str(text))
-
-
-def bullets(lines: Iterable[str]) -> str:
-    return "<ul>" + "".join(f"<li>{esc(line)}</li>" for line in lines) + "</ul>"
-
-
-def as_html(table: Table) -> str:
-    def row(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{esc(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    header, rows = table
-    body = "".join(row(cells, "td") for cells in rows)
-    return f'<div class="wide"><table>{row(header, "th")}{body}</table></div>'
-
-
-def picture(figure: Figure, caption: str) -> str:
-    """A figure with its caption (HTML), the image inside the page."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    alt = html.escape(caption, quote=True)
-    return (
-        f'<figure><img alt="{alt}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )

@@ -83,10 +83,13 @@ def test_importing_stays_light(module, heavy):
     assert done.stderr.strip() == "set()"
 
 
-def test_nothing_but_the_command_line_and_report_imports_the_pictures():
+DRAWING = ("cli.py", "report.py", "cohort_page.py")
+
+
+def test_nothing_but_the_command_line_and_the_pages_imports_the_pictures():
     """`show` draws what the library made; were the library to import it, the arrows would turn."""
     for path in (ROOT / "ssl3d_lite").rglob("*.py"):
-        if path.parent.name != "show" and path.name not in ("cli.py", "report.py"):
+        if path.parent.name != "show" and path.name not in DRAWING:
             assert not re.search(r"^\s*(from|import) .*\bshow\b", path.read_text(), re.M), path
 
 
