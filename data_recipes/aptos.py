@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from ssl3d_lite.cohort import Cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import files_below
 
 from .engine import RawCase, Summary, prepare_cohort
 from .photographs import COLOURS, ENDINGS, Photographs, prepare_photograph
@@ -74,12 +75,17 @@ def _listed(raw: Path, part: str, graded: bool) -> list[RawCase]:
     if not graded and not table.exists() and not folder.exists():
         return []  # the graded photographs alone will do
     rows = read_table(table, ("id_code", "diagnosis") if graded else ("id_code",))
-    found = (path for path in sorted(folder.glob("*")) if path.suffix.lower() in ENDINGS)
-    pictures = {path.stem: path for path in found if not path.name.startswith(".")}
+    pictures, twins = {}, {}
+    for path in files_below(folder):
+        if path.suffix.lower() in ENDINGS:
+            twins[path.stem] = pictures.get(path.stem)
+            pictures[path.stem] = path
     cases = []
     for name in sorted(rows.keys() | pictures.keys()):
         fault, grade = "", None
-        if name not in pictures:
+        if twins.get(name):
+            fault = f"{twins[name]} and {pictures[name]} are both there; remove one"
+        elif name not in pictures:
             fault = f"{table} has a row for it, but {folder.name} has no picture"
         elif name not in rows:
             fault = f"{pictures[name]} has no row in {table.name}"

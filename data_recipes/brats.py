@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from ssl3d_lite.cohort import Cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import files_below
 
 from .engine import RawCase, Summary, prepare_cohort
 from .settings import About, FromRaw
@@ -106,9 +107,8 @@ def find_cases(raw: Path) -> list[RawCase]:
         InputError: there is none; two files claim the same place in a case.
     """
     files: dict[tuple[Path, str], dict[str, Path]] = defaultdict(dict)
-    for path in sorted(raw.rglob("*.nii*")):
-        name = NAME.fullmatch(path.name)
-        if name and path.is_file() and not path.name.startswith("."):
+    for path in files_below(raw):
+        if name := NAME.fullmatch(path.name):
             case, channel = files[path.parent, name[1]], KINDS[name[3].lower()]
             if channel in case:
                 raise InputError(f"{path} and {case[channel]} are one and the same; remove one")

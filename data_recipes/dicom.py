@@ -6,16 +6,19 @@ from pathlib import Path
 import numpy as np
 
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import files_below
 
 from .nifti import Scan
 
 
 def dicom_folders(raw: Path) -> list[Path]:
     """``raw`` and all folders below it that hold a DICOM file; no file is read but for its mark."""
-    return sorted({path.parent for path in raw.rglob("*") if path.is_file() and _is_dicom(path)})
+    return sorted({path.parent for path in files_below(raw) if _is_dicom(path)})
 
 
 def _is_dicom(path: Path) -> bool:
+    if path.name == "DICOMDIR":  # a table of contents
+        return False
     try:
         with open(path, "rb") as file:
             return file.read(132)[128:] == b"DICM"
@@ -31,7 +34,13 @@ def read_series(folder: Path) -> Scan:
             unevenly spaced; highdicom is not installed.
     """
     highdicom, pydicom = _import("highdicom"), _import("pydicom")
-    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and _is_dicom(path)]
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    paths = [path for path in files if _is_dicom(path)]
+    for path in set(files) - set(paths):
+        if path.suffix.lower() in (".dcm", ".ima"):  # a slice, and not litter
+            raise InputError(f"{path} is damaged, copy it again")
+    if len(paths) < 2:
+        raise InputError(f"{folder} holds {len(paths)} DICOM files, where a stack is wanted")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of values that break the standard without harm
@@ -39,7 +48,11 @@ def read_series(folder: Path) -> Scan:
             series = {str(each.get("SeriesInstanceUID", "")) for each in slices}
             if len(series) != 1:
                 raise InputError(f"it holds {len(series)} series; give each a folder of its own")
-            image = highdicom.get_volume_from_series(slices, dtype=np.float32).to_nibabel()
+            image = highdicom.get_volume_from_series(
+                slices,
+                dtype=np.float32,
+                apply_presentation_lut=False,  # which inverts numbers before they become HU
+            ).to_nibabel()
     except Exception as reason:  # as many kinds as there are ways to break the standard
         why = " ".join(str(reason).split()) or type(reason).__name__
         raise InputError(f"{folder} is no regular stack of slices: {why}") from None

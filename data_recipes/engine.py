@@ -152,6 +152,10 @@ def _finish(blank: Cohort, outcomes: list["_Outcome"], folds: int, seed: int) ->
     if (shapes := len({case.shape for case in cases})) > 1:
         notes = (*notes, f"the cases have {shapes} shapes; for training prepare them with --size")
     remove_records(blank.folder)
+    for case in rejected:  # a former run may have had it
+        if SAFE_NAME.fullmatch(case["case"]):
+            for kind in ("images", "labels"):
+                array_path(blank.folder, kind, case["case"]).unlink(missing_ok=True)
     fresh = sum(outcome.fresh for outcome in done)
     return Summary(
         folder=blank.folder,

@@ -11,8 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ssl3d_lite.cohort import Cohort
+from ssl3d_lite.cohort import UNLABELLED, Cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import files_below
 
 from .dicom import dicom_folders, read_series
 from .engine import Prepared, RawCase, Summary, prepare_cohort
@@ -20,6 +21,7 @@ from .nifti import check_same_grid, read_nifti
 from .parallel import for_each
 from .settings import About, FromRaw, Workforce
 from .tables import read_table
+from .virtual_set import as_what_it_is
 from .volumes import Framing, Preparation, prepare_scan, prepare_volume, read_label_of
 
 ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
@@ -80,16 +82,17 @@ def prepare(settings: Folder) -> Summary:
             contradict each other; or as :func:`prepare_cohort`.
     """
     how = settings.preparation()
+    if len(set(settings.channels)) < len(settings.channels) or not settings.channels:
+        raise InputError(f"channels {settings.channels}: one or more are wanted, none twice")
     raw, labels = settings.raw.resolve(), settings.labels and settings.labels.resolve()
     cases = find_cases(raw, labels, settings.channels)
     if settings.table:
-        cases = with_patients(cases, raw, settings.table)
+        cases = with_patients(cases, raw, settings.table, settings.channels)
     values = settings.label_values or (
         find_values([case.label for case in cases if case.label], settings)
     )
     names = settings.label_names or tuple(map(str, values))
-    if len(names) != len(values) or len(set(names)) < len(names) or len(set(values)) < len(values):
-        raise InputError(f"label values {values} and names {names}: one name each, none twice")
+    _check_labels(values, names)
     blank = Cohort(
         name=settings.name or raw.name,
         licence=settings.licence,
@@ -103,10 +106,20 @@ def prepare(settings: Folder) -> Summary:
         cases=(),
         folder=settings.out,
     )
+    blank = as_what_it_is(blank, raw)
     root = Path(os.path.commonpath([raw, labels])) if labels else raw
     return prepare_cohort(
         blank, cases, root, partial(prepare_any, how=how, values=values), settings
     )
+
+
+def _check_labels(values: tuple[int, ...], names: tuple[str, ...]) -> None:
+    if len(names) != len(values) or len(set(names)) < len(names) or len(set(values)) < len(values):
+        raise InputError(f"label values {values} and names {names}: one name each, none twice")
+    if strange := [value for value in values if not 0 <= value <= 255]:
+        raise InputError(f"label value {strange[0]}: values from 0 to 255 are wanted")
+    if len(values) > UNLABELLED:
+        raise InputError(f"{len(values)} label values: at most {UNLABELLED} are wanted")
 
 
 # ---- which files are a case --------------------------------------------------------------------
@@ -114,7 +127,8 @@ def prepare(settings: Folder) -> Summary:
 
 def case_name(path: str) -> str:
     """ "ann/t1.nii.gz", "ann/t1" and "ann_t1" → "ann_t1"."""
-    return ENDING.sub("", path).replace("\\", "/").strip("/").replace("/", "_")
+    path = path.replace("\\", "/").removeprefix("./")
+    return ENDING.sub("", path).strip("/").replace("/", "_")
 
 
 def find_cases(raw: Path, labels: Path | None, channels: tuple[str, ...]) -> list[RawCase]:
@@ -125,6 +139,8 @@ def find_cases(raw: Path, labels: Path | None, channels: tuple[str, ...]) -> lis
     """
     if labels and not labels.is_dir():
         raise InputError(f"no folder {labels}")
+    if labels and raw.is_relative_to(labels):
+        raise InputError(f"the label folder {labels} holds the scans too; give it another place")
     scans = [path for path in _nifti_files(raw) if not (labels and path.is_relative_to(labels))]
     scans = scans or dicom_folders(raw)
     if not scans:
@@ -140,7 +156,12 @@ def find_cases(raw: Path, labels: Path | None, channels: tuple[str, ...]) -> lis
             raise InputError(f"{path} and {cases[name][channel]} have one name; rename one")
         else:
             cases[name][channel] = path
-    maps = {case_name(p.relative_to(labels).as_posix()): p for p in _nifti_files(labels)}
+    maps: dict[str, Path] = {}
+    for path in _nifti_files(labels) if labels else ():
+        name = case_name(path.relative_to(labels).as_posix())
+        if name in maps:
+            raise InputError(f"{path} and {maps[name]} have one name; rename one")
+        maps[name] = path
     faults |= {name: f"{maps[name]} has no scan" for name in maps.keys() - cases.keys()}
     return [
         RawCase(
@@ -154,32 +175,36 @@ def find_cases(raw: Path, labels: Path | None, channels: tuple[str, ...]) -> lis
     ]
 
 
-def _nifti_files(folder: Path | None) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")) if folder else ():
-        if ENDING.search(path.name) and not path.name.startswith(".") and path.is_file():
-            yield path
+def _nifti_files(folder: Path) -> Iterator[Path]:
+    yield from (path for path in files_below(folder) if ENDING.search(path.name))
 
 
 def _split(name: str, channels: tuple[str, ...]) -> tuple[str, str | None]:
     """A file's name as its case's and its channel; None if it has none of them."""
     if channels == ONE_CHANNEL:
         return name, ONE_CHANNEL[0]
-    for channel in channels:
+    for channel in sorted(channels, key=len, reverse=True):  # post_t1 before t1
         case = name.removesuffix(channel)
         if case != name and case[-1:] in ("_", "-", "."):
             return case[:-1], channel
     return name, None
 
 
-def with_patients(cases: list[RawCase], raw: Path, table: Path) -> list[RawCase]:
+def with_patients(
+    cases: list[RawCase], raw: Path, table: Path, channels: tuple[str, ...]
+) -> list[RawCase]:
     """Cases with the patients that a table names; a row or a scan that stands alone is a fault.
 
     Raises:
-        InputError: the table cannot be read, or lacks a column.
+        InputError: the table cannot be read, or lacks a column, or names two patients of a scan.
     """
-    rows = read_table(table, ("image", "patient"))
-    patient_of = {case_name(image): row["patient"] for image, row in rows.items()}
     known = {case.id for case in cases}
+    patient_of: dict[str, str] = {}
+    for image, row in read_table(table, ("image", "patient")).items():
+        name = case_name(image)
+        name = name if name in known else _split(name, channels)[0]
+        if patient_of.setdefault(name, row["patient"]) != row["patient"]:
+            raise InputError(f"{table} names two patients of {name}; keep one")
     told = []
     for case in cases:
         fault = case.fault or ("" if patient_of.get(case.id) else f"{table} names no patient of it")

@@ -1,5 +1,6 @@
 """Folds: who may be learnt from and who is tested on, settled once when a cohort is made."""
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,30 +24,37 @@ def deal_folds(cases: Sequence[Case], folds: int, seed: int) -> tuple[list[Case]
     Returns:
         The cases with their folds, and remarks that a user should read.
     """
+    groups, notes = group_patients(cases)
+    labelled = [i for i, case in enumerate(cases) if case.labelled]
+    held, grades = [groups[i] for i in labelled], [cases[i].grade for i in labelled]
+    number = min(folds, len(set(held)))
+    if number < FEWEST:
+        why = f"only {number} patients have a label, and a split needs {FEWEST}"
+        why = why if labelled else "no case has a label, so all are for pretraining"
+        return [replace(case, fold=None) for case in cases], (*notes, f"no folds: {why}")
+    if number < folds:
+        notes = (*notes, f"only {number} folds: no more patients have a label")
+    fold_of, rare = _deal(held, grades if None not in grades else None, number, seed)
+    notes += tuple(f"fewer cases than folds have grade {grade}" for grade in rare)
+    return [replace(case, fold=fold_of.get(group)) for case, group in zip(cases, groups)], notes
+
+
+def _deal(
+    patients: Sequence[str], grades: Sequence[int] | None, folds: int, seed: int
+) -> tuple[dict[str, int], list[int]]:
+    """Patient → fold, and the grades that are too rare to be in each."""
     # a second to import; workers have no need of it
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-    groups, notes = group_patients(cases)
-    labelled = [i for i, case in enumerate(cases) if case.labelled]
-    held = [groups[i] for i in labelled]
-    number = min(folds, len(set(held)))
-    if number < FEWEST:
-        note = f"no folds: only {number} patients have a label, and a split needs {FEWEST}"
-        return [replace(case, fold=None) for case in cases], (*notes, note)
-    if number < folds:
-        notes = (*notes, f"only {number} folds: no more patients have a label")
-    grades = [cases[i].grade for i in labelled]
-    # a grade with fewer cases than folds cannot be in each: then patients alone are dealt
-    graded = None not in grades and min(Counter(grades).values()) >= number
-    kind = StratifiedGroupKFold if graded else GroupKFold
-    dealer = kind(number, shuffle=True, random_state=seed)
-    fold_of = {
-        held[i]: fold
-        for fold, (_, out) in enumerate(dealer.split(held, grades if graded else None, held))
-        for i in out
-    }
-    dealt = [replace(case, fold=fold_of.get(group)) for case, group in zip(cases, groups)]
-    return dealt, notes
+    counts = Counter(grades or ())
+    rare = sorted(grade for grade, count in counts.items() if count < folds)
+    # where all are rare, scikit-learn refuses to spread them
+    kind = StratifiedGroupKFold if len(rare) < len(counts) else GroupKFold
+    dealer = kind(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")  # these are said
+        sides = list(dealer.split(patients, grades, patients))
+    return {patients[i]: fold for fold, (_, out) in enumerate(sides) for i in out}, rare
 
 
 def group_patients(cases: Sequence[Case]) -> tuple[list[str], tuple[str, ...]]:
@@ -59,7 +67,7 @@ def group_patients(cases: Sequence[Case]) -> tuple[list[str], tuple[str, ...]]:
     from scipy.sparse.csgraph import connected_components
 
     patients = [case.patient for case in cases]
-    pictures = [case.sha256.get("image", case.id) for case in cases]
+    pictures = [("picture", case.sha256.get("image", case.id)) for case in cases]
     number = {name: i for i, name in enumerate(dict.fromkeys([*patients, *pictures]))}
     rows, columns = ([number[name] for name in names] for names in (patients, pictures))
     links = coo_matrix((np.ones(len(cases)), (rows, columns)), (len(number), len(number)))

@@ -1,6 +1,7 @@
 """Read NIfTI files, and refuse what cannot be trusted in one line: which file, and why."""
 
 import gzip
+import io
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from ssl3d_lite.errors import InputError
 
 TOLERANCE = 0.1  # voxels by which the files of one case may disagree: rounding in their headers
 
+LARGEST = 2**33  # bytes of a file that is trusted to be a scan
 HEADERS = {348: nib.Nifti1Image, 540: nib.Nifti2Image}  # a file begins with its header's length
 
 Scan = tuple[np.ndarray, np.ndarray]  # values (x, y, z), and affine (4, 4): voxel → world, mm
@@ -38,10 +40,15 @@ def read_nifti(path: Path) -> Scan:
     return parse_nifti(content, path)
 
 
-def parse_nifti(content: bytes, path: Path) -> Scan:
-    """As :func:`read_nifti`, of a file that has been read; ``path`` is what to call it."""
+def parse_nifti(content: bytes, path: Path, largest: int = LARGEST) -> Scan:
+    """As :func:`read_nifti`, of a file that has been read.
+
+    Args:
+        path: what to call it.
+        largest: bytes that it may unpack to.
+    """
     try:
-        image = _open(content, path)
+        image = _open(content, path, largest)
         affine = np.asarray(image.affine, dtype=float)
         with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite: refused below
             data = np.asanyarray(image.dataobj, dtype=np.float32)
@@ -122,10 +129,13 @@ def check_same_grid(path: Path, scan: Scan, other_path: Path, other: Scan) -> No
         raise InputError(f"{path} lies {apart:.2f} mm beside {other_path.name}: affines differ")
 
 
-def _open(content: bytes, path: Path) -> nib.Nifti1Image:
+def _open(content: bytes, path: Path, largest: int) -> nib.Nifti1Image:
     """As ``nib.load``, which stops short of the checksum at the end of a compressed file."""
     if path.suffix.lower() == ".gz":
-        content = gzip.decompress(content)
+        with gzip.open(io.BytesIO(content)) as file:
+            content = file.read(largest + 1)
+        if len(content) > largest:
+            raise InputError(f"{path} unpacks to more than {largest} bytes; leave it out")
     for order in ("little", "big"):
         if kind := HEADERS.get(int.from_bytes(content[:4], order)):
             return kind.from_bytes(content)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from ssl3d_lite.errors import InputError
 
@@ -24,6 +24,17 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 DARK = 16  # of 255: the surround is darker, compression's noise included
 LEAST = 0.1  # share of the picture that the retina fills at the least
 EDGE_SHARE = 0.02  # of a row or column of the circle is bright at the least: not a caption
+
+# by EXIF orientation; Pillow's own exif_transpose rewrites all EXIF, and fails where some is odd
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +67,13 @@ def read_photograph(path: Path) -> Image.Image:
     """
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metadata, and of transparency, which is left out
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
-                picture = ImageOps.exif_transpose(picture)
                 few = picture.mode in ("1", "L", "LA", "F") or picture.mode.startswith("I")
+                turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation))
                 picture = picture.convert("RGB")
+                picture = picture if turn is None else picture.transpose(turn)
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -68,7 +81,8 @@ def read_photograph(path: Path) -> Image.Image:
     except (OSError, SyntaxError, ValueError) as reason:
         why = " ".join(str(reason).split())
         raise InputError(f"{path} is damaged or no picture, copy it again: {why}") from None
-    if few or _is_grey(np.asarray(picture)):
+    pixels = np.asarray(picture)
+    if few or (_is_grey(pixels) and pixels.max() >= DARK):  # else it is simply dark
         raise InputError(f"{path} is grey, where a colour photograph is wanted")
     return picture
 
@@ -111,7 +125,8 @@ def prepare_photograph(case: RawCase, how: Photographs) -> Prepared:
     try:
         column, row, radius = circle(np.asarray(picture))
         left, top, side = round(column - radius), round(row - radius), max(1, round(2 * radius))
-        square = picture.crop((left, top, left + side, top + side))  # black beyond the picture
+        square = Image.new("RGB", (side, side))  # black beyond the picture
+        square.paste(picture, (-left, -top))  # crop() takes a large square for a bomb
         square = square.resize((how.edge, how.edge), Image.Resampling.BICUBIC)
         image = _scaled(np.asarray(square, np.float32), Intensity.parse(how.intensity))
     except InputError as reason:

@@ -17,8 +17,8 @@ def read_table(path: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
-            header = reader.fieldnames or []
-            rows = list(reader)
+            header = reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+            rows = [(reader.line_num, row) for row in reader]
     except FileNotFoundError:
         raise InputError(f"no {path.name} in {path.parent}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as reason:
@@ -27,7 +27,9 @@ def read_table(path: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]:
         there = ", ".join(header) or "none"
         raise InputError(f"{path} has no column {' and no '.join(missing)}; its columns: {there}")
     by_name: dict[str, dict[str, str]] = {}
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
+        if None in row:  # csv's key for what stands beyond the last column
+            raise InputError(f"{path} has more values than columns in line {number}; quote commas")
         row = {column: (row[column] or "").strip() for column in columns}
         name = row[columns[0]]
         if not name or name in by_name:

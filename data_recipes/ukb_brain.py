@@ -13,6 +13,7 @@ import numpy as np
 
 from ssl3d_lite.cohort import Cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import files_below
 
 from .engine import Prepared, RawCase, Summary, prepare_cohort
 from .nifti import Scan, check_same_grid, parse_nifti
@@ -85,7 +86,7 @@ def find_cases(raw: Path) -> list[RawCase]:
         InputError: there is none; two files claim the same place in a case.
     """
     visits: dict[tuple[str, str], dict[str, Path]] = defaultdict(dict)
-    for path in sorted(raw.rglob("*.zip")):
+    for path in files_below(raw):
         if name := NAME.fullmatch(path.name):
             visit, channel = visits[name[1], f"{name[3]}_{name[4]}"], CHANNELS[name[2]]
             if channel in visit:
@@ -102,16 +103,13 @@ def prepare_zips(case: RawCase, how: Preparation) -> Prepared:
     Raises:
         InputError: an archive of the case cannot be used, and why.
     """
-    t1 = read_member(case.images["t1"], MEMBERS["t1"])
+    names = [case.images[channel] / member for channel, member in MEMBERS.items()]
+    scans = [read_member(case.images[channel], member) for channel, member in MEMBERS.items()]
     mask = read_member(case.images["t1"], MASK)
-    check_same_grid(Path(MASK), mask, Path(MEMBERS["t1"]), t1)
-    channels = []
-    for channel, member in MEMBERS.items():
-        scan = t1 if channel == "t1" else read_member(case.images[channel], member)
-        check_same_grid(Path(member), scan, Path(MEMBERS["t1"]), t1)
-        channels.append(np.where(mask[0] > 0, scan[0], 0))
-    names = [f"{case.images[channel]} {member}" for channel, member in MEMBERS.items()]
-    return prepare_volume(channels, None, t1[1], how, names)
+    for name, scan in zip([case.images["t1"] / MASK, *names], [mask, *scans], strict=True):
+        check_same_grid(name, scan, names[0], scans[0])
+    channels = [np.where(mask[0] > 0, scan, 0) for scan, _ in scans]
+    return prepare_volume(channels, None, scans[0][1], how, names)
 
 
 def read_member(archive: Path, member: str) -> Scan:
@@ -131,9 +129,11 @@ def read_member(archive: Path, member: str) -> Scan:
         raise InputError(
             f"{archive} holds no {member}; UK Biobank marks such scans unusable"
         ) from None
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, zlib.error) as reason:
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, zlib.error) as reason:
         raise InputError(f"{archive} is damaged, fetch it again: {reason}") from None
-    scan = parse_nifti(content, archive / member)
+    except RuntimeError as reason:  # zipfile's word for a password
+        raise InputError(f"{archive} cannot be opened: {reason}") from None
+    scan = parse_nifti(content, archive / member, LARGEST)
     if scan[0].ndim != 3:
         raise InputError(f"{archive}: {member} has shape {scan[0].shape}, where a volume is wanted")
     return scan

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from ssl3d_lite.cohort import Cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import files_below
 
 from .aptos import GRADES
 from .engine import RawCase, Summary, prepare_cohort
@@ -71,7 +72,7 @@ def find_cases(raw: Path) -> list[RawCase]:
         InputError: there is none.
     """
     cases = []
-    for path in sorted(raw.rglob("*")):
+    for path in files_below(raw):
         if name := NAME.fullmatch(path.name):
             who, field, visit, run, _ = name.groups()
             images = dict.fromkeys(COLOURS, path)

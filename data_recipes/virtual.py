@@ -158,7 +158,8 @@ class VirtualUkbBrain(Virtual):
     """How many participants. Every eighth came twice."""
 
     edge: int | None = 64
-    """As for virtual-brain."""
+    """Edge in voxels of the raw and the prepared volumes; "None" for 240x240x155 at 1 mm, prepared
+    to 128 voxels an edge."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +179,7 @@ class VirtualUkbFundus(Virtual):
     """How many participants, of two eyes each."""
 
     edge: int = 224
-    """As for virtual-fundus."""
+    """Edge in pixels of the prepared pictures. The raw ones are 384 pixels high."""
 
 
 @singledispatch
@@ -221,9 +222,11 @@ def _(settings: VirtualAbdomen) -> Summary:
 
 @prepare.register
 def _(settings: VirtualFundus) -> Summary:
+    recipe = aptos.Aptos(**settings.shared, edge=settings.edge)
+    recipe.check()  # before minutes are spent on raw files
     numbers = settings.cases, settings.unlabelled, settings.seed
     write_fundus(settings.raw_folder, *numbers, work=settings)
-    return aptos.prepare(aptos.Aptos(**settings.shared, edge=settings.edge))
+    return aptos.prepare(recipe)
 
 
 @prepare.register
@@ -235,5 +238,7 @@ def _(settings: VirtualUkbBrain) -> Summary:
 
 @prepare.register
 def _(settings: VirtualUkbFundus) -> Summary:
+    recipe = ukb_fundus.UkbFundus(**settings.shared, edge=settings.edge)
+    recipe.check()
     write_ukb_fundus(settings.raw_folder, settings.cases, settings.seed, work=settings)
-    return ukb_fundus.prepare(ukb_fundus.UkbFundus(**settings.shared, edge=settings.edge))
+    return ukb_fundus.prepare(recipe)

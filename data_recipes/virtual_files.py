@@ -129,7 +129,8 @@ def write_abdomens(
         "alike, than real scans.",
     }
     check_edge(edge, SMALLEST_ABDOMEN)
-    claim(folder, cases, {"set": "virtual-abdomen", "seed": seed, "edge": edge}, identity)
+    settings = {"set": "virtual-abdomen", "seed": seed, "edge": edge}
+    claim(folder, cases, settings, identity, unlabelled)
     names = [f"pancreas_{number:03d}.nii.gz" for number in range(1, cases + unlabelled + 1)]
     write = partial(_write_abdomen, seed, edge)
     labels = ("pancreas", "cancer")
@@ -315,7 +316,8 @@ def write_fundus(
     """
     folder = Path(folder)
     check_edge(edge, SMALLEST_FUNDUS)
-    claim(folder, cases, {"set": "virtual-fundus", "seed": seed, "edge": edge}, RETINAS)
+    settings = {"set": "virtual-fundus", "seed": seed, "edge": edge}
+    claim(folder, cases, settings, RETINAS, unlabelled)
     names = [f"virtual_{number:05d}" for number in range(1, cases + unlabelled + 1)]
     parts = ["train"] * cases + ["test"] * unlabelled
     files = [

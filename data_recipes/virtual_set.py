@@ -29,9 +29,11 @@ Files = dict[str, Path]  # of one case, by kind
 
 def as_what_it_is(blank: Cohort, raw: Path) -> Cohort:
     """``blank``, under the name and licence of the virtual set if it is made from one."""
-    if not (raw / NOTE).exists():
+    # it lies in the raw folder, or above a part of it such as HGG/
+    home = next((folder for folder in (raw, *raw.parents[:2]) if (folder / NOTE).exists()), None)
+    if home is None:
         return blank
-    note = _read_note(raw)
+    note = _read_note(home)
     identity = {key: str(note["identity"].get(key, "")) for key in IDENTITY}
     return replace(
         blank, recipe=blank.recipe | {"virtual": note["settings"].get("set")}, **identity
@@ -39,22 +41,28 @@ def as_what_it_is(blank: Cohort, raw: Path) -> Cohort:
 
 
 def claim(
-    folder: Path, cases: int, settings: Mapping[str, Any], identity: Mapping[str, str]
+    folder: Path,
+    cases: int,
+    settings: Mapping[str, Any],
+    identity: Mapping[str, str],
+    unlabelled: int = 0,
 ) -> None:
     """Note in ``folder`` how its set is made, or refuse to mix it with one made otherwise.
 
     Args:
-        cases: how many are wanted; not noted, as more may be added.
+        cases, unlabelled: how many are wanted; not noted, as more may be added.
         settings: all that decides what is in a case: "set", the recipe's name, "seed" and more.
         identity: name, licence, citation and description of the set.
 
     Raises:
-        InputError: no cases, a negative seed, or ``folder`` holds a set made with other settings.
+        InputError: no cases, a negative number or seed, or ``folder`` holds a set made with other
+            settings.
     """
     if cases < 1:
         raise InputError(f"cases must be at least 1, not {cases}")
-    if settings["seed"] < 0:
-        raise InputError(f"seed must be 0 or more, not {settings['seed']}")
+    for name, number in (("unlabelled", unlabelled), ("seed", settings["seed"])):
+        if number < 0:
+            raise InputError(f"{name} must be 0 or more, not {number}")
     path = folder / NOTE
     settings = json.loads(json.dumps(settings))  # tuples become lists, as they read back
     if not path.exists():

@@ -216,9 +216,13 @@ def read_label_of(
     """
     if label_path is None:
         return None
-    label = read_label(label_path, values)
-    check_same_grid(label_path, label, path, scan)
-    return label[0]
+    classes, affine = read_label(label_path, values)
+    # a label may list its voxels in another order than the scan: DICOM readers differ in that
+    turn = nib.orientations.ornt_transform(nib.io_orientation(affine), nib.io_orientation(scan[1]))
+    affine = affine @ nib.orientations.inv_ornt_aff(turn, classes.shape)
+    classes = nib.apply_orientation(classes, turn)
+    check_same_grid(label_path, (classes, affine), path, scan)
+    return classes
 
 
 def prepare_volume(

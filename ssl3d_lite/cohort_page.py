@@ -90,14 +90,18 @@ def facts(cohort: Cohort) -> list[str]:
     listed = ", ".join(f"{' × '.join(map(str, shape))}" for shape, _ in shapes.most_common(3))
     more = f" and {len(shapes) - 3} other shapes" if len(shapes) > 3 else ""
     spacing = " × ".join(f"{length:.3g}" for length in cohort.spacing)
-    unit = "mm" if cohort.unit == "mm" else "pixels of the raw picture"
+    grid = (
+        f"{listed}{more} voxels of {spacing} mm"
+        if cohort.unit == "mm"
+        else f"{listed}{more} pixels, each {spacing} of the raw picture's"
+    )
+    grid += " on average" if len(shapes) > 1 else ""
     recipe = {name: value for name, value in cohort.recipe.items() if value is not None}
     return [
         f"{len(cohort)} cases of {patients} patients, {labelled} with a label; "
         f"{len(cohort.rejected)} raw cases were rejected.",
-        f"{listed}{more} voxels of {spacing} {unit}{' on average' if len(shapes) > 1 else ''}; "
-        f"channels: {', '.join(cohort.channels)}.",
-        "Prepared with " + ", ".join(f"{name} {value}" for name, value in recipe.items()) + ".",
+        f"{grid}; channels: {', '.join(cohort.channels)}.",
+        "Prepared with " + ", ".join(f"{name}={value}" for name, value in recipe.items()) + ".",
         f"Licence: {cohort.licence}",
         *([f"Source: {cohort.citation}"] if cohort.citation else []),
     ]
@@ -137,7 +141,8 @@ def label_table(cohort: Cohort, read: Sequence[int]) -> Table:
     volumes = np.array(volumes).reshape(-1, len(cohort.label_names))
     unit, scale = ("ml", 1000) if cohort.spatial_dims == 3 else (f"{cohort.unit}²", 1)
     rows = []
-    for name, value, sizes in zip(cohort.label_names, cohort.label_values, volumes.T, strict=True):
+    classes = zip(cohort.label_names, cohort.label_values, volumes.T, strict=True)
+    for name, value, sizes in list(classes)[1:]:  # but the background
         there = sizes[sizes > 0] / scale
         size = ""
         if len(there):

@@ -5,7 +5,7 @@ import gzip
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,6 +29,21 @@ def clear_leftovers(folder: Path) -> None:
     """Remove what killed processes left half-written below ``folder``, where nobody else writes."""
     for aside in folder.rglob(".*.part"):
         aside.unlink(missing_ok=True)
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """All files in ``folder`` and its folders, links followed, in order; none that is hidden.
+
+    Data managers keep files elsewhere and link to them; what begins with a dot is their own, or
+    litter of a desktop.
+    """
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = sorted(name for name in folders if name[0] != "." and real not in seen)
+        if real not in seen:  # a link that leads back up
+            yield from (Path(place) / name for name in sorted(names) if name[0] != ".")
+        seen.add(real)
 
 
 def checksum(path: Path) -> str:

@@ -471,7 +471,44 @@ def test_too_few_labelled_patients_are_said(raw, out):
     assert summary.notes == ("no folds: only 2 patients have a label, and a split needs 3",)
     summary = run(out.with_name("none"), raw_cases(raw, 4, labelled=False), raw)
     assert Cohort.open(summary.folder).cases[0].fold is None
-    assert "only 0 patients have a label" in str(summary)
+    assert "no folds: no case has a label, so all are for pretraining" in str(summary)
+
+
+def graded(grades: list[int], patients: list[str] | None = None) -> list[Case]:
+    names = patients or [f"p{i}" for i in range(len(grades))]
+    return [
+        replace(case(f"c{i}", name), grade=grade)
+        for i, (grade, name) in enumerate(zip(grades, names, strict=True))
+    ]
+
+
+def test_each_fold_has_its_share_of_each_grade():
+    dealt, notes = deal_folds(graded([0] * 50 + [1] * 10 + [2] * 27 + [3] * 5), 5, seed=0)
+    assert notes == ()
+    for grade, whole in ((0, 50), (1, 10), (2, 27), (3, 5)):
+        counts = [sum((c.grade, c.fold) == (grade, fold) for c in dealt) for fold in range(5)]
+        assert sum(counts) == whole
+        assert max(counts) - min(counts) <= 1
+
+
+def test_both_eyes_of_a_patient_stay_together_whatever_their_grades():
+    cases = graded([i % 5 for i in range(60)], [f"p{i // 2}" for i in range(60)])
+    dealt, _ = deal_folds(cases, 5, seed=0)
+    assert all(left.fold == right.fold for left, right in zip(dealt[::2], dealt[1::2]))
+    assert {c.fold for c in dealt} == set(range(5))
+
+
+def test_a_grade_too_rare_to_be_in_each_fold_is_said():
+    dealt, notes = deal_folds(graded([0] * 20 + [3] * 2), 5, seed=0)
+    assert notes == ("fewer cases than folds have grade 3",)
+    assert all(c.fold is not None for c in dealt)
+
+
+def test_a_patient_named_like_anothers_scan_is_not_taken_for_it():
+    cases = [case("a", "b"), case("b", "c"), case("c", "d"), case("d", "a")]
+    dealt, notes = deal_folds(cases, 4, seed=0)
+    assert sorted(c.fold for c in dealt) == [0, 1, 2, 3]
+    assert notes == ()
 
 
 def test_two_folds_are_refused(raw, out):

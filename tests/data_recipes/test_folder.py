@@ -1,0 +1,1008 @@
+"""Your own scans: which files are a case, whose they are, and the way back to their voxels."""
+
+import os
+import shutil
+from itertools import count, permutations, product
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from data_recipes import engine
+from data_recipes.folder import Folder, case_name, find_cases, find_values, prepare
+from data_recipes.settings import Workforce
+from data_recipes.virtual_set import claim
+from ssl3d_lite.cli import main
+from ssl3d_lite.cohort import Cohort
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.evaluation import write_prediction
+
+SHAPE = (5, 6, 7)
+ONE = ("image",)
+
+
+def scan(seed: int = 0, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(1, 2, shape).astype(np.float32)
+
+
+def blocks(*values: float) -> np.ndarray:
+    """A label map of background, and a slice of each of ``values``."""
+    whole = all(isinstance(value, int) for value in values)
+    label = np.zeros(SHAPE, np.int16 if whole else np.float32)
+    for place, value in enumerate(values):
+        label[place] = value
+    return label
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def ids(raw: Path, labels: Path | None = None, channels: tuple[str, ...] = ONE) -> list[str]:
+    return [case.id for case in find_cases(raw, labels, channels)]
+
+
+def reasons(summary) -> dict[str, str]:
+    assert all("\n" not in rejected["reason"] for rejected in summary.rejected)
+    return {rejected["case"]: rejected["reason"] for rejected in summary.rejected}
+
+
+@pytest.fixture
+def raw(tmp_path):
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "cohort"
+
+
+@pytest.fixture
+def labels(tmp_path):
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def run(raw, out):
+    def run(**settings):
+        return prepare(Folder(**{"raw": raw, "out": out, "workers": 1} | settings))
+
+    return run
+
+
+@pytest.fixture
+def six(raw, labels, save):
+    """Six scans with labels 1 and 4, in a folder of their own."""
+    for number in range(6):
+        save(raw / f"p{number}.nii.gz", scan(number))
+        save(labels / f"p{number}.nii.gz", blocks(1, 4))
+    return raw
+
+
+# ---- which files are a case --------------------------------------------------------------------
+
+
+def test_scans_become_a_cohort(raw, out, run, save):
+    save(raw / "ben.nii", scan(1))
+    save(raw / "ann.nii.gz", scan(0))
+    save(raw / "CAT.NII.GZ", scan(2))
+    summary = run(intensity="unit")
+    assert (summary.prepared, summary.unlabelled, summary.rejected) == (3, 3, ())
+    assert summary.notes == ("no folds: no case has a label, so all are for pretraining",)
+    cohort = Cohort.open(out)
+    assert (cohort.name, cohort.licence, cohort.channels) == ("raw", "not stated", ONE)
+    assert (cohort.label_values, cohort.label_names, cohort.regions) == ((0,), ("0",), {})
+    assert [(case.id, case.patient) for case in cohort.cases] == [
+        ("CAT", "CAT"),
+        ("ann", "ann"),
+        ("ben", "ben"),
+    ]
+    assert cohort.cases[0].source.files == {"image": "CAT.NII.GZ"}
+    for position, seed in enumerate((2, 0, 1)):
+        image, label = cohort[position]
+        low, high = scan(seed).min(), scan(seed).max()
+        np.testing.assert_array_equal(image[0], ((scan(seed) - low) / (high - low)).astype("f2"))
+        assert label is None
+
+
+def test_names_and_licence(raw, out, run, save):
+    save(raw / "ann.nii", scan())
+    run(name="Mine", licence="CC0")
+    cohort = Cohort.open(out)
+    assert (cohort.name, cohort.licence) == ("Mine", "CC0")
+
+
+def test_the_names_of_nested_scans(raw, save):
+    for path in ("ann/mr/first.nii", "ann/mr/second.nii.gz", "ben.nii"):
+        save(raw / path, scan())
+    assert ids(raw) == ["ann_mr_first", "ann_mr_second", "ben"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("ann.nii.gz", "ann"),
+        ("ann.NII", "ann"),
+        ("ann/t1.nii.gz", "ann_t1"),
+        ("ann\\t1.nii", "ann_t1"),
+        ("ann/t1/", "ann_t1"),
+        ("/ann", "ann"),
+        ("ann.nii.gz.nii.gz", "ann.nii.gz"),
+        ("ann.nii/1", "ann.nii_1"),
+        ("a.b.c", "a.b.c"),
+    ],
+)
+def test_what_a_file_is_called(path, name):
+    assert case_name(path) == name
+
+
+@pytest.mark.parametrize("twins", [("a/b.nii", "a_b.nii"), ("a.nii", "a.nii.gz")])
+def test_two_files_of_one_name(raw, out, run, save, twins):
+    first, second = (save(raw / name, scan()) for name in twins)
+    with pytest.raises(InputError) as error:
+        run()
+    assert "have one name; rename one" in str(error.value)
+    assert str(first) in str(error.value)
+    assert str(second) in str(error.value)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("channels", [("t2", "flair", "adc"), ("adc", "t2", "flair")])
+def test_channels_come_in_the_order_asked_for(raw, out, run, save, channels):
+    """Each channel is 0 but for one voxel, whose place tells which it is."""
+    for place, channel in enumerate(("adc", "flair", "t2")):
+        image = np.zeros(SHAPE, np.float32)
+        image[place, 3, 4] = 9
+        save(raw / f"ann_{channel}.nii.gz", image)
+    run(channels=channels, intensity="unit")
+    cohort = Cohort.open(out)
+    assert [case.id for case in cohort.cases] == ["ann"]
+    assert cohort.channels == channels
+    assert list(cohort.cases[0].source.files) == list(channels)
+    places = {"adc": 0, "flair": 1, "t2": 2}
+    for image, channel in zip(cohort[0][0], channels):
+        assert np.argwhere(image).tolist() == [[places[channel], 3, 4]]
+
+
+@pytest.mark.parametrize("pattern", ["ann_{}", "ann-{}", "ann.{}", "ann/{}"])
+def test_how_a_channel_may_be_set_apart(raw, save, pattern):
+    paths = {c: save(raw / f"{pattern.format(c)}.nii", scan()) for c in ("t1", "flair")}
+    (case,) = find_cases(raw, None, ("t1", "flair"))
+    assert (case.id, case.images, case.fault) == ("ann", paths, "")
+
+
+def test_nnunets_names(raw, out, run, save):
+    images, labels = raw / "imagesTr", raw / "labelsTr"
+    for number in range(3):
+        for channel in (0, 1):
+            save(images / f"liver_{number:03}_{channel:04}.nii.gz", scan(10 * number + channel))
+        save(labels / f"liver_{number:03}.nii.gz", blocks(1))
+    save(images / "liver_003_0000.nii.gz", scan(9))
+    summary = run(raw=images, labels=labels, channels=("0000", "0001"))
+    assert reasons(summary) == {"liver_003": "0001 missing; there is liver_003_0000.nii.gz"}
+    cohort = Cohort.open(out)
+    assert [case.id for case in cohort.cases] == ["liver_000", "liver_001", "liver_002"]
+    assert cohort.cases[1].source.files == {
+        "0000": "imagesTr/liver_001_0000.nii.gz",
+        "0001": "imagesTr/liver_001_0001.nii.gz",
+        "label": "labelsTr/liver_001.nii.gz",
+    }
+    assert cohort[0][0].shape == (2, *SHAPE)
+
+
+def test_one_channel_of_nnunet(raw, save):
+    save(raw / "liver_000_0000.nii.gz", scan())
+    assert ids(raw, None, ("0000",)) == ["liver_000"]
+    assert ids(raw) == ["liver_000_0000"]
+
+
+def test_a_file_of_no_channel(raw, run, save):
+    for channel in ("t1", "t2"):
+        save(raw / f"ann_{channel}.nii", scan(len(channel)))
+    for name in ("ann_seg", "bent1", "t1"):
+        save(raw / f"{name}.nii", scan())
+    summary = run(channels=("t1", "t2"))
+    assert summary.prepared == 1
+    assert reasons(summary) == {
+        name: f"{raw / name}.nii ends in none of the channels t1, t2"
+        for name in ("ann_seg", "bent1", "t1")
+    }
+
+
+def test_a_fourth_axis_is_refused(raw, run, save):
+    save(raw / "ann.nii", scan())
+    path = save(raw / "ben.nii", np.stack([scan(), scan(1)], axis=3))
+    assert reasons(run()) == {"ben": f"{path} holds 2 channels, not 1"}
+
+
+def test_channels_on_different_grids(raw, run, save):
+    save(raw / "ann_a.nii", scan())
+    save(raw / "ann_b.nii", scan(), np.diag([1, 1, 2, 1]))
+    save(raw / "ben_a.nii", scan())
+    save(raw / "ben_b.nii", scan(1))
+    assert reasons(run(channels=("a", "b"))) == {
+        "ann": f"{raw / 'ann_b.nii'} lies 6.00 mm beside ann_a.nii: affines differ"
+    }
+
+
+@pytest.mark.parametrize("name", ["", "notes.txt", "ann.nii.txt", "ann.img", "._ann.nii.gz"])
+def test_nothing_there(raw, out, run, name):
+    if name:
+        (raw / name).write_bytes(b"nothing")
+    with pytest.raises(InputError) as error:
+        run()
+    assert str(error.value) == f"no NIfTI file (.nii, .nii.gz) and no DICOM file below {raw}"
+    assert not out.exists()
+
+
+def test_no_folder_there(raw, out, run):
+    with pytest.raises(InputError, match=r"no NIfTI file .* below .*none"):
+        run(raw=raw / "none")
+    assert not out.exists()
+
+
+def test_the_litter_of_macos_is_no_scan(raw, labels, run, save):
+    save(raw / "ann.nii.gz", scan())
+    save(labels / "ann.nii.gz", blocks(1))
+    for folder in (raw, raw / "__MACOSX", labels):
+        folder.mkdir(exist_ok=True)
+        (folder / "._ann.nii.gz").write_bytes(b"\x00\x05\x16\x07" * 1000)
+    (raw / ".DS_Store").write_bytes(bytes(6148))
+    summary = run(labels=labels)
+    assert (summary.prepared, summary.unlabelled, summary.rejected) == (1, 0, ())
+
+
+def test_links_to_files(raw, out, tmp_path, run, save):
+    save(tmp_path / "store/x.nii.gz", scan())
+    (raw / "ann.nii.gz").symlink_to(tmp_path / "store/x.nii.gz")
+    (raw / "gone.nii.gz").symlink_to(tmp_path / "store/gone.nii.gz")
+    summary = run()
+    assert summary.prepared == 1
+    assert Cohort.open(out).cases[0].source.files == {"image": "ann.nii.gz"}
+    (lost,) = summary.rejected  # a data manager's link to what it has not fetched
+    assert lost["reason"] == f"{raw / 'gone.nii.gz'} cannot be read: No such file or directory"
+
+
+def test_a_link_to_the_raw_folder(raw, out, tmp_path, run, save):
+    save(raw / "ann.nii.gz", scan())
+    (tmp_path / "link").symlink_to(raw)
+    assert run(raw=tmp_path / "link").prepared == 1
+    assert run().skipped == 1
+
+
+def test_links_to_folders(raw, tmp_path, save):
+    save(tmp_path / "store/x.nii.gz", scan())
+    save(raw / "ann.nii.gz", scan(1))
+    (raw / "ben").symlink_to(tmp_path / "store")
+    assert ids(raw) == ["ann", "ben_x"]
+
+
+def test_hidden_folders_hold_no_scans(raw, save):
+    """DataLad keeps every scan in ``.git/annex`` and links to it."""
+    store = save(raw / ".git/annex/objects/x.nii.gz", scan())
+    (raw / "ann.nii.gz").symlink_to(store)
+    assert ids(raw) == ["ann"]
+
+
+def test_a_channel_that_ends_like_another(raw, save):
+    for channel in ("t1", "post_t1"):
+        save(raw / f"ann_{channel}.nii", scan())
+    assert ids(raw, None, ("post_t1", "t1")) == ["ann"]
+    assert ids(raw, None, ("t1", "post_t1")) == ["ann"]
+
+
+def test_a_bad_scan_harms_no_other(raw, run, save):
+    save(raw / "ann.nii.gz", scan())
+    save(raw / "ben.nii.gz", np.ones(SHAPE, np.float32))
+    (raw / "cat.nii.gz").write_bytes((raw / "ann.nii.gz").read_bytes()[:-50])
+    save(raw / "-dan.nii.gz", scan(3))
+    summary = run()
+    assert summary.prepared == 1
+    assert reasons(summary).keys() == {"ben", "cat", "-dan"}
+    assert reasons(summary)["ben"] == f"{raw / 'ben.nii.gz'} holds nothing but the value 1"
+    assert reasons(summary)["cat"].startswith(f"{raw / 'cat.nii.gz'} is damaged")
+    assert reasons(summary)["-dan"] == "'-dan' cannot name a file; rename the raw scan"
+
+
+# ---- label maps --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("place", "image", "label"),
+    [
+        ("raw/labels", "ann.nii.gz", "labels/ann.nii.gz"),
+        ("labels", "raw/ann.nii.gz", "labels/ann.nii.gz"),
+        ("far/away", "raw/ann.nii.gz", "far/away/ann.nii.gz"),
+    ],
+    ids=["inside", "beside", "outside"],
+)
+def test_where_label_maps_may_lie(tmp_path, raw, out, run, save, place, image, label):
+    folder = tmp_path / place
+    for number, name in enumerate(("ann", "ben", "cat")):
+        save(raw / f"{name}.nii.gz", scan(number))
+        save(folder / f"{name}.nii.gz", blocks(1 + number))
+    summary = run(labels=folder)
+    assert (summary.prepared, summary.unlabelled, summary.rejected) == (3, 0, ())
+    cohort = Cohort.open(out)
+    assert cohort.cases[0].source.files == {"image": image, "label": label}
+    assert cohort.label_values == (0, 1, 2, 3)
+    for number in range(3):
+        np.testing.assert_array_equal(cohort[number][1], blocks(1 + number))
+    assert sorted(case.fold for case in cohort.cases) == [0, 1, 2]
+    assert str(tmp_path) not in (out / "cohort.json").read_text()
+
+
+def test_labels_lie_as_their_scans_do(raw, labels, save):
+    save(raw / "a/x.nii", scan())
+    save(raw / "b/x.nii.gz", scan())
+    maps = [save(labels / "a/x.nii.gz", blocks(1)), save(labels / "b/x.nii", blocks(1))]
+    assert [case.label for case in find_cases(raw, labels, ONE)] == maps
+
+
+def test_a_label_without_a_scan_and_a_scan_without_a_label(six, labels, out, run, save):
+    save(six / "q.nii.gz", scan(7))
+    save(labels / "r.nii.gz", blocks(1))
+    summary = run(labels=labels)
+    assert (summary.prepared, summary.unlabelled, summary.exit_code) == (7, 1, 1)
+    assert reasons(summary) == {"r": f"{labels / 'r.nii.gz'} has no scan"}
+    cohort = Cohort.open(out)
+    assert cohort.cases[-1].id == "q"
+    assert (cohort.cases[-1].labelled, cohort.cases[-1].fold) == (False, None)
+    assert cohort[6][1] is None
+    assert not (out / "labels/q.npy").exists()
+    assert {case.fold for case in cohort.cases[:-1]} == set(range(5))
+
+
+def test_a_label_folder_that_is_not_there(six, out, run, tmp_path):
+    with pytest.raises(InputError) as error:
+        run(labels=tmp_path / "none")
+    assert str(error.value) == f"no folder {tmp_path / 'none'}"
+    assert not out.exists()
+
+
+def test_values_are_found_and_named_by_themselves(raw, labels, out, run, save):
+    for name, values in {"ann": (7,), "ben": (2, 200), "cat": ()}.items():
+        save(raw / f"{name}.nii", scan(len(values)))
+        save(labels / f"{name}.nii", blocks(*values).astype(np.float32))
+    run(labels=labels)
+    cohort = Cohort.open(out)
+    assert cohort.label_values == (0, 2, 7, 200)
+    assert cohort.label_names == ("0", "2", "7", "200")
+    assert cohort.regions == {"2": (2,), "7": (7,), "200": (200,)}
+    assert cohort.region_classes == {"2": (1,), "7": (2,), "200": (3,)}
+    assert [np.unique(cohort[i][1]).tolist() for i in range(3)] == [[0, 2], [0, 1, 3], [0]]
+    assert all(case.labelled for case in cohort.cases)  # an empty map is one
+
+
+def test_names_for_the_values_that_are_found(six, labels, out, run):
+    run(labels=labels, label_names=("background", "organ", "tumour"))
+    cohort = Cohort.open(out)
+    assert cohort.label_values == (0, 1, 4)
+    assert cohort.label_names == ("background", "organ", "tumour")
+    assert cohort.regions == {"organ": (1,), "tumour": (4,)}
+
+
+def test_values_may_stand_in_any_order(six, labels, out, run):
+    run(labels=labels, label_values=(0, 4, 1, 9))
+    cohort = Cohort.open(out)
+    assert cohort.label_values == (0, 4, 1, 9)
+    assert cohort[0][1][:3, 0, 0].tolist() == [2, 1, 0]
+
+
+def test_a_value_that_was_not_given(six, labels, run, save):
+    save(labels / "p1.nii.gz", blocks(1, 2, 3, 4))
+    assert reasons(run(labels=labels, label_values=(0, 1, 4))) == {
+        "p1": f"{labels / 'p1.nii.gz'} holds 2, 3, where labels are 0, 1, 4"
+    }
+
+
+def test_a_fractional_label_map(six, labels, out, run, save):
+    """It gives no values of its own, and is refused."""
+    save(labels / "p1.nii.gz", blocks(9.0, 1.5))
+    assert reasons(run(labels=labels)) == {
+        "p1": f"{labels / 'p1.nii.gz'} holds 1.5, 9, where labels are 0, 1, 4"
+    }
+    assert Cohort.open(out).label_values == (0, 1, 4)
+
+
+def test_a_label_map_that_is_an_image(six, labels, out, run, save):
+    """A CT is whole numbers too, but more of them than there are organs."""
+    image = np.arange(np.prod(SHAPE)).reshape(SHAPE).astype(np.int16)
+    save(labels / "p1.nii.gz", image)
+    assert reasons(run(labels=labels)) == {
+        "p1": f"{labels / 'p1.nii.gz'} holds 2, 3, 5, 6, 7, where labels are 0, 1, 4"
+    }
+    assert Cohort.open(out).label_values == (0, 1, 4)
+
+
+@pytest.mark.parametrize(("number", "found"), [(100, 100), (101, 1)])
+def test_how_many_values_a_label_map_may_have(tmp_path, save, number, found):
+    label = (np.arange(np.prod(SHAPE)) % number).reshape(SHAPE).astype(np.int16)
+    path = save(tmp_path / "a.nii", label)
+    assert find_values([path], Workforce(workers=1)) == tuple(range(found))
+
+
+def test_a_label_map_that_cannot_be_read(six, labels, out, run):
+    path = labels / "p1.nii.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+    summary = run(labels=labels)
+    assert reasons(summary).keys() == {"p1"}
+    assert reasons(summary)["p1"].startswith(f"{path} is damaged")
+    assert Cohort.open(out).label_values == (0, 1, 4)
+
+
+def test_a_label_map_on_another_grid(six, labels, run, save):
+    save(labels / "p1.nii.gz", blocks(1), np.diag([1, 1, 2, 1]))
+    save(labels / "p2.nii.gz", blocks(1)[1:])
+    assert reasons(run(labels=labels)) == {
+        "p1": f"{labels / 'p1.nii.gz'} lies 6.00 mm beside p1.nii.gz: affines differ",
+        "p2": f"{labels / 'p2.nii.gz'} has shape (4, 6, 7), but p2.nii.gz has (5, 6, 7)",
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"label_values": (0, 1, 4), "label_names": ("background", "organ")},
+        {"label_names": ("background", "organ")},
+        {"label_names": ("background", "organ", "organ")},
+        {"label_values": (0, 1, 1, 4)},
+    ],
+)
+def test_values_and_names_that_do_not_fit(six, labels, out, run, wrong):
+    with pytest.raises(InputError, match="one name each, none twice"):
+        run(labels=labels, **wrong)
+    assert not out.exists()
+
+
+def test_two_label_maps_of_one_name(raw, labels, run, save):
+    save(raw / "ann.nii.gz", scan())
+    save(labels / "ann.nii", blocks(1))
+    save(labels / "ann.nii.gz", blocks(2))
+    with pytest.raises(InputError, match="one name"):
+        run(labels=labels)
+
+
+@pytest.mark.parametrize("value", [-1, 256, 1002])
+def test_values_beyond_a_byte_are_written_back_or_refused(raw, labels, out, run, save, value):
+    """FreeSurfer numbers the cortex from 1001 on."""
+    save(raw / "ann.nii.gz", scan())
+    save(labels / "ann.nii.gz", blocks(value))
+    try:
+        run(labels=labels)
+    except InputError:
+        return
+    cohort = Cohort.open(out)
+    write_prediction(out / "back.nii", cohort[0][1], cohort.cases[0], cohort.label_values)
+    np.testing.assert_array_equal(np.asarray(nib.load(out / "back.nii").dataobj), blocks(value))
+
+
+def test_more_classes_than_a_byte_holds(raw, labels, run, save):
+    for number in range(3):
+        label = (np.arange(np.prod(SHAPE)) % 99 + 99 * number).reshape(SHAPE).astype(np.int16)
+        save(raw / f"{number}.nii", scan(number))
+        save(labels / f"{number}.nii", label)
+    with pytest.raises(InputError):
+        run(labels=labels)
+
+
+# ---- settings ----------------------------------------------------------------------------------
+
+
+def test_what_is_not_given(six, out, run):
+    run()
+    recipe = Cohort.open(out).recipe
+    assert recipe == {
+        "name": "folder",
+        "crop": False,
+        "spacing": None,
+        "size": None,
+        "fit": "pad",
+        "intensity": "zscore",
+        "folds": 5,
+        "seed": 0,
+    }
+    assert Cohort.open(out).shape == SHAPE
+
+
+def test_the_papers_way(raw, out, run, save):
+    image = np.zeros((12, 12, 12), np.float32)
+    image[2:10, 3:11, 4:12] = scan(shape=(8, 8, 8))
+    save(raw / "ann.nii", image)
+    run(preset="paper", size=(8, 8, 8))
+    cohort = Cohort.open(out)
+    recipe = cohort.recipe
+    assert (recipe["crop"], recipe["fit"], recipe["intensity"]) == (True, "stretch", "unit")
+    assert cohort.cases[0].crop == [[2, 10], [3, 11], [4, 12]]
+    block = scan(shape=(8, 8, 8))
+    wanted = (block - block.min()) / (block.max() - block.min())
+    np.testing.assert_array_equal(cohort[0][0][0], wanted.astype(np.float16))
+    how = Folder(raw=raw, out=out, preset="paper").preparation()
+    assert how.size == (128, 128, 128)
+
+
+def test_what_is_given_goes_before_the_preset(raw, out):
+    how = Folder(
+        raw=raw, out=out, preset="paper", crop=False, fit="resize", intensity="window:0,9"
+    ).preparation()
+    assert (how.crop, how.size, how.fit, how.intensity) == (
+        False,
+        (128, 128, 128),
+        "resize",
+        "window:0,9",
+    )
+
+
+def test_cases_of_several_shapes(six, labels, out, run, save, tmp_path):
+    save(six / "p1.nii.gz", scan(shape=(5, 6, 8)))
+    save(six / "p2.nii.gz", scan(shape=(4, 6, 8)))
+    said = "the cases have 3 shapes; for training prepare them with --size"
+    assert said in run().notes
+    with pytest.raises(InputError, match="3 shapes"):
+        _ = Cohort.open(out).shape
+    summary = run(size=(6, 6, 8), out=tmp_path / "sized")
+    assert not any("--size" in note for note in summary.notes)
+    assert Cohort.open(tmp_path / "sized").shape == (6, 6, 8)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"size": (8, 8, 8), "spacing": (1, 1, 1), "fit": "stretch"}, "finds the spacing itself"),
+        ({"preset": "paper", "spacing": (1, 1, 1)}, "finds the spacing itself"),
+        ({"intensity": "zscor"}, "did you mean 'zscore'"),
+        ({"intensity": "window:9,0"}, "is no window"),
+        ({"fit": "strech"}, "did you mean 'stretch'"),
+        ({"size": (8, 0, 8)}, "above 0"),
+        ({"folds": 2}, "2 folds; a split needs at least 3"),
+    ],
+)
+def test_settings_that_contradict(six, out, run, wrong, said):
+    with pytest.raises(InputError, match=said):
+        run(**wrong)
+    assert not out.exists()
+
+
+def test_a_channel_named_twice(raw, out, run, save):
+    save(raw / "ann_t1.nii", scan())
+    with pytest.raises(InputError):
+        run(channels=("t1", "t1"))
+
+
+def test_other_settings_later(six, labels, out, run):
+    run(labels=labels)
+    before = content(out)
+    with pytest.raises(InputError, match="was prepared with intensity = zscore, not unit"):
+        run(labels=labels, intensity="unit")
+    with pytest.raises(InputError, match=r"was prepared with label_values = \[0, 1, 4\]"):
+        run(labels=labels, label_values=(0, 4, 1))
+    assert content(out) == before
+
+
+def test_virtual_scans_stay_virtual(six, labels, out, run):
+    identity = {"name": "V", "licence": "ours", "citation": "us", "description": "none is real"}
+    claim(six, 6, {"set": "virtual-x", "seed": 0}, identity)
+    run(name="Real")
+    cohort = Cohort.open(out)
+    assert (cohort.name, cohort.licence, cohort.description) == ("V", "ours", "none is real")
+    assert cohort.recipe["virtual"] == "virtual-x"
+
+
+def test_virtual_scans_stay_virtual_with_labels_from_elsewhere(six, labels, out, run):
+    claim(six, 6, {"set": "virtual-x", "seed": 0}, {"name": "V"})
+    run(name="Real", labels=labels)
+    assert Cohort.open(out).name == "V"
+
+
+# ---- whose scan it is --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table(tmp_path):
+    def write(*rows: str, header: str = "image,patient") -> Path:
+        path = tmp_path / "patients.csv"
+        path.write_text("\n".join((header, *rows)) + "\n")
+        return path
+
+    return write
+
+
+def patients(out: Path) -> dict[str, str]:
+    return {case.id: case.patient for case in Cohort.open(out).cases}
+
+
+def test_a_scan_may_be_spelt_as_file_path_or_id(raw, out, run, save, table):
+    for path in ("ann.nii.gz", "sub/ben.nii.gz", "sub/cat.nii", "dan.nii", "eve.nii.gz"):
+        save(raw / path, scan(len(path)))
+    run(
+        table=table(
+            'ann.nii.gz,"Doe, Jane"',
+            "sub/ben.nii.gz,B",
+            "sub_cat,C",
+            "dan,D",
+            '"eve.nii", E ',
+        )
+    )
+    assert patients(out) == {
+        "ann": "Doe, Jane",
+        "sub_ben": "B",
+        "sub_cat": "C",
+        "dan": "D",
+        "eve": "E",
+    }
+
+
+def test_two_scans_of_a_patient_share_a_fold(six, labels, out, run, table):
+    summary = run(labels=labels, table=table(*(f"p{n},{'AABBCC'[n]}" for n in range(6))))
+    folds = [case.fold for case in Cohort.open(out).cases]
+    assert folds[::2] == folds[1::2]
+    assert sorted(set(folds)) == [0, 1, 2]
+    assert summary.notes == ("only 3 folds: no more patients have a label",)
+
+
+def test_an_unlabelled_scan_goes_with_its_patient(six, labels, out, run, table):
+    (labels / "p1.nii.gz").unlink()
+    run(labels=labels, table=table(*(f"p{n},{'AABCDE'[n]}" for n in range(6))))
+    cases = Cohort.open(out).cases
+    assert not cases[1].labelled
+    assert cases[1].fold == cases[0].fold is not None
+
+
+def test_rows_and_scans_that_stand_alone(six, out, run, table):
+    path = table("p0,A", "p1,B", "p2,", "p3,C", "q,D", "other/p4.nii.gz,E")
+    summary = run(table=path)
+    assert (summary.prepared, summary.exit_code) == (3, 1)
+    alone = dict.fromkeys(("p2", "p4", "p5"), f"{path} names no patient of it")
+    lone = dict.fromkeys(("q", "other_p4"), f"{path} has a row for it, but {six} has no such scan")
+    assert reasons(summary) == alone | lone
+
+
+def test_a_fault_of_the_scan_goes_before_one_of_the_table(six, labels, run, save, table):
+    save(labels / "r.nii.gz", blocks(1))
+    summary = run(labels=labels, table=table(*(f"p{n},{n}" for n in range(6))))
+    assert reasons(summary) == {"r": f"{labels / 'r.nii.gz'} has no scan"}
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "said"),
+    [
+        ("image,subject", ["p0,A"], "has no column patient; its columns: image, subject"),
+        ("file,patient", ["p0,A"], "has no column image; its columns: file, patient"),
+        ("image,patient", ["p0,A", "p0,B"], "has a second row for 'p0' in line 3"),
+        ("image,patient", ["p0,A", ",B"], "has no image in line 3"),
+    ],
+)
+def test_a_table_that_is_refused(six, out, run, table, header, rows, said):
+    path = table(*rows, header=header)
+    with pytest.raises(InputError) as error:
+        run(table=path)
+    assert str(error.value).startswith(f"{path} {said}")
+    assert not out.exists()
+
+
+def test_no_table(six, out, run, tmp_path):
+    with pytest.raises(InputError) as error:
+        run(table=tmp_path / "none.csv")
+    assert str(error.value) == f"no none.csv in {tmp_path}"
+    assert not out.exists()
+
+
+def test_another_patient_later(six, labels, out, run, table):
+    run(labels=labels, table=table(*(f"p{n},{n}" for n in range(6))))
+    summary = run(labels=labels, table=table("p0,1", *(f"p{n},{n}" for n in range(1, 6))))
+    assert (summary.prepared, summary.skipped) == (1, 5)
+    cases = Cohort.open(out).cases
+    assert cases[0].patient == cases[1].patient == "1"
+    assert cases[0].fold == cases[1].fold
+
+
+def test_two_rows_for_one_scan_under_two_names(six, run, table):
+    rows = [f"p{n},{n}" for n in range(6)]
+    with pytest.raises(InputError, match="p0"):
+        run(table=table(*rows, "p0.nii.gz,another"))
+
+
+def test_the_file_of_a_channel_names_its_scan(raw, out, run, save, table):
+    for channel in ("t1", "t2"):
+        save(raw / f"ann_{channel}.nii.gz", scan(int(channel[1])))
+    run(channels=("t1", "t2"), table=table("ann_t1.nii.gz,A", "ann_t2.nii.gz,A"))
+    assert patients(out) == {"ann": "A"}
+
+
+def test_a_path_that_begins_with_a_dot(raw, out, run, save, table):
+    """As the Decathlon's dataset.json, find and tar write them."""
+    save(raw / "ann.nii.gz", scan())
+    run(table=table("./ann.nii.gz,A"))
+    assert patients(out) == {"ann": "A"}
+
+
+# ---- once more, and after an interruption ------------------------------------------------------
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """Names of the raw files that were read for their checksums."""
+    names, real = [], engine.checksum
+
+    def checksum(path):
+        names.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(engine, "checksum", checksum)
+    return names
+
+
+def times(out: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in out.glob("*/*.npy")}
+
+
+def test_a_second_run_touches_nothing(six, labels, out, run):
+    run(labels=labels)
+    before, made, raw = content(out), times(out), content(six)
+    assert len(made) == 12
+    summary = run(labels=labels)
+    assert (summary.prepared, summary.skipped) == (0, 6)
+    assert content(out) == before
+    assert times(out) == made
+    assert content(six) == raw
+
+
+def test_the_same_bytes_with_any_number_of_workers(six, labels, out, run, tmp_path):
+    run(labels=labels)
+    run(labels=labels, out=tmp_path / "two", workers=2)
+    assert content(tmp_path / "two") == content(out)
+
+
+def test_a_scan_that_was_changed_is_made_again(six, labels, out, run):
+    run(labels=labels, intensity="unit")
+    made, path = times(out), six / "p2.nii.gz"
+    stamp = path.stat().st_mtime_ns
+    image = nib.Nifti1Image(scan(77), np.eye(4))
+    nib.save(image, path)
+    os.utime(path, ns=(stamp, stamp))
+    summary = run(labels=labels, intensity="unit")
+    assert (summary.prepared, summary.skipped) == (1, 5)
+    remade = {p.relative_to(out).as_posix() for p, time in times(out).items() if made[p] != time}
+    assert remade == {"images/p2.npy", "labels/p2.npy"}
+    wanted = (scan(77) - scan(77).min()) / (scan(77).max() - scan(77).min())
+    np.testing.assert_array_equal(Cohort.open(out)[2][0][0], wanted.astype(np.float16))
+
+
+def test_a_label_that_was_changed_or_came_later(six, labels, out, run, save):
+    (labels / "p3.nii.gz").unlink()
+    run(labels=labels)
+    save(labels / "p2.nii.gz", blocks(4, 1))
+    save(labels / "p3.nii.gz", blocks(4, 4))
+    summary = run(labels=labels)
+    assert (summary.prepared, summary.skipped, summary.unlabelled) == (2, 4, 0)
+    cohort = Cohort.open(out)
+    assert cohort[2][1][:2, 0, 0].tolist() == [2, 1]
+    assert cohort[3][1][:2, 0, 0].tolist() == [2, 2]
+
+
+def test_a_scan_that_was_only_touched_is_not_made_again(six, labels, out, run):
+    run(labels=labels)
+    before, made = content(out), times(out)
+    for path in six.iterdir():
+        os.utime(path, ns=(1, 1))
+    assert run(labels=labels).skipped == 6
+    assert content(out) == before
+    assert times(out) == made
+
+
+@pytest.fixture
+def killed(six, labels, out, run, monkeypatch):
+    """A run that ended before its manifest, with a record of each of its six cases."""
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Cohort, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(labels=labels)
+    assert len(list((out / "records").iterdir())) == 6
+    assert not (out / "cohort.json").exists()
+    return out
+
+
+def test_after_a_kill_nothing_is_read_again(killed, six, labels, run, hashed, tmp_path):
+    made = times(killed)
+    summary = run(labels=labels)
+    assert (summary.prepared, summary.skipped) == (0, 6)
+    assert hashed == []
+    assert times(killed) == made
+    run(labels=labels, out=tmp_path / "whole")
+    assert len(hashed) == 12  # so they are counted, and there is no record of the files elsewhere
+    assert content(killed) == content(tmp_path / "whole")
+
+
+def test_after_a_kill_a_touched_scan_is_read_and_kept(killed, six, labels, run, hashed):
+    made = times(killed)
+    os.utime(six / "p2.nii.gz", ns=(1, 1))
+    summary = run(labels=labels)
+    assert (summary.prepared, summary.skipped) == (0, 6)
+    assert sorted(hashed) == ["p2.nii.gz", "p2.nii.gz"]  # its label has the same name
+    assert times(killed) == made
+
+
+def test_after_a_kill_a_changed_scan_is_made_again(killed, six, labels, run, save):
+    save(six / "p2.nii.gz", 5 * scan(88))
+    summary = run(labels=labels)
+    assert (summary.prepared, summary.skipped) == (1, 5)
+    image = Cohort.open(killed)[2][0][0].astype(float)
+    assert np.corrcoef(image.ravel(), scan(88).ravel())[0, 1] > 0.999
+
+
+def test_a_finished_cohort_is_compared_by_what_is_in_the_files(six, labels, run, hashed):
+    run(labels=labels)
+    hashed.clear()
+    run(labels=labels)
+    assert len(hashed) == 12
+
+
+# ---- on the command line -----------------------------------------------------------------------
+
+
+def test_the_command(six, labels, out, capsys):
+    command = ["prepare", "folder", "--raw", str(six), "--labels", str(labels), "--out", str(out)]
+    command += ["--size", "6", "6", "8", "--label-names", "none", "a", "b", "--workers", "1"]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert said == f"{out}: 6 prepared, 0 there already, 0 unlabelled, 0 rejected\n"
+    assert Cohort.open(out).shape == (6, 6, 8)
+    assert Cohort.open(out).label_names == ("none", "a", "b")
+    assert main(command) == 0
+    assert "0 prepared, 6 there already" in capsys.readouterr().out
+
+
+def test_the_command_joins_channels(raw, out, save):
+    for channel in ("t1", "flair"):
+        save(raw / f"ann_{channel}.nii.gz", scan(len(channel)))
+    command = ["prepare", "folder", "--raw", str(raw), "--out", str(out), "--workers", "1"]
+    assert main([*command, "--channels", "t1", "flair"]) == 0
+    assert Cohort.open(out).channels == ("t1", "flair")
+
+
+def test_the_command_says_that_a_scan_was_rejected(six, out, capsys):
+    (six / "p0.nii.gz").write_bytes(b"nothing")
+    command = ["prepare", "folder", "--raw", str(six), "--out", str(out), "--workers", "1"]
+    assert main(command) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith(f"p0 rejected: {six / 'p0.nii.gz'} is damaged")
+    assert said[-1] == f"{out}: 5 prepared, 0 there already, 5 unlabelled, 1 rejected"
+
+
+def test_the_command_says_why_it_stopped(raw, out, capsys):
+    command = ["prepare", "folder", "--raw", str(raw), "--out", str(out)]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert said == f"ssl3d: no NIfTI file (.nii, .nii.gz) and no DICOM file below {raw}\n"
+    with pytest.raises(SystemExit) as stop:  # as tyro does of what it cannot parse
+        main([*command, "--size", "4"])
+    assert stop.value.code == 2
+
+
+# ---- there and back ----------------------------------------------------------------------------
+
+ORIENTATIONS = [
+    np.eye(3)[list(order)] * signs
+    for order in permutations(range(3))
+    for signs in product((1, -1), repeat=3)
+]
+VALUES = (0, 3, 5, 200)
+EDGE = 1e-3  # raw voxels this near to the edge of the frame may be found on either side
+
+
+@st.composite
+def grids(draw):
+    """A shape, and an affine with any of the 48 orientations, turned and stretched."""
+    shape = draw(st.tuples(*[st.integers(3, 8)] * 3))
+    zooms = draw(st.tuples(*[st.sampled_from([0.41, 1.0, 1.37, 3.0])] * 3))
+    origin = draw(st.tuples(*[st.sampled_from([0.0, -90.0, 126.3, 0.1])] * 3))
+    angles = draw(st.tuples(*[st.sampled_from([0, 0, 7, -31])] * 3))
+    return shape, affine_of(draw(st.sampled_from(ORIENTATIONS)), zooms, origin, angles)
+
+
+def affine_of(orientation, zooms, origin, angles) -> np.ndarray:
+    turn = nib.eulerangles.euler2mat(*np.radians(angles))
+    return nib.affines.from_matvec(turn @ orientation * zooms, origin)
+
+
+@st.composite
+def frames(draw):
+    size = draw(st.none() | st.tuples(*[st.integers(1, 14)] * 3))
+    fit = draw(st.sampled_from(["pad", "resize", "stretch"]))
+    spacing = None
+    if fit == "pad" or size is None:
+        spacing = draw(st.none() | st.tuples(*[st.sampled_from([0.4, 1.0, 1.1, 2.9])] * 3))
+        fit = "pad"
+    return {"crop": draw(st.booleans()), "size": size, "fit": fit, "spacing": spacing}
+
+
+def there_and_back(folder: Path, shape, affine, how: dict, seed: int) -> bool:
+    """Prepare a scan with a label map, write the label back, and compare it with the raw file.
+
+    Returns:
+        Whether all voxels of the scan were within a frame at least as fine as they are.
+    """
+    rng = np.random.default_rng(seed)
+    image = np.zeros(shape, np.float32)
+    image[1:, 1:, :-1] = rng.uniform(1, 2, (shape[0] - 1, shape[1] - 1, shape[2] - 1))
+    label = rng.choice(VALUES, shape).astype(np.uint8)
+    label.flat[:4] = VALUES
+    raw, labels, out = folder / "raw", folder / "labels", folder / "out"
+    for path, data in ((raw / "a.nii.gz", image), (labels / "a.nii", label)):
+        path.parent.mkdir(parents=True)
+        nib.save(nib.Nifti1Image(data, affine), path)
+    prepare(Folder(raw=raw, labels=labels, out=out, intensity="unit", workers=1, **how))
+    cohort = Cohort.open(out)
+    (case,) = cohort.cases
+    assert cohort.label_values == VALUES
+    write_prediction(folder / "back.nii.gz", cohort[0][1], case, cohort.label_values)
+
+    there, back = nib.load(labels / "a.nii"), nib.load(folder / "back.nii.gz")
+    found, wanted = (np.asarray(image.dataobj) for image in (back, there))
+    assert found.shape == wanted.shape
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(back.affine, there.affine)
+    assert set(np.unique(found)) <= set(VALUES)
+
+    to_frame = np.linalg.inv(case.affine) @ there.affine  # raw voxel → prepared voxel
+    place = nib.affines.apply_affine(to_frame, np.moveaxis(np.indices(shape), 0, -1))
+    depth = np.minimum(place + 0.5, np.array(case.shape) - 0.5 - place)  # within the frame
+    scale = np.abs(to_frame[:3, :3]).max(axis=1)  # prepared voxels a raw one, by axis of the frame
+    depth = (depth / scale).min(axis=-1)
+    assert (found[depth < -EDGE] == 0).all()
+    fine = (scale > 1 - 1e-6).all()
+    if fine:
+        np.testing.assert_array_equal(found[depth > EDGE], wanted[depth > EDGE])
+    return bool(fine and (depth > EDGE).all())
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Ever new folders, of which the last ones are removed."""
+    parent, number = tmp_path_factory.mktemp("scans"), count()
+
+    def new() -> Path:
+        shutil.rmtree(parent)
+        folder = parent / str(next(number))
+        folder.mkdir(parents=True)
+        return folder
+
+    return new
+
+
+@given(grid=grids(), how=frames(), seed=st.integers(0, 99))
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_prediction_lies_on_the_raw_scans_voxels(folders, grid, how, seed):
+    there_and_back(folders(), *grid, how, seed)
+
+
+@pytest.mark.parametrize("number", range(48))
+def test_every_orientation_comes_back_whole(folders, number):
+    """With the scan's own voxels, and with finer ones that fill a frame from edge to edge."""
+    affine = affine_of(ORIENTATIONS[number], (0.9, 1.3, 2.6), (-90.0, 126.3, 7.0), (4, -21, 12))
+    codes = {
+        nib.aff2axcodes(affine_of(each, (1, 1, 1), (0, 0, 0), (4, -21, 12)))
+        for each in ORIENTATIONS
+    }
+    assert len(codes) == 48
+    for how in (
+        {},
+        {"size": (9, 10, 11)},
+        {"size": (9, 10, 11), "fit": "stretch"},
+        {"size": (30, 30, 30), "fit": "resize"},
+        {"spacing": (0.4, 0.4, 0.4)},
+    ):
+        assert there_and_back(folders(), (4, 6, 5), affine, how, number) or "spacing" in how
