@@ -34,7 +34,7 @@ class Aptos(Photographs, Into):
         citation="Asia Pacific Tele-Ophthalmology Society (2019). APTOS 2019 Blindness Detection. "
         f"https://www.kaggle.com/c/{COMPETITION}",
         size="raw 10 GB; prepared 1.7 GB at 224 x 224 pixels",
-        time="3662 graded and 1928 other photographs; about 0.3 s each and core",
+        time="3662 graded and 1928 other photographs; about 0.5 s each and core",
     )
 
     raw: Path | None = None

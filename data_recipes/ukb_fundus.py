@@ -34,7 +34,7 @@ class UkbFundus(Photographs, FromRaw):
         citation="Chua et al. (2019). Cohort profile: design and methods in the eye and vision "
         "consortium of UK Biobank. BMJ Open 9, e025077. doi:10.1136/bmjopen-2018-025077",
         size="prepared 0.3 MB a photograph at 224 x 224 pixels: 51 GB for 170 000",
-        time="about 0.1 s a photograph and core",
+        time="about 0.2 s a photograph and core",
     )
 
 

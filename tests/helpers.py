@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,29 @@ def make_cohort(
     )
     cohort.save()
     return cohort
+
+
+def make_graded(folder: Path, grades: list[int | None], edge: int = 8) -> Cohort:
+    """Coloured squares with one of three grades each, dealt to 5 folds; None is ungraded."""
+    made = make_cohort(folder, len(grades), (edge, edge), channels=3)
+    cases = []
+    for index, (case, grade) in enumerate(zip(made.cases, grades, strict=True)):
+        array_path(folder, "labels", case.id).unlink()
+        picture = np.random.default_rng(index).uniform(0, 1, (3, edge, edge))
+        write_array(array_path(folder, "images", case.id), picture.astype(np.float16))
+        fold = None if grade is None else index % 5
+        cases.append(replace(case, grade=grade, labelled=grade is not None, fold=fold))
+    graded = replace(
+        made,
+        cases=tuple(cases),
+        channels=("red", "green", "blue"),
+        graded=True,
+        unit="px",
+        regions={},
+        label_names=("none", "mild", "severe"),
+    )
+    graded.save()
+    return graded
 
 
 # ---- puzzles -----------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ def make_head() -> Callable[..., Path]:
         case: str = "A",
         kinds: tuple[str, ...] = ("t1", "t1ce", "t2", "flair", "seg"),
         enhancing: int = 4,
+        shape: tuple[int, int, int] = (20, 24, 16),
     ) -> Path:
         rng = np.random.default_rng(list(case.encode()))
         brain = np.zeros((20, 24, 16), bool)
@@ -81,6 +82,10 @@ def make_head() -> Callable[..., Path]:
         label[6:12, 8:14, 5:11] = 2
         label[7:11, 9:13, 6:10] = enhancing
         label[8:10, 10:12, 7:9] = 1
+        spare = np.subtract(brain.shape, shape)
+        starts = np.minimum(9 - np.array(shape) // 2, spare).clip(0)  # about the tumour
+        box = tuple(slice(start, start + n) for start, n in zip(starts, shape, strict=True))
+        brain, label = brain[box], label[box]
         for scale, kind in enumerate(kinds, start=1):
             image = (rng.normal(100 * 10**scale, 10**scale, brain.shape) * brain).astype(np.float32)
             _save(folder / pattern.format(case=case, kind=kind), label if kind == "seg" else image)

@@ -1,5 +1,7 @@
 """The BraTS recipe: two ways of naming files, two of labelling, cases with files missing."""
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -8,7 +10,9 @@ import pytest
 
 from data_recipes.brats import CHANNELS, Brats, find_cases, prepare
 from data_recipes.settings import Workforce
+from data_recipes.verify import Verify, verify
 from data_recipes.virtual_files import write_heads
+from data_recipes.volumes import Preparation
 from ssl3d_lite.cohort import Cohort
 from ssl3d_lite.errors import InputError
 
@@ -172,3 +176,41 @@ def test_virtual_heads_are_prepared_unchanged(raw, out):
     cohort = Cohort.open(out)
     assert cohort.shape == (32, 32, 32)
     assert cohort[0][1].any()
+
+
+# ---- the training set of 2018 --------------------------------------------------------------------
+
+
+def test_the_285_cases_of_2018_are_split_by_patient(raw, out, make_head):
+    """210 of high and 75 of low grade, and 66 without labels, under the names they have."""
+    sites = ("TCIA01_{}", "2013_{}", "CBICA_{}")
+    names = [site.format(f"{n:03d}") for n in range(95) for site in sites]
+    for number, name in enumerate(names):
+        grade = "HGG" if number < 210 else "LGG"
+        make_head(raw / "train" / grade / f"Brats18_{name}_1", case=name, shape=(8, 9, 8))
+    for number in range(66):
+        kinds = ("t1", "t1ce", "t2", "flair")
+        name = f"TCIA02_{number:03d}"
+        make_head(raw / f"validation/Brats18_{name}_1", case=name, kinds=kinds, shape=(8, 9, 8))
+    summary = prepare(Brats(raw=raw, out=out, size=(8, 8, 8)))
+    assert (summary.prepared, summary.unlabelled, summary.rejected) == (351, 66, ())
+    cohort = Cohort.open(out)
+    labelled = [case for case in cohort.cases if case.labelled]
+    assert {case.patient for case in labelled} == {f"Brats18_{name}" for name in names}
+    assert sorted(Counter(case.fold for case in labelled).values()) == [57] * 5
+    assert all(case.fold is None for case in cohort.cases if not case.labelled)
+    split = cohort.split()
+    assert [len(side) for side in (split.train, split.validation, split.test)] == [171, 57, 57]
+    assert len(split.pretrain) == 171 + 66
+    assert verify(Verify(cohort=out)).faults == ()
+
+
+def test_the_papers_preset(raw, out, make_head):
+    make_head(raw)
+    recipe = Brats(raw=raw, out=out, preset="paper", workers=1)
+    how = recipe.preparation()
+    assert how == Preparation(True, None, (128, 128, 128), "stretch", "unit")
+    assert recipe.own == Preparation(True, None, (128, 128, 128), "resize", "zscore-brain")
+    assert replace(recipe, fit="resize", size=(8, 8, 8)).preparation() == Preparation(
+        True, None, (8, 8, 8), "resize", "unit"
+    )

@@ -7,7 +7,7 @@ from dataclasses import fields
 import nibabel
 import numpy as np
 import pytest
-from helpers import make_cohort
+from helpers import make_cohort, make_graded
 
 from ssl3d_lite.cli import COMMANDS, main
 from ssl3d_lite.tasks import TASKS
@@ -158,3 +158,43 @@ def test_an_amount_of_labels_that_is_none_is_refused(tmp_path, capsys, labels):
     arguments = ["probe", "--cohort", str(tmp_path), "--encoder", "random", "--labels", labels]
     assert main([*arguments, "--filters", "2", "4"]) == 2
     assert "give a number (12) or a share (5%)" in capsys.readouterr().err
+
+
+# ---- cohorts that are not for segmentation -------------------------------------------------------
+
+
+@pytest.fixture
+def eyes(tmp_path):
+    return make_graded(tmp_path / "eyes", [i % 3 for i in range(15)], edge=32)
+
+
+def test_an_encoder_is_pretrained_on_graded_photographs(eyes, tmp_path, capsys):
+    arguments = ["pretrain", "--task", "rotation", "--edge", "24", "--steps", "4"]
+    arguments += ["--cohort", str(eyes.folder), "--out", str(tmp_path / "encoder")]
+    assert main([*arguments, "--filters", "4", "8"]) == 0
+    assert "rotation on 3 validation cases: accuracy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["finetune", "probe", "tour"])
+def test_grades_are_not_segmented_and_it_is_said_in_one_line(eyes, tmp_path, capsys, command):
+    at = {
+        "finetune": ["--cohort", str(eyes.folder), "--encoder", "random", "--labels", "2"],
+        "probe": ["--cohort", str(eyes.folder), "--encoder", "random", "--labels", "2"],
+        "tour": ["--data", str(eyes.folder)],
+    }[command]
+    out = [] if command == "probe" else ["--out", str(tmp_path / "out")]
+    small = [] if command == "tour" else ["--filters", "4", "8"]
+    assert main([command, *at, *out, *small]) == 2
+    error = capsys.readouterr().err
+    assert "made up is a graded cohort: its labels are one class a case, and no maps to" in error
+    assert "Traceback" not in error
+
+
+def test_an_encoder_is_pretrained_on_scans_without_labels(tmp_path, capsys):
+    make_cohort(tmp_path / "cohort", 6, unlabelled=6)
+    arguments = ["pretrain", "--task", "rotation", "--edge", "16", "--steps", "4"]
+    arguments += ["--cohort", str(tmp_path / "cohort"), "--out", str(tmp_path / "encoder")]
+    assert main([*arguments, "--filters", "4", "8"]) == 0
+    said = capsys.readouterr().out
+    assert "made up has no labels, so no case was held out to try the puzzles on" in said
+    assert (tmp_path / "encoder/encoder.safetensors").exists()

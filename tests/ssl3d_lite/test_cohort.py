@@ -1,3 +1,4 @@
+import hashlib
 import json
 import time
 import tracemalloc
@@ -7,12 +8,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from helpers import make_cohort
+from helpers import make_cohort, make_graded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ssl3d_lite.cohort import MANIFEST, UNLABELLED, Cohort
+from ssl3d_lite.cohort import MANIFEST, UNLABELLED, Cohort, write_array
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import checksum
 
 
 def test_a_saved_cohort_opens_as_it_was(tmp_path):
@@ -168,3 +170,50 @@ def test_a_split_needs_three_folds(tmp_path):
 def test_an_unknown_fold_is_refused(cohort):
     with pytest.raises(InputError, match="fold 7"):
         cohort.split(7)
+
+
+# ---- grades in place of maps ---------------------------------------------------------------------
+
+
+def test_a_graded_case_has_one_class(tmp_path):
+    cohort = make_graded(tmp_path, [2, 0, None])
+    label = cohort[0][1]
+    assert (label.dtype, label.shape, int(label)) == (np.uint8, (), 2)
+    assert cohort[2][1] is None
+    labels = cohort.labels([2, 0, 1])
+    assert (labels.dtype, labels.tolist()) == (torch.uint8, [UNLABELLED, 2, 0])
+    assert cohort.images([0, 1]).shape == (2, 3, 8, 8)
+
+
+def test_grades_survive_the_disk_and_the_device(tmp_path):
+    made = make_graded(tmp_path, [2, 0, None, 1])
+    cohort = Cohort.open(tmp_path)
+    assert cohort == made
+    assert (cohort.graded, cohort.unit) == (True, "px")
+    assert cohort.to("cpu").labels([3, 2]).tolist() == [1, UNLABELLED]
+
+
+def test_a_manifest_of_before_grades_is_read(tmp_path):
+    make_cohort(tmp_path, 3)
+    path = tmp_path / "cohort.json"
+    record = json.loads(path.read_text())
+    for name in ("graded", "unit"):
+        del record[name]
+    for case in record["cases"]:
+        del case["grade"], case["sha256"]
+    path.write_text(json.dumps(record))
+    cohort = Cohort.open(tmp_path)
+    assert (cohort.graded, cohort.unit, cohort.cases[0].sha256) == (False, "mm", {})
+
+
+def test_nothing_is_held_out_of_a_cohort_without_labels(tmp_path):
+    cohort = make_cohort(tmp_path, 4, unlabelled=4)
+    split = cohort.split()
+    assert (split.train, split.validation, split.test) == ((), (), ())
+    assert split.pretrain == (0, 1, 2, 3)
+
+
+def test_an_array_tells_its_checksum(tmp_path):
+    path = tmp_path / "a.npy"
+    told = write_array(path, np.arange(5))
+    assert told == hashlib.sha256(path.read_bytes()).hexdigest() == checksum(path)

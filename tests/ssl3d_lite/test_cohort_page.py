@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import make_cohort
+from helpers import make_cohort, make_graded
 
 from ssl3d_lite.cli import main
 from ssl3d_lite.cohort import Cohort, array_path, write_array
@@ -26,32 +26,6 @@ from ssl3d_lite.show.contact_sheet import (
 def cohort(tmp_path) -> Cohort:
     made = make_cohort(tmp_path / "cohort", 15, (12, 16, 10), channels=2, unlabelled=3)
     return replace(made, description="Blobs & <b>noise</b>.")
-
-
-def photographs(folder: Path, grades: list[int | None]) -> Cohort:
-    """A graded cohort of coloured squares; None is ungraded."""
-    made = make_cohort(folder, len(grades), (8, 8), channels=3)
-    cases = tuple(
-        replace(
-            case, grade=grade, labelled=grade is not None, fold=None if grade is None else i % 5
-        )
-        for i, (case, grade) in enumerate(zip(made.cases, grades, strict=True))
-    )
-    for case in cases:
-        array_path(folder, "labels", case.id).unlink()
-        picture = np.random.default_rng(len(case.id)).uniform(0, 1, (3, 8, 8))
-        write_array(array_path(folder, "images", case.id), picture.astype(np.float16))
-    graded = replace(
-        made,
-        cases=cases,
-        channels=("red", "green", "blue"),
-        graded=True,
-        unit="px",
-        regions={},
-        label_names=("none", "mild", "severe"),
-    )
-    graded.save()
-    return graded
 
 
 def text_of(path: Path) -> str:
@@ -78,7 +52,7 @@ def test_the_page_says_what_is_in_the_cohort(cohort):
 
 
 def test_a_graded_cohort_has_its_own_page(tmp_path):
-    cohort = photographs(tmp_path / "eyes", [0, 0, 1, 1, 2, 2, 0, 1, 2, 0, None, None])
+    cohort = make_graded(tmp_path / "eyes", [0, 0, 1, 1, 2, 2, 0, 1, 2, 0, None, None])
     text = text_of(show(Show(cohort=cohort.folder, out=tmp_path / "page.html")))
     assert "12 cases of 12 patients, 10 with a label" in text
     assert "8 × 8 pixels, each 1 × 1 of the raw picture's; channels: red, green, blue." in text
@@ -133,7 +107,7 @@ def test_cases_are_spread_evenly(cohort, most, places):
 
 
 def test_graded_cases_are_spread_over_the_grades(tmp_path):
-    cohort = photographs(tmp_path, [2, 0, 0, 0, 0, 1, 0, 0, None])
+    cohort = make_graded(tmp_path, [2, 0, 0, 0, 0, 1, 0, 0, None])
     shown = [cohort.cases[i].grade for i in spread(cohort, 9)]
     assert shown == [0, 0, 0, 0, 0, 0, 1, 2, None]
 
@@ -173,7 +147,7 @@ def test_voxels_keep_their_proportions(cohort):
 
 
 def test_a_photograph_is_drawn_in_its_colours_and_upright(tmp_path):
-    cohort = photographs(tmp_path, [0, None])
+    cohort = make_graded(tmp_path, [0, None])
     image = np.zeros((3, 8, 8), np.float16)
     image[0, 7, 7] = 1  # red, at the right end and at the top
     write_array(array_path(tmp_path, "images", "case_000"), image)
@@ -196,7 +170,7 @@ def test_intensities_are_shares_of_voxels(cohort):
 
 
 def test_grades_are_counted_by_fold(tmp_path):
-    cohort = photographs(tmp_path, [0, 0, 1, 1, 2, 2, 0, 1, 2, 0, None])
+    cohort = make_graded(tmp_path, [0, 0, 1, 1, 2, 2, 0, 1, 2, 0, None])
     heights = [
         [bar.get_height() for bar in bars] for bars in grade_counts(cohort).axes[0].containers
     ]
