@@ -1,21 +1,18 @@
 """APTOS 2019: photographs of the retina, graded for diabetic retinopathy."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from ssl3d_lite.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
 
-from .engine import RawCase, Summary, prepare_cohort
-from .photographs import COLOURS, ENDINGS, Photographs, prepare_photograph
+from .engine import RawCase, Summary
+from .photographs import COLOURS, ENDINGS, GRADES, Photographs, prepare_photographs
 from .settings import About, Into
 from .tables import read_table
 
 COMPETITION = "aptos2019-blindness-detection"
-GRADES = ("no retinopathy", "mild", "moderate", "severe", "proliferative")  # by number, 0 to 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,22 +48,7 @@ def prepare(settings: Aptos) -> Summary:
     settings.check()
     raw = (settings.raw or _download()).resolve()
     cases = [*_listed(raw, "train", graded=True), *_listed(raw, "test", graded=False)]
-    blank = Cohort(
-        name="APTOS 2019",
-        licence=settings.about.licence,
-        citation=settings.about.citation,
-        channels=COLOURS,
-        label_values=tuple(range(len(GRADES))),
-        label_names=GRADES,
-        regions={},
-        spacing=(),
-        recipe={"name": "aptos"} | settings.recipe(),
-        cases=(),
-        graded=True,
-        unit="px",
-        folder=settings.out,
-    )
-    return prepare_cohort(blank, cases, raw, partial(prepare_photograph, how=settings), settings)
+    return prepare_photographs("aptos", "APTOS 2019", cases, raw, settings)
 
 
 def _listed(raw: Path, part: str, graded: bool) -> list[RawCase]:

@@ -7,19 +7,24 @@ circle is cut out, brought to one size, and blackened outside the circle.
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from PIL import ExifTags, Image
 
+from ssl3d_lite.cohort import Cohort
 from ssl3d_lite.errors import InputError
 
-from .engine import Prepared, RawCase
+from .engine import Prepared, RawCase, Summary, prepare_cohort
 from .intensity import Intensity
-from .settings import Dealing
+from .settings import About, Dealing
 
 COLOURS = ("red", "green", "blue")
+GRADES = ("no retinopathy", "mild", "moderate", "severe", "proliferative")  # by number, 0 to 4
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 DARK = 16  # of 255: the surround is darker, compression's noise included
 LEAST = 0.1  # share of the picture that the retina fills at the least
@@ -41,6 +46,8 @@ TURNS = {
 class Photographs(Dealing):
     """How photographs become pictures of one size."""
 
+    about: ClassVar[About]
+
     edge: int = 224
     """Edge in pixels of the prepared square; the paper has 224."""
 
@@ -54,9 +61,38 @@ class Photographs(Dealing):
         if self.edge < 8:
             raise InputError(f"edge {self.edge}: give the pixels of a square, 8 or more")
 
-    def recipe(self) -> dict[str, object]:
-        """For the manifest."""
-        return {"edge": self.edge, "intensity": self.intensity}
+
+def prepare_photographs(
+    recipe: str, name: str, cases: Sequence[RawCase], raw: Path, settings: Photographs
+) -> Summary:
+    """Prepare ``cases`` as a graded 2D cohort.
+
+    Args:
+        recipe: its name.
+        name: of the data set.
+        cases: photographs, with a grade or without.
+        raw: the folder they lie in.
+        settings: the recipe's own, with ``about`` and ``out``.
+
+    Raises:
+        InputError: as :func:`prepare_cohort`.
+    """
+    blank = Cohort(
+        name=name,
+        licence=settings.about.licence,
+        citation=settings.about.citation,
+        channels=COLOURS,
+        label_values=tuple(range(len(GRADES))),
+        label_names=GRADES,
+        regions={},
+        spacing=(),
+        recipe={"name": recipe, "edge": settings.edge, "intensity": settings.intensity},
+        cases=(),
+        graded=True,
+        unit="px",
+        folder=settings.out,
+    )
+    return prepare_cohort(blank, cases, raw, partial(prepare_photograph, how=settings), settings)
 
 
 def read_photograph(path: Path) -> Image.Image:

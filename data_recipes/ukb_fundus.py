@@ -2,17 +2,14 @@
 
 import re
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from ssl3d_lite.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
 
-from .aptos import GRADES
-from .engine import RawCase, Summary, prepare_cohort
-from .photographs import COLOURS, Photographs, prepare_photograph
+from .engine import RawCase, Summary
+from .photographs import COLOURS, Photographs, prepare_photographs
 from .settings import About, FromRaw
 
 # participant_field_visit_run.png, such as 1000001_21015_0_0.png
@@ -46,23 +43,9 @@ def prepare(settings: UkbFundus) -> Summary:
     """
     settings.check()
     raw = settings.raw.resolve()
-    blank = Cohort(
-        name="UK Biobank fundus photographs",
-        licence=settings.about.licence,
-        citation=settings.about.citation,
-        channels=COLOURS,
-        label_values=tuple(range(len(GRADES))),
-        label_names=GRADES,
-        regions={},
-        spacing=(),
-        recipe={"name": "ukb-fundus"} | settings.recipe(),
-        cases=(),
-        graded=True,
-        unit="px",
-        folder=settings.out,
+    return prepare_photographs(
+        "ukb-fundus", "UK Biobank fundus photographs", find_cases(raw), raw, settings
     )
-    make = partial(prepare_photograph, how=settings)
-    return prepare_cohort(blank, find_cases(raw), raw, make, settings)
 
 
 def find_cases(raw: Path) -> list[RawCase]:

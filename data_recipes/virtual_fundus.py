@@ -20,7 +20,7 @@ from scipy.special import expit
 
 from ssl3d_lite.errors import InputError, unknown
 
-from .aptos import GRADES
+from .photographs import GRADES
 from .virtual_eye import (
     Eye,
     Frame,

@@ -205,6 +205,12 @@ class Cohort:
                 batch[row] = array
         return torch.from_numpy(batch)
 
+    @property
+    def bytes(self) -> int:
+        """What all volumes and label maps take in memory, as :meth:`to` holds them."""
+        voxels = int(np.prod(self.shape))
+        return len(self) * (4 * len(self.channels) * voxels + (1 if self.graded else voxels))
+
     def to(self, device: "torch.device | str") -> "Cohort":
         """The same cohort with every volume on ``device``; later batches cost no reading."""
         everything = range(len(self))

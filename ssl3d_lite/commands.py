@@ -24,7 +24,7 @@ from .networks import (
     random_encoder,
     random_unet,
 )
-from .precision import choose_device
+from .precision import choose_device, fits
 from .presets import Name as PresetName
 from .presets import preset
 from .probe import linear_probes, recalibrated
@@ -232,9 +232,12 @@ def predict(settings: Predict) -> list[Path]:
 
 
 def open_cohort(folder: Path, fold: int, device: str) -> tuple[Cohort, Split]:
-    """A cohort with its volumes on the device, and its split."""
-    cohort = Cohort.open(folder)
-    return cohort.to(choose_device(device)), cohort.split(fold)
+    """A cohort, with its volumes on the device if they fit there, and its split."""
+    cohort, device = Cohort.open(folder), choose_device(device)
+    if not fits(cohort, device):
+        print(f"{cohort.name} is read from disk batch by batch: {cohort.bytes / 1e9:.0f} GB")
+        return cohort, cohort.split(fold)
+    return cohort.to(device), cohort.split(fold)
 
 
 def find_encoder(name: str, cohort: Cohort, shape: Shape, seed: int) -> UNetEncoder:

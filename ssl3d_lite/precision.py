@@ -1,13 +1,24 @@
-"""Which device to compute on and in which precision, chosen by looking and timing."""
+"""Which device to compute on, what fits there, and in which precision, by looking and timing."""
 
 import time
 
+import psutil
 import torch
 from torch import nn
 
+from .cohort import Cohort
 from .errors import InputError, unknown
 
 PRECISIONS = ("32-true", "bf16-mixed")
+
+
+def fits(cohort: Cohort, device: str) -> bool:
+    """Whether a cohort's volumes take less than half of the memory that is free on a device."""
+    if device.startswith("cuda"):
+        free, _ = torch.cuda.mem_get_info()
+    else:
+        free = psutil.virtual_memory().available
+    return cohort.bytes < free / 2
 
 
 def choose_device(name: str) -> str:

@@ -97,6 +97,12 @@ def make_graded(folder: Path, grades: list[int | None], edge: int = 8) -> Cohort
     return graded
 
 
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder: what two folders that are the same have in common."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
 # ---- puzzles -----------------------------------------------------------------------------------
 
 

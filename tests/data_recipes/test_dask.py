@@ -7,9 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from helpers import content
 
 from data_recipes import parallel
 from data_recipes.msd import Msd, prepare
@@ -54,11 +54,6 @@ def wait_for_workers(address: str) -> None:
         while len(client.scheduler_info()["workers"]) < 2:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def slow_process_id(_: int) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import small_disk
+from helpers import content, small_disk
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,11 +67,6 @@ def blank(folder: Path, **recipe) -> Cohort:
 def run(out: Path, cases: list[RawCase], raw: Path, function=make, recipe=(), **options):
     settings = Dealing(workers=1, **options)
     return prepare_cohort(blank(out, **dict(recipe)), cases, raw, function, settings)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from helpers import content
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -36,11 +37,6 @@ def blocks(*values: float) -> np.ndarray:
     for place, value in enumerate(values):
         label[place] = value
     return label
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def ids(raw: Path, labels: Path | None = None, channels: tuple[str, ...] = ONE) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import make_cohort
+from helpers import content, make_cohort
 from nibabel.affines import voxel_sizes
 
 from data_recipes import slices
@@ -59,11 +59,6 @@ def halved(cohort, out, **settings):
 def cut(volumes: Cohort, out: Path, **settings) -> Cohort:
     prepare(halved(volumes.folder, out, **settings))
     return Cohort.open(out)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 # ---- what comes out ----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from helpers import content
 
 from data_recipes import ukb_brain
 from data_recipes.settings import Workforce
@@ -77,11 +78,6 @@ def reason(raw: Path, out: Path) -> str:
     assert summary.rejected[0]["case"] == "1000001_2_0"
     assert "\n" not in summary.rejected[0]["reason"]
     return summary.rejected[0]["reason"]
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from helpers import content
 
 from data_recipes.brats import Brats
 from data_recipes.brats import prepare as prepare_brats
@@ -29,11 +30,6 @@ SMALL = {  # recipe → settings, cases, how many of them have a label
     "virtual-ukb-brain": (["--cases", "9", "--edge", "32"], 11, 0),  # two came twice
     "virtual-ukb-fundus": (["--cases", "4", "--edge", "64"], 8, 0),  # of two eyes
 }
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def command(recipe: str, out: Path, workers: int = 1) -> list[str]:

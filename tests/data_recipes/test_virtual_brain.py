@@ -1,8 +1,6 @@
 """The virtual patients: files as the real data sets have them, anatomy and disease in place."""
 
 import functools
-import hashlib
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -41,14 +39,6 @@ VOXEL = 192 / EDGE  # mm: fine enough for a rim of 3 mm
 
 head = functools.cache(head_case)
 crop = functools.cache(hippocampus_case)
-
-
-def checksums(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def world(axes) -> np.ndarray:

@@ -1,13 +1,13 @@
 """Virtual patients as raw files: in the layouts of the real sets, once and for all."""
 
 import functools
-import hashlib
 import json
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from helpers import content
 
 from data_recipes.settings import Workforce
 from data_recipes.virtual_brain import grade, head_case, hippocampus_case
@@ -19,14 +19,6 @@ LOW = 3  # a head with a glioma of low grade
 
 head = functools.cache(head_case)
 crop = functools.cache(hippocampus_case)
-
-
-def checksums(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 @pytest.fixture(scope="module")
@@ -78,32 +70,32 @@ def test_the_heads_are_files_of_brats(heads):
 def test_healthy_heads_have_no_segmentation(tmp_path):
     write_heads(tmp_path, cases=1, edge=32, tumour=False, modalities=("t2", "t1"), work=ONE)
     name = "healthy/Brats18_VIRTUAL_0001_1/Brats18_VIRTUAL_0001_1"
-    assert checksums(tmp_path).keys() == {NOTE, f"{name}_t1.nii.gz", f"{name}_t2.nii.gz"}
+    assert content(tmp_path).keys() == {NOTE, f"{name}_t1.nii.gz", f"{name}_t2.nii.gz"}
 
 
 def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(crops, heads, tmp_path):
     write_hippocampus(tmp_path / "crops", cases=3, work=Workforce(workers=2))
     write_heads(tmp_path / "heads", cases=4, edge=32, work=Workforce(workers=2))
-    assert checksums(tmp_path / "crops") == checksums(crops)
-    assert checksums(tmp_path / "heads") == checksums(heads)
+    assert content(tmp_path / "crops") == content(crops)
+    assert content(tmp_path / "heads") == content(heads)
 
 
 def test_another_seed_gives_other_images(heads, tmp_path):
     write_heads(tmp_path, cases=1, seed=1, edge=32, work=ONE)
-    there, here = checksums(heads), checksums(tmp_path)
+    there, here = content(heads), content(tmp_path)
     assert all(there[name] != here[name] for name in here)
     assert not np.array_equal(crop(1, 0)[0], crop(0, 0)[0])
 
 
 def test_more_cases_leave_the_first_ones_as_they_were(crops, tmp_path):
     write_hippocampus(tmp_path, cases=1, work=ONE)
-    first = checksums(tmp_path)
-    assert {k: v for k, v in checksums(crops).items() if k in first and k != "dataset.json"} == {
+    first = content(tmp_path)
+    assert {k: v for k, v in content(crops).items() if k in first and k != "dataset.json"} == {
         k: v for k, v in first.items() if k != "dataset.json"
     }
     untouched = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nii.gz")}
     write_hippocampus(tmp_path, cases=3, work=ONE)
-    assert checksums(tmp_path) == checksums(crops)
+    assert content(tmp_path) == content(crops)
     assert all(path.stat().st_mtime_ns == time for path, time in untouched.items())
 
 
@@ -113,13 +105,13 @@ def test_an_interrupted_run_goes_on(heads, crops, tmp_path):
     (case / "Brats18_VIRTUAL_0002_1_t2.nii.gz").unlink()
     (case / ".Brats18_VIRTUAL_0002_1_t2.nii.gz.999999999.part").write_bytes(b"half")
     write_heads(tmp_path / "heads", cases=4, edge=32, work=ONE)
-    assert checksums(tmp_path / "heads") == checksums(heads)
+    assert content(tmp_path / "heads") == content(heads)
 
     write_hippocampus(tmp_path / "crops", cases=3, work=ONE)
     (tmp_path / "crops/dataset.json").unlink()
     (tmp_path / "crops/labelsTr/hippocampus_0003.nii.gz").unlink()
     write_hippocampus(tmp_path / "crops", cases=3, work=ONE)
-    assert checksums(tmp_path / "crops") == checksums(crops)
+    assert content(tmp_path / "crops") == content(crops)
 
 
 @pytest.mark.parametrize(
@@ -132,12 +124,12 @@ def test_an_interrupted_run_goes_on(heads, crops, tmp_path):
     ],
 )
 def test_a_set_made_with_other_settings_is_not_mixed_with(heads, change, message):
-    before = checksums(heads)
+    before = content(heads)
     with pytest.raises(ValueError, match=message):
         write_heads(heads, **{"cases": 4, "edge": 32, "work": ONE} | change)
     with pytest.raises(ValueError, match="another set"):
         write_hippocampus(heads, cases=4, work=ONE)
-    assert checksums(heads) == before
+    assert content(heads) == before
 
 
 @pytest.mark.parametrize(

@@ -198,3 +198,17 @@ def test_an_encoder_is_pretrained_on_scans_without_labels(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "made up has no labels, so no case was held out to try the puzzles on" in said
     assert (tmp_path / "encoder/encoder.safetensors").exists()
+
+
+def test_a_cohort_larger_than_the_memory_is_read_from_disk(tmp_path, capsys, monkeypatch):
+    """And gives the very same encoder."""
+    make_cohort(tmp_path / "cohort", 15)
+    arguments = ["pretrain", "--task", "rotation", "--edge", "16", "--steps", "4"]
+    arguments += ["--cohort", str(tmp_path / "cohort"), "--filters", "4", "8"]
+    assert main([*arguments, "--out", str(tmp_path / "in memory")]) == 0
+    assert "read from disk" not in capsys.readouterr().out
+    monkeypatch.setattr("ssl3d_lite.commands.fits", lambda cohort, device: False)
+    assert main([*arguments, "--out", str(tmp_path / "on disk")]) == 0
+    assert "made up is read from disk batch by batch: 0 GB" in capsys.readouterr().out
+    a, b = (tmp_path / n / "encoder.safetensors" for n in ("in memory", "on disk"))
+    assert a.read_bytes() == b.read_bytes()

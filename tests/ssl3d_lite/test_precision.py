@@ -1,10 +1,12 @@
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from ssl3d_lite import precision
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.precision import fits
 
 
 def test_what_is_asked_for_is_taken():
@@ -52,3 +54,13 @@ def test_misspelt_names_give_the_nearest():
 def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="this machine has none"):
         precision.choose_device("cuda")
+
+
+def test_a_cohort_that_takes_more_than_half_of_the_memory_stays_on_disk(cohort, monkeypatch):
+    volume = 24 * 32 * 24
+    assert cohort.bytes == 15 * (4 + 1) * volume
+    assert cohort.bytes == sum(t.numel() * t.element_size() for t in cohort.resident)
+    for free, answer in ((2 * cohort.bytes + 1, True), (2 * cohort.bytes, False)):
+        memory = SimpleNamespace(available=free)
+        monkeypatch.setattr(precision.psutil, "virtual_memory", lambda memory=memory: memory)
+        assert fits(cohort, "cpu") is answer
