@@ -1,6 +1,7 @@
 """Which data sets are known, which of them are prepared, and what is missing."""
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,7 +55,9 @@ def data(settings: Data) -> str:
     for name in RECIPES:
         about = load_recipe(name)[0].about
         there = by_recipe[name]
-        state = "prepared" if any(each.finished for each in there) else "missing"
+        yours = name in ("folder", "slices")  # of which none need be there
+        missing = "none yet" if yours else "missing"
+        state = "prepared" if any(each.finished for each in there) else missing
         lines.append(f"{name:<20} {state:<9} {about.terms:<17} {about.title}")
         lines += [f"    {each}" for each in there]
     lines += [f"of no recipe known here: {each}" for each in by_recipe[""]]
@@ -66,6 +69,8 @@ def find_cohorts(folder: Path) -> Iterator[Found]:
     """Cohorts in ``folder`` and, a few levels deep, below it."""
     levels = ["/".join(["*"] * depth) for depth in range(1, DEPTH + 1)]
     for place in sorted({folder, *(p for level in levels for p in folder.glob(level))}):
+        if not os.access(place, os.X_OK):  # another user's
+            continue
         if (place / MANIFEST).is_file():
             yield _finished(place)
         elif records := sorted((place / RECORDS).glob("*.json")):

@@ -8,7 +8,7 @@ outlives its case, so memory does not grow with their number.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from .records import Record, Stamps, read_records, remove_records, write_record
 from .settings import Dealing
 from .virtual_set import as_what_it_is
 
-SAFE_NAME = re.compile(r"\w[\w .+-]{0,99}")  # for a file, on every system
+SAFE_NAME = re.compile(r"\w[\w .+-]{0,199}")  # for a file, on every system
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,10 @@ def prepare_cohort(
         InputError: two cases have one id; no case can be used; the folder was prepared with other
             settings; nothing can be written to it, for instance because the disk is full.
     """
-    _refuse_twins(cases)
-    folds, seed = settings.folds, settings.seed
-    if folds < FEWEST:
-        raise InputError(f"{folds} folds; a split needs at least {FEWEST}")
-    blank = replace(blank, recipe=blank.recipe | {"folds": folds, "seed": seed})
+    _check(cases, settings)
+    blank = replace(blank, recipe=blank.recipe | {"folds": settings.folds, "seed": settings.seed})
+    if settings.dask:  # workers elsewhere start in another folder
+        blank = replace(blank, folder=blank.folder.resolve())
     blank = as_what_it_is(blank, raw)
     known = read_records(blank)
     clear_leftovers(blank.folder)
@@ -126,10 +125,12 @@ def prepare_cohort(
     try:
         for outcome in for_each(make, items, settings, blank.name):
             if outcome.fresh:
+                if settings.dask and not is_whole(blank, outcome.case):
+                    raise InputError(f"the Dask workers do not see {blank.folder} as this machine")
                 write_record(blank, outcome.case, outcome.stamps)
             outcomes.append(outcome)
         outcomes.sort(key=lambda outcome: outcome.id)
-        return _finish(blank, outcomes, folds, seed)
+        return _finish(blank, outcomes, known, settings)
     except OSError as reason:  # from writing: a file that cannot be read is its case's fault
         done = sum(outcome.case is not None for outcome in outcomes)
         raise InputError(
@@ -138,24 +139,28 @@ def prepare_cohort(
         ) from None
 
 
-def _finish(blank: Cohort, outcomes: list["_Outcome"], folds: int, seed: int) -> Summary:
+def _finish(
+    blank: Cohort, outcomes: list["_Outcome"], known: Mapping[str, Record], settings: Dealing
+) -> Summary:
     """Write the manifest, and say how it went."""
     rejected = tuple({"case": o.id, "reason": o.reason} for o in outcomes if o.case is None)
     done = [outcome for outcome in outcomes if outcome.case]
     if not done:
         why = f"; {rejected[0]['reason']}" if rejected else ""
         raise InputError(f"none of {len(rejected)} cases can be prepared{why}")
-    cases, notes = deal_folds([outcome.case for outcome in done], folds, seed)
+    cases, notes = deal_folds([outcome.case for outcome in done], settings.folds, settings.seed)
     voxels = [nib.affines.voxel_sizes(np.array(case.affine)) for case in cases]
     spacing = tuple(np.mean(voxels, axis=0).round(6).tolist())
     replace(blank, spacing=spacing, cases=tuple(cases), rejected=rejected).save()
     if (shapes := len({case.shape for case in cases})) > 1:
         notes = (*notes, f"the cases have {shapes} shapes; for training prepare them with --size")
     remove_records(blank.folder)
-    for case in rejected:  # a former run may have had it
-        if SAFE_NAME.fullmatch(case["case"]):
-            for kind in ("images", "labels"):
-                array_path(blank.folder, kind, case["case"]).unlink(missing_ok=True)
+    dropped = known.keys() - {case.id for case in cases}
+    for name in dropped:
+        for kind in ("images", "labels"):
+            array_path(blank.folder, kind, name).unlink(missing_ok=True)
+    if gone := len(dropped - {o.id for o in outcomes}):
+        notes = (*notes, f"removed, as their raw scans are gone: {gone} cases of a former run")
     fresh = sum(outcome.fresh for outcome in done)
     return Summary(
         folder=blank.folder,
@@ -168,7 +173,12 @@ def _finish(blank: Cohort, outcomes: list["_Outcome"], folds: int, seed: int) ->
     )
 
 
-def _refuse_twins(cases: Sequence[RawCase]) -> None:
+def _check(cases: Sequence[RawCase], settings: Dealing) -> None:
+    """Refuse settings without meaning, and cases that share a name, before any work is done."""
+    if settings.folds < FEWEST:
+        raise InputError(f"{settings.folds} folds; a split needs at least {FEWEST}")
+    if not 0 <= settings.seed < 2**32:
+        raise InputError(f"seed {settings.seed}: a number from 0 to {2**32 - 1} is wanted")
     by_id = defaultdict(list)
     for case in cases:
         by_id[case.id].append(case)

@@ -106,7 +106,7 @@ def prepare(settings: Folder) -> Summary:
         cases=(),
         folder=settings.out,
     )
-    blank = as_what_it_is(blank, raw)
+    blank = as_what_it_is(blank, raw)  # the engine looks in root, which may lie above it
     root = Path(os.path.commonpath([raw, labels])) if labels else raw
     return prepare_cohort(
         blank, cases, root, partial(prepare_any, how=how, values=values), settings

@@ -29,7 +29,7 @@ def deal_folds(cases: Sequence[Case], folds: int, seed: int) -> tuple[list[Case]
     held, grades = [groups[i] for i in labelled], [cases[i].grade for i in labelled]
     number = min(folds, len(set(held)))
     if number < FEWEST:
-        why = f"only {number} patients have a label, and a split needs {FEWEST}"
+        why = f"only {number} patients have a label, and a split needs {FEWEST}: label more"
         why = why if labelled else "no case has a label, so all are for pretraining"
         return [replace(case, fold=None) for case in cases], (*notes, f"no folds: {why}")
     if number < folds:

@@ -58,7 +58,9 @@ TASKS = {  # windows in HU, by the organ
 class Msd(Framing, Into):
     """Reads a task's dataset.json: its training scans with their labels, and its test scans, whose
     labels were never published and which serve for pretraining. A task that is not on disk is
-    downloaded. Any other folder with a dataset.json of this layout can be prepared as well."""
+    downloaded. Crop, size, fit and intensity that are not given are the task's own. Any other
+    folder with a dataset.json of this layout can be prepared as well, its voxels kept as they are.
+    """
 
     about: ClassVar[About] = About(
         title="Medical Segmentation Decathlon: ten labelled sets of MRI or CT scans",

@@ -45,9 +45,12 @@ def for_each(
         work: how many processes, or whose. One works in this process.
 
     Raises:
-        InputError: a worker was killed, as happens when memory runs out; no Dask scheduler answers
-            at the address, or its connection is lost.
+        InputError: no worker is asked for; a worker was killed, as happens when memory runs out; no
+            Dask scheduler answers at the address, its connection is lost, or its workers have
+            other versions of this software.
     """
+    if work.workers is not None and work.workers < 1:
+        raise InputError(f"workers {work.workers}: one process or more is wanted")
     items = list(items)
     workers = min(work.workers or usable_cores(), len(items))
     bar = {"total": len(items), "desc": title, "unit": "case"}
@@ -101,6 +104,13 @@ def _dask(address: str) -> Iterator[Executor]:
         yield client.get_executor()
     except KilledWorker as reason:
         raise InputError(f"a Dask worker ended before its work: {reason}") from None
+    except RuntimeError as reason:
+        if "deserialization" not in str(reason):
+            raise
+        raise InputError(
+            f"the Dask workers at {address} cannot read their task: install the same versions of "
+            "ssl3d-lite, its dependencies and Python there"
+        ) from None
     except (CancelledError, FutureCancelledError):
         raise InputError(
             f"the connection to the Dask scheduler at {address} was lost; the same command goes on"

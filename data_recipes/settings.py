@@ -23,7 +23,7 @@ class About:
     def text(self, does: str, defaults: str = "") -> str:
         """For ``--help``: what the recipe does, and all that is known of the data set."""
         facts = {
-            "Not given": defaults,
+            "Defaults": defaults,
             "Access": self.access,
             "Licence": self.licence,
             "Size": self.size,

@@ -22,8 +22,6 @@ from .intensity import Intensity
 from .parallel import for_each
 from .settings import Workforce
 
-# deviations: a value that 0.5 % of all voxels share, the others being equal, lies 14.1 away
-REACH = {"zscore": 14.2, "zscore-brain": 14.2}
 ROUNDING = 1e-3  # of float16 near 1
 
 
@@ -36,7 +34,7 @@ class Verify(Workforce):
     """Prepared cohort."""
 
     raw: Path | None = None
-    """Folder of the raw scans, to see that they are still those the cohort was made from."""
+    """Folder of the raw files, to see that they are still those the cohort was made from."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +61,10 @@ def verify(settings: Verify) -> Verdict:
     Raises:
         InputError: there is no manifest to check.
     """
-    cohort = Cohort.open(settings.cohort)
+    cohort = Cohort.open(settings.cohort.resolve() if settings.dask else settings.cohort)
+    raw = raw_root(cohort, settings.raw.resolve()) if settings.raw else None
     faults = [*manifest_faults(cohort), *leaks(cohort), *strays(cohort)]
-    check = partial(case_faults, blank=replace(cohort, cases=()), raw=settings.raw)
+    check = partial(case_faults, blank=replace(cohort, cases=()), raw=raw)
     found = dict(for_each(check, cohort.cases, settings, f"verify {cohort.name}"))
     faults += [fault for case in cohort.cases for fault in found[case.id]]
     notes = []
@@ -111,7 +110,8 @@ def leaks(cohort: Cohort) -> Iterator[str]:
     case in a fold.
     """
     yield from _apart(cohort.cases, "patient {}", lambda case: case.patient)
-    pictures = [case for case in cohort.cases if "image" in case.sha256]
+    # slices beside the brain are all alike, and go where their scans were dealt to
+    pictures = [case for case in cohort.cases if "image" in case.sha256 and not case.slice_of]
     yield from _apart(pictures, "one and the same picture", lambda case: case.sha256["image"])
 
 
@@ -138,6 +138,21 @@ def strays(cohort: Cohort) -> Iterator[str]:
         }
         for path in sorted(set((cohort.folder / kind).glob("*")) - owned):
             yield f"{path} belongs to no case of the manifest"
+
+
+def raw_root(cohort: Cohort, raw: Path) -> Path:
+    """The folder that the manifest names raw files relative to: ``raw``, or one above it.
+
+    (Scans and label maps that lie in folders of their own are named from where both lie.)
+
+    Raises:
+        InputError: no raw file of the cohort is there.
+    """
+    files = [file for case in cohort.cases for file in case.source.files.values()]
+    for place in (raw, *raw.parents[:3]):
+        if any((place / file).exists() for file in files):
+            return place
+    raise InputError(f"no raw file of {cohort.name} lies in {raw}, such as {files[0]}")
 
 
 # ---- a case ------------------------------------------------------------------------------------
@@ -186,8 +201,7 @@ def intensity_bounds(cohort: Cohort) -> tuple[float, float] | None:
     recipe = cohort.recipe.get("cohort", cohort.recipe)  # slices are what their scans were
     if "intensity" not in recipe:
         return None
-    kind = Intensity.parse(recipe["intensity"]).kind
-    return (-REACH[kind], REACH[kind]) if kind in REACH else (0.0, 1.0)
+    return Intensity.parse(recipe["intensity"]).bounds
 
 
 def label_faults(label: np.ndarray, cohort: Cohort) -> Iterator[str]:

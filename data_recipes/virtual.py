@@ -32,7 +32,7 @@ def _about(title: str, licence: str, citation: str, size: str, time: str) -> Abo
 
 @dataclass(frozen=True, kw_only=True)
 class Virtual(Workforce, Into):
-    """What all virtual cohorts have in common."""
+    """What all virtual cohorts have in common. The same command may ask for more cases later."""
 
     raw: Path | None = None
     """Folder for the raw files. Default: raw/ within --out."""
@@ -42,7 +42,7 @@ class Virtual(Workforce, Into):
 
     @property
     def raw_folder(self) -> Path:
-        return self.raw or self.out / "raw"
+        return (self.raw or self.out / "raw").resolve()
 
     @property
     def shared(self) -> dict[str, object]:

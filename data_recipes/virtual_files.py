@@ -54,6 +54,7 @@ OURS = "free to use and share: made by ssl3d_lite, from no patient"
 FAST = 1  # level of compression: noise hardly compresses
 REVISITS = 8  # every so many participants of UK Biobank came twice
 FIRST_PARTICIPANT = 1000001
+UNLABELLED = 1_000_000  # index of the first case without a label: labelled ones may be added
 
 
 # ---- Medical Segmentation Decathlon --------------------------------------------------------------
@@ -131,14 +132,15 @@ def write_abdomens(
     check_edge(edge, SMALLEST_ABDOMEN)
     settings = {"set": "virtual-abdomen", "seed": seed, "edge": edge}
     claim(folder, cases, settings, identity, unlabelled)
-    names = [f"pancreas_{number:03d}.nii.gz" for number in range(1, cases + unlabelled + 1)]
-    write = partial(_write_abdomen, seed, edge)
+    labelled = [f"pancreas_{number:03d}.nii.gz" for number in range(1, cases + 1)]
+    others = [f"pancreas_test_{number:03d}.nii.gz" for number in range(1, unlabelled + 1)]
+    write = partial(_write_abdomen, seed, edge, cases)
     labels = ("pancreas", "cancer")
-    _write_task(folder, write, names[:cases], names[cases:], "CT", labels, identity, work)
+    _write_task(folder, write, labelled, others, "CT", labels, identity, work)
 
 
-def _write_abdomen(seed: int, edge: int | None, index: int, files: Files) -> None:
-    image, label, affine = abdomen_case(seed, index, edge)
+def _write_abdomen(seed: int, edge: int | None, cases: int, index: int, files: Files) -> None:
+    image, label, affine = abdomen_case(seed, _index(index, cases), edge)
     _write_volumes({"image": image, "label": label}, affine, files)
 
 
@@ -318,20 +320,19 @@ def write_fundus(
     check_edge(edge, SMALLEST_FUNDUS)
     settings = {"set": "virtual-fundus", "seed": seed, "edge": edge}
     claim(folder, cases, settings, RETINAS, unlabelled)
-    names = [f"virtual_{number:05d}" for number in range(1, cases + unlabelled + 1)]
-    parts = ["train"] * cases + ["test"] * unlabelled
-    files = [
-        {"png": folder / f"{part}_images" / f"{name}.png"}
-        for part, name in zip(parts, names, strict=True)
-    ]
-    write_missing(partial(_write_fundus, seed, edge), files, work, "virtual fundus")
-    graded = [(name, draw_grade(seed, index)) for index, name in enumerate(names[:cases])]
+    names = [f"virtual_{number:05d}" for number in range(1, cases + 1)]
+    others = [f"virtual_test_{number:05d}" for number in range(1, unlabelled + 1)]
+    files = [{"png": folder / "train_images" / f"{name}.png"} for name in names]
+    files += [{"png": folder / "test_images" / f"{name}.png"} for name in others]
+    write_missing(partial(_write_fundus, seed, edge, cases), files, work, "virtual fundus")
+    graded = [(name, draw_grade(seed, index)) for index, name in enumerate(names)]
     _write_table(folder / "train.csv", ("id_code", "diagnosis"), graded)
     if unlabelled:
-        _write_table(folder / "test.csv", ("id_code",), [(name,) for name in names[cases:]])
+        _write_table(folder / "test.csv", ("id_code",), [(name,) for name in others])
 
 
-def _write_fundus(seed: int, edge: int, index: int, files: Files) -> None:
+def _write_fundus(seed: int, edge: int, cases: int, index: int, files: Files) -> None:
+    index = _index(index, cases)
     eye = ("right", "left")[index % 2]
     photograph, _ = fundus_case(seed, index, draw_grade(seed, index), edge, eye)
     _write_png(files["png"], photograph)
@@ -380,6 +381,11 @@ def check_edge(edge: int | None, smallest: int) -> None:
     """Refuse an edge (in voxels or pixels; None is the data set's own) that is too small."""
     if edge is not None and edge < smallest:
         raise InputError(f"edge must be at least {smallest}, not {edge}")
+
+
+def _index(place: int, cases: int) -> int:
+    """Which patient stands at a place in the list of ``cases`` labelled ones and the others."""
+    return place if place < cases else UNLABELLED + place - cases
 
 
 def _nifti(values: np.ndarray, affine: np.ndarray) -> bytes:

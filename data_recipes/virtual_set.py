@@ -50,13 +50,13 @@ def claim(
     """Note in ``folder`` how its set is made, or refuse to mix it with one made otherwise.
 
     Args:
-        cases, unlabelled: how many are wanted; not noted, as more may be added.
+        cases, unlabelled: how many are wanted; more may be added later, and none is removed.
         settings: all that decides what is in a case: "set", the recipe's name, "seed" and more.
         identity: name, licence, citation and description of the set.
 
     Raises:
         InputError: no cases, a negative number or seed, or ``folder`` holds a set made with other
-            settings.
+            settings, or a larger one.
     """
     if cases < 1:
         raise InputError(f"cases must be at least 1, not {cases}")
@@ -65,23 +65,33 @@ def claim(
             raise InputError(f"{name} must be 0 or more, not {number}")
     path = folder / NOTE
     settings = json.loads(json.dumps(settings))  # tuples become lists, as they read back
+    numbers = {"cases": cases, "unlabelled": unlabelled}
+    note = {"settings": settings, "identity": dict(identity), "numbers": numbers}
     if not path.exists():
-        write_json(path, {"settings": settings, "identity": dict(identity)})
+        write_json(path, note)
         return
-    there = _read_note(folder)["settings"]
+    old = _read_note(folder)
+    there = old["settings"]
     other = [key for key in settings | there if settings.get(key) != there.get(key)]
     if other:
         raise InputError(
             f"{folder} holds a virtual set with another {' and another '.join(other)} "
             f"(see its {NOTE}); choose a new folder, or remove this one"
         )
+    for name, number in numbers.items():
+        if number < old["numbers"].get(name, 0):
+            raise InputError(
+                f"{folder} is a set of {old['numbers'][name]} {name}: ask for as many or more, or "
+                "choose a new folder"
+            )
     clear_leftovers(folder)
+    write_json(path, note)
 
 
 def _read_note(folder: Path) -> dict[str, dict[str, Any]]:
     note = read_json(folder / NOTE, "note of a virtual set")
     if not isinstance(note, dict) or not all(
-        isinstance(note.get(part), dict) for part in ("settings", "identity")
+        isinstance(note.get(part), dict) for part in ("settings", "identity", "numbers")
     ):
         raise InputError(f"{folder / NOTE} is no note of a virtual set; remove the folder")
     return note

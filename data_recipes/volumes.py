@@ -68,23 +68,25 @@ class Framing(Dealing):
 
     preset: Literal["ours", "paper"] = "ours"
     """Where the settings come from that are not given. ours: what suits the data set; paper: the
-    border cut away, each axis stretched to 128 voxels, intensities from 0 to 1."""
+    border cut away, each axis stretched to 128 voxels, intensities from 0 to 1 (CT: its window)."""
 
     crop: bool | None = None
-    """Cut away the empty border first: voxels of 0, or below the window."""
+    """Cut away the empty border first: voxels of 0, or below the window. Default: as above."""
 
     size: tuple[int, int, int] | None = None
-    """Voxels of every prepared volume."""
+    """Voxels of every prepared volume. Default: as above."""
 
     fit: Fit | None = None
     """How a scan comes to that size. pad: voxels as they are, cut or padded about the centre;
-    resize: the whole field in isotropic voxels, padded; stretch: each axis by itself."""
+    resize: the whole field in isotropic voxels, padded; stretch: each axis by itself. Default: as
+    above."""
 
     spacing: tuple[float, float, float] | None = None
     """Voxel size in mm, with fit=pad. Default: the scan's own."""
 
     intensity: str | None = None
-    """zscore, zscore-brain, unit, or window:LOW,HIGH in HU; always each channel by itself."""
+    """zscore, zscore-brain, unit, or window:LOW,HIGH in HU; always each channel by itself. Default:
+    as above."""
 
     def preparation(self, own: Preparation | None = None) -> Preparation:
         """What is given; else the preset's; else what is the data set's own."""

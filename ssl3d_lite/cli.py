@@ -14,6 +14,11 @@ from typing import Any
 
 from .errors import DivergedError, InputError, unknown
 
+THE_USERS = (  # faults of a disk or a path, not of the program
+    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
+)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run ``ssl3d``. Exit code: 0 all is done, 1 some cases are faulty, 2 it was stopped."""
@@ -32,10 +37,12 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as fault:
-        if fault.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if fault.errno not in THE_USERS:
             raise
         where = f" ({fault.filename})" if fault.filename else ""
-        print(f"ssl3d: {fault.strerror}{where}; the same command continues", file=sys.stderr)
+        full = fault.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "the same command continues" if full else "choose another place"
+        print(f"ssl3d: {fault.strerror}{where}; {what}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nssl3d: stopped; the same command continues where it was", file=sys.stderr)
@@ -107,7 +114,9 @@ def prepare(arguments: list[str]) -> int:
         return 0
     settings_class, run = load_recipe(arguments[0])
     does, own = " ".join(settings_class.__doc__.split()), getattr(settings_class, "own", None)
-    defaults = ", ".join(f"{name} {value}" for name, value in vars(own).items()) if own else ""
+    defaults = (
+        ", ".join(f"{name} {value}" for name, value in vars(own).items() if value) if own else ""
+    )
     description = settings_class.about.text(does, defaults)
     command = f"prepare {arguments[0]}"
     summary = run(parse(settings_class, command, arguments[1:], description=description))

@@ -212,6 +212,7 @@ class Predict:
 def predict(settings: Predict) -> list[Path]:
     network = load_network(settings.model).to(choose_device(settings.device))
     cohort = Cohort.open(settings.cohort)
+    cohort.require_maps()
     check_fits(network.encoder, cohort)
     if network.classes != len(cohort.label_names):
         raise InputError(

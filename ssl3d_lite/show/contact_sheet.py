@@ -151,7 +151,8 @@ def _without_commonest(channel: np.ndarray) -> np.ndarray:
 
 def grade_counts(cohort: Cohort) -> Figure:
     """How many cases have each grade, by fold: a fold that lacks one shows."""
-    folds = sorted({case.fold for case in cohort.cases if case.fold is not None})
+    folds = {case.fold for case in cohort.cases if case.grade is not None}
+    folds = sorted(folds, key=lambda fold: (fold is None, fold))
     figure = Figure(figsize=(6.4, 2.8), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / max(len(folds), 1)
@@ -162,7 +163,9 @@ def grade_counts(cohort: Cohort) -> Figure:
         ]
         colour = COLOURS[place % len(COLOURS)]
         where = np.arange(len(counts)) + place * width - 0.4 + width / 2
-        axes.bar(where, counts, width, color=colour, label=f"fold {fold}")
+        axes.bar(
+            where, counts, width, color=colour, label="no fold" if fold is None else f"fold {fold}"
+        )
     axes.set_xticks(range(len(cohort.label_names)), cohort.label_names)
     axes.set(ylabel="cases")
     axes.legend(frameon=False, fontsize=8)

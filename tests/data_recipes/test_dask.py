@@ -7,17 +7,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from helpers import content
 
-from data_recipes import parallel
+from data_recipes import engine, parallel
 from data_recipes.msd import Msd, prepare
 from data_recipes.parallel import for_each
 from data_recipes.settings import Workforce
+from data_recipes.verify import Verify, verify
+from data_recipes.virtual import VirtualUkbBrain
+from data_recipes.virtual import prepare as prepare_virtual
 from ssl3d_lite.errors import InputError
 
-pytest.importorskip("distributed")
+Client = pytest.importorskip("distributed").Client
 
 
 def free_port() -> int:
@@ -26,19 +31,19 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """A scheduler and two workers, as on a cluster: processes that know each other's address."""
+@contextmanager
+def dask(workers: int, *options: str, **start) -> Iterator[str]:
+    """The address of a scheduler with so many workers, each a process of its own."""
     address = f"tcp://127.0.0.1:{free_port()}"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     run = [sys.executable, "-W", "ignore", "-m"]
     scheduler = [*run, "distributed.cli.dask_scheduler", "--no-dashboard", "--host", address]
-    worker = [*run, "distributed.cli.dask_worker", address, "--no-dashboard"]
-    commands = [scheduler, *[[*worker, "--nthreads", "1"]] * 2]
-    strict = os.environ | {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
-    processes = [subprocess.Popen(command, env=strict, **quiet) for command in commands]
+    worker = [*run, "distributed.cli.dask_worker", address, "--no-dashboard", "--nthreads", "1"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    commands = [scheduler, *[[*worker, *options]] * workers]
+    processes = [subprocess.Popen(command, **quiet, **start) for command in commands]
     try:
-        wait_for_workers(address)
+        with Client(address, timeout="60s") as client:
+            client.wait_for_workers(workers, timeout=60)
         yield address
     finally:
         for process in reversed(processes):  # a nanny takes its worker with it
@@ -46,14 +51,23 @@ def cluster() -> Iterator[str]:
             process.wait()
 
 
-def wait_for_workers(address: str) -> None:
-    from distributed import Client
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """Two workers that know this file, and are not given a second chance when they die."""
+    environment = os.environ | {
+        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    with dask(2, env=environment) as address:
+        yield address
 
-    deadline = time.monotonic() + 60
-    with Client(address, timeout="60s") as client:
-        while len(client.scheduler_info()["workers"]) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+
+@pytest.fixture
+def distant(tmp_path) -> Iterator[str]:
+    """A worker that was started in another folder, as those of a cluster are."""
+    (tmp_path / "elsewhere").mkdir()
+    with dask(1, "--no-nanny", cwd=tmp_path / "elsewhere") as address:
+        yield address
 
 
 def slow_process_id(_: int) -> int:
@@ -96,6 +110,12 @@ def test_a_case_that_kills_its_workers_is_one_line(cluster):
         list(for_each(die, range(6), Workforce(dask=cluster), "dying"))
 
 
+def test_workers_of_another_version_are_one_line(distant, monkeypatch):
+    """This file's functions are not known to a worker that was started elsewhere."""
+    with pytest.raises(InputError, match="cannot read their task: install the same versions"):
+        list(for_each(refuse, [1], Workforce(dask=distant), "unknown"))
+
+
 def test_no_scheduler_at_the_address(monkeypatch):
     monkeypatch.setattr(parallel, "PATIENCE", "1s")
     with pytest.raises(InputError, match="no Dask scheduler answers at tcp://127"):
@@ -108,3 +128,20 @@ def test_without_dask_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r"--dask needs Dask: pip install ssl3d-lite\[data\]"):
         list(for_each(abs, [1], Workforce(dask="tcp://127.0.0.1:1"), "x"))
+
+
+def test_relative_folders_are_this_ones_and_not_a_workers(distant, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = VirtualUkbBrain(out=Path("out"), cases=2, edge=32, dask=distant)
+    assert prepare_virtual(settings).prepared == 3
+    assert verify(Verify(cohort=Path("out"), raw=Path("out/raw"), dask=distant)).faults == ()
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_workers_that_do_not_see_the_folder_are_noticed(cluster, make_task, tmp_path, monkeypatch):
+    """As where a disk is not shared: what they say they wrote is not there."""
+    raw = make_task(tmp_path / "raw", cases=3)
+    monkeypatch.setattr(engine, "is_whole", lambda blank, case: False)
+    with pytest.raises(InputError, match=r"the Dask workers do not see .* as this machine"):
+        prepare(Msd(out=tmp_path / "out", raw=raw, dask=cluster))
+    assert not (tmp_path / "out/cohort.json").exists()

@@ -463,7 +463,9 @@ def test_too_few_labelled_patients_are_said(raw, out):
         "only 4 folds: no more patients have a label",
     )
     summary = run(out.with_name("two"), raw_cases(raw, 2), raw)
-    assert summary.notes == ("no folds: only 2 patients have a label, and a split needs 3",)
+    assert summary.notes == (
+        "no folds: only 2 patients have a label, and a split needs 3: label more",
+    )
     summary = run(out.with_name("none"), raw_cases(raw, 4, labelled=False), raw)
     assert Cohort.open(summary.folder).cases[0].fold is None
     assert "no folds: no case has a label, so all are for pretraining" in str(summary)
@@ -509,3 +511,38 @@ def test_a_patient_named_like_anothers_scan_is_not_taken_for_it():
 def test_two_folds_are_refused(raw, out):
     with pytest.raises(InputError, match="2 folds; a split needs at least 3"):
         run(out, raw_cases(raw), raw, folds=2)
+
+
+# ---- before and after the work -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_without_meaning_is_refused_before_any_work(raw, out, seed):
+    with pytest.raises(InputError, match=f"seed {seed}: a number from 0 to 4294967295 is wanted"):
+        run(out, raw_cases(raw), raw, seed=seed)
+    assert not out.exists()
+
+
+def test_a_long_path_of_dicom_collections_names_a_file(raw, out):
+    cases = raw_cases(raw)
+    name = "LIDC-IDRI-0001_" + "_".join(["1.3.6.1.4.1.14519.5.2.1.6279.6001." + "9" * 30] * 2)
+    cases[0] = replace(cases[0], id=name)
+    assert run(out, cases, raw).rejected == ()
+
+
+def test_arrays_of_scans_that_are_gone_go_with_them(raw, out, tmp_path):
+    cases = raw_cases(raw)
+    run(out, cases, raw)
+    summary = run(out, cases[:-1], raw)
+    assert summary.notes == ("removed, as their raw scans are gone: 1 cases of a former run",)
+    run(tmp_path / "fresh", cases[:-1], raw)
+    assert content(out) == content(tmp_path / "fresh")
+
+
+def test_arrays_of_a_scan_that_is_now_rejected_go(raw, out):
+    cases = raw_cases(raw)
+    run(out, cases, raw)
+    (raw / "2.txt").write_text("two")
+    summary = run(out, cases, raw)
+    assert [r["case"] for r in summary.rejected] == ["case2"]
+    assert not list(out.glob("*/case2.npy"))

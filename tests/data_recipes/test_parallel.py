@@ -87,3 +87,9 @@ def is_running(pid: int) -> bool:
 
 def test_usable_cores_are_at_least_one():
     assert 1 <= usable_cores() <= os.cpu_count()
+
+
+@pytest.mark.parametrize("workers", [0, -3])
+def test_no_workers_do_no_work(workers):
+    with pytest.raises(InputError, match=f"workers {workers}: one process or more is wanted"):
+        list(for_each(abs, [1, 2], Workforce(workers=workers), "nothing"))

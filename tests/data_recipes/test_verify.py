@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_recipes.folder import Folder
+from data_recipes.folder import prepare as prepare_folder
 from data_recipes.msd import Msd, prepare
 from data_recipes.slices import Slices
 from data_recipes.slices import prepare as prepare_slices
 from data_recipes.verify import Verify, intensity_bounds, verify
+from data_recipes.virtual import VirtualBrain
+from data_recipes.virtual import prepare as prepare_virtual
 from ssl3d_lite.cli import main
 from ssl3d_lite.cohort import Cohort, array_path, write_array
 from ssl3d_lite.errors import InputError
@@ -50,6 +54,15 @@ def test_slices_are_sound_too(cohort, tmp_path):
     prepare_slices(Slices(cohort.folder, tmp_path / "2d"))
     flat = Cohort.open(tmp_path / "2d")
     assert all(set(c.sha256) == {"image", "label"} for c in flat.cases if c.labelled)
+    assert faults(flat) == ()
+
+
+def test_slices_beside_the_brain_are_no_copies_of_each_other(tmp_path):
+    prepare_virtual(VirtualBrain(out=tmp_path / "3d", cases=4, edge=32, workers=1))
+    prepare_slices(Slices(tmp_path / "3d", tmp_path / "2d"))
+    flat = Cohort.open(tmp_path / "2d")
+    empty = [case for case, (image, _) in zip(flat.cases, flat, strict=True) if not image.any()]
+    assert len({case.patient for case in empty}) > 1
     assert faults(flat) == ()
 
 
@@ -142,6 +155,28 @@ def test_raw_files_that_are_gone_or_others(cohort, raw):
         f"scan_001: its raw file {raw / 'labelsTr/scan_001.nii.gz'} is another than it was made "
         "from",
     )
+
+
+def test_scans_and_labels_from_folders_of_their_own(save, tmp_path):
+    """Their common folder is found from either."""
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        save(tmp_path / "raw/scans" / f"{name}.nii", rng.normal(size=(6, 6, 6)).astype(np.float32))
+        save(tmp_path / "raw/maps" / f"{name}.nii", np.ones((6, 6, 6), np.uint8))
+    scans, maps = tmp_path / "raw/scans", tmp_path / "raw/maps"
+    prepare_folder(Folder(raw=scans, labels=maps, out=tmp_path / "out", workers=1))
+    cohort = Cohort.open(tmp_path / "out")
+    for raw in (scans, maps, tmp_path / "raw"):
+        assert faults(cohort, raw=raw) == ()
+    (maps / "b.nii").unlink()
+    assert faults(cohort, raw=scans) == (f"b: its raw file {maps / 'b.nii'} is missing",)
+
+
+def test_a_folder_without_any_raw_file_is_one_line(cohort, tmp_path):
+    (tmp_path / "a/b/c/d/e").mkdir(parents=True)
+    for place in (tmp_path / "a/b/c/d/e", Path("/nowhere")):
+        with pytest.raises(InputError, match=f"no raw file of Blocks lies in {place}, such as"):
+            faults(cohort, raw=place)
 
 
 # ---- the manifest ------------------------------------------------------------------------------

@@ -11,8 +11,14 @@ from helpers import content
 
 from data_recipes.settings import Workforce
 from data_recipes.virtual_brain import grade, head_case, hippocampus_case
-from data_recipes.virtual_files import write_heads, write_hippocampus
+from data_recipes.virtual_files import (
+    write_abdomens,
+    write_fundus,
+    write_heads,
+    write_hippocampus,
+)
 from data_recipes.virtual_set import NOTE
+from ssl3d_lite.errors import InputError
 
 ONE = Workforce(workers=1)
 LOW = 3  # a head with a glioma of low grade
@@ -90,9 +96,9 @@ def test_another_seed_gives_other_images(heads, tmp_path):
 def test_more_cases_leave_the_first_ones_as_they_were(crops, tmp_path):
     write_hippocampus(tmp_path, cases=1, work=ONE)
     first = content(tmp_path)
-    assert {k: v for k, v in content(crops).items() if k in first and k != "dataset.json"} == {
-        k: v for k, v in first.items() if k != "dataset.json"
-    }
+    scans = {k: v for k, v in first.items() if k not in ("dataset.json", NOTE)}
+    assert len(scans) == 2
+    assert scans.items() <= content(crops).items()
     untouched = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nii.gz")}
     write_hippocampus(tmp_path, cases=3, work=ONE)
     assert content(tmp_path) == content(crops)
@@ -150,3 +156,33 @@ def test_bad_settings_are_refused_before_anything_is_written(tmp_path, arguments
     for name in arguments.keys() & {"cases", "seed"}:
         with pytest.raises(ValueError, match=message):
             write_hippocampus(folder, **{name: arguments[name]})
+
+
+def test_a_set_of_eyes_grows_and_its_ungraded_ones_stay(tmp_path):
+    write_fundus(tmp_path / "a", 3, unlabelled=2, edge=128, work=ONE)
+    before = content(tmp_path / "a/test_images") | content(tmp_path / "a/train_images")
+    write_fundus(tmp_path / "a", 5, unlabelled=3, edge=128, work=ONE)
+    after = content(tmp_path / "a/test_images") | content(tmp_path / "a/train_images")
+    assert len(after) == 8
+    assert before.items() <= after.items()
+    write_fundus(tmp_path / "b", 5, unlabelled=3, edge=128, work=ONE)
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+def test_a_set_of_abdomens_grows_and_no_label_is_given_away(tmp_path):
+    write_abdomens(tmp_path, 1, unlabelled=1, edge=48, work=ONE)
+    before = content(tmp_path / "imagesTs")
+    write_abdomens(tmp_path, 2, unlabelled=1, edge=48, work=ONE)
+    assert content(tmp_path / "imagesTs") == before
+    labelled = content(tmp_path / "imagesTr")
+    assert len(labelled) == 2
+    assert not set(labelled.values()) & set(before.values())
+
+
+def test_a_smaller_set_than_is_there_is_refused(tmp_path):
+    write_fundus(tmp_path, 2, unlabelled=1, edge=128, work=ONE)
+    before = content(tmp_path)
+    for cases, unlabelled, said in ((1, 1, "a set of 2 cases"), (2, 0, "a set of 1 unlabelled")):
+        with pytest.raises(InputError, match=f"is {said}: ask for as many or more"):
+            write_fundus(tmp_path, cases, unlabelled, edge=128, work=ONE)
+    assert content(tmp_path) == before

@@ -212,3 +212,15 @@ def test_a_cohort_larger_than_the_memory_is_read_from_disk(tmp_path, capsys, mon
     assert "made up is read from disk batch by batch: 0 GB" in capsys.readouterr().out
     a, b = (tmp_path / n / "encoder.safetensors" for n in ("in memory", "on disk"))
     assert a.read_bytes() == b.read_bytes()
+
+
+def test_a_path_that_cannot_be_written_is_one_line_and_no_promise(tmp_path, capsys):
+    (tmp_path / "afile").write_text("")
+    out = ["--out", str(tmp_path / "afile"), "--cases", "1", "--workers", "1"]
+    assert main(["prepare", "virtual-ukb-fundus", *out]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("ssl3d: Not a directory (")
+    assert error.endswith("); choose another place\n")
+    make_cohort(tmp_path / "cohort", 3)
+    assert main(["show", str(tmp_path / "cohort"), "--out", str(tmp_path)]) == 2
+    assert "Is a directory" in capsys.readouterr().err

@@ -177,6 +177,14 @@ def test_grades_are_counted_by_fold(tmp_path):
     assert heights == [[1, 0, 1], [2, 0, 0], [0, 2, 0], [0, 1, 1], [1, 0, 1]]
 
 
+def test_grades_in_no_fold_are_counted_too(tmp_path):
+    cohort = make_graded(tmp_path, [0, 1])
+    cases = tuple(replace(case, fold=None) for case in cohort.cases)
+    (axes,) = grade_counts(replace(cohort, cases=cases)).axes
+    assert [bar.get_height() for bar in axes.containers[0]] == [1, 1, 0]
+    assert axes.get_legend().get_texts()[0].get_text() == "no fold"
+
+
 # ---- the command -------------------------------------------------------------------------------
 
 
