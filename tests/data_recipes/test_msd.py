@@ -13,6 +13,7 @@ import pytest
 
 from data_recipes.msd import TASKS, Msd, _monai_addresses, prepare, read_description
 from data_recipes.settings import Workforce
+from data_recipes.verify import Verify, verify
 from data_recipes.virtual_files import write_hippocampus
 from ssl3d_lite.cohort import Cohort
 from ssl3d_lite.errors import InputError
@@ -241,6 +242,7 @@ def test_all_real_hippocampi(out):
     assert cohort.spacing == (1, 1, 1)
     assert cohort.label_names == ("background", "Anterior", "Posterior")
     assert sorted(case.fold for case in cohort.cases) == sorted(list(range(5)) * 40)
+    assert verify(Verify(cohort=out, raw=REAL)).faults == ()
     for i, case in enumerate(cohort.cases):
         image, label = cohort[i]
         raw = np.asarray(nib.load(REAL / case.source.files["label"]).dataobj)
