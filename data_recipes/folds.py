@@ -35,7 +35,8 @@ def deal_folds(cases: Sequence[Case], folds: int, seed: int) -> tuple[list[Case]
     if number < folds:
         notes = (*notes, f"only {number} folds: no more patients have a label")
     fold_of, rare = _deal(held, grades if None not in grades else None, number, seed)
-    notes += tuple(f"fewer cases than folds have grade {grade}" for grade in rare)
+    if rare:
+        notes = (*notes, f"fewer cases than folds have grade {', '.join(map(str, rare))}")
     return [replace(case, fold=fold_of.get(group)) for case, group in zip(cases, groups)], notes
 
 
