@@ -209,10 +209,12 @@ def _prepare_one(
     raw, known = item
     try:
         files = _files(raw, raw_folder, blank.channels)
+        names = {key: path.relative_to(raw_folder).as_posix() for key, path in files.items()}
         stamps = _stamps(files)
-        if known and _is_current(known, raw, files, stamps, raw_folder, blank):
+        same = known and names == known.case.source.files and is_whole(blank, known.case)
+        if same and _is_current(known, raw, files, stamps):
             return _Outcome(raw.id, known.case)
-        source = Source(_relative(files, raw_folder), _checksums(files), shape=(), affine=[])
+        source = Source(names, _checksums(files), shape=(), affine=[])
         made = prepare(raw)
     except InputError as reason:
         return _Outcome(raw.id, reason=str(reason))
@@ -249,10 +251,6 @@ def _files(raw: RawCase, raw_folder: Path, channels: Sequence[str]) -> dict[str,
     return files
 
 
-def _relative(files: dict[str, Path], raw_folder: Path) -> dict[str, str]:
-    return {name: path.relative_to(raw_folder).as_posix() for name, path in files.items()}
-
-
 def _stamps(files: dict[str, Path]) -> Stamps:
     """Size and time of each file: whether it is the one that was read, without reading it again.
 
@@ -280,23 +278,14 @@ def _checksums(files: dict[str, Path]) -> dict[str, str]:
     return {name: sums[path] for name, path in files.items()}
 
 
-def _is_current(
-    known: Record,
-    raw: RawCase,
-    files: dict[str, Path],
-    stamps: Stamps,
-    raw_folder: Path,
-    blank: Cohort,
-) -> bool:
-    """Whether a prepared case was made from these very files, and its arrays are there.
+def _is_current(known: Record, raw: RawCase, files: dict[str, Path], stamps: Stamps) -> bool:
+    """Whether a prepared case was made from what these files hold now.
 
     The record of a run that was killed has the files' sizes and times, so that 22 000 scans need
     not be read again; the manifest has none, and files are compared by what is in them.
     """
     case = known.case
     if (case.patient, case.grade) != (raw.patient, raw.grade):
-        return False
-    if case.source.files != _relative(files, raw_folder) or not is_whole(blank, case):
         return False
     return known.stamps == stamps or case.source.sha256 == _checksums(files)
 

@@ -152,7 +152,8 @@ def raw_root(cohort: Cohort, raw: Path) -> Path:
     for place in (raw, *raw.parents[:3]):
         if any((place / file).exists() for file in files):
             return place
-    raise InputError(f"no raw file of {cohort.name} lies in {raw}, such as {files[0]}")
+    example = next(iter(files), "none that is named")
+    raise InputError(f"no raw file of {cohort.name} lies in {raw}, such as {example}")
 
 
 # ---- a case ------------------------------------------------------------------------------------

@@ -325,10 +325,10 @@ def write_fundus(
     files = [{"png": folder / "train_images" / f"{name}.png"} for name in names]
     files += [{"png": folder / "test_images" / f"{name}.png"} for name in others]
     write_missing(partial(_write_fundus, seed, edge, cases), files, work, "virtual fundus")
-    graded = [(name, draw_grade(seed, index)) for index, name in enumerate(names)]
-    _write_table(folder / "train.csv", ("id_code", "diagnosis"), graded)
+    graded = [{"id_code": n, "diagnosis": draw_grade(seed, i)} for i, n in enumerate(names)]
+    write_csv(folder / "train.csv", graded)
     if unlabelled:
-        _write_table(folder / "test.csv", ("id_code",), [(name,) for name in others])
+        write_csv(folder / "test.csv", [{"id_code": name} for name in others])
 
 
 def _write_fundus(seed: int, edge: int, cases: int, index: int, files: Files) -> None:
@@ -412,7 +412,3 @@ def _write_png(path: Path, photograph: np.ndarray) -> None:
     buffer = io.BytesIO()
     Image.fromarray(photograph).save(buffer, "png", compress_level=FAST)
     write_aside(path, lambda file: file.write(buffer.getbuffer()))
-
-
-def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    write_csv(path, [dict(zip(header, row, strict=True)) for row in rows])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from tqdm.auto import tqdm
 from tyro.conf import Positional
 
@@ -135,7 +136,7 @@ def label_table(cohort: Cohort, read: Sequence[int]) -> Table:
     labelled = [case for case in read if cohort.cases[case].labelled]
     for case in tqdm(labelled, desc="labels", unit="case"):
         label = cohort[case][1]
-        lengths = np.linalg.norm(np.array(cohort.cases[case].affine)[:-1, :-1], axis=0)
+        lengths = voxel_sizes(np.array(cohort.cases[case].affine))
         counts = np.bincount(label.ravel(), minlength=len(cohort.label_names))
         volumes.append(counts * np.prod(lengths))
     volumes = np.array(volumes).reshape(-1, len(cohort.label_names))

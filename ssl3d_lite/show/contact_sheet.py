@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from nibabel.affines import voxel_sizes
 
 from ..cohort import Cohort
-from .figures import COLOURS, GREY, PLANE_NAMES, _tidy, show_plane
+from .figures import COLOURS, GREY, PLANE_NAMES, show_plane, tidy
 
 COLUMNS = 6  # of a sheet
 RGB = ("red", "green", "blue")
@@ -47,7 +48,7 @@ def _strip(
 ) -> None:
     """One volume: planes of (channel, across which axis)."""
     image, label = cohort[case]
-    spacing = np.linalg.norm(np.array(cohort.cases[case].affine)[:-1, :-1], axis=0)
+    spacing = voxel_sizes(np.array(cohort.cases[case].affine))
     centre = middle(label if label is not None and label.any() else np.ones(image.shape[1:]))
     for axes, (channel, axis) in zip(row, planes, strict=True):
         show_plane(axes, image[channel].astype(np.float32), axis, centre[axis])
@@ -138,7 +139,7 @@ def intensities(cohort: Cohort, cases: Sequence[int]) -> Figure:
         axes.plot(centres, np.mean(shares, 0), color=COLOURS[0], linewidth=1.8)
         axes.set_ylim(0, 1.5 * max(np.percentile(shares, 99.5), 1e-6))
         axes.set(title=name, xlabel="prepared intensity", ylabel="share of voxels")
-    _tidy(*panels)
+    tidy(*panels)
     return figure
 
 
@@ -169,5 +170,5 @@ def grade_counts(cohort: Cohort) -> Figure:
     axes.set_xticks(range(len(cohort.label_names)), cohort.label_names)
     axes.set(ylabel="cases")
     axes.legend(frameon=False, fontsize=8)
-    _tidy(axes)
+    tidy(axes)
     return figure

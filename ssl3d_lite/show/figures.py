@@ -189,7 +189,7 @@ def learning_curves(
     left.set(xlabel="step", ylabel="loss")
     right.set(xlabel="step", ylabel=f"{name} (dots: held-out cases)")
     right.legend(frameon=False, fontsize=9)
-    _tidy(left, right)
+    tidy(left, right)
     return figure
 
 
@@ -217,11 +217,12 @@ def label_efficiency(
     axes.minorticks_off()
     axes.set(xlabel="labelled volumes", ylabel=ylabel)
     axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
-    _tidy(axes)
+    tidy(axes)
     return figure
 
 
-def _tidy(*many: Axes) -> None:
+def tidy(*many: Axes) -> None:
+    """The style of all axes with scales: no box, a faint grid."""
     for axes in many:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)

@@ -19,6 +19,18 @@ def _save(path: Path, data: np.ndarray, affine: np.ndarray | None = None) -> Pat
 
 
 @pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """Where a test lays out raw files."""
+    return tmp_path / "raw"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Where it has them prepared."""
+    return tmp_path / "cohort"
+
+
+@pytest.fixture
 def save() -> Save:
     return _save
 

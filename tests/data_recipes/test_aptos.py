@@ -81,16 +81,6 @@ def reasons(summary) -> dict[str, str]:
     return {each["case"]: each["reason"] for each in summary.rejected}
 
 
-@pytest.fixture
-def raw(tmp_path):
-    return tmp_path / "raw"
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "cohort"
-
-
 # ---- what comes out ----------------------------------------------------------------------------
 
 

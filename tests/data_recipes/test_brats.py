@@ -19,16 +19,6 @@ from ssl3d_lite.errors import InputError
 NEW = ("t1n", "t1c", "t2w", "t2f", "seg")
 
 
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "cohort"
-
-
-@pytest.fixture
-def raw(tmp_path):
-    return tmp_path / "raw"
-
-
 def small(raw: Path, out: Path, **settings) -> Brats:
     return Brats(raw=raw, out=out, size=(16, 16, 16), workers=1, **settings)
 

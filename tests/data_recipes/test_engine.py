@@ -69,16 +69,6 @@ def run(out: Path, cases: list[RawCase], raw: Path, function=make, recipe=(), **
     return prepare_cohort(blank(out, **dict(recipe)), cases, raw, function, settings)
 
 
-@pytest.fixture
-def raw(tmp_path):
-    return tmp_path / "raw"
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "cohort"
-
-
 # ---- what comes out ----------------------------------------------------------------------------
 
 

@@ -56,11 +56,6 @@ def raw(tmp_path):
 
 
 @pytest.fixture
-def out(tmp_path):
-    return tmp_path / "cohort"
-
-
-@pytest.fixture
 def labels(tmp_path):
     folder = tmp_path / "labels"
     folder.mkdir()

@@ -27,11 +27,6 @@ def edit(folder: Path, **changes) -> None:
 
 
 @pytest.fixture
-def out(tmp_path):
-    return tmp_path / "cohort"
-
-
-@pytest.fixture
 def task(make_task, tmp_path):
     return make_task(tmp_path / "raw" / "Blocks", unlabelled=2)
 

@@ -80,16 +80,6 @@ def reason(raw: Path, out: Path) -> str:
     return summary.rejected[0]["reason"]
 
 
-@pytest.fixture
-def raw(tmp_path):
-    return tmp_path / "raw"
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "cohort"
-
-
 @pytest.fixture(scope="module")
 def virtual(tmp_path_factory) -> Path:
     """Two participants, the first of whom came twice."""

@@ -45,16 +45,6 @@ def touched(out: Path) -> dict[str, tuple[int, int]]:
     return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in stats.items()}
 
 
-@pytest.fixture
-def raw(tmp_path):
-    return tmp_path / "raw"
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "cohort"
-
-
 def test_photographs_become_a_cohort_without_grades(raw, out):
     summary = prepare(small(lay_out(raw), out))
     assert (summary.prepared, summary.unlabelled, summary.rejected) == (4, 4, ())
