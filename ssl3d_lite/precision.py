@@ -1,10 +1,7 @@
-"""Which device to compute on, what fits there, and in which precision, by looking and timing."""
-
-import time
+"""Which device to compute on, what fits there, and in which precision."""
 
 import psutil
 import torch
-from torch import nn
 
 from .cohort import Cohort
 from .errors import InputError, unknown
@@ -41,36 +38,16 @@ def choose_device(name: str) -> str:
 
 
 def choose_precision(name: str, device: str) -> str:
-    """ "32-true" or "bf16-mixed"; "auto" takes bfloat16 where it is faster.
+    """ "32-true" or "bf16-mixed"; "auto" takes bfloat16 on GPUs that have units for it.
 
-    GPUs since Ampere have bfloat16 units. CPUs differ by a factor of 50: with AMX it is twice as
-    fast as float32, without it may be emulated and 25 times slower, so a CPU is timed.
+    Never on a CPU: on those with avx512_bf16 the gradient of a small Conv3d's weights comes out as
+    1e36 or NaN every other time (torch 2.13, AMD EPYC, a field of 2 × 2 × 2); most others emulate
+    it, up to 25 times slower than float32.
     """
     if name in PRECISIONS:
         return name
     if name != "auto":
         raise unknown("precision", name, ("auto", *PRECISIONS))
-    if device == "cuda":
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(False) else "32-true"
-    return "bf16-mixed" if device == "cpu" and _bfloat16_is_faster() else "32-true"
-
-
-def _bfloat16_is_faster() -> bool:
-    """Whether a small convolution takes less time in bfloat16 on this CPU.
-
-    By turns, and the best of several: another program that takes the CPU for a moment must not
-    decide. A near tie stays float32.
-    """
-    conv = nn.Conv3d(16, 16, 3, padding=1)
-    trials = [[_seconds(conv, bfloat16) for bfloat16 in (True, False)] for _ in range(10)]
-    with_bfloat16, without = map(min, zip(*trials, strict=True))
-    return with_bfloat16 * 1.2 < without
-
-
-def _seconds(conv: nn.Module, bfloat16: bool) -> float:
-    """The convolution once forward and backward on the CPU."""
-    volume = torch.zeros(2, 16, 12, 12, 12)
-    start = time.perf_counter()
-    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-        conv(volume).float().sum().backward()
-    return time.perf_counter() - start
+    if device == "cuda" and torch.cuda.is_bf16_supported(False):
+        return "bf16-mixed"
+    return "32-true"

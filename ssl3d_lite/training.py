@@ -46,7 +46,7 @@ class TrainSettings:
     device: str = "auto"
     """auto, cpu or cuda."""
     precision: str = "auto"
-    """auto (bf16-mixed where it is faster), 32-true or bf16-mixed."""
+    """auto (bf16-mixed on GPUs that have it), 32-true or bf16-mixed."""
     checkpoint_every: int = 100
     """Steps between checkpoints, from which a killed run continues; a multiple of 10."""
 

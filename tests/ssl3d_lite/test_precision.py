@@ -1,4 +1,3 @@
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -15,32 +14,9 @@ def test_what_is_asked_for_is_taken():
     assert precision.choose_precision("bf16-mixed", "cpu") == "bf16-mixed"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "want"),
-    [
-        ({True: 1.0, False: 2.0}, "bf16-mixed"),
-        ({True: 25.0, False: 1.0}, "32-true"),
-        ({True: 0.95, False: 1.0}, "32-true"),  # a near tie: the choice must not flip by chance
-    ],
-)
-def test_bfloat16_is_taken_where_it_is_clearly_faster(monkeypatch, seconds, want):
-    monkeypatch.setattr(precision, "_seconds", lambda _, bfloat16: seconds[bfloat16])
-    assert precision.choose_precision("auto", "cpu") == want
-
-
-def test_a_moments_delay_does_not_decide(monkeypatch):
-    """bfloat16 is slower here, but float32 was held up by another program nine times of ten."""
-    delays = iter([9.0] * 9 + [0.0])
-    monkeypatch.setattr(
-        precision, "_seconds", lambda _, bfloat16: 2.0 if bfloat16 else 1.0 + next(delays)
-    )
+def test_a_cpu_never_takes_bfloat16_by_itself():
+    """Its weights' gradients may be garbage there: see `choose_precision`."""
     assert precision.choose_precision("auto", "cpu") == "32-true"
-
-
-def test_the_trial_takes_no_time_to_speak_of():
-    start = time.perf_counter()
-    assert precision.choose_precision("auto", "cpu") in precision.PRECISIONS
-    assert time.perf_counter() - start < 5
 
 
 def test_misspelt_names_give_the_nearest():
