@@ -23,24 +23,27 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from .cohort import Cohort
+from .distributed import once
 from .errors import InputError
 from .files import read_json, write_aside, write_csv, write_json
-from .networks import EncoderSettings, UNet, UNetEncoder, load_weights
+from .networks import Classifier, Encoder, EncoderSettings, UNet, load_weights, make_encoder
 
 SETTINGS = "settings.json"
 RESUME = "resume.pt"
+MACHINE = {"training.device", "training.devices"}  # what numbers depend on by rounding alone
+HEADS = {"classes": UNet, "grades": Classifier}  # what a record says is told apart → by which
 
 
 # ---- finished weights --------------------------------------------------------------------------
 
 
-def save_encoder(folder: Path, encoder: UNetEncoder, record: dict[str, Any]) -> None:
+def save_encoder(folder: Path, encoder: Encoder, record: dict[str, Any]) -> None:
     """Write the encoder alone: the head was only for the puzzle."""
     _save_weights(folder / "encoder.safetensors", encoder)
     write_json(folder / SETTINGS, record)
 
 
-def load_encoder(folder: str | Path) -> UNetEncoder:
+def load_encoder(folder: str | Path) -> Encoder:
     """The pretrained encoder that a run left in ``folder``, in evaluation mode.
 
     A fine-tuned network's encoder is one too: fine-tuned on another cohort's labels, it is a
@@ -51,27 +54,30 @@ def load_encoder(folder: str | Path) -> UNetEncoder:
     """
     folder = Path(folder)
     record = read_json(folder / SETTINGS, "pretrained encoder")
-    if "classes" in record:
+    if HEADS.keys() & record.keys():
         return load_network(folder).encoder
-    encoder = UNetEncoder(_encoder_settings(record, folder))
+    encoder = make_encoder(_encoder_settings(record, folder))
     load_weights(encoder, _read_weights(folder / "encoder.safetensors"))
     return encoder.eval()
 
 
-def save_network(folder: Path, network: UNet, record: dict[str, Any], cohort: Cohort) -> None:
+def save_network(
+    folder: Path, network: UNet | Classifier, record: dict[str, Any], cohort: Cohort
+) -> None:
     """Write a fine-tuned network, with what its classes mean."""
     _save_weights(folder / "network.safetensors", network)
     meaning = {"label_values": cohort.label_values, "label_names": cohort.label_names}
-    write_json(folder / SETTINGS, {**record, **meaning})
+    write_json(folder / SETTINGS, {**record, **network.answers, **meaning})
 
 
-def load_network(folder: str | Path) -> UNet:
-    """The fine-tuned U-Net that a run left in ``folder``, in evaluation mode."""
+def load_network(folder: str | Path) -> UNet | Classifier:
+    """The fine-tuned U-Net or classifier that a run left in ``folder``, in evaluation mode."""
     folder = Path(folder)
     record = read_json(folder / SETTINGS, "fine-tuned network")
-    if "classes" not in record:
+    told = next((name for name in HEADS if name in record), None)
+    if told is None:
         raise InputError(f"{folder} holds a {record.get('kind')} run, no fine-tuned network")
-    network = UNet(UNetEncoder(_encoder_settings(record, folder)), record["classes"])
+    network = HEADS[told](make_encoder(_encoder_settings(record, folder)), record[told])
     load_weights(network, _read_weights(folder / "network.safetensors"))
     return network.eval()
 
@@ -165,10 +171,7 @@ class Progress:
             "history": self.history,
             "best": self.best,
         }
-        buffer = BytesIO()  # torch writes to a full disk without saying that it is full
-        torch.save(state, buffer)
-        write_aside(Path(out) / RESUME, lambda file: file.write(buffer.getbuffer()))
-        write_csv(Path(out) / "history.csv", self.history)
+        once(_write_state, Path(out), state)
 
     def keep_best(self, score: float, step: int, learner: nn.Module) -> None:
         if self.best is None or score > self.best[0]:
@@ -180,10 +183,18 @@ class Progress:
             learner.load_state_dict(self.best[2])
 
 
+def _write_state(out: Path, state: dict[str, Any]) -> None:
+    buffer = BytesIO()  # torch writes to a full disk without saying that it is full
+    torch.save(state, buffer)
+    write_aside(out / RESUME, lambda file: file.write(buffer.getbuffer()))
+    write_csv(out / "history.csv", state["history"])
+
+
 def _check_same(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
-    """Refuse to continue a run under other settings."""
+    """Refuse to continue a run under other settings; on other devices it may go on."""
     flat_old, flat_new = _flat(old), _flat(new)
-    changed = sorted(k for k in flat_old | flat_new if flat_old.get(k) != flat_new.get(k))
+    keys = (flat_old | flat_new).keys() - MACHINE
+    changed = sorted(k for k in keys if flat_old.get(k) != flat_new.get(k))
     if changed:
         k = changed[0]
         raise InputError(

@@ -15,6 +15,7 @@ else reads them.
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
@@ -211,6 +212,14 @@ class Cohort:
         voxels = int(np.prod(self.shape))
         return len(self) * (4 * len(self.channels) * voxels + (1 if self.graded else voxels))
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """A checksum of who is in it, on which side, and of every array that has one."""
+        cases = [[c.id, c.patient, c.fold, c.grade, c.labelled, c.sha256] for c in self.cases]
+        about = [self.name, self.shape, self.channels, self.label_values, self.regions]
+        text = json.dumps([about, cases], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
     def to(self, device: "torch.device | str") -> "Cohort":
         """The same cohort with every volume on ``device``; later batches cost no reading."""
         everything = range(len(self))
@@ -285,6 +294,14 @@ class Cohort:
         order = np.random.default_rng(seed).permutation(sorted(by_patient))
         drawn = [scan for patient in order for scan in by_patient[patient]][:amount]
         return tuple(case for scan in drawn for case in scans[scan])
+
+
+def amount(text: str) -> int | float:
+    """ "12" → 12 cases, "5%" → the fraction 0.05."""
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else int(text)
+    except ValueError:
+        raise InputError(f"labels {text!r}: give a number (12) or a share (5%)") from None
 
 
 # ---- writing, for the recipes ------------------------------------------------------------------

@@ -11,16 +11,19 @@ import numpy as np
 import tyro
 
 from .checkpoint import SETTINGS, load_encoder, load_network
-from .cohort import Cohort, Split
-from .errors import InputError
+from .cohort import Cohort, Split, amount
+from .distributed import launch, once
 from .evaluation import Evaluation, evaluate, predict_cohort, proxy_score
 from .files import read_json, write_csv
+from .grading import GradeEvaluation, check_answers
 from .networks import (
     Block,
+    Encoder,
     EncoderSettings,
+    Network,
     Norm,
-    UNetEncoder,
     adapt_channels,
+    random_classifier,
     random_encoder,
     random_unet,
 )
@@ -39,18 +42,21 @@ FLAT = tyro.conf.arg(name="")  # on the command line --steps, not --training.ste
 
 @dataclass(frozen=True)
 class Shape:
-    """The U-Net's shape, where it is not given by a pretrained encoder."""
+    """The encoder's shape, where it is not given by a pretrained one."""
 
-    filters: tuple[int, ...] = (16, 32, 64, 128)
-    """Channels of each level; the paper has 32 64 128 256 512."""
+    filters: tuple[int, ...] = ()
+    """Channels of each of the U-Net's levels, if not given 16 32 64 128; the paper has 32 64 128
+    256 512. DenseNet-121 has its own."""
     block: Block = "plain"
+    """Of the U-Net."""
     norm: Norm = "batch"
+    network: Network = "unet"
+    """unet; or densenet121, the paper's for photographs, which takes no masked, no tissue and no
+    label maps."""
 
-    def encoder(self, cohort: Cohort, seed: int) -> UNetEncoder:
+    def encoder(self, cohort: Cohort, seed: int) -> Encoder:
         """A random encoder of this shape for the cohort's scans."""
-        settings = EncoderSettings(
-            len(cohort.channels), cohort.spatial_dims, self.filters, self.block, self.norm
-        )
+        settings = EncoderSettings(len(cohort.channels), cohort.spatial_dims, **vars(self))
         return random_encoder(settings, seed)
 
 
@@ -77,7 +83,9 @@ class Pretrain(Generic[TaskSettings]):
     """The fold that is the test set."""
 
 
-def pretrain_settings(task: str, named: str = "quick", dims: int = 3) -> tuple[type, Pretrain]:
+def pretrain_settings(
+    task: str, named: str = "quick", dims: int = 3, network: str = "unet"
+) -> tuple[type, Pretrain]:
     """The settings of ``ssl3d pretrain --task TASK --preset NAMED``: their type, with the tasks'
     own among them, and their defaults. ``cohort`` and ``out`` are missing in these."""
     chosen = preset(named, task, dims)
@@ -87,16 +95,19 @@ def pretrain_settings(task: str, named: str = "quick", dims: int = 3) -> tuple[t
     else:
         kinds = [(name, type(each), field(default=each)) for name, each in own.items()]
         options = make_dataclass("Options", kinds, frozen=True)()
-    training, shape = TrainSettings(**chosen.training), Shape(**chosen.shape)
+    training = TrainSettings(**chosen.training)
+    shape = Shape(**chosen.shape) if network == "unet" else Shape()  # presets shape U-Nets alone
     missing = tyro.MISSING
     return Pretrain[type(options)], Pretrain(
         missing, missing, options, training, shape, task, named
     )
 
 
-def pretrain(settings: Pretrain) -> UNetEncoder:
-    cohort, split = open_cohort(settings.cohort, settings.fold, settings.training.device)
-    seed = settings.training.seed
+def pretrain(settings: Pretrain) -> Encoder:
+    training = settings.training
+    launch(training.devices, training.device, training.precision)
+    cohort, split = open_cohort(settings.cohort, settings.fold, training.device)
+    seed = training.seed
     encoder = settings.shape.encoder(cohort, seed)
     names = [kind.name for kind in task_classes(settings.task)]
     own = {name: getattr(settings.options, name, settings.options) for name in names}
@@ -104,13 +115,11 @@ def pretrain(settings: Pretrain) -> UNetEncoder:
     for task in tasks:
         if task.note:
             print(f"{task.name}: {task.note}")
-    encoder, _ = train_encoder(
-        tasks, encoder, cohort, split.pretrain, settings.training, settings.out
-    )
+    encoder, _ = train_encoder(tasks, encoder, cohort, split.pretrain, training, settings.out)
     if not split.validation:
         print(f"{cohort.name} has no labels, so no case was held out to try the puzzles on")
     for task in tasks if split.validation else ():
-        scores = proxy_score(task, encoder, cohort, split.validation, settings.training.batch)
+        scores = once(proxy_score, task, encoder, cohort, split.validation, training.batch)
         name = measure(scores)
         print(
             f"{task.name} on {len(split.validation)} validation cases: {name} {scores[name]:.3f} "
@@ -125,7 +134,8 @@ def pretrain(settings: Pretrain) -> UNetEncoder:
 
 @dataclass(frozen=True)
 class Finetune:
-    """Train a U-Net with few labels from a pretrained or a random encoder, and test it."""
+    """Train a network with few labels from a pretrained or a random encoder, and test it: a U-Net
+    with label maps, or a classifier with the grades of a graded cohort."""
 
     cohort: Path
     out: Path
@@ -141,16 +151,19 @@ class Finetune:
     """The fold that is the test set."""
 
 
-def finetune(settings: Finetune) -> Evaluation:
+def finetune(settings: Finetune) -> Evaluation | GradeEvaluation:
     training = settings.training
+    launch(training.devices, training.device, training.precision)
     cohort, split = open_cohort(settings.cohort, settings.fold, training.device)
     encoder = find_encoder(settings.encoder, cohort, settings.shape, training.seed)
-    network = random_unet(encoder, len(cohort.label_names), training.seed)
+    make = random_classifier if cohort.graded else random_unet
+    network = make(encoder, len(cohort.label_names), training.seed)
     labelled = cohort.few(split.train, amount(settings.labels), training.seed)
     validation = split.validation if training.validate_every else ()
-    network, _ = train_network(network, cohort, labelled, training, settings.out, validation)
-    result = evaluate(network, cohort, split.test, training.patch)
-    write_csv(settings.out / "scores.csv", result.rows())
+    test = split.test if training.test_at else ()
+    network, _ = train_network(network, cohort, labelled, training, settings.out, validation, test)
+    result = once(evaluate, network, cohort, split.test, training.patch)
+    once(write_csv, settings.out / "scores.csv", result.rows())
     print(f"{len(labelled)} labelled cases; {len(split.test)} test cases:\n{result}")
     return result
 
@@ -160,7 +173,8 @@ def finetune(settings: Finetune) -> Evaluation:
 
 @dataclass(frozen=True)
 class Probe:
-    """Score a frozen encoder: a linear classifier of its voxel features, fitted on few labels."""
+    """Score a frozen encoder: a linear classifier of its features, fitted on few labels. Voxels
+    are classified, or the pictures of a graded cohort."""
 
     cohort: Path
     encoder: str
@@ -177,7 +191,7 @@ class Probe:
     device: str = "auto"
 
 
-def probe(settings: Probe) -> list[Evaluation]:
+def probe(settings: Probe) -> list[Evaluation] | list[GradeEvaluation]:
     cohort, split = open_cohort(settings.cohort, settings.fold, settings.device)
     encoder = find_encoder(settings.encoder, cohort, settings.shape, settings.seed)
     encoder = recalibrated(encoder.to(choose_device(settings.device)), cohort, split.pretrain[:16])
@@ -186,8 +200,8 @@ def probe(settings: Probe) -> list[Evaluation]:
     results = linear_probes(encoder, cohort, draws, split.test)
     for draw, result in enumerate(results):
         print(f"draw {draw}: {result.line()}")
-    scores = [result.mean_dice for result in results]
-    print(f"mean Dice {np.mean(scores):.3f} ({min(scores):.3f}–{max(scores):.3f})")
+    scores, name = [result.score for result in results], results[0].measure
+    print(f"all draws: {name} {np.mean(scores):.3f} ({min(scores):.3f}–{max(scores):.3f})")
     return results
 
 
@@ -196,13 +210,14 @@ def probe(settings: Probe) -> list[Evaluation]:
 
 @dataclass(frozen=True)
 class Predict:
-    """Segment a cohort's scans, and write the answers as NIfTI over the raw scans."""
+    """Segment a cohort's scans, and write the answers as NIfTI over the raw scans; or grade the
+    pictures of a graded cohort, and write grades.csv."""
 
     model: Path
     """Folder that `ssl3d finetune` left."""
     cohort: Path
     out: Path
-    """Folder for ID.nii.gz of each case."""
+    """Folder for ID.nii.gz of each case, or for grades.csv."""
     cases: Literal["test", "validation", "train", "all"] = "test"
     fold: int = 0
     """The fold that is the test set."""
@@ -212,20 +227,15 @@ class Predict:
 def predict(settings: Predict) -> list[Path]:
     network = load_network(settings.model).to(choose_device(settings.device))
     cohort = Cohort.open(settings.cohort)
-    cohort.require_maps()
     check_fits(network.encoder, cohort)
-    if network.classes != len(cohort.label_names):
-        raise InputError(
-            f"{settings.model} knows {network.classes} classes, {cohort.name} has "
-            f"{len(cohort.label_names)}"
-        )
+    check_answers(network, cohort)
     all_cases = settings.cases == "all"
     cases = (
         range(len(cohort)) if all_cases else getattr(cohort.split(settings.fold), settings.cases)
     )
     patch = read_json(settings.model / SETTINGS, "network")["training"]["patch"]
     paths = predict_cohort(network, cohort, cases, settings.out, patch)
-    print(f"{len(paths)} predictions in {settings.out}")
+    print(f"{len(cases)} predictions in {settings.out}")
     return paths
 
 
@@ -241,7 +251,7 @@ def open_cohort(folder: Path, fold: int, device: str) -> tuple[Cohort, Split]:
     return cohort.to(device), cohort.split(fold)
 
 
-def find_encoder(name: str, cohort: Cohort, shape: Shape, seed: int) -> UNetEncoder:
+def find_encoder(name: str, cohort: Cohort, shape: Shape, seed: int) -> Encoder:
     """The encoder in folder ``name``, fitted to the cohort's channels; or a random one."""
     if name == "random":
         return shape.encoder(cohort, seed)
@@ -252,11 +262,3 @@ def find_encoder(name: str, cohort: Cohort, shape: Shape, seed: int) -> UNetEnco
         encoder = adapt_channels(encoder, want)
     check_fits(encoder, cohort)
     return encoder
-
-
-def amount(text: str) -> int | float:
-    """ "12" → 12 cases, "5%" → the fraction 0.05."""
-    try:
-        return float(text[:-1]) / 100 if text.endswith("%") else int(text)
-    except ValueError:
-        raise InputError(f"labels {text!r}: give a number (12) or a share (5%)") from None

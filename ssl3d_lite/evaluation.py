@@ -1,8 +1,9 @@
-"""What a segmentation is worth: per case and per region, in the scan's own space.
+"""What an answer is worth: of a segmentation per case and region, in the scan's own space.
 
 Dice and the Hausdorff distance are MONAI's. The background is never averaged in. Where a region
 is absent the literature's rule holds (BraTS): absent and not found is 1, absent but found, or
 there but missed, is 0; the distance is then 0 or the volume's diagonal. Such cases are counted.
+What grades are worth is in :mod:`ssl3d_lite.grading`.
 """
 
 import warnings
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import nibabel
@@ -22,7 +23,9 @@ from tqdm.auto import tqdm
 
 from .cohort import Case, Cohort
 from .errors import InputError
-from .files import write_aside, write_gzip
+from .files import write_aside, write_csv, write_gzip
+from .grading import GradeEvaluation, check_answers, decode, score_grades
+from .networks import Classifier
 from .tasks import ProxyTask
 
 BATCH = 4  # volumes read at once
@@ -30,13 +33,19 @@ BATCH = 4  # volumes read at once
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of a cohort's cases: arrays (case, region)."""
+    """Scores of a cohort's cases: arrays (case, region).
+
+    ``measure``, ``score``, ``parts``, ``line`` and ``rows`` it has in common with
+    ``GradeEvaluation``.
+    """
 
     cases: tuple[str, ...]
     regions: tuple[str, ...]
     dice: np.ndarray  # 0 to 1
     hd95: np.ndarray | None  # mm
     absent: np.ndarray  # True where the label map does not have the region
+
+    measure = "dice"
 
     @property
     def by_region(self) -> dict[str, float]:
@@ -47,6 +56,14 @@ class Evaluation:
     def mean_dice(self) -> float:
         """Mean over regions of the mean over cases."""
         return float(self.dice.mean())
+
+    @property
+    def score(self) -> float:
+        return self.mean_dice
+
+    @property
+    def parts(self) -> dict[str, float]:
+        return self.by_region
 
     def line(self) -> str:
         """Mean Dice, then each region's, in one line."""
@@ -80,12 +97,15 @@ class Evaluation:
 
 
 def predict(network: nn.Module, images: Tensor, window: Sequence[int] | None = None) -> Tensor:
-    """Class of each voxel: (batch, channel, *space) → integers (batch, *space).
+    """Class of each voxel: (batch, channel, *space) → integers (batch, *space); of a classifier
+    the grades (batch).
 
     With ``window`` volumes larger than it are answered in overlapping boxes, blended smoothly.
     """
     network.eval()
     with torch.inference_mode():
+        if isinstance(network, Classifier):
+            return decode(network(images))
         if window is None or all(s <= w for s, w in zip(images.shape[2:], window, strict=True)):
             return network(images).argmax(1)
         from monai.inferers import sliding_window_inference
@@ -101,15 +121,18 @@ def predictions(
     cases: Sequence[int],
     window: Sequence[int] | None = None,
 ) -> Iterator[Tensor]:
-    """Class map (*space), on the CPU, of one case after another."""
+    """Class map (*space), or grade, on the CPU, of one case after another."""
     for batch in in_batches(cases):
         yield from predict(network, cohort.images(batch).to(device_of(network)), window).cpu()
 
 
 def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
-    """Cases, a few at a time. Of one alone, torch's Conv3d takes a slow path on CPUs: 0.25 s for
-    a volume of 40 × 56 × 40 where two together take 0.06 s (torch 2.13)."""
-    return [cases[start : start + BATCH] for start in range(0, len(cases), BATCH)]
+    """Cases, a few at a time, and none left over alone: of one torch's Conv3d takes a slow path on
+    CPUs (0.25 s for a volume of 40 × 56 × 40 where two together take 0.06 s, torch 2.13), and a
+    deepest level of one voxel has no BatchNorm statistics."""
+    count = -(-len(cases) // BATCH)
+    edges = [len(cases) * batch // count for batch in range(count + 1)] if count else []
+    return [cases[start:stop] for start, stop in pairwise(edges)]
 
 
 def evaluate(
@@ -119,9 +142,16 @@ def evaluate(
     window: Sequence[int] | None = None,
     hausdorff: bool = True,
     progress: bool = True,
-) -> Evaluation:
-    """Predict ``cases`` and score each of the cohort's regions."""
+) -> Evaluation | GradeEvaluation:
+    """Predict ``cases`` and score each of the cohort's regions; of a graded cohort, the grades.
+
+    Raises:
+        InputError: the network does not answer what the cohort's labels say.
+    """
+    check_answers(network, cohort)
     answers = predictions(network, cohort, cases, window)
+    if cohort.graded:
+        return score_grades(answers, cohort, cases)
     return score(answers, cohort, cases, hausdorff, progress)
 
 
@@ -238,9 +268,14 @@ def predict_cohort(
 ) -> list[Path]:
     """Predict ``cases`` and write ``out/ID.nii.gz`` for each, in the raw scan's space.
 
+    Of a graded cohort one ``out/grades.csv`` is written: id, grade and the grade's name.
+
     Raises:
-        InputError: the cases are slices.
+        InputError: the cases are slices, or the network does not answer what the labels say.
     """
+    check_answers(network, cohort)
+    if cohort.graded:
+        return [_write_grades(network, cohort, cases, out)]
     if cohort.spatial_dims != 3:
         raise InputError(
             f"{cohort.name} is {cohort.spatial_dims}D: a prediction is laid over a whole raw scan, "
@@ -252,6 +287,17 @@ def predict_cohort(
         paths.append(Path(out) / f"{cohort.cases[case].id}.nii.gz")
         write_prediction(paths[-1], answer.numpy(), cohort.cases[case], cohort.label_values)
     return paths
+
+
+def _write_grades(network: nn.Module, cohort: Cohort, cases: Sequence[int], out: Path) -> Path:
+    answers = predictions(network, cohort, cases)
+    rows = [
+        {"id": cohort.cases[case].id, "grade": int(grade), "name": cohort.label_names[grade]}
+        for case, grade in zip(tqdm(cases, desc="predict", unit="case"), answers, strict=True)
+    ]
+    path = Path(out) / "grades.csv"
+    write_csv(path, rows)
+    return path
 
 
 # ---- proxy tasks -------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
-"""The networks: an encoder, a U-Net about it, heads; and how weights move from one to another.
+"""The networks: an encoder, what is built about it, heads; and how weights move between them.
 
 Taleb et al. 2020, section 4 and appendix: a 3D U-Net (Çiçek et al. 2016) whose encoder is
-pretrained and whose decoder starts at random. Features are a list of levels, finest first; what
-the proxy tasks, the U-Net and the probes read is that list.
+pretrained and whose decoder starts at random; for photographs a DenseNet-121 (Huang et al. 2017)
+and a classifier. Features are a list of levels, finest first; what the proxy tasks, the U-Net, the
+classifier and the probes read is that list.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -16,7 +17,9 @@ from .errors import InputError, unknown
 
 Norm = Literal["batch", "group", "instance"]
 Block = Literal["plain", "residual"]
+Network = Literal["unet", "densenet121"]
 
+FILTERS = {"unet": (16, 32, 64, 128), "densenet121": (64, 256, 512, 1024, 1024)}
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 UP_CONV = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
@@ -29,16 +32,38 @@ class EncoderSettings:
 
     in_channels: int = 1
     spatial_dims: int = 3
-    filters: tuple[int, ...] = (16, 32, 64, 128)
-    """Channels of each level; the paper has (32, 64, 128, 256, 512)."""
+    filters: tuple[int, ...] = ()
+    """Channels of each level. Of a U-Net, if not given, (16, 32, 64, 128); the paper has (32, 64,
+    128, 256, 512). DenseNet-121 has (64, 256, 512, 1024, 1024), and no others."""
     block: Block = "plain"
-    """"plain": two convolutions a level; "residual": the same with a shortcut, as in the paper."""
+    """"plain": two convolutions a level; "residual": the same with a shortcut, as in the paper.
+    Of a U-Net alone."""
     norm: Norm = "batch"
+    network: Network = "unet"
+    """The paper has "unet" in 3D and "densenet121" for photographs."""
+
+    def __post_init__(self):
+        if self.network not in FILTERS:
+            raise unknown("network", self.network, FILTERS)
+        if not self.filters:
+            object.__setattr__(self, "filters", FILTERS[self.network])
+        fixed = (FILTERS["densenet121"], "plain")
+        if self.network == "densenet121" and (self.filters, self.block) != fixed:
+            raise InputError(
+                f"densenet121 has levels of {fixed[0]} filters in blocks of its own, but filters "
+                f"{self.filters} and block {self.block!r} are asked for; leave these two out"
+            )
 
     @property
     def width(self) -> int:
         """Channels of the deepest level, which the heads read."""
         return self.filters[-1]
+
+    @property
+    def smallest(self) -> int:
+        """The shortest edge, in voxels, that the network can halve from level to level."""
+        # a DenseNet halves once before its first level
+        return 2 ** (len(self.filters) - (self.network == "unet"))
 
 
 def make_norm(kind: Norm, channels: int, dims: int) -> nn.Module:
@@ -74,26 +99,52 @@ class ConvBlock(nn.Module):
         return F.leaky_relu(y, 0.01, inplace=True)
 
 
-class UNetEncoder(nn.Module):
-    """The contracting half of a U-Net: a conv block a level, halved by max-pooling in between.
+class Encoder(nn.Module):
+    """What all encoders share: settings, and a check of what they are given to read."""
 
-    ``forward`` takes (batch, channel, *space) and gives a list of (batch, filters[l], *space/2^l).
-    """
+    first: tuple[str, ...]  # the weights that read the input's channels
 
     def __init__(self, settings: EncoderSettings):
         super().__init__()
         self.settings = settings
-        inputs = (settings.in_channels, *settings.filters[:-1])
-        self.levels = nn.ModuleList(
-            ConvBlock(i, o, settings) for i, o in zip(inputs, settings.filters, strict=True)
-        )
 
     @property
     def width(self) -> int:
         return self.settings.width
 
+    def check(self, x: Tensor) -> None:
+        want = self.settings
+        if x.ndim != want.spatial_dims + 2 or x.shape[1] != want.in_channels:
+            raise InputError(
+                f"the encoder takes (batch, {want.in_channels}, {want.spatial_dims} space axes), "
+                f"but got {tuple(x.shape)}"
+            )
+        if min(x.shape[2:]) < want.smallest:
+            of_unet = want.network == "unet"
+            what = f"{len(want.filters)} levels need" if of_unet else f"{want.network} needs"
+            raise InputError(
+                f"{what} edges of at least {want.smallest} voxels, but got {tuple(x.shape[2:])}; "
+                f"use {'fewer levels or ' if of_unet else ''}larger patches"
+            )
+
+
+class UNetEncoder(Encoder):
+    """The contracting half of a U-Net: a conv block a level, halved by max-pooling in between.
+
+    ``forward`` takes (batch, channel, *space) and gives a list of (batch, filters[l], *space/2^l).
+    """
+
+    first = ("levels.0.conv1.weight", "levels.0.shortcut.weight")
+
+    def __init__(self, settings: EncoderSettings):
+        super().__init__(settings)
+        inputs = (settings.in_channels, *settings.filters[:-1])
+        self.levels = nn.ModuleList(
+            ConvBlock(i, o, settings) for i, o in zip(inputs, settings.filters, strict=True)
+        )
+
     def forward(self, x: Tensor) -> list[Tensor]:
-        self._check(x)
+        self.check(x)
         features = []
         for depth, level in enumerate(self.levels):
             if depth:
@@ -102,19 +153,39 @@ class UNetEncoder(nn.Module):
             features.append(x)
         return features
 
-    def _check(self, x: Tensor) -> None:
-        want = self.settings
-        if x.ndim != want.spatial_dims + 2 or x.shape[1] != want.in_channels:
-            raise InputError(
-                f"the encoder takes (batch, {want.in_channels}, {want.spatial_dims} space axes), "
-                f"but got {tuple(x.shape)}"
-            )
-        smallest = 2 ** (len(want.filters) - 1)
-        if min(x.shape[2:]) < smallest:
-            raise InputError(
-                f"{len(want.filters)} levels need edges of at least {smallest} voxels, "
-                f"but got {tuple(x.shape[2:])}; use fewer levels or larger patches"
-            )
+
+class DenseNetEncoder(Encoder):
+    """DenseNet-121 (Huang et al. 2017; MONAI's) without its classifier: the paper's 2D network.
+
+    ``forward`` takes (batch, channel, *space) and gives a list of (batch, filters[l],
+    *space/2^(l+1)): what the first convolution gives, and each dense block.
+    """
+
+    first = ("features.conv0.weight",)
+
+    def __init__(self, settings: EncoderSettings):
+        # monai takes seconds to import, and a U-Net needs none of it
+        from monai.networks.nets import DenseNet121
+
+        super().__init__(settings)
+        norms = {
+            "batch": "batch",
+            "group": ("group", {"num_groups": 8}),
+            "instance": ("instance", {"affine": True}),
+        }
+        if settings.norm not in norms:
+            raise unknown("norm", settings.norm, norms)
+        dims, channels, norm = settings.spatial_dims, settings.in_channels, norms[settings.norm]
+        self.features = DenseNet121(dims, channels, 1, norm=norm).features
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        self.check(x)
+        features = []
+        for name, layer in self.features.named_children():
+            x = layer(x)
+            if name == "relu0" or name.startswith("denseblock"):
+                features.append(x)
+        return [*features[:-1], F.relu(x)]  # the last block is normed, as its classifier reads it
 
 
 class UNet(nn.Module):
@@ -125,6 +196,7 @@ class UNet(nn.Module):
 
     def __init__(self, encoder: UNetEncoder, classes: int):
         super().__init__()
+        check_full_resolution(encoder.settings, "a U-Net")
         self.encoder, self.classes = encoder, classes
         settings = encoder.settings
         dims, filters = settings.spatial_dims, settings.filters
@@ -132,6 +204,11 @@ class UNet(nn.Module):
         self.ups = nn.ModuleList(UP_CONV[dims](deep, up, 2, stride=2) for deep, up in steps)
         self.blocks = nn.ModuleList(ConvBlock(2 * up, up, settings) for _, up in steps)
         self.last = CONV[dims](filters[0], classes, 1)
+
+    @property
+    def answers(self) -> dict[str, int]:
+        """What it tells apart, as a record holds it."""
+        return {"classes": self.classes}
 
     def forward(self, x: Tensor) -> Tensor:
         *skips, y = self.encoder(x)
@@ -147,6 +224,29 @@ def grown(small: Tensor, large: Tensor) -> Tensor:
     if not any(short):
         return small
     return F.pad(small, [n for missing in reversed(short) for n in (0, missing)], mode="replicate")
+
+
+class Classifier(nn.Module):
+    """Encoder, and one linear layer that reads its deepest level: the grade of a whole picture.
+
+    Takes (batch, channel, *space) and gives logits (batch, grades-1), of which number k says
+    "the grade is above k": see :mod:`ssl3d_lite.grading`.
+    """
+
+    def __init__(self, encoder: Encoder, grades: int):
+        super().__init__()
+        if grades < 2:
+            raise InputError(f"a classifier tells apart 2 grades or more, not {grades}")
+        self.encoder, self.grades = encoder, grades
+        self.last = nn.Linear(encoder.width, grades - 1)
+
+    @property
+    def answers(self) -> dict[str, int]:
+        """What it tells apart, as a record holds it."""
+        return {"grades": self.grades}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(pooled(self.encoder(x)))
 
 
 # ---- heads -------------------------------------------------------------------------------------
@@ -172,6 +272,7 @@ class LightDecoder(nn.Module):
 
     def __init__(self, encoder: EncoderSettings, code: int, outputs: int):
         super().__init__()
+        check_full_resolution(encoder, "a task that answers for every voxel (masked, tissue)")
         conv = CONV[encoder.spatial_dims]
         self.thin = nn.ModuleList(conv(width, code, 1) for width in encoder.filters)
         self.last = conv(code, outputs, 1)
@@ -185,14 +286,28 @@ class LightDecoder(nn.Module):
         return self.last(F.relu(y))
 
 
+def check_full_resolution(settings: EncoderSettings, what: str) -> None:
+    """Raise InputError unless the encoder's finest level has a feature for every voxel."""
+    if settings.network != "unet":
+        raise InputError(
+            f"{what} needs features at full resolution, but those of {settings.network} begin at "
+            "half of it; use network unet"
+        )
+
+
 # ---- building and moving weights ---------------------------------------------------------------
 
 
-def random_encoder(settings: EncoderSettings, seed: int) -> UNetEncoder:
+def make_encoder(settings: EncoderSettings) -> Encoder:
+    """An encoder of that shape, its weights from torch's global generator."""
+    return {"unet": UNetEncoder, "densenet121": DenseNetEncoder}[settings.network](settings)
+
+
+def random_encoder(settings: EncoderSettings, seed: int) -> Encoder:
     """An untrained encoder whose weights depend on ``seed`` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return UNetEncoder(settings)
+        return make_encoder(settings)
 
 
 def random_unet(encoder: UNetEncoder, classes: int, seed: int) -> UNet:
@@ -200,6 +315,13 @@ def random_unet(encoder: UNetEncoder, classes: int, seed: int) -> UNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return UNet(encoder, classes)
+
+
+def random_classifier(encoder: Encoder, grades: int, seed: int) -> Classifier:
+    """A classifier whose last layer depends on ``seed`` alone: twins start alike."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Classifier(encoder, grades)
 
 
 def load_weights(network: nn.Module, weights: dict[str, Tensor], partly: bool = False) -> None:
@@ -223,7 +345,7 @@ def load_weights(network: nn.Module, weights: dict[str, Tensor], partly: bool = 
     network.load_state_dict(fitting, strict=False)
 
 
-def adapt_channels(encoder: UNetEncoder, in_channels: int) -> UNetEncoder:
+def adapt_channels(encoder: Encoder, in_channels: int) -> Encoder:
     """The same encoder for another number of input channels.
 
     As in the paper (2 channels of UK Biobank → 4 of BraTS) the first layer's weights are
@@ -232,15 +354,14 @@ def adapt_channels(encoder: UNetEncoder, in_channels: int) -> UNetEncoder:
     way gives the same features.
     """
     old = encoder.settings.in_channels
-    settings = EncoderSettings(**{**asdict(encoder.settings), "in_channels": in_channels})
     weights = encoder.state_dict()
     channel = torch.arange(in_channels) % old
     share = torch.bincount(channel, minlength=old)[channel]  # new channels that share an old one
-    for name in ("levels.0.conv1.weight", "levels.0.shortcut.weight"):
+    for name in encoder.first:
         if name in weights:
             new = weights[name][:, channel]
             weights[name] = new / share.view(1, -1, *[1] * (new.ndim - 2)).to(new)
-    adapted = UNetEncoder(settings)
+    adapted = make_encoder(replace(encoder.settings, in_channels=in_channels))
     load_weights(adapted, weights)
     return adapted
 

@@ -55,8 +55,8 @@ LEARNING_RATE = {
     "original": {3: 1e-4, 2: 1e-4},  # [O]
 }
 SHAPE = {
-    # [P] residual blocks on five levels. Its 2D classifier, DenseNet-121, is not built here: in
-    # 2D too the encoder is the U-Net's.
+    # [P] residual blocks on five levels. For photographs it has DenseNet-121, whose shape
+    # is its own: --network densenet121.
     "paper": {"filters": (32, 64, 128, 256, 512), "block": "residual", "norm": "batch"},
     "original": {"filters": (16, 32, 64, 128, 256), "block": "plain", "norm": "batch"},  # [O]
 }

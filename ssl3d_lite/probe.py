@@ -1,9 +1,11 @@
-"""The linear voxel probe: what are the features of a frozen encoder worth?
+"""The linear probe: what are the features of a frozen encoder worth?
 
 Features of all levels are read at single voxels (coarse levels interpolated), and a multinomial
 logistic regression names each voxel's class. Nothing else is learnt, so the score speaks of the
 encoder alone; in a fine-tuned U-Net skips and decoder can go round it. A random encoder is the
 control, and it is a strong one: always compare with several, of each norm.
+
+Of a graded cohort whole pictures are named: their features are the means over space.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,34 +21,37 @@ from torch.optim.swa_utils import update_bn
 
 from .cohort import Cohort
 from .evaluation import Evaluation, device_of, in_batches, score
-from .networks import INTERPOLATION, UNetEncoder, channels_last
+from .grading import GradeEvaluation, score_grades
+from .networks import INTERPOLATION, Encoder, channels_last
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A linear classifier of voxel features."""
+    """A linear classifier of features, of a voxel or of a whole picture."""
 
     weight: np.ndarray  # (class, feature)
     bias: np.ndarray  # (class,)
 
 
 def linear_probes(
-    encoder: UNetEncoder,
+    encoder: Encoder,
     cohort: Cohort,
     draws: Sequence[Sequence[int]],
     test: Sequence[int],
     voxels: int = 3000,
-) -> list[Evaluation]:
+) -> list[Evaluation] | list[GradeEvaluation]:
     """Fit one probe on the labels of each of ``draws`` (cases), and score all on ``test``.
 
     The encoder reads each case once, however many probes want it. BatchNorm's statistics should
     be those of whole volumes: see :func:`recalibrated`.
 
     Args:
-        voxels: drawn from each training scan, shared out among the slices of a 2D cohort.
+        voxels: drawn from each training scan, shared out among the slices of a 2D cohort; of a
+            graded cohort none are.
     """
-    cohort.require_maps()
     encoder = encoder.eval()
+    if cohort.graded:
+        return _grade_probes(encoder, cohort, draws, test)
     wanted = sorted({case for draw in draws for case in draw})
     each = max(1, voxels * len(cohort.scans(wanted)) // len(wanted))
     sampled = dict(zip(wanted, sample_features(encoder, cohort, wanted, each), strict=True))
@@ -61,13 +66,45 @@ def linear_probes(
     return [score(iter(a), cohort, test, hausdorff=False, progress=False) for a in answers]
 
 
+def _grade_probes(
+    encoder: Encoder, cohort: Cohort, draws: Sequence[Sequence[int]], test: Sequence[int]
+) -> list[GradeEvaluation]:
+    """As :func:`linear_probes`, of the grades of whole pictures."""
+    wanted = sorted({case for draw in (*draws, test) for case in draw})
+    features = dict(zip(wanted, picture_features(encoder, cohort, wanted), strict=True))
+    tested = np.stack([features[case] for case in test])
+    results = []
+    for draw in draws:
+        grades = cohort.labels(draw).cpu().numpy()
+        probe = fit(np.stack([features[c] for c in draw]), grades, len(cohort.label_names))
+        answers = (tested @ probe.weight.T + probe.bias).argmax(1)
+        results.append(score_grades(answers, cohort, test))
+    return results
+
+
+def picture_features(
+    encoder: Encoder, cohort: Cohort, cases: Sequence[int]
+) -> Iterator[np.ndarray]:
+    """For each case the features of all levels, each the mean over space: (feature,)."""
+    for batch in in_batches(cases):
+        with torch.inference_mode():
+            levels = encoder(cohort.images(batch).to(device_of(encoder)))
+        yield from torch.cat([level.flatten(2).mean(-1) for level in levels], 1).cpu().numpy()
+
+
 def fit(features: np.ndarray, classes: np.ndarray, count: int) -> Probe:
     """Fit by LBFGS with an L2 penalty on standardised features (scikit-learn).
 
     Args:
         features: (voxel, feature).
-        classes: (voxel,), of ``count`` classes. A class that none has can never be answered.
+        classes: (voxel,), of ``count`` classes. A class that none has can never be answered; if
+            all have one, it is always answered.
     """
+    weight = np.zeros((count, features.shape[1]), np.float32)
+    bias = np.full(count, -1e9, np.float32)
+    if len(present := np.unique(classes)) == 1:  # which scikit-learn refuses
+        bias[present] = 0
+        return Probe(weight, bias)
     mean, spread = features.mean(0), features.std(0) + 1e-6
     # A tolerance of 1e-4, the default, takes five times as long for the same score. A penalty ten
     # times as strong (C = 0.1) changes Dice by 0.01, one a hundred times as strong costs 0.1.
@@ -75,8 +112,6 @@ def fit(features: np.ndarray, classes: np.ndarray, count: int) -> Probe:
     fitted = regression.fit((features - mean) / spread, classes)
     coefficients, intercepts = _one_row_a_class(fitted)
     coefficients = coefficients / spread  # standardising is folded into the weights
-    weight = np.zeros((count, features.shape[1]), np.float32)
-    bias = np.full(count, -1e9, np.float32)
     weight[fitted.classes_] = coefficients
     bias[fitted.classes_] = intercepts - coefficients @ mean
     return Probe(weight, bias)
@@ -112,7 +147,7 @@ def _concatenate(parts: list[tuple[np.ndarray, ...]]) -> Iterator[np.ndarray]:
 
 
 def sample_features(
-    encoder: UNetEncoder, cohort: Cohort, cases: Sequence[int], voxels: int
+    encoder: Encoder, cohort: Cohort, cases: Sequence[int], voxels: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each case the features (voxel, feature) and classes (voxel,) of voxels drawn evenly.
 
@@ -149,7 +184,7 @@ def features_at(levels: list[Tensor], voxels: Tensor, space: Sequence[int]) -> T
     return torch.cat([s.flatten(2) for s in sampled], 1).mT
 
 
-def recalibrated(encoder: UNetEncoder, cohort: Cohort, cases: Sequence[int]) -> UNetEncoder:
+def recalibrated(encoder: Encoder, cohort: Cohort, cases: Sequence[int]) -> Encoder:
     """A copy whose BatchNorm statistics are those of ``cases``' whole volumes.
 
     Pretraining saw patches or cubes, and a random encoder nothing: without this each encoder is

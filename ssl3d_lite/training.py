@@ -4,24 +4,37 @@ Every step makes its own random numbers from (seed, step), so a run that was kil
 again by the same call ends with the same weights, bit for bit on a CPU, as one that was not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .checkpoint import Progress, digest, save_encoder, save_network
 from .cohort import Cohort
+from .distributed import (
+    Shared,
+    averaged,
+    gathered,
+    joined,
+    launch,
+    once,
+    own_rows,
+    rank,
+    same_buffers,
+    whole_batch_norm,
+)
 from .errors import DivergedError, InputError
 from .geometry import cut, random_corner
-from .networks import UNet, UNetEncoder, channels_last
+from .grading import check_answers, ordinal_loss
+from .networks import Classifier, Encoder, UNet, channels_last
 from .precision import choose_device, choose_precision
-from .tasks import ProxyBatch, ProxyTask, Row, measure
+from .tasks import ProxyBatch, ProxyTask, Row, measure, part_of
 
 LOG_EVERY = 10  # steps between rows of the history: losses stay on the device in between
 RECENT = 20  # rows of the history from which a task may judge that its training has failed
@@ -45,17 +58,24 @@ class TrainSettings:
     seed: int = 0
     device: str = "auto"
     """auto, cpu or cuda."""
+    devices: int = 1
+    """GPUs, or CPU processes, that share each batch."""
     precision: str = "auto"
     """auto (bf16-mixed on GPUs that have it), 32-true or bf16-mixed."""
     checkpoint_every: int = 100
     """Steps between checkpoints, from which a killed run continues; a multiple of 10."""
 
     def __post_init__(self):
-        for name in ("steps", "batch", "checkpoint_every", "learning_rate"):
+        for name in ("steps", "batch", "devices", "checkpoint_every", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} is {getattr(self, name)}, but must be above 0")
         if self.checkpoint_every % LOG_EVERY:
             raise InputError(f"checkpoint_every is {self.checkpoint_every}, no multiple of 10")
+        if self.batch % self.devices:
+            raise InputError(
+                f"a batch of {self.batch} scans cannot be shared out among {self.devices} devices; "
+                f"use a multiple of {self.devices}"
+            )
 
     def for_cases(self, count: int) -> "TrainSettings":
         """The same settings with ``epochs`` counted out in steps, for that many scans."""
@@ -67,19 +87,36 @@ class TrainSettings:
         """Learning rate of a step."""
         return self.learning_rate * (1 - step / self.steps) ** 0.9
 
+    def record(self) -> dict[str, Any]:
+        """What a run's record says of them. The precision is the one that was chosen: the numbers
+        depend on it, where on the devices they do not."""
+        precision = choose_precision(self.precision, choose_device(self.device))
+        return {**asdict(self), "precision": precision}
+
 
 @dataclass(frozen=True)
 class FinetuneSettings(TrainSettings):
-    """Fine-tuning a U-Net with labels; the encoder may start frozen (the paper's warm-up)."""
+    """Fine-tuning with labels; the encoder may start frozen (the paper's warm-up)."""
 
     steps: int = 100
     frozen_steps: int = 0
-    """Steps at the start in which the encoder stands still and the decoder alone learns."""
+    """Steps at the start in which the encoder stands still and all else alone learns."""
+    encoder_rate: float = 1.0
+    """Share of the learning rate that the encoder gets."""
     patch: tuple[int, ...] | None = None
-    """Train on random boxes of this size instead of whole volumes."""
+    """Train on random boxes of this size instead of whole volumes; not with grades."""
     validate_every: int = 0
     """Steps between looks at the validation cases, of which the best weights are kept; 0: the
     last weights count."""
+    test_at: tuple[int, ...] = ()
+    """Steps after which the test cases are scored for a curve of convergence; nothing is chosen
+    by it. Multiples of 10."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        for step in self.test_at:
+            if step <= 0 or step % LOG_EVERY:
+                raise InputError(f"test_at names step {step}, but must name multiples of 10")
 
 
 # ---- pretraining -------------------------------------------------------------------------------
@@ -94,6 +131,10 @@ class Learner(nn.Module):
     def at_step(self, step: int) -> None:
         """Called before each step."""
 
+    def rates(self) -> list[tuple[Iterable[nn.Parameter], float]]:
+        """Its weights, with the share of the learning rate that each group of them gets."""
+        return [(self.parameters(), 1.0)]
+
     def fault(self, history: list[Row]) -> str | None:
         """What is wrong with the training so far, although its loss is a number; or None."""
         return None
@@ -102,7 +143,7 @@ class Learner(nn.Module):
 class Pretraining(Learner):
     """An encoder, and the tasks that train it by turns."""
 
-    def __init__(self, encoder: UNetEncoder, tasks: Sequence[ProxyTask]):
+    def __init__(self, encoder: Encoder, tasks: Sequence[ProxyTask]):
         super().__init__()
         self.encoder, self.tasks = encoder, nn.ModuleList(tasks)
 
@@ -121,12 +162,12 @@ class Pretraining(Learner):
 
 def pretrain(
     task: ProxyTask | Sequence[ProxyTask],
-    encoder: UNetEncoder,
+    encoder: Encoder,
     cohort: Cohort,
     cases: Sequence[int],
     settings: TrainSettings,
     out: Path | None = None,
-) -> tuple[UNetEncoder, list[Row]]:
+) -> tuple[Encoder, list[Row]]:
     """Train ``encoder`` on a proxy task, or on several by turns, over ``cases``, without labels.
 
     With ``out``, checkpoints go there, and the same call continues from the last one. If there are
@@ -151,21 +192,24 @@ def pretrain(
             for name, value in asdict(task.settings).items()
         },
         "encoder": asdict(encoder.settings),
-        "training": asdict(settings),
+        "training": settings.record(),
         "start": digest(encoder, *tasks),
         "data": [cohort.name, len(cohort), list(cases)],
     }
 
     def batch_of(step: int, device: torch.device) -> tuple[int, ProxyBatch]:
-        turn = step % len(tasks)
-        volumes = cohort.images(cases_of_step(cases, settings, step)).to(device)
-        draw = tasks[turn].draw(volumes, step_generator(settings.seed, step))
-        return turn, tasks[turn].pose(volumes, draw)
+        turn, chosen = step % len(tasks), cases_of_step(cases, settings, step)
+        own = own_rows(len(chosen))
+        volumes = cohort.images(chosen[own]).to(device)
+        # every process draws for the whole batch, as one alone would; a draw reads no voxel
+        whole = volumes[:1].expand(len(chosen), *volumes.shape[1:])
+        draw = tasks[turn].draw(whole, step_generator(settings.seed, step))
+        return turn, tasks[turn].pose(volumes, part_of(draw, own))
 
     learner = Pretraining(encoder, tasks)
     history = fit(learner, batch_of, settings, record, out, title=f"pretrain {record['task']}")
     if out is not None:
-        save_encoder(Path(out), encoder, record)
+        once(save_encoder, Path(out), encoder, record)
     return encoder.eval(), history
 
 
@@ -173,84 +217,135 @@ def pretrain(
 
 
 class Finetuning(Learner):
-    """A segmentation network with its loss: cross-entropy and Dice, background in the first only.
+    """A network with the loss of its answers: maps or grades."""
+
+    def __init__(self, network: UNet | Classifier, settings: FinetuneSettings):
+        super().__init__()
+        self.network, self.settings = network, settings
+        self.criterion = ordinal_loss if isinstance(network, Classifier) else map_loss()
+
+    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        # the loss is one of the whole batch: Dice is no mean over scans
+        return self.criterion(gathered(self.network(images)), gathered(labels)), {}
+
+    def at_step(self, step: int) -> None:
+        self.network.encoder.requires_grad_(step >= self.settings.frozen_steps)
+
+    def rates(self) -> list[tuple[Iterable[nn.Parameter], float]]:
+        encoder = set(self.network.encoder.parameters())
+        others = [weight for weight in self.parameters() if weight not in encoder]
+        return [(self.network.encoder.parameters(), self.settings.encoder_rate), (others, 1.0)]
+
+
+def map_loss() -> Callable[[Tensor, Tensor], Tensor]:
+    """Cross-entropy and Dice of logits (batch, class, *space) and a label map (batch, *space).
 
     The Dice term leaves the background out: averaged in, an answer that is all background would
     look a third right on two labels.
     """
+    from monai.losses import DiceCELoss  # monai takes seconds to import; pretraining needs none
 
-    def __init__(self, network: UNet, frozen_steps: int = 0):
-        from monai.losses import DiceCELoss  # monai takes seconds to import; pretraining needs none
-
-        super().__init__()
-        self.network, self.frozen_steps = network, frozen_steps
-        self.criterion = DiceCELoss(
-            include_background=False, to_onehot_y=True, softmax=True, batch=True
-        )
-
-    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return self.criterion(self.network(images), labels[:, None].long()), {}
-
-    def at_step(self, step: int) -> None:
-        self.network.encoder.requires_grad_(step >= self.frozen_steps)
+    loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+    return lambda logits, labels: loss(logits, labels[:, None].long())
 
 
 def finetune(
-    network: UNet,
+    network: UNet | Classifier,
     cohort: Cohort,
     cases: Sequence[int],
     settings: FinetuneSettings,
     out: Path | None = None,
     validation: Sequence[int] = (),
-) -> tuple[UNet, list[Row]]:
+    test: Sequence[int] = (),
+) -> tuple[UNet | Classifier, list[Row]]:
     """Train ``network`` on the labels of ``cases``; keep the best weights by ``validation``.
+
+    A U-Net learns label maps, a classifier the grades of a graded cohort. ``test`` cases are
+    scored after the steps ``settings.test_at``, and change nothing.
 
     Returns:
         The network in evaluation mode; and the history: mean loss of every ten steps, and the
-        validation cases' mean Dice where it was looked at.
+        scores (mean Dice, or kappa) of the "validation" and "test" cases where they were looked at.
     """
-    cohort.require_maps()
-    for case in (*cases, *validation):
-        if not cohort.cases[case].labelled:
-            raise InputError(f"case {cohort.cases[case].id} has no label to fine-tune with")
-    check_fits(network.encoder, cohort)
     settings = settings.for_cases(len(cases))
-    if settings.validate_every and not validation:
-        raise InputError("validate_every is set, but there are no validation cases")
+    _check_finetuning(network, cohort, settings, cases, validation, test)
     record = {
         "kind": "finetune",
         "encoder": asdict(network.encoder.settings),
-        "classes": network.classes,
-        "training": asdict(settings),
+        **network.answers,
+        "training": settings.record(),
         "start": digest(network),
-        "data": [cohort.name, len(cohort), list(cases), list(validation)],
+        "data": [cohort.name, len(cohort), list(cases), list(validation), list(test)],
     }
 
     def batch_of(step: int, device: torch.device) -> tuple[Tensor, Tensor]:
         chosen = cases_of_step(cases, settings, step)
+        count, own = len(chosen), own_rows(len(chosen))
+        chosen = chosen[own]
         images, labels = cohort.images(chosen).to(device), cohort.labels(chosen).to(device)
         if settings.patch is None:
             return images, labels
         generator = step_generator(settings.seed, step)
-        corner = random_corner(images.shape[2:], settings.patch, (len(images), 1), generator)
+        corner = random_corner(images.shape[2:], settings.patch, (count, 1), generator)[own]
         boxes = cut(images, corner, settings.patch), cut(labels[:, None], corner, settings.patch)
         return boxes[0][:, 0], boxes[1][:, 0, 0]
 
-    def validate() -> float:
+    def score_of(cases: Sequence[int]) -> float:
         from .evaluation import evaluate
 
-        return evaluate(network, cohort, validation, hausdorff=False, progress=False).mean_dice
+        return evaluate(network, cohort, cases, hausdorff=False, progress=False).score
 
-    learner = Finetuning(network, settings.frozen_steps)
-    every = settings.validate_every
-    history = fit(learner, batch_of, settings, record, out, (validate, every) if every else None)
+    looks, every = [], settings.validate_every
+    if every:
+        at = {*range(every, settings.steps, every), settings.steps}
+        looks.append(Look("validation", partial(score_of, validation), at, chooses=True))
+    if settings.test_at:
+        looks.append(Look("test", partial(score_of, test), settings.test_at))
+    learner = Finetuning(network, settings)
+    history = fit(learner, batch_of, settings, record, out, looks)
     network.requires_grad_(True)
     if out is not None:
-        save_network(Path(out), network, record, cohort)
+        once(save_network, Path(out), network, record, cohort)
     return network.eval(), history
 
 
+def _check_finetuning(
+    network: UNet | Classifier,
+    cohort: Cohort,
+    settings: FinetuneSettings,
+    cases: Sequence[int],
+    validation: Sequence[int],
+    test: Sequence[int],
+) -> None:
+    """Raise InputError unless all that :func:`finetune` is given fits together."""
+    check_answers(network, cohort)
+    check_fits(network.encoder, cohort)
+    for case in (*cases, *validation, *test):
+        if not cohort.cases[case].labelled:
+            raise InputError(f"case {cohort.cases[case].id} has no label to fine-tune with")
+    if cohort.graded and settings.patch is not None:
+        raise InputError("patch is set, but a grade is that of a whole picture; leave it out")
+    if settings.validate_every and not validation:
+        raise InputError("validate_every is set, but there are no validation cases")
+    if settings.test_at and not test:
+        raise InputError("test_at is set, but there are no test cases")
+    if settings.test_at and max(settings.test_at) > settings.steps:
+        raise InputError(
+            f"test_at names step {max(settings.test_at)}, but there are {settings.steps} steps"
+        )
+
+
 # ---- the loop ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Look:
+    """A score of the weights as they are after some steps, which the history holds by its name."""
+
+    name: str
+    score: Callable[[], float]
+    steps: Container[int]  # multiples of 10, or the last
+    chooses: bool = False  # whether the weights that are best by it are kept
 
 
 def fit(
@@ -259,7 +354,7 @@ def fit(
     settings: TrainSettings,
     record: dict[str, Any],
     out: Path | None = None,
-    validation: tuple[Callable[[], float], int] | None = None,
+    looks: Sequence[Look] = (),
     title: str = "finetune",
 ) -> list[Row]:
     """Train ``learner`` for ``settings.steps`` steps on the batches that ``batch_of`` makes.
@@ -270,21 +365,24 @@ def fit(
         DivergedError: loss or gradient is not finite, or the learner finds another fault. The
             last checkpoint is from before.
     """
-    device = choose_device(settings.device)
-    precision = choose_precision(settings.precision, device)
-    fabric = Fabric(accelerator=device, devices=1, precision=precision)
+    fabric = launch(settings.devices, settings.device, settings.precision)
     learner.to(memory_format=channels_last(learner))  # a third faster on CPU, more on GPU
     optimizer = torch.optim.AdamW(
-        learner.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+        [{"params": weights, "share": share} for weights, share in learner.rates()],
+        settings.learning_rate,
+        weight_decay=settings.weight_decay,
     )
-    model, optimizer = fabric.setup(learner, optimizer)
+    model, optimizer = fabric.setup(Shared(learner) if joined() else learner, optimizer)
     progress = Progress.restore(out, record, learner, optimizer)
     window: list[dict[str, Any]] = []
     learner.train()
-    with tqdm(total=settings.steps, initial=progress.step, desc=title, unit="step") as bar:
+    bar = tqdm(
+        total=settings.steps, initial=progress.step, desc=title, unit="step", disable=rank() > 0
+    )
+    with whole_batch_norm(learner, fabric), bar:
         for step in range(progress.step, settings.steps):
             for group in optimizer.param_groups:
-                group["lr"] = settings.rate(step)
+                group["lr"] = settings.rate(step) * group["share"]
             learner.at_step(step)
             loss, scores = model(*batch_of(step, fabric.device))
             optimizer.zero_grad()
@@ -294,13 +392,11 @@ def fit(
             window.append({"loss": loss.detach(), **scores, "gradient": norm})
             done = step + 1
             if done % LOG_EVERY == 0 or done == settings.steps:
-                rows = _rows(window, done, settings.rate(step))
-                _check_finite(rows, progress, out, settings)
+                rows = _together(_rows(window, done, settings.rate(step)), fabric.device)
                 window.clear()
-                if validation and (done % validation[1] == 0 or done == settings.steps):
-                    rows[-1]["validation"] = validation[0]()
-                    progress.keep_best(rows[-1]["validation"], done, learner)
-                    learner.train()
+                same_buffers(learner)
+                _check_finite(rows, progress, out, settings)
+                _look(looks, done, rows[-1], learner, progress)
                 progress.history.extend(rows)
                 if fault := learner.fault(progress.history):
                     raise DivergedError(f"step {done}: {fault}{_kept(progress, out)}")
@@ -310,6 +406,16 @@ def fit(
             bar.update()
     progress.load_best(learner)
     return progress.history
+
+
+def _look(looks: Sequence[Look], step: int, row: Row, learner: Learner, progress: Progress) -> None:
+    """Score the weights of this step where that is wanted, and keep them if they are the best."""
+    for look in looks:
+        if step in look.steps:
+            row[look.name] = once(look.score)
+            if look.chooses:
+                progress.keep_best(row[look.name], step, learner)
+            learner.train()
 
 
 def clip(module: nn.Module, limit: float) -> Tensor:
@@ -332,6 +438,16 @@ def _rows(window: list[dict[str, Any]], step: int, rate: float) -> list[Row]:
             if name != "task"
         }
         rows.append({"step": step, "learning_rate": rate, **named, **means})
+    return rows
+
+
+def _together(rows: list[Row], device: torch.device) -> list[Row]:
+    """Rows of means over all processes, so that they have one history and see the same faults."""
+    places = [(row, name) for row in rows for name in row if isinstance(row[name], float)]
+    for (row, name), mean in zip(
+        places, averaged([row[name] for row, name in places], device), strict=True
+    ):
+        row[name] = mean
     return rows
 
 
@@ -375,7 +491,7 @@ def cases_of_step(cases: Sequence[int], settings: TrainSettings, step: int) -> l
     return [int(orders[place // len(cases)][place % len(cases)]) for place in places]
 
 
-def check_fits(encoder: UNetEncoder, cohort: Cohort) -> None:
+def check_fits(encoder: Encoder, cohort: Cohort) -> None:
     """Raise InputError unless the encoder can read the cohort's scans."""
     has = (encoder.settings.in_channels, encoder.settings.spatial_dims)
     wants = (len(cohort.channels), cohort.spatial_dims)

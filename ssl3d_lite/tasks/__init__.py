@@ -7,7 +7,7 @@ import torch
 
 from ..errors import InputError, unknown
 from ..networks import EncoderSettings
-from .base import Draw, Placement, ProxyBatch, ProxyTask, Row, measure
+from .base import Draw, Placement, ProxyBatch, ProxyTask, Row, measure, part_of
 from .controls import Collapsed, Random
 from .cpc import CPC
 from .exemplar import Exemplar
@@ -79,5 +79,6 @@ __all__ = [
     "Row",
     "make_task",
     "measure",
+    "part_of",
     "task_classes",
 ]

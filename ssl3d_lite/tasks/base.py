@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..distributed import gathered
 from ..networks import EncoderSettings
 
 Draw = dict[str, Tensor]
@@ -64,7 +65,11 @@ class ProxyTask(nn.Module):
         self.settings, self.dims = settings, encoder.spatial_dims
 
     def draw(self, volumes: Tensor, generator: torch.Generator) -> Draw:
-        """All that is random about puzzles made from ``volumes`` (batch, channel, *space)."""
+        """All that is random about puzzles made from ``volumes`` (batch, channel, *space).
+
+        Their number and size alone are read. The first axis of each tensor is the scan; it is 1
+        where one choice holds for the whole batch.
+        """
         raise NotImplementedError
 
     def pose(self, volumes: Tensor, draw: Draw) -> ProxyBatch:
@@ -74,6 +79,14 @@ class ProxyTask(nn.Module):
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         """The head's answer: logits (answers, choices)."""
         raise NotImplementedError
+
+    def whole(self, part: Tensor) -> Tensor:
+        """A tensor of the whole batch's scans, of which this process has ``part`` in training.
+
+        What compares scans, or takes a mean over things that they do not have equally many of,
+        asks for it. Validation is not shared: there ``part`` is all.
+        """
+        return gathered(part) if self.training else part
 
     def loss(self, answer: Tensor, batch: ProxyBatch) -> Tensor:
         return F.cross_entropy(answer, batch.target.flatten())
@@ -90,6 +103,11 @@ class ProxyTask(nn.Module):
             history: this task's last rows, up to 20, each the mean loss and scores of ten steps.
         """
         return None
+
+
+def part_of(draw: Draw, scans: slice) -> Draw:
+    """The part of a draw that is about some of its scans, with what holds for the whole batch."""
+    return {name: each if len(each) == 1 else each[scans] for name, each in draw.items()}
 
 
 def measure(row: Row) -> str:

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..distributed import rank
 from ..errors import InputError
 from ..geometry import cut, grid_corners, grid_shape, random_corner, shift_matrix
 from ..networks import CONV, EncoderSettings, head, pooled
@@ -113,7 +114,7 @@ class CPC(ProxyTask):
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         """Logits (prediction, latent): each prediction's similarity to all latents of the batch,
-        and after them to those of the other devices' batches where there are several."""
+        and after them to those of the other devices' scans where there are several."""
         place, scans = batch.placement, len(batch.views)
         latents = self.embed(pooled(encoder(batch.views.flatten(0, 1))))  # each patch once
         field = latents.view(scans, *place.grid, -1).movedim(-1, 1)  # (scan, code, *grid)
@@ -127,7 +128,8 @@ class CPC(ProxyTask):
                 if step < context.shape[2]
             ]
         )
-        candidates = F.normalize(everywhere(latents), dim=-1)
+        candidates = self.whole(latents).roll(-rank() * len(latents), 0)  # its own come first
+        candidates = F.normalize(candidates, dim=-1)
         return F.normalize(predictions, dim=-1) @ candidates.T / self.settings.temperature
 
 
@@ -143,16 +145,6 @@ def along(field: Tensor, direction: tuple[int, bool]) -> Tensor:
     axis, backwards = direction
     field = field.movedim(2 + axis, 2)
     return field.flip(2) if backwards else field
-
-
-def everywhere(latents: Tensor) -> Tensor:
-    """The latents of all devices, this one's first; gradients go back to where each came from."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return latents
-    from torch.distributed.nn.functional import all_gather
-
-    parts, own = list(all_gather(latents)), torch.distributed.get_rank()
-    return torch.cat([parts.pop(own), *parts])
 
 
 class PyramidConv(nn.Module):

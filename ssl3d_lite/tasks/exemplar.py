@@ -125,7 +125,9 @@ class Exemplar(ProxyTask):
     def loss(self, answer: Tensor, batch: ProxyBatch) -> Tensor:
         """Triplet loss: max(0, to the own copy - to another scan + margin), the mean over scans."""
         scan, number = batch.target[:, 0].unbind(1)
-        others, whose = answer.flatten(0, 1), scan.repeat_interleave(2)
+        points = self.whole(answer).flatten(0, 1)
+        owners = self.whole(scan).repeat_interleave(2)
+        others, whose = points, owners
         if self.training:  # validation neither reads the memory nor leaves a trace in it
             others, whose = torch.cat([others, self.memory]), torch.cat([whose, self.remembered])
         to_copy = distance(answer[:, :1], answer[:, 1:])[:, 0, 0]
@@ -133,7 +135,7 @@ class Exemplar(ProxyTask):
         allowed = (whose != scan[:, None]) & (whose != EMPTY)
         to_other = choose(to_others, allowed, number, self.settings.negatives)
         if self.training and self.settings.memory:
-            self.remember(answer, scan)
+            self.remember(points, owners)
         hinge = F.relu(to_copy - to_other + self.settings.margin)
         return hinge.where(allowed.any(1), 0).mean()  # a scan that comes alone asks nothing
 
@@ -141,12 +143,12 @@ class Exemplar(ProxyTask):
         """Share of boxes that lie nearer to their own copy than to any view of another scan of
         the batch; and the points' spread, from 0 (all the same) to 1."""
         answer, scan = answer.detach(), batch.target[:, 0, 0]
-        others = distance(answer[:, 0], answer.flatten(0, 1))
-        same = scan[:, None] == scan.repeat_interleave(2)
+        points, whose = self.whole(answer).flatten(0, 1), self.whole(scan).repeat_interleave(2)
+        others, same = distance(answer[:, 0], points), scan[:, None] == whose
         to_copy = distance(answer[:, :1], answer[:, 1:])[:, 0]
         nearer = (to_copy < others.masked_fill(same, torch.inf)).all(1).float().mean()
-        spread = 1 - answer.flatten(0, 1).mean(0).square().sum()
-        return {"accuracy": nearer, "chance": 1 / (2 * len(answer) - 1), "spread": spread}
+        spread = 1 - points.mean(0).square().sum()
+        return {"accuracy": nearer, "chance": 1 / (len(points) - 1), "spread": spread}
 
     def fault(self, history: Sequence[Row]) -> str | None:
         last = history[-PATIENCE:]
@@ -161,11 +163,11 @@ class Exemplar(ProxyTask):
             "negatives or a smaller memory"
         )
 
-    def remember(self, answer: Tensor, scan: Tensor) -> None:
+    def remember(self, points: Tensor, owners: Tensor) -> None:
         """Put a batch's points into the memory; the oldest leave it."""
-        size, scan = len(self.memory), scan.repeat_interleave(2)
-        self.memory = torch.cat([answer.detach().flatten(0, 1), self.memory])[:size]
-        self.remembered = torch.cat([scan, self.remembered])[:size]
+        size = len(self.memory)
+        self.memory = torch.cat([points.detach(), self.memory])[:size]
+        self.remembered = torch.cat([owners, self.remembered])[:size]
 
 
 def distortion(draw: Draw, size: Sequence[int]) -> Tensor:

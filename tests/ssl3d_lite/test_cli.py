@@ -1,8 +1,9 @@
+import csv
 import json
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import nibabel
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from helpers import make_cohort, make_graded
 
 from ssl3d_lite.cli import COMMANDS, main
+from ssl3d_lite.commands import pretrain_settings
 from ssl3d_lite.tasks import TASKS
 
 
@@ -160,7 +162,7 @@ def test_an_amount_of_labels_that_is_none_is_refused(tmp_path, capsys, labels):
     assert "give a number (12) or a share (5%)" in capsys.readouterr().err
 
 
-# ---- cohorts that are not for segmentation -------------------------------------------------------
+# ---- graded and unlabelled cohorts ---------------------------------------------------------------
 
 
 @pytest.fixture
@@ -175,16 +177,70 @@ def test_an_encoder_is_pretrained_on_graded_photographs(eyes, tmp_path, capsys):
     assert "rotation on 3 validation cases: accuracy" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["finetune", "probe", "tour"])
-def test_grades_are_not_segmented_and_it_is_said_in_one_line(eyes, tmp_path, capsys, command):
-    at = {
-        "finetune": ["--cohort", str(eyes.folder), "--encoder", "random", "--labels", "2"],
-        "probe": ["--cohort", str(eyes.folder), "--encoder", "random", "--labels", "2"],
-        "tour": ["--data", str(eyes.folder)],
-    }[command]
-    out = [] if command == "probe" else ["--out", str(tmp_path / "out")]
-    small = [] if command == "tour" else ["--filters", "4", "8"]
-    assert main([command, *at, *out, *small]) == 2
+@pytest.mark.parametrize("network", ["unet", "densenet121"])
+def test_photographs_are_graded_from_pretraining_to_prediction(eyes, tmp_path, capsys, network):
+    at = ["--cohort", str(eyes.folder)]
+    encoder, model = str(tmp_path / "encoder"), str(tmp_path / "model")
+    shape = ["--filters", "4", "8"] if network == "unet" else ["--network", network]
+    arguments = ["pretrain", *at, "--task", "rotation", "--edge", "32", "--steps", "2"]
+    assert main([*arguments, "--batch", "4", *shape, "--out", encoder]) == 0
+    assert main(["probe", *at, "--encoder", encoder, "--labels", "6", "--draws", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "draw 1: kappa " in said
+    assert "all draws: kappa " in said
+    arguments = ["finetune", *at, "--encoder", encoder, "--labels", "50%", "--out", model]
+    assert main([*arguments, "--steps", "10", "--validate-every", "10", "--test-at", "10"]) == 0
+    said = capsys.readouterr().out
+    assert "4 labelled cases; 3 test cases:\nkappa " in said
+    with open(tmp_path / "model/history.csv") as file:
+        (row,) = csv.DictReader(file)
+    with open(tmp_path / "model/scores.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert f"kappa {float(row['test']):.3f} (" in said, "the same weights"
+    assert [row["case"] for row in rows] == [eyes.cases[i].id for i in eyes.split().test]
+    assert main(["predict", *at, "--model", model, "--out", str(tmp_path / "grades")]) == 0
+    assert "3 predictions in" in capsys.readouterr().out
+    with open(tmp_path / "grades/grades.csv") as file:
+        grades = list(csv.DictReader(file))
+    assert [(g["id"], g["grade"]) for g in grades] == [(r["case"], r["answer"]) for r in rows]
+    assert all(g["name"] == eyes.label_names[int(g["grade"])] for g in grades)
+
+
+def test_a_presets_u_net_does_not_stand_in_the_way_of_another_network():
+    _, default = pretrain_settings("rotation", "paper", 2, "densenet121")
+    assert default.training.learning_rate == 5e-4
+    assert replace(default.shape, network="densenet121").filters == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--task", "masked"], "a task that answers for every voxel (masked, tissue) needs"),
+        (["--task", "rotation", "--edge", "24"], "densenet121 needs edges of at least 32 voxels"),
+        (["--task", "rotation", "--filters", "4", "8"], "densenet121 has levels of (64, 256,"),
+    ],
+)
+def test_what_densenet_cannot_do_is_said_in_one_line(eyes, tmp_path, capsys, arguments, said):
+    at = ["--cohort", str(eyes.folder), "--out", str(tmp_path / "out")]
+    assert main(["pretrain", *arguments, "--network", "densenet121", *at, "--steps", "1"]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_a_model_of_maps_does_not_grade(eyes, tmp_path, capsys):
+    make_cohort(tmp_path / "maps", 15, (32, 32), channels=3)
+    model = str(tmp_path / "model")
+    arguments = ["finetune", "--cohort", str(tmp_path / "maps"), "--encoder", "random"]
+    arguments += ["--labels", "1", "--steps", "1", "--out", model, "--filters", "4", "8"]
+    assert main(arguments) == 0
+    at = ["--cohort", str(eyes.folder), "--out", str(tmp_path / "out")]
+    assert main(["predict", "--model", model, *at]) == 2
+    assert "tells 3 classes apart, but made up has 3 grades" in capsys.readouterr().err
+
+
+def test_a_tour_of_grades_is_refused_in_one_line(eyes, tmp_path, capsys):
+    assert main(["tour", "--data", str(eyes.folder), "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert "made up is a graded cohort: its labels are one class a case, and no maps to" in error
     assert "Traceback" not in error

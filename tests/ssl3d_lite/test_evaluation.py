@@ -15,6 +15,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation import (
     evaluate,
     evaluating,
+    in_batches,
     predict,
     predict_cohort,
     predictions,
@@ -146,6 +147,13 @@ def test_many_cases_are_answered_in_batches_and_in_order(cohort):
     assert len(answers) == 11
     for case, answer in enumerate(answers):
         assert torch.equal(answer, (cohort.images([case])[0, 0] > 0).long())
+
+
+@pytest.mark.parametrize("count", range(14))
+def test_batches_hold_every_case_once_in_order_and_leave_none_alone(count):
+    batches = in_batches(range(count))
+    assert [case for batch in batches for case in batch] == list(range(count))
+    assert all(2 <= len(batch) <= 4 for batch in batches) or count == 1
 
 
 def test_evaluation_lists_a_row_a_case_and_region(cohort):

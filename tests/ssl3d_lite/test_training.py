@@ -204,6 +204,24 @@ def test_the_encoder_stands_still_while_frozen_and_then_learns(cohort):
     assert all(p.requires_grad for p in frozen.parameters()), "left as it was found"
 
 
+def test_the_encoder_gets_its_share_of_the_learning_rate(cohort):
+    """Of the first step of Adam, which is the rate itself times the gradient's sign."""
+    start = dict(random_unet(random_encoder(SMALL, 0), 3, 0).named_parameters())
+    settings = {"steps": 1, "weight_decay": 0.0, "learning_rate": 0.01}
+
+    def first_step(share):
+        network, _ = finetuned(cohort, encoder_rate=share, **settings)
+        return {
+            n: float((p - start[n]).abs().max().detach()) for n, p in network.named_parameters()
+        }
+
+    whole, tenth = first_step(1.0), first_step(0.1)
+    for name, moved in tenth.items():
+        share = 0.1 if name.startswith("encoder.") else 1
+        assert whole[name] == pytest.approx(0.01, rel=1e-3)
+        assert moved == pytest.approx(0.01 * share, rel=1e-3)
+
+
 def test_fault_15_the_best_weights_by_validation_are_kept_not_the_last(cohort, tmp_path):
     network, history = finetuned(
         cohort, tmp_path, steps=30, validate_every=10, learning_rate=0.3, clip=0
