@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise unknown("command", arguments[0], COMMANDS)
         return COMMANDS[arguments[0]][0](arguments[1:]) or 0
     except (InputError, DivergedError) as fault:
-        print(f"ssl3d: {fault}", file=sys.stderr)
+        tell(f"ssl3d: {fault}")
         return 2
     except BrokenPipeError:  # whoever reads this through a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -42,11 +42,17 @@ def main(arguments: list[str] | None = None) -> int:
         where = f" ({fault.filename})" if fault.filename else ""
         full = fault.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "the same command continues" if full else "choose another place"
-        print(f"ssl3d: {fault.strerror}{where}; {what}", file=sys.stderr)
+        tell(f"ssl3d: {fault.strerror}{where}; {what}")
         return 2
     except KeyboardInterrupt:
-        print("\nssl3d: stopped; the same command continues where it was", file=sys.stderr)
+        tell("\nssl3d: stopped; the same command continues where it was")
         return 130
+
+
+def tell(line: str) -> None:
+    """Say what is wrong; where several processes share a training, the first for all."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print(line, file=sys.stderr)
 
 
 def overview() -> str:
@@ -152,10 +158,10 @@ def pretrain(arguments: list[str]) -> None:
     from .commands import pretrain as run
     from .commands import pretrain_settings
 
-    first = early(arguments, task="cpc", preset="quick", cohort=None)
+    first = early(arguments, task="cpc", preset="quick", cohort=None, network="unet")
     there = first.cohort and (Path(first.cohort) / MANIFEST).exists()  # if not, that is said later
     dims = Cohort.open(first.cohort).spatial_dims if there else 3
-    kind, default = pretrain_settings(first.task, first.preset, dims)
+    kind, default = pretrain_settings(first.task, first.preset, dims, first.network)
     run(parse(kind, "pretrain", arguments, default))
 
 
@@ -180,6 +186,27 @@ def predict(arguments: list[str]) -> None:
     run(parse(Predict, "predict", arguments))
 
 
+def study(arguments: list[str]) -> None:
+    from .study.settings import read_study, shipped_studies
+
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: ssl3d study STUDY [--scale smoke|class|full] [settings]\n\nstudies:")
+        print("\n".join(f"  {name:<16} {read_study(name).title}" for name in shipped_studies()))
+        print("\nOr a TOML file of your own. ssl3d study STUDY --help says all settings.")
+        return
+    from .study.command import StudySettings
+    from .study.command import study as run
+
+    results, out = run(parse(StudySettings, "study", arguments))
+    from .distributed import once
+    from .study.report import write_report, write_table
+
+    once(write_table, results, out / "table.md")
+    once(write_report, results, out / "report.html")
+    print(f"\n{(out / 'table.md').read_text()}")
+    print(f"Report: {out / 'report.html'}  All scores: {out / 'results.csv'}")
+
+
 COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
     "tour": (tour, "the whole path in minutes: pretrain, probe, fine-tune, report"),
     "prepare": (prepare, "turn raw scans into a cohort"),
@@ -187,9 +214,10 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
     "verify": (verify, "check a cohort: files, values, and leakage between splits"),
     "show": (show, "see a cohort: a page of pictures, values and labels"),
     "pretrain": (pretrain, "train an encoder on a proxy task, without labels"),
-    "finetune": (finetune, "train a segmentation network with few labels"),
+    "finetune": (finetune, "train a network with few labels, to segment or to grade"),
     "probe": (probe, "score a frozen encoder's features with a linear probe"),
-    "predict": (predict, "segment a cohort's scans, as NIfTI in their own space"),
+    "study": (study, "put the paper's claims to the test: arms, labels, seeds, verdicts"),
+    "predict": (predict, "segment a cohort's scans, as NIfTI in their own space, or grade them"),
 }
 
 

@@ -83,7 +83,7 @@ def test_importing_stays_light(module, heavy):
     assert done.stderr.strip() == "set()"
 
 
-DRAWING = ("cli.py", "report.py", "cohort_page.py")
+DRAWING = ("cli.py", "report.py", "cohort_page.py", "pictures.py")
 
 
 def test_nothing_but_the_command_line_and_the_pages_imports_the_pictures():

@@ -100,3 +100,33 @@ def test_label_efficiency_draws_means_and_every_run():
     mean, *runs = figure.axes[0].lines
     assert mean.get_ydata() == pytest.approx([0.2, 0.5])
     assert [y for run in runs for y in run.get_ydata()] == [0.1, 0.3, 0.5]
+
+
+def test_bands_reach_from_the_lowest_to_the_highest_of_each_curve():
+    curve = {2: [0.1, 0.3], 5: [0.5, 0.7, 0.9]}
+    figure = figures.bands({"cpc": {"ours": curve}, "rpl": {}}, {"scratch": {2: [0.2]}}, "x", "y")
+    first, second = figure.axes
+    control, ours = first.lines
+    assert ours.get_ydata() == pytest.approx([0.2, 0.7])
+    assert control.get_color() in figures.CONTROL_GREYS
+    band = first.collections[1].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == pytest.approx((0.1, 0.9))
+    assert len(second.lines) == 1, "controls stand in every panel"
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["ours", "scratch"]
+
+
+def test_a_forest_shows_means_intervals_and_pairs_and_controls_last():
+    effects = [
+        figures.Effect("scratch", 0.0, None, [0.0], "undecided"),
+        figures.Effect("cpc", 0.1, (0.05, 9.0), [0.05, 0.15], "holds"),
+    ]
+    figure = figures.forest({"faster": effects}, 0.02, ["scratch"])
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cpc", "scratch"]
+    drawn = [line for line in axes.lines if line.get_color() == figures.VERDICT_COLOURS["holds"]]
+    pairs, interval, arrow, mean = drawn
+    assert pairs.get_xdata().tolist() == [0.05, 0.15]
+    right = axes.get_xlim()[1]
+    assert interval.get_xdata() == pytest.approx([0.05, right]), "it ends at the axes"
+    assert (arrow.get_marker(), mean.get_xdata()) == (">", [0.1])

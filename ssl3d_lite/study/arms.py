@@ -1,0 +1,96 @@
+"""An arm of a study: where the encoder comes from that is then read with few labels.
+
+Written as ``[2d-]SOURCE[@VARIANT…]``.
+
+SOURCE
+    a proxy task, or several by turns (``cpc``, ``cpc+masked``); ``tissue``, the paper's supervised
+    pretraining; ``scratch``, a random encoder that is fine-tuned; ``random``, one that stays as it
+    is; ``collapsed``, pretraining that must not help; ``oracle``, an encoder trained with all
+    training labels.
+VARIANT
+    ``batch``, ``group`` or ``instance``: the norm; ``densenet121``: the network; ``own``:
+    pretrained on the benchmark's own scans although the study has a corpus.
+
+``2d-`` does the same on the slices of the scans.
+"""
+
+from dataclasses import dataclass
+from typing import get_args
+
+from ..errors import InputError, unknown
+from ..networks import Norm
+from ..tasks import TASKS, task_classes
+
+UNTRAINED = ("scratch", "random")
+CONTROLS = (*UNTRAINED, "collapsed", "oracle")
+NETWORKS = ("densenet121",)
+VARIANTS = (*get_args(Norm), *NETWORKS, "own")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to come by an encoder."""
+
+    name: str  # as it was written
+    source: str
+    flat: bool = False  # on slices
+    variants: tuple[str, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The proxy tasks it is pretrained on."""
+        return () if self.source in (*UNTRAINED, "oracle") else tuple(self.source.split("+"))
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is there to be compared with, and no claim is made for it."""
+        return self.source in CONTROLS
+
+    @property
+    def own(self) -> bool:
+        """Whether it is pretrained on the benchmark itself, whatever the corpus."""
+        return "own" in self.variants or self.source == "oracle"
+
+    @property
+    def norm(self) -> str | None:
+        return next((v for v in self.variants if v in get_args(Norm)), None)
+
+    @property
+    def network(self) -> str | None:
+        return next((v for v in self.variants if v in NETWORKS), None)
+
+    def alike(self, source: str) -> tuple[bool, str, str | None, str | None]:
+        """What names the arm of another source with the same dimensions, norm and network: the
+        twin that it is fairly compared with."""
+        return self.flat, source, self.norm, self.network
+
+    @property
+    def kind(self) -> tuple[bool, str, str | None, str | None]:
+        return self.alike(self.source)
+
+    @property
+    def slug(self) -> str:
+        """Its name in a path."""
+        return self.name.replace("@", "-").replace("+", "-")
+
+
+def parse_arm(text: str) -> Arm:
+    """An arm from how a study writes it.
+
+    Raises:
+        InputError: no such source or variant; names the nearest.
+    """
+    source, *variants = text.split("@")
+    flat = source.startswith("2d-")
+    source = source.removeprefix("2d-")
+    if source not in CONTROLS:
+        for name in source.split("+"):
+            if name not in TASKS:
+                raise unknown(f"source of arm {text}", name, {*TASKS, *CONTROLS})
+        task_classes(source)
+    for variant in variants:
+        if variant not in VARIANTS:
+            raise unknown(f"variant of arm {text}", variant, VARIANTS)
+    if len(set(variants)) < len(variants):
+        raise InputError(f"arm {text} names a variant twice")
+    return Arm(text, source, flat, tuple(variants))

@@ -1,0 +1,142 @@
+"""The cohorts of a study: given, or made on the spot; and their slices for the 2D arms."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..cohort import Cohort, Split, amount
+from ..errors import InputError
+from ..precision import choose_device, fits
+from .arms import Arm
+from .leakage import check_leakage
+from .settings import Study, build
+
+UNSEEN = 10  # of a corpus without labels one patient of so many is kept to try the puzzles on
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a study's cohorts lie."""
+
+    cohort: Path
+    corpus: Path | None = None
+    flat_cohort: Path | None = None  # slices of both, if there are 2D arms
+    flat_corpus: Path | None = None
+
+
+def find_data(
+    study: Study, out: Path, cohort: Path | None = None, corpus: Path | None = None
+) -> Folders:
+    """Make what is not given by the study's recipes, cut slices where arms want them, and check
+    that no test case is trained on.
+
+    Raises:
+        InputError: a recipe or one of its settings is unknown; a corpus is given to a study that
+            has none; a cohort cannot carry the study; leakage.
+    """
+    if corpus and not study.corpus:
+        raise InputError(f"study {study.name} pretrains on the benchmark: it takes no corpus")
+    cohort = cohort or make(study.cohort, out / "cohort", study.name)
+    if study.corpus:
+        corpus = corpus or make(study.corpus, out / "corpus", study.name)
+    folders = Folders(cohort, corpus)
+    if any(arm.flat for arm in study.parsed_arms()):
+        if Cohort.open(cohort).spatial_dims == 2:
+            raise InputError(f"{cohort} is 2D already: study {study.name} has no use for 2d- arms")
+        folders = replace(
+            folders,
+            flat_cohort=cut_slices(study, cohort, out / "slices"),
+            flat_corpus=corpus and cut_slices(study, corpus, out / "corpus-slices"),
+        )
+    check_data(study, folders)
+    return folders
+
+
+def make(table: dict[str, Any], out: Path, study: str) -> Path:
+    """Prepare a cohort by the recipe that ``table`` names. What is there already is kept."""
+    from data_recipes import load_recipe
+
+    table = dict(table)
+    if "recipe" not in table:
+        raise InputError(f"study {study}: its cohort names no recipe")
+    name = table.pop("recipe")
+    settings, prepare = load_recipe(name)
+    prepare(build(settings, table | {"out": out}, f"cohort of study {study} (recipe {name})"))
+    return out
+
+
+def cut_slices(study: Study, cohort: Path, out: Path) -> Path:
+    from data_recipes.slices import Slices, prepare
+
+    prepare(build(Slices, study.slices | {"cohort": cohort, "out": out}, f"slices of {study.name}"))
+    return out
+
+
+def check_data(study: Study, folders: Folders) -> None:
+    """Raise InputError if a cohort cannot carry the study, or leaks."""
+    cohort = Cohort.open(folders.cohort)
+    corpus = folders.corpus and Cohort.open(folders.corpus)
+    for fold in study.folds:
+        split = cohort.split(fold)
+        for side in ("train", "validation", "test"):
+            if not getattr(split, side):
+                raise InputError(f"{cohort.name} has no labelled case for {side} in fold {fold}")
+        check_leakage(cohort, split, corpus)
+        for labels in study.labels:
+            cohort.few(split.train, amount(labels))  # says if there are too few
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A cohort to pretrain on, the cases that are, and some on which the puzzles are tried."""
+
+    cohort: Cohort
+    seen: tuple[int, ...]
+    unseen: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A study's cohorts, opened, on a device where they fit."""
+
+    folders: Folders
+    device: str
+    resident: bool = False  # whether scans are put on the device, to be trained on
+
+    @cached_property
+    def opened(self) -> dict[Path, Cohort]:
+        return {}
+
+    def _open(self, folder: Path) -> Cohort:
+        if folder not in self.opened:
+            cohort = Cohort.open(folder)
+            if self.resident and fits(cohort, device := choose_device(self.device)):
+                cohort = cohort.to(device)
+            self.opened[folder] = cohort
+        return self.opened[folder]
+
+    def benchmark(self, arm: Arm) -> Cohort:
+        """What the arm is fine-tuned and tested on."""
+        return self._open(self.folders.flat_cohort if arm.flat else self.folders.cohort)
+
+    def corpus(self, arm: Arm, fold: int) -> "Corpus":
+        """What the arm is pretrained on."""
+        folder = self.folders.flat_corpus if arm.flat else self.folders.corpus
+        if folder is None or arm.own:
+            cohort = self.benchmark(arm)
+            split = cohort.split(fold)
+            return Corpus(cohort, split.pretrain, split.validation)
+        cohort = self._open(folder)
+        split = cohort.split()
+        if split.validation:
+            return Corpus(cohort, split.pretrain, split.validation)
+        patients = sorted({case.patient for case in cohort.cases})
+        unseen = set(patients[:: max(1, min(UNSEEN, len(patients) // 2))])
+        sides = ([], [])
+        for index, case in enumerate(cohort.cases):
+            sides[case.patient in unseen].append(index)
+        return Corpus(cohort, *map(tuple, sides))
+
+    def split(self, arm: Arm, fold: int) -> Split:
+        return self.benchmark(arm).split(fold)

@@ -1,0 +1,193 @@
+"""Where a study's jobs are done: here one after another, or side by side through submitit.
+
+submitit runs each job in a process of its own, on this machine ("local") or as an array of a Slurm
+cluster ("slurm"). A job's rows lie in the study's folder as soon as they are made, so a job that is
+lost is given again and goes on where it was.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from filelock import FileLock
+from tqdm.auto import tqdm
+
+from ..distributed import once, rank
+from ..errors import InputError
+from .data import Data, Folders
+from .ledger import Ledger
+from .runs import Bench, Job, Machine, Run, perform
+from .settings import Study
+
+POLL = 2.0  # seconds between looks at what has ended
+MONTH = 60 * 24 * 30  # minutes
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How jobs are spread."""
+
+    launcher: Literal["here", "local", "slurm"] = "here"
+    """here: one after another in this process; local: several processes of this machine; slurm: an
+    array of jobs on a cluster."""
+    jobs: int = 2
+    """Jobs at the same time."""
+    tries: int = 3
+    """How often a job is given that is lost or fails."""
+    hours: float = 4
+    """Slurm: time limit of a job; one that reaches it is given again and goes on."""
+    partition: str | None = None
+    """Slurm: the partition."""
+    gpus: int = 1
+    """Slurm: GPUs a job."""
+    cpus: int = 8
+    """Slurm: CPU cores a job."""
+    memory_gb: int = 32
+    """Slurm: memory a job."""
+    slurm: tuple[str, ...] = ()
+    """Slurm: more of sbatch's settings: account=abc qos=long."""
+
+    def __post_init__(self):
+        for name in ("jobs", "tries", "hours"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} is {getattr(self, name)}, but must be above 0")
+        if wrong := [each for each in self.slurm if "=" not in each]:
+            raise InputError(f"slurm setting {wrong[0]!r}: write name=value")
+
+
+@dataclass(frozen=True)
+class Work:
+    """A job as another process gets it: the function it runs, with all it needs."""
+
+    study: Study
+    folders: Folders
+    out: Path
+    machine: Machine
+    job: Job
+    runs: tuple[Run, ...]
+    threads: int | None = None
+
+    def __call__(self) -> None:
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        data, ledger = Data(self.folders, self.machine.device, resident=True), Ledger(self.out)
+        bench = Bench(self.study, data, self.out, self.machine)
+        # whoever led the study may have been killed, and this job given a second time
+        with FileLock(self.out / "logs" / f"{self.job.name}.lock"):
+            done = ledger.done()
+            left = [run for run in self.runs if bench.key(run) not in done]
+            for _ in perform(bench, self.job, left, ledger):
+                pass
+
+    def checkpoint(self):
+        """Slurm takes the machine away, or time is up: submitit asks for the same again."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def run_here(bench: Bench, todo: dict[Job, list[Run]], ledger: Ledger) -> None:
+    """All jobs, one after another."""
+    if not todo:
+        return
+    bench.data = replace(bench.data, resident=True)
+    total = sum(map(len, todo.values()))
+    title = f"study {bench.study.name}"
+    with tqdm(total=total, desc=title, unit="run", disable=rank() > 0) as bar:
+        for job, runs in todo.items():
+            bar.set_postfix_str(job.name)
+            for run in perform(bench, job, runs, ledger):
+                once(ledger.collect)
+                bar.update()
+                bar.set_postfix_str(f"{job.name} {run.reading} {run.labels}")
+
+
+def run_elsewhere(bench: Bench, todo: dict[Job, list[Run]], ledger: Ledger, how: Launch) -> None:
+    """All jobs through submitit, several at a time; what is lost or fails is given again.
+
+    Raises:
+        InputError: submitit is not there; or jobs failed as often as they were tried. What others
+            have made is kept.
+    """
+    executor = make_executor(how, bench.out / "logs", bench.study.name)
+    threads = max(1, (os.cpu_count() or 1) // how.jobs) if how.launcher == "local" else None
+    waiting, active, tries, failed = list(todo), {}, Counter(), {}
+    total = sum(map(len, todo.values()))
+    before = len(ledger.done())
+    with tqdm(total=total, desc=f"study {bench.study.name}", unit="run") as bar:
+        while waiting or active:
+            room = len(waiting) if how.launcher == "slurm" else how.jobs - len(active)
+            given, waiting = waiting[:room], waiting[room:]
+            works = [
+                Work(bench.study, bench.data.folders, bench.out, bench.machine, job, runs, threads)
+                for job in given
+                for runs in [tuple(todo[job])]
+            ]
+            active |= zip(given, submit(executor, works), strict=True)
+            tries.update(given)
+            time.sleep(POLL)
+            ledger.collect()
+            bar.n = len(ledger.done()) - before
+            bar.refresh()
+            for job in [job for job, task in active.items() if task.done()]:
+                task = active.pop(job)
+                if (fault := task.exception()) is None:
+                    continue
+                if tries[job] < how.tries:
+                    waiting.append(job)
+                else:
+                    failed[job] = f"{last_line(fault)} (log: {task.paths.stderr})"
+    ledger.collect()
+    if failed:
+        job, why = next(iter(failed.items()))
+        raise InputError(
+            f"{len(failed)} of {len(todo)} jobs failed {how.tries} times, such as {job.name}: "
+            f"{why}; the same command tries them again"
+        )
+
+
+def submit(executor: Any, works: list[Callable[[], None]]) -> list[Any]:
+    """Give jobs to submitit: on Slurm as one array."""
+    if not works:
+        return []
+    with executor.batch():
+        return [executor.submit(work) for work in works]
+
+
+def make_executor(how: Launch, logs: Path, name: str) -> Any:
+    try:
+        import submitit
+    except ImportError:
+        raise InputError(
+            f"--launcher {how.launcher} needs submitit: pip install 'ssl3d-lite[cluster]'"
+        ) from None
+    try:
+        executor = submitit.AutoExecutor(folder=logs, cluster=how.launcher)
+    except RuntimeError as reason:  # no Slurm here
+        raise InputError(f"--launcher {how.launcher}: {reason}") from None
+    executor.update_parameters(name=f"ssl3d-{name}")
+    if how.launcher == "local":  # else submitit hides the GPUs, and ends a job after five minutes
+        executor.update_parameters(gpus_per_node=torch.cuda.device_count(), timeout_min=MONTH)
+    else:
+        more = dict(each.split("=", 1) for each in how.slurm)
+        more |= {"partition": how.partition} if how.partition else {}
+        executor.update_parameters(
+            timeout_min=round(60 * how.hours),
+            gpus_per_node=how.gpus,
+            cpus_per_task=how.cpus,
+            mem_gb=how.memory_gb,
+            slurm_array_parallelism=how.jobs,
+            slurm_additional_parameters=more,
+        )
+    return executor
+
+
+def last_line(fault: BaseException) -> str:
+    """What a failed job says: the last line of its traceback."""
+    lines = str(fault).strip().splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip(" -")), repr(fault))

@@ -1,0 +1,84 @@
+"""A study's figures: which rows go into which curve."""
+
+from matplotlib.figure import Figure
+
+from ..show.figures import Curve, Effect, bands, forest
+from .arms import Arm
+from .claims import Claim
+from .results import Results
+from .statistics import Comparison
+
+
+def label_curves(results: Results, reading: str) -> Figure:
+    """Score over the number of labelled scans: a panel a source, controls in each."""
+    curves = {}
+    for arm in results.arms:
+        places = {}
+        for labels in results.labels:
+            if scores := results.scores(reading, arm.name, labels):
+                places[results.scans(labels)] = scores
+        curves[arm.name] = places
+    xlabel = "labelled scans"
+    return bands(*by_source(results, curves), xlabel, results.quantity, log=True)
+
+
+def step_curves(results: Results) -> Figure:
+    """Score over steps of fine-tuning with the fewest labels."""
+    fewest = results.labels[0]
+    curves = {}
+    for arm in results.arms:
+        places = {}
+        for steps in results.milestones:
+            if scores := results.scores("convergence", arm.name, fewest, steps):
+                places[steps] = scores
+        curves[arm.name] = places
+    xlabel = f"steps of fine-tuning with {results.labelled(fewest)}"
+    return bands(*by_source(results, curves), xlabel, results.quantity)
+
+
+def by_source(
+    results: Results, curves: dict[str, Curve]
+) -> tuple[dict[str, dict[str, Curve]], dict[str, Curve]]:
+    """Curves as panels, one a source, and the controls' apart."""
+    panels, controls = {}, {}
+    for arm in results.arms:
+        if not curves[arm.name]:
+            continue
+        if arm.is_control:
+            controls[arm.name] = curves[arm.name]
+        else:
+            panels.setdefault(arm.source, {})[role(arm)] = curves[arm.name]
+    return panels or {"controls": {}}, controls
+
+
+def role(arm: Arm) -> str:
+    """An arm's name without its source, the same in every panel."""
+    parts = (
+        "pretrained",
+        *(["on slices"] if arm.flat else []),
+        *(f"@{each}" for each in arm.variants),
+    )
+    return " ".join(parts)
+
+
+def effects(results: Results, claims: list[Claim]) -> Figure | None:
+    """The paired differences of every claim that has any, controls in grey below."""
+    panels = {
+        claim.name: drawn
+        for claim in claims
+        for drawn in [
+            [
+                effect(compared)
+                for compared in (*(f.comparison for f in claim.findings), *claim.noise)
+                if compared and compared.differences
+            ]
+        ]
+        if drawn
+    }
+    controls = [arm.name for arm in results.arms if arm.is_control]
+    return forest(panels, results.study.worthwhile, controls) if panels else None
+
+
+def effect(compared: Comparison) -> Effect:
+    singles = list(compared.differences.values())
+    return Effect(compared.arm, compared.mean, compared.interval, singles, compared.verdict)

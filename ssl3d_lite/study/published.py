@@ -1,0 +1,109 @@
+"""The paper's numbers, to stand beside ours. They are in ``published.toml``, each with its source.
+
+What can be compared is by how much pretraining is ahead of training from scratch, here and there:
+data, splits, networks and steps are not the same.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+import numpy as np
+
+from ..page import Table
+from .results import Results
+from .statistics import paired
+
+SCRATCH = "scratch"
+
+
+@dataclass(frozen=True)
+class Block:
+    """One published table or figure."""
+
+    title: str
+    source: str
+    column: Literal["region", "labels"]
+    """What a column is: a region at the most labels, or a share of labels."""
+    columns: tuple[str, ...]
+    rows: dict[str, tuple[float, ...]]
+    """Model, as the paper calls it → its scores."""
+    score: str = "score"
+    """The column of our rows that is the same score; where columns are regions, each has its own.
+    """
+    percent: bool = False
+
+    def __post_init__(self):
+        for model, scores in self.rows.items():
+            if len(scores) != len(self.columns):
+                raise ValueError(f"published.toml: {model} has {len(scores)} scores")
+
+
+@cache
+def _read() -> dict[str, Any]:
+    return tomllib.loads((resources.files(__package__) / "published.toml").read_text())
+
+
+def arms() -> dict[str, str]:
+    """A model's name in the paper → our arm that is meant to do the same."""
+    return _read()["arms"]
+
+
+def published(benchmark: str) -> list[Block]:
+    """What the paper has of a benchmark: brats, pancreas, retina; nothing of any other."""
+    return [
+        Block(
+            **block
+            | {
+                "columns": tuple(block["columns"]),
+                "rows": {model: tuple(scores) for model, scores in block["rows"].items()},
+            }
+        )
+        for block in _read().get(benchmark, [])
+    ]
+
+
+# ---- beside ours -------------------------------------------------------------------------------
+
+
+def beside(results: Results, block: Block) -> Table:
+    """A row a published model, and below it our arm's, if there is one. In brackets is how far it
+    is ahead of scratch: ours by pairs."""
+    names = arms()
+    base = next(scores for model, scores in block.rows.items() if names.get(model) == SCRATCH)
+    rows = []
+    for model, scores in block.rows.items():
+        arm = names.get(model)
+        gains = [None if arm == SCRATCH else a - b for a, b in zip(scores, base, strict=True)]
+        cells = [cell(*pair, digits=2) for pair in zip(scores, gains, strict=True)]
+        rows.append([model, "the paper", *cells])
+        ours = [our_cell(results, block, arm, column) for column in block.columns] if arm else []
+        if any(ours):
+            rows.append([arm, "here", *(found or "–" for found in ours)])
+    return ["model", "whose", *block.columns], rows
+
+
+def our_cell(results: Results, block: Block, arm: str, column: str) -> str:
+    """Our mean for the same column, with how far it is ahead of scratch; empty if we have none."""
+    labels = results.labels[-1] if block.column == "region" else column
+    score = f"{results.measure} {column}" if block.column == "region" else block.score
+    ours, scratch = (
+        [
+            row | {"score": row[score]}
+            for row in results.of("finetune", name, (labels,))
+            if row.get(score) is not None
+        ]
+        for name in (arm, SCRATCH)
+    )
+    if not ours:
+        return ""
+    times, digits = (100, 2) if block.percent else (1, 3)
+    gains = [] if arm == SCRATCH else list(paired(ours, scratch).values())
+    mean = float(np.mean([row["score"] for row in ours]))
+    return cell(times * mean, times * float(np.mean(gains)) if gains else None, digits)
+
+
+def cell(score: float, gain: float | None, digits: int) -> str:
+    return f"{score:.{digits}f}" + ("" if gain is None else f" ({gain:+.{digits}f})")

@@ -1,0 +1,212 @@
+"""A study as one HTML page that needs nothing else: verdicts first, then what they rest on.
+
+Every number and every sentence is made from the study's rows; none is typed.
+"""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from ..files import write_aside
+from ..page import Table, as_html, bullets, esc, picture, write_page
+from .claims import Claim, claims
+from .limits import limits
+from .pictures import effects, label_curves, step_curves
+from .published import published
+from .results import Results
+from .sentences import each_arm, many, overall
+from .tables import (
+    SPREAD,
+    TITLES,
+    beside,
+    beside_note,
+    facts,
+    failure_table,
+    gain_note,
+    gain_table,
+    part_table,
+    part_title,
+    proxy_table,
+    score_note,
+    score_table,
+    shown,
+    table_text,
+)
+
+
+def write_table(results: Results, path: Path) -> None:
+    """Write all tables and verdicts as markdown."""
+    write_aside(path, lambda file: file.write(table_text(results).encode()))
+
+
+def write_report(results: Results, path: Path) -> None:
+    """Write the study as one HTML page, figures and all."""
+    study, judged = results.study, claims(results)
+    parts = [
+        f"<h1>{esc(study.title)}</h1>",
+        f"<p>{esc(study.question)}</p>" if study.question else "",
+        note(completeness(results)),
+        "<h2>What holds, and what does not</h2>",
+        note("Each sentence opens to what was found for every arm."),
+        *verdicts(results, judged),
+        *differences(results, judged),
+        *(part for reading in study.readings for part in reading_section(results, reading)),
+        *region_section(results),
+        *published_section(results),
+        "<h2>What this does not show</h2>",
+        bullets(limits(results, judged)),
+        *proxy_section(results),
+        *failure_section(results),
+        "<h2>Data, machine, time</h2>",
+        bullets(provenance(results)),
+    ]
+    write_page(path, f"ssl3d study: {study.title}", parts)
+
+
+def completeness(results: Results) -> str:
+    """How much of the study the page speaks of."""
+    cohort = results.facts.get("cohort", "a cohort that is not named")
+    missing = [arm.name for arm in results.arms if not any_score(results, arm.name)]
+    without = f" Without a score so far: {', '.join(missing)}." if missing else ""
+    return (
+        f"Scale {results.study.scale}, on {cohort}; {many(len(results.arms), 'arm')}, "
+        f"{many(results.study.seeds, 'seed')}, {many(len(results.study.folds), 'fold')}."
+        f"{without}"
+    )
+
+
+def any_score(results: Results, arm: str) -> bool:
+    return any(results.of(reading, arm) for reading in results.study.readings)
+
+
+def verdicts(results: Results, judged: list[Claim]) -> list[str]:
+    """Each claim in a sentence, which opens to one an arm."""
+    parts = []
+    for claim in judged:
+        name, said = overall(results, claim).split(":", 1)
+        head = f"<b>{esc(name)}:</b>{esc(said)}"
+        if claim.untested:
+            parts.append(f"<p>{head}</p>")
+            continue
+        inside = note(f"Claimed: {claim.trial.statement}") + bullets(each_arm(results, claim))
+        parts.append(f"<details><summary>{head}</summary>{inside}</details><p></p>")
+    return parts
+
+
+def differences(results: Results, judged: list[Claim]) -> list[str]:
+    """All verdicts in one figure."""
+    figure = effects(results, judged)
+    if figure is None:
+        return []
+    caption = (
+        "The mean of the paired differences with its 95 % interval; below each, the single pairs. "
+        "Blue: the interval lies above zero, so the claim holds. Orange: a gain of "
+        f"{results.study.worthwhile:g} (dashed) can be ruled out. Grey: undecided. Grey names are "
+        "controls; an interval that ends in an arrow goes on."
+    )
+    return [picture(figure, caption)]
+
+
+# ---- what they rest on -------------------------------------------------------------------------
+
+
+def reading_section(results: Results, reading: str) -> list[str]:
+    """One reading: its curves, scores and paired differences."""
+    if not shown(results, reading):
+        return []
+    parts = [f"<h2>{esc(TITLES[reading])}</h2>"]
+    if any(results.of(reading, arm.name) for arm in results.arms):
+        late = reading == "convergence"
+        figure = step_curves(results) if late else label_curves(results, reading)
+        caption = (
+            f"{results.quantity[0].upper()}{results.quantity[1:]} on test cases. Lines join means "
+            "over pairs of seed and fold; bands reach from the lowest to the highest. Controls are "
+            "grey, and the first of them has a band."
+        )
+        parts.append(picture(figure, esc(caption)))
+    parts += [numbers(score_table(results, reading)), note(score_note(results, reading))]
+    if (gains := gain_table(results, reading))[1]:
+        parts += [numbers(gains), note(gain_note(reading))]
+    return parts
+
+
+def numbers(table: Table) -> str:
+    """A table, a little smaller, whose cells break at most before an interval or a failure."""
+    header, rows = table
+    whole = [
+        [row[0], *(re.sub(r"(?<!,) (?!\([+-])", "\u00a0", cell) for cell in row[1:])]
+        for row in rows
+    ]
+    return f'<div style="font-size: .8em">{as_html((header, whole))}</div>'
+
+
+def note(text: str) -> str:
+    return f'<p class="note">{esc(text)}</p>'
+
+
+def region_section(results: Results) -> list[str]:
+    if not results.parts or not shown(results, "finetune"):
+        return []
+    return [
+        f"<h2>{esc(part_title(results))}</h2>",
+        numbers(part_table(results)),
+        note(SPREAD),
+    ]
+
+
+def published_section(results: Results) -> list[str]:
+    """The paper's numbers, and ours below each."""
+    return [
+        part
+        for block in published(results.study.published)
+        for part in (
+            f"<h2>Beside the paper: {esc(block.title)}</h2>",
+            numbers(beside(results, block)),
+            note(beside_note(results, block)),
+        )
+    ]
+
+
+def proxy_section(results: Results) -> list[str]:
+    table = proxy_table(results)
+    why = (
+        "Scores on scans that no training saw. An arm whose puzzle was not learnt says nothing of "
+        "the puzzle; one that solves it well need not have the better features."
+    )
+    return ["<h2>Was each puzzle learnt?</h2>", numbers(table), note(why)] if table[1] else []
+
+
+def failure_section(results: Results) -> list[str]:
+    table = failure_table(results)
+    why = "A failed run is left out of means and pairs; what is left may flatter its arm."
+    return ["<h2>Failed runs</h2>", as_html(table), note(why)] if table[1] else []
+
+
+def provenance(results: Results) -> list[str]:
+    """Data, machines and hours."""
+    known = results.facts
+    return [
+        *facts(results),
+        *([f"About the scans: {known['description']}"] if known.get("description") else []),
+        *([f"Licence: {known['licence']}"] if known.get("licence") else []),
+        *([f"Source: {known['citation']}"] if known.get("citation") else []),
+        f"Time: {hours(results)}",
+        "All scores: results.csv, beside this page.",
+    ]
+
+
+def hours(results: Results) -> str:
+    """What the runs took, by reading. A run has several rows, each with all of its time."""
+    by_run = {row["run"]: row for row in results.rows if row.get("seconds")}
+    by_reading = defaultdict(float)
+    for row in by_run.values():
+        reading = "finetune" if row["reading"] == "convergence" else row["reading"]
+        by_reading[reading] += row["seconds"]
+    told = ", ".join(f"{reading} {taken(seconds)}" for reading, seconds in by_reading.items())
+    return f"{taken(sum(by_reading.values()))} in all" + (f" ({told})" if told else "")
+
+
+def taken(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,238 @@
+"""What a study is: a TOML file, read strictly, at one of three scales.
+
+The file's top holds what all scales share; its tables ``[smoke]``, ``[class]`` and ``[full]`` hold
+what each has otherwise, so one file runs in a minute on a laptop and for days on a cluster::
+
+    title = "Hippocampus"
+    arms = ["cpc", "scratch", "random"]
+    labels = ["2", "5", "100%"]
+    [cohort]
+    recipe = "virtual-hippocampus"
+    [smoke]
+    seeds = 2
+    cohort.cases = 30
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..cohort import amount
+from ..errors import InputError, unknown
+from ..networks import EncoderSettings
+from ..presets import Name as PresetName
+from ..tasks import task_classes
+from ..training import LOG_EVERY, FinetuneSettings, TrainSettings
+from .arms import Arm, parse_arm
+
+Scale = Literal["smoke", "class", "full"]
+Reading = Literal["finetune", "frozen", "probe", "convergence"]
+Published = Literal["", "brats", "pancreas", "retina"]
+Table = dict[str, Any]
+
+STUDIES = "studies"  # the folder within this package that holds those shipped
+ELSEWHERE = (  # the study says these itself, or the command line does
+    *("seed", "device", "devices", "precision", "checkpoint_every"),
+    *("epochs", "frozen_steps", "encoder_rate", "test_at"),
+)
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that a study depends on, except the machine."""
+
+    name: str
+    scale: str
+    title: str
+    arms: tuple[str, ...]
+    """What is compared: see :mod:`ssl3d_lite.study.arms`."""
+    labels: tuple[str, ...]
+    """Labelled scans to learn from, as numbers or shares: "5", "10%"."""
+    cohort: Table
+    """The benchmark, where none is given: a recipe's name as ``recipe``, and its settings."""
+    question: str = ""
+    """What it asks, for the report."""
+    seeds: int = 3
+    """Paired: a seed sets the encoder's start, its puzzles, which scans have labels, the decoder's
+    start and the order of all batches, alike for every arm."""
+    folds: tuple[int, ...] = (0,)
+    """Folds that are the test set in turn; several for cross-validation."""
+    readings: tuple[Reading, ...] = get_args(Reading)
+    published: Published = ""
+    """Beside which of the paper's results the table stands."""
+    worthwhile: float = 0.02
+    """The smallest difference worth having. If it can be ruled out, a claim does not hold."""
+    corpus: Table = field(default_factory=dict)
+    """Where encoders are pretrained instead, if not on the benchmark's own scans."""
+    slices: Table = field(default_factory=dict)
+    """How 2D arms' slices are cut: axis, first, last, every."""
+    encoder: Table = field(default_factory=dict)
+    """Of EncoderSettings: filters, block, norm, network."""
+    preset: PresetName = "quick"
+    """Where the tasks' settings come from that are not in ``tasks``."""
+    tasks: dict[str, Table] = field(default_factory=dict)
+    """Task → its own settings. "2d-cpc" are those of the task on slices."""
+    pretrain: Table = field(default_factory=dict)
+    """Of TrainSettings; the steps are the same for every arm."""
+    finetune: Table = field(default_factory=dict)
+    """Of FinetuneSettings."""
+    flat: dict[str, Table] = field(default_factory=dict)
+    """What ``pretrain`` and ``finetune`` have otherwise for 2D arms of a 3D benchmark."""
+    warm_up: float = 0.25
+    """Share of fine-tuning in which a pretrained encoder stands still (the paper's warm-up)."""
+    encoder_rate: float = 1.0
+    """Share of the learning rate that a pretrained encoder gets in fine-tuning; from scratch, all
+    of it."""
+    milestones: tuple[int, ...] = ()
+    """Steps of fine-tuning after which convergence is read."""
+    probe: Table = field(default_factory=dict)
+    """``voxels`` a scan, and ``draws`` of labels that a seed's score is the mean of."""
+
+    def __post_init__(self):
+        for name in ("seeds", "arms", "labels", "folds", "readings"):
+            if not getattr(self, name):
+                raise InputError(f"study {self.name}: {name} is empty or 0")
+        for name, number in {"seeds": self.seeds, **self.probe}.items():
+            if not isinstance(number, int) or number < 1:
+                raise InputError(f"study {self.name}: {name} is {number!r}, but 1 is the least")
+        for name in ("arms", "labels", "folds", "readings"):
+            if len(set(values := getattr(self, name))) < len(values):
+                raise InputError(f"study {self.name}: {name} names something twice: {values}")
+        if "convergence" in self.readings and "finetune" not in self.readings:
+            raise InputError("convergence is read off fine-tuning: name finetune among readings")
+        if not 0 <= self.warm_up < 1:
+            raise InputError(f"warm_up is {self.warm_up}, but lies in [0, 1)")
+        for table, kind, leave in (
+            (self.encoder, EncoderSettings, ("in_channels", "spatial_dims")),
+            (self.pretrain, TrainSettings, ELSEWHERE),
+            (self.finetune, FinetuneSettings, ELSEWHERE),
+            (self.flat.get("pretrain", {}), TrainSettings, ELSEWHERE),
+            (self.flat.get("finetune", {}), FinetuneSettings, ELSEWHERE),
+        ):
+            build(kind, table, f"study {self.name}", leave)
+        check_names(self.probe, ("voxels", "draws"), f"setting of the probe in {self.name}")
+        check_names(self.flat, ("pretrain", "finetune"), f"table of flat in {self.name}")
+        self.check_arms()
+        self.check_steps()
+
+    def check_arms(self) -> None:
+        self.parsed_arms()
+        for name, own in self.tasks.items():
+            kind, *more = task_classes(name.removeprefix("2d-"))
+            if more:
+                raise InputError(f"study {self.name}: give tasks.{name} one task at a time")
+            build(kind.Settings, own, f"tasks.{name} of study {self.name}")
+        for labels in self.labels:
+            amount(labels)
+
+    def check_steps(self) -> None:
+        """Budgets are equal for all arms, so they are counted in steps and stand in the file."""
+        if "steps" not in self.pretrain:
+            raise InputError(f"study {self.name}: [pretrain] needs steps, the same for every arm")
+        steps = self.finetune.get("steps", FinetuneSettings.steps)
+        steps = min(steps, self.flat.get("finetune", {}).get("steps", steps))
+        for milestone in self.milestones:
+            if milestone % LOG_EVERY or not 0 < milestone <= steps:
+                raise InputError(
+                    f"study {self.name}: milestone {milestone} is no multiple of {LOG_EVERY} among "
+                    f"the steps, of which fine-tuning has {steps}"
+                )
+
+    def parsed_arms(self) -> list[Arm]:
+        return [parse_arm(arm) for arm in self.arms]
+
+
+def read_study(name: str | Path, scale: str = "smoke", **changes: Any) -> Study:
+    """A study by the name of one that is shipped, or from a TOML file.
+
+    Args:
+        scale: smoke, class or full.
+        changes: settings that count instead of the file's, such as seeds or arms.
+
+    Raises:
+        InputError: no such study, scale or setting (the nearest is named), or a wrong value.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        path = shipped(str(name))
+    try:
+        record = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as reason:
+        raise InputError(f"study {path} cannot be read: {reason}") from None
+    if scale not in get_args(Scale):
+        raise unknown("scale", scale, get_args(Scale))
+    scales = {each: record.pop(each, {}) for each in get_args(Scale)}
+    if wrong := [each for each, table in scales.items() if not isinstance(table, Mapping)]:
+        raise InputError(f"{path.name}: {wrong[0]} is a scale, so it must be a table: [{wrong[0]}]")
+    for each, table in scales.items():  # a fault in another scale shows at once, not on the day
+        study = build(
+            Study,
+            merged(merged(record, table), changes) | {"name": path.stem, "scale": each},
+            f"{path.name}, scale {each}",
+        )
+        if each == scale:
+            chosen = study
+    return chosen
+
+
+def shipped_studies() -> dict[str, Path]:
+    """The studies that come with the package, by name."""
+    folder = Path(str(resources.files("ssl3d_lite"))) / STUDIES
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def shipped(name: str) -> Path:
+    there = shipped_studies()
+    if name not in there:
+        raise unknown("study", name, there)
+    return there[name]
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
+    """``base`` with what ``over`` says otherwise; tables are merged, everything else replaced."""
+    both = {
+        name: merged(base[name], value)
+        if isinstance(value, Mapping) and isinstance(base.get(name), Mapping)
+        else value
+        for name, value in over.items()
+    }
+    return {**base, **both}
+
+
+def build(kind: type, table: Mapping[str, Any], where: str, leave: tuple[str, ...] = ()) -> Any:
+    """A settings dataclass from a table of TOML.
+
+    Args:
+        leave: fields that are not for the file to set.
+
+    Raises:
+        InputError: a name that is no field, or a value of the wrong kind.
+    """
+    known = [each.name for each in fields(kind) if each.name not in leave]
+    check_names(table, known, f"setting in {where}:")
+    hints, values = get_type_hints(kind), {}
+    for name, value in table.items():
+        try:
+            values[name] = TypeAdapter(hints[name]).validate_python(value)
+        except ValidationError as reason:
+            first = reason.errors()[0]
+            raise InputError(f"{where}: {name} = {value!r}: {first['msg']}") from None
+    missing = [
+        each.name
+        for each in fields(kind)
+        if each.default is each.default_factory and each.name not in values
+    ]
+    if missing:
+        raise InputError(f"{where}: {', '.join(missing)} is missing")
+    return kind(**values)
+
+
+def check_names(table: Mapping[str, Any], known: Any, what: str) -> None:
+    for name in table:
+        if name not in known:
+            raise unknown(what, name, known)

@@ -1,0 +1,242 @@
+"""A study's tables, and all of them with the verdicts as one markdown text, ``table.md``.
+
+Every number is made from the rows; none is typed.
+"""
+
+from collections import Counter, defaultdict
+
+import numpy as np
+
+from ..page import Table
+from .claims import Where, best_random, claims, contrast, from_scratch
+from .published import Block, beside, published
+from .results import Results, Row
+from .sentences import brief, each_arm, many, overall
+
+TITLES = {
+    "finetune": "Fine-tuning",
+    "convergence": "Fine-tuning, on its way",
+    "frozen": "A decoder on the frozen encoder",
+    "probe": "Linear probe of the frozen encoder",
+}
+SPREAD = "Mean ± standard deviation over pairs of seed and fold; in brackets, how many."
+
+
+# ---- scores ------------------------------------------------------------------------------------
+
+
+def score_table(results: Results, reading: str) -> Table:
+    """An arm a row, a number of labels a column; of convergence, at the fewest labels, a number of
+    steps a column."""
+    if reading == "convergence":
+        fewest = results.labels[0]
+        columns = {f"{n} steps": (fewest, n) for n in results.milestones}
+    else:
+        columns = {results.amount(labels): (labels, None) for labels in results.labels}
+    rows = [
+        [
+            arm,
+            *(
+                spread(
+                    results.scores(reading, arm, labels, steps),
+                    len(results.failed(reading, arm, labels)),
+                )
+                for labels, steps in columns.values()
+            ),
+        ]
+        for arm in shown(results, reading)
+    ]
+    return ["arm", *columns], rows
+
+
+def shown(results: Results, reading: str) -> list[str]:
+    """The arms that have a row of the reading, failed or not."""
+    return [
+        arm.name
+        for arm in results.arms
+        if results.of(reading, arm.name) or results.failed(reading, arm.name)
+    ]
+
+
+def spread(scores: list[float], failed: int = 0) -> str:
+    """Mean ± standard deviation (how many). Failed runs are said."""
+    lost = f"{failed} failed" if failed else ""
+    if not scores:
+        return lost or "–"
+    deviation = f"{np.std(scores, ddof=1):.3f}" if len(scores) > 1 else "–"
+    return f"{np.mean(scores):.3f} ± {deviation} ({len(scores)})" + (f", {lost}" if lost else "")
+
+
+def gain_table(results: Results, reading: str) -> Table:
+    """Paired differences in the same layout: to scratch, or where the encoder is frozen, to the
+    best random one. Of convergence, they are averaged over the numbers of labels."""
+    if reading == "convergence":
+        columns = {f"{n} steps": Where(reading, results.labels, (n,)) for n in results.milestones}
+    else:
+        columns = {results.amount(n): Where(reading, (n,)) for n in results.labels}
+    choice = from_scratch if reading in ("finetune", "convergence") else best_random
+    rows = []
+    for arm in results.arms:
+        if arm.source not in ("scratch", "random") and arm.name in shown(results, reading):
+            found = [contrast(results, where, arm, choice) for where in columns.values()]
+            rivals = dict.fromkeys(c.against for c in found if c and c.differences)
+            if rivals:
+                rows.append([arm.name, ", ".join(rivals), *map(brief, found)])
+    return ["arm", "against", *columns], rows
+
+
+def score_note(results: Results, reading: str) -> str:
+    """What a table of scores shows."""
+    late = reading == "convergence"
+    return (f"With {results.labelled(results.labels[0])}. " if late else "") + SPREAD
+
+
+def gain_note(reading: str) -> str:
+    """What a table of paired differences shows."""
+    note = "Mean of the paired differences; in brackets, its 95 % interval."
+    return note + (" Averaged over all numbers of labels." if reading == "convergence" else "")
+
+
+def part_title(results: Results) -> str:
+    what = "By region" if results.measure == "dice" else "Accuracy, and share of each grade found"
+    return f"{what}, with {results.labelled(results.labels[-1])}"
+
+
+def part_table(results: Results) -> Table:
+    """Fine-tuning with the most labels: a region a column; or accuracy, and recall of a grade."""
+    most = results.labels[-1]
+    names = [part.removeprefix(f"{results.measure} ") for part in results.parts]
+    rows = []
+    for arm in shown(results, "finetune"):
+        failed = len(results.failed("finetune", arm, most))
+        scores = (results.scores("finetune", arm, most, None, part) for part in results.parts)
+        rows.append([arm, *(spread(found, failed) for found in scores)])
+    return ["arm", *names], rows
+
+
+# ---- around them -------------------------------------------------------------------------------
+
+
+def proxy_table(results: Results) -> Table:
+    """How well each arm's puzzles are solved on scans that no training saw."""
+    found = defaultdict(list)
+    for row in results.rows:
+        if row["reading"] == "proxy" and row["score"] is not None:
+            found[row["arm"], row["task"], row["measure"]].append(row)
+    rows = []
+    for (arm, task, measure), scored in found.items():
+        scores = [row["score"] for row in scored]
+        chance = float(np.mean([row["chance"] or 0.0 for row in scored]))
+        learnt = sum(row["score"] > (row["chance"] or 0.0) for row in scored)
+        said = f"{learnt} of {len(scored)}"
+        rows.append([arm, task, measure, spread(scores), f"{chance:.3f}", said])
+    return ["arm", "puzzle", "measure", "score", "guessing gives", "above that"], rows
+
+
+def failure_table(results: Results) -> Table:
+    """The runs that failed, those of one arm and for one reason together."""
+    found = defaultdict(list)
+    for row in results.failed():
+        found[row["arm"], row["fault"]].append(row)
+    rows = [
+        [arm, many(len(lost), "run"), seeds_of(lost), fault] for (arm, fault), lost in found.items()
+    ]
+    return ["arm", "lost", "seeds", "why"], rows
+
+
+def seeds_of(rows: list[Row]) -> str:
+    return ", ".join(map(str, sorted({row["seed"] for row in rows})))
+
+
+def facts(results: Results) -> list[str]:
+    """What was done, on what, and how much of it is there."""
+    study, known = results.study, results.facts
+    other = known.get("other rows", 0)
+    scored = [row for row in results.rows if not row["fault"]]
+    counts = ", ".join(
+        f"{known[side]} {words}"
+        for side, words in (
+            ("train", "to train on"),
+            ("validation", "validation"),
+            ("test", "test"),
+            ("pretrain", "to pretrain on"),
+        )
+        if known.get(side) is not None
+    )
+    folds = f", folds {', '.join(map(str, study.folds))}" if len(study.folds) > 1 else ""
+    return [
+        f"Study: {study.title} ({study.name}), scale {study.scale}",
+        f"Cohort: {known.get('cohort', 'not named')}" + (f" ({counts} scans)" if counts else ""),
+        *([f"Pretrained on: {known['corpus']}"] if known.get("corpus") else []),
+        f"{many(study.seeds, 'seed')}{folds}: {many(results.planned, 'pair')} when complete",
+        f"Labelled scans: {', '.join(map(results.amount, results.labels))}",
+        f"{many(len(scored), 'score')}; {many(len(results.failed()), 'run')} failed"
+        + (f"; {many(other, 'row')} of other settings left out" if other else ""),
+        f"Machines: {counted(results, 'machine')}",
+        f"Versions: {counted(results, 'version')}",
+    ]
+
+
+def counted(results: Results, column: str) -> str:
+    """What a column holds, and in how many rows."""
+    found = Counter(row.get(column) or "not noted" for row in results.rows)
+    return ", ".join(f"{name} ({many(n, 'row')})" for name, n in found.most_common()) or "none yet"
+
+
+def beside_note(results: Results, block: Block) -> str:
+    """What to know before one compares ours with the paper's."""
+    most = results.labelled(results.labels[-1])
+    ours = f", fine-tuned with {most}" if block.column == "region" else ""
+    return (
+        f"Published: {block.source}; no spread was published. Here: cohort "
+        f"{results.facts.get('cohort', 'not named')}, scale {results.study.scale}{ours}. Scans, "
+        "networks and numbers of steps differ, so compare what is in brackets: how far "
+        "an arm is ahead of training from scratch (here the mean of the pairs)."
+    )
+
+
+# ---- table.md ----------------------------------------------------------------------------------
+
+
+def table_text(results: Results) -> str:
+    """All tables and all verdicts, as markdown."""
+    parts = [f"# {results.study.title}", items(facts(results))]
+    for reading in results.study.readings:
+        if shown(results, reading):
+            parts += [f"## {TITLES[reading]}: {results.quantity}", score_note(results, reading)]
+            parts.append(as_markdown(score_table(results, reading)))
+            if (gains := gain_table(results, reading))[1]:
+                parts += [gain_note(reading), as_markdown(gains)]
+    if results.parts and shown(results, "finetune"):
+        parts += [f"## {part_title(results)}", SPREAD]
+        parts += [as_markdown(part_table(results))]
+    for block in published(results.study.published):
+        parts += [f"## Beside the paper: {block.title}", beside_note(results, block)]
+        parts += [as_markdown(beside(results, block))]
+    parts.append("## The claims")
+    for claim in claims(results):
+        parts.append(f"### {overall(results, claim)}")
+        if not claim.untested:
+            parts += [f"Claimed: {claim.trial.statement}", items(each_arm(results, claim))]
+    for title, table in (
+        ("The puzzles", proxy_table(results)),
+        ("Failed runs", failure_table(results)),
+    ):
+        if table[1]:
+            parts += [f"## {title}", as_markdown(table)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def as_markdown(table: Table) -> str:
+    header, rows = table
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(in_cell, line)) + " |" for line in lines)
+
+
+def in_cell(text: str) -> str:
+    """A name or a fault must not end its cell."""
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def items(lines: list[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)

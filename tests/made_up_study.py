@@ -1,0 +1,97 @@
+"""Results of studies that were never run, with scores of our choosing."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ssl3d_lite.study.results import Results
+from ssl3d_lite.study.settings import Study
+
+FACTS = {
+    "cohort": "Made-up scans",
+    "licence": "CC0",
+    "description": "Virtual: nothing but numbers.",
+    "train": 20,
+    "validation": 5,
+    "test": 10,
+    "pretrain": 25,
+    "corpus": None,
+}
+
+
+def make_study(
+    arms: Sequence[str] = ("cpc", "scratch"), labels: Sequence[str] = ("2", "5"), **more: Any
+) -> Study:
+    given = {"seeds": 3, "title": "Made up", "cohort": {"recipe": "virtual-hippocampus"}}
+    given |= {"pretrain": {"steps": 100}, "finetune": {"steps": 100}}
+    return Study("made-up", "smoke", arms=tuple(arms), labels=tuple(labels), **given | more)
+
+
+def make_row(arm: str, score: float | None, seed: int = 0, **more: Any) -> dict[str, Any]:
+    """A row of fine-tuning with 2 labels, unless said otherwise."""
+    row = {
+        "run": "",
+        "study": "made-up",
+        "cohort": "Made-up scans",
+        "arm": arm,
+        "reading": "finetune",
+        "task": "",
+        "labels": "2",
+        "scans": None,
+        "seed": seed,
+        "fold": 0,
+        "steps": 100,
+        "measure": "dice",
+        "score": score,
+        "chance": None,
+        "fault": "",
+        "best_step": None,
+        "validation": None,
+        "seconds": 1.5,
+        "machine": "an abacus",
+        "version": "ssl3d_lite 0, torch 0",
+    }
+    return row | more
+
+
+def make_rows(arm: str, scores: Sequence[float | None], **more: Any) -> list[dict[str, Any]]:
+    """A row a seed."""
+    return [make_row(arm, score, seed, **more) for seed, score in enumerate(scores)]
+
+
+def lost(arm: str, fault: str = "the exemplar collapsed", **more: Any) -> dict[str, Any]:
+    """The row of a run that failed."""
+    return make_row(arm, None, **{"steps": None, "measure": "", "fault": fault} | more)
+
+
+def all_rows(study: Study, score: Callable[..., float]) -> list[dict[str, Any]]:
+    """Every row that the study would have: ``score`` gives one from arm, reading, labels' place,
+    steps, seed and fold."""
+    rows = []
+    units = [(seed, fold) for seed in range(study.seeds) for fold in study.folds]
+    for arm in study.parsed_arms():
+        for reading in readings_of(study, arm.source):
+            steps = study.milestones if reading == "convergence" else (100,)
+            for place, labels in enumerate(study.labels):
+                for after in steps:
+                    rows += [
+                        make_row(
+                            arm.name,
+                            score(arm.name, reading, place, after, seed, fold),
+                            seed,
+                            fold=fold,
+                            reading=reading,
+                            labels=labels,
+                            steps=after,
+                        )
+                        for seed, fold in units
+                    ]
+    return rows
+
+
+def readings_of(study: Study, source: str) -> list[str]:
+    has = {"scratch": ("finetune", "convergence"), "random": ("frozen", "probe")}
+    return [reading for reading in study.readings if reading in has.get(source, study.readings)]
+
+
+def results_of(study: Study, rows: list[dict[str, Any]], **facts: Any) -> Results:
+    return Results(study, rows, FACTS | facts)

@@ -1,0 +1,113 @@
+import csv
+import multiprocessing
+
+import pytest
+
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.study import ledger as module
+from ssl3d_lite.study.ledger import Ledger, key_of, typed
+
+
+def row(key, score=0.5, **more):
+    return {"run": key, "arm": "cpc", "labels": "2", "seed": 0, "score": score, "fault": ""} | more
+
+
+def test_rows_are_read_as_they_were_put(tmp_path):
+    ledger = Ledger(tmp_path)
+    first, second = row("a", 0.1 + 0.2, best_step=20), row("b", None, fault="collapsed, at 10")
+    ledger.put("a", [first])
+    assert ledger.done() == {"a"}
+    assert ledger.collect() == [first]
+    ledger.put("b", [second, second | {"steps": 50}])
+    rows = ledger.collect()
+    assert rows == [
+        first | {"steps": None},
+        second | {"best_step": None, "steps": None},
+        second | {"best_step": None, "steps": 50},
+    ]
+    assert ledger.rows() == rows
+    assert not list((tmp_path / "rows").iterdir())
+
+
+@pytest.mark.parametrize("point", ["before the table", "after the table"])
+def test_killed_while_rows_are_moved_none_is_lost_and_none_comes_twice(
+    tmp_path, monkeypatch, point
+):
+    ledger = Ledger(tmp_path)
+    ledger.put("a", [row("a"), row("a", 0.6)])
+
+    def killed(path, rows):
+        if point == "after the table":
+            write(path, rows)
+        raise KeyboardInterrupt
+
+    write = module.write_csv
+    monkeypatch.setattr(module, "write_csv", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.collect()
+    monkeypatch.undo()
+    assert ledger.done() == {"a"}
+    assert [r["score"] for r in ledger.collect()] == [0.5, 0.6]
+    assert [r["score"] for r in ledger.collect()] == [0.5, 0.6]
+
+
+def test_the_table_is_an_ordinary_csv(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.put("a", [row("a", fault='said "no", twice')])
+    ledger.collect()
+    with open(tmp_path / "results.csv") as file:
+        (read,) = csv.DictReader(file)
+    assert read["fault"] == 'said "no", twice'
+
+
+def test_cells_have_the_type_of_their_column():
+    assert typed("labels", "2") == "2"
+    assert typed("labels", "") == ""
+    assert typed("seed", "2") == 2
+    assert typed("score", "0.25") == 0.25
+    assert typed("score", "") is None
+
+
+def test_a_cell_that_is_no_number_is_said(tmp_path):
+    (tmp_path / "results.csv").write_text("run,score\na,high\n")
+    with pytest.raises(InputError, match="no number"):
+        Ledger(tmp_path).rows()
+
+
+def test_a_key_knows_the_order_of_nothing_but_lists():
+    assert key_of({"a": 1, "b": [1, 2]}) == key_of({"b": [1, 2], "a": 1})
+    assert key_of({"a": 1, "b": [1, 2]}) != key_of({"a": 1, "b": [2, 1]})
+
+
+def hold(out, held, release):
+    with Ledger(out).held():
+        held.set()
+        release.wait(20)
+
+
+def test_two_processes_cannot_lead_one_study(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(tmp_path, held, release))
+    other.start()
+    try:
+        assert held.wait(60)
+        with pytest.raises(InputError, match="another process is running"), Ledger(tmp_path).held():
+            pass
+    finally:
+        release.set()
+        other.join()
+    with Ledger(tmp_path).held():
+        pass
+
+
+def test_a_leader_that_was_killed_leaves_no_lock_behind(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(tmp_path, held, release))
+    other.start()
+    assert held.wait(60)
+    other.kill()
+    other.join()
+    with Ledger(tmp_path).held():
+        pass

@@ -1,0 +1,550 @@
+"""Studies of a few steps on made-up scans: all of the machinery, none of the meaning."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from helpers import make_cohort, make_graded
+
+from ssl3d_lite.cli import main
+from ssl3d_lite.cohort import Cohort
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.study import Study, load_results, run_study, shipped_studies
+from ssl3d_lite.study import launch as launching
+from ssl3d_lite.study.data import Data, Folders
+from ssl3d_lite.study.launch import Launch, Work
+from ssl3d_lite.study.runs import Bench, Job, Machine, Run, plan
+
+SMALL = Study(
+    name="small",
+    scale="test",
+    title="Small",
+    arms=("cpc", "scratch", "random", "random@group"),
+    labels=("2", "50%"),
+    cohort={},
+    seeds=2,
+    encoder={"filters": [4, 8]},
+    pretrain={"steps": 10},
+    tasks={"cpc": {"patch": 8, "stride": 4, "jitter": 4}, "2d-cpc": {"patch": 8, "stride": 4}},
+    finetune={"steps": 20, "validate_every": 10},
+    milestones=(10, 20),
+    probe={"draws": 2, "voxels": 200},
+)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scans")
+    make_cohort(folder, 15, (16, 24, 16))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small(scans, tmp_path_factory):
+    """One study that is run once, and looked at by many tests."""
+    out = tmp_path_factory.mktemp("small")
+    return run_study(SMALL, out, cohort=scans), out
+
+
+def table(out):
+    """results.csv without what another run of the same may have otherwise."""
+    with open(out / "results.csv", newline="") as file:
+        rows = [dict(row, seconds="") for row in csv.DictReader(file)]
+    return sorted(tuple(row.items()) for row in rows)
+
+
+def bench(study, folders, out):
+    return Bench(study, Data(folders, "cpu"), out, Machine())
+
+
+# ---- the plan ----------------------------------------------------------------------------------
+
+
+def test_every_run_has_a_row_and_a_milestone_one_more(small):
+    results, _ = small
+    counted = Counter((row["arm"], row["reading"]) for row in results.rows)
+    four = 4  # two seeds, two numbers of labels
+    assert counted == {
+        ("cpc", "proxy"): 2,
+        ("cpc", "finetune"): four,
+        ("cpc", "convergence"): 2 * four,
+        ("cpc", "frozen"): four,
+        ("cpc", "probe"): four,
+        ("scratch", "finetune"): four,
+        ("scratch", "convergence"): 2 * four,
+        ("random", "frozen"): four,
+        ("random", "probe"): four,
+        ("random@group", "frozen"): four,
+        ("random@group", "probe"): four,
+    }
+    assert all(row["score"] is not None for row in results.rows)
+
+
+def test_a_row_says_what_it_is(small):
+    results, _ = small
+    row = next(r for r in results.rows if r["reading"] == "finetune" and r["labels"] == "50%")
+    assert (row["scans"], row["steps"], row["measure"]) == (4, 20, "dice")  # of 9 to train with
+    assert row["score"] == pytest.approx(
+        np.mean([row[f"dice {region}"] for region in ("front", "back", "whole")])
+    )
+    assert row["best_step"] in (10, 20)
+    proxy = next(r for r in results.rows if r["reading"] == "proxy")
+    assert (proxy["task"], proxy["labels"], proxy["measure"]) == ("cpc", "", "accuracy")
+    assert 0 < proxy["chance"] < 0.1
+
+
+def test_facts_are_the_cohorts(small, scans):
+    results, _ = small
+    assert results.facts["cohort"] == "made up"
+    assert (results.facts["train"], results.facts["validation"], results.facts["test"]) == (9, 3, 3)
+
+
+def test_results_can_be_read_without_scans_or_encoders(small, tmp_path):
+    results, out = small
+    for name in ("study.json", "results.csv"):
+        (tmp_path / name).write_bytes((out / name).read_bytes())
+    assert load_results(tmp_path) == results
+    with pytest.raises(InputError, match="no finished study in"):
+        load_results(tmp_path / "elsewhere")
+
+
+def test_nothing_is_left_but_encoders_and_rows(small):
+    _, out = small
+    assert {path.name for path in out.iterdir()} == {
+        *("results.csv", "study.json", "encoders", "runs", "rows", ".lock")
+    }
+    assert not list((out / "runs").iterdir())
+    assert not list((out / "rows").iterdir())
+    assert len(list((out / "encoders").iterdir())) == 2  # cpc's, of two seeds
+
+
+# ---- equal terms -------------------------------------------------------------------------------
+
+
+def test_fault_15_every_arm_has_the_same_steps_labels_decoder_and_order(scans, tmp_path):
+    """The original fine-tuned for 150 epochs from scratch and for 400 after pretraining."""
+    arms = ("cpc", "rotation", "scratch", "collapsed", "oracle")
+    study = replace(SMALL, arms=arms, encoder_rate=0.1)
+    laid_out = bench(study, Folders(scans), tmp_path)
+    cohort = Cohort.open(scans)
+    jobs = [Job(arm, 0, 1) for arm in study.parsed_arms()]
+    settings = [laid_out.finetuning(Run(job, "finetune", "2")) for job in jobs]
+    alike = {replace(each, frozen_steps=0, encoder_rate=1.0) for each in settings}
+    assert len(alike) == 1
+    assert [each.frozen_steps for each in settings] == [5, 5, 0, 5, 5]  # a quarter: the warm-up
+    assert [each.encoder_rate for each in settings] == [0.1, 0.1, 1, 0.1, 0.1]
+    assert {laid_out.pretraining(job).steps for job in jobs if job.arm.tasks} == {10}
+    assert laid_out.oracle_training(jobs[-1]).steps == 10
+    decoders = [
+        laid_out.network(laid_out.encoder(job)[0], cohort, job.seed).ups[0].weight.detach()
+        for job in (jobs[0], jobs[2])
+    ]
+    assert torch.equal(*decoders)
+
+
+def test_the_frozen_reading_never_trains_the_encoder(scans, tmp_path):
+    laid_out = bench(SMALL, Folders(scans), tmp_path)
+    settings = laid_out.finetuning(Run(Job(SMALL.parsed_arms()[0], 0, 0), "frozen", "2"))
+    assert settings.frozen_steps == settings.steps
+
+
+def test_fault_14_pretraining_sees_no_held_out_scan_and_the_test_set_stands_still(scans, tmp_path):
+    cohort = Cohort.open(scans)
+    data = Data(Folders(scans), "cpu")
+    (arm, *_) = SMALL.parsed_arms()
+    for fold in range(5):
+        split, corpus = cohort.split(fold), data.corpus(arm, fold)
+        assert not set(corpus.seen) & {*split.test, *split.validation}
+        assert set(corpus.unseen) == set(split.validation)
+
+
+def test_twins_of_another_norm_and_a_corpus_without_labels(scans, tmp_path):
+    make_cohort(tmp_path / "corpus", 20, (16, 24, 16), channels=2, unlabelled=20)
+    study = replace(SMALL, arms=("cpc@group", "cpc@own"), corpus={"recipe": "none"})
+    laid_out = bench(study, Folders(scans, tmp_path / "corpus"), tmp_path)
+    away, own = study.parsed_arms()
+    corpus = laid_out.data.corpus(away, 0)
+    assert (len(corpus.seen), len(corpus.unseen)) == (18, 2)  # one in ten to try puzzles on
+    assert laid_out.data.corpus(own, 0).cohort.folder == scans
+    encoder, _ = laid_out.encoder(Job(away, 0, 0))
+    assert (encoder.settings.norm, encoder.settings.in_channels) == ("group", 2)
+    assert laid_out.fitted(encoder, away).settings.in_channels == 1
+
+
+# ---- going on ----------------------------------------------------------------------------------
+
+
+def test_a_finished_study_is_not_run_again(small, scans, monkeypatch):
+    results, out = small
+    before = table(out)
+    monkeypatch.setattr("ssl3d_lite.study.launch.perform", None)
+    again = run_study(SMALL, out, cohort=scans)
+    assert again.rows == results.rows
+    assert table(out) == before
+
+
+def test_rows_of_a_changed_setting_are_kept_and_never_mixed_in(small, scans, tmp_path):
+    _, first = small
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "results.csv").write_bytes((first / "results.csv").read_bytes())
+    other = replace(
+        SMALL, arms=("scratch", "random"), finetune=SMALL.finetune | {"learning_rate": 0.01}
+    )
+    results = run_study(other, out, cohort=scans)
+    by_reading = Counter(row["reading"] for row in results.rows)
+    assert by_reading == {"finetune": 4, "convergence": 8, "frozen": 4, "probe": 4}
+    old = {row[0][1] for row in table(first)}
+    new = {row["run"] for row in results.rows}
+    assert {r["run"] for r in results.rows if r["reading"] == "probe"} <= old  # no rate in these
+    assert len(new - old) == 8
+    assert results.facts["other rows"] == len(table(first)) - 4
+    assert {row[0][1] for row in table(out)} == old | new
+
+
+def test_more_seeds_cost_only_those_that_are_new(small, scans, tmp_path):
+    _, first = small
+    laid_out = bench(SMALL, Folders(scans), tmp_path)
+    more = bench(replace(SMALL, seeds=3), Folders(scans), tmp_path)
+    keys = {laid_out.key(run) for runs in plan(laid_out.study).values() for run in runs}
+    more_keys = {more.key(run) for runs in plan(more.study).values() for run in runs}
+    assert keys < more_keys
+    assert len(more_keys) == len(keys) * 3 / 2
+    assert keys == {row[0][1] for row in table(first)}
+
+
+def test_a_key_knows_the_cohort_and_not_the_machine(scans, tmp_path):
+    run = Run(Job(SMALL.parsed_arms()[0], 0, 0), "finetune", "2")
+    key = bench(SMALL, Folders(scans), tmp_path).key(run)
+    data = Data(Folders(scans), "cpu")
+    assert Bench(SMALL, data, tmp_path / "b", Machine("cpu", devices=2)).key(run) == key
+    rounded = Bench(SMALL, data, tmp_path, Machine(precision="bf16-mixed"))
+    assert rounded.key(run) != key  # bfloat16 gives other numbers
+    make_cohort(tmp_path / "other", 16, (16, 24, 16))
+    assert bench(SMALL, Folders(tmp_path / "other"), tmp_path).key(run) != key
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+sys.path[:0] = {paths!r}
+torch.set_num_threads(1)
+from ssl3d_lite.study import run_study
+from test_runs import SMALL
+run_study(SMALL, Path(sys.argv[1]), cohort=Path(sys.argv[2]))
+"""
+
+
+def test_a_study_killed_at_random_moments_ends_with_the_same_numbers(small, scans, tmp_path):
+    _, unbroken = small
+    here = os.path.dirname(__file__)
+    script = tmp_path / "run.py"
+    script.write_text(SCRIPT.format(paths=[here, os.path.join(here, "..", "..")]))
+    command = [sys.executable, str(script), str(tmp_path / "out"), str(scans)]
+    moments = np.random.default_rng(0).uniform(0.3, 4, 4)
+    for moment in moments:
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        lock = tmp_path / "out" / ".lock"
+        while not lock.exists() and process.poll() is None:
+            time.sleep(0.05)  # libraries are being imported: to kill that shows nothing
+        time.sleep(moment)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    assert same_numbers(table(tmp_path / "out"), table(unbroken))
+
+
+def same_numbers(a, b):
+    """Equal but for the number of threads, which the machine's name tells."""
+    return [drop(row) for row in a] == [drop(row) for row in b]
+
+
+def drop(row):
+    return tuple(cell for cell in row if cell[0] != "machine")
+
+
+# ---- failing -----------------------------------------------------------------------------------
+
+
+def test_a_training_that_fails_is_a_row_that_says_why_and_the_study_goes_on(scans, tmp_path):
+    study = replace(
+        SMALL,
+        seeds=1,
+        arms=("cpc", "scratch"),
+        labels=("2",),
+        pretrain={"steps": 10, "learning_rate": 1e30, "clip": 0.0},
+    )
+    results = run_study(study, tmp_path / "out", cohort=scans)
+    failed = [row for row in results.rows if row["arm"] == "cpc"]
+    assert [row["reading"] for row in failed] == ["proxy", "finetune", "frozen", "probe"]
+    assert all("diverged" in row["fault"] and row["score"] is None for row in failed)
+    assert all(row["score"] is not None for row in results.rows if row["arm"] == "scratch")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"labels": ("2", "50")}, "50 labelled scans asked for, 9 are there"),
+        ({"folds": (0, 7)}, "fold 7 is not in"),
+    ],
+)
+def test_a_cohort_that_cannot_carry_the_study_is_refused_before_any_work(
+    scans, tmp_path, changed, said
+):
+    with pytest.raises(InputError, match=said):
+        run_study(replace(SMALL, **changed), tmp_path / "out", cohort=scans)
+    assert not (tmp_path / "out" / "encoders").exists()
+
+
+def test_a_corpus_for_a_study_that_has_none_is_refused(scans, tmp_path):
+    with pytest.raises(InputError, match="takes no corpus"):
+        run_study(SMALL, tmp_path / "out", cohort=scans, corpus=scans)
+
+
+def test_a_leaking_cohort_is_refused(scans, tmp_path):
+    cohort = make_cohort(tmp_path / "leaky", 15, (16, 24, 16))
+    cases = list(cohort.cases)
+    cases[2] = replace(cases[2], patient=cases[0].patient)
+    replace(cohort, cases=tuple(cases)).save()
+    with pytest.raises(InputError, match="leakage: case_000"):
+        run_study(SMALL, tmp_path / "out", cohort=tmp_path / "leaky")
+
+
+# ---- slices and grades -------------------------------------------------------------------------
+
+
+def test_2d_arms_have_the_same_labels_in_slices(scans, tmp_path):
+    study = replace(
+        SMALL,
+        arms=("2d-cpc", "2d-scratch", "scratch"),
+        seeds=1,
+        labels=("2",),
+        readings=("finetune",),
+    )
+    results = run_study(study, tmp_path, cohort=scans)
+    flat, solid = Cohort.open(tmp_path / "slices"), Cohort.open(scans)
+    assert {row["arm"]: row["scans"] for row in results.rows if row["reading"] == "finetune"} == {
+        **{"2d-cpc": 2, "2d-scratch": 2, "scratch": 2}
+    }
+    few = flat.few(flat.split().train, 2, seed=0)
+    assert set(flat.scans(few)) == {
+        solid.cases[i].id for i in solid.few(solid.split().train, 2, seed=0)
+    }
+
+
+def test_a_graded_study_reads_kappa_over_its_folds(tmp_path):
+    make_graded(tmp_path / "photos", [i % 3 for i in range(30)], edge=16)
+    study = replace(
+        SMALL,
+        arms=("rotation", "scratch", "random"),
+        folds=(0, 1),
+        seeds=1,
+        labels=("50%",),
+        tasks={"rotation": {"edge": 16}},
+    )
+    results = run_study(study, tmp_path / "out", cohort=tmp_path / "photos")
+    scored = [row for row in results.rows if row["reading"] != "proxy"]
+    assert {row["measure"] for row in scored} == {"kappa"}
+    assert {row["fold"] for row in scored} == {0, 1}
+    assert all(-1 <= row["score"] <= 1 for row in scored)
+    with pytest.raises(InputError, match="2D already"):
+        run_study(replace(study, arms=("2d-cpc",)), tmp_path / "b", cohort=tmp_path / "photos")
+
+
+# ---- elsewhere ---------------------------------------------------------------------------------
+
+
+def test_jobs_side_by_side_give_the_same_numbers(small, scans, tmp_path):
+    """Through submitit's local executor: each job is a process of its own."""
+    _, here = small
+    half = replace(SMALL, seeds=1)
+    results = run_study(half, tmp_path, cohort=scans, launch=Launch("local", jobs=2))
+    wanted = {row["run"]: row["score"] for row in results.rows}
+    there = [row for row in map(dict, table(here)) if row["run"] in wanted]
+    assert len(there) == len(results.rows) == 25
+    assert sorted(r["score"] for r in there) == sorted(str(r["score"]) for r in results.rows)
+
+
+def test_a_job_that_is_lost_is_given_again(scans, tmp_path, monkeypatch):
+    """Its process is killed the first time, as a cluster does that takes a machine away."""
+    only = replace(SMALL, arms=("random",), seeds=1, labels=("2",), readings=("probe",))
+    submitted = launching.submit
+
+    def submit_and_lose(executor, works):
+        tasks = submitted(executor, works)
+        if not lost:
+            lost.extend(tasks)
+            tasks[0].cancel(check=False)
+        return tasks
+
+    lost = []
+    monkeypatch.setattr(launching, "submit", submit_and_lose)
+    results = run_study(only, tmp_path, cohort=scans, launch=Launch("local", jobs=1))
+    assert len(lost) == 1
+    assert [row["reading"] for row in results.rows] == ["probe"]
+
+
+def test_jobs_that_fail_each_time_are_said_with_their_log(scans, tmp_path):
+    broken = replace(SMALL, arms=("random",), seeds=1, labels=("2",), readings=("probe",))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "rows").write_text("a file where rows should go")
+    with pytest.raises(InputError, match=r"failed 2 times, such as random-fold0-seed0: .*log: "):
+        run_study(broken, tmp_path / "out", cohort=scans, launch=Launch("local", jobs=1, tries=2))
+
+
+def test_a_slurm_array_is_asked_for_as_it_was_set(tmp_path, monkeypatch):
+    """No cluster is at hand: submitit writes the script that sbatch would be given."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text(
+        '#!/bin/sh\ncp "$1" {}\necho Submitted batch job 12\n'.format(tmp_path / "asked")
+    )
+    sbatch.chmod(0o755)
+    (tmp_path / "srun").write_text("#!/bin/sh\n")
+    (tmp_path / "srun").chmod(0o755)
+    how = Launch(
+        "slurm", jobs=3, hours=2, partition="gpu", gpus=1, cpus=6, memory_gb=20, slurm=("qos=long",)
+    )
+    executor = launching.make_executor(how, tmp_path / "logs", "small")
+    works = [Work(SMALL, Folders(tmp_path), tmp_path, Machine(), job, ()) for job in plan(SMALL)]
+    tasks = launching.submit(executor, works)
+    assert [task.job_id for task in tasks] == [f"12_{n}" for n in range(len(works))]
+    asked = (tmp_path / "asked").read_text()
+    for line in (
+        f"--array=0-{len(works) - 1}%3",
+        "--time=120",
+        "--partition=gpu",
+        "--gpus-per-node=1",
+        "--cpus-per-task=6",
+        "--mem=20GB",
+        "--qos=long",
+        "--job-name=ssl3d-small",
+    ):
+        assert line in asked
+
+
+def test_a_job_that_reaches_its_time_limit_asks_for_itself_again(tmp_path):
+    job = next(iter(plan(SMALL)))
+    work = Work(SMALL, Folders(tmp_path), tmp_path, Machine(), job, ())
+    assert work.checkpoint().function is work
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"jobs": 0}, "jobs is 0"),
+        ({"tries": 0}, "tries is 0"),
+        ({"launcher": "slurm", "slurm": ("qos",)}, "name=value"),
+    ],
+)
+def test_a_launch_that_means_nothing_is_refused(settings, said):
+    with pytest.raises(InputError, match=said):
+        Launch(**settings)
+
+
+@pytest.mark.skipif(shutil.which("srun") is not None, reason="this machine has Slurm")
+def test_without_slurm_that_is_said(scans, tmp_path):
+    machine = Machine(precision="32-true")
+    with pytest.raises(InputError, match="launcher slurm: Could not"):
+        run_study(SMALL, tmp_path, cohort=scans, machine=machine, launch=Launch("slurm"))
+
+
+def test_a_launcher_and_several_devices_are_refused_together(scans, tmp_path):
+    with pytest.raises(InputError, match="leave devices at 1"):
+        run_study(SMALL, tmp_path, cohort=scans, machine=Machine(devices=2), launch=Launch("local"))
+
+
+TOML = """
+title = "On the command line"
+arms = ["masked", "scratch@group", "random@group"]
+labels = ["2", "4"]
+seeds = 1
+milestones = [10]
+cohort = { recipe = "virtual-hippocampus" }
+encoder = { filters = [4, 8], norm = "group" }
+tasks.masked.edge = 16
+pretrain = { steps = 10, batch = 2 }
+finetune = { steps = 20, validate_every = 10 }
+probe = { draws = 1, voxels = 200 }
+"""
+
+
+def on_the_command_line(folder, scans, *more):
+    folder.mkdir()
+    (folder / "mine.toml").write_text(TOML)
+    command = [sys.executable, "-m", "ssl3d_lite.cli", "study", "mine.toml", "--out", "out"]
+    done = subprocess.run(
+        [*command, "--cohort", str(scans), "--device", "cpu", *more],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def commanded(scans, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("commanded") / "alone"
+    return on_the_command_line(folder, scans), folder / "out"
+
+
+def test_one_command_leaves_results_table_and_report(commanded):
+    said, out = commanded
+    text = (out / "table.md").read_text()
+    assert text in said
+    assert "On the command line" in text
+    assert "<h1>" in (out / "report.html").read_text()
+    assert load_results(out).study.arms == ("masked", "scratch@group", "random@group")
+
+
+def test_on_two_devices_a_study_has_the_same_rows_once(commanded, scans, tmp_path):
+    _, alone = commanded
+    said = on_the_command_line(tmp_path / "two", scans, "--devices", "2")
+    assert said.count("Report: ") == 1
+    ours, theirs = (sorted(table(out)) for out in (tmp_path / "two" / "out", alone))
+    assert [row[0] for row in ours] == [row[0] for row in theirs]  # the same runs
+    for a, b in zip(map(dict, ours), map(dict, theirs), strict=True):
+        assert float(a["score"]) == pytest.approx(float(b["score"]), abs=0.03), a
+
+
+def test_the_command_lists_what_is_shipped_and_names_the_nearest(capsys):
+    assert main(["study"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in shipped_studies())
+    assert main(["study", "brat"]) == 2
+    assert "did you mean 'brats'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"tasks": {"cpc": {"patch": 64}}}, "a volume of"),
+        ({"encoder": {"filters": [4, 8, 16, 32, 64]}}, "5 levels need edges of at least 16"),
+        ({"arms": ("masked@densenet121",)}, "a U-Net needs features"),
+        ({"arms": ("scratch@densenet121",)}, "densenet121"),
+    ],
+)
+def test_an_arm_that_cannot_work_is_refused_before_any_other_is_trained(
+    scans, tmp_path, changed, said
+):
+    study = replace(SMALL, **{"arms": ("random", "cpc"), **changed})
+    with pytest.raises(InputError, match=said):
+        run_study(study, tmp_path / "out", cohort=scans)
+    assert not (tmp_path / "out" / "encoders").exists()
+
+
+def test_slurm_needs_to_be_told_the_precision(scans, tmp_path):
+    with pytest.raises(InputError, match="give --precision"):
+        run_study(SMALL, tmp_path, cohort=scans, launch=Launch("slurm"))

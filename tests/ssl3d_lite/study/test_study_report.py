@@ -1,0 +1,148 @@
+import html
+import re
+from html.parser import HTMLParser
+
+import pytest
+from made_up_study import all_rows, lost, make_rows, make_study, results_of
+
+from ssl3d_lite.study import pictures, tables
+from ssl3d_lite.study.claims import claims
+from ssl3d_lite.study.limits import limits
+from ssl3d_lite.study.report import hours, write_report, write_table
+from ssl3d_lite.study.sentences import each_arm, overall
+
+ARMS = ("cpc", "2d-cpc", "scratch", "random", "collapsed")
+
+
+def score(arm, reading, place, steps, seed, fold):
+    return 0.3 + 0.1 * place + 0.013 * seed * len(arm) + 0.001 * steps
+
+
+class Page(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.sources, self.text = [], []
+
+    def handle_starttag(self, tag, attributes):
+        names = dict(attributes)
+        self.sources += [names[n] for n in ("src", "href") if n in names]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(path) -> Page:
+    page = Page()
+    page.feed(path.read_text())
+    return page
+
+
+@pytest.fixture(scope="module")
+def results():
+    study = make_study(
+        ARMS, ("2", "5"), milestones=(20, 40), published="brats", question="Does it?"
+    )
+    rows = [*all_rows(study, score), lost("2d-cpc", "<i>it diverged</i>", seed=2)]
+    rows = [r for r in rows if r["fault"] or (r["arm"], r["seed"]) != ("2d-cpc", 2)]
+    rows += make_rows("cpc", [0.5], reading="proxy", task="cpc", labels="", chance=0.03)
+    return results_of(study, rows)
+
+
+@pytest.fixture(scope="module")
+def page(results, tmp_path_factory):
+    path = tmp_path_factory.mktemp("study") / "report.html"
+    write_report(results, path)
+    return read(path)
+
+
+def test_the_page_needs_no_other_file(page):
+    assert len(page.sources) == 5, "all differences, and a figure a reading"
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+
+
+def test_the_page_holds_every_verdict_and_every_table(page, results):
+    text = "".join(page.text).replace("\u00a0", " ")
+    for claim in claims(results):
+        assert overall(results, claim) in text
+        assert all(line in text for line in each_arm(results, claim))
+    shown = [tables.score_table(results, reading) for reading in results.study.readings]
+    shown += [tables.gain_table(results, "finetune"), tables.proxy_table(results)]
+    for header, rows in shown:
+        assert all(cell in text for row in [header, *rows] for cell in row)
+    assert all(line in text for line in limits(results, claims(results)))
+    assert "Does it?" in text
+    assert "80.83 (+4.45)" in text, "the paper's"
+    assert "Virtual: nothing but numbers." in text
+
+
+def test_every_number_comes_from_rows_settings_or_the_paper(page, results):
+    """What the page says beyond table.md, whose cells are tested against the rows, are limits."""
+    known = tables.table_text(results) + " ".join(limits(results, claims(results))) + "0.02"
+    said = re.findall(r"[+-]?\d+\.\d+", " ".join(page.text).split("What holds", 1)[1])
+    assert said
+    assert not [number for number in said if number not in known]
+
+
+def test_names_and_faults_cannot_write_html(results, tmp_path):
+    facts = {"cohort": "<script>alert(1)</script>", "description": "<b>x</b>", "licence": "<u>"}
+    study = make_study(ARMS, title="<h1>title", question="<em>?</em>")
+    evil = results_of(study, [row | {"machine": "<tt>"} for row in results.rows], **facts)
+    write_report(evil, tmp_path / "evil.html")
+    text = (tmp_path / "evil.html").read_text()
+    for tag in ("<script", "<b>x", "<u>", "<em>", "<h1>title", "<tt>", "<i>it diverged"):
+        assert tag not in text
+    assert html.escape("<i>it diverged</i>") in text, "the fault is shown nevertheless"
+
+
+@pytest.mark.parametrize("rows", [[], make_rows("cpc", [0.5]), [lost("cpc"), lost("scratch")]])
+def test_a_study_that_has_hardly_begun_can_be_read(rows, tmp_path):
+    results = results_of(make_study(), rows)
+    write_report(results, tmp_path / "report.html")
+    write_table(results, tmp_path / "table.md")
+    assert (tmp_path / "table.md").read_text() == tables.table_text(results)
+    assert "nothing to compare yet" in (tmp_path / "report.html").read_text()
+
+
+def test_limits_speak_of_this_study():
+    def said(**changes):
+        results = results_of(make_study(**changes), make_rows("cpc", [0.5]))
+        return " ".join(limits(results, claims(results)))
+
+    assert "3 pairs are few" in said()
+    assert "One seed decides nothing" in said(seeds=1)
+    assert "Folds share" not in said()
+    assert "Folds share" in said(folds=(0, 1))
+    assert "The scans are virtual" in said()
+    assert "tissue is no self-supervision" in said(arms=("tissue",))
+
+
+def test_luck_is_counted_in_verdicts(results):
+    judged = claims(results)
+    tried = [f for c in judged for f in c.findings if f.comparison and f.comparison.interval]
+    assert any(
+        line.startswith(f"{len(tried)} comparisons were made") for line in limits(results, judged)
+    )
+
+
+def test_the_time_of_a_run_counts_once():
+    rows = make_rows("cpc", [0.5, 0.6], run="a", seconds=60.0)
+    rows += make_rows("cpc", [0.5], run="a", reading="convergence", seconds=60.0)
+    rows += make_rows("cpc", [0.5], run="b", reading="probe", seconds=90.0)
+    assert hours(results_of(make_study(), rows)) == "2 min in all (finetune 60 s, probe 90 s)"
+
+
+def test_a_panel_holds_the_arms_of_one_source_and_controls_stand_apart(results):
+    curves = {arm.name: {2.0: [0.5]} for arm in results.arms}
+    panels, controls = pictures.by_source(results, curves)
+    assert {title: list(names) for title, names in panels.items()} == {
+        "cpc": ["pretrained", "pretrained on slices"]
+    }
+    assert list(controls) == ["scratch", "random", "collapsed"]
+
+
+def test_the_figures_draw_the_rows(results):
+    figure = pictures.label_curves(results, "finetune")
+    cpc = figure.axes[0].lines[2]  # after the two controls
+    means = [sum(results.scores("finetune", "cpc", n)) / 3 for n in ("2", "5")]
+    assert cpc.get_xdata().tolist() == [2, 5]
+    assert cpc.get_ydata() == pytest.approx(means)
