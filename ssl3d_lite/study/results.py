@@ -11,9 +11,9 @@ import numpy as np
 
 from ..cohort import amount
 from .arms import Arm, parse_arm
+from .ledger import Row
 from .settings import Study
 
-Row = dict[str, Any]
 Unit = tuple[int, int]  # seed, fold: within it all arms had the same labels, decoder and batches
 
 
