@@ -1,5 +1,7 @@
 """Which device to compute on, what fits there, and in which precision."""
 
+import platform
+
 import psutil
 import torch
 
@@ -51,3 +53,10 @@ def choose_precision(name: str, device: str) -> str:
     if device == "cuda" and torch.cuda.is_bf16_supported(False):
         return "bf16-mixed"
     return "32-true"
+
+
+def machine_name(device: str = "auto") -> str:
+    """What computes: the GPU's name, or the number and kind of CPU threads."""
+    if choose_device(device) == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"

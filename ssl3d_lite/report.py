@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from .page import Table, as_html, bullets, esc, picture, write_page
+from .precision import machine_name
 from .show import figures
 from .tasks import measure
 from .tour import Tour, batch_of, pretraining
@@ -251,15 +252,8 @@ def provenance(found: Tour) -> str:
         f"{first['learning_rate']:g}; {s.finetune_steps} of fine-tuning and {s.oracle_steps} for "
         f"the oracle, {batch_of(found)} scans each.",
         f"{minutes:.1f} minutes in this run ({stages}; what a former run had finished is not "
-        f"repeated) on {machine()}.",
+        f"repeated) on {machine_name()}.",
         f"ssl3d_lite {version('ssl3d-lite')}, torch {torch.__version__}, "
         f"Python {platform.python_version()}. All scores: results.csv, beside this page.",
     ]
     return bullets(lines)
-
-
-def machine() -> str:
-    """What computed this: the GPU's name, or the number of CPU threads."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"

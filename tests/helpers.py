@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from contextlib import contextmanager
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,24 @@ class Means(nn.Module):
     def forward(self, x):
         self.encoded += len(x)
         return [x.mean(1, keepdim=True)]
+
+
+# ---- pages -------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """What a page shows, and what it links to or loads."""
+
+    def __init__(self):
+        super().__init__()
+        self.sources, self.text = [], []
+
+    def handle_starttag(self, tag, attributes):
+        names = dict(attributes)
+        self.sources += [names[n] for n in ("src", "href") if n in names]
+
+    def handle_data(self, data):
+        self.text.append(data)
 
 
 # ---- a small disk ------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ run comes from its seed, which all arms share: the encoder's start, the scans th
 decoder's start, the order of batches.
 """
 
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +31,7 @@ from ..networks import (
     random_encoder,
     random_unet,
 )
-from ..precision import choose_device
+from ..precision import choose_device, machine_name
 from ..presets import SLICES, preset, published
 from ..probe import linear_probes, recalibrated
 from ..tasks import ProxyTask, make_task, measure
@@ -122,6 +121,13 @@ class Bench:
         given |= {"norm": arm.norm} if arm.norm else {}
         return EncoderSettings(len(cohort.channels), cohort.spatial_dims, **given)
 
+    def start(self, job: Job) -> EncoderSettings:
+        """The shape in which a job's encoder starts: for the scans that it is pretrained on."""
+        arm = job.arm
+        if arm.tasks:
+            return self.encoder_settings(arm, self.data.corpus(arm, job.fold).cohort)
+        return self.encoder_settings(arm, self.data.benchmark(arm))
+
     def task_settings(self, arm: Arm) -> dict[str, dict[str, Any]]:
         """The settings of each of its proxy tasks that differ from their defaults."""
         dims, own = self.data.benchmark(arm).spatial_dims, self.study.tasks
@@ -191,9 +197,7 @@ class Bench:
         """All that a job's encoder depends on."""
         arm = job.arm
         scans = self.data.corpus(arm, job.fold)
-        trained_on = scans.cohort if arm.tasks else self.data.benchmark(arm)
-        shape = self.encoder_settings(arm, trained_on)
-        depends = {"source": arm.source, "shape": asdict(shape), "seed": job.seed}
+        depends = {"source": arm.source, "shape": asdict(self.start(job)), "seed": job.seed}
         trained = {"scans": scans.cohort.fingerprint, "cases": list(scans.seen)}
         if arm.source == "oracle":
             return depends | trained | {"finetune": _record(self.oracle_training(job))}
@@ -220,7 +224,7 @@ class Bench:
         """The job's encoder, trained if its arm is; and its proxy tasks with their heads."""
         arm, cohort = job.arm, self.data.benchmark(job.arm)
         scans = self.data.corpus(arm, job.fold)
-        encoder = random_encoder(self.encoder_settings(arm, scans.cohort), job.seed)
+        encoder = random_encoder(self.start(job), job.seed)
         tasks = [
             make_task(name, encoder.settings, job.seed, **own)
             for name, own in self.task_settings(arm).items()
@@ -234,8 +238,6 @@ class Bench:
             training, everything = self.oracle_training(job), self.data.split(arm, job.fold).train
             network, _ = finetune(network, cohort, everything, training, self.folder(job))
             encoder = network.encoder
-        elif encoder.settings.in_channels != len(cohort.channels):
-            encoder = random_encoder(self.encoder_settings(arm, cohort), job.seed)
         return encoder.to(choose_device(self.machine.device)), tasks
 
     def fitted(self, encoder: nn.Module, arm: Arm) -> nn.Module:
@@ -411,10 +413,3 @@ def row_of(bench: Bench, run: Run) -> Row:
         "machine": machine_name(bench.machine.device),
         "version": f"ssl3d_lite {version('ssl3d-lite')}, torch {torch.__version__}",
     }
-
-
-def machine_name(device: str) -> str:
-    """What computed a row: the GPU's name, or the kind and number of CPU threads."""
-    if choose_device(device) == "cuda":
-        return torch.cuda.get_device_name()
-    return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"

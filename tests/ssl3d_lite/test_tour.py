@@ -4,12 +4,11 @@ import inspect
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import torch
-from helpers import make_cohort
+from helpers import Page, make_cohort
 
 from data_recipes.slices import Slices
 from data_recipes.slices import prepare as prepare_slices
@@ -78,19 +77,6 @@ def test_twins_have_the_same_labels_decoder_and_budget(found, folder):
 def test_the_same_tour_again_trains_nothing_and_finds_the_same(found, monkeypatch):
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda *_: pytest.fail("a step was made"))
     assert tour(found.settings).rows == found.rows
-
-
-class Page(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.sources, self.text = [], []
-
-    def handle_starttag(self, tag, attributes):
-        names = dict(attributes)
-        self.sources += [names[n] for n in ("src", "href") if n in names]
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 def test_the_report_needs_no_other_file_and_holds_the_tables(found, folder):

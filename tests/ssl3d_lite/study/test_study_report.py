@@ -1,8 +1,8 @@
 import html
 import re
-from html.parser import HTMLParser
 
 import pytest
+from helpers import Page
 from made_up_study import all_rows, lost, make_rows, make_study, results_of
 
 from ssl3d_lite.study import pictures, tables
@@ -16,19 +16,6 @@ ARMS = ("cpc", "2d-cpc", "scratch", "random", "collapsed")
 
 def score(arm, reading, place, steps, seed, fold):
     return 0.3 + 0.1 * place + 0.013 * seed * len(arm) + 0.001 * steps
-
-
-class Page(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.sources, self.text = [], []
-
-    def handle_starttag(self, tag, attributes):
-        names = dict(attributes)
-        self.sources += [names[n] for n in ("src", "href") if n in names]
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 def read(path) -> Page:
