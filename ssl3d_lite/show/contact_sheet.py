@@ -9,7 +9,8 @@ from matplotlib.lines import Line2D
 from nibabel.affines import voxel_sizes
 
 from ..cohort import Cohort
-from .figures import COLOURS, GREY, PLANE_NAMES, show_plane, tidy
+from .figures import GREY, PLANE_NAMES, show_plane, tidy
+from .pieces import COLOURS
 
 COLUMNS = 6  # of a sheet
 RGB = ("red", "green", "blue")

@@ -5,7 +5,6 @@ and no display is needed. Colours are Okabe and Ito's, which colour-blind reader
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +18,8 @@ from scipy.spatial import ConvexHull
 from torch import Tensor
 
 from ..tasks import ProxyBatch, measure
+from .pieces import COLOURS, answers, box_corners
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 PLANE_NAMES = ("sagittal", "coronal", "axial")  # the plane across axis 0, 1, 2 of an RAS volume
 GREY = "#888888"
 CONTROL_GREYS = ("#444444", "#999999")
@@ -106,7 +105,7 @@ def puzzle(volumes: Tensor, batch: ProxyBatch, scan: int = 0, most: int = 9) -> 
     volume = volumes[scan, 0].cpu().numpy()
     views = batch.views[scan, :, 0].cpu().numpy()
     chosen = _views_to_draw(batch, len(views), most)
-    answers = _answers(batch, scan)
+    told = answers(batch, scan)
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(chosen))]
     figure = Figure(figsize=(1.45 * max(len(chosen), 5), 4.6), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(1.9, 1))
@@ -117,27 +116,15 @@ def puzzle(volumes: Tensor, batch: ProxyBatch, scan: int = 0, most: int = 9) -> 
         for view, colour in zip(chosen, colours, strict=True):
             corners = box_corners(batch.placement.matrix[scan, view], views.shape[1:])
             _outline(axes, corners, axis if volume.ndim == 3 else None, colour)
-    if None in answers:
-        below.suptitle(f"answer {answers[None]}", fontsize=9)
+    if None in told:
+        below.suptitle(f"answer {told[None]}", fontsize=9)
     for axes, view, colour in zip(
         below.subplots(1, len(chosen), squeeze=False)[0], chosen, colours, strict=True
     ):
         show_plane(axes, views[view])
-        answer = f"\nanswer {answers[view]}" if view in answers else ""
+        answer = f"\nanswer {told[view]}" if view in told else ""
         axes.set_title(f"view {view}{answer}", fontsize=9, color=colour)
     return figure
-
-
-def _answers(batch: ProxyBatch, scan: int) -> dict[int | None, int]:
-    """View → its answer, where a scan's answers are numbers. One answer to all views has the key
-    None; where there are fewer answers than views, the first views are only to compare with."""
-    target, views = batch.target, batch.views.shape[1]
-    if target.ndim != 2 or target.is_floating_point():
-        return {}
-    numbers = target[scan].tolist()
-    if len(numbers) == 1 < views:
-        return {None: numbers[0]}
-    return dict(zip(range(views - len(numbers), views), numbers, strict=True))
 
 
 def _views_to_draw(batch: ProxyBatch, views: int, most: int) -> list[int]:
@@ -153,13 +140,6 @@ def _views_to_draw(batch: ProxyBatch, views: int, most: int) -> list[int]:
     elif len(placement.grid) == 3:
         numbers = numbers.reshape(placement.grid)[placement.grid[0] // 2].flatten()
     return numbers[:most].tolist()
-
-
-def box_corners(matrix: Tensor, size: Sequence[int]) -> np.ndarray:
-    """The corners of a view's box in scan voxels: (2^D, D). Voxel borders, not centres."""
-    ends = [(-0.5, edge - 0.5) for edge in size]
-    corners = np.array([(*corner, 1) for corner in product(*ends)])
-    return (corners @ matrix.double().numpy().T)[:, :-1]
 
 
 def _outline(axes: Axes, corners: np.ndarray, axis: int | None, colour: str) -> None:

@@ -17,14 +17,6 @@ def pixels(figure: Figure) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())
 
 
-def test_box_corners_are_voxel_borders_in_the_scan():
-    matrix = torch.eye(4)
-    matrix[:3, 3] = torch.tensor([2.0, 3, 4])
-    corners = figures.box_corners(matrix, (2, 2, 2))
-    assert corners.min(0).tolist() == [1.5, 2.5, 3.5]
-    assert corners.max(0).tolist() == [3.5, 4.5, 5.5]
-
-
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize(
     ("task", "settings"),

@@ -1,0 +1,60 @@
+"""What all notebooks begin with: how large to make things, and which scans there are."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from .cohort import Cohort
+from .errors import unknown
+from .precision import choose_device, fits
+
+SCALES = ("smoke", "class", "full")
+TWINS = {  # what a notebook asks for → the recipe that makes it where no real scans are
+    "hippocampus": "virtual-hippocampus",
+    "brats": "virtual-brain",
+    "pancreas": "virtual-abdomen",
+    "aptos": "virtual-fundus",
+    "ukb-brain": "virtual-ukb-brain",
+    "ukb-fundus": "virtual-ukb-fundus",
+}
+HOW = "to use real scans, prepare them: ssl3d prepare {recipe} … --out cohorts/{name}"
+
+
+def scale() -> str:
+    """``SSL3D_SCALE``: "smoke" (does it run?), "class" (minutes on a laptop; the default), or
+    "full" (a GPU).
+
+    Raises:
+        InputError: another word.
+    """
+    chosen = os.environ.get("SSL3D_SCALE", "class")
+    if chosen not in SCALES:
+        raise unknown("SSL3D_SCALE", chosen, SCALES)
+    return chosen
+
+
+def open_cohort(name: str, **settings: Any) -> Cohort:
+    """The real cohort ``cohorts/NAME`` if it is there, else its virtual twin, and say which.
+
+    It is kept in memory, on the GPU where there is one and it fits.
+
+    Args:
+        name: one of ``TWINS``.
+        settings: of the twin's recipe: ``cases``, ``edge`` …; real scans are taken as they were
+            prepared.
+    """
+    from data_recipes import load_recipe  # recipes import parts of this package
+
+    if name not in TWINS:
+        raise unknown("cohort", name, TWINS)
+    folder, real = Path("cohorts") / name, True
+    if not folder.exists():
+        sizes = "".join(f"-{value}{key}" for key, value in settings.items())
+        folder, real = Path("runs/virtual") / f"{name}{sizes}", False
+        make, prepare = load_recipe(TWINS[name])
+        prepare(make(out=folder, **settings))
+    cohort = Cohort.open(folder)
+    device = choose_device("auto")
+    kind = "real scans" if real else "virtual scans, made on the spot"
+    print(f"{cohort.name}: {len(cohort)} cases of {cohort.shape} voxels ({kind})")
+    return cohort.to(device) if fits(cohort, device) else cohort
