@@ -207,6 +207,28 @@ def study(arguments: list[str]) -> None:
     print(f"Report: {out / 'report.html'}  All scores: {out / 'results.csv'}")
 
 
+def course(arguments: list[str]) -> None:
+    actions = {
+        "build": "make the students' and the lecturer's folder",
+        "grade": "run and grade what was handed in, each in a jail of its own",
+    }
+    if not arguments or arguments[0] in ("-h", "--help"):
+        lines = [f"  {name:<10} {summary}" for name, summary in actions.items()]
+        print("usage: ssl3d course ACTION [settings]\n\nactions:\n" + "\n".join(lines))
+        return
+    action, rest = arguments[0], arguments[1:]
+    if action not in actions:
+        raise unknown("action", action, actions)
+    if action == "build":
+        from .course.build import Build, build
+
+        print(f"course: {build(parse(Build, 'course build', rest))}")
+    else:
+        from .course.grade import Grade, grade
+
+        grade(parse(Grade, "course grade", rest))
+
+
 COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
     "tour": (tour, "the whole path in minutes: pretrain, probe, fine-tune, report"),
     "prepare": (prepare, "turn raw scans into a cohort"),
@@ -217,6 +239,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
     "finetune": (finetune, "train a network with few labels, to segment or to grade"),
     "probe": (probe, "score a frozen encoder's features with a linear probe"),
     "study": (study, "put the paper's claims to the test: arms, labels, seeds, verdicts"),
+    "course": (course, "assignments that grade themselves: build a course, grade submissions"),
     "predict": (predict, "segment a cohort's scans, as NIfTI in their own space, or grade them"),
 }
 

@@ -1,0 +1,69 @@
+"""Code that a person should look at: it reaches for the grader rather than for an answer, or calls
+the library for what was to be written. Nothing here costs a point; names alone are read."""
+
+import ast
+from collections.abc import Iterable
+
+REACHING = {
+    *("get_ipython", "_getframe", "settrace", "setprofile", "__builtins__", "builtins", "ctypes"),
+    *("gc", "_exit", "currentframe", "f_back", "f_globals", "f_locals", "In", "linecache"),
+    *("run_cell", "display_pub", "publish_display_data", "globals", "setattr", "excepthook"),
+    *("subprocess", "socket", "atexit", "tb_frame", "inspect", "guard", "AssertionError"),
+}
+
+
+def looked_for(sources: Iterable[str], model: Iterable[str]) -> list[str]:
+    """What in a student's cells is worth a look.
+
+    Args:
+        sources: the student's cells.
+        model: the lecturer's cells, given ones and solutions: what they do too is not worth one.
+    """
+    theirs, ours = _all_uses(sources), _all_uses(model)
+    return sorted(theirs - ours)
+
+
+def _all_uses(sources: Iterable[str]) -> set[str]:
+    return {use for source in sources for use in _uses(source)}
+
+
+def _uses(source: str) -> set[str]:
+    lines = ("" if line[:1] in ("%", "!") else line for line in source.split("\n"))
+    try:
+        tree = ast.parse("\n".join(lines))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    uses: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in REACHING:
+            uses.add(node.id)
+        elif isinstance(node, ast.Attribute) and node.attr in REACHING:
+            uses.add(node.attr)
+        elif isinstance(node, ast.Import):
+            uses |= {alias.name for alias in node.names if alias.name in REACHING}
+        elif isinstance(node, ast.ImportFrom):
+            uses |= _imported(node)
+        elif isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
+            uses |= _replaced(node)
+    return uses
+
+
+def _imported(node: ast.ImportFrom) -> set[str]:
+    module = node.module or ""
+    if module.partition(".")[0] == "ssl3d_lite":
+        return {f"{module}.{alias.name}" for alias in node.names}
+    return {name for name in (module, *(a.name for a in node.names)) if name in REACHING}
+
+
+def _replaced(node: ast.Assign | ast.AugAssign | ast.AnnAssign) -> set[str]:
+    """``torch.equal = …``: something put in the place of a library's function."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    roots = {"torch", "np", "numpy", "math", "random", "ssl3d_lite"}
+    found = set()
+    for target in targets:
+        place = target
+        while isinstance(place, ast.Attribute):
+            place = place.value
+        if isinstance(target, ast.Attribute) and isinstance(place, ast.Name) and place.id in roots:
+            found.add(f"{ast.unparse(target)} = …")
+    return found

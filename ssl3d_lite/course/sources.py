@@ -1,0 +1,306 @@
+"""Assignments as they are written: one percent script each, with solutions and hidden tests in it.
+
+From a source come the student's notebook (blanks, visible checks) and the solved one. An assignment
+is a list of *parts*; each has a cell for the student's code (``a1-2-solution``) and one that tests
+it (``a1-2-tests``), or is an open question that a person marks. Cells are told apart by nbgrader's
+metadata, so nbgrader can be used on the same files.
+"""
+
+import ast
+import importlib.util
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbformat import NotebookNode
+
+from ..errors import InputError, unknown
+
+BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
+BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
+SECRET_MARKS = ("BEGIN SOLUTION", "END SOLUTION", "HIDDEN TESTS", "MARK SCHEME")
+TOTAL = 100.0
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+    """a1-2"""
+    tests: str
+    """grade_id of the cell that is graded."""
+    points: float
+    by_hand: bool
+    """An open question."""
+
+    @property
+    def number(self) -> int:
+        return int(self.name.rpartition("-")[2])
+
+    @property
+    def solution(self) -> str:
+        """grade_id of the cell that the student fills in."""
+        return self.tests if self.by_hand else f"{self.name}-solution"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    name: str
+    """A1"""
+    title: str
+    notebook: NotebookNode
+    """The source: solutions and hidden tests are in it. Not to be changed."""
+    parts: tuple[Part, ...]
+
+    @property
+    def machine_parts(self) -> tuple[Part, ...]:
+        return tuple(part for part in self.parts if not part.by_hand)
+
+
+# ---- finding and reading -----------------------------------------------------------------------
+
+
+def sources_folder() -> Path:
+    """Where the assignments' sources lie: in the wheel, or in the repository."""
+    packaged = Path(__file__).parent / "assignments"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "notebooks/assignments"
+
+
+def assignment_files(folder: Path | None = None) -> dict[str, Path]:
+    """``{"A1": path, …}`` of all sources in a folder."""
+    folder = folder or sources_folder()
+    return {path.stem.partition("_")[0]: path for path in sorted(folder.glob("A[0-9]*_*.py"))}
+
+
+def read_assignments(folder: Path | None = None, only: tuple[str, ...] = ()) -> list[Assignment]:
+    """All assignments of a folder, or those named.
+
+    Raises:
+        InputError: none is there, a name is unknown, or a source is not in order.
+    """
+    files = assignment_files(folder)
+    if not files:
+        raise InputError(f"no assignment A1_….py in {folder or sources_folder()}")
+    for name in only:
+        if name not in files:
+            raise unknown("assignment", name, files)
+    return [read_assignment(files[name]) for name in only or files]
+
+
+def read_assignment(path: Path) -> Assignment:
+    """Read and check a source.
+
+    Raises:
+        InputError: metadata, marks or points are not in order; the line says where.
+    """
+    import jupytext
+
+    name = path.stem.partition("_")[0]
+    notebook = jupytext.read(path)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"{name.lower()}-{number:03d}"  # jupytext would draw new ones each time
+    notebook.metadata = NotebookNode(kernelspec=dict(KERNEL), language_info={"name": "python"})
+    return assignment_of(notebook, name, str(path))
+
+
+def assignment_of(notebook: NotebookNode, name: str, where: str) -> Assignment:
+    """The assignment that a notebook with solutions is; ``where`` is for messages."""
+    try:
+        _check_metadata(notebook)
+        parts = _parts(notebook, name)
+    except ValueError as reason:
+        raise InputError(f"{where}: {reason}") from None
+    heading = next((c.source for c in notebook.cells if c.cell_type == "markdown"), name)
+    title = heading.splitlines()[0].lstrip("# ") if heading else name
+    return Assignment(name, title, notebook, parts)
+
+
+def _parts(notebook: NotebookNode, name: str) -> tuple[Part, ...]:
+    """The parts in order, each with a cell for the answer before its tests."""
+    seen: list[str] = []
+    parts: list[Part] = []
+    for cell in notebook.cells:
+        grade_id = grade_id_of(cell)
+        if grade_id is None:
+            continue
+        seen.append(grade_id)
+        _check_marks(cell)
+        if not cell.metadata.nbgrader.get("grade"):
+            continue
+        stem, _, kind = grade_id.rpartition("-")
+        if not stem.startswith(f"{name.lower()}-") or not stem.rpartition("-")[2].isdigit():
+            raise ValueError(f"{grade_id} should be {name.lower()}-NUMBER-tests")
+        by_hand = bool(cell.metadata.nbgrader.get("solution"))
+        part = Part(stem, grade_id, float(cell.metadata.nbgrader["points"]), by_hand)
+        if not by_hand and (kind != "tests" or part.solution not in seen):
+            raise ValueError(f"{grade_id} has no cell {stem}-solution before it")
+        parts.append(part)
+    if sum(part.points for part in parts) != TOTAL:
+        points = ", ".join(f"{part.name} {part.points:g}" for part in parts)
+        raise ValueError(f"points should sum to {TOTAL:g}: {points}")
+    return tuple(parts)
+
+
+def _check_metadata(notebook: NotebookNode) -> None:
+    from nbgrader.nbgraderformat import MetadataValidator, ValidationError
+
+    try:
+        MetadataValidator().validate_nb(notebook)
+    except (ValidationError, KeyError) as reason:
+        told = str(reason).strip().split("\n")[0]
+        raise ValueError(f"nbgrader metadata of a cell: {told}") from None
+
+
+def _check_marks(cell: NotebookNode) -> None:
+    """Solutions and hidden tests begin and end; hidden tests are the cell's last, unindented."""
+    grade_id, lines = grade_id_of(cell), cell.source.split("\n")
+    for begin, end in ((BEGIN_SOLUTION, END_SOLUTION), (BEGIN_HIDDEN, END_HIDDEN)):
+        if sum(begin in line for line in lines) != sum(end in line for line in lines):
+            raise ValueError(f"{grade_id}: {begin} and {end} do not pair up")
+    if is_test(cell):
+        if lines.count(BEGIN_HIDDEN) != 1 or lines[-1] != END_HIDDEN:
+            raise ValueError(f"{grade_id} should end with one {BEGIN_HIDDEN} … {END_HIDDEN}")
+    elif cell.cell_type == "code" and not any(BEGIN_SOLUTION in line for line in lines):
+        raise ValueError(f"{grade_id} has no {BEGIN_SOLUTION}")
+
+
+# ---- cells -------------------------------------------------------------------------------------
+
+
+def grade_id_of(cell: Mapping[str, Any]) -> str | None:
+    """nbgrader's name of a cell; None for text and given code, and for metadata that are broken."""
+    metadata = cell.get("metadata")
+    mark = metadata.get("nbgrader") if isinstance(metadata, Mapping) else None
+    grade_id = mark.get("grade_id") if isinstance(mark, Mapping) else None
+    return grade_id if isinstance(grade_id, str) else None
+
+
+def is_test(cell: NotebookNode) -> bool:
+    """Whether a cell of a *source* tests code (submissions may say of theirs what they like)."""
+    mark = cell.metadata.get("nbgrader", {})
+    return bool(mark.get("grade")) and not mark.get("solution") and cell.cell_type == "code"
+
+
+def visible_and_hidden(source: str) -> tuple[str, str]:
+    """The two halves of a test cell."""
+    visible, _, hidden = source.partition(f"{BEGIN_HIDDEN}\n")
+    return visible.rstrip("\n"), hidden.removesuffix(END_HIDDEN).rstrip("\n")
+
+
+def bound_names(source: str) -> set[str]:
+    """Names that a cell's code gives a meaning: functions, classes, imports, variables. None for
+    code that cannot be read."""
+    try:
+        tree = ast.parse(_without_magics(source))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    names: set[str] = set()
+    for node in _outermost(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
+
+
+def _outermost(tree: ast.AST) -> list[ast.AST]:
+    """All nodes of a module but those within functions and classes."""
+    found, waiting = [], list(ast.iter_child_nodes(tree))
+    while waiting:
+        node = waiting.pop()
+        found.append(node)
+        inner = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
+        if not isinstance(node, inner | ast.comprehension | ast.ListComp | ast.GeneratorExp):
+            waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def _without_magics(source: str) -> str:
+    return "\n".join("" if line[:1] in ("%", "!") else line for line in source.split("\n"))
+
+
+# ---- versions ----------------------------------------------------------------------------------
+
+
+def released(notebook: NotebookNode) -> NotebookNode:
+    """The student's notebook: blanks for solutions, no hidden tests, no outputs. nbgrader's own
+    preprocessors make it; the notebook needs no nbgrader."""
+    from nbgrader import preprocessors
+
+    made, resources = deepcopy(notebook), {}
+    for name in (
+        *("LockCells", "ClearSolutions", "ClearOutput", "ClearHiddenTests", "ClearMarkScheme"),
+        "CheckCellMetadata",
+    ):
+        made, resources = getattr(preprocessors, name)().preprocess(made, resources)
+    for cell in made.cells:
+        cell.source = cell.source.rstrip("\n")
+    return made
+
+
+def solved(notebook: NotebookNode, answers: Mapping[str, str] | None = None) -> NotebookNode:
+    """The notebook with its solutions, as a student would hand it in: no marks, no hidden tests.
+
+    Args:
+        answers: grade_id of a solution cell → other code or text for the whole cell.
+    """
+    answers = dict(answers or {})
+    made = released(notebook)
+    for cell, original in zip(made.cells, notebook.cells, strict=True):
+        grade_id = grade_id_of(original)
+        if grade_id in answers:
+            cell.source = answers.pop(grade_id)
+        elif grade_id and original.metadata.nbgrader.get("solution"):
+            cell.source = without_marks(original.source)
+    if answers:
+        known = [i for c in notebook.cells if (i := grade_id_of(c))]
+        raise unknown("solution cell", next(iter(answers)), known)
+    return made
+
+
+def without_marks(source: str) -> str:
+    """A cell's source without the lines that mark the solution in it."""
+    lines = [line for line in source.split("\n") if not any(m in line for m in SECRET_MARKS)]
+    return "\n".join(lines)
+
+
+def with_hidden_tests(made: NotebookNode, notebook: NotebookNode) -> NotebookNode:
+    """A student's version whose test cells are whole again, as the grader runs them."""
+    whole = deepcopy(made)
+    tests = {grade_id_of(cell): cell.source for cell in notebook.cells if is_test(cell)}
+    for cell in whole.cells:
+        cell.source = tests.get(grade_id_of(cell), cell.source)
+    return whole
+
+
+def secrets(assignment: Assignment) -> list[str]:
+    """Lines that no released file may hold: of solutions and hidden tests, long enough to be told
+    from what a student could see anyway, and not among the lines that are given."""
+    given = {line.strip() for c in released(assignment.notebook).cells for line in _lines(c)}
+    found, inside = [], False
+    for cell in assignment.notebook.cells:
+        for line in _lines(cell):
+            if "BEGIN " in line and any(mark in line for mark in SECRET_MARKS):
+                inside = True
+            elif "END " in line and any(mark in line for mark in SECRET_MARKS):
+                inside = False
+            elif inside and len(line.strip()) >= 12 and line.strip() not in given:
+                found.append(line.strip())
+    return found
+
+
+def _lines(cell: NotebookNode) -> list[str]:
+    return cell.source.split("\n")
+
+
+def need_nbgrader() -> None:
+    """
+    Raises:
+        InputError: nbgrader is not installed.
+    """
+    if importlib.util.find_spec("nbgrader") is None:
+        raise InputError('courses need nbgrader: python -m pip install "ssl3d-lite[course]"')

@@ -1,0 +1,101 @@
+"""Every assignment is fair: untouched nothing, solved everything, a mistake costs its part alone."""
+
+import importlib
+
+import nbformat
+import pytest
+from course.quick import points
+
+from ssl3d_lite.course.build import leaks, virtual_cohort
+from ssl3d_lite.course.sources import (
+    assignment_files,
+    read_assignment,
+    released,
+    solved,
+    with_hidden_tests,
+)
+
+FILES = assignment_files()
+
+
+def mistakes_of(name):
+    try:
+        return importlib.import_module(f"course.mistakes.{name}").MISTAKES
+    except ModuleNotFoundError:
+        return []
+
+
+MISTAKES = [(name, mistake) for name in FILES for mistake in mistakes_of(name)]
+each = pytest.mark.parametrize("name", FILES)
+
+
+@pytest.fixture(scope="module")
+def assignments():
+    return {name: read_assignment(path) for name, path in FILES.items()}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with the data beside the notebooks, as graders have it."""
+    folder = tmp_path_factory.mktemp("work")
+    virtual_cohort(folder / "cohorts/hippocampus", 20)
+    return folder
+
+
+@pytest.fixture
+def here(place, monkeypatch):
+    monkeypatch.setenv("SSL3D_SCALE", "smoke")
+    monkeypatch.chdir(place)
+
+
+def earned(assignment, version, **settings):
+    return points(with_hidden_tests(version, assignment.notebook), **settings)
+
+
+def full(assignment):
+    return {part.tests: part.points for part in assignment.machine_parts}
+
+
+@each
+def test_untouched_earns_nothing(assignments, here, name):
+    assignment = assignments[name]
+    got = earned(assignment, released(assignment.notebook))
+    assert got == dict.fromkeys(full(assignment), 0.0)
+
+
+@each
+def test_the_solution_earns_everything_and_no_cell_fails(assignments, here, name):
+    assignment, failures = assignments[name], {}
+    got = earned(assignment, solved(assignment.notebook), failures=failures)
+    assert failures == {}
+    assert got == full(assignment)
+
+
+@each
+def test_without_the_cells_that_only_show_nothing_is_missing(assignments, here, name):
+    assignment, failures = assignments[name], {}
+    got = earned(assignment, solved(assignment.notebook), show=False, failures=failures)
+    assert failures == {}
+    assert got == full(assignment)
+
+
+@pytest.mark.parametrize(("name", "mistake"), MISTAKES, ids=[f"{n} {m.name}" for n, m in MISTAKES])
+def test_a_mistake_costs_its_part_and_nothing_else(assignments, here, name, mistake):
+    assignment = assignments[name]
+    version = solved(assignment.notebook, {f"{mistake.part}-solution": mistake.code})
+    got = earned(assignment, version, show=False)
+    assert got == {**full(assignment), f"{mistake.part}-tests": 0.0}
+
+
+@each
+def test_mistakes_are_plausible_in_number_and_spread(assignments, name):
+    found = mistakes_of(name)
+    assert len(found) >= 12
+    assert len({mistake.name for mistake in found}) == len(found)
+    assert {m.part for m in found} == {part.name for part in assignments[name].machine_parts}
+
+
+@each
+def test_nothing_released_tells_a_solution(assignments, tmp_path, name):
+    nbformat.write(released(assignments[name].notebook), tmp_path / f"{name}.ipynb")
+    assert list(leaks(tmp_path, [assignments[name]])) == []

@@ -1,0 +1,331 @@
+"""Submissions of every kind, graded in one run: each gets what it deserves, and none sinks others."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+from ssl3d_lite.course import jail
+from ssl3d_lite.course.grade import Grade, grade
+from ssl3d_lite.course.sources import grade_id_of, released
+from ssl3d_lite.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(bool(jail.missing()), reason=jail.missing() or "-")
+
+RIGHT = "def twice(x):\n    return x * 2\n"
+FLOOD = RIGHT + "kept = []\nwhile True:\n    kept.append(bytearray(b'x' * 10**7))"
+ANSWERS = {
+    "solved": {},
+    "exits": {"a1-1-solution": "import os\nos._exit(0)"},
+    "floods": {"a1-1-solution": FLOOD},
+    "loops": {"a1-2-solution": "def total(x):\n    while True:\n        pass"},
+    "forks": {"a1-1-solution": RIGHT + "import os\nos.fork()"},
+    "writes": {"a1-2-solution": "def total(x):\n    open('{outside}', 'w')\n    return float(x.sum())"},
+    "patches": {
+        "a1-1-solution": "def twice(x):\n    return x\ntorch.equal = lambda *_: True\n"
+        "def same(*_):\n    pass\nvalues.zero_()\nget_ipython().showtraceback = print",
+        "a1-2-solution": "class Fifteen(float):\n    def __eq__(self, other):\n        return True\n"
+        "def total(x):\n    return float(x.sum())",
+    },
+    "mutes": {"a1-1-solution": RIGHT + "get_ipython().run_cell = None"},
+    "visible": {"a1-2-solution": "def total(x):\n    return 15.0"},
+}
+EXPECTED = {  # part 1 and part 2
+    **{"solved": (40, 30), "untouched": (0, 0), "exits": (0, 30), "floods": (0, 30)},
+    **{"loops": (40, 0), "forks": (40, 30), "writes": (40, 0), "patches": (0, 30)},
+    **{"visible": (40, 0), "edited": (0, 30), "stripped": (40, 30), "nbgraders": (40, 30)},
+    **{"mutes": (0, 30), "no_json": (0, 0), "link": (0, 0), "huge": (0, 0), "misnamed": (0, 0), "no_cells": (0, 0)},
+}
+
+
+def edit_tests(notebook):
+    """Part 1's answer is wrong and its test made to pass; part 2's test is deleted."""
+    for cell in list(notebook.cells):
+        if grade_id_of(cell) == "a1-1-solution":
+            cell.source = "def twice(x):\n    return x"
+        if grade_id_of(cell) == "a1-1-tests":
+            cell.source = "assert True"
+            cell.metadata.nbgrader["points"] = 1000
+        if grade_id_of(cell) == "a1-2-tests":
+            notebook.cells.remove(cell)
+
+
+def strip(notebook):
+    """As tools leave notebooks that know nothing of metadata and ids; with a helper in a cell."""
+    for number, cell in enumerate(notebook.cells):
+        cell.metadata, cell.id = nbformat.NotebookNode(), f"new-{number}"
+        if cell.source.startswith("def twice"):
+            cell.source = "def twice(x):\n    return helper(x)"
+    helper = nbformat.v4.new_code_cell("def helper(x):\n    return x + x")
+    notebook.cells.insert(2, helper)
+    notebook.cells[1].metadata["nbgrader"] = "broken"
+
+
+@pytest.fixture(scope="module")
+def submissions(tmp_path_factory, tiny):
+    """A folder of students of every kind."""
+    from ssl3d_lite.course.sources import solved
+
+    folder = tmp_path_factory.mktemp("handed-in") / "submissions"
+    outside = folder.parent / "outside"
+
+    def write(student, notebook, inner=""):
+        place = folder / student / inner
+        place.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, place / "A1.ipynb")
+
+    for student, answers in ANSWERS.items():
+        answers = {name: code.replace("{outside}", str(outside)) for name, code in answers.items()}
+        write(student, solved(tiny.notebook, answers))
+    write("untouched", released(tiny.notebook))
+    for student, change in (("edited", edit_tests), ("stripped", strip)):
+        notebook = solved(tiny.notebook)
+        change(notebook)
+        write(student, notebook)
+    write("nbgraders", solved(tiny.notebook), "A1")
+    for student in ("no_json", "link", "huge", "misnamed", "no_cells"):
+        (folder / student).mkdir()
+    (folder / "no_json/A1.ipynb").write_text('{"cells": [')
+    (folder / "no_cells/A1.ipynb").write_text('{"cells": {}}')
+    (folder / "link/A1.ipynb").symlink_to(folder / "solved/A1.ipynb")
+    with open(folder / "huge/A1.ipynb", "wb") as file:
+        file.truncate(2**31)
+    nbformat.write(solved(tiny.notebook), folder / "misnamed/a1 (1).ipynb")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings(submissions, lecturer):
+    out = submissions.parent / "grades"
+    return Grade(submissions, course=lecturer, out=out, seconds=40, memory_gb=1)
+
+
+@pytest.fixture(scope="module")
+def graded(settings):
+    """All graded once."""
+    import contextlib
+    import io
+
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        records = {record.student: record for record in grade(settings)}
+    return records, said.getvalue()
+
+
+def test_every_submission_gets_its_points_and_none_sinks_another(graded):
+    records, _ = graded
+    found = {name: (r.points["a1-1"], r.points["a1-2"]) for name, r in records.items()}
+    assert found == EXPECTED
+
+
+def test_open_questions_are_left_to_a_person(graded):
+    records, _ = graded
+    assert records["solved"].points["a1-3"] is None
+    assert (records["solved"].total, records["solved"].max) == (70, 100)
+    assert "addition is linear" in records["solved"].answers["a1-3-answer"]
+
+
+@pytest.mark.parametrize(
+    ("student", "status"),
+    [
+        ("solved", "graded"),
+        ("untouched", "graded"),
+        ("patches", "graded"),
+        ("exits", "stopped: part 1: it ended Python"),
+        ("floods", "stopped: part 1: more than 1 GB of memory"),
+        ("loops", "stopped: part 2: a cell ran for more than 10 seconds"),
+        ("mutes", "stopped: part 1: a cell did not end, even when interrupted"),
+        ("forks", "stopped: part 1: it reached for what it may not (PermissionError"),
+        ("writes", "stopped: part 2: it reached for what it may not (PermissionError"),
+        ("no_json", "unreadable: not a notebook: Expecting"),
+        ("no_cells", "unreadable: not a notebook: it has no cells"),
+        ("link", "unreadable: a link, not a file"),
+        ("huge", "unreadable: 2147 MB is too large (most: 30 MB)"),
+        ("misnamed", "missing"),
+    ],
+)
+def test_the_status_says_what_happened(graded, student, status):
+    assert graded[0][student].status.startswith(status)
+
+
+def test_nothing_was_written_outside(graded, submissions):
+    assert sorted(path.name for path in submissions.parent.iterdir()) == ["grades", "submissions"]
+
+
+def test_students_are_told_what_is_wrong(graded):
+    records, _ = graded
+    said = records["visible"].messages["a1-2"]
+    assert said == "a hidden test of part 2 failed: a volume's voxels should all be counted"
+    assert records["edited"].messages["a1-1"] == (
+        "twice (1, 2) should be [2.0, 4.0], but is [1.0, 2.0]"
+    )
+    assert records["untouched"].messages["a1-1"] == "there is no answer yet"
+    assert records["loops"].messages["a1-2"] == "a cell ran for more than 10 seconds"
+    assert records["solved"].messages == {"a1-1": "", "a1-2": ""}
+
+
+def test_tests_are_restored_and_that_is_said(graded):
+    records, _ = graded
+    assert records["edited"].notes == [
+        "test cell 1 had been changed: ours was run",
+        "test cell 2 was missing: ours was run",
+    ]
+    assert records["solved"].notes == []
+
+
+def test_what_was_replaced_is_put_back_and_to_be_looked_at(graded):
+    look = "; ".join(graded[0]["patches"].look)
+    for what in ("torch.equal", "same", "the values of values", "get_ipython().showtraceback"):
+        assert f"put back before a test: {what}" in look
+    assert graded[0]["solved"].look == []
+    assert "_exit" in graded[0]["exits"].look
+
+
+def test_the_table(graded, settings):
+    lines = (settings.out / "grades.csv").read_text().splitlines()
+    rows = {row["student"]: row for row in csv.DictReader(lines)}
+    assert list(rows) == sorted(EXPECTED)
+    row = rows["loops"]
+    assert (row["assignment"], row["part 1"], row["part 2"], row["part 3"]) == ("A1", "40", "0", "")
+    assert (row["total"], row["max"]) == ("40", "100")
+    assert float(row["seconds"]) > 5
+
+
+def test_no_page_shows_a_hidden_test_or_what_a_student_printed(graded, settings):
+    pages = sorted((settings.out / "feedback").rglob("*.html"))
+    assert {page.parent.name for page in pages} == set(EXPECTED)
+    for page in pages:
+        text = page.read_text()
+        assert "hidden_volume" not in text
+        assert "secret_values" not in text
+        assert "<script" not in text
+    assert "a hidden test of part 2 failed" in (settings.out / "feedback/visible/A1.html").read_text()
+
+
+def test_the_summary_names_what_needs_a_person(graded):
+    _, said = graded
+    assert "misnamed: a1 (1).ipynb is left out; assignments are called A1.ipynb" in said
+    assert "A1: 18 students, 7 graded without a remark; points 0–70" in said
+    assert "to be looked at" in said
+
+
+def test_the_same_command_keeps_what_is_graded(graded, settings, capsys):
+    before = (settings.out / "grades.csv").read_bytes()
+    begin = time.monotonic()
+    grade(settings)
+    assert time.monotonic() - begin < 10
+    assert "13 had been graded before" in capsys.readouterr().out
+    assert (settings.out / "grades.csv").read_bytes() == before
+
+
+def test_only_what_is_lost_or_changed_is_graded_anew(graded, settings, monkeypatch):
+    from ssl3d_lite.course import grade as module
+
+    marked = []
+
+    def mark(student, assignment, *_):
+        marked.append(student)
+        return module.nothing(student, assignment, "graded")
+
+    monkeypatch.setattr(module, "mark", mark)
+    records = settings.out / "records"
+    kept = {n: (records / n / "A1.json").read_bytes() for n in ("visible", "solved", "stripped")}
+    (records / "visible/A1.json").unlink()
+    (records / "solved/A1.json").write_text('{"key": ')
+    changed = json.loads(kept["stripped"])
+    (records / "stripped/A1.json").write_text(json.dumps({**changed, "key": "another"}))
+    grade(settings)
+    assert marked == ["solved", "stripped", "visible"]
+    for name, data in kept.items():
+        (records / name / "A1.json").write_bytes(data)
+
+
+# ---- stopped from outside ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_stopped_grader_leaves_no_kernel_and_no_false_grade(
+    tmp_path, hand_in, lecturer, how, code
+):
+    hand_in(tmp_path / "in", "loops", {"a1-1-solution": "while True:\n    pass"})
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "ssl3d_lite.cli", "course", "grade", str(tmp_path / "in")]
+    command += ["--course", str(lecturer), "--out", str(out), "--seconds", "400"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
+    children = wait_for(lambda: busy(psutil.Process(process.pid)))
+    process.send_signal(how)
+    assert process.wait(60) == code
+    assert not psutil.wait_procs(children, timeout=20)[1]
+    assert not list(out.rglob("*.json"))
+    assert not (out / "grades.csv").exists()
+
+
+def busy(process):
+    """Its kernel, once that has worked for some seconds: longer than it takes to start."""
+    children = process.children()
+    return children if children and children[0].cpu_times().user > 6 else []
+
+
+def wait_for(what, seconds=120):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := what():
+            return found
+        time.sleep(0.2)
+    raise AssertionError("it did not come")
+
+
+# ---- what a system lacks, what a lecturer asks ----------------------------------------------------
+
+
+def test_where_nothing_confines_it_says_so_and_wants_trust(tmp_path, hand_in, lecturer, monkeypatch):
+    hand_in(tmp_path / "in", "ann")
+    monkeypatch.setattr(jail, "missing", lambda: "Plan9 has no Landlock")
+    asked = Grade(tmp_path / "in", course=lecturer, out=tmp_path / "out")
+    with pytest.raises(InputError, match="not confined here: Plan9 has no Landlock.*--trust"):
+        grade(asked)
+    (record,) = grade(Grade(tmp_path / "in", course=lecturer, out=tmp_path / "out", trust=True))
+    assert record.total == 70
+
+
+def test_what_is_not_there_is_one_clear_line(tmp_path, lecturer, hand_in):
+    def fault(**changes):
+        given = {"submissions": tmp_path / "in", "course": lecturer, "out": tmp_path / "out"}
+        with pytest.raises(InputError) as raised:
+            grade(Grade(**{**given, **changes}))
+        return str(raised.value)
+
+    assert "it should hold a folder for each student" in fault()
+    (tmp_path / "in").mkdir()
+    assert "no folder of a student in" in fault()
+    (tmp_path / "in/ann").mkdir()
+    assert "handed in A1.ipynb" in fault()
+    hand_in(tmp_path / "in", "ann")
+    assert "unknown assignment 'A2'; did you mean 'A1'" in fault(assignments=("A2",))
+    assert "ssl3d course build OUT" in fault(course=tmp_path)
+
+
+def test_data_handed_in_with_a_notebook_lie_beside_it_and_nothing_else_does(
+    tmp_path, hand_in, lecturer
+):
+    code = (
+        "import os\ndef twice(x):\n    assert sorted(n for n in os.listdir() if n[0] != '.') == "
+        "['cohorts', 'results.csv']\n    assert os.listdir('cohorts') == ['hippocampus']\n"
+        "    assert open('results.csv').read() == 'a'\n    return x * 2"
+    )
+    folder = hand_in(tmp_path / "in", "ann", {"a1-1-solution": code}).parent
+    (folder / "results.csv").write_text("a")
+    (folder / "torch.py").write_text("raise SystemExit")
+    (folder / "link.csv").symlink_to(lecturer / "source/A1/A1.ipynb")
+    (record,) = grade(Grade(tmp_path / "in", course=lecturer, out=tmp_path / "out"))
+    assert record.messages == {"a1-1": "", "a1-2": ""}

@@ -1,0 +1,199 @@
+"""A process in the jail can do what a notebook needs and harm nothing."""
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ssl3d_lite.course import jail
+
+CONFINED = pytest.mark.skipif(bool(jail.missing()), reason=jail.missing() or "-")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def prison(tmp_path):
+    """Run code in a jail; returns (exit code, output, errors). Its working folder is scratch/."""
+    scratch, secret = tmp_path / "scratch", tmp_path / "course"
+    scratch.mkdir()
+    (secret / "data").mkdir(parents=True)
+    (secret / "data/open.txt").write_text("open")
+    (secret / "data/solved").mkdir()
+    (secret / "data/solved/secret.txt").write_text("secret")
+    (secret / "secret.txt").write_text("secret")
+
+    def run(code, **limits):
+        rules = jail.rules_for(
+            scratch, [secret / "data"], [secret / "data/solved"], jail.Limits(**limits)
+        )
+        argv = jail.command(rules, [sys.executable, "-c", code])
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(argv, cwd=scratch, env=env, capture_output=True, text=True)
+        return done.returncode, done.stdout.strip(), done.stderr.strip()
+
+    run.folder = tmp_path
+    return run
+
+
+@CONFINED
+def test_what_a_notebook_needs_is_allowed(prison):
+    code = """
+import threading, os, ssl3d_lite.geometry, tempfile
+os.makedirs("runs/a"); open("runs/a/b", "w").write("x"); os.rename("runs/a/b", "runs/c")
+print(open("runs/c").read(), open("../course/data/open.txt").read(), flush=True)
+t = threading.Thread(target=print, args=["thread"]); t.start(); t.join()
+open(os.devnull, "w").write("x"); os.kill(os.getpid(), 0); os.urandom(1)
+"""
+    assert prison(code) == (0, "x open\nthread", "")
+
+
+@CONFINED
+@pytest.mark.parametrize(
+    "code",
+    [
+        'open("../outside", "w")',
+        'open("/tmp/ssl3d-outside", "w")',
+        'import os; os.mkdir("../outside")',
+        'import os; os.remove("../course/secret.txt")',
+        'import os; os.rename("../course/secret.txt", "mine")',
+        'import os; os.link("../course/secret.txt", "mine")',
+        'import os; os.symlink("../course/secret.txt", "mine"); open("mine").read()',
+        'open("../course/secret.txt").read()',
+        'open("../course/data/solved/secret.txt").read()',
+        'open("../course/data/open.txt", "a")',
+        f'open("{ROOT}/notebooks/sync.py").read()',
+        f'open("{ROOT}/tests/course/tiny.py").read()',
+        'open("/etc/shadow").read()',
+        'import os; open(f"/proc/{os.getppid()}/environ").read()',
+        'import os; open(f"/proc/{os.getppid()}/mem", "rb").read()',
+        "import os; os.fork()",
+        'import subprocess; subprocess.run(["true"])',
+        'import os; os.posix_spawn("/bin/true", ["true"], {})',
+        "import os; os.kill(os.getppid(), 0)",
+        "import os; os.kill(-1, 0)",
+        "import os; os.killpg(os.getpgid(os.getppid()), 0)",
+        'import os; os.memfd_create("x")',
+        "import resource, os; resource.prlimit(os.getppid(), resource.RLIMIT_CORE, (0, 0))",
+    ],
+)
+def test_what_could_harm_is_refused(prison, code):
+    left, _, error = prison(code)
+    assert left == 1
+    assert "PermissionError" in error or "Invalid cross-device link" in error
+    assert not (prison.folder / "outside").exists()
+    assert (prison.folder / "course/secret.txt").read_text() == "secret"
+
+
+@CONFINED
+@pytest.mark.parametrize("family", ["AF_INET", "AF_INET6", "AF_NETLINK", "AF_PACKET"])
+def test_no_network(prison, family):
+    left, _, error = prison(f"import socket; socket.socket(socket.{family}, socket.SOCK_RAW)")
+    assert left == 1
+    assert "Operation not supported" in error
+
+
+@CONFINED
+def test_the_same_code_outside_the_jail_is_not_refused(tmp_path):
+    """So that the tests above test the jail, not the code."""
+    code = (
+        "import os, socket, resource; os.kill(os.getppid(), 0); socket.socket();"
+        "open('../outside', 'w'); os.memfd_create('x')\n"
+        "if os.fork() == 0: os._exit(0)"
+    )
+    (tmp_path / "scratch").mkdir()
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "scratch", check=True)
+    assert (tmp_path / "outside").exists()
+
+
+@CONFINED
+def test_limits_of_the_system(prison):
+    assert "MemoryError" in prison("bytearray(6 * 2**30)", memory_gb=1)[2]
+    assert prison("bytearray(2**30)", memory_gb=1)[0] == 0  # that is the watcher's
+    writes = 'f = open("x", "wb")\nfor _ in range(9): f.write(bytes(2**20))'
+    assert "File too large" in prison(writes, file_gb=4 / 1024)[2]
+    assert prison(writes, file_gb=16 / 1024)[0] == 0
+    raised = "import resource; resource.setrlimit(resource.RLIMIT_DATA, (-1, -1))"
+    assert prison(raised)[0] == 1
+
+
+@CONFINED
+def test_without_confinement_only_limits_hold(tmp_path):
+    rules = jail.rules_for(tmp_path, confine=False)
+    code = "import os, resource; os.kill(os.getppid(), 0); print(resource.getrlimit(4)[0])"
+    argv = jail.command(rules, [sys.executable, "-c", code])
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"  # no core files
+
+
+def test_nothing_in_the_working_folder_is_imported_on_the_way(tmp_path):
+    (tmp_path / "ssl3d_lite").mkdir()
+    (tmp_path / "ssl3d_lite/__init__.py").write_text("raise SystemExit('taken in')")
+    (tmp_path / "json.py").write_text("raise SystemExit('taken in')")
+    rules = jail.rules_for(tmp_path, confine=not jail.missing())
+    argv = jail.command(rules, [sys.executable, "-P", "-c", "print('well')"])
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.stdout == "well\n", done.stderr
+
+
+def test_a_forbidden_folder_within_an_allowed_one_leaves_what_lies_beside_it(tmp_path):
+    for name in ("a/b/secret", "a/b/open", "a/c", "d"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "a/link").symlink_to(tmp_path / "a/b/secret")
+    found = jail.allowed_parts(str(tmp_path), [str(tmp_path / "a/b/secret")])
+    assert found == [str(tmp_path / name) for name in ("a/b/open", "a/c", "d")]
+    assert jail.allowed_parts(str(tmp_path / "a/b/secret"), [str(tmp_path / "a/b")]) == []
+    assert jail.allowed_parts(str(tmp_path), ["/nowhere"]) == [str(tmp_path)]
+
+
+# ---- the filter of system calls, played through ------------------------------------------------
+
+
+def verdict(program, number, argument, architecture):
+    """What a filter answers to a call, as Linux would work it out."""
+    shown = struct.pack("iIQQ", number, architecture, 0, argument & (2**64 - 1))
+    place, value = 0, 0
+    while True:
+        operation, yes, no, k = program[place]
+        place += 1
+        if operation == jail.LOAD:
+            value = struct.unpack_from("I", shown, k)[0]
+        elif operation == jail.RETURN:
+            return k
+        else:
+            true = {
+                jail.EQUAL: value == k,
+                jail.ATLEAST: value >= k,
+                jail.HASBITS: bool(value & k),
+            }[operation]
+            place += yes if true else no
+
+
+@pytest.mark.parametrize("machine", sorted(jail.SYSCALLS))
+def test_the_filter_on_every_machine(machine):
+    numbers, pid = jail.SYSCALLS[machine], 4321
+    program = jail.seccomp_filter(numbers, pid)
+
+    def allowed(number, argument=0, architecture=numbers["audit"]):
+        return verdict(program, number, argument, architecture) == jail.ALLOW
+
+    assert not any(allowed(number) for number in numbers["never"].values())
+    assert not allowed(numbers["clone3"])
+    assert allowed(numbers["clone"], jail.CLONE_THREAD | 0x100)
+    assert not allowed(numbers["clone"], 0x1200011)  # what fork asks of clone
+    assert allowed(numbers["socket"], jail.AF_UNIX)
+    assert not allowed(numbers["socket"], 2)
+    for number in numbers["own"].values():
+        assert allowed(number, pid)
+        assert allowed(number, 0)
+        assert not allowed(number, pid + 1)
+        assert not allowed(number, -1)
+    named = {n for key in ("never", "own") for n in numbers[key].values()}
+    named |= {numbers[key] for key in ("clone", "clone3", "socket")}
+    assert all(allowed(number) for number in range(450) if number not in named)
+    assert not allowed(0, architecture=0x40000003)  # 32-bit calls are numbered otherwise
+    assert not allowed(jail.X32 | 1)
