@@ -207,7 +207,7 @@ def study(arguments: list[str]) -> None:
     print(f"Report: {out / 'report.html'}  All scores: {out / 'results.csv'}")
 
 
-def course(arguments: list[str]) -> None:
+def course(arguments: list[str]) -> int | None:
     actions = {
         "build": "make the students' and the lecturer's folder",
         "grade": "run and grade what was handed in, each in a jail of its own",
@@ -215,7 +215,7 @@ def course(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         lines = [f"  {name:<10} {summary}" for name, summary in actions.items()]
         print("usage: ssl3d course ACTION [settings]\n\nactions:\n" + "\n".join(lines))
-        return
+        return None
     action, rest = arguments[0], arguments[1:]
     if action not in actions:
         raise unknown("action", action, actions)
@@ -223,10 +223,11 @@ def course(arguments: list[str]) -> None:
         from .course.build import Build, build
 
         print(f"course: {build(parse(Build, 'course build', rest))}")
-    else:
-        from .course.grade import Grade, grade
+        return 0
+    from .course.grade import Grade, grade
 
-        grade(parse(Grade, "course grade", rest))
+    records = grade(parse(Grade, "course grade", rest))
+    return int(any(record.faulty for record in records))
 
 
 COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {

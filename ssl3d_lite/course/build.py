@@ -1,4 +1,4 @@
-"""``ssl3d course build``: from the assignments' sources, a folder for students and one for lecturers.
+"""``ssl3d course build``: from the assignments' sources, a folder for students, one for lecturers.
 
 The student's holds plain notebooks that need no nbgrader, the data and settings for where they run;
 the lecturer's is a course of nbgrader's with solved notebooks, rubric and what grading needs.
@@ -19,6 +19,7 @@ from ..errors import InputError
 from .sources import (
     Assignment,
     assignment_of,
+    given_lines,
     need_nbgrader,
     read_assignments,
     released,
@@ -29,6 +30,7 @@ from .sources import (
 STUDENT, LECTURER = "student", "lecturer"
 COHORTS, MODEL = "cohorts", "solved"
 NAME = "hippocampus"
+MARKS = ("BEGIN SOLUTION", "BEGIN HIDDEN", "BEGIN MARK")
 GRADED_ON = 20  # virtual cases: tests ask for no more, and every grading sees the same
 HERE = Path(__file__).parent
 NBGRADER = '''"""nbgrader reads this file; `ssl3d course grade` does not need it."""
@@ -182,7 +184,9 @@ def rubric(assignments: list[Assignment]) -> Iterator[str]:
     for assignment in assignments:
         yield f"\n## {assignment.title}\n"
         yield "| part | points | what is asked | marked by |\n|---|---|---|---|"
-        cells = {c.metadata.get("nbgrader", {}).get("grade_id"): c for c in assignment.notebook.cells}
+        cells = {
+            c.metadata.get("nbgrader", {}).get("grade_id"): c for c in assignment.notebook.cells
+        }
         for part in assignment.parts:
             by = "you" if part.by_hand else "its tests, all or nothing"
             asked = _asked(cells[part.solution].source)
@@ -213,14 +217,17 @@ def check_no_secrets(folder: Path, assignments: list[Assignment]) -> None:
 
 def leaks(folder: Path, assignments: list[Assignment]) -> Iterator[tuple[Path, str]]:
     """Files that hold lines of solutions or hidden tests, or marks of them; in text, metadata or
-    outputs."""
-    lines = [line for assignment in assignments for line in secrets(assignment)]
-    lines += ["BEGIN SOLUTION", "BEGIN HIDDEN", "BEGIN MARK"]
+    outputs. A line that another assignment's solution has in common with given code is none."""
+    hidden = {assignment.name: secrets(assignment) for assignment in assignments}
+    given = {assignment.name: "\n".join(given_lines(assignment)) for assignment in assignments}
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or path.suffix in (".npy", ".gz"):
             continue
-        text = _all_text(path)
-        yield from ((path, line) for line in lines if line in text)
+        text, own = _all_text(path), given.get(path.stem, "")
+        yield from ((path, mark) for mark in MARKS if mark in text)
+        for name, lines in hidden.items():
+            known = "" if name == path.stem else own
+            yield from ((path, line) for line in lines if line in text and line not in known)
 
 
 def _all_text(path: Path) -> str:

@@ -22,11 +22,14 @@ def write_feedback(path: Path, assignment: Assignment, result: dict[str, Any]) -
     for part in assignment.parts:
         got, message = result["points"].get(part.name), result["messages"].get(part.name, "")
         points = "to be marked" if got is None else f"{got:g}"
-        said = message or ("read by a person" if part.by_hand else "all tests passed")
+        said = message or ("by a person" if part.by_hand else "all tests passed")
         rows.append([f"{part.number}", f"{points} of {part.points:g}", said])
     total = f"{result['total']:g} of {result['max']:g} points"
     lines = [f"<h1>{esc(assignment.title)}</h1>", f"<p>{esc(result['student'])}: {esc(total)}"]
-    lines += [f"; {esc(result['status'])}</p>", as_html((["Part", "Points", "What was found"], rows))]
+    lines += [
+        f"; {esc(result['status'])}</p>",
+        as_html((["Part", "Points", "What was found"], rows)),
+    ]
     if result["notes"]:
         lines += ["<h2>What was put right before grading</h2>", bullets(result["notes"])]
     lines.append(f'<p class="note">{esc(TOLD)}</p>')

@@ -11,7 +11,7 @@ from tyro.conf import Positional
 
 from ..errors import InputError, unknown
 from ..files import clear_leftovers, read_json, write_csv, write_json
-from . import jail
+from . import by_hand, jail
 from .build import COHORTS, MODEL, read_course
 from .feedback import write_feedback
 from .look import looked_for
@@ -64,7 +64,7 @@ class Graded:
     max: float
     """Points that can be had, open questions included."""
     status: str
-    """graded, stopped: …, unreadable: …, missing."""
+    """graded, stopped: …, unreadable: …, not graded: …, missing."""
     seconds: float = 0.0
     messages: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -74,6 +74,11 @@ class Graded:
     answers: dict[str, str] = field(default_factory=dict)
     """Open questions: part → text."""
     total: float = 0.0
+
+    @property
+    def faulty(self) -> bool:
+        """Whether it could not be graded."""
+        return self.status.startswith(("unreadable", "not graded"))
 
     def row(self) -> dict[str, Any]:
         """A line of grades.csv."""
@@ -97,7 +102,7 @@ def grade(settings: Grade) -> list[Graded]:
     need_nbgrader()
     check_confined(settings)
     assignments = chosen(read_course(settings.course), settings)
-    folders = found_students(settings.submissions)
+    folders = found_students(settings)
     wanted = [a for a in assignments if any(notebook_path(f, a.name) for f in folders)]
     if settings.assignments:
         wanted = assignments
@@ -106,7 +111,8 @@ def grade(settings: Grade) -> list[Graded]:
     if not wanted:
         names = ", ".join(f"{a.name}.ipynb" for a in assignments)
         raise InputError(f"nobody in {settings.submissions} handed in {names}")
-    clear_leftovers(settings.out) if settings.out.is_dir() else None
+    by_hand.read_marks(settings.out)  # says what is wrong with it before hours are spent
+    clear_leftovers(settings.out)
     return _grade_all(settings, folders, wanted)
 
 
@@ -128,10 +134,11 @@ def chosen(assignments: list[Assignment], settings: Grade) -> list[Assignment]:
     return [a for a in assignments if not settings.assignments or a.name in settings.assignments]
 
 
-def found_students(folder: Path) -> list[Path]:
+def found_students(settings: Grade) -> list[Path]:
+    folder, out = settings.submissions, settings.out.resolve()
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: it should hold a folder for each student")
-    folders = students(folder)
+    folders = [path for path in students(folder) if path.resolve() != out]
     if not folders:
         raise InputError(f"no folder of a student in {folder}: STUDENT/A1.ipynb is looked for")
     return folders
@@ -161,9 +168,36 @@ def _grade_all(settings: Grade, folders: list[Path], wanted: list[Assignment]) -
         done.append(record)
         if record.status != "graded":
             tqdm.write(f"{record.student} {record.assignment}: {record.status}")
+    _count_marks(done, wanted, settings.out)
     write_csv(settings.out / TABLE, [record.row() for record in done])
     print("\n".join(summary(done, kept, settings.out)))
     return done
+
+
+def _count_marks(done: list[Graded], wanted: list[Assignment], out: Path) -> None:
+    """Add the points that a person gave, and write down what is to be marked."""
+    marks, waiting = by_hand.read_marks(out), []
+    parts = {(a.name, part.name): part for a in wanted for part in a.parts if part.by_hand}
+    assignments = {assignment.name: assignment for assignment in wanted}
+    for record in done:
+        for (assignment, name), part in parts.items():
+            if assignment != record.assignment or part.tests not in record.answers:
+                continue
+            key = (record.student, assignment, str(part.number))
+            waiting.append((key, part.points, record.answers[part.tests]))
+            got = marks.get(key)
+            if got is not None:
+                record.points[name] = min(max(got, 0.0), part.points)
+                record.messages[name] = "read by a person"
+        record.total = sum(got for got in record.points.values() if got)
+        if marks:
+            _write_page(record, assignments[record.assignment], out)
+    by_hand.write_for_marking(out, waiting)
+
+
+def _write_page(record: Graded, assignment: Assignment, out: Path) -> None:
+    page = out / "feedback" / record.student / f"{assignment.name}.html"
+    write_feedback(page, assignment, asdict(record))
 
 
 def grade_one(student: Path, assignment: Assignment, settings: Grade) -> tuple[Graded, bool]:
@@ -186,8 +220,11 @@ def grade_one(student: Path, assignment: Assignment, settings: Grade) -> tuple[G
     except UnreadableError as reason:
         record = nothing(student.name, assignment, f"unreadable: {reason}" if path else "missing")
         place = None
-    page = settings.out / "feedback" / student.name / f"{assignment.name}.html"
-    write_feedback(page, assignment, asdict(record))
+    except Exception as reason:  # whatever it is, the others are graded, and this one next time
+        line = " ".join(f"{type(reason).__name__}: {reason}".split())[:200]
+        record = nothing(student.name, assignment, f"not graded: {line}")
+        place = None
+    _write_page(record, assignment, settings.out)
     if place is not None:  # last: a record that is kept has its page
         write_json(place, {"key": key, "record": asdict(record)})
     return record, False
@@ -246,7 +283,9 @@ def mark(
         passed = not part.by_hand and outcome.parts[part.name].passed
         points[part.name] = None if part.by_hand else part.points if passed else 0.0
     stops = list(dict.fromkeys(outcome.stops))
-    replaced = [f"put back before a test: {what}" for what in dict.fromkeys(outcome.changed)]
+    changed = dict.fromkeys(outcome.changed)
+    replaced = [f"put back before a test: {what}" for what in changed]
+    functions = [line for what, line in zip(changed, replaced) if "." in what or "()" in what]
     model = [cell.source for cell in assignment.notebook.cells if cell.cell_type == "code"]
     codes = [text for name, text in woven.answers.items() if not _is_open(name, assignment)]
     return Graded(
@@ -258,7 +297,7 @@ def mark(
         seconds=round(outcome.seconds, 1),
         messages={name: result.message for name, result in outcome.parts.items()},
         notes=[*woven.notes, *replaced],
-        look=[*replaced, *looked_for([*codes, *woven.extras], model)],
+        look=[*functions, *looked_for([*codes, *woven.extras], model)],
         answers={n: text for n, text in woven.answers.items() if _is_open(n, assignment)},
         total=sum(got for got in points.values() if got),
     )

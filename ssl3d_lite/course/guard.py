@@ -50,8 +50,15 @@ def keep(space: dict[str, Any], names: Iterable[str]) -> None:
 def put_back(space: dict[str, Any]) -> list[str]:
     """Everything as it was; returns what was not."""
     changed = []
-    for (owner, name), value in _functions.items():
-        if vars(owner).get(name) is not value:
+    for (owner, name), value in list(_functions.items()):
+        now = vars(owner).get(name)
+        if now is value:
+            continue
+        if _same_library(
+            owner, name, now
+        ):  # torch wraps functions of its own when parts are loaded
+            _functions[owner, name] = now
+        else:
             setattr(owner, name, value)
             changed.append(f"{getattr(owner, '__name__', owner)}.{name}")
     for kind, known in _members.items():  # a method that hides an inherited one
@@ -62,7 +69,7 @@ def put_back(space: dict[str, Any]) -> list[str]:
     for name, (value, content) in _names.items():
         if space.get(name) is not value:
             space[name] = value
-            changed.append(name)
+            changed.append(f"{name}()" if callable(value) else name)
         if content is not None and not _same(value, content):
             value[...] = content
             changed.append(f"the values of {name}")
@@ -103,6 +110,13 @@ def _watch_ours() -> None:
             for value in list(vars(module).values()):
                 if isinstance(value, type) and value.__module__ == name:
                     _watch(value)
+
+
+def _same_library(owner: Any, name: str, value: Any) -> bool:
+    root = getattr(owner, "__module__", None) or owner.__name__
+    module = getattr(value, "__module__", None) or ""
+    same = module.partition(".")[0] == root.partition(".")[0]
+    return same and getattr(value, "__name__", None) == name
 
 
 def _content(value: Any) -> Any:

@@ -61,9 +61,8 @@ def rules_for(
 ) -> Rules:
     """Rules for a Python process with this package: ``also`` can be read, ``deny`` cannot. The
     assignments' sources, where they lie within the package, never can."""
-    sources = Path(__file__).parent / "assignments"
     read = [*system_files(), *map(str, also)]
-    hidden = [str(sources), *(str(Path(path).resolve()) for path in deny)]
+    hidden = [*packaged_sources(), *(str(Path(path).resolve()) for path in deny)]
     return Rules(
         os.path.realpath(scratch),
         tuple(read),
@@ -103,6 +102,14 @@ def system_files() -> list[str]:
         *("/sys/fs/cgroup", "/sys/class/net", "/dev/zero", "/dev/random", "/dev/urandom"),
         *(f"/etc/{name}" for name in etc),
     ]
+
+
+def packaged_sources() -> list[str]:
+    """The assignments' sources, solutions and all, wherever an installation put them; one for
+    development has a copy of them, too."""
+    homes = (*our_packages(), *(os.path.join(place, "ssl3d_lite") for place in sys.path))
+    places = (os.path.join(home, "course", "assignments") for home in homes)
+    return sorted({os.path.realpath(place) for place in places if os.path.isdir(place)})
 
 
 def our_packages() -> list[str]:

@@ -6,6 +6,7 @@ without that part's answer, in a new kernel.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -84,7 +85,7 @@ def run_submission(woven: Woven, names: Sequence[str], box: Box, beside: Sequenc
     begin, steps, used = time.monotonic(), woven.steps, 0.0
     while True:
         attempt = _Attempt(steps, outcome, box, used)
-        with tempfile.TemporaryDirectory(prefix="ssl3d-", ignore_cleanup_errors=True) as folder:
+        with _temporary_folder() as folder:
             stop = attempt.run(Path(folder), beside)
         outcome.seconds, used = time.monotonic() - begin, attempt.used
         if stop is None:
@@ -99,6 +100,13 @@ def run_submission(woven: Woven, names: Sequence[str], box: Box, beside: Sequenc
         if part is None or len(rest) == len(steps) or used >= box.seconds:
             return outcome
         steps = rest
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory:
+    """Its name is short: sockets lie in it, whose paths have at most 107 characters."""
+    place = tempfile.gettempdir()
+    place = "/tmp" if len(place) > 60 and os.path.isdir("/tmp") else place
+    return tempfile.TemporaryDirectory(prefix="ssl3d-", dir=place, ignore_cleanup_errors=True)
 
 
 def _late(outcome: Outcome) -> None:
@@ -155,10 +163,11 @@ class _Attempt:
         if step.kind in ("visible", "hidden"):
             source += f'\n{GUARD}.sign("{word}")'
         fault, signed = await client.code(source, history=step.kind != "hidden")
+        if client.interrupted:
+            fault = f"a cell ran for more than {client.timeout} seconds"
         if step.kind in ("visible", "hidden"):
             self._judge(step, fault, word in signed)
         if client.interrupted:
-            fault = f"a cell ran for more than {client.timeout} seconds"
             self._stopped(step, fault)
         elif fault.startswith("PermissionError") and self.box.confine:
             self._stopped(step, f"it reached for what it may not ({fault})")
@@ -413,10 +422,8 @@ class Watcher(threading.Thread):
             except psutil.NoSuchProcess:
                 return
             for process in tree:
-                try:
+                with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-                except psutil.NoSuchProcess:
-                    pass
             if not psutil.wait_procs(tree, timeout=0.5)[1]:
                 return
 

@@ -279,18 +279,22 @@ def with_hidden_tests(made: NotebookNode, notebook: NotebookNode) -> NotebookNod
 
 def secrets(assignment: Assignment) -> list[str]:
     """Lines that no released file may hold: of solutions and hidden tests, long enough to be told
-    from what a student could see anyway, and not among the lines that are given."""
-    given = {line.strip() for c in released(assignment.notebook).cells for line in _lines(c)}
-    found, inside = [], False
+    from what a student could see anyway, and not part of a line of code that is given."""
+    given, found, inside = given_lines(assignment), [], False
     for cell in assignment.notebook.cells:
-        for line in _lines(cell):
-            if "BEGIN " in line and any(mark in line for mark in SECRET_MARKS):
-                inside = True
-            elif "END " in line and any(mark in line for mark in SECRET_MARKS):
-                inside = False
-            elif inside and len(line.strip()) >= 12 and line.strip() not in given:
-                found.append(line.strip())
+        for line in map(str.strip, _lines(cell)):
+            marked = any(mark in line for mark in SECRET_MARKS)
+            if marked:
+                inside = "BEGIN " in line
+            elif inside and len(line) >= 12 and not any(line in other for other in given):
+                found.append(line)
     return found
+
+
+def given_lines(assignment: Assignment) -> list[str]:
+    """Lines of code in the student's notebook."""
+    plain = released(assignment.notebook).cells
+    return [line for cell in plain if cell.cell_type == "code" for line in _lines(cell)]
 
 
 def _lines(cell: NotebookNode) -> list[str]:

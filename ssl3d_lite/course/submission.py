@@ -65,8 +65,7 @@ def students(folder: Path) -> list[Path]:
     """Folders of students, in order. ``folder`` may be a course of nbgrader's: its submitted/."""
     inner = folder / "submitted"
     folder = inner if inner.is_dir() else folder
-    found = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
-    return [path for path in found if path.name != "feedback"]
+    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
 
 
 def notebook_path(student: Path, name: str) -> Path | None:
@@ -175,14 +174,14 @@ def weave(assignment: Assignment, cells: list[dict[str, Any]]) -> Woven:
         add("extra", source)
     for index, (full, shown) in enumerate(zip(assignment.notebook.cells, plain, strict=True)):
         grade_id, submitted = grade_id_of(full), matched.get(index)
-        mine = bound_names(full.source) - theirs
+        mine = bound_names(full.source) - theirs - {"_"}  # IPython's own
         if is_test(full):
             if submitted != shown.source:
                 what = "was missing" if submitted is None else "had been changed"
                 woven.notes.append(f"test cell {parts[grade_id].number} {what}: ours was run")
             visible, hidden = visible_and_hidden(full.source)
             add("visible", visible, mine)
-            add("hidden", hidden)
+            add("hidden", hidden, mine)
             part = next(waiting, None)
         elif grade_id:
             if submitted is None:
@@ -254,6 +253,6 @@ def _keys(cell: Any) -> tuple[Any, Any, Any, Any]:
     return (
         grade_id,
         own if isinstance(own, str) else None,
-        (cell.get("cell_type"), source) if source else None,
+        (str(cell.get("cell_type")), source) if source else None,
         name if code and name else None,
     )

@@ -1,4 +1,4 @@
-"""Every assignment is fair: untouched nothing, solved everything, a mistake costs its part alone."""
+"""Every assignment is fair: untouched, nothing; solved, all; a mistake costs its part alone."""
 
 import importlib
 
@@ -79,7 +79,9 @@ def test_without_the_cells_that_only_show_nothing_is_missing(assignments, here, 
     assert got == full(assignment)
 
 
-@pytest.mark.parametrize(("name", "mistake"), MISTAKES, ids=[f"{n} {m.name}" for n, m in MISTAKES])
+@pytest.mark.parametrize(
+    ("name", "mistake"), MISTAKES, ids=[f"{m.part} {m.name}" for _, m in MISTAKES]
+)
 def test_a_mistake_costs_its_part_and_nothing_else(assignments, here, name, mistake):
     assignment = assignments[name]
     version = solved(assignment.notebook, {f"{mistake.part}-solution": mistake.code})
@@ -91,7 +93,7 @@ def test_a_mistake_costs_its_part_and_nothing_else(assignments, here, name, mist
 def test_mistakes_are_plausible_in_number_and_spread(assignments, name):
     found = mistakes_of(name)
     assert len(found) >= 12
-    assert len({mistake.name for mistake in found}) == len(found)
+    assert len({(mistake.part, mistake.name) for mistake in found}) == len(found)
     assert {m.part for m in found} == {part.name for part in assignments[name].machine_parts}
 
 

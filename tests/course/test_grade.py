@@ -1,4 +1,4 @@
-"""Submissions of every kind, graded in one run: each gets what it deserves, and none sinks others."""
+"""Submissions of every kind, graded in one run: each gets its due, and none sinks others."""
 
 import csv
 import json
@@ -29,12 +29,11 @@ ANSWERS = {
     "floods": {"a1-1-solution": FLOOD},
     "loops": {"a1-2-solution": "def total(x):\n    while True:\n        pass"},
     "forks": {"a1-1-solution": RIGHT + "import os\nos.fork()"},
-    "writes": {"a1-2-solution": "def total(x):\n    open('{outside}', 'w')\n    return float(x.sum())"},
+    "writes": {"a1-2-solution": "def total(x):\n    open('{outside}', 'w')\n    return 15.0"},
     "patches": {
         "a1-1-solution": "def twice(x):\n    return x\ntorch.equal = lambda *_: True\n"
         "def same(*_):\n    pass\nvalues.zero_()\nget_ipython().showtraceback = print",
-        "a1-2-solution": "class Fifteen(float):\n    def __eq__(self, other):\n        return True\n"
-        "def total(x):\n    return float(x.sum())",
+        "a1-2-solution": "def total(x):\n    return float(x.sum())",
     },
     "mutes": {"a1-1-solution": RIGHT + "get_ipython().run_cell = None"},
     "visible": {"a1-2-solution": "def total(x):\n    return 15.0"},
@@ -43,7 +42,14 @@ EXPECTED = {  # part 1 and part 2
     **{"solved": (40, 30), "untouched": (0, 0), "exits": (0, 30), "floods": (0, 30)},
     **{"loops": (40, 0), "forks": (40, 30), "writes": (40, 0), "patches": (0, 30)},
     **{"visible": (40, 0), "edited": (0, 30), "stripped": (40, 30), "nbgraders": (40, 30)},
-    **{"mutes": (0, 30), "no_json": (0, 0), "link": (0, 0), "huge": (0, 0), "misnamed": (0, 0), "no_cells": (0, 0)},
+    **{
+        "mutes": (0, 30),
+        "no_json": (0, 0),
+        "link": (0, 0),
+        "huge": (0, 0),
+        "misnamed": (0, 0),
+        "no_cells": (0, 0),
+    },
 }
 
 
@@ -183,9 +189,11 @@ def test_tests_are_restored_and_that_is_said(graded):
 
 
 def test_what_was_replaced_is_put_back_and_to_be_looked_at(graded):
-    look = "; ".join(graded[0]["patches"].look)
-    for what in ("torch.equal", "same", "the values of values", "get_ipython().showtraceback"):
-        assert f"put back before a test: {what}" in look
+    record = graded[0]["patches"]
+    for what in ("torch.equal", "same()", "get_ipython().showtraceback"):
+        assert f"put back before a test: {what}" in record.look
+    assert "put back before a test: the values of values" in record.notes
+    assert "put back before a test: the values of values" not in record.look  # a slip, often
     assert graded[0]["solved"].look == []
     assert "_exit" in graded[0]["exits"].look
 
@@ -208,7 +216,9 @@ def test_no_page_shows_a_hidden_test_or_what_a_student_printed(graded, settings)
         assert "hidden_volume" not in text
         assert "secret_values" not in text
         assert "<script" not in text
-    assert "a hidden test of part 2 failed" in (settings.out / "feedback/visible/A1.html").read_text()
+    assert (
+        "a hidden test of part 2 failed" in (settings.out / "feedback/visible/A1.html").read_text()
+    )
 
 
 def test_the_summary_names_what_needs_a_person(graded):
@@ -285,14 +295,14 @@ def wait_for(what, seconds=120):
     raise AssertionError("it did not come")
 
 
-# ---- what a system lacks, what a lecturer asks ----------------------------------------------------
+# ---- what a system lacks, what a lecturer asks -------------------------------------------------
 
 
-def test_where_nothing_confines_it_says_so_and_wants_trust(tmp_path, hand_in, lecturer, monkeypatch):
+def test_where_nothing_confines_it_wants_trust(tmp_path, hand_in, lecturer, monkeypatch):
     hand_in(tmp_path / "in", "ann")
     monkeypatch.setattr(jail, "missing", lambda: "Plan9 has no Landlock")
     asked = Grade(tmp_path / "in", course=lecturer, out=tmp_path / "out")
-    with pytest.raises(InputError, match="not confined here: Plan9 has no Landlock.*--trust"):
+    with pytest.raises(InputError, match=r"not confined here: Plan9 .*--trust"):
         grade(asked)
     (record,) = grade(Grade(tmp_path / "in", course=lecturer, out=tmp_path / "out", trust=True))
     assert record.total == 70
@@ -329,3 +339,46 @@ def test_data_handed_in_with_a_notebook_lie_beside_it_and_nothing_else_does(
     (folder / "link.csv").symlink_to(lecturer / "source/A1/A1.ipynb")
     (record,) = grade(Grade(tmp_path / "in", course=lecturer, out=tmp_path / "out"))
     assert record.messages == {"a1-1": "", "a1-2": ""}
+
+
+def test_marks_of_a_person_are_counted(tmp_path, hand_in, lecturer, capsys):
+    from ssl3d_lite.cli import main
+
+    hand_in(tmp_path / "in", "ann")
+    command = ["course", "grade", str(tmp_path / "in"), "--course", str(lecturer)]
+    command += ["--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    marks = tmp_path / "out/by_hand.csv"
+    assert marks.read_text() == "student,assignment,part,points\nann,A1,3,\n"
+    assert "addition is linear" in (tmp_path / "out/by_hand.md").read_text()
+    marks.write_text("student,assignment,part,points\nann,A1,3,22.5\ngone,A1,3,4\n")
+    assert main(command) == 0
+    (row,) = csv.DictReader((tmp_path / "out/grades.csv").read_text().splitlines())
+    assert (row["part 3"], row["total"], row["max"]) == ("22.5", "92.5", "100")
+    assert "92.5 of 100" in (tmp_path / "out/feedback/ann/A1.html").read_text()
+    assert marks.read_text() == "student,assignment,part,points\nann,A1,3,22.5\ngone,A1,3,4\n"
+    marks.write_text("student,assignment,part,points\nann,A1,3,many\n")
+    capsys.readouterr()
+    assert main(command) == 2
+    assert "by_hand.csv, line 2: 'many' is no number" in capsys.readouterr().err
+
+
+def test_a_fault_of_the_grader_is_said_and_tried_again(tmp_path, hand_in, lecturer, monkeypatch):
+    from ssl3d_lite.cli import main
+    from ssl3d_lite.course import grade as module
+
+    for student in ("ann", "ben"):
+        hand_in(tmp_path / "in", student)
+
+    def mark(student, assignment, *_):
+        if student == "ann":
+            raise RuntimeError("no kernel")
+        return module.nothing(student, assignment, "graded")
+
+    monkeypatch.setattr(module, "mark", mark)
+    command = ["course", "grade", str(tmp_path / "in"), "--course", str(lecturer)]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 1
+    table = (tmp_path / "out/grades.csv").read_text()
+    assert "ann,A1,0,100,not graded: RuntimeError: no kernel" in table
+    assert "ben,A1,0,100,graded" in table
+    assert [path.parent.name for path in (tmp_path / "out/records").rglob("A1.json")] == ["ben"]

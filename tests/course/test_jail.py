@@ -150,6 +150,16 @@ def test_a_forbidden_folder_within_an_allowed_one_leaves_what_lies_beside_it(tmp
     assert jail.allowed_parts(str(tmp_path), ["/nowhere"]) == [str(tmp_path)]
 
 
+def test_sources_are_hidden_wherever_an_installation_put_them(tmp_path, monkeypatch):
+    place = tmp_path / "site-packages/ssl3d_lite/course/assignments"
+    place.mkdir(parents=True)
+    assert str(place) not in jail.rules_for(tmp_path).deny
+    monkeypatch.syspath_prepend(tmp_path / "site-packages")
+    rules = jail.rules_for(tmp_path)
+    assert str(place) in rules.deny
+    assert str(tmp_path / "site-packages") in rules.read
+
+
 # ---- the filter of system calls, played through ------------------------------------------------
 
 

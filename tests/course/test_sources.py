@@ -41,7 +41,11 @@ def test_parts_and_points_are_read(tiny):
         ("a1-2-solution", "a1-9-solution", "a1-2-tests has no cell a1-2-solution before it"),
         ("    ### END SOLUTION\n", "", "BEGIN SOLUTION and ### END SOLUTION do not pair up"),
         ("### END HIDDEN TESTS\n", "### END HIDDEN TESTS\n1\n", "a1-1-tests should end with one"),
-        ('"grade": false, "grade_id": "a1-1-solution", ', '"grade_id": "a1-1-solution", ', "'grade' is"),
+        (
+            '"grade": false, "grade_id": "a1-1-solution", ',
+            '"grade_id": "a1-1-solution", ',
+            "'grade' is",
+        ),
     ],
 )
 def test_a_source_out_of_order_is_one_clear_line(tmp_path, old, new, said):

@@ -1,0 +1,134 @@
+"""What is run of a submission: the lecturer's cells, the student's answers, and what was added."""
+
+import json
+
+import pytest
+
+from ssl3d_lite.course.sources import grade_id_of, solved
+from ssl3d_lite.course.submission import UnreadableError, files_beside, read_cells, weave
+
+
+@pytest.fixture
+def cells(tiny):
+    """A solved notebook as it is read from a file."""
+    return read_cells(json.dumps(solved(tiny.notebook)).encode())
+
+
+def kinds(woven):
+    return [(step.kind, step.part) for step in woven.steps]
+
+
+USUAL = [
+    *[("given", "a1-1"), ("answer", "a1-1"), ("visible", "a1-1"), ("hidden", "a1-1")],
+    *[("answer", "a1-2"), ("visible", "a1-2"), ("hidden", "a1-2")],
+]
+
+
+def place(cells, grade_id):
+    return next(i for i, cell in enumerate(cells) if grade_id_of(cell) == grade_id)
+
+
+def test_a_solved_notebook(tiny, cells):
+    woven = weave(tiny, cells)
+    assert kinds(woven) == USUAL  # the cell that only shows something is left out
+    assert woven.notes == []
+    assert woven.steps[0].keep == ("same", "torch", "values")
+    assert "secret_values" in woven.steps[3].source
+    assert set(woven.answers) == {"a1-1-solution", "a1-2-solution", "a1-3-answer"}
+
+
+def test_cells_that_were_added_run_where_they_stand(tiny, cells):
+    added = {"cell_type": "code", "source": "helper = 1", "metadata": {}}
+    cells.insert(place(cells, "a1-2-solution"), added)
+    cells.insert(0, {**added, "source": "first = 1"})
+    woven = weave(tiny, cells)
+    assert kinds(woven) == [("extra", "a1-1"), *USUAL[:4], ("extra", "a1-2"), *USUAL[4:]]
+    assert woven.extras == ["first = 1", "helper = 1"]
+
+
+def test_an_edited_given_cell_runs_and_then_ours(tiny, cells):
+    given = next(cell for cell in cells if "arange" in cell["source"])
+    given["source"] += "\nimport math"
+    woven = weave(tiny, cells)
+    assert kinds(woven) == [("extra", "a1-1"), *USUAL]
+    assert "import math" in woven.steps[0].source
+    assert "import math" not in woven.steps[1].source
+
+
+def test_a_deleted_given_cell_is_there_all_the_same(tiny, cells):
+    cells = [cell for cell in cells if "arange" not in cell["source"]]
+    assert kinds(weave(tiny, cells)) == USUAL
+
+
+def test_order_is_the_lecturers(tiny, cells):
+    assert kinds(weave(tiny, cells[::-1])) == USUAL
+
+
+def test_a_copy_of_an_answer_runs_after_it(tiny, cells):
+    index = place(cells, "a1-1-solution")
+    copy = {**cells[index], "id": "copy", "source": "def twice(x):\n    return 2 * x"}
+    cells.insert(index + 1, copy)
+    woven = weave(tiny, cells)
+    assert kinds(woven) == [*USUAL[:2], ("extra", "a1-1"), *USUAL[2:]]
+    assert woven.steps[2].source == copy["source"]
+
+
+@pytest.mark.parametrize("lost", ["metadata", "ids", "both"])
+def test_answers_are_found_without_metadata_or_ids(tiny, cells, lost):
+    for number, cell in enumerate(cells):
+        if lost != "ids":
+            cell["metadata"] = {"nbgrader": [1]}
+        if lost != "metadata":
+            cell["id"] = f"n{number}"
+    woven = weave(tiny, cells)
+    assert kinds(woven) == USUAL
+    assert {"a1-1-solution", "a1-2-solution"} <= set(woven.answers)
+    assert woven.notes == ([] if lost != "both" else ["the cell a1-3-answer was missing"])
+
+
+def test_tests_are_ours_whatever_they_say(tiny, cells):
+    cells[place(cells, "a1-1-tests")]["source"] = "assert True"
+    cells[place(cells, "a1-2-tests")]["cell_type"] = "markdown"
+    woven = weave(tiny, cells)
+    assert kinds(woven) == USUAL
+    assert not [step for step in woven.steps if step.source == "assert True"]
+    assert woven.notes == ["test cell 1 had been changed: ours was run"]
+
+
+def test_a_missing_answer_is_said(tiny, cells):
+    del cells[place(cells, "a1-1-solution")]
+    woven = weave(tiny, cells)
+    assert kinds(woven) == [USUAL[0], *USUAL[2:]]
+    assert woven.notes == ["the cell a1-1-solution was missing"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"\xff\xfe", b"[]", b"3", b'{"cells": 3}', b"[" * 100_000, b'{"worksheets": []}'),
+        b'{"cells": "abc"}',
+    ],
+)
+def test_what_is_no_notebook_is_one_line(data):
+    with pytest.raises(UnreadableError, match=r"^not a notebook") as fault:
+        read_cells(data)
+    assert "\n" not in str(fault.value)
+
+
+def test_broken_cells_do_no_harm(tiny):
+    odd = [None, 3, [], {}, {"source": 3}, {"source": ["a", 1]}, {"source": "x", "metadata": 3}]
+    odd += [{"source": ["a", "b"], "cell_type": ["code"]}, {"source": "\ud800", "id": {}}]
+    odd += [{"cell_type": "code", "source": "x = 1", "metadata": {"nbgrader": {"grade_id": {}}}}]
+    woven = weave(tiny, read_cells(json.dumps({"cells": odd}).encode()))
+    assert woven.extras == ["x = 1"]
+    assert [step.kind for step in woven.steps].count("hidden") == 2
+
+
+def test_only_data_lie_beside_a_notebook(tmp_path):
+    for name in ("a.csv", "b.py", "torch.so", "A1.ipynb"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "a.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with open(tmp_path / "large.csv", "wb") as file:
+        file.truncate(10**9)
+    assert [path.name for path in files_beside(tmp_path / "A1.ipynb")] == ["a.csv"]
