@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..geometry import quarter_turns, turn_matrix
 from ..tasks import ProxyBatch
 from .pieces import Piece, answers, box_corners, pieces
+from .words import turn_names
 
 ROOM = 1.9  # from piece to piece when they are apart, in edges of a piece
 SHELF = 1.5  # the same for pieces side by side that are not apart
@@ -209,7 +210,7 @@ def _guessed_order(views: list[Piece], spots: list[Places], order: list[int]) ->
 
 
 def _guessed_turns(views: list[Piece], spots: list[Places], turns: list[int]) -> list[Places]:
-    result = []
+    result, names = [], turn_names(3)
     for piece, spot, number in zip(views, spots, turns, strict=True):
         size = piece.image.shape[1:]
         matrix = np.eye(4)
@@ -220,7 +221,7 @@ def _guessed_turns(views: list[Piece], spots: list[Places], turns: list[int]) ->
                 spot,
                 guessed=moved(matrix, size, centre_of(spot.home, size)),
                 right=right,
-                says=f"{spot.says}; guess: turn {number} ({turn_name(number)}), {_verdict(right)}",
+                says=f"{spot.says}; guess: turn {number} ({names[number]}), {_verdict(right)}",
             )
         )
     return result
@@ -255,12 +256,6 @@ def _verdict(right: bool) -> str:
     return "right ✓" if right else "wrong ✗"
 
 
-def turn_name(number: int) -> str:
-    """One of the 10 turns in words."""
-    (a, b), quarters = quarter_turns(3)[number]
-    return f"{90 * quarters}° about axis {3 - a - b}" if quarters else "not turned"
-
-
 def _truth(piece: Piece, turned: bool) -> str:
     """What is to be said of a piece."""
     if piece.home is not None and piece.home != piece.number:
@@ -268,6 +263,6 @@ def _truth(piece: Piece, turned: bool) -> str:
     if piece.home is not None:
         return f"Patch {piece.number} of the grid"
     answer = f"; answer {piece.answer}" if piece.answer is not None else ""
-    answer += f" ({turn_name(piece.answer)})" if turned else ""
+    answer += f" ({turn_names(3)[piece.answer]})" if turned else ""
     x, y, z = np.round(piece.centre).astype(int)
     return f"View {piece.number}: its middle is voxel ({x}, {y}, {z}) of the scan{answer}"
