@@ -192,7 +192,7 @@ class Notebook:
         self.requests: list[str] = []
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("websocket", lambda socket: self.requests.append(socket.url))
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
         page.on("console", self._listen)
 
     def _listen(self, message: Any) -> None:
@@ -267,6 +267,8 @@ class Notebook:
         self.page.evaluate(change, name)
         bright = json.dumps("false" if "Dark" in name else "true")
         self.page.wait_for_function(f"document.body.dataset.jpThemeLight === {bright}")
+        # shown again while it fades, JupyterLab's splash would be taken away twice: an error
+        self.page.wait_for_function("!document.getElementById('jupyterlab-splash')")
 
     def close(self) -> None:
         """Close the page and end its kernel."""

@@ -498,11 +498,14 @@ def test_a_keyboard_interrupt_leaves_the_last_checkpoint(
     cohort, tmp_path, monkeypatch, interrupted
 ):
     whole, history = pretrained(cohort, steps=30)
+    interrupted(monkeypatch)
     # a shell that starts tests in the background has them ignore the signal
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    interrupted(monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        pretrained(cohort, tmp_path, steps=30)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            pretrained(cohort, tmp_path, steps=30)
+    finally:
+        signal.signal(signal.SIGINT, before)
     monkeypatch.undo()
     assert torch.load(tmp_path / "resume.pt", weights_only=True)["step"] == 10
     assert sorted(path.name for path in tmp_path.iterdir()) == ["history.csv", "resume.pt"]
