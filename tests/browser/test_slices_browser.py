@@ -306,8 +306,12 @@ def test_a_voxels_edges_make_the_planes_proportions(fresh):
     fresh.run("thick = Slices(scan[0], spacing=(1, 1, 3))\nthick.add_class('thick')\nthick")
     fresh.until(lambda: fresh.locate(".thick canvas").count() == 3, "the planes")
     for name, wanted in (("sagittal", 24 / 48), ("coronal", 20 / 48), ("axial", 20 / 24)):
-        box = plane(fresh, name, "thick").bounding_box()
-        assert box["width"] / box["height"] == pytest.approx(wanted, abs=0.01)
+
+        def as_wanted(name=name, wanted=wanted):
+            box = plane(fresh, name, "thick").bounding_box()
+            return box["width"] / box["height"] == pytest.approx(wanted, abs=0.01)
+
+        fresh.until(as_wanted, f"the {name} plane's proportions")
 
 
 # ---- pieces ------------------------------------------------------------------------------------
