@@ -10,7 +10,7 @@ from data_recipes.virtual_abdomen import abdomen_case
 from data_recipes.virtual_brain import head_case
 from data_recipes.virtual_fundus import fundus_case
 from ssl3d_lite.show.contact_sheet import outline
-from ssl3d_lite.show.figures import show_plane
+from ssl3d_lite.show.planes import show_plane
 
 
 def upright(values: np.ndarray, affine: np.ndarray) -> np.ndarray:

@@ -20,38 +20,37 @@
 # are worth beside fair controls, and fine-tune it with two labelled scans beside a twin from
 # scratch.
 #
-# **Time:** about three minutes on a laptop (`SSL3D_SCALE=class`, the default), under one at
-# `SSL3D_SCALE=smoke`. At smoke scale every step runs, but too little is learnt to conclude
+# **Time:** about two minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one
+# at `SSL3D_SCALE=smoke`. At smoke scale every step runs, but too little is learnt to conclude
 # anything.
 #
-# The same path is one command, `ssl3d tour`. Here you walk it step by step.
+# The same path is one command, `ssl3d tour`. Here you walk it step by step. At the end stands what
+# the other notebooks are about; you may start with any.
 
 # %%
 # %matplotlib inline
-import os
 from copy import deepcopy
-from pathlib import Path
 
 import numpy as np
 import torch
+from IPython.display import display
 
-from data_recipes.virtual import VirtualHippocampus, prepare
-from ssl3d_lite.cohort import Cohort
 from ssl3d_lite.evaluation import evaluate, predict, proxy_score
+from ssl3d_lite.lesson import open_cohort, scale
 from ssl3d_lite.networks import EncoderSettings, random_encoder, random_unet
 from ssl3d_lite.probe import linear_probes, recalibrated
-from ssl3d_lite.show import figures
+from ssl3d_lite.show import curves, figures
+from ssl3d_lite.show.live import Live
+from ssl3d_lite.show.slices import Slices
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training import FinetuneSettings, TrainSettings, finetune, pretrain
 
-SCALE = os.environ.get("SSL3D_SCALE", "class")
 SIZES = {
     "smoke": {"cases": 20, "pretrain": 10, "finetune": 10, "labels": (2,), "draws": 1},
     "class": {"cases": 200, "pretrain": 150, "finetune": 60, "labels": (2, 5, 20), "draws": 2},
     "full": {"cases": 200, "pretrain": 600, "finetune": 400, "labels": (2, 5, 20), "draws": 5},
 }
-size = SIZES[SCALE]
-RUNS = Path("runs") / f"00-{SCALE}"
+size = SIZES[scale()]
 
 # %% [markdown]
 # ## 1. A cohort
@@ -61,29 +60,33 @@ RUNS = Path("runs") / f"00-{SCALE}"
 # brain template into many virtual subjects, cuts out the hippocampus (the seahorse-shaped part of
 # the brain that files memories) and labels its front (*anterior*) and back (*posterior*) part.
 #
-# To walk through with real scans, prepare `Task04_Hippocampus` with `ssl3d prepare msd` and name
-# its folder in the environment variable `SSL3D_COHORT`.
+# To walk through with real scans, prepare them beside this notebook. If they are there, they are
+# taken.
+#
+# ```
+# ssl3d prepare msd --task Task04_Hippocampus --out cohorts/hippocampus
+# ```
 
 # %%
-folder = Path(os.environ.get("SSL3D_COHORT", RUNS / "cohort"))
-if not folder.exists():
-    prepare(VirtualHippocampus(out=folder, cases=size["cases"]))
-cohort = Cohort.open(folder).to("cuda" if torch.cuda.is_available() else "cpu")
+cohort = open_cohort("hippocampus", cases=size["cases"])
 split = cohort.split()
-print(f"{cohort.name}: {len(cohort)} scans of {cohort.shape} voxels")
 print(f"{len(split.train)} to train on, {len(split.validation)} validation, {len(split.test)} test")
 
 # %% [markdown]
-# Look before you train. Below: a scan in three planes, and its label.
+# **Look before you train.** Scroll with the mouse wheel, click to move the cross, and change the
+# opacity of the label. Can you tell the seahorse's head (anterior) from its tail?
 
 # %%
-case = split.train[0]
-image, label = cohort[case]
-figures.segmentations(
-    np.asarray(image[0], np.float32), {"label": np.asarray(label)}, cohort.label_names
-)
+image, label = cohort[split.train[0]]
+image, label = np.array(image, np.float32), np.array(label)
+Slices(image, label, label_names=cohort.label_names)
+
+# %%
+figures.segmentations(image[0], {"label": label}, cohort.label_names)
 
 # %% [markdown]
+# *What to look at:* the same scan on paper: three planes through the middle of the label.
+#
 # ## 2. A puzzle that needs no label
 #
 # **Contrastive predictive coding (CPC).** The scan is cut into a grid of overlapping patches. The
@@ -103,7 +106,8 @@ volumes = cohort.images(split.train[:2])
 draw = task.draw(volumes, torch.Generator().manual_seed(0))  # everything random
 batch = task.pose(volumes, draw)  # nothing random: the same draw, the same puzzle
 print("views (scan, patch, channel, x, y, z):", tuple(batch.views.shape))
-print(f"chance: {1 / (batch.views.shape[0] * batch.views.shape[1]):.1%}")
+untrained = proxy_score(task, encoder, cohort, split.validation)
+print(f"untrained: {untrained['accuracy']:.1%} right, chance {untrained['chance']:.1%}")
 figures.puzzle(volumes, batch)
 
 # %% [markdown]
@@ -112,23 +116,32 @@ figures.puzzle(volumes, batch)
 #
 # ## 3. Pretraining
 #
-# The loop is in `ssl3d_lite/training.py` and is short enough to read. Validation and test scans are
-# not shown to the network, not even without their labels.
+# The loop is in `ssl3d_lite/training.py` and is short enough to read. Validation and test scans
+# are not shown to the network, not even without their labels. The view below is asked a few fixed
+# questions about validation scans while it learns. *Stop* ends the run early.
 
 # %%
 start = deepcopy(encoder)
+view = Live(task, encoder, cohort.images(split.validation[:2]))
+display(view)
+
+# %%
 encoder, history = pretrain(
     task,
     encoder,
     cohort,
     split.pretrain,
     TrainSettings(steps=size["pretrain"], learning_rate=2e-3),
+    watch=view.watch,
 )
 held_out = proxy_score(task, encoder, cohort, split.validation)
 print({name: round(value, 3) for name, value in held_out.items()})
-figures.learning_curves({"CPC": history}, {"CPC": held_out})
+curves.learning_curves({"CPC": history}, {"CPC": held_out})
 
 # %% [markdown]
+# *What to look at:* is the score, and the dot of the held-out cases, above the dashed line of
+# chance?
+#
 # ## 4. What are the features worth?
 #
 # The *linear voxel probe* freezes the encoder and lets a linear classifier name each voxel from
@@ -156,7 +169,7 @@ for arm, encoders in arms.items():
             scores[arm][n].append(result.mean_dice)
 for arm, by_amount in scores.items():
     print(f"{arm:20}", {n: round(float(np.mean(s)), 3) for n, s in by_amount.items()})
-figures.label_efficiency(scores)
+curves.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* is the line of CPC above all dots of the random encoders, or only above their
@@ -182,6 +195,9 @@ figures.segmentations(
 )
 
 # %% [markdown]
+# *What to look at:* a test scan, its label, and what each twin makes of it. A picture of one case
+# is no score; the lines above are.
+#
 # ## What this shows, and what it does not
 #
 # - One seed is an anecdote. `ssl3d tour` runs two paired seeds and writes a report; a study needs
@@ -189,7 +205,30 @@ figures.segmentations(
 # - The probe speaks of the encoder. In full fine-tuning skips and decoder can go round it, and the
 #   gain shrinks or vanishes as labels and steps grow.
 # - Virtual subjects are warps of one template, and their labels are geometric. Real scans are one
-#   command away: `ssl3d prepare msd --task Task04_Hippocampus --out hippocampus`.
+#   command away, as said above.
+#
+# ## Where to go from here
+#
+# Start anywhere. Each notebook begins with its own imports and its own scans. Minutes are those of
+# one core of a laptop at class scale.
+#
+# | notebook | you will be able to | minutes |
+# |---|---|---|
+# | **00** [start here](00_start_here.ipynb) | walk the whole path once | 2 |
+# | **01** [volumes](01_volumes.ipynb) | read millimetres, orientation, windows, patches | 1 |
+# | **02** [rotation](02_rotation.ipynb) | turn a scan by hand, and train on its turns | 2 |
+# | **03** [location](03_relative_location.ipynb) | ask which of 26 places a patch is from | 2 |
+# | **04** [jigsaw](04_jigsaw.ipynb) | shuffle 27 pieces, and choose orders that differ | 2 |
+# | **05** [exemplar](05_exemplar.ipynb) | work out the triplet loss, and notice a collapse | 3 |
+# | **06** [CPC](06_cpc.ipynb) | follow a patch from latent to context to InfoNCE | 3 |
+# | **07** [2D to 3D](07_2d_to_3d.ipynb) | compare slices with volumes, fairly | 3 |
+# | **08** [fine-tuning](08_finetuning.ipynb) | warm up, freeze, probe, and say when it helps | 3 |
+# | **09** [brain tumours](09_brain_tumours.ipynb) | run the paper's first benchmark | 6 |
+# | **10** [pancreas](10_pancreas.ipynb) | use scans without labels; draw label efficiency | 6 |
+# | **11** [retinopathy](11_retinopathy.ipynb) | grade photographs, and score by kappa | 6 |
+# | **12** [transfer](12_transfer.ipynb) | learn from a large corpus, for other scans | 6 |
+# | **13** [shortcuts](13_shortcuts.ipynb) | break every task on purpose, and catch it | 3 |
+# | **14** [your own](14_your_own.ipynb) | prepare your own scans, write your own task | 1 |
 #
 # **Exercise.** Replace `"cpc"` by `"rotation"` above and run all again. Which puzzle is easier?
 # Which features are better?
@@ -202,6 +241,6 @@ figures.segmentations(
 #
 # </details>
 #
-# **References.** Taleb et al., *3D Self-Supervised Methods for Medical Imaging*, NeurIPS 2020.
-# Van den Oord et al., *Representation Learning with Contrastive Predictive Coding*, 2018. Antonelli
-# et al., *The Medical Segmentation Decathlon*, Nature Communications 2022.
+# **References.** Taleb et al., *3D Self-Supervised Methods for Medical Imaging*, NeurIPS 2020. Van
+# den Oord et al., *Representation Learning with Contrastive Predictive Coding*, 2018. Antonelli et
+# al., *The Medical Segmentation Decathlon*, Nature Communications 2022.

@@ -21,6 +21,7 @@ def notebook_of(source: Path) -> nbformat.NotebookNode:
     notebook = jupytext.read(source)
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"{source.stem[:2]}-{number:03d}"
+        cell.source = cell.source.strip("\n")  # a script has blank lines before a function
     notebook.metadata = {
         "kernelspec": notebook.metadata["kernelspec"],
         "jupytext": {"formats": "ipynb,py:percent"},

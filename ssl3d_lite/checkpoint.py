@@ -197,6 +197,11 @@ def _check_same(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
     changed = sorted(k for k in keys if flat_old.get(k) != flat_new.get(k))
     if changed:
         k = changed[0]
+        if changed == ["start"]:  # in a notebook: a cell run again goes on with what it has trained
+            raise InputError(
+                f"{out} holds a run that began with other weights; to continue it, make the "
+                "networks anew from the same seeds; to start another, choose another folder"
+            )
         raise InputError(
             f"{out} holds a run with {k} = {flat_old.get(k)}, but {flat_new.get(k)} is asked for; "
             "choose another folder, or delete this one"

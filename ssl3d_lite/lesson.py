@@ -1,8 +1,12 @@
 """What all notebooks begin with: how large to make things, and which scans there are."""
 
 import os
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from .cohort import Cohort
 from .errors import unknown
@@ -17,6 +21,7 @@ TWINS = {  # what a notebook asks for → the recipe that makes it where no real
     "ukb-brain": "virtual-ukb-brain",
     "ukb-fundus": "virtual-ukb-fundus",
 }
+FEW = 40  # scans that are made sooner in this process than in others that have to be started
 HOW = "to use real scans, prepare them: ssl3d prepare {recipe} … --out cohorts/{name}"
 
 
@@ -52,9 +57,26 @@ def open_cohort(name: str, **settings: Any) -> Cohort:
         sizes = "".join(f"-{value}{key}" for key, value in settings.items())
         folder, real = Path("runs/virtual") / f"{name}{sizes}", False
         make, prepare = load_recipe(TWINS[name])
-        prepare(make(out=folder, **settings))
+        recipe = make(out=folder, **settings)
+        if recipe.workers is None and recipe.cases <= FEW:
+            recipe = replace(recipe, workers=1)
+        prepare(recipe)
     cohort = Cohort.open(folder)
     device = choose_device("auto")
     kind = "real scans" if real else "virtual scans, made on the spot"
     print(f"{cohort.name}: {len(cohort)} cases of {cohort.shape} voxels ({kind})")
     return cohort.to(device) if fits(cohort, device) else cohort
+
+
+def training_operations(network: nn.Module, *shape: int) -> int:
+    """Floating-point operations of a training step on a batch (batch, channel, *space).
+
+    Those of convolutions and linear layers are counted, and going backwards as twice the way
+    forwards. Nothing is computed: it takes no memory, however large the network.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        deepcopy(network).to("meta")(torch.empty(shape, device="meta"))
+    return 3 * counter.get_total_flops()

@@ -14,7 +14,7 @@ import torch
 
 from .page import Table, as_html, bullets, esc, picture, write_page
 from .precision import machine_name
-from .show import figures
+from .show import curves, figures
 from .tasks import measure
 from .tour import Tour, batch_of, pretraining
 from .training import TrainSettings
@@ -194,7 +194,7 @@ def task_section(found: Tour, task: str) -> list[str]:
         f"<h2>What {esc(task)} shows the network</h2>",
         picture(figures.puzzle(*found.puzzles[task]), shown),
         f"<h2>Pretraining on {esc(task)}</h2>",
-        picture(figures.learning_curves(found.histories[task], found.held_out[task]), learnt),
+        picture(curves.learning_curves(found.histories[task], found.held_out[task]), learnt),
     ]
 
 
@@ -209,7 +209,7 @@ def probe_section(found: Tour) -> str:
     )
     note = "Mean, and in brackets the lowest and highest run (each encoder, each draw of labels)."
     return (
-        picture(figures.label_efficiency(scores), caption)
+        picture(curves.label_efficiency(scores), caption)
         + as_html(probe_table(found))
         + f'<p class="note">{note}</p>'
     )

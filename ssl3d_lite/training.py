@@ -39,6 +39,8 @@ from .tasks import ProxyBatch, ProxyTask, Row, measure, part_of
 LOG_EVERY = 10  # steps between rows of the history: losses stay on the device in between
 RECENT = 20  # rows of the history from which a task may judge that its training has failed
 
+Watch = Callable[[list[Row]], bool]  # is shown the history so far; True stops the run
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -167,11 +169,18 @@ def pretrain(
     cases: Sequence[int],
     settings: TrainSettings,
     out: Path | None = None,
+    watch: Watch | None = None,
 ) -> tuple[Encoder, list[Row]]:
     """Train ``encoder`` on a proxy task, or on several by turns, over ``cases``, without labels.
 
-    With ``out``, checkpoints go there, and the same call continues from the last one. If there are
-    fewer cases than a batch, a batch is all of them: no scan stands beside itself.
+    With ``out``, checkpoints go there, and the same call continues from the last one: with encoder
+    and tasks made anew from the same seeds, as those of this call are trained where they stand. If
+    there are fewer cases than a batch, a batch is all of them: no scan stands beside itself.
+
+    ``watch`` is called after every ten steps with the history so far. If it returns True, the run
+    stops there, with a checkpoint of that very step; ``encoder.safetensors`` is written by a run
+    that ends. The run's record does not name it: with or without, it is the same run. It must not
+    leave the networks in another mode, nor change their weights.
 
     Returns:
         The encoder alone, in evaluation mode, without the tasks' heads; and the history: mean
@@ -207,8 +216,9 @@ def pretrain(
         return turn, tasks[turn].pose(volumes, part_of(draw, own))
 
     learner = Pretraining(encoder, tasks)
-    history = fit(learner, batch_of, settings, record, out, title=f"pretrain {record['task']}")
-    if out is not None:
+    title = f"pretrain {record['task']}"
+    history = fit(learner, batch_of, settings, record, out, title=title, watch=watch)
+    if out is not None and history[-1]["step"] == settings.steps:
         once(save_encoder, Path(out), encoder, record)
     return encoder.eval(), history
 
@@ -356,10 +366,12 @@ def fit(
     out: Path | None = None,
     looks: Sequence[Look] = (),
     title: str = "finetune",
+    watch: Watch | None = None,
 ) -> list[Row]:
     """Train ``learner`` for ``settings.steps`` steps on the batches that ``batch_of`` makes.
 
     ``record`` says all that the run depends on; a folder ``out`` with another record is refused.
+    ``watch`` may stop it earlier, see :func:`pretrain`.
 
     Raises:
         DivergedError: loss or gradient is not finite, or the learner finds another fault. The
@@ -375,6 +387,7 @@ def fit(
     model, optimizer = fabric.setup(Shared(learner) if joined() else learner, optimizer)
     progress = Progress.restore(out, record, learner, optimizer)
     window: list[dict[str, Any]] = []
+    stopped = False
     learner.train()
     bar = tqdm(
         total=settings.steps, initial=progress.step, desc=title, unit="step", disable=rank() > 0
@@ -401,11 +414,22 @@ def fit(
                 if fault := learner.fault(progress.history):
                     raise DivergedError(f"step {done}: {fault}{_kept(progress, out)}")
                 bar.set_postfix_str(_in_short(rows))
-            if done % settings.checkpoint_every == 0 or done == settings.steps:
+                stopped = watch is not None and bool(once(watch, list(progress.history)))
+            if stopped or done % settings.checkpoint_every == 0 or done == settings.steps:
                 progress.save(out, done, record, learner, optimizer)
             bar.update()
+            if stopped:
+                _end_early(bar, done)
+                break
     progress.load_best(learner)
     return progress.history
+
+
+def _end_early(bar: tqdm, step: int) -> None:
+    """A stop is no failure, as which a bar that ends short of its total is shown in a notebook."""
+    if not bar.disable and step < bar.total:
+        bar.set_description_str(f"{bar.desc.removesuffix(': ')}, stopped at {step} of {bar.total}")
+        bar.total = step
 
 
 def _look(looks: Sequence[Look], step: int, row: Row, learner: Learner, progress: Progress) -> None:

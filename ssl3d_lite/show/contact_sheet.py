@@ -9,8 +9,9 @@ from matplotlib.lines import Line2D
 from nibabel.affines import voxel_sizes
 
 from ..cohort import Cohort
-from .figures import GREY, PLANE_NAMES, show_plane, tidy
+from .curves import GREY, tidy
 from .pieces import COLOURS
+from .planes import PLANE_NAMES, as_colours, show_plane
 
 COLUMNS = 6  # of a sheet
 RGB = ("red", "green", "blue")
@@ -92,15 +93,6 @@ def _tiles(cohort: Cohort, cases: Sequence[int]) -> Figure:
 def middle(mask: np.ndarray) -> list[int]:
     """The mean place of what is not 0, in whole voxels."""
     return np.round([place.mean() for place in np.nonzero(mask)]).astype(int).tolist()
-
-
-def as_colours(image: np.ndarray) -> np.ndarray:
-    """Channels red, green and blue (3, x, y) as a picture (y, x, 3) from 0 to 1."""
-    picture = image.T.astype(np.float32)
-    if picture.min() < 0 or picture.max() > 1:  # scaled otherwise than to [0, 1]
-        low, high = np.percentile(picture, (1, 99))
-        picture = (picture - low) / max(high - low, 1e-6)
-    return picture.clip(0, 1)
 
 
 def outline(axes: Axes, classes: np.ndarray) -> None:

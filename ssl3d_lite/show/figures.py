@@ -1,47 +1,37 @@
-"""Figures for notebooks and reports, in one style (matplotlib).
+"""Figures of scans, puzzles and answers for notebooks and reports, in one style (matplotlib).
 
 Every function returns a ``matplotlib.figure.Figure`` made without pyplot, so nothing is kept open
 and no display is needed. Colours are Okabe and Ito's, which colour-blind readers can tell apart.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Polygon
-from matplotlib.ticker import MaxNLocator
-from scipy.spatial import ConvexHull
+from matplotlib.patches import Polygon, Rectangle
 from torch import Tensor
 
-from ..tasks import ProxyBatch, measure
-from .pieces import COLOURS, answers, box_corners
+from ..errors import InputError
+from ..tasks import ProxyBatch
+from .pieces import COLOURS, answers, pieces
+from .planes import PLANE_NAMES, outline_box, overlay_classes, show_image, show_plane
+from .puzzle_figures import pyramid, shuffled, triplets, turns
+from .words import place_names, turn_names
 
-PLANE_NAMES = ("sagittal", "coronal", "axial")  # the plane across axis 0, 1, 2 of an RAS volume
-GREY = "#888888"
-CONTROL_GREYS = ("#444444", "#999999")
-DASHES = ("-", "--", ":", "-.")
-WORTH = (0, (4, 3))  # the dashes of the line at the smallest difference worth having
-
-Curve = Mapping[float, Sequence[float]]  # a place on the x axis → the scores there
-
+__all__ = [
+    "confusion",
+    "place_names",
+    "puzzle",
+    "pyramid",
+    "segmentations",
+    "show_plane",
+    "shuffled",
+    "triplets",
+    "turn_names",
+    "turns",
+]
 
 # ---- scans -------------------------------------------------------------------------------------
-
-
-def show_plane(axes: Axes, volume: np.ndarray, axis: int = 2, place: int | None = None) -> None:
-    """Draw the plane across ``axis`` at voxel ``place`` (the middle by default), up being up.
-
-    ``volume`` is (*space) in RAS orientation; a 2D image is drawn whole.
-    """
-    image = volume
-    if volume.ndim == 3:
-        image = np.take(volume, volume.shape[axis] // 2 if place is None else place, axis)
-    axes.imshow(image.T, cmap="gray", origin="lower", interpolation="nearest")
-    axes.set_axis_off()
 
 
 def segmentations(
@@ -75,20 +65,6 @@ def segmentations(
     return figure
 
 
-def overlay_classes(axes: Axes, classes: np.ndarray, axis: int, place: int) -> None:
-    """Lay classes 1, 2, … over a plane drawn by :func:`show_plane`; class 0 stays clear."""
-    plane = np.take(classes, place, axis) if classes.ndim == 3 else classes
-    colours = [(0, 0, 0, 0), *((*to_rgb(c), 0.55) for c in COLOURS)]
-    axes.imshow(
-        plane.T,
-        cmap=ListedColormap(colours),
-        vmin=0,
-        vmax=len(colours) - 1,
-        origin="lower",
-        interpolation="nearest",
-    )
-
-
 # ---- puzzles -----------------------------------------------------------------------------------
 
 
@@ -102,28 +78,26 @@ def puzzle(volumes: Tensor, batch: ProxyBatch, scan: int = 0, most: int = 9) -> 
         scan: which of them.
         most: views to draw at the most.
     """
-    volume = volumes[scan, 0].cpu().numpy()
-    views = batch.views[scan, :, 0].cpu().numpy()
-    chosen = _views_to_draw(batch, len(views), most)
-    told = answers(batch, scan)
+    image, views = volumes[scan].cpu().numpy(), pieces(batch, scan)
+    chosen = [views[view] for view in _views_to_draw(batch, len(views), most)]
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(chosen))]
-    figure = Figure(figsize=(1.45 * max(len(chosen), 5), 4.6), layout="constrained")
+    told = answers(batch, scan)
+    figure = Figure(figsize=(max(8, len(chosen)), 4.4), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(1.9, 1))
-    planes = above.subplots(1, volume.ndim if volume.ndim == 3 else 1, squeeze=False)[0]
-    for axis, axes in enumerate(planes):
-        show_plane(axes, volume, axis)
-        axes.set_title(PLANE_NAMES[axis] if volume.ndim == 3 else "", fontsize=9)
+    solid = image.ndim == 4
+    for axis, axes in enumerate(above.subplots(1, 3 if solid else 1, squeeze=False)[0]):
+        show_image(axes, image, axis)
+        axes.set_title(PLANE_NAMES[axis] if solid else "", fontsize=9)
         for view, colour in zip(chosen, colours, strict=True):
-            corners = box_corners(batch.placement.matrix[scan, view], views.shape[1:])
-            _outline(axes, corners, axis if volume.ndim == 3 else None, colour)
+            outline_box(axes, view.corners, axis, colour)
     if None in told:
         below.suptitle(f"answer {told[None]}", fontsize=9)
     for axes, view, colour in zip(
         below.subplots(1, len(chosen), squeeze=False)[0], chosen, colours, strict=True
     ):
-        show_plane(axes, views[view])
-        answer = f"\nanswer {told[view]}" if view in told else ""
-        axes.set_title(f"view {view}{answer}", fontsize=9, color=colour)
+        show_image(axes, view.image)
+        answer = "" if view.answer is None else f"\nanswer {view.answer}"
+        axes.set_title(f"view {view.number}{answer}", fontsize=9, color=colour)
     return figure
 
 
@@ -142,224 +116,53 @@ def _views_to_draw(batch: ProxyBatch, views: int, most: int) -> list[int]:
     return numbers[:most].tolist()
 
 
-def _outline(axes: Axes, corners: np.ndarray, axis: int | None, colour: str) -> None:
-    """A box's silhouette, looking along ``axis``."""
-    flat = corners if axis is None else np.delete(corners, axis, 1)
-    hull = ConvexHull(flat)
-    axes.add_patch(Polygon(flat[hull.vertices], fill=False, edgecolor=colour, linewidth=1.6))
+# ---- answers -----------------------------------------------------------------------------------
 
 
-# ---- curves ------------------------------------------------------------------------------------
-
-
-def learning_curves(
-    histories: Mapping[str, Sequence[Mapping[str, float]]],
-    held_out: Mapping[str, Mapping[str, float]] | None = None,
+def confusion(
+    truth: Sequence[int] | Tensor,
+    guesses: Sequence[int] | Tensor,
+    names: Sequence[str] | None = None,
+    title: str = "",
 ) -> Figure:
-    """Loss and score of runs of one proxy task over steps, with chance, and held-out scores.
+    """How often each answer was given where each was right, as shares of the rows.
 
     Args:
-        histories: a run's name → its history.
-        held_out: a run's name → its scores on cases it was not trained on.
+        truth: right answers, integers from 0.
+        guesses: the answers given, as many.
+        names: of the answers, see :func:`turn_names` and :func:`place_names`; else numbers.
+
+    Raises:
+        InputError: not as many guesses as truths, none at all, or an answer without a name.
     """
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    name = measure(next(iter(histories.values()))[0])
-    for colour, (run, history) in zip(COLOURS, histories.items(), strict=False):
-        steps = [row["step"] for row in history]
-        left.plot(steps, [row["loss"] for row in history], color=colour, label=run)
-        right.plot(steps, [row[name] for row in history], color=colour, label=run)
-        if held_out:
-            right.plot(steps[-1], held_out[run][name], "o", color=colour)
-    right.axhline(history[0]["chance"], color=GREY, linestyle="--", label="chance")
-    seen = [row[name] for history in histories.values() for row in history]
-    right.set_ylim(min(0, max(-1, *seen)), min(1, 1.3 * max(*seen, 0.1)))
-    left.set(xlabel="step", ylabel="loss")
-    right.set(xlabel="step", ylabel=f"{name} (dots: held-out cases)")
-    right.legend(frameon=False, fontsize=9)
-    tidy(left, right)
-    return figure
-
-
-def label_efficiency(
-    scores: Mapping[str, Mapping[int, Sequence[float]]], ylabel: str = "mean Dice"
-) -> Figure:
-    """Score over the number of labels: a line of means an arm, a dot each run.
-
-    Args:
-        scores: arm → number of labels → its scores.
-    """
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    truth, guesses = (np.asarray(each).astype(int).ravel() for each in (truth, guesses))
+    if len(truth) != len(guesses) or not len(truth):
+        raise InputError(f"there are {len(truth)} right answers and {len(guesses)} guesses")
+    most = int(max(truth.max(), guesses.max())) + 1
+    names = [str(n) for n in range(most)] if names is None else list(names)
+    if len(names) < most:
+        raise InputError(f"answer {most - 1} has no name: there are {len(names)} names")
+    counts = np.zeros((len(names), len(names)))
+    np.add.at(counts, (truth, guesses), 1)
+    asked = counts.sum(1, keepdims=True)
+    shares = np.divide(counts, asked, out=np.full_like(counts, np.nan), where=asked > 0)
+    few = len(names) <= 12
+    figure = Figure(figsize=(6.6, 5.6) if few else (8, 7.2), layout="constrained")
     axes = figure.subplots()
-    for index, (arm, by_amount) in enumerate(scores.items()):
-        colour = COLOURS[index % len(COLOURS)]
-        amounts = sorted(by_amount)
-        means = [float(np.mean(by_amount[n])) for n in amounts]
-        style = {"marker": "osD^vP*"[index % 7], "linestyle": "-" if index == 0 else "--"}
-        axes.plot(amounts, means, color=colour, label=arm, **style)
-        for n in amounts:
-            axes.plot([n] * len(by_amount[n]), by_amount[n], ".", color=colour, alpha=0.35)
-    ticks = sorted({n for by_amount in scores.values() for n in by_amount})
-    axes.set_xscale("log")
-    axes.set_xticks(ticks, [str(n) for n in ticks])
-    axes.minorticks_off()
-    axes.set(xlabel="labelled volumes", ylabel=ylabel)
-    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
-    tidy(axes)
+    drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_facecolor("#dddddd")  # rows that were not asked
+    ticks = range(len(names))
+    axes.set_xticks(ticks, names, rotation=90, fontsize=8 if few else 7)
+    axes.set_yticks(ticks, names, fontsize=8 if few else 7)
+    axes.set(xlabel="answer given", ylabel="right answer")
+    for at in zip(*np.nonzero(counts)) if few else ():
+        dark = shares[at] > 0.5
+        style = {"color": "white" if dark else "black", "fontsize": 8, "ha": "center"}
+        axes.text(at[1], at[0], f"{shares[at]:.0%}".rstrip("%"), va="center", **style)
+    for at in ticks:  # where right answers lie
+        axes.add_patch(Rectangle((at - 0.5, at - 0.5), 1, 1, fill=False, linewidth=0.7))
+    right = f"{(truth == guesses).sum()} of {len(truth)} right"
+    axes.set_title(f"{title}: {right}" if title else right, fontsize=10)
+    label = "share of the row" + (", in the cells in %" if few else "")
+    figure.colorbar(drawn, ax=axes, shrink=0.6, label=label)
     return figure
-
-
-# ---- many arms ---------------------------------------------------------------------------------
-
-
-def bands(
-    panels: Mapping[str, Mapping[str, Curve]],
-    controls: Mapping[str, Curve],
-    xlabel: str,
-    ylabel: str,
-    log: bool = False,
-) -> Figure:
-    """Scores over labels or steps in small multiples: of each curve a line of means, and a band
-    from the lowest score to the highest.
-
-    Args:
-        panels: a panel's title → a curve's name → the curve. The same name has the same colour.
-        controls: curves to compare with, in grey in every panel; only the first has a band.
-    """
-    rows = -(-len(panels) // 4)
-    columns = -(-len(panels) // rows)
-    size = (2.4 * columns + 0.4, 2.2 * rows + 1.1) if len(panels) > 1 else (5.6, 4)
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
-    lines = dict.fromkeys([*names, *controls])
-    for axes, (title, curves) in zip(grid.flat, panels.items(), strict=False):
-        for index, (name, curve) in enumerate(controls.items()):
-            style = {"color": CONTROL_GREYS[index // 4 % 2], "linestyle": DASHES[index % 4]}
-            lines[name] = _band(axes, curve, style, shade=0 if index else 0.15)
-        for name, curve in curves.items():
-            style = {"color": COLOURS[names.index(name) % len(COLOURS)], "marker": "o"}
-            lines[name] = _band(axes, curve, style, shade=0.2)
-        axes.set_title(title, fontsize=10)
-    places = {x for curves in (controls, *panels.values()) for c in curves.values() for x in c}
-    _style_panels(list(grid.flat), len(panels), columns, sorted(places) if log else None)
-    for axes in grid[:, 0]:
-        axes.set_ylabel(ylabel, fontsize=9)
-    figure.supxlabel(xlabel, fontsize=10)
-    wide = min(len(lines), max(4, round(1.3 * columns)))
-    _legend_above(figure, list(lines.values()), list(lines), wide)
-    return figure
-
-
-def _legend_above(figure: Figure, lines: list[Line2D], names: list[str], columns: int) -> None:
-    figure.legend(
-        lines, names, loc="outside upper center", ncols=columns, frameon=False, fontsize=9
-    )
-
-
-def _band(axes: Axes, curve: Curve, style: Mapping[str, Any], shade: float) -> Line2D:
-    """A curve's means and its spread; returns the line."""
-    places = sorted(curve)
-    means = [float(np.mean(curve[place])) for place in places]
-    lows, highs = ([end(curve[place]) for place in places] for end in (min, max))
-    axes.fill_between(places, lows, highs, color=style["color"], alpha=shade, linewidth=0)
-    return axes.plot(places, means, linewidth=1.3, markersize=3.5, **style)[0]
-
-
-def _style_panels(
-    grid: Sequence[Axes], panels: int, columns: int, ticks: Sequence[float] | None
-) -> None:
-    """Ticks and grid of the first ``panels`` axes; the others vanish. Ticks make the axis
-    logarithmic."""
-    for index, axes in enumerate(grid):
-        if index >= panels:
-            axes.set_axis_off()
-            continue
-        if ticks:
-            axes.set_xscale("log")
-            axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
-            axes.minorticks_off()
-        bottom = index + columns >= panels
-        axes.tick_params(labelsize=8, labelbottom=bottom)
-        tidy(axes)
-
-
-class Effect(NamedTuple):
-    """A mean difference as a forest plot draws it."""
-
-    name: str
-    mean: float
-    interval: tuple[float, float] | None
-    singles: Sequence[float]
-    verdict: str
-
-
-VERDICT_COLOURS = {"holds": COLOURS[0], "does not hold": COLOURS[1], "undecided": GREY}
-
-
-def forest(
-    panels: Mapping[str, Sequence[Effect]], worthwhile: float, controls: Sequence[str] = ()
-) -> Figure:
-    """Differences with their intervals, an arm a row: coloured by verdict, small dots the pairs.
-
-    Args:
-        panels: a panel's title → what it shows.
-        worthwhile: the smallest difference worth having: a dashed line beside that of zero.
-        controls: names in grey, at the bottom.
-    """
-    found = dict.fromkeys(effect.name for effects in panels.values() for effect in effects)
-    names = sorted(found, key=lambda name: name in controls)
-    rows = -(-len(panels) // 3)
-    columns = -(-len(panels) // rows)
-    size = (2.6 * columns + 1.4, (0.24 * len(names) + 0.7) * rows + 0.8)
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for axes, (title, effects) in zip(grid.flat, panels.items(), strict=False):
-        _effects(axes, effects, names, worthwhile)
-        axes.set_title(title, fontsize=10)
-    for axes in grid[:, 0]:
-        for name, label in zip(names, axes.get_yticklabels(), strict=True):
-            label.set_color(GREY if name in controls else "black")
-    for axes in list(grid.flat)[len(panels) :]:
-        axes.set_axis_off()
-    figure.supxlabel("mean paired difference", fontsize=10)
-    lines = [Line2D([], [], color=colour, marker="o") for colour in VERDICT_COLOURS.values()]
-    lines.append(Line2D([], [], color="black", linestyle=WORTH))
-    _legend_above(figure, lines, [*VERDICT_COLOURS, "worth having"], 4)
-    return figure
-
-
-def _effects(
-    axes: Axes, effects: Sequence[Effect], names: Sequence[str], worthwhile: float
-) -> None:
-    """One panel. An interval that reaches beyond the axes ends in an arrow."""
-    axes.axvline(0, color="black", linewidth=1)
-    axes.axvline(worthwhile, color="black", linewidth=1, linestyle=WORTH)
-    seen = [-worthwhile, 2 * worthwhile, *(value for e in effects for value in e.singles)]
-    margin = 0.25 * (max(seen) - min(seen))
-    left, right = min(seen) - margin, max(seen) + margin
-    axes.set_xlim(left, right)
-    for effect in effects:
-        row, colour = names.index(effect.name), VERDICT_COLOURS[effect.verdict]
-        dots = [row + 0.28] * len(effect.singles)
-        axes.plot(effect.singles, dots, ".", color=colour, alpha=0.5, markersize=3.5)
-        if effect.interval:
-            low, high = effect.interval
-            ends = [max(low, left), min(high, right)]
-            axes.plot(ends, [row, row], color=colour, linewidth=1.8, solid_capstyle="butt")
-            for end, mark, beyond in ((left, "<", low < left), (right, ">", high > right)):
-                if beyond:
-                    axes.plot(end, row, mark, color=colour, markersize=5, clip_on=False)
-        axes.plot(effect.mean, row, "o", color=colour, markersize=5.5, mec="white", mew=0.7)
-    axes.set_yticks(range(len(names)), names, fontsize=9)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.tick_params(axis="x", labelsize=8)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    tidy(axes)
-
-
-def tidy(*many: Axes) -> None:
-    """The style of all axes with scales: no box, a faint grid."""
-    for axes in many:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)

@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from ..show.figures import Curve, Effect, bands, forest
+from ..show.curves import Curve, Effect, bands, forest
 from .arms import Arm
 from .claims import Claim
 from .results import Results

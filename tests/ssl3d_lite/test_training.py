@@ -364,3 +364,151 @@ def test_an_encoder_of_other_dimensions_is_refused_before_anything_is_drawn(coho
     encoder = random_encoder(EncoderSettings(spatial_dims=2, filters=(4, 8)), 0)
     with pytest.raises(InputError, match=r"reads 1 channels in 2D, but made up has 1 in 3D"):
         pretrain(make_task("rpl", encoder.settings), encoder, cohort, (0, 1), TrainSettings())
+
+
+# ---- watched, stopped, interrupted -------------------------------------------------------------
+
+
+def watched(cohort, watch, out=None, names=("rotation",), **settings):
+    """A run of 40 steps with a checkpoint at the end alone; the encoder, the tasks, the history."""
+    encoder, tasks = random_encoder(SMALL, 0), tasks_of(*names)
+    training = TrainSettings(**{"steps": 40, "checkpoint_every": 100} | settings)
+    cases = cohort.split().pretrain
+    encoder, history = pretrain(tasks, encoder, cohort, cases, training, out, watch=watch)
+    return encoder, nn.ModuleList(tasks), history
+
+
+@pytest.mark.parametrize("names", [("rotation",), ("exemplar", "masked")])
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(cohort, tmp_path, names):
+    whole, heads, history = watched(cohort, None, names=names)
+    part, part_heads, begun = watched(cohort, lambda rows: rows[-1]["step"] == 20, tmp_path, names)
+    assert [row["step"] for row in begun] == [10] * len(names) + [20] * len(names)
+    assert not part.training
+    assert not same(part, whole)
+    state = torch.load(tmp_path / "resume.pt", weights_only=True)
+    assert (state["step"], state["history"]) == (20, begun)
+    weights = nn.ModuleDict({"encoder": part, "tasks": part_heads}).state_dict()
+    assert all(torch.equal(weights[name], saved) for name, saved in state["learner"].items())
+    assert not (tmp_path / "encoder.safetensors").exists(), "which would look like the end"
+    ended, ended_heads, again = watched(cohort, None, tmp_path, names)
+    assert same(ended, whole)
+    assert same(ended_heads, heads)
+    assert again == history
+    assert same(load_encoder(tmp_path), whole)
+
+
+def test_a_notebooks_cell_run_twice_is_told_to_make_the_networks_anew(cohort, tmp_path):
+    encoder, task = random_encoder(SMALL, 0), tasks_of("rotation")
+    settings, cases = TrainSettings(steps=20), cohort.split().pretrain
+    pretrain(task, encoder, cohort, cases, settings, tmp_path, watch=lambda rows: True)
+    with pytest.raises(InputError, match="make the networks anew from the same seeds"):
+        pretrain(task, encoder, cohort, cases, settings, tmp_path)
+
+
+def test_a_watch_that_never_stops_sees_every_row_and_changes_nothing(cohort, tmp_path):
+    seen = []
+
+    def watch(rows):
+        seen.append([row["step"] for row in rows])
+        rows.clear()  # what it is given is its own
+        return False
+
+    whole, _, history = watched(cohort, None, tmp_path / "alone", steps=25)
+    encoder, _, again = watched(cohort, watch, tmp_path / "watched", steps=25)
+    assert seen == [[10], [10, 20], [10, 20, 25]]
+    assert again == history
+    assert same(encoder, whole)
+    for name in ("encoder.safetensors", "history.csv", "settings.json"):
+        assert (tmp_path / "watched" / name).read_bytes() == (
+            tmp_path / "alone" / name
+        ).read_bytes()
+
+
+def test_a_stop_at_the_last_step_is_the_end(cohort, tmp_path):
+    encoder, _, _ = watched(cohort, lambda rows: rows[-1]["step"] == 40, tmp_path)
+    assert same(load_encoder(tmp_path), encoder)
+
+
+def test_the_bar_of_a_stopped_run_says_so_and_is_full(cohort, capsys):
+    watched(cohort, lambda rows: True)
+    last = capsys.readouterr().err.split("\r")[-1]
+    assert last.startswith("pretrain rotation, stopped at 10 of 40: 100%")
+    assert "10/10" in last
+
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from ssl3d_lite.cohort import Cohort
+from ssl3d_lite.distributed import averaged, launch, rank
+from ssl3d_lite.networks import EncoderSettings, random_encoder
+from ssl3d_lite.tasks import make_task
+from ssl3d_lite.training import TrainSettings, pretrain
+
+launch(2, "cpu")
+folder, shape = Path(sys.argv[1]), EncoderSettings(filters=(4, 8), norm="group")
+task, cohort = make_task("rotation", shape, edge=12), Cohort.open(folder / "cohort")
+watch = lambda rows: rank() == 0 and rows[-1]["step"] == 20  # the second would never stop
+settings = TrainSettings(steps=40, batch=4, devices=2)
+encoder = random_encoder(shape, 0)
+_, history = pretrain(task, encoder, cohort, range(8), settings, folder / "run", watch=watch)
+(folder / f"{rank()}.json").write_text(json.dumps([row["step"] for row in history]))
+averaged([0.0], "cpu")  # wait for one another: the second ends as soon as the first does
+"""
+
+
+def test_several_processes_stop_together_as_the_first_decides(tmp_path):
+    make_cohort(tmp_path / "cohort", 15)
+    (tmp_path / "program.py").write_text(PROGRAM)
+    command = [sys.executable, str(tmp_path / "program.py"), str(tmp_path)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads((tmp_path / f"{n}.json").read_text()) for n in (0, 1)] == [[10, 20]] * 2
+    assert torch.load(tmp_path / "run/resume.pt", weights_only=True)["step"] == 20
+
+
+def interrupted_in_a_step(monkeypatch):
+    """Ctrl-C, or the stop button of Jupyter, in step 17."""
+    steps, original = iter(range(100)), torch.optim.AdamW.step
+
+    def step(self, *args, **kwargs):
+        if next(steps) == 17:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+
+
+def interrupted_in_writing(monkeypatch):
+    """The same, when half of the second checkpoint is on the disk."""
+    files, original = iter(range(100)), os.replace
+
+    def replace(aside, path):
+        if next(files) == 2:  # resume.pt and history.csv of step 10 came before
+            os.truncate(aside, os.path.getsize(aside) // 2)
+            signal.raise_signal(signal.SIGINT)
+        original(aside, path)
+
+    monkeypatch.setattr(os, "replace", replace)
+
+
+@pytest.mark.parametrize("interrupted", [interrupted_in_a_step, interrupted_in_writing])
+def test_a_keyboard_interrupt_leaves_the_last_checkpoint(
+    cohort, tmp_path, monkeypatch, interrupted
+):
+    whole, history = pretrained(cohort, steps=30)
+    interrupted(monkeypatch)
+    # a shell that starts tests in the background has them ignore the signal
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            pretrained(cohort, tmp_path, steps=30)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    monkeypatch.undo()
+    assert torch.load(tmp_path / "resume.pt", weights_only=True)["step"] == 10
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.csv", "resume.pt"]
+    resumed, again = pretrained(cohort, tmp_path, steps=30)
+    assert same(resumed, whole)
+    assert again == history

@@ -1,0 +1,449 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,nbgrader,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Volumes: what the network is given
+#
+# **You will be able to:** say where a voxel lies in millimetres and which way a volume is turned;
+# choose a window for CT and for MRI; say why a label map is sampled otherwise than a scan; and cut
+# a volume into patches and put it together again, exactly.
+#
+# **Time:** under a minute on one core of a laptop, at every `SSL3D_SCALE`; only the CT gets finer.
+#
+# Nothing is trained here. All other notebooks train; this one is about what they take for granted,
+# and each of its steps can be checked by hand. All scans in it are virtual, made on the spot, so
+# that the truth is known.
+
+# %%
+# %matplotlib inline
+from inspect import getsource
+
+import numpy as np
+import torch
+from IPython.display import Markdown, display
+from matplotlib.figure import Figure
+from nibabel import aff2axcodes
+from nibabel.affines import apply_affine, voxel_sizes
+
+from data_recipes.intensity import Intensity
+from data_recipes.virtual_abdomen import abdomen_case
+from data_recipes.virtual_brain import hippocampus_case
+from data_recipes.volumes import Frame, bounding_box, ras_affine, to_ras
+from ssl3d_lite import geometry
+from ssl3d_lite.lesson import open_cohort, scale
+from ssl3d_lite.show import figures
+from ssl3d_lite.show.pieces import COLOURS
+from ssl3d_lite.show.planes import show_plane
+from ssl3d_lite.show.slices import Slices, puzzle_slices
+from ssl3d_lite.show.volume import Volume3D
+from ssl3d_lite.tasks import Placement, ProxyBatch
+
+SIZES = {
+    "smoke": {"edge": 64, "cases": 12},
+    "class": {"edge": 128, "cases": 100},
+    "full": {"edge": 256, "cases": 200},
+}
+size = SIZES[scale()]
+
+# %% [markdown]
+# ## 1. A scan is a block of numbers
+#
+# A **voxel** is a small box of the body, and its number says what the scanner measured in it. Here
+# is a CT of a belly, as a file would hold it: numbers, a label map of the same shape (0 background,
+# 1 pancreas, 2 tumour), and a matrix, the *affine*.
+
+# %%
+ct, label, affine = abdomen_case(seed=0, index=0, edge=size["edge"])
+print("shape", ct.shape, "kind", ct.dtype, "from", ct.min(), "to", ct.max())
+print("affine:\n", affine.round(2))
+
+# %% [markdown]
+# ## 2. From voxels to millimetres
+#
+# The affine $A$ takes a voxel's indices $(i, j, k)$ to a place in the room, in mm:
+#
+# $$\begin{pmatrix} x \\ y \\ z \\ 1 \end{pmatrix} = A \begin{pmatrix} i \\ j \\ k \\ 1
+# \end{pmatrix}, \qquad x \text{ to the right},\; y \text{ to the front},\; z \text{ up},$$
+#
+# all from the patient's own view. The length of each column is the size of a voxel along that axis.
+# **Predict before you run:** the first column has a minus sign. Which way does one go when $i$
+# grows?
+
+# %%
+spacing = voxel_sizes(affine)
+print("a voxel measures", spacing.round(2), "mm; when i, j, k grow one goes", aff2axcodes(affine))
+for voxel in ((0, 0, 0), (1, 0, 0), tuple(n // 2 for n in ct.shape)):
+    print("voxel", voxel, "lies at", apply_affine(affine, voxel).round(1), "mm")
+tumour = np.argwhere(label == 2)
+place = apply_affine(affine, tumour.mean(0))
+print(
+    "middle of the tumour:",
+    place.round(1),
+    "mm; and back:",
+    tumour.mean(0).round(1),
+    "=",
+    apply_affine(np.linalg.inv(affine), place).round(1),
+)
+
+# %% [markdown]
+# How large is it? Count voxels, and multiply by what one of them holds.
+
+# %%
+one = spacing.prod() / 1000  # ml
+for number, name in enumerate(("background", "pancreas", "tumour")):
+    print(f"{name:10} {np.sum(label == number):8} voxels  {np.sum(label == number) * one:10.1f} ml")
+
+# %% [markdown]
+# ## 3. Orientation
+#
+# Files differ in the order and direction of their axes. Everything in this package is turned to
+# **RAS** first: axis 0 to the patient's right, axis 1 to the front (*anterior*), axis 2 up
+# (*superior*). This is done by flipping and swapping axes alone, so no value changes; the affine
+# changes with it, and each voxel stays where it was in the room.
+
+# %%
+
+
+def planes(volumes: dict, axis: int = 2, place: int | None = None) -> Figure:
+    """The plane across ``axis`` of each volume, side by side."""
+    figure = Figure(figsize=(2.7 * len(volumes), 3), layout="constrained")
+    columns = figure.subplots(1, len(volumes), squeeze=False)[0]
+    for axes, (title, volume) in zip(columns, volumes.items()):
+        show_plane(axes, volume, axis, place)
+        axes.set_title(title, fontsize=9)
+    return figure
+
+
+ras, classes = to_ras(ct, affine), to_ras(label, affine)
+upright = ras_affine(affine, ct.shape)
+print(
+    "now",
+    aff2axcodes(upright),
+    "and the tumour's middle lies at",
+    apply_affine(upright, np.argwhere(classes == 2).mean(0)).round(1),
+    "mm",
+)
+planes({"as in the file (LPS)": ct.clip(-160, 240), "turned to RAS": ras.clip(-160, 240)})
+
+# %% [markdown]
+# *What to look at:* both pictures are drawn by the same rule, axis 0 to the right and axis 1 up.
+# The file's picture stands on its head. In the turned one the spine is below and the front of the
+# belly above; the patient's right is on the right of the picture, as if you looked down from the
+# head. Radiologists' viewers mostly show the right on the left, as seen from the feet: ask before
+# you speak of a side.
+#
+# ## 4. Intensities of CT: windows
+#
+# CT has units. **Hounsfield units** (HU) set air at −1000 and water at 0; fat lies about −100, soft
+# tissue between 0 and 100, bone above 300. The eye tells some dozens of greys apart, so one looks
+# through a *window*: what is below is black, what is above is white, and all greys go to what lies
+# between. **Predict before you run:** in which of the three windows can you find the pancreas?
+
+# %%
+WINDOWS = {"soft tissue": (-160, 240), "lung": (-1350, 150), "bone": (-500, 1300)}
+middle = int(np.argwhere(classes == 2)[:, 2].mean())  # the slice through the tumour
+seen = {}
+for name, (low, high) in WINDOWS.items():
+    intensity = Intensity.parse(f"window:{low},{high}")
+    seen[f"{name}\n{low} to {high} HU"] = intensity.normalise(ras.astype(np.float32), ras)
+planes(seen, place=middle)
+
+# %% [markdown]
+# *What to look at:* the same slice three times, and not a number of the scan has changed. In which
+# one do organs part from the fat about them, and what is lost there?
+#
+# Where the windows lie among the scan's values:
+
+# %%
+figure = Figure(figsize=(7, 2.6), layout="constrained")
+axes = figure.subplots()
+axes.hist(ras.flatten(), bins=np.arange(-1030, 700, 10), log=True, color="#888888")
+for row, (name, (low, high)) in enumerate(WINDOWS.items()):
+    height = [10 ** (0.5 + 0.5 * row)] * 2
+    axes.plot([low, high], height, linewidth=4, label=name, color=COLOURS[row])
+axes.set(xlabel="HU", ylabel="voxels", xlim=(-1400, 1350))
+axes.legend(frameon=False, fontsize=9)
+display(figure)
+
+# %% [markdown]
+# *What to look at:* most voxels are air, at the far left. All soft tissue stands in a narrow heap
+# near 0. A window from the lowest value to the highest would leave it a few greys.
+#
+# One window fits all CTs, because the units are the same for all. The prepared pancreas scans of
+# this package are clipped to −100 to 240 HU and scaled to [0, 1].
+#
+# ## 5. Intensities of MRI: percentiles
+#
+# MRI has no units. The same tissue can be 200 in one scan and 200,000 in the next. Five scans of
+# the region about the hippocampus:
+
+# %%
+scans = [hippocampus_case(seed=0, index=index)[0] for index in range(5)]
+zscore = Intensity.parse("zscore")
+for number, scan in enumerate(scans):
+    scaled = zscore.normalise(scan, reference=scan)
+    print(
+        f"scan {number}: {scan.min():8.0f} to {scan.max():8.0f}   →   {scaled.min():5.2f} to"
+        f" {scaled.max():4.2f}, mean {scaled.mean():5.2f}, spread {scaled.std():.2f}"
+    )
+
+# %% [markdown]
+# So each channel of each scan is scaled by itself: clipped at its 0.5 and 99.5 percentiles, then
+# brought to mean 0 and standard deviation 1. Why clip first? **Predict before you run:** one broken
+# voxel gets a thousand times the highest value. What becomes of the rest, with and without?
+
+# %%
+broken = scans[0].copy()
+broken[0, 0, 0] = 1000 * broken.max()
+plain = (broken - broken.mean()) / broken.std()
+clipped = zscore.normalise(broken, reference=broken)
+for name, scan in {"without clipping": plain, "with": clipped}.items():
+    inside = scan.flatten()[1:]
+    print(f"{name:17} all other voxels spread by {inside.std():.3f}")
+planes({"without clipping": plain, "with": clipped}, axis=2, place=0)
+
+# %% [markdown]
+# *What to look at:* the left picture is the plane with the broken voxel. One voxel of some tens of
+# thousands has taken all greys. The right one is what the network would get.
+#
+# ## 6. Label maps
+#
+# A label map holds names, not amounts: class 1 is not half of class 2. So it must never be
+# averaged. When a scan is brought to another voxel size its values are interpolated, and the label
+# gets the *nearest* voxel's class. Do it wrongly once, with a map whose only classes are 0 and 2:
+
+# %%
+two = np.where(classes[bounding_box(classes == 2)] == 2, 2, 0)  # the tumour alone
+two = np.pad(two, 3).astype(np.float32)
+finer = Frame(origin=(-0.25,) * 3, scale=(0.5,) * 3, size=tuple(2 * n for n in two.shape))
+wrong, right = np.rint(finer.sample(two)), finer.sample(two, label=True)
+for name, values in {"interpolated and rounded": wrong, "nearest": right}.items():
+    found, counts = np.unique(values, return_counts=True)
+    print(f"{name:25}", {int(c): int(n) for c, n in zip(found, counts)})
+
+# %% [markdown]
+# Between 0 and 2 lies 1: a shell of "pancreas" has grown about the tumour, out of arithmetic. With
+# background 0 and tumour 2 one sees it; in a score it would only have been a little worse.
+#
+# ## 7. Look at it yourself
+#
+# Scroll with the mouse wheel or the arrow keys; click to move the cross; drag with the right mouse
+# button to change the window; the slider fades the labels.
+
+# %%
+NAMES = ("background", "pancreas", "tumour")
+view = Slices(ras, classes, label_names=NAMES, spacing=voxel_sizes(upright), window=(-160, 240))
+view.voxel = [int(n) for n in np.argwhere(classes == 2).mean(0)]  # python can move the cross, too
+display(view)
+
+# %% [markdown]
+# Move the cross to the aorta, the round bright spot in front of the spine, and run the next cell:
+# python knows where you are.
+
+# %%
+voxel = tuple(view.voxel)
+print(
+    "voxel",
+    voxel,
+    "at",
+    apply_affine(upright, voxel).round(1),
+    "mm has",
+    ras[voxel],
+    "HU,",
+    "label:",
+    NAMES[classes[voxel]],
+)
+
+# %% [markdown]
+# And in 3D: drag to turn it, cut it open with the slider.
+
+# %%
+Volume3D(ras.clip(-160, 240), classes, label_names=NAMES, spacing=voxel_sizes(upright))
+
+# %%
+figures.segmentations(ras.clip(-160, 240), {"label": classes}, NAMES)
+
+# %% [markdown]
+# *What to look at:* the planes go through the middle of the labels. How much of the volume is
+# background? A method that answers "background" everywhere is right in nearly all voxels; that is
+# why it is never averaged into a score here.
+#
+# ## 8. A cohort: many scans, one shape
+#
+# A *recipe* does all of the above once and writes a cohort. From then on volumes of one shape can
+# stand in one batch: (scan, channel, right, front, up).
+
+# %%
+cohort = open_cohort("hippocampus", cases=size["cases"])
+split = cohort.split()
+volumes = cohort.images(split.train[:2])
+print("batch:", tuple(volumes.shape), "mean", round(float(volumes.mean()), 3))
+case = cohort.cases[split.train[0]]
+print(case.id, "was", case.source.shape, "and is", case.shape, "voxels of", cohort.spacing, "mm")
+
+# %% [markdown]
+# Scans that were smaller are padded by repeating their outermost voxels, which you will see as
+# streaks at the border. Black would be an edge to learn from.
+#
+# ## 9. Patches
+#
+# The puzzles of the next notebooks cut volumes into patches. Along an axis of $n$ voxels, patches
+# of edge $s$ that begin every $t$ voxels (the *stride*) fit in
+#
+# $$g = \left\lfloor \frac{n - s}{t} \right\rfloor + 1$$
+#
+# times. With $t = s$ they stand side by side, with $t < s$ they overlap. **Predict before you
+# run:** how many patches of 16 voxels does a volume of this cohort give, side by side, and how many
+# if they overlap by half?
+
+# %%
+for patch, stride in ((16, 16), (16, 8), (8, 8)):
+    grid = geometry.grid_shape(cohort.shape, patch, stride)
+    print(f"edge {patch:2}, stride {stride:2}: grid {grid}, {np.prod(grid)} patches")
+display(Markdown(f"```python\n{getsource(geometry.grid_corners)}```"))
+
+# %% [markdown]
+# Cut it, and say for each patch where it came from: a matrix from the patch's voxels to the scan's.
+# With that, any view can draw it. (A puzzle of a later notebook is the same, with an answer.)
+
+# %%
+
+
+def cut_up(volumes: torch.Tensor, patch: int, stride: int) -> tuple[ProxyBatch, torch.Tensor]:
+    """All patches of a regular grid, and their first voxels, (patches, 3)."""
+    grid = geometry.grid_shape(volumes.shape[2:], patch, stride)
+    corners = geometry.grid_corners(grid, stride)
+    everywhere = corners.expand(len(volumes), -1, -1)
+    views = geometry.cut(volumes, everywhere, (patch,) * 3)
+    placement = Placement(geometry.shift_matrix(everywhere), grid)
+    return ProxyBatch(views, torch.zeros(len(volumes), 0), placement), corners
+
+
+patches, corners = cut_up(volumes, patch=16, stride=16)
+print("patches (scan, patch, channel, x, y, z):", tuple(patches.views.shape))
+figures.puzzle(volumes, patches)
+
+# %% [markdown]
+# *What to look at:* the boxes are those of the middle layer. They do not reach the border
+# everywhere: where 16 does not divide the edge, a rest is left out.
+
+# %%
+puzzle_slices(volumes, patches)
+
+# %% [markdown]
+# Click into a box: the view names the patch. Where does patch 3 lie in the room? Two matrices, one
+# after the other: from the patch to the scan, from the scan to mm.
+
+# %%
+to_room = np.array(case.affine) @ patches.placement.matrix[0, 3].numpy()
+print("its voxel (0, 0, 0) lies at", apply_affine(to_room, (0, 0, 0)).round(1), "mm")
+
+# %% [markdown]
+# ## 10. And together again
+#
+# Lay each patch back where it came from, add up, and divide by how many lay on each voxel.
+
+# %%
+
+
+def reassemble(patches: torch.Tensor, corners: torch.Tensor, space: tuple) -> tuple:
+    """(patch, channel, x, y, z) back into (channel, *space); and how many cover each voxel."""
+    total, count = torch.zeros(patches.shape[1], *space), torch.zeros(space)
+    for patch, corner in zip(patches, corners.tolist(), strict=True):
+        box = tuple(slice(first, first + n) for first, n in zip(corner, patch.shape[1:]))
+        total[(..., *box)] += patch
+        count[box] += 1
+    return total / count.clamp(min=1), count
+
+
+counts = {}
+for patch, stride in ((16, 16), (16, 8), (8, 8)):
+    pieces, corners = cut_up(volumes[:1].cpu(), patch, stride)
+    whole, count = reassemble(pieces.views[0], corners, cohort.shape)
+    same = torch.equal(whole[:, count > 0], volumes[0].cpu()[:, count > 0])
+    print(
+        f"edge {patch:2}, stride {stride:2}: covered {(count > 0).float().mean():.1%},",
+        f"exact there: {same}, patches on a voxel: {int(count.min())} to {int(count.max())}",
+    )
+    counts[f"edge {patch}, stride {stride}"] = count.numpy()
+
+# %%
+figure = Figure(figsize=(8, 3), layout="constrained")
+row = figure.subplots(1, len(counts))
+for axes, (title, count) in zip(row, counts.items()):
+    middle = count[:, :, count.shape[2] // 2]
+    drawn = axes.imshow(middle.T, origin="lower", cmap="cividis", vmin=0, vmax=8)
+    axes.set(title=title, xlabel="x", ylabel="y")
+figure.colorbar(drawn, ax=row, label="patches on a voxel")
+display(figure)
+
+# %% [markdown]
+# *What to look at:* how many patches lie on each voxel of the middle plane. Side by side it is one,
+# or none in the rest at the border. Overlapping, the inside is seen more often than the rim.
+#
+# Exact means bit for bit: nothing was interpolated. (The sums are exact because prepared scans hold
+# 16-bit numbers, and a few of them add up in 32 bits without rounding.)
+#
+# ## Exercise
+#
+# A network answers each patch by itself, with an error. Add noise of spread 1 to every patch,
+# reassemble with strides 16 and 8, and compare the errors in the middle of the volume. What do you
+# expect where eight patches overlap? And what is unlike this in a real network?
+#
+# <details><summary>Hint</summary>
+#
+# The mean of $n$ independent errors of spread 1 has a spread of $1/\sqrt{n}$. Count the overlaps
+# with `count`.
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# for stride in (16, 8):
+#     pieces, corners = cut_up(volumes[:1].cpu(), 16, stride)
+#     noisy = pieces.views[0] + torch.randn(pieces.views[0].shape)
+#     whole, count = reassemble(noisy, corners, cohort.shape)
+#     error = (whole - volumes[0].cpu())[0]
+#     for n in count[count > 0].unique().int().tolist():
+#         print(f"stride {stride}: where {n} overlap, {error[count == n].std():.3f}")
+# ```
+#
+# Where eight overlap the error falls to about $1/\sqrt{8} \approx 0.35$. A real network's errors on
+# overlapping patches are not independent, since it saw much of the same tissue, so it gains less.
+# And it errs more at a patch's border, where it lacks what lies beyond: sliding windows therefore
+# weigh the middle of a patch more than its rim, which `ssl3d_lite.evaluation.predict` leaves to
+# MONAI.
+#
+# </details>
+#
+# ## What the literature did next
+#
+# - nnU-Net (Isensee et al., 2021) showed how far one comes by choosing voxel size, window and patch
+#   from the data set by fixed rules, before any new network.
+# - The Decathlon (Antonelli et al., 2022) made it usual to try a method on many organs and scanners
+#   at once, in one file format, with one orientation to mind.
+# - TorchIO (Pérez-García et al., 2021) and MONAI (Cardoso et al., 2022) keep the affine with the
+#   volume through every step, so that a result can be laid back over the scan.
+#
+# ## References
+#
+# Antonelli et al., *The Medical Segmentation Decathlon*, Nature Communications 13, 2022. Cardoso et
+# al., *MONAI: An Open-Source Framework for Deep Learning in Healthcare*, arXiv 2211.02701, 2022.
+# Isensee et al., *nnU-Net: A Self-Configuring Method for Deep Learning-Based Biomedical Image
+# Segmentation*, Nature Methods 18, 2021. Pérez-García, Sparks and Ourselin, *TorchIO: A Python
+# Library for Efficient Loading, Preprocessing, Augmentation and Patch-Based Sampling of Medical
+# Images in Deep Learning*, Computer Methods and Programs in Biomedicine 208, 2021. Taleb et al.,
+# *3D Self-Supervised Methods for Medical Imaging*, NeurIPS 2020.

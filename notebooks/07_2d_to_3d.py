@@ -1,0 +1,394 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,nbgrader,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # From 2D to 3D: what changes, and what a slice cannot know
+#
+# **You will be able to:** cut a cohort into slices without letting a patient stand on two sides;
+# pose each puzzle in 2D and in 3D by changing one number; say what a slice cannot show; and compare
+# an encoder of slices with one of volumes so that the comparison is fair.
+#
+# **Time:** about three minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under
+# one at `SSL3D_SCALE=smoke`, where too little is learnt to conclude anything; about ten minutes on
+# a GPU at `full`.
+
+# %%
+# %matplotlib inline
+import time
+from inspect import getsource
+from pathlib import Path
+
+import numpy as np
+import torch
+from IPython.display import Markdown, display
+
+from data_recipes import slices as recipe
+from ssl3d_lite import geometry
+from ssl3d_lite.cohort import Cohort
+from ssl3d_lite.evaluation import proxy_score
+from ssl3d_lite.lesson import open_cohort, scale
+from ssl3d_lite.networks import EncoderSettings, random_encoder
+from ssl3d_lite.probe import linear_probes, recalibrated
+from ssl3d_lite.show import curves, figures
+from ssl3d_lite.show.live import Live
+from ssl3d_lite.show.slices import Slices
+from ssl3d_lite.study import load_results
+from ssl3d_lite.study.claims import claims
+from ssl3d_lite.study.published import arms, published
+from ssl3d_lite.study.sentences import each_arm, overall
+from ssl3d_lite.tasks import make_task
+from ssl3d_lite.training import TrainSettings, pretrain
+
+# %%
+SIZES = {
+    "smoke": {"cases": 15, "filters": (4, 8), "steps": 10, "seeds": 2},
+    "class": {"cases": 100, "filters": (8, 16, 32, 64), "steps": 100, "seeds": 2},
+    "full": {"cases": 200, "filters": (16, 32, 64, 128), "steps": 1000, "seeds": 3},
+}
+size = SIZES[scale()]
+RUNS = Path("runs") / f"07-{scale()}"
+solid = open_cohort("hippocampus", cases=size["cases"])  # volumes
+split = solid.split()
+
+# %% [markdown]
+# ## 1. The idea in a picture
+#
+# A scan is a volume, but for years networks for photographs were fed with its slices, one at a
+# time. Look at one scan in the three planes first, with its label: the front (*anterior*) and back
+# (*posterior*) part of the hippocampus.
+
+# %%
+case = split.train[0]
+image, label = solid[case]
+figures.segmentations(
+    np.asarray(image[0], np.float32), {"label": np.asarray(label)}, solid.label_names
+)
+
+# %% [markdown]
+# *What to look at:* in which of the three planes do you see where one part ends and the other
+# begins? The same to scroll through:
+
+# %%
+Slices(image[0], label, label_names=solid.label_names, spacing=solid.spacing)
+
+# %% [markdown]
+# **Predict before you run:** of all slices that show any hippocampus, what share shows both parts,
+# plane by plane? In a slice with one part alone, what could tell you which it is?
+
+# %%
+maps = solid.labels(split.train).cpu().numpy()  # (scan, x, y, z)
+for axis, plane in enumerate(recipe.PLANES):
+    across = tuple(a for a in (1, 2, 3) if a != axis + 1)
+    parts = np.stack([(maps == part).any(across) for part in range(1, len(solid.label_names))])
+    some, all_parts = parts.any(0).sum(), parts.all(0).sum()
+    empty = 1 - parts.any(0).mean()
+    print(f"{plane:9} {all_parts / some:4.0%} of them; {empty:.0%} of all slices are empty")
+
+# %% [markdown]
+# ## 2. Cutting slices
+#
+# A recipe makes a 2D cohort of a 3D one. Each slice becomes a case, but keeps its scan's patient
+# and **fold**: slices of one patient never stand on two sides. It takes all slices, and not those
+# with labels: pretraining sees them too, and must not know where labels are.
+
+# %%
+folder = RUNS / f"axial-{solid.folder.name}"
+recipe.prepare(recipe.Slices(cohort=solid.folder, out=folder, axis=2))
+device = solid.images([0]).device
+flat = Cohort.open(folder).to(device)
+flat_split = flat.split()
+print(f"{len(solid)} volumes of {solid.shape} -> {len(flat)} slices of {flat.shape}")
+
+# %%
+sides = {"train": flat_split.train, "validation": flat_split.validation, "test": flat_split.test}
+patients = {side: {flat.cases[n].patient for n in cases} for side, cases in sides.items()}
+print({side: len(those) for side, those in patients.items()}, "patients")
+print("on two sides:", patients["train"] & (patients["validation"] | patients["test"]) or "none")
+
+# %% [markdown]
+# ## 3. What changes: one number
+#
+# All of the library is written for $D$ space axes. An encoder says how many it has; a task asks the
+# encoder. There is no second implementation that could differ on the quiet, as in the original
+# code, where the 2D and the 3D version of CPC pad and skip rows differently.
+
+# %%
+SHAPES = {dims: EncoderSettings(1, spatial_dims=dims, filters=size["filters"]) for dims in (2, 3)}
+sources = {2: flat.images(flat_split.train[:4]), 3: solid.images(split.train[:4])}
+for name in ("rotation", "rpl", "jigsaw", "exemplar", "cpc"):
+    for dims, volumes in sources.items():
+        task = make_task(name, SHAPES[dims], seed=0).to(device).eval()
+        batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+        with torch.no_grad():
+            answer = task(random_encoder(SHAPES[dims], seed=0).to(device), batch)
+        chance = task.score(answer, batch)["chance"]
+        print(f"{name:9} {dims}D  views {tuple(batch.views.shape)!s:26} chance {chance:.3f}")
+
+# %% [markdown]
+# **Predict before you run:** why has rotation 4 answers in 2D and 10 in 3D, relative location 8 and
+# 26? Count, then look at the one function that decides it for rotation:
+
+# %%
+display(Markdown(f"```python\n{getsource(geometry.quarter_turns)}```"))
+for dims in (2, 3):
+    turns, places = geometry.quarter_turns(dims), 3**dims - 1
+    print(f"{dims}D: {len(turns)} turns, {places} places about a centre")
+
+# %% [markdown]
+# The same draw can be set by hand in both: here relative location, with the query at the same place
+# in the plane. First a slice from the middle of a scan. Change `PLACE` (0 to 7) and run both again.
+
+# %%
+PLACE = 2
+name = f"s{solid.shape[2] // 2:03d}"
+slices = flat.images([n for n in flat_split.train if flat.cases[n].id.endswith(name)][:2])
+rpl = make_task("rpl", SHAPES[2], queries_per_scan=1)
+draw = rpl.draw(slices, torch.Generator().manual_seed(0))
+draw["query"][:] = PLACE
+figures.puzzle(slices, rpl.pose(slices, draw))
+
+# %%
+volumes = solid.images(split.train[:2])
+rpl = make_task("rpl", SHAPES[3], queries_per_scan=1)
+draw = rpl.draw(volumes, torch.Generator().manual_seed(0))
+cell = 3 * (PLACE + (PLACE >= 4)) + 1  # the same row and column, in the middle layer of three
+draw["query"][:] = cell - (cell > 13)  # places leave the centre, cell 13, out
+figures.puzzle(volumes, rpl.pose(volumes, draw))
+
+# %% [markdown]
+# *What to look at:* the blue box is the centre, the other the query. The slice has one picture, the
+# volume three. In 3D the query may also lie above or below: places that no slice can ask for.
+#
+# ## 4. What is lost
+#
+# With $x \in \mathbb{R}^{X \times Y \times Z}$ a volume, a 2D network computes
+#
+# $$f_{2D}(x)_{\cdot,\cdot,k} = f(x_{\cdot,\cdot,k}) ,$$
+#
+# each slice $k$ by itself. So slices could be shuffled and every answer would stay the same: what a
+# voxel's neighbours above and below show cannot enter. That is easy to check.
+
+# %%
+order = torch.randperm(len(sources[2]), generator=torch.Generator().manual_seed(1))
+encoder = random_encoder(SHAPES[2], seed=0).to(device).eval()
+with torch.no_grad():
+    straight, shuffled = encoder(sources[2])[-1], encoder(sources[2][order])[-1]
+print("slices shuffled, features the same:", torch.allclose(straight[order], shuffled, atol=1e-5))
+
+stack = sources[3]
+encoder = random_encoder(SHAPES[3], seed=0).to(device).eval()
+with torch.no_grad():
+    straight = encoder(stack)[0]
+    mixed = torch.randperm(stack.shape[-1], generator=torch.Generator().manual_seed(1))
+    shuffled = encoder(stack[..., mixed])[0]
+print("in 3D:", torch.allclose(straight[..., mixed], shuffled, atol=1e-5))
+
+# %% [markdown]
+# And what is gained: a slice costs little, a large batch fits, networks pretrained on photographs
+# can be used, and where voxels are ten times as thick as wide there is little to lose. Which is
+# better is a question for measurement.
+#
+# ## 5. A fair comparison
+#
+# Fair means: all that may differ is the thing compared. Here are equal
+#
+# - the scans seen in pretraining, and the scans with labels (counted in **scans**, not in slices);
+# - the steps, the filters of each level, the learning rate, the optimiser;
+# - the score: slices are stacked again, and the Dice is that of the whole scan;
+# - the baseline: each beside random encoders **of its own dimension**.
+#
+# What cannot be equal at the same time: a step's voxels, its time, and the number of weights. So
+# they are printed.
+
+# %%
+RUN = {
+    2: (flat, flat_split, TrainSettings(steps=size["steps"], batch=32, learning_rate=2e-3)),
+    3: (solid, split, TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3)),
+}
+tasks = {dims: make_task("cpc", SHAPES[dims], seed=0) for dims in RUN}
+starts = {dims: random_encoder(SHAPES[dims], seed=0) for dims in RUN}
+view = Live(tasks[3], starts[3], solid.images(split.validation[:2]))
+display(view)
+
+# %%
+encoders, histories, held_out = {2: [], 3: []}, {}, {}
+for dims, (cohort, parts, settings) in RUN.items():
+    begin, watch = time.process_time(), view.watch if dims == 3 else None
+    encoder, history = pretrain(
+        tasks[dims], starts[dims], cohort, parts.pretrain, settings, watch=watch
+    )
+    seconds = time.process_time() - begin
+    encoders[dims].append(encoder)
+    histories[dims] = history
+    held_out[dims] = proxy_score(tasks[dims], encoder, cohort, parts.validation, settings.batch)
+    weights = sum(weight.numel() for weight in encoder.parameters())
+    found = held_out[dims]
+    print(f"{dims}D: {weights} weights, {seconds / settings.steps:.3f} s of CPU a step;", end=" ")
+    print(f"accuracy {found['accuracy']:.3f}, chance {found['chance']:.4f}")
+
+# %%
+for dims in RUN:
+    display(curves.learning_curves({f"CPC in {dims}D": histories[dims]}))
+
+# %% [markdown]
+# *What to look at:* each curve has its own dashed line. The two accuracies cannot be compared with
+# each other: the 2D puzzle has more patches to choose from. So their worth is read off elsewhere.
+#
+# More seeds, where the scale allows:
+
+# %%
+for seed in range(1, size["seeds"]):
+    for dims, (cohort, parts, settings) in RUN.items():
+        again = make_task("cpc", SHAPES[dims], seed)
+        other = TrainSettings(settings.steps, batch=settings.batch, learning_rate=2e-3, seed=seed)
+        start = random_encoder(SHAPES[dims], seed)
+        encoders[dims].append(pretrain(again, start, cohort, parts.pretrain, other)[0])
+print({f"{dims}D": len(each) for dims, each in encoders.items()}, "encoders")
+
+# %% [markdown]
+# ## 6. What the features are good for
+#
+# The linear probe, on the same labelled scans, scored scan by scan. **Predict before you run:** put
+# these four in order: CPC 2D, CPC 3D, random 2D, random 3D.
+
+# %%
+labels = (2, 5) if scale() != "smoke" else (2,)
+draws = [(n, seed) for n in labels for seed in range(2)]
+
+
+def probe(candidates, cohort, parts):
+    """Number of labelled scans → the Dice of each encoder and draw of labels, on test scans."""
+    labelled = [cohort.few(parts.train, n, seed) for n, seed in draws]
+    seen, found = cohort.few(parts.pretrain, 8), {n: [] for n in labels}
+    for candidate in candidates:
+        ready = recalibrated(candidate.to(device), cohort, seen)
+        results = linear_probes(ready, cohort, labelled, parts.test)
+        for (n, _), result in zip(draws, results, strict=True):
+            found[n].append(result.mean_dice)
+    return found
+
+
+# %%
+scores = {}
+for dims in (3, 2):
+    cohort, parts, _ = RUN[dims]
+    scores[f"CPC {dims}D"] = probe(encoders[dims], cohort, parts)
+    for norm in ("batch", "group"):
+        shape = EncoderSettings(1, spatial_dims=dims, filters=size["filters"], norm=norm)
+        starts = [random_encoder(shape, 100), random_encoder(shape, 101)]
+        scores[f"random {dims}D, {norm} norm"] = probe(starts, cohort, parts)
+for name, found in scores.items():
+    print(f"{name:22}", {n: round(float(np.mean(dice)), 3) for n, dice in found.items()})
+curves.label_efficiency(scores)
+
+# %% [markdown]
+# *What to look at:* two questions, and they are not the same. Is 3D above 2D? And is the *gain*
+# over the best random encoder of the same dimension larger in 3D?
+
+# %%
+for n in labels:
+    for dims in (2, 3):
+        mean = {name: np.mean(found[n]) for name, found in scores.items() if f"{dims}D" in name}
+        best = max(value for name, value in mean.items() if "random" in name)
+        gain = mean[f"CPC {dims}D"] - best
+        print(f"{n} labelled scans, {dims}D: best random {best:.3f}, gain by CPC {gain:+.3f}")
+
+# %% [markdown]
+# ## 7. The paper's claim
+#
+# Taleb et al. fine-tune a network for brain tumours from each task in 2D and in 3D. From their
+# Table 1 (Dice in %, published without seeds or error bars):
+
+# %%
+table, *_ = published("brats")
+code = arms()
+by_arm = {code[model]: scores for model, scores in table.rows.items() if model in code}
+print(f"{'3D minus 2D':10}", *(f"{region:>6}" for region in table.columns))
+for name in ("cpc", "rpl", "jigsaw", "rotation", "exemplar"):
+    gains = np.subtract(by_arm[name], by_arm[f"2d-{name}"])
+    print(f"{name:11}", *(f"{gain:+6.2f}" for gain in gains))
+print("arms without pretraining:", [arm for arm in by_arm if "scratch" in arm])
+
+# %% [markdown]
+# **Ask yourself:** the table has a network from scratch in 3D. Is there one from scratch in 2D? If
+# not, how would you know whether the difference comes from the *pretraining* in 3D, or from the 3D
+# *network*?
+#
+# Our own study of real hippocampi has both. Its verdict, made from its rows:
+
+# %%
+kept = Path("results/hippocampus")
+if kept.exists():
+    study = load_results(kept)
+    claim = next(claim for claim in claims(study) if claim.name == "3D beats 2D")
+    said = "\n".join(f"- {line}" for line in each_arm(study, claim))
+    display(Markdown(f"{overall(study, claim)}\n\n{said}"))
+else:
+    print("the study's results lie in notebooks/results: start this notebook in its own folder")
+
+# %% [markdown]
+# The last line is the control: what 3D is ahead by *without any pretraining*. More of it, with the
+# commands that made it, in [notebooks/results](results/README.md). On your own scans:
+# `ssl3d study hippocampus --scale class --arms cpc 2d-cpc scratch 2d-scratch --cohort COHORT`.
+#
+# ## 8. Exercise
+#
+# Axial slices were our choice. Cut **sagittal** ones (`axis=0`) into another folder, pretrain and
+# probe. Predict first, with the shares of section 1 in mind.
+#
+# <details><summary>Hint</summary>
+#
+# Two lines of section 2 change, the folder and the axis. The hippocampus runs from back to front.
+# Which planes contain that direction?
+#
+# </details>
+# <details><summary>Solution</summary>
+#
+# ```python
+# side = RUNS / f"sagittal-{solid.folder.name}"
+# recipe.prepare(recipe.Slices(cohort=solid.folder, out=side, axis=0))
+# sagittal = Cohort.open(side).to(device)
+# settings, shape = RUN[2][2], SHAPES[2]
+# encoder, _ = pretrain(
+#     make_task("cpc", shape, seed=0), random_encoder(shape, 0), sagittal,
+#     sagittal.split().pretrain, settings,
+# )
+# print("CPC   ", probe([encoder], sagittal, sagittal.split()))
+# print("random", probe([random_encoder(shape, 100)], sagittal, sagittal.split()))
+# ```
+#
+# Axial and sagittal planes contain the direction from back to front, coronal ones do not: in a
+# coronal slice nothing but the outline says which part it is. Whether sagittal beats axial is what
+# your run says, for one seed. And mind that you now have two planes to choose from: choose by
+# validation scans, or the better of two looks better than it is.
+#
+# </details>
+#
+# ## What the literature did next
+#
+# - The 3D U-Net (Çiçek et al. 2016) made whole volumes practical; nnU-Net (Isensee et al. 2021)
+#   plans 2D and 3D networks for each data set and chooses by cross-validation.
+# - Models Genesis (Zhou et al. 2019) made the same case for 3D pretraining, by restoring distorted
+#   boxes of CT.
+# - Swin UNETR (Tang et al. 2022) pretrained a transformer on some 5000 CT scans in 3D, by
+#   inpainting, contrast and rotation together.
+# - Wald et al. (2025) pretrained masked autoencoders on 3D MRI, with much attention to fair
+#   baselines.
+#
+# **References.** Taleb et al., *3D Self-Supervised Methods for Medical Imaging*, NeurIPS 2020.
+# Çiçek et al., *3D U-Net*, MICCAI 2016. Zhou et al., *Models Genesis*, MICCAI 2019. Isensee et al.,
+# *nnU-Net*, Nature Methods 2021. Tang et al., *Self-Supervised Pre-Training of Swin Transformers
+# for 3D Medical Image Analysis*, CVPR 2022. Wald et al., *Revisiting MAE Pre-Training for 3D
+# Medical Image Segmentation*, CVPR 2025.
