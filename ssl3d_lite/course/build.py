@@ -25,6 +25,7 @@ from .sources import (
     released,
     secrets,
     solved,
+    without_marks,
 )
 
 STUDENT, LECTURER = "student", "lecturer"
@@ -193,7 +194,8 @@ def rubric(assignments: list[Assignment]) -> Iterator[str]:
             yield f"| {part.number} | {part.points:g} | {asked} | {by} |"
         for part in assignment.parts:
             if part.by_hand:
-                yield f"\n### Part {part.number}, an open question\n\n{cells[part.tests].source}"
+                asked = without_marks(cells[part.tests].source)
+                yield f"\n### Part {part.number}, an open question\n\n{asked}"
 
 
 def _asked(source: str) -> str:

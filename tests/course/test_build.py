@@ -105,6 +105,7 @@ def test_lecturers_get_the_source_the_solution_and_the_rubric(course, tiny):
     rubric = (course / "lecturer/rubric.md").read_text()
     assert "| 1 | 40 | Each value twice as large; ``x`` stays as it is. | its tests" in rubric
     assert "15 points for the word, 15 for the reason" in rubric
+    assert "BEGIN SOLUTION" not in rubric
 
 
 def test_students_notebooks_are_plain(course):

@@ -1,0 +1,1523 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,nbgrader,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Assignment 5: a fair study
+#
+# **You will show that you can:** split scans so that nothing leaks; compare two arms by paired
+# differences and say what they allow to be said; tell a fair study from an unfair one; lay out a
+# study of your own; read its results; and defend one claim from them, whichever way it falls.
+#
+# **Time:** three to four hours, some minutes of which the study runs. **Read first:** notebooks 08
+# (fine-tuning) and 13 (shortcuts and leakage). **Points:** 100, in seven parts. The last one is
+# read by a person.
+#
+# | part | what you write | points |
+# |---|---|---|
+# | 1 | a split by patients | 12 |
+# | 2 | paired differences, and a bootstrap of them | 14 |
+# | 3 | an interval for few pairs, and a verdict | 10 |
+# | 4 | a judge of unfair studies | 14 |
+# | 5 | your own study, and your claim | 10 |
+# | 6 | what its results.csv says | 10 |
+# | 7 | your claim, defended | 30 |
+#
+# **How it works.** Write your code where it says `YOUR CODE HERE` and take out the line that raises
+# `NotImplementedError`. The cell behind each part checks it and says what is wrong. The grader
+# runs the same checks and some more, with other numbers, sizes and seeds, so do not write for the
+# examples. Keep names and arguments as they are. Changes to the check cells are undone before
+# grading. The parts do not depend on each other: a part that you cannot solve costs its own points
+# and no others. Before you hand in: *Kernel → Restart and run all*.
+#
+# What must be right everywhere: a function never changes what it is given.
+
+# %%
+# %matplotlib inline
+
+# %%
+import csv
+import io
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from IPython.display import Markdown, display
+from matplotlib.figure import Figure
+from scipy import stats
+
+from ssl3d_lite.cohort import Split
+from ssl3d_lite.lesson import open_cohort, scale
+from ssl3d_lite.show import curves
+from ssl3d_lite.study import read_study, run_study
+
+cohort = open_cohort("hippocampus", cases={"smoke": 20, "class": 60, "full": 200}[scale()])
+
+# %% [markdown]
+# ## Part 1: a split by patients (12 points)
+#
+# Two scans of one patient are more alike than scans of two. If one is trained on and the other
+# tested on, the score tells how well the patient is remembered. So **patients** are split, and
+# their scans follow. Pretraining needs no labels, but it learns what scans look like, so it must
+# not see a test scan either. And what is chosen by validation scans has seen those: they are kept
+# apart as well.
+#
+# Write `split_patients`. Scans have a `patient` and are `labelled` or not; the cases of a cohort
+# are such.
+#
+# - The patients with **at least one labelled scan** are dealt by chance to `folds` folds, so that
+#   the numbers of patients in two folds differ by one at most.
+# - The patients of fold `fold` are tested on. Those of the next fold are for validation; after the
+#   last fold comes fold 0. All others are for training.
+# - `test`, `validation` and `train` hold the **labelled** scans of these patients.
+# - `pretrain` holds **every** scan, labelled or not, of every patient who is neither tested on nor
+#   for validation. So it has the training scans, their patients' scans without labels, and all
+#   scans of patients who have no label at all.
+#
+# An unlabelled scan of a patient who is tested on stands nowhere. Where a patient comes to depends
+# on the names of the patients and on the seed alone: not on the order of the scans, not on which
+# fold is asked for, and not on any global random state. So over all folds, every patient is tested
+# on once.
+#
+# **Think before you write:** five patients out of ten have two scans. You deal *scans* to five
+# folds. How likely is it that all pairs stay together?
+#
+# <details><summary>Hint: the same names, the same deal</summary>
+#
+# A `set` of names has no order that you could rely on: it differs from one start of Python to the
+# next. Sort the names, then shuffle them with `np.random.default_rng(seed)`.
+#
+# </details>
+#
+# <details><summary>Hint: even folds</summary>
+#
+# Deal like cards: the shuffled patient number $i$ comes to fold $i \bmod F$.
+#
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "a5-1-solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def split_patients(scans, fold, folds, seed):
+    """Say which scans are trained on, chosen by, tested on and pretrained on.
+
+    Args:
+        scans: a list; each has ``.patient``, a name, and ``.labelled``, true or false.
+        fold: the fold that is tested on, 0 to folds - 1.
+        folds: how many there are, at least 3.
+        seed: an integer, the only source of chance.
+
+    Returns:
+        ``Split(train=…, validation=…, test=…, pretrain=…)``: tuples of positions in ``scans``.
+    """
+    ### BEGIN SOLUTION
+    patients = sorted({scan.patient for scan in scans if scan.labelled})
+    dealt = np.random.default_rng(seed).permutation(patients)
+    fold_of = {str(patient): number % folds for number, patient in enumerate(dealt)}
+    after = (fold + 1) % folds
+
+    def labelled(wanted):
+        return tuple(
+            n for n, s in enumerate(scans) if s.labelled and wanted(fold_of.get(s.patient))
+        )
+
+    return Split(
+        train=labelled(lambda f: f not in (fold, after)),
+        validation=labelled(lambda f: f == after),
+        test=labelled(lambda f: f == fold),
+        pretrain=tuple(
+            n for n, s in enumerate(scans) if fold_of.get(s.patient) not in (fold, after)
+        ),
+    )
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "a5-1-tests", "locked": true, "points": 12, "schema_version": 3, "solution": false, "task": false}
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+SIDES = ("train", "validation", "test", "pretrain")
+
+
+@dataclass(frozen=True)
+class Scan:
+    patient: str
+    labelled: bool
+
+
+def some_scans(patients, most, seed, bare=0):
+    """Patients with one to `most` scans, of which some have no label; `bare` have none at all."""
+    rng, scans = np.random.default_rng(seed), []
+    for number in range(patients + bare):
+        for visit in range(rng.integers(1, most + 1)):
+            labelled = number < patients and (visit == 0 or rng.random() < 0.5)
+            scans.append(Scan(f"patient {number:02}", bool(labelled)))
+    return [scans[n] for n in rng.permutation(len(scans))]
+
+
+def sides_of(scans, fold, folds, seed):
+    split = split_patients(scans, fold, folds, seed)
+    sides = {side: list(getattr(split, side)) for side in SIDES}
+    for side, cases in sides.items():
+        assert len(set(cases)) == len(cases), f"{side} names a scan twice: {sorted(cases)}"
+    return sides
+
+
+def check_sides(scans, fold, folds, seed):
+    what = f"fold {fold} of {folds}, seed {seed}"
+    sides = sides_of(scans, fold, folds, seed)
+    who = {side: {scans[n].patient for n in cases} for side, cases in sides.items()}
+    for one, other in (
+        ("test", "train"),
+        ("test", "pretrain"),
+        ("validation", "train"),
+        ("validation", "pretrain"),
+        ("test", "validation"),
+    ):
+        both = sorted(who[one] & who[other])
+        assert not both, f"{what}: {both[0]} stands in {one} and in {other}: that leaks"
+    for side in SIDES[:3]:
+        blank = [n for n in sides[side] if not scans[n].labelled]
+        assert not blank, f"{what}: scan {blank[:1]} has no label, so it cannot be in {side}"
+        every = {n for n, s in enumerate(scans) if s.labelled and s.patient in who[side]}
+        lost = sorted(every - set(sides[side]))
+        assert not lost, (
+            f"{what}: scan {lost[0]} has a label, and its patient is in {side}, but it is not"
+        )
+    named = {s.patient for s in scans if s.labelled}
+    nowhere = sorted(named - who["train"] - who["validation"] - who["test"])
+    assert not nowhere, f"{what}: {nowhere[:1]} has labels, but stands on no side"
+    held_out = who["test"] | who["validation"]
+    free = {n for n, s in enumerate(scans) if s.patient not in held_out}
+    lost = sorted(free - set(sides["pretrain"]))
+    assert not lost, (
+        f"{what}: scan {lost[0]} of {scans[lost[0]].patient} "
+        f"({'labelled' if scans[lost[0]].labelled else 'without a label'}) "
+        "could be pretrained on without any leak, and is not"
+    )
+    return who
+
+
+def check_split(patients, most, folds, seed, bare=0):
+    scans = some_scans(patients, most, seed, bare)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    found = [check_sides(scans, fold, folds, seed) for fold in range(folds)]
+    assert torch.equal(torch.get_rng_state(), before[0]) and random.getstate() == before[2], (
+        "a global random state has changed: draw from a generator of your own"
+    )
+    assert (np.random.get_state()[1] == before[1]).all(), (
+        "NumPy's global random state has changed: draw from np.random.default_rng(seed)"
+    )
+    tested = [patient for who in found for patient in sorted(who["test"])]
+    twice = sorted({p for p in tested if tested.count(p) > 1})
+    assert not twice, f"{folds} folds: {twice[0]} is tested on in more than one"
+    assert len(tested) == patients, f"{folds} folds: {patients - len(tested)} are never tested on"
+    counts = [len(who["test"]) for who in found]
+    assert max(counts) - min(counts) <= 1, f"folds of {counts} patients: they should be even"
+    for fold in range(folds):
+        after = (fold + 1) % folds
+        assert found[fold]["validation"] == found[after]["test"], (
+            f"with fold {fold} to test on, fold {after} should be for validation"
+        )
+    turned = scans[::-1]
+    again = check_sides(turned, 0, folds, seed)
+    assert again["test"] == found[0]["test"], (
+        "the same scans in another order, the same seed: other patients are tested on"
+    )
+    return found[0]["test"]
+
+
+for seed in range(3):
+    check_split(patients=11, most=3, folds=4, seed=seed, bare=2)
+    check_split(patients=10, most=1, folds=5, seed=seed)
+drawn = [check_split(patients=10, most=1, folds=5, seed=seed) for seed in (3, 4, 5, 6)]
+assert any(each != drawn[0] for each in drawn), "four seeds should not all test the same patients"
+print("part 1: the visible checks pass")
+### BEGIN HIDDEN TESTS
+for seed in range(10, 16):
+    check_split(patients=23, most=4, folds=5, seed=seed, bare=3)
+    check_split(patients=3, most=2, folds=3, seed=seed)
+    check_split(patients=40, most=2, folds=10, seed=seed, bare=1)
+often = [check_split(patients=6, most=1, folds=3, seed=seed) for seed in range(20, 60)]
+for number in range(6):
+    times = sum(f"patient {number:02}" in tested for tested in often)
+    assert 3 <= times <= 27, f"of 40 seeds, one patient is tested on with {times}, not with some 13"
+### END HIDDEN TESTS
+
+# %% [markdown]
+# A cohort's cases can be given to it as they are. The library has its own check for leaks, by
+# patients and by checksums, and a split by scans does not pass it. To see that, let us say that
+# every two scans in a row are one patient's:
+
+# %% tags=["show"]
+from dataclasses import replace
+
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.study.leakage import check_leakage
+
+twins = replace(
+    cohort, cases=tuple(replace(c, patient=f"p{n // 2:02}") for n, c in enumerate(cohort.cases))
+)
+by_scan = [replace(case, patient=case.id) for case in twins.cases]
+for name, cases in (("by patients", twins.cases), ("by scans", by_scan)):
+    try:
+        check_leakage(twins, split_patients(list(cases), 0, 5, seed=0))
+        print(f"split {name}: nothing leaks")
+    except InputError as reason:
+        print(f"split {name}: {reason}")
+
+# %%
+# from here on the library's own: folds were dealt when the cohort was made
+split = cohort.split(fold=0)
+
+# %% [markdown]
+# ## Part 2: paired differences, and a bootstrap of them (14 points)
+#
+# Scores scatter from seed to seed: other scans have labels, the decoder starts elsewhere. In a
+# paired study both arms share that luck: with seed $s$ they have the same labelled scans, the same
+# start and the same order of batches. So look at the differences,
+#
+# $$d_s = a_s - b_s,$$
+#
+# in which the common luck is gone. Write `paired`. Results are rows, dictionaries such as
+# `{"labels": "2", "seed": 0, "fold": 0, "score": 0.61}` (a real row has more entries). Scores of
+# two arms are compared at the same number of `labels`, the same `seed` and the same `fold`; nothing
+# else makes a pair, least of all the order of the rows. Where a seed and fold have pairs at several
+# numbers of labels, their differences are averaged. What only one side has is left out; a run that
+# failed has the score `None`, and is none.
+#
+# Then `bootstrap`, the percentile interval of the mean difference. From the $n$ differences draw
+# $n$, *with* replacement, and take their mean; do so `draws` times. Of these means, the interval
+# leaves out $(1 - \text{confidence})/2$ on each side. It is an interval of the **mean difference**:
+# not of single differences, and not of either arm.
+#
+# **Think before you write:** of three differences, how often does a draw consist of the smallest
+# one alone? Is that more or less than 2.5 %? So what are the ends of the 95 % interval?
+#
+# <details><summary>Hint</summary>
+#
+# `rng.choice(values, (draws, len(values)))` is all draws at once, and `np.quantile` cuts.
+#
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "a5-2-solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def paired(ours, theirs):
+    """Differences of two arms, pair by pair.
+
+    Args:
+        ours, theirs: lists of rows with "labels", "seed", "fold" and "score".
+
+    Returns:
+        {(seed, fold): difference}, positive where ours is ahead.
+    """
+
+    ### BEGIN SOLUTION
+    def scores(rows):
+        return {
+            (row["labels"], row["seed"], row["fold"]): row["score"]
+            for row in rows
+            if row["score"] is not None
+        }
+
+    a, b, found = scores(ours), scores(theirs), defaultdict(list)
+    for labels, seed, fold in a.keys() & b.keys():
+        found[seed, fold].append(a[labels, seed, fold] - b[labels, seed, fold])
+    return {unit: float(np.mean(several)) for unit, several in found.items()}
+    ### END SOLUTION
+
+
+def bootstrap(differences, rng, draws=4000, confidence=0.95):
+    """Percentile bootstrap interval of the mean.
+
+    Args:
+        differences: a list of numbers.
+        rng: a NumPy generator, the only source of chance.
+
+    Returns:
+        Its low and its high end.
+    """
+    ### BEGIN SOLUTION
+    values = np.asarray(differences, float)
+    means = rng.choice(values, (draws, len(values))).mean(1)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "a5-2-tests", "locked": true, "points": 14, "schema_version": 3, "solution": false, "task": false}
+import copy
+
+import numpy as np
+from scipy import stats
+
+
+def rows_of(scores, labels="2", fold=0):
+    """{seed: score} as rows."""
+    return [{"labels": labels, "seed": s, "fold": fold, "score": x} for s, x in scores.items()]
+
+
+def check_paired(ours, theirs, expected, what):
+    kept = copy.deepcopy((ours, theirs))
+    found = paired(ours, theirs)
+    assert (ours, theirs) == kept, "the rows that you were given have been changed"
+    for unit in [*expected, *found]:
+        assert unit in found, (
+            f"{what}: seed {unit[0]} of fold {unit[1]} has a pair, but you have none"
+        )
+        assert unit in expected, f"{what}: {unit} has no pair of scores, but you found one"
+        assert np.isclose(found[unit], expected[unit]), (
+            f"{what}: the difference of seed {unit[0]}, fold {unit[1]} is {expected[unit]:+.4f}, "
+            f"but you say {found[unit]:+.4f}"
+        )
+
+
+def check_bootstrap(values, expected, tolerance, what, seed=0, **settings):
+    low, high = bootstrap(list(values), np.random.default_rng(seed), **settings)
+    for end, found, wanted in (("low", low, expected[0]), ("high", high, expected[1])):
+        assert abs(found - wanted) <= tolerance, (
+            f"{what}: the {end} end should be near {wanted:.4f}, but is {found:.4f}"
+        )
+
+
+def check_chance(values, seed):
+    before = np.random.get_state()[1].copy()
+    one = bootstrap(values, np.random.default_rng(seed))
+    assert (np.random.get_state()[1] == before).all(), (
+        "NumPy's global random state has changed: draw from rng alone"
+    )
+    np.random.rand(3)  # others draw in between
+    again = bootstrap(values, np.random.default_rng(seed))
+    assert one == again, "the same seed should give the same interval, and does not"
+    rng = np.random.default_rng(seed)
+    several = {bootstrap(values, rng) for _ in range(5)}
+    assert len(several) > 1, "five bootstraps of one generator are all alike: draw from rng"
+
+
+check_paired(
+    rows_of({0: 0.6, 1: 0.5, 2: 0.7}),
+    rows_of({2: 0.6, 0: 0.55, 1: 0.5}),
+    {(0, 0): 0.05, (1, 0): 0.0, (2, 0): 0.1},
+    "rows in another order",
+)
+check_paired(
+    rows_of({0: 0.6, 1: None, 2: 0.7, 3: 0.2}),
+    rows_of({0: 0.5, 1: 0.5, 2: 0.9, 4: 0.1}),
+    {(0, 0): 0.1, (2, 0): -0.2},
+    "seed 1 failed, 3 and 4 have one side",
+)
+check_paired(
+    rows_of({0: 0.6, 1: 0.5}) + rows_of({0: 0.8, 1: 0.9}, labels="5"),
+    rows_of({0: 0.5, 1: 0.4}) + rows_of({0: 0.8}, labels="5"),
+    {(0, 0): 0.05, (1, 0): 0.1},
+    "two numbers of labels",
+)
+check_bootstrap([0.02, 0.08], (0.02, 0.08), 1e-9, "two differences")
+check_bootstrap([0.0, 1.0, 5.0], (0.0, 5.0), 1e-9, "three differences, 95 %")
+check_bootstrap([0.0, 1.0, 5.0], (1 / 3, 11 / 3), 1e-9, "0, 1 and 5, 80 %", confidence=0.8)
+many = np.random.default_rng(1).normal(0.05, 0.1, 400)
+half = stats.norm.ppf(0.975) * many.std() / 20
+check_bootstrap(many, (many.mean() - half, many.mean() + half), 0.15 * half, "400 differences")
+check_chance(many[:30].tolist(), seed=2)
+print("part 2: the visible checks pass")
+### BEGIN HIDDEN TESTS
+rng = np.random.default_rng(31)
+ours, theirs, expected = [], [], {}
+for fold in range(3):
+    for seed in range(4):
+        differences = []
+        for labels in ("2", "10%", "100%")[: 1 + seed % 3]:
+            a, b = rng.random(2).tolist()
+            ours += rows_of({seed: a}, labels, fold)
+            theirs += rows_of({seed: b}, labels, fold)
+            differences.append(a - b)
+        expected[seed, fold] = float(np.mean(differences))
+for rows in (ours, theirs):
+    rng.shuffle(rows)
+check_paired(ours, theirs, expected, "several folds")
+check_paired(theirs, ours, {unit: -d for unit, d in expected.items()}, "sides changed")
+check_paired(ours, rows_of({9: 0.5}), {}, "no pair at all")
+for n, confidence in ((100, 0.5), (900, 0.9), (250, 0.99)):
+    values = rng.normal(-0.3, 2, n)
+    half = stats.norm.ppf((1 + confidence) / 2) * values.std() / n**0.5
+    check_bootstrap(
+        values,
+        (values.mean() - half, values.mean() + half),
+        0.2 * half,
+        f"{n} differences, {confidence:.0%}",
+        seed=n,
+        draws=6000,
+        confidence=confidence,
+    )
+check_bootstrap([-0.3, 0.1, 0.2], (-0.3, 0.2), 1e-9, "three differences", draws=3000)
+check_bootstrap([0.25], (0.25, 0.25), 1e-9, "one difference")
+check_chance(rng.normal(0, 1, 40).tolist(), seed=32)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# What does pairing buy? Twelve seeds whose luck is large and shared, and a true gain of 0.03. On
+# the left both arms' scores, on the right their differences. **Predict before you run:** which of
+# the two intervals is narrower: that of the paired differences, or that which takes the arms apart?
+
+# %% tags=["show"]
+rng = np.random.default_rng(0)
+luck = rng.normal(0.5, 0.1, 12)
+a, b = luck + rng.normal(0.03, 0.02, 12), luck + rng.normal(0, 0.02, 12)
+found = list(paired(rows_of(dict(enumerate(a))), rows_of(dict(enumerate(b)))).values())
+apart = [rng.choice(a, 12).mean() - rng.choice(b, 12).mean() for _ in range(4000)]
+intervals = {"paired": bootstrap(found, rng), "taken apart": np.quantile(apart, [0.025, 0.975])}
+figure = Figure(figsize=(7, 2.6), layout="constrained")
+left, right = figure.subplots(1, 2)
+for x, y in zip(a, b):
+    left.plot([0, 1], [y, x], "o-", color=curves.GREY, markersize=4, linewidth=1)
+left.set_xticks([0, 1], ["theirs", "ours"])
+left.set(ylabel="score", xlim=(-0.3, 1.3))
+for row, (low, high) in enumerate(intervals.values()):
+    right.plot([low, high], [row, row], color=curves.COLOURS[row], linewidth=4)
+right.plot(found, [-0.5] * 12, "o", color=curves.GREY, markersize=4)
+right.axvline(0, color="black", linewidth=1)
+right.set_yticks([-0.5, 0, 1], ["differences", *intervals])
+right.set(xlabel="mean difference, 95 %", ylim=(-1, 1.5))
+curves.tidy(left, right)
+display(figure)
+
+# %% [markdown]
+# *What to look at:* nearly every line on the left goes up, though the two clouds of dots overlap.
+# The pairs see that; who takes the arms apart does not.
+
+# %%
+# from here on the library's own
+from ssl3d_lite.study.statistics import paired
+
+# %% [markdown]
+# ## Part 3: an interval for few pairs, and a verdict (10 points)
+#
+# Studies have few pairs: three, or five. You have seen what the bootstrap makes of three: their
+# range. One time in four all three lie on the same side of the truth, and then the truth is not in
+# it. **Student's $t$** knows that the scatter itself is measured on $n$ pairs only:
+#
+# $$\bar d \pm t_{(1 + c)/2,\; n - 1}\, \frac{s}{\sqrt n}, \qquad
+# s^2 = \frac{1}{n - 1} \sum_i (d_i - \bar d)^2,$$
+#
+# with the confidence $c$ and the quantile $t$ of $n - 1$ degrees of freedom. For three pairs and
+# 95 % that is 4.30 in place of 1.96. Fewer than two differences tell nothing: the interval is then
+# $(-\infty, \infty)$.
+#
+# Then `decide`, from an interval and the smallest difference that would be worth having, $w > 0$.
+# Let the claim be that the true mean difference is above zero.
+#
+# - `"holds"`: the whole interval is above zero;
+# - `"does not hold"`: a gain of $w$ can be ruled out, as the whole interval is below $w$;
+# - `"undecided"`: anything else.
+#
+# Where both of the first two are true, it holds (and the gain is small, which you should say).
+#
+# **Think before you write:** an interval from −0.01 to 0.15. Most of it is above zero, and so is
+# the mean. May you say that it holds? That it does not?
+#
+# <details><summary>Hint</summary>
+#
+# `scipy.stats.t.ppf(p, df)` is the quantile, and `np.std` has an argument `ddof`. For the infinite
+# ends, `math.inf`.
+#
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "a5-3-solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def t_interval(differences, confidence=0.95):
+    """Student's interval of the mean of ``differences``, a list: its low and its high end."""
+    ### BEGIN SOLUTION
+    n = len(differences)
+    if n < 2:
+        return -math.inf, math.inf
+    mean, error = np.mean(differences), np.std(differences, ddof=1) / math.sqrt(n)
+    half = stats.t.ppf((1 + confidence) / 2, n - 1) * error
+    return float(mean - half), float(mean + half)
+    ### END SOLUTION
+
+
+def decide(low, high, worthwhile):
+    """ "holds", "does not hold" or "undecided"."""
+    ### BEGIN SOLUTION
+    if low > 0:
+        return "holds"
+    return "does not hold" if high < worthwhile else "undecided"
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "a5-3-tests", "locked": true, "points": 10, "schema_version": 3, "solution": false, "task": false}
+import math
+
+import numpy as np
+from scipy import stats
+
+
+def check_t(values, **confidence):
+    kept = list(values)
+    low, high = t_interval(values, **confidence)
+    assert list(values) == kept, "the differences that you were given have been changed"
+    level, n = confidence.get("confidence", 0.95), len(values)
+    wanted = stats.t.interval(level, n - 1, np.mean(values), stats.sem(values))
+    for end, found, right in (("low", low, wanted[0]), ("high", high, wanted[1])):
+        assert math.isclose(found, right, rel_tol=1e-6, abs_tol=1e-9), (
+            f"{n} differences {np.round(values[:4], 3).tolist()}, {level:.0%}: the {end} end is "
+            f"{right:.4f}, but you say {found:.4f}"
+        )
+
+
+def check_decision(low, high, worthwhile, expected):
+    found = decide(low, high, worthwhile)
+    assert found == expected, (
+        f"an interval from {low} to {high}, where {worthwhile} is worth having: this is "
+        f"{expected!r}, but you say {found!r}"
+    )
+
+
+check_t([0.09, 0.01, 0.04])
+check_t([0.1, 0.2, 0.15, 0.05, 0.3])
+check_t([0.09, 0.01, 0.04], confidence=0.8)
+assert t_interval([0.09]) == (-math.inf, math.inf), "one difference tells nothing of the scatter"
+check_decision(0.01, 0.08, 0.02, "holds")
+check_decision(-0.01, 0.15, 0.02, "undecided")
+check_decision(-0.03, 0.01, 0.02, "does not hold")
+check_decision(-0.08, -0.03, 0.02, "does not hold")
+print("part 3: the visible checks pass")
+### BEGIN HIDDEN TESTS
+rng = np.random.default_rng(41)
+for n, level in ((2, 0.95), (4, 0.5), (10, 0.99), (60, 0.9), (7, 0.95)):
+    check_t(rng.normal(rng.normal(), rng.uniform(0.1, 5), n).tolist(), confidence=level)
+assert t_interval([]) == (-math.inf, math.inf), "no difference at all tells nothing"
+assert np.allclose(t_interval([0.25] * 4), (0.25, 0.25)), "four alike: both ends are their value"
+check_decision(0.001, 0.01, 0.02, "holds")  # though it is small
+check_decision(0.03, 0.08, 0.02, "holds")
+check_decision(-0.03, 0.01, 0.005, "undecided")
+check_decision(-0.2, 0.04, 0.05, "does not hold")
+check_decision(-0.2, 0.06, 0.05, "undecided")
+check_decision(-0.2, -0.01, 0.05, "does not hold")
+check_decision(-math.inf, math.inf, 0.02, "undecided")
+### END HIDDEN TESTS
+
+# %% [markdown]
+# How often does a 95 % interval hold the truth? A thousand studies, of 3, 5, 10 and 30 pairs.
+# **Predict before you run:** where do the two methods part?
+
+# %% tags=["show"]
+rng, counts = np.random.default_rng(0), (3, 5, 10, 30)
+covered = {"bootstrap": [], "Student's t": []}
+for n in counts:
+    studies = rng.normal(0.03, 0.05, (1000, n))
+    drawn = [rng.choice(values, (300, n)).mean(1) for values in studies]
+    ends = {
+        "bootstrap": [np.quantile(means, [0.025, 0.975]) for means in drawn],
+        "Student's t": [t_interval(values.tolist()) for values in studies],
+    }
+    for name, found in ends.items():
+        covered[name].append(np.mean([low <= 0.03 <= high for low, high in found]))
+figure = Figure(figsize=(5, 2.8), layout="constrained")
+axes = figure.subplots()
+for colour, (name, shares) in zip(curves.COLOURS, covered.items()):
+    axes.plot(counts, shares, "o-", color=colour, label=name)
+axes.axhline(0.95, color="black", linestyle="--", linewidth=1)
+axes.set_xscale("log")
+axes.set_xticks(counts, [str(n) for n in counts])
+axes.minorticks_off()
+axes.set(xlabel="pairs", ylabel="share that holds the truth", ylim=(0.5, 1))
+axes.legend(frameon=False)
+curves.tidy(axes)
+display(figure)
+
+# %% [markdown]
+# *What to look at:* how wrong is a 95 % interval that the bootstrap makes of three pairs? These
+# differences were normal, as the $t$ interval takes them to be. Of three, nobody can see whether
+# they are; so the library makes both intervals and counts, on each side, the end that is farther
+# out.
+
+# %%
+# from here on the library's own
+from ssl3d_lite.study.statistics import interval, verdict
+
+# %% [markdown]
+# ## Part 4: a judge of unfair studies (14 points)
+#
+# In the code of the paper, a network from scratch is trained for 150 epochs and a pretrained one
+# for 400, with one seed, and pretraining sees every scan of the test. No table of scores tells.
+# Write a judge that does: `unfairness` reads the list of a study's runs and returns the set of all
+# that is wrong with it. A run is a dictionary:
+#
+# | entry | what it says |
+# |---|---|
+# | `arm` | where the encoder comes from: `"scratch"`, `"random"`, `"collapsed"`, `"cpc"` … |
+# | `reading` | what was done with it: `"finetune"` or `"probe"` |
+# | `seed` | an integer |
+# | `pretrain_steps` | 0 where nothing was pretrained |
+# | `steps` | of fine-tuning; 0 for a probe |
+# | `pretrained_on`, `labelled`, `tested_on` | tuples of scans, each named `"PATIENT/VISIT"` |
+# | `chosen_on` | by what the checkpoint was chosen: `"validation"`, `"test"`, or `"last"` |
+#
+# Fine-tuning and probing are two readings. **Compare runs within a reading, never across.** These
+# are the words to report, for each reading that has runs:
+#
+# | word | reported if |
+# |---|---|
+# | `"steps"` | two runs differ in `steps`, or two runs *that were pretrained* in `pretrain_steps` |
+# | `"seeds"` | the arms do not all have the same seeds, or an arm has a seed twice |
+# | `"few seeds"` | fewer than 3 seeds are there that **all** arms have |
+# | `"controls"` | one of the reading's two controls is missing |
+# | `"labels"` | two runs with the same seed have other labelled scans, in whatever order |
+# | `"test scans"` | two runs are tested on other scans, in whatever order |
+# | `"chosen on test"` | a checkpoint was chosen on the test scans |
+# | `"leakage"` | a **patient** is tested on, and was pretrained on or labelled |
+#
+# The controls of fine-tuning are `"scratch"` and `"collapsed"`, those of a probe `"random"` and
+# `"collapsed"`. Leakage alone looks at all runs together: a patient whom any run is tested on must
+# not stand in what any run was pretrained on or had labels of, not even by another visit.
+#
+# Several may be wrong at once, and then all are reported. A fair study gives the empty set: a judge
+# that cries at everything is of no use either. **Think before you write:** scratch and random have
+# `pretrain_steps` 0. Is that unfair?
+#
+# <details><summary>Hint</summary>
+#
+# Put the runs of each reading into a list of their own first. Then most lines of the table are one
+# line of Python about a set: how many different values are there? Sets can be in a set if they are
+# a `frozenset`.
+#
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "a5-4-solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def unfairness(runs):
+    """Everything that makes a study's comparisons unfair: a set of words of the table above."""
+    ### BEGIN SOLUTION
+    by_reading, found = defaultdict(list), set()
+    for run in runs:
+        by_reading[run["reading"]].append(run)
+    for reading, own in by_reading.items():
+        pretrained = {run["pretrain_steps"] for run in own} - {0}
+        if len({run["steps"] for run in own}) > 1 or len(pretrained) > 1:
+            found.add("steps")
+        seeds, drawn = defaultdict(list), defaultdict(set)
+        for run in own:
+            seeds[run["arm"]].append(run["seed"])
+            drawn[run["seed"]].add(frozenset(run["labelled"]))
+        if len({tuple(sorted(each)) for each in seeds.values()}) > 1 or any(
+            len(set(each)) < len(each) for each in seeds.values()
+        ):
+            found.add("seeds")
+        if len(set.intersection(*map(set, seeds.values()))) < 3:
+            found.add("few seeds")
+        if not {"finetune": {"scratch"}, "probe": {"random"}}[reading] | {"collapsed"} <= set(
+            seeds
+        ):
+            found.add("controls")
+        if any(len(several) > 1 for several in drawn.values()):
+            found.add("labels")
+        if len({frozenset(run["tested_on"]) for run in own}) > 1:
+            found.add("test scans")
+        if any(run["chosen_on"] == "test" for run in own):
+            found.add("chosen on test")
+
+    def patients(*names):
+        return {scan.split("/")[0] for run in runs for name in names for scan in run[name]}
+
+    if patients("tested_on") & patients("pretrained_on", "labelled"):
+        found.add("leakage")
+    return found
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "a5-4-tests", "locked": true, "points": 14, "schema_version": 3, "solution": false, "task": false}
+import copy
+
+import numpy as np
+
+
+def fair_runs(tasks=("cpc",), seeds=(0, 1, 2), number=2, pretrain=100, steps=50, patients=12):
+    """A fair study's runs."""
+    arms = {"finetune": (*tasks, "scratch", "collapsed"), "probe": (*tasks, "random", "collapsed")}
+    names = [f"p{n:02}/1" for n in range(patients)]
+    return [
+        {
+            "arm": arm,
+            "reading": reading,
+            "seed": seed,
+            "pretrain_steps": 0 if arm in ("scratch", "random") else pretrain,
+            "steps": steps if reading == "finetune" else 0,
+            "pretrained_on": () if arm in ("scratch", "random") else tuple(names[4:]),
+            "labelled": tuple(names[4 + (seed + k) % (patients - 4)] for k in range(number)),
+            "tested_on": tuple(names[:4]),
+            "chosen_on": "validation" if reading == "finetune" else "last",
+        }
+        for seed in seeds
+        for reading in arms
+        for arm in arms[reading]
+    ]
+
+
+def changed(runs, changes, **where):
+    """The runs, those that ``where`` tells with ``changes``."""
+    return [
+        {**run, **changes} if all(run[k] == v for k, v in where.items()) else run for run in runs
+    ]
+
+
+def without(runs, **where):
+    return [run for run in runs if not all(run[k] == v for k, v in where.items())]
+
+
+def check_judge(runs, expected, what):
+    kept = copy.deepcopy(runs)
+    found = unfairness(runs)
+    assert runs == kept, "the runs that you were given have been changed"
+    found, expected = set(found), set(expected)
+    missed, wrong = sorted(expected - found), sorted(found - expected)
+    assert not missed, f"{what}: {missed[0]!r} should be reported, but you say {sorted(found)}"
+    assert not wrong, f"{what}: {wrong[0]!r} is reported, but there is nothing wrong with it"
+
+
+fair = fair_runs()
+check_judge(fair, (), "a fair study")
+check_judge(fair[::-1], (), "a fair study, its runs in another order")
+check_judge(changed(fair, {"steps": 20}, arm="scratch"), ["steps"], "scratch gets 20 steps, cpc 50")
+check_judge(
+    changed(fair, {"pretrain_steps": 10}, arm="collapsed"),
+    ["steps"],
+    "the collapsed control is pretrained for 10 steps, cpc for 100",
+)
+check_judge(fair_runs(seeds=(0,)), ["few seeds"], "one seed")
+check_judge(without(fair, arm="collapsed"), ["controls"], "no collapsed control")
+check_judge(without(fair, arm="random"), ["controls"], "a probe without a random control")
+check_judge(
+    changed(fair_runs(seeds=range(4)), {"seed": 7}, arm="scratch", seed=3),
+    ["seeds"],
+    "scratch has the seeds 0 1 2 7, the others 0 1 2 3",
+)
+check_judge(
+    changed(fair, {"labelled": ("p10/1", "p11/1")}, arm="cpc", seed=0),
+    ["labels"],
+    "with seed 0, cpc has labels of other scans than the rest",
+)
+check_judge(changed(fair, {"chosen_on": "test"}, arm="cpc"), ["chosen on test"], "best on test")
+check_judge(
+    changed(fair, {"pretrained_on": ("p05/1", "p00/2")}, arm="cpc", seed=1),
+    ["leakage"],
+    "cpc was pretrained on the second visit of a patient who is tested on",
+)
+check_judge(
+    changed(fair, {"tested_on": ("p00/1", "p01/1")}, arm="cpc", reading="probe"),
+    ["test scans"],
+    "the probe of cpc is tested on other scans than that of random",
+)
+print("part 4: the visible checks pass")
+### BEGIN HIDDEN TESTS
+rng = np.random.default_rng(51)
+big = fair_runs(("cpc", "jigsaw", "rotation"), range(5), 6, 3000, 400, 40)
+rng.shuffle(big)
+check_judge(big, (), "a large fair study")
+turned = [{**run, "labelled": run["labelled"][::-1]} for run in big[::2]] + big[1::2]
+check_judge(turned, (), "the same labelled scans in another order")
+moved = changed(big, {"tested_on": big[0]["tested_on"][::-1]}, arm="jigsaw")
+check_judge(moved, (), "the same test scans in another order")
+check_judge(without(big, reading="probe"), (), "fine-tuning alone")
+check_judge(without(big, reading="finetune"), (), "probes alone")
+check_judge(without(big, reading="probe", arm="cpc"), (), "an arm that was never probed")
+check_judge(without(big, seed=1), (), "four seeds, not in a row")
+more = changed(big, {"labelled": ("p20/1", "p21/1"), "tested_on": ("p00/1",)}, reading="probe")
+check_judge(more, (), "probes have other labels and test scans than fine-tuning")
+check_judge(changed(big, {"chosen_on": "last"}), (), "the last checkpoint counts everywhere")
+check_judge(without(big, arm="scratch"), ["controls"], "fine-tuning without scratch")
+check_judge(without(big, arm="collapsed", reading="probe"), ["controls"], "probe, not collapsed")
+one = without(big, arm="jigsaw", seed=4, reading="probe")
+check_judge(one, ["seeds"], "one arm lacks a seed in one reading")
+check_judge([*big, copy.deepcopy(big[3])], ["seeds"], "one run stands there twice")
+twice = [*big, *(dict(run) for run in big if run["seed"] == 2)]
+check_judge(twice, ["seeds"], "every arm has seed 2 twice")
+apart = [{**run, "seed": run["seed"] + 2 * (run["arm"] == "cpc")} for run in fair_runs()]
+check_judge(apart, ["seeds", "few seeds", "labels"], "cpc has the seeds 2 3 4, the rest 0 1 2")
+check_judge(fair_runs(seeds=(3, 9)), ["few seeds"], "two seeds")
+visit = changed(big, {"labelled": ("p01/2", "p30/1")}, seed=3, reading="finetune")
+check_judge(visit, ["leakage"], "labels of a tested patient's second visit, alike for all")
+seen = changed(big, {"pretrained_on": ("p02/1",)}, arm="collapsed", seed=0, reading="probe")
+check_judge(seen, ["leakage"], "a control saw a test scan")
+close = fair_runs(patients=120, number=3)
+check_judge(changed(close, {"tested_on": ("p1/1",)}), (), "p1 is not p11")
+paper = changed(fair_runs(seeds=(0,)), {"steps": 150}, arm="scratch", reading="finetune")
+paper = changed(paper, {"pretrained_on": tuple(f"p{n:02}/1" for n in range(12))}, arm="cpc")
+paper = without(changed(paper, {"chosen_on": "test"}, arm="cpc"), arm="collapsed")
+wrong = ["steps", "few seeds", "controls", "leakage", "chosen on test"]
+check_judge(paper, wrong, "several faults at once")
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Two studies to judge. The original's way, as runs: one seed, 150 epochs from scratch and 400 after
+# pretraining, which sees every scan; no control that learns nothing. And the library's study of
+# this cohort, made into runs from its plan. (Whoever sees "few seeds" at smoke scale: how many has
+# it?)
+
+# %% tags=["show"]
+from ssl3d_lite.cohort import amount
+from ssl3d_lite.study.runs import plan
+from ssl3d_lite.training import FinetuneSettings
+
+original = fair_runs(("cpc", "jigsaw"), seeds=(0,), pretrain=1000, steps=400)
+original = without(without(original, reading="probe"), arm="collapsed")
+original = changed(original, {"steps": 150}, arm="scratch")
+everyone = tuple(f"p{n:02}/1" for n in range(12))
+original = [{**run, "pretrained_on": everyone if run["pretrain_steps"] else ()} for run in original]
+print("the original:", ", ".join(sorted(unfairness(original))))
+
+
+def runs_of(study):
+    """What a study is going to run, with its smallest number of labels."""
+    split, made = cohort.split(study.folds[0]), []
+
+    def names(cases):
+        return tuple(f"{cohort.cases[n].patient}/{cohort.cases[n].id}" for n in cases)
+
+    for run in (run for runs in plan(study).values() for run in runs):
+        if run.labels != study.labels[0] or run.reading not in ("finetune", "probe"):
+            continue
+        job, tuned, draws = run.job, run.reading == "finetune", study.probe.get("draws", 3)
+        lots = [job.seed] if tuned else range(job.seed * draws, (job.seed + 1) * draws)
+        labelled = {n for lot in lots for n in cohort.few(split.train, amount(run.labels), lot)}
+        chosen = tuned and study.finetune.get("validate_every")
+        made.append(
+            {
+                "arm": job.arm.name,
+                "reading": run.reading,
+                "seed": job.seed,
+                "pretrain_steps": study.pretrain["steps"] if job.arm.tasks else 0,
+                "steps": study.finetune.get("steps", FinetuneSettings.steps) if tuned else 0,
+                "pretrained_on": names(split.pretrain if job.arm.tasks else ()),
+                "labelled": names(labelled),
+                "tested_on": names(split.test),
+                "chosen_on": "validation" if chosen else "last",
+            }
+        )
+    return made
+
+
+shipped = runs_of(read_study("hippocampus", scale()))
+print(f"the library's, {len(shipped)} runs:", ", ".join(unfairness(shipped)) or "fair")
+
+# %% [markdown]
+# ## Part 5: your own study, and your claim (10 points)
+#
+# Now lay out a study, as a text in TOML such as the library ships them. Two of the settings are
+# yours to think about: which proxy tasks (`cpc`, `rpl`, `jigsaw`, `rotation`, `exemplar`, `masked`,
+# or two by turns: `cpc+masked`), and how many labels. This one shows how such a text looks. It is
+# *not* fair: **how many faults do you find** before you have read on?
+
+# %%
+EXAMPLE = """
+title = "Rotation is great"
+arms = ["rotation@group", "scratch", "random"]
+labels = ["2"]
+seeds = 2
+
+[cohort]
+recipe = "virtual-hippocampus"
+
+[encoder]
+filters = [4, 8]
+
+[pretrain]
+steps = 10
+
+[finetune]
+steps = 10
+patch = [16, 16, 16]
+
+[class]
+seeds = 1
+encoder.filters = [8, 16, 32]
+pretrain.steps = 100
+finetune = { steps = 60, patch = [24, 32, 24] }
+"""
+
+# %% [markdown]
+# What stands in `[smoke]`, `[class]` or `[full]` counts at that scale in place of what stands above
+# (`[smoke]` may be missing). A setting that does not exist is refused, with the nearest that does.
+# All of them are explained in `ssl3d_lite/study/settings.py`; notebook 12 runs a study.
+#
+# Write yours. And write down, **before you run it**, which claim it is to test: an arm, against
+# whom, by which reading, with how many labels. Who looks at all results first and then picks a
+# claim will find one that holds, if there are enough of them.
+#
+# The check asks the same at all three scales:
+#
+# - a title, a question, the recipe `virtual-hippocampus`, no corpus;
+# - the readings `finetune` and `probe`;
+# - at least **3 seeds**;
+# - at least one proxy task; and for each arm with one, its **twins**: `scratch`, `random` and
+#   `collapsed` of the same dimension, norm and network. `cpc@group` has the twin `scratch@group`,
+#   and `2d-cpc` has `2d-scratch`. A twin of another norm besides does no harm: a second random
+#   control tells much;
+# - **equal steps**: none for 2D arms alone;
+# - `worthwhile`, written down: a Dice of at least 0.005 and at most 0.1;
+# - at smoke scale, a small one: at most 8 arms, 5 seeds, 2 numbers of labels (none above 10), 20
+#   steps of pretraining and 20 of fine-tuning, filters up to 16, no DenseNet, no `milestones`;
+# - the claim's arm has a proxy task; it is compared with its own twin that has this reading
+#   (fine-tuning: `scratch` or `collapsed`; probe: `random` or `collapsed`), with a number of labels
+#   that the study has.
+#
+# The grader also builds every arm and draws a puzzle for each.
+#
+# <details><summary>Hint: how long will it take?</summary>
+#
+# At class scale, with `filters = [8, 16, 32]` and `patch = [24, 32, 24]`, 80 steps of fine-tuning
+# take some 10 seconds on one core, and 80 of pretraining by CPC about the same. Multiply by arms and
+# seeds.
+#
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "a5-5-solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+"""MY_STUDY, a text in TOML, and MY_CLAIM, {"arm": …, "against": …, "reading": …, "labels": …}."""
+### BEGIN SOLUTION
+MY_STUDY = """
+title = "Does CPC help with two labelled scans?"
+question = "Are a linear probe's scores higher on CPC's features than on those of random encoders?"
+arms = ["cpc", "scratch", "random", "random@group", "collapsed"]
+labels = ["2"]
+seeds = 3
+readings = ["finetune", "probe"]
+worthwhile = 0.03
+
+[cohort]
+recipe = "virtual-hippocampus"
+
+[encoder]
+filters = [4, 8]
+
+[pretrain]
+steps = 10
+
+[finetune]
+steps = 10
+patch = [16, 16, 16]
+
+[tasks.collapsed]
+edge = 16
+
+[smoke]
+probe = { draws = 1, voxels = 500 }
+
+[class]
+seeds = 4
+encoder.filters = [8, 16, 32]
+pretrain.steps = 80
+finetune = { steps = 80, patch = [24, 32, 24] }
+
+[full]
+seeds = 5
+labels = ["2", "5", "20"]
+encoder.filters = [16, 32, 64, 128]
+pretrain.steps = 600
+finetune = { steps = 400, patch = [40, 56, 40], validate_every = 50 }
+"""
+MY_CLAIM = {"arm": "cpc", "against": "random", "reading": "probe", "labels": "2"}
+### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "a5-5-tests", "locked": true, "points": 10, "schema_version": 3, "solution": false, "task": false}
+import tempfile
+import tomllib
+from pathlib import Path
+
+from ssl3d_lite.cohort import amount
+from ssl3d_lite.networks import EncoderSettings
+from ssl3d_lite.study import read_study
+
+TWINS_OF = {"finetune": ("scratch", "collapsed"), "probe": ("random", "collapsed")}
+
+
+def studies_of(text):
+    """The study at each scale."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "my_study.toml"
+        path.write_text(text)
+        return {each: read_study(path, each) for each in ("smoke", "class", "full")}
+
+
+def twin_of(study, arm, source):
+    """The name of an arm's twin, or None."""
+    kinds = {each.kind: each.name for each in study.parsed_arms()}
+    return kinds.get(arm.alike(source))
+
+
+def check_arms(study, what):
+    proxies = [arm for arm in study.parsed_arms() if not arm.is_control and arm.source != "tissue"]
+    assert proxies, f"{what}: no arm has a proxy task, so nothing is put to the test"
+    for arm in proxies:
+        for source in ("scratch", "random", "collapsed"):
+            assert twin_of(study, arm, source), (
+                f"{what}: {arm.name} has no twin from {source!r} of the same dimension, norm and "
+                f"network; the arms are {', '.join(study.arms)}"
+            )
+
+
+def check_settings(study, what):
+    assert study.title.strip() and study.question.strip(), f"{what}: say what it asks: question"
+    assert study.cohort.get("recipe") == "virtual-hippocampus" and not study.corpus, (
+        f"{what}: all arms learn from the cohort virtual-hippocampus, without a corpus"
+    )
+    for reading in TWINS_OF:
+        assert reading in study.readings, f"{what}: the reading {reading!r} is missing"
+    assert study.seeds >= 3, f"{what}: {study.seeds} seeds; with fewer than 3 nothing can be shown"
+    for part in ("pretrain", "finetune"):
+        own = study.flat.get(part, {})
+        assert "steps" not in own, f"{what}: 2D arms have other steps than 3D arms (flat.{part})"
+    assert 0.005 <= study.worthwhile <= 0.1, (
+        f"{what}: worthwhile is {study.worthwhile}; with that, hardly any result could say "
+        "'does not hold', or hardly any other"
+    )
+
+
+def check_small(study):
+    steps = {"pretraining": study.pretrain, "fine-tuning": study.finetune}
+    for name, table in steps.items():
+        asked = table.get("steps", 100)
+        assert asked <= 20, f"smoke: {asked} steps of {name}, but 20 are the most"
+    for name, found, most in (
+        ("arms", len(study.arms), 8),
+        ("seeds", study.seeds, 5),
+        ("numbers of labels", len(study.labels), 2),
+        ("filters", max(study.encoder.get("filters", EncoderSettings.filters)), 16),
+        ("arms with a DenseNet", sum(arm.network is not None for arm in study.parsed_arms()), 0),
+        ("milestones", len(study.milestones), 0),
+    ):
+        assert found <= most, f"smoke: {found} {name}, but {most} is the most"
+    for labels in study.labels:
+        assert amount(labels) <= 10, f"smoke: {labels} labels, but there may be 12 training scans"
+
+
+def check_claim(claim, study, what):
+    arms = {arm.name: arm for arm in study.parsed_arms()}
+    assert set(claim) == {"arm", "against", "reading", "labels"}, (
+        f"the claim says arm, against, reading and labels, not {', '.join(claim)}"
+    )
+    arm = arms.get(claim["arm"])
+    assert arm and not arm.is_control and arm.source != "tissue", (
+        f"{what}: the claim is for {claim['arm']!r}, which is no arm with a proxy task"
+    )
+    assert claim["reading"] in TWINS_OF, f"{claim['reading']!r} is no reading for a claim"
+    twins = {twin_of(study, arm, source) for source in TWINS_OF[claim["reading"]]}
+    assert claim["against"] in twins, (
+        f"{what}: by the reading {claim['reading']!r}, {arm.name} can be compared with "
+        f"{' or '.join(sorted(map(str, twins)))}, not with {claim['against']!r}"
+    )
+    assert claim["labels"] in study.labels, (
+        f"{what}: the claim is about {claim['labels']!r} labels, the study has "
+        f"{', '.join(study.labels)}"
+    )
+
+
+def check_study(text, claim):
+    studies = studies_of(text)
+    record = tomllib.loads(text)
+    said = [record, *(record.get(each, {}) for each in studies)]
+    assert any("worthwhile" in each for each in said), (
+        "worthwhile is not written down: what would be worth having is decided before the run"
+    )
+    for each, study in studies.items():
+        what = f"scale {each}"
+        check_settings(study, what)
+        check_arms(study, what)
+        check_claim(claim, study, what)
+    check_small(studies["smoke"])
+    return studies
+
+
+studies = check_study(MY_STUDY, MY_CLAIM)
+print("part 5: the visible checks pass")
+### BEGIN HIDDEN TESTS
+from ssl3d_lite.study.data import Data, Folders, check_data
+from ssl3d_lite.study.runs import Bench, Machine, rehearse
+
+smallest = studies["smoke"]
+if not any(arm.flat for arm in smallest.parsed_arms()):
+    check_data(smallest, Folders(cohort.folder))
+    data = Data(Folders(cohort.folder), "cpu")
+    rehearse(Bench(smallest, data, Path("runs"), Machine("cpu", precision="32-true")))
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## Part 6: what its results.csv says (10 points)
+#
+# A study writes a row for each score into `results.csv`, and a row without a score for a run that
+# failed. The file is a ledger, so it may hold more than you want: rows of other settings, which you
+# tried before; a run that was done again; and scores that fine-tuning had on its way, under the
+# reading `convergence`. Write three functions.
+#
+# `read_rows(text, runs)` reads the file's text and returns a list of its rows as dictionaries, in
+# any order, with all its columns. It keeps
+#
+# - only rows whose `run`, a checksum of the settings, is among `runs`;
+# - only rows with a score: it may be empty, or `nan`;
+# - of rows that agree in `arm`, `reading`, `task`, `labels`, `seed`, `fold` and `steps`, the last
+#   that has a score.
+#
+# `seed` and `fold` become integers and `score` a float; the other columns stay text.
+#
+# `mean_and_spread(rows, arm, reading, labels)` returns the mean of these scores, their standard
+# deviation (that of a sample, $n - 1$; `None` where there is one score only), and how many they
+# are.
+#
+# `claim_of(rows, arm, against, reading, labels, worthwhile)` makes the statement that a machine can
+# read: a dictionary with `arm`, `against`, `reading` and `labels` as given, `pairs` (how many),
+# `mean` (of the paired differences), `low` and `high` (of their interval; `None` with fewer than
+# two pairs) and `verdict`. The library's `paired`, `interval` and `verdict` do the most of it (ask
+# `verdict?`). Every number is made from rows; none is typed. There is at least one pair.
+#
+# <details><summary>Hint</summary>
+#
+# `csv.DictReader(io.StringIO(text))` reads; a dictionary by a tuple of the seven columns keeps the
+# last. The library's `paired` wants `"reading"` and `"steps"` in a row too, which they have.
+#
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "a5-6-solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def read_rows(text, runs):
+    """The rows of ``results.csv`` that count.
+
+    Args:
+        text: what the file holds.
+        runs: the checksums of the study's runs.
+    """
+    ### BEGIN SOLUTION
+    kept = {}
+    for row in csv.DictReader(io.StringIO(text)):
+        score = float(row["score"] or "nan")
+        if row["run"] not in runs or not math.isfinite(score):
+            continue
+        columns = ("arm", "reading", "task", "labels", "seed", "fold", "steps")
+        typed = {"seed": int(row["seed"]), "fold": int(row["fold"]), "score": score}
+        kept[tuple(row[name] for name in columns)] = row | typed
+    return list(kept.values())
+    ### END SOLUTION
+
+
+def mean_and_spread(rows, arm, reading, labels):
+    """Mean, standard deviation and number of an arm's scores."""
+    ### BEGIN SOLUTION
+    wanted = (arm, reading, labels)
+    scores = [r["score"] for r in rows if (r["arm"], r["reading"], r["labels"]) == wanted]
+    spread = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
+    return float(np.mean(scores)), spread, len(scores)
+    ### END SOLUTION
+
+
+def claim_of(rows, arm, against, reading, labels, worthwhile):
+    """A comparison and its verdict as a dictionary."""
+    ### BEGIN SOLUTION
+    ours, theirs = (
+        [r for r in rows if (r["arm"], r["reading"], r["labels"]) == (name, reading, labels)]
+        for name in (arm, against)
+    )
+    found = list(paired(ours, theirs).values())
+    low, high = interval(found) or (None, None)
+    return {
+        **{"arm": arm, "against": against, "reading": reading, "labels": labels},
+        **{"pairs": len(found), "mean": float(np.mean(found)), "low": low, "high": high},
+        "verdict": verdict(found, worthwhile),
+    }
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "a5-6-tests", "locked": true, "points": 10, "schema_version": 3, "solution": false, "task": false}
+import copy
+
+import numpy as np
+
+from ssl3d_lite.study.statistics import interval as their_interval
+from ssl3d_lite.study.statistics import verdict as their_verdict
+
+COLUMNS = ("run", "arm", "reading", "task", "labels", "seed", "fold", "steps", "score", "fault")
+
+
+def line(arm, reading, labels, seed, score, run="r1", steps="", fault="", fold=0):
+    """A row of results.csv."""
+    return f"{run},{arm},{reading},,{labels},{seed},{fold},{steps},{score},{fault}"
+
+
+def file_of(*lines):
+    return "\n".join([",".join(COLUMNS), *lines]) + "\n"
+
+
+def check_rows(text, runs, expected, what):
+    """``expected``: (arm, reading, labels, seed, fold, score) of each row that counts."""
+    rows = read_rows(text, runs)
+    found = [
+        tuple(r[n] for n in ("arm", "reading", "labels", "seed", "fold", "score")) for r in rows
+    ]
+    for each in found:
+        assert each in expected, f"{what}: {each} should not count"
+    for each in expected:
+        assert each in found, f"{what}: {each} is missing (mind the kinds: seeds are integers)"
+    assert len(found) == len(expected), f"{what}: a row is there twice: {sorted(found)}"
+    assert all(set(COLUMNS) <= set(row) for row in rows), f"{what}: a row has lost a column"
+    return rows
+
+
+def check_mean(rows, arm, reading, labels, scores):
+    kept = copy.deepcopy(rows)
+    mean, spread, number = mean_and_spread(rows, arm, reading, labels)
+    assert rows == kept, "the rows that you were given have been changed"
+    what = f"{arm}, {reading}, {labels} labels"
+    assert number == len(scores), f"{what}: there are {len(scores)} scores, but you say {number}"
+    assert np.isclose(mean, np.mean(scores)), (
+        f"{what}: the mean is {np.mean(scores):.4f}, not {mean}"
+    )
+    if len(scores) == 1:
+        assert spread is None, f"{what}: one score has no spread, but you say {spread}"
+        return
+    wanted = np.std(scores, ddof=1)
+    assert spread is not None and np.isclose(spread, wanted), (
+        f"{what}: the standard deviation of a sample is {wanted:.4f}, not {spread}"
+    )
+
+
+def check_statement(rows, ask, differences, worthwhile):
+    kept = copy.deepcopy(rows)
+    found = claim_of(rows, *ask, worthwhile)
+    assert rows == kept, "the rows that you were given have been changed"
+    low, high = their_interval(differences) or (None, None)
+    expected = dict(zip(("arm", "against", "reading", "labels"), ask))
+    expected |= {"pairs": len(differences), "mean": float(np.mean(differences))}
+    expected |= {"low": low, "high": high, "verdict": their_verdict(differences, worthwhile)}
+    for name, right in expected.items():
+        assert name in found, f"the statement lacks {name!r}"
+        number = isinstance(right, float) and found[name] is not None
+        alike = np.isclose(found[name], right) if number else found[name] == right
+        assert alike, (
+            f"{ask[0]} against {ask[1]}, differences {np.round(differences, 3).tolist()}, "
+            f"{worthwhile} worth having: {name} is {right}, but you say {found[name]}"
+        )
+
+
+example = file_of(
+    line("cpc", "finetune", "2", 0, 0.60, steps=50),
+    line("cpc", "convergence", "2", 0, 0.10, steps=20),
+    line("scratch", "finetune", "2", 1, 0.52, steps=50),
+    line("cpc", "finetune", "2", 1, "", fault="diverged"),
+    line("cpc", "finetune", "2", 2, 0.30, run="old", steps=50),
+    line("scratch", "finetune", "2", 0, 0.50, steps=50),
+    line("cpc", "finetune", "2", 1, 0.57, steps=50),
+    line("cpc", "finetune", "5", 0, 0.90, steps=50),
+    line("scratch", "finetune", "2", 2, "nan", steps=50),
+    line("cpc", "finetune", "2", 0, 0.64, steps=50),
+)
+rows = check_rows(
+    example,
+    {"r1"},
+    [
+        ("cpc", "convergence", "2", 0, 0, 0.1),
+        ("scratch", "finetune", "2", 1, 0, 0.52),
+        ("scratch", "finetune", "2", 0, 0, 0.5),
+        ("cpc", "finetune", "2", 1, 0, 0.57),
+        ("cpc", "finetune", "5", 0, 0, 0.9),
+        ("cpc", "finetune", "2", 0, 0, 0.64),
+    ],
+    "the example",
+)
+given = [
+    dict(zip(COLUMNS, ("r1", arm, reading, "", labels, seed, 0, "", score, "")))
+    for arm, reading, labels, seed, score in (
+        *(("cpc", "finetune", "2", seed, 0.5 + 0.04 * seed) for seed in (2, 0, 1)),
+        *(("scratch", "finetune", "2", seed, 0.48 + 0.05 * seed) for seed in (0, 1, 2, 3)),
+        *(("cpc", "convergence", "2", seed, 0.1) for seed in (0, 1, 2)),
+        *(("cpc", "finetune", "5", seed, 0.9) for seed in (0, 1)),
+        *(("scratch", "finetune", "5", seed, 0.7) for seed in (1, 5)),
+    )
+]
+check_mean(given, "cpc", "finetune", "2", [0.58, 0.5, 0.54])
+check_mean(given, "scratch", "finetune", "2", [0.48, 0.53, 0.58, 0.63])
+check_statement(given, ("cpc", "scratch", "finetune", "2"), [0.02, 0.01, 0.0], 0.05)
+check_statement(given, ("scratch", "cpc", "finetune", "2"), [-0.02, -0.01, 0.0], 0.02)
+check_statement(given, ("cpc", "scratch", "finetune", "5"), [0.2], 0.02)
+print("part 6: the visible checks pass")
+### BEGIN HIDDEN TESTS
+rng = np.random.default_rng(61)
+planned = [
+    (arm, reading, labels, seed, fold)
+    for arm in ("masked", "2d-cpc", "random", "collapsed")
+    for reading in ("probe", "frozen")
+    for labels in ("2", "10%")
+    for seed in range(4)
+    for fold in range(2)
+]
+order = [planned[n] for n in rng.permutation(len(planned))]
+scores = {place: round(float(rng.random()), 4) for place in order}
+lines = [
+    line(*place[:4], score, run=f"k{n % 7}", fold=place[4])
+    for n, (place, score) in enumerate(scores.items())
+]
+others = [line(*place[:4], 0.5, run="k9", fold=place[4]) for place in order[:9]]
+failed = [line(*place[:4], "", run="k1", fault="diverged", fold=place[4]) for place in order[:5]]
+again = [line(*place[:4], 0.99, run="k1", fold=place[4]) for place in order[:6]]
+kept = [(*place, score) for place, score in scores.items()]
+runs = [f"k{n}" for n in range(7)]
+check_rows(file_of(*others, *failed, *lines), runs, kept, "other settings, and failures before")
+check_rows(file_of(*again, *lines, *failed), runs, kept, "done again; failures after")
+check_rows(file_of(*others), runs, [], "nothing of this study")
+stepped = [line("cpc", "finetune", "2", 0, 0.4, steps=s) for s in (10, 20)]
+stepped_kept = [("cpc", "finetune", "2", 0, 0, 0.4)] * 2
+check_rows(file_of(*stepped), ["r1"], stepped_kept, "other steps are other rows")
+typed = [
+    dict(zip(COLUMNS, ("k", arm, reading, "", labels, seed, fold, "", score, "")))
+    for (arm, reading, labels, seed, fold), score in scores.items()
+]
+for arm, against in (("masked", "random"), ("2d-cpc", "collapsed"), ("random", "masked")):
+    for reading, labels in (("probe", "10%"), ("frozen", "2")):
+        units = [(seed, fold) for seed in range(4) for fold in range(2)]
+        ours, theirs = ([scores[a, reading, labels, *u] for u in units] for a in (arm, against))
+        check_mean(typed, arm, reading, labels, ours)
+        differences = [a - b for a, b in zip(ours, theirs)]
+        check_statement(typed, (arm, against, reading, labels), differences, 0.02)
+for gains, worthwhile in (
+    ([0.1, 0.12, 0.11, 0.1], 0.02),
+    ([0.01, 0.012, 0.011, 0.01], 0.02),
+    ([0.0, 0.01, -0.01, 0.0, 0.005], 0.03),
+    ([0.3, -0.2, 0.25], 0.03),
+):
+    pairs = [
+        dict(zip(COLUMNS, ("k", arm, "probe", "", "2", seed, 0, "", score, "")))
+        for seed, gain in enumerate(gains)
+        for arm, score in (("cpc", 0.4 + 0.1 * seed + gain), ("random", 0.4 + 0.1 * seed))
+    ]
+    check_statement(pairs, ("cpc", "random", "probe", "2"), gains, worthwhile)
+alone = typed[0]
+check_mean([alone], alone["arm"], alone["reading"], alone["labels"], [alone["score"]])
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Now run your study. What is there already is not run again, so the cell may be stopped and started
+# anew. Everything it writes lies in `runs/a5`: your `my_study.toml`, and for each scale a folder
+# with `results.csv`.
+
+# %% tags=["show"]
+folder = Path("runs/a5")
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "my_study.toml").write_text(MY_STUDY)
+study = read_study(folder / "my_study.toml", scale())
+results = run_study(study, folder / scale(), cohort=cohort.folder)
+
+# %% [markdown]
+# Your functions on your file: an arm a line, then the claim that you wrote down, and after it the
+# same comparison for the control that learns nothing.
+
+# %% tags=["show"]
+text = (folder / scale() / "results.csv").read_text()
+rows = read_rows(text, set(results.facts["runs"]))
+ask = (MY_CLAIM["reading"], MY_CLAIM["labels"])
+print(f"{ask[0]}, {ask[1]} labelled scans, mean Dice")
+for arm in study.arms:
+    if any((row["arm"], row["reading"], row["labels"]) == (arm, *ask) for row in rows):
+        mean, spread, number = mean_and_spread(rows, arm, *ask)
+        print(f"  {arm:14} {mean:.3f} ± {spread or math.nan:.3f} ({number})")
+compared = [(MY_CLAIM["arm"], MY_CLAIM["against"])]
+if not MY_CLAIM["against"].startswith(("collapsed", "2d-collapsed")):
+    controls = [a.name for a in study.parsed_arms() if a.source == "collapsed"]
+    compared += [(name, MY_CLAIM["against"]) for name in controls[:1]]
+effects = []
+for ours, theirs in compared:
+    statement = claim_of(rows, ours, theirs, *ask, study.worthwhile)
+    print({k: round(v, 4) if isinstance(v, float) else v for k, v in statement.items()})
+    sides = [results.of(ask[0], name, (ask[1],)) for name in (ours, theirs)]
+    singles, ends = list(paired(*sides).values()), (statement["low"], statement["high"])
+    effects.append(curves.Effect(ours, statement["mean"], ends, singles, statement["verdict"]))
+curves.forest({f"against {MY_CLAIM['against']}": effects}, study.worthwhile)
+
+# %% [markdown]
+# *What to look at:* the small dots are single pairs. Does the control gain anything in the same
+# comparison? Then that much comes from something else than the puzzle. The library's own tables and
+# verdicts, of this and of all other claims, are what yours should agree with:
+
+# %% tags=["show"]
+from ssl3d_lite.study.tables import table_text
+
+display(Markdown(table_text(results)))
+
+# %% [markdown]
+# What does your judge of part 4 say of your own study?
+
+# %% tags=["show"]
+print(", ".join(unfairness(runs_of(study))) or "fair")
+
+# %% [markdown]
+# ## Part 7: your claim, defended (30 points)
+#
+# Write, in at most 400 words, what your study found of the claim in `MY_CLAIM`. Take the results of
+# the largest scale that you ran, and say which it was; a study that runs for ten minutes may well
+# be undecided, and to say so is a full answer. A person reads it. What is asked:
+#
+# 1. **The claim**, in one sentence that could turn out false, and why you chose it before the run.
+# 2. **The evidence**, from your own results.csv: means with their spread, the mean paired
+#    difference with its interval, how many pairs, and the verdict that follows from them. Numbers
+#    as printed above.
+# 3. **The controls**: what the random, collapsed and scratch arms rule out, and what they do not.
+# 4. **Fairness**: what all arms shared, and what could still be unequal.
+# 5. **Its limits**: to which scans, networks, numbers of labels and steps the verdict extends. How
+#    many pairs, or what else, would decide it?
+# 6. **Against yourself**: the strongest objection to your verdict, and your answer.
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "a5-7-answer", "locked": false, "points": 30, "schema_version": 3, "solution": true, "task": false}
+# *What did your study find of your claim, and how far does it carry?*
+#
+# ### BEGIN SOLUTION
+# For the lecturer. Ask first for the student's results.csv, or read the printed table above: a
+# number in the answer that cannot be found there earns nothing. No verdict is better than another.
+#
+# - **Claim, 4 points.** One arm, one rival, one reading, one number of labels, a direction (2). A
+#   reason that does not come from the results (1). It is the claim of MY_CLAIM (1).
+# - **Evidence, 8 points.** Both means with their spread and number (2). Mean of the paired
+#   differences with its interval and number of pairs (3). The verdict that the interval gives (2);
+#   "holds" where the interval reaches below zero, or "shows no effect" for undecided: 0 of these 2.
+#   Single seeds are shown or named, also those that point the other way (1).
+# - **Controls, 6 points.** Random: untrained features already carry much, and the norm changes how
+#   much (2). Collapsed: training that learns nothing; its gain is what the puzzle does not explain
+#   (2). Scratch: answers for fine-tuning only, and has no say in the probe (1). What they leave
+#   open is named, such as another proxy task that would do as well (1).
+# - **Fairness, 4 points.** Shared: labelled scans by seed, start, order of batches, steps, split
+#   (2). Not shared or not checked: time or operations a step, tuning of settings, task settings,
+#   the warm-up that pretrained encoders alone have (2, for any two of them).
+# - **Limits, 4 points.** Virtual scans are warps of one template (1). Few labels, a small network,
+#   few steps: no word about more of them (1). Seeds are not patients: all pairs share one test set,
+#   so the interval leaves out what other test patients would do (1). What would decide it, with a
+#   number, such as n near (2.8 sd / w) squared (1).
+# - **Objection, 4 points.** It is about this study and would change the verdict if it were true
+#   (2). The answer comes from results or from a run that could be made (2).
+#
+# Deduct up to 3 points beyond 400 words. "Undecided", well argued, earns 30.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## What you have now
+#
+# A split, an interval, a judge, a study and a claim of your own. Compare your judge with what
+# `ssl3d_lite/study/leakage.py` and `settings.py` refuse, and your statement with
+# `ssl3d_lite/study/claims.py`.
+#
+# ## References
+#
+# Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993. Bouthillier et al., *Accounting
+# for Variance in Machine Learning Benchmarks*, MLSys 2021. Varoquaux and Cheplygina, *Machine
+# Learning for Medical Imaging*, npj Digital Medicine 2022. Taleb et al., *3D Self-Supervised
+# Methods for Medical Imaging*, NeurIPS 2020.

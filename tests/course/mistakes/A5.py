@@ -1,0 +1,518 @@
+"""Typical mistakes in assignment 5, each of which should cost its own part and no other."""
+
+from textwrap import dedent
+
+from course.mistakes import Mistake
+
+
+def mistake(name: str, part: int, *functions: str) -> Mistake:
+    return Mistake(name, f"a5-{part}", "\n\n".join(dedent(each).strip() for each in functions))
+
+
+def changed(code: str, *changes: tuple[str, str]) -> str:
+    for old, new in changes:
+        assert old in code, old
+        code = code.replace(old, new)
+    return code
+
+
+# ---- the right answers, of which each mistake changes something ----------------------------------
+
+SPLIT = """
+    def split_patients(scans, fold, folds, seed):
+        patients = sorted({scan.patient for scan in scans if scan.labelled})
+        dealt = np.random.default_rng(seed).permutation(patients)
+        fold_of = {str(patient): number % folds for number, patient in enumerate(dealt)}
+        after = (fold + 1) % folds
+        train, validation, test, pretrain = [], [], [], []
+        for n, scan in enumerate(scans):
+            where = fold_of.get(scan.patient)
+            if where not in (fold, after):
+                pretrain.append(n)
+            if scan.labelled:
+                side = test if where == fold else validation if where == after else train
+                side.append(n)
+        return Split(tuple(train), tuple(validation), tuple(test), tuple(pretrain))
+"""
+PAIRED = """
+    def paired(ours, theirs):
+        def scores(rows):
+            return {
+                (row["labels"], row["seed"], row["fold"]): row["score"]
+                for row in rows
+                if row["score"] is not None
+            }
+
+        a, b, found = scores(ours), scores(theirs), defaultdict(list)
+        for labels, seed, fold in a.keys() & b.keys():
+            found[seed, fold].append(a[labels, seed, fold] - b[labels, seed, fold])
+        return {unit: float(np.mean(several)) for unit, several in found.items()}
+"""
+BOOTSTRAP = """
+    def bootstrap(differences, rng, draws=4000, confidence=0.95):
+        values = np.asarray(differences, float)
+        means = rng.choice(values, (draws, len(values))).mean(1)
+        low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+        return float(low), float(high)
+"""
+STUDENT = """
+    def t_interval(differences, confidence=0.95):
+        n = len(differences)
+        if n < 2:
+            return -math.inf, math.inf
+        mean, error = np.mean(differences), np.std(differences, ddof=1) / math.sqrt(n)
+        half = stats.t.ppf((1 + confidence) / 2, n - 1) * error
+        return float(mean - half), float(mean + half)
+"""
+DECIDE = """
+    def decide(low, high, worthwhile):
+        if low > 0:
+            return "holds"
+        return "does not hold" if high < worthwhile else "undecided"
+"""
+JUDGE = """
+    def unfairness(runs):
+        found = set()
+        for reading in {run["reading"] for run in runs}:
+            own = [run for run in runs if run["reading"] == reading]
+            if len({run["steps"] for run in own}) > 1:
+                found.add("steps")
+            if len({run["pretrain_steps"] for run in own if run["pretrain_steps"]}) > 1:
+                found.add("steps")
+            arms = sorted({run["arm"] for run in own})
+            seeds = [sorted(run["seed"] for run in own if run["arm"] == arm) for arm in arms]
+            if any(each != seeds[0] or len(set(each)) < len(each) for each in seeds):
+                found.add("seeds")
+            if len(set.intersection(*map(set, seeds))) < 3:
+                found.add("few seeds")
+            needed = {"scratch", "collapsed"} if reading == "finetune" else {"random", "collapsed"}
+            if needed - set(arms):
+                found.add("controls")
+            for seed in {run["seed"] for run in own}:
+                if len({frozenset(r["labelled"]) for r in own if r["seed"] == seed}) > 1:
+                    found.add("labels")
+            if len({frozenset(run["tested_on"]) for run in own}) > 1:
+                found.add("test scans")
+        if any(run["chosen_on"] == "test" for run in runs):
+            found.add("chosen on test")
+        tested = {s.split("/")[0] for run in runs for s in run["tested_on"]}
+        seen = {s.split("/")[0] for run in runs for s in run["pretrained_on"] + run["labelled"]}
+        if tested & seen:
+            found.add("leakage")
+        return found
+"""
+STUDY = '''
+MY_STUDY = """
+title = "Does jigsaw help?"
+question = "Does it help with two labelled scans?"
+arms = ["jigsaw", "scratch", "random", "random@instance", "collapsed"]
+labels = ["2", "4"]
+seeds = 3
+readings = ["finetune", "probe"]
+worthwhile = 0.02
+
+[cohort]
+recipe = "virtual-hippocampus"
+
+[encoder]
+filters = [4, 8]
+
+[pretrain]
+steps = 10
+
+[finetune]
+steps = 10
+patch = [16, 16, 16]
+
+[class]
+pretrain.steps = 100
+finetune.steps = 60
+"""
+MY_CLAIM = {"arm": "jigsaw", "against": "scratch", "reading": "finetune", "labels": "2"}
+'''
+ROWS = """
+    def read_rows(text, runs):
+        kept = {}
+        for row in csv.DictReader(io.StringIO(text)):
+            score = float(row["score"] or "nan")
+            if row["run"] not in runs or not math.isfinite(score):
+                continue
+            columns = ("arm", "reading", "task", "labels", "seed", "fold", "steps")
+            typed = {"seed": int(row["seed"]), "fold": int(row["fold"]), "score": score}
+            kept[tuple(row[name] for name in columns)] = row | typed
+        return list(kept.values())
+"""
+MEAN = """
+    def mean_and_spread(rows, arm, reading, labels):
+        wanted = (arm, reading, labels)
+        scores = [r["score"] for r in rows if (r["arm"], r["reading"], r["labels"]) == wanted]
+        spread = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
+        return float(np.mean(scores)), spread, len(scores)
+"""
+CLAIM = """
+    def claim_of(rows, arm, against, reading, labels, worthwhile):
+        def own(name):
+            wanted = (name, reading, labels)
+            return [r for r in rows if (r["arm"], r["reading"], r["labels"]) == wanted]
+
+        found = list(paired(own(arm), own(against)).values())
+        low, high = interval(found) or (None, None)
+        return {
+            **{"arm": arm, "against": against, "reading": reading, "labels": labels},
+            **{"pairs": len(found), "mean": float(np.mean(found)), "low": low, "high": high},
+            "verdict": verdict(found, worthwhile),
+        }
+"""
+
+
+def splitting(name: str, *changes: tuple[str, str]) -> Mistake:
+    return mistake(name, 1, changed(SPLIT, *changes))
+
+
+def pairing(name: str, *changes: tuple[str, str]) -> Mistake:
+    return mistake(name, 2, changed(PAIRED, *changes), BOOTSTRAP)
+
+
+def drawing(name: str, *changes: tuple[str, str]) -> Mistake:
+    return mistake(name, 2, PAIRED, changed(BOOTSTRAP, *changes))
+
+
+def bounding(name: str, *changes: tuple[str, str]) -> Mistake:
+    return mistake(name, 3, changed(STUDENT, *changes), DECIDE)
+
+
+def deciding(name: str, body: str) -> Mistake:
+    return mistake(name, 3, STUDENT, f"def decide(low, high, worthwhile):\n    {body}")
+
+
+def judging(name: str, *changes: tuple[str, str]) -> Mistake:
+    return mistake(name, 4, changed(JUDGE, *changes))
+
+
+def planning(name: str, *changes: tuple[str, str]) -> Mistake:
+    return mistake(name, 5, changed(STUDY, *changes))
+
+
+def reading(name: str, *changes: tuple[str, str]) -> Mistake:
+    return mistake(name, 6, changed(ROWS, *changes), MEAN, CLAIM)
+
+
+def claiming(name: str, *changes: tuple[str, str]) -> Mistake:
+    return mistake(name, 6, ROWS, MEAN, changed(CLAIM, *changes))
+
+
+MISTAKES = [
+    # ---- 1: the split
+    mistake(
+        "split by scans, not by patients",
+        1,
+        """
+        def split_patients(scans, fold, folds, seed):
+            dealt = np.random.default_rng(seed).permutation(len(scans)) % folds
+            after = (fold + 1) % folds
+            labelled = [n for n, scan in enumerate(scans) if scan.labelled]
+            return Split(
+                train=tuple(n for n in labelled if dealt[n] not in (fold, after)),
+                validation=tuple(n for n in labelled if dealt[n] == after),
+                test=tuple(n for n in labelled if dealt[n] == fold),
+                pretrain=tuple(n for n in range(len(scans)) if dealt[n] not in (fold, after)),
+            )
+        """,
+    ),
+    splitting(
+        "pretrained on every scan, as no label is needed",
+        ("if where not in (fold, after):", "if True:"),
+    ),
+    splitting(
+        "pretrained on validation scans",
+        ("if where not in (fold, after):", "if where != fold:"),
+    ),
+    splitting(
+        "pretrained on unlabelled scans of tested patients",
+        ("if where not in (fold, after):", "if where not in (fold, after) or not scan.labelled:"),
+    ),
+    splitting(
+        "pretrained on training scans alone",
+        ("if where not in (fold, after):", "if where not in (fold, after) and scan.labelled:"),
+    ),
+    splitting("scans without labels to train on", ("if scan.labelled:", "if where is not None:")),
+    splitting(
+        "validated on the test scans",
+        ("validation if where == after else train", "train"),
+        ("tuple(validation)", "tuple(test)"),
+    ),
+    splitting("no fold after the last", ("(fold + 1) % folds", "fold + 1")),
+    splitting("always the same seed", ("default_rng(seed)", "default_rng(0)")),
+    splitting(
+        "NumPy's global state",
+        ("dealt = np.random.default_rng(seed)", "np.random.seed(seed)\n        dealt = np.random"),
+    ),
+    splitting("another deal for each fold", ("default_rng(seed)", "default_rng(seed + fold)")),
+    splitting(
+        "patients in the order of their scans",
+        (
+            "sorted({scan.patient for scan in scans if scan.labelled})",
+            "list(dict.fromkeys(scan.patient for scan in scans if scan.labelled))",
+        ),
+    ),
+    splitting(
+        "folds at random, not even",
+        (
+            "number % folds for number, patient in enumerate(dealt)",
+            "np.random.default_rng(seed + n).integers(folds) for n, patient in enumerate(dealt)",
+        ),
+    ),
+    # ---- 2: pairs and bootstrap
+    mistake(
+        "paired by the order of the rows",
+        2,
+        """
+        def paired(ours, theirs):
+            return {
+                (a["seed"], a["fold"]): a["score"] - b["score"]
+                for a, b in zip(ours, theirs)
+                if None not in (a["score"], b["score"])
+            }
+        """,
+        BOOTSTRAP,
+    ),
+    pairing(
+        "a failed run counts as 0",
+        ('row["score"]\n', 'row["score"] or 0.0\n'),
+        ('if row["score"] is not None', ""),
+    ),
+    pairing(
+        "other numbers of labels overwrite each other",
+        ('(row["labels"], row["seed"], row["fold"])', '(0, row["seed"], row["fold"])'),
+    ),
+    pairing(
+        "folds overwrite each other",
+        ('row["seed"], row["fold"])', 'row["seed"], 0)'),
+    ),
+    pairing(
+        "the sign the wrong way round",
+        (
+            "a[labels, seed, fold] - b[labels, seed, fold]",
+            "b[labels, seed, fold] - a[labels, seed, fold]",
+        ),
+    ),
+    pairing("summed over numbers of labels, not averaged", ("np.mean(several)", "sum(several)")),
+    pairing(
+        "against the mean of the other arm, unpaired",
+        ("- b[labels, seed, fold]", "- np.mean(list(b.values()))"),
+    ),
+    drawing("an unseeded bootstrap", ("rng.choice", "np.random.default_rng().choice")),
+    drawing("a seed of its own", ("rng.choice", "np.random.default_rng(0).choice")),
+    drawing("NumPy's global state", ("rng.choice", "np.random.choice")),
+    drawing(
+        "single differences, not their means",
+        ("(draws, len(values))).mean(1)", "draws)"),
+    ),
+    drawing(
+        "drawn without replacement",
+        (
+            "rng.choice(values, (draws, len(values)))",
+            "rng.permuted(np.tile(values, (draws, 1)), axis=1)",
+        ),
+    ),
+    drawing(
+        "the standard error in place of an interval",
+        (
+            "np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])",
+            "means.mean() - means.std(), means.mean() + means.std()",
+        ),
+    ),
+    drawing(
+        "5 % left out on each side",
+        ("[(1 - confidence) / 2, (1 + confidence) / 2]", "[1 - confidence, confidence]"),
+    ),
+    drawing(
+        "always 95 %",
+        ("[(1 - confidence) / 2, (1 + confidence) / 2]", "[0.025, 0.975]"),
+    ),
+    drawing("medians", (".mean(1)", "\n        means = np.median(means, 1)")),
+    # ---- 3: interval and verdict
+    bounding("divided by n, not by n - 1", ("ddof=1", "ddof=0")),
+    bounding("1.96, however few", ("stats.t.ppf((1 + confidence) / 2, n - 1)", "1.96")),
+    bounding(
+        "the normal's quantile",
+        ("stats.t.ppf((1 + confidence) / 2, n - 1)", "stats.norm.ppf((1 + confidence) / 2)"),
+    ),
+    bounding("n degrees of freedom", ("/ 2, n - 1)", "/ 2, n)")),
+    bounding("the standard error alone", ("stats.t.ppf((1 + confidence) / 2, n - 1) * ", "")),
+    bounding("of one difference, not of the mean", (" / math.sqrt(n)", "")),
+    bounding("one-sided", ("(1 + confidence) / 2", "confidence")),
+    bounding(
+        "one pair has no scatter",
+        (
+            "if n < 2:\n            return -math.inf, math.inf",
+            "if n == 1:\n            return differences[0], differences[0]",
+        ),
+    ),
+    deciding("from the mean alone", 'return "holds" if low + high > 0 else "does not hold"'),
+    deciding("not shown is refuted", 'return "holds" if low > 0 else "does not hold"'),
+    deciding(
+        "refuted only if it harms",
+        'return "holds" if low > 0 else "does not hold" if high < 0 else "undecided"',
+    ),
+    deciding(
+        "holds only if it is worth having",
+        'return "holds" if low > worthwhile else "does not hold" if high < worthwhile '
+        'else "undecided"',
+    ),
+    deciding(
+        "small is refuted",
+        'return "does not hold" if high < worthwhile else "holds" if low > 0 else "undecided"',
+    ),
+    # ---- 4: the judge
+    judging(
+        "unequal steps of fine-tuning are not seen",
+        ('len({run["steps"] for run in own}) > 1', "False"),
+    ),
+    judging("no pretraining is called unequal", (' if run["pretrain_steps"]}', "}")),
+    judging(
+        "unequal pretraining is not seen",
+        ('len({run["pretrain_steps"] for run in own if run["pretrain_steps"]}) > 1', "False"),
+    ),
+    judging(
+        "readings are mixed",
+        ('for reading in {run["reading"] for run in runs}', 'for reading in ("finetune",)'),
+        ('[run for run in runs if run["reading"] == reading]', "runs"),
+    ),
+    judging("as many seeds are the same seeds", ("each != seeds[0]", "len(each) != len(seeds[0])")),
+    judging(
+        "a run that stands there twice is not seen",
+        ("sorted(run", "sorted({run"),
+        ('if run["arm"] == arm)', 'if run["arm"] == arm})'),
+    ),
+    judging("two seeds are enough", ("< 3", "< 2")),
+    judging("seeds of any arm counted, not of all", ("set.intersection", "set.union")),
+    judging(
+        "no collapsed control wanted",
+        ('{"scratch", "collapsed"}', '{"scratch"}'),
+        ('{"random", "collapsed"}', '{"random"}'),
+    ),
+    judging(
+        "controls of one reading serve the other",
+        ("needed - set(arms)", 'needed - {run["arm"] for run in runs}'),
+    ),
+    judging("labels by their order", ('frozenset(r["labelled"])', 'tuple(r["labelled"])')),
+    judging(
+        "as many labels are the same labels", ('frozenset(r["labelled"])', 'len(r["labelled"])')
+    ),
+    judging("labels should be the same for all seeds", (' if r["seed"] == seed', "")),
+    judging("the last checkpoint called unfair", ('== "test"', '!= "validation"')),
+    judging("best on test is not seen", ('run["chosen_on"] == "test"', "False")),
+    judging("leaks by scan, not by patient", ('s.split("/")[0]', "s")),
+    judging(
+        "unlabelled test scans do no harm",
+        ('run["pretrained_on"] + run["labelled"]', 'run["labelled"]'),
+    ),
+    judging(
+        "other test scans are not seen",
+        ('len({frozenset(run["tested_on"]) for run in own}) > 1', "False"),
+    ),
+    judging("stops at the first fault", ('found.add("controls")', 'return found | {"controls"}')),
+    # ---- 5: the study
+    planning("two seeds", ("seeds = 3", "seeds = 2")),
+    planning("one seed at class scale", ("[class]\n", "[class]\nseeds = 1\n")),
+    planning("a setting misspelt", ("seeds = 3", "seed = 3")),
+    planning("no collapsed control", (', "collapsed"]', "]")),
+    planning("no random control", ('"random", "random@instance", ', "")),
+    planning("no scratch twin", ('"scratch", "random"', '"random"')),
+    planning(
+        "controls of another norm alone", ('"random", "random@instance"', '"random@instance"')
+    ),
+    planning(
+        "2D arm without 2D twins", ('"jigsaw", "scratch"', '"jigsaw", "2d-jigsaw", "scratch"')
+    ),
+    planning("controls, but no proxy task", ('["jigsaw", "scratch"', '["scratch"')),
+    planning("fine-tuning alone", ('["finetune", "probe"]', '["finetune"]')),
+    planning("what is worth having is not said", ("worthwhile = 0.02\n", "")),
+    planning("nothing could be refuted", ("worthwhile = 0.02", "worthwhile = 0.0")),
+    planning("unequal steps for slices", ("[class]", "[flat.finetune]\nsteps = 40\n\n[class]")),
+    planning("no question", ("Does it help with two labelled scans?", "")),
+    planning("as large as on a cluster", ("[pretrain]\nsteps = 10", "[pretrain]\nsteps = 2000")),
+    planning(
+        "a claim against another reading's control", ('"scratch", "reading"', '"random", "reading"')
+    ),
+    planning("a claim for a control", ('{"arm": "jigsaw"', '{"arm": "collapsed"')),
+    planning("a claim about labels that were not run", ('"labels": "2"', '"labels": "20"')),
+    planning(
+        "a patch that the pieces do not fit", ("[class]", "[tasks.jigsaw]\npatch = 30\n\n[class]")
+    ),
+    # ---- 6: results
+    reading("rows of other settings mixed in", ('row["run"] not in runs or ', "")),
+    reading("failed runs kept", ('float(row["score"] or "nan")', 'float(row["score"] or 0)')),
+    reading(
+        "scores that are no number kept",
+        ('float(row["score"] or "nan")', 'float(row["score"] or "inf")'),
+        ("not math.isfinite(score)", "math.isinf(score)"),
+    ),
+    reading("duplicates kept", ("tuple(row[name] for name in columns)", "len(kept)")),
+    reading(
+        "the first of duplicates counts",
+        (
+            "kept[tuple(row[name] for name in columns)] = row | typed",
+            "kept.setdefault(tuple(row[name] for name in columns), row | typed)",
+        ),
+    ),
+    reading("folds overwrite each other", ('"seed", "fold", "steps")', '"seed", "steps")')),
+    reading(
+        "on its way and at the end taken for one",
+        (
+            '("arm", "reading", "task", "labels", "seed", "fold", "steps")',
+            '("arm", "labels", "seed", "fold")',
+        ),
+    ),
+    reading("seeds stay text", ('int(row["seed"])', 'row["seed"]')),
+    mistake("spread divided by n", 6, ROWS, changed(MEAN, ("ddof=1", "ddof=0")), CLAIM),
+    mistake(
+        "the standard error in place of the spread",
+        6,
+        ROWS,
+        changed(MEAN, ("ddof=1))", "ddof=1) / len(scores) ** 0.5)")),
+        CLAIM,
+    ),
+    mistake(
+        "scores of all readings averaged",
+        6,
+        ROWS,
+        changed(
+            MEAN,
+            ("(arm, reading, labels)\n", "(arm, labels)\n"),
+            ('(r["arm"], r["reading"], r["labels"])', '(r["arm"], r["labels"])'),
+        ),
+        CLAIM,
+    ),
+    claiming(
+        "the difference of the means, not the mean of the pairs",
+        (
+            '"mean": float(np.mean(found))',
+            '"mean": float(np.mean([r["score"] for r in own(arm)]) '
+            '- np.mean([r["score"] for r in own(against)]))',
+        ),
+    ),
+    claiming(
+        "the interval of the scores, not of the differences",
+        ("interval(found) or", 'interval([r["score"] for r in own(arm)]) or'),
+    ),
+    claiming(
+        "pairs by the order of the rows",
+        (
+            "list(paired(own(arm), own(against)).values())",
+            '[a["score"] - b["score"] for a, b in zip(own(arm), own(against))]',
+        ),
+    ),
+    claiming(
+        "numbers of labels mixed",
+        ("(name, reading, labels)", "(name, reading)"),
+        ('(r["arm"], r["reading"], r["labels"])', '(r["arm"], r["reading"])'),
+    ),
+    claiming(
+        "verdict from the mean alone",
+        ("verdict(found, worthwhile)", '"holds" if np.mean(found) > 0 else "does not hold"'),
+    ),
+    claiming("a level of its own", ("verdict(found, worthwhile)", "verdict(found, 0.02)")),
+    claiming("one pair has an interval", ("(None, None)", "(found[0], found[0])")),
+]
