@@ -62,6 +62,15 @@ def hamming(permutations: Tensor) -> tuple[int, float]:
     return int(distances.min()), float(distances.mean())
 
 
+def shuffled(pieces: Tensor, orders: Tensor) -> Tensor:
+    """Each scan's pieces in its order: (scan, piece, …) by (scan, place) → (scan, place, …).
+
+    ``orders`` says which piece is shown at a place.
+    """
+    index = orders.view(*orders.shape, *[1] * (pieces.ndim - 2))
+    return pieces.take_along_dim(index, 1)
+
+
 # ---- farthest-point search ---------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..geometry import cut, normalised, puzzle_corners, shift_matrix
 from ..networks import EncoderSettings, head, pooled
-from ..permutations import hamming, permutation_set
+from ..permutations import hamming, permutation_set, shuffled
 from .base import Draw, Placement, ProxyBatch, ProxyTask
 
 SIDE = 3  # pieces an axis
@@ -74,7 +74,7 @@ class Jigsaw(ProxyTask):
         s = self.settings
         stands = puzzle_corners(volumes.shape[2:], SIDE, s.patch, s.jitter) + draw["jitter"]
         shown = self.permutations[draw["permutation"][:, 0]]  # (scan, place): a cell
-        corner = stands.take_along_dim(shown[..., None], 1)
+        corner = shuffled(stands, shown)
         views = cut(volumes, corner, (s.patch,) * self.dims)  # cut in the order they are shown
         views = normalised(views) if s.normalise else views
         placement = Placement(shift_matrix(corner), grid=(SIDE,) * self.dims)

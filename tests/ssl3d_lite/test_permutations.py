@@ -17,6 +17,7 @@ from ssl3d_lite.permutations import (
     large_pool,
     permutation_set,
     prime_power,
+    shuffled,
 )
 
 PRIME_POWERS = st.sampled_from([2, 3, 4, 5, 7, 8, 9, 16, 25, 27])
@@ -203,3 +204,13 @@ def test_prime_powers_are_told_from_other_numbers():
     known |= {11: (11, 1), 13: (13, 1), 16: (2, 4), 25: (5, 2), 27: (3, 3), 64: (2, 6)}
     others = (6, 10, 12, 14, 15, 18, 24, 26, 28, 36)
     assert {n: prime_power(n) for n in (*known, *others)} == known | dict.fromkeys(others)
+
+
+def test_shuffled_shows_each_scans_pieces_in_its_order():
+    orders = torch.tensor([[2, 0, 1], [0, 2, 1]])
+    pieces = torch.tensor([[10, 11, 12], [20, 21, 22]])
+    assert shuffled(pieces, orders).tolist() == [[12, 10, 11], [20, 22, 21]]
+    rich = torch.rand(2, 3, 4, 5)
+    shown = shuffled(rich, orders)
+    assert torch.equal(shown[0, 0], rich[0, 2])
+    assert torch.equal(shuffled(shown, orders.argsort(1)), rich)

@@ -421,7 +421,8 @@ MISTAKES = [
         def verdict(right_on_scans, right_on_noise, asked, chance, alpha=0.01):
             if p_above_chance(right_on_scans, asked, chance) < alpha:
                 return "anatomy"
-            return "shortcut" if p_above_chance(right_on_noise, asked, chance) < alpha else "guessing"
+            noisy = p_above_chance(right_on_noise, asked, chance) < alpha
+            return "shortcut" if noisy else "guessing"
         """,
     ),
     mistake("a level of its own", 5, P_VALUE, changed(VERDICT, ("< alpha", "< 0.05"))),
