@@ -39,7 +39,7 @@ def scale() -> str:
 
 
 def open_cohort(name: str, **settings: Any) -> Cohort:
-    """The real cohort ``cohorts/NAME`` if it is there, else its virtual twin, and say which.
+    """The cohort ``cohorts/NAME`` if it is there, else a virtual twin; says which, and its kind.
 
     It is kept in memory, on the GPU where there is one and it fits.
 
@@ -52,10 +52,10 @@ def open_cohort(name: str, **settings: Any) -> Cohort:
 
     if name not in TWINS:
         raise unknown("cohort", name, TWINS)
-    folder, real = Path("cohorts") / name, True
+    folder, made = Path("cohorts") / name, ""
     if not folder.exists():
         sizes = "".join(f"-{value}{key}" for key, value in settings.items())
-        folder, real = Path("runs/virtual") / f"{name}{sizes}", False
+        folder, made = Path("runs/virtual") / f"{name}{sizes}", ", made on the spot"
         make, prepare = load_recipe(TWINS[name])
         recipe = make(out=folder, **settings)
         if recipe.workers is None and recipe.cases <= FEW:
@@ -63,7 +63,7 @@ def open_cohort(name: str, **settings: Any) -> Cohort:
         prepare(recipe)
     cohort = Cohort.open(folder)
     device = choose_device("auto")
-    kind = "real scans" if real else "virtual scans, made on the spot"
+    kind = f"virtual scans{made}" if "virtual" in cohort.recipe else "real scans"
     print(f"{cohort.name}: {len(cohort)} cases of {cohort.shape} voxels ({kind})")
     return cohort.to(device) if fits(cohort, device) else cohort
 

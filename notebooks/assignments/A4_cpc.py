@@ -483,22 +483,12 @@ check_reading((3, 3), torch.arange(9).flip(0).view(3, 1, 3), scans=3, code=9)
 
 
 # %%
-# from here on ours: the same, by other means
-def encode_once(encoder, embed, views, grid):
-    latents = embed(pooled(encoder(views.flatten(0, 1)))).unflatten(0, (len(views), *grid))
-    return latents.permute(0, -1, *range(1, len(grid) + 1))
-
-
-def latents_at(field, numbers):
-    cells = torch.unravel_index(numbers, field.shape[2:])
-    return field.movedim(1, -1)[(slice(None), *cells)]
-
-
 # %% [markdown]
 # How much does it save? The same patches, encoded once, and encoded anew for each of three readers:
-
 # %% tags=["show"]
 from time import perf_counter
+
+from ssl3d_lite.tasks.cpc import encode_once  # from here on the library's own
 
 example = make_task("cpc", shape, seed=0).to(volumes.device).eval()
 puzzle = example.pose(volumes, example.draw(volumes, torch.Generator().manual_seed(0)))
@@ -949,7 +939,7 @@ check_loss([[1.0, -1, -1]], [0], [every[0]], 0.001, 0.0, "quite right")
 # it easier to find the right one?
 
 # %% tags=["show"]
-raw = latents_at(field, torch.arange(field[0, 0].numel()))
+raw = torch.stack([scan.flatten(1).T for scan in field])  # (scan, patch, code)
 scans, patches = raw.shape[:2]
 raw, right = raw.flatten(0, 1), torch.arange(scans * patches)
 noise = 0.5 * raw.std(0) * torch.randn(raw.shape, generator=torch.Generator().manual_seed(0))

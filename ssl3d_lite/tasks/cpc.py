@@ -115,9 +115,9 @@ class CPC(ProxyTask):
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         """Logits (prediction, latent): each prediction's similarity to all latents of the batch,
         and after them to those of the other devices' scans where there are several."""
-        place, scans = batch.placement, len(batch.views)
-        latents = self.embed(pooled(encoder(batch.views.flatten(0, 1))))  # each patch once
-        field = latents.view(scans, *place.grid, -1).movedim(-1, 1)  # (scan, code, *grid)
+        place = batch.placement
+        field = encode_once(encoder, self.embed, batch.views, place.grid)
+        latents = field.movedim(1, -1).flatten(0, -2)  # (latent, code)
         axis, backwards = place.direction
         way = self.way(torch.tensor(2 * axis + backwards, device=field.device))
         context = self.context(along(field, place.direction) + way.view(-1, *[1] * self.dims))
@@ -131,6 +131,15 @@ class CPC(ProxyTask):
         candidates = self.whole(latents).roll(-rank() * len(latents), 0)  # its own come first
         candidates = F.normalize(candidates, dim=-1)
         return F.normalize(predictions, dim=-1) @ candidates.T / self.settings.temperature
+
+
+def encode_once(encoder: nn.Module, embed: nn.Module, views: Tensor, grid: Sequence[int]) -> Tensor:
+    """The latents of all patches, each encoded once, laid out as the patches are.
+
+    (scan, patch, channel, *space) → (scan, code, *grid).
+    """
+    latents = embed(pooled(encoder(views.flatten(0, 1))))
+    return latents.view(len(views), *grid, -1).movedim(-1, 1)
 
 
 def parse_direction(text: str, dims: int) -> tuple[int, bool]:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers import make_cohort
 from torch import nn
 
 from data_recipes.virtual import VirtualHippocampus, prepare
@@ -57,11 +58,14 @@ def test_few_scans_are_made_in_this_process_and_many_in_others(tmp_path, monkeyp
     assert workers == {40: 1, 41: None, 39: 3}
 
 
-def test_real_scans_are_taken_where_they_are_prepared(tmp_path, monkeypatch, capsys):
+def test_scans_are_taken_where_they_are_prepared(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     prepare(VirtualHippocampus(out=tmp_path / "cohorts/hippocampus", cases=6, workers=1))
     cohort = open_cohort("hippocampus", cases=200)
     assert len(cohort) == 6
+    assert capsys.readouterr().out.endswith("(virtual scans)\n")
+    make_cohort(tmp_path / "cohorts/brats")
+    assert open_cohort("brats", cases=3).name == "made up"
     assert capsys.readouterr().out.endswith("(real scans)\n")
 
 
