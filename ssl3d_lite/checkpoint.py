@@ -30,7 +30,8 @@ from .networks import Classifier, Encoder, EncoderSettings, UNet, load_weights, 
 
 SETTINGS = "settings.json"
 RESUME = "resume.pt"
-MACHINE = {"training.device", "training.devices"}  # what numbers depend on by rounding alone
+# what numbers depend on by rounding alone, or not at all
+MACHINE = {"training.device", "training.devices", "training.recompute"}
 HEADS = {"classes": UNet, "grades": Classifier}  # what a record says is told apart → by which
 
 

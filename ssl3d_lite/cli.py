@@ -230,6 +230,25 @@ def course(arguments: list[str]) -> int | None:
     return int(any(record.faulty for record in records))
 
 
+def bench(arguments: list[str]) -> None:
+    from .bench.command import BenchSettings
+    from .bench.command import bench as run
+
+    settings = parse(BenchSettings, "bench", arguments)
+    found = run(settings)
+    from .bench.found import ceiling_table, hours_table, layout_table, remarks, stage_table
+    from .bench.page import write_report
+    from .files import write_json
+    from .report import as_text
+
+    for table in (ceiling_table, stage_table, layout_table, hours_table):
+        print("\n" + as_text(table(found)))
+    print("\n" + "\n".join(f"- {line}" for line in remarks(found)))
+    write_json(settings.out / "bench.json", found.record())
+    write_report(found, settings.out / "report.html")
+    print(f"\nReport: {settings.out / 'report.html'}  All numbers: {settings.out / 'bench.json'}")
+
+
 COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
     "tour": (tour, "the whole path in minutes: pretrain, probe, fine-tune, report"),
     "prepare": (prepare, "turn raw scans into a cohort"),
@@ -241,6 +260,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
     "probe": (probe, "score a frozen encoder's features with a linear probe"),
     "study": (study, "put the paper's claims to the test: arms, labels, seeds, verdicts"),
     "course": (course, "assignments that grade themselves: build a course, grade submissions"),
+    "bench": (bench, "how fast this machine does every stage, beside the least it could take"),
     "predict": (predict, "segment a cohort's scans, as NIfTI in their own space, or grade them"),
 }
 

@@ -75,8 +75,8 @@ def training_operations(network: nn.Module, *shape: int) -> int:
     forwards. Nothing is computed: it takes no memory, however large the network.
     """
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as counter:
-        deepcopy(network).to("meta")(torch.empty(shape, device="meta"))
-    return 3 * counter.get_total_flops()
+    from .bench.work import operations
+
+    hollow, batch = deepcopy(network).to("meta"), torch.empty(shape, device="meta")
+    return 3 * operations(lambda: hollow(batch))

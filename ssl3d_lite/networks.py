@@ -6,12 +6,16 @@ and a classifier. Features are a list of levels, finest first; what the proxy ta
 classifier and the probes read is that list.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .errors import InputError, unknown
 
@@ -99,7 +103,61 @@ class ConvBlock(nn.Module):
         return F.leaky_relu(y, 0.01, inplace=True)
 
 
-class Encoder(nn.Module):
+# ---- features kept or computed again -----------------------------------------------------------
+
+
+class Levels(nn.Module):
+    """A network of levels, each of which can be computed again on the way back.
+
+    Then only what comes out of a level is kept in training (gradient checkpointing, Chen et al.
+    2016): less memory, and the way there twice. The numbers are the same.
+    """
+
+    recompute = False  # set by :func:`set_recompute`; no part of the shape, as no weight depends
+
+    def run(self, level: Callable[..., Tensor], norms: nn.Module, *inputs: Tensor) -> Tensor:
+        """What ``level`` gives for ``inputs``; ``norms`` has all buffers that it changes."""
+        if not (self.recompute and self.training and torch.is_grad_enabled()):
+            return level(*inputs)
+        return checkpoint(
+            level,
+            *inputs,
+            use_reentrant=False,
+            context_fn=lambda: (nullcontext(), unchanged_buffers(norms)),
+            preserve_rng_state=False,  # no level draws random numbers
+        )
+
+
+def can_recompute(module: nn.Module) -> bool:
+    """Whether there is a network within whose levels can be computed again."""
+    return any(isinstance(each, Levels) for each in module.modules())
+
+
+def set_recompute(module: nn.Module, recompute: bool) -> None:
+    """Let all networks within keep their features for the way back, or compute them again."""
+    for each in module.modules():
+        if isinstance(each, Levels):
+            each.recompute = recompute
+
+
+@contextmanager
+def unchanged_buffers(module: nn.Module) -> Iterator[None]:
+    """Let copies of the buffers change for a while: a batch computed again must not count twice
+    in batch norm's statistics."""
+    own = [(each, *named) for each in module.modules() for named in each.named_buffers("", False)]
+    for each, name, buffer in own:
+        setattr(each, name, buffer.clone())
+    try:
+        yield
+    finally:
+        for each, name, buffer in own:
+            setattr(each, name, buffer)
+
+
+# ---- networks ----------------------------------------------------------------------------------
+
+
+class Encoder(Levels):
     """What all encoders share: settings, and a check of what they are given to read."""
 
     first: tuple[str, ...]  # the weights that read the input's channels
@@ -147,11 +205,15 @@ class UNetEncoder(Encoder):
         self.check(x)
         features = []
         for depth, level in enumerate(self.levels):
-            if depth:
-                x = MAX_POOL[self.settings.spatial_dims](x, 2)
-            x = level(x)
+            x = self.run(partial(self.level, depth), level, x)
             features.append(x)
         return features
+
+    def level(self, depth: int, x: Tensor) -> Tensor:
+        """A level's features, from those of the level above."""
+        if depth:
+            x = MAX_POOL[self.settings.spatial_dims](x, 2)
+        return self.levels[depth](x)
 
 
 class DenseNetEncoder(Encoder):
@@ -182,13 +244,14 @@ class DenseNetEncoder(Encoder):
         self.check(x)
         features = []
         for name, layer in self.features.named_children():
-            x = layer(x)
+            again = name.startswith(("denseblock", "transition"))
+            x = self.run(layer, layer, x) if again else layer(x)
             if name == "relu0" or name.startswith("denseblock"):
                 features.append(x)
         return [*features[:-1], F.relu(x)]  # the last block is normed, as its classifier reads it
 
 
-class UNet(nn.Module):
+class UNet(Levels):
     """Encoder, and a decoder of transposed convolutions with skips: logits for each voxel.
 
     Takes (batch, channel, *space) of any size at least 2^(levels-1), gives (batch, class, *space).
@@ -212,9 +275,14 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         *skips, y = self.encoder(x)
-        for up, block, skip in zip(self.ups, self.blocks, reversed(skips), strict=True):
-            y = block(torch.cat([grown(up(y), skip), skip], 1))
+        for depth, skip in enumerate(reversed(skips)):
+            y = self.run(partial(self.level, depth), self.blocks[depth], y, skip)
         return self.last(y)
+
+    def level(self, depth: int, y: Tensor, skip: Tensor) -> Tensor:
+        """The decoder's features of a level, from those of the deeper one and the encoder's."""
+        y = grown(self.ups[depth](y), skip)
+        return self.blocks[depth](torch.cat([y, skip], 1))
 
 
 def grown(small: Tensor, large: Tensor) -> Tensor:

@@ -1,12 +1,16 @@
 """Which device to compute on, what fits there, and in which precision."""
 
 import platform
+import time
+from copy import deepcopy
 
 import psutil
 import torch
+from torch import nn
 
 from .cohort import Cohort
 from .errors import InputError, unknown
+from .networks import channels_last
 
 PRECISIONS = ("32-true", "bf16-mixed")
 
@@ -53,6 +57,46 @@ def choose_precision(name: str, device: str) -> str:
     if device == "cuda" and torch.cuda.is_bf16_supported(False):
         return "bf16-mixed"
     return "32-true"
+
+
+LAYOUTS = {"channels last": channels_last, "contiguous": lambda _: torch.contiguous_format}
+TRIAL = 2.0  # seconds that all layouts together are tried
+
+
+def layout_trial(learner: nn.Module, batch: tuple, device: str) -> dict[str, float]:
+    """Try memory formats and precisions on a step: {"channels last, 32-true": seconds, …}.
+
+    Args:
+        learner: gives (loss, scores) for ``*batch``. Copies of it are tried.
+    """
+    kinds = {
+        f"{layout}, {precision}": (layout, precision)
+        for precision in PRECISIONS
+        for layout in LAYOUTS
+    }
+    return {
+        name: _try(learner, batch, device, *kind, TRIAL / len(kinds))
+        for name, kind in kinds.items()
+    }
+
+
+def _try(
+    learner: nn.Module, batch: tuple, device: str, layout: str, precision: str, seconds: float
+) -> float:
+    """The best of some steps; the first warms up and does not count."""
+    own = deepcopy(learner)
+    own.to(memory_format=LAYOUTS[layout](own))
+    taken: list[float] = []
+    begin = time.perf_counter()
+    while len(taken) < 2 or time.perf_counter() - begin < seconds:
+        start = time.perf_counter()
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16-mixed"):
+            loss, _ = own(*batch)
+        loss.backward()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - start)
+    return min(taken[1:])
 
 
 def machine_name(device: str = "auto") -> str:

@@ -6,7 +6,7 @@ again by the same call ends with the same weights, bit for bit on a CPU, as one 
 
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ from .distributed import (
 from .errors import DivergedError, InputError
 from .geometry import cut, random_corner
 from .grading import check_answers, ordinal_loss
-from .networks import Classifier, Encoder, UNet, channels_last
+from .memory import check_memory
+from .networks import Classifier, Encoder, UNet, channels_last, set_recompute
 from .precision import choose_device, choose_precision
 from .tasks import ProxyBatch, ProxyTask, Row, measure, part_of
 
@@ -64,6 +65,9 @@ class TrainSettings:
     """GPUs, or CPU processes, that share each batch."""
     precision: str = "auto"
     """auto (bf16-mixed on GPUs that have it), 32-true or bf16-mixed."""
+    recompute: bool = False
+    """Keep fewer features for the way back and compute them again: less memory, above all for a
+    U-Net, a third more time, and the same weights."""
     checkpoint_every: int = 100
     """Steps between checkpoints, from which a killed run continues; a multiple of 10."""
 
@@ -130,6 +134,8 @@ class Learner(nn.Module):
     ``forward`` takes what the run's ``batch_of`` makes and gives (loss, scores).
     """
 
+    kinds = 1  # of batches that differ in size: those of the first steps, then again
+
     def at_step(self, step: int) -> None:
         """Called before each step."""
 
@@ -147,7 +153,7 @@ class Pretraining(Learner):
 
     def __init__(self, encoder: Encoder, tasks: Sequence[ProxyTask]):
         super().__init__()
-        self.encoder, self.tasks = encoder, nn.ModuleList(tasks)
+        self.encoder, self.tasks, self.kinds = encoder, nn.ModuleList(tasks), len(tasks)
 
     def forward(self, turn: int, batch: ProxyBatch) -> tuple[Tensor, dict[str, Any]]:
         task = self.tasks[turn]
@@ -206,7 +212,9 @@ def pretrain(
         "data": [cohort.name, len(cohort), list(cases)],
     }
 
-    def batch_of(step: int, device: torch.device) -> tuple[int, ProxyBatch]:
+    def batch_of(
+        step: int, device: torch.device, settings: TrainSettings
+    ) -> tuple[int, ProxyBatch]:
         turn, chosen = step % len(tasks), cases_of_step(cases, settings, step)
         own = own_rows(len(chosen))
         volumes = cohort.images(chosen[own]).to(device)
@@ -288,7 +296,9 @@ def finetune(
         "data": [cohort.name, len(cohort), list(cases), list(validation), list(test)],
     }
 
-    def batch_of(step: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    def batch_of(
+        step: int, device: torch.device, settings: FinetuneSettings
+    ) -> tuple[Tensor, Tensor]:
         chosen = cases_of_step(cases, settings, step)
         count, own = len(chosen), own_rows(len(chosen))
         chosen = chosen[own]
@@ -360,7 +370,7 @@ class Look:
 
 def fit(
     learner: Learner,
-    batch_of: Callable[[int, torch.device], tuple],
+    batch_of: Callable[[int, torch.device, TrainSettings], tuple],
     settings: TrainSettings,
     record: dict[str, Any],
     out: Path | None = None,
@@ -374,6 +384,7 @@ def fit(
     ``watch`` may stop it earlier, see :func:`pretrain`.
 
     Raises:
+        InputError: a step needs more memory than is free.
         DivergedError: loss or gradient is not finite, or the learner finds another fault. The
             last checkpoint is from before.
     """
@@ -389,6 +400,9 @@ def fit(
     window: list[dict[str, Any]] = []
     stopped = False
     learner.train()
+    set_recompute(learner, settings.recompute)
+    if progress.step < settings.steps:
+        check_memory(learner, batch_of, fabric.device, settings, optimizer)
     bar = tqdm(
         total=settings.steps, initial=progress.step, desc=title, unit="step", disable=rank() > 0
     )
@@ -397,7 +411,7 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = settings.rate(step) * group["share"]
             learner.at_step(step)
-            loss, scores = model(*batch_of(step, fabric.device))
+            loss, scores = model(*batch_of(step, fabric.device, settings))
             optimizer.zero_grad()
             fabric.backward(loss)
             norm = clip(learner, settings.clip)
@@ -509,10 +523,15 @@ def step_generator(seed: int, step: int) -> torch.Generator:
 
 def cases_of_step(cases: Sequence[int], settings: TrainSettings, step: int) -> list[int]:
     """The scans of a step: the cases in a new order each round, without end, cut into batches."""
-    places = range(step * settings.batch, (step + 1) * settings.batch)
-    rounds = {place // len(cases) for place in places}
-    orders = {r: np.random.default_rng([settings.seed, r]).permutation(cases) for r in rounds}
-    return [int(orders[place // len(cases)][place % len(cases)]) for place in places]
+    count, places = len(cases), range(step * settings.batch, (step + 1) * settings.batch)
+    orders = (_order(settings.seed, place // count, count) for place in places)
+    return [int(cases[order[place % count]]) for order, place in zip(orders, places)]
+
+
+@lru_cache(maxsize=8)  # a step costs the same, however many cases there are
+def _order(seed: int, number: int, count: int) -> list[int]:
+    """Places of ``count`` cases in the order of a round."""
+    return np.random.default_rng([seed, number]).permutation(count).tolist()
 
 
 def check_fits(encoder: Encoder, cohort: Cohort) -> None:

@@ -43,7 +43,7 @@ from .settings import Study
 
 FORMAT = 1  # of a row; another makes all old rows those of other settings
 CALIBRATION = 16  # scans whose statistics a probed encoder's BatchNorm takes
-MACHINE = ("device", "devices", "checkpoint_every")  # what no score depends on
+MACHINE = ("device", "devices", "recompute", "checkpoint_every")  # what no score depends on
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,9 @@ class Machine:
     """GPUs, or CPU processes, that share each batch."""
     precision: str = "auto"
     """auto (bf16-mixed on GPUs that have it), 32-true or bf16-mixed."""
+    recompute: bool = False
+    """Keep fewer features for the way back and compute them again: less memory, a third more
+    time, the same scores."""
 
 
 class Bench:

@@ -12,6 +12,7 @@ import torch
 from helpers import make_cohort, small_disk
 from torch import nn
 
+from ssl3d_lite import training
 from ssl3d_lite.checkpoint import load_encoder, load_network
 from ssl3d_lite.cli import main
 from ssl3d_lite.errors import DivergedError, InputError
@@ -269,6 +270,14 @@ def test_every_round_sees_every_case_once():
     assert all(sorted(r) == sorted(cases) for r in rounds)
     assert len({tuple(r) for r in rounds}) > 1
     assert cases_of_step(cases, settings, 2) == seen[8:12], "a step needs no other step"
+
+
+def test_a_step_costs_the_same_however_many_cases_there_are():
+    training._order.cache_clear()
+    settings = TrainSettings(batch=4)
+    chosen = [cases_of_step(range(20_000), settings, step) for step in range(100)]
+    assert training._order.cache_info().misses == 1, "one order a round, not one a step"
+    assert len({case for step in chosen for case in step}) == 400
 
 
 def test_steps_and_seeds_draw_apart():

@@ -1,0 +1,102 @@
+"""``ssl3d bench``: the machine's best, every stage beside it, and what that means in hours."""
+
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from ..cohort import Cohort
+from ..errors import InputError
+from ..precision import choose_device, choose_precision, layout_trial, machine_name
+from .ceilings import measure_ceilings
+from .found import Found
+from .hours import fitted_price, study_hours
+from .stages import PUZZLES, learner_of, make_bout, measure_stages
+
+PACKAGES = ("ssl3d-lite", "torch", "monai", "numpy")
+CASES = 20  # virtual scans: enough for a batch of every task and ten labelled ones
+LARGEST = 2e9  # bytes of a cohort that is put on the device whole
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """Measure how fast every stage is on this machine, beside the least time that it could take."""
+
+    out: Path = Path("bench")
+    """Folder for bench.json, report.html and the picture."""
+    cohort: Path | None = None
+    """A prepared cohort with label maps; without it, a few virtual hippocampus crops are made."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    precision: str = "auto"
+    """auto (bf16-mixed on GPUs that have it), 32-true or bf16-mixed."""
+    seconds: float = 10
+    """Measured on each proxy task. More gives steadier medians."""
+
+    def __post_init__(self):
+        if self.seconds <= 0:
+            raise InputError(f"seconds is {self.seconds}, but must be above 0")
+
+
+def bench(settings: BenchSettings) -> Found:
+    """Measure everything, a minute or two.
+
+    Raises:
+        InputError: no such device; the cohort is none, has no label maps, or is too large.
+    """
+    device = choose_device(settings.device)
+    precision = choose_precision(settings.precision, device)
+    with tempfile.TemporaryDirectory() as folder:
+        cohort = check_cohort(Cohort.open(settings.cohort or virtual_cohort(Path(folder))))
+        bar = tqdm(total=len(PUZZLES) + 5, unit="stage")
+        with bar:
+
+            def tell(what: str) -> None:
+                bar.set_description_str(what)
+                bar.update()
+
+            tell("the machine's best")
+            ceilings = measure_ceilings(device)
+            stages = measure_stages(cohort, ceilings, precision, settings.seconds, tell)
+            tell("memory layouts")
+            bout = make_bout("cpc", cohort.to(device), cohort.split().pretrain, device, precision)
+            layouts = layout_trial(learner_of(bout), (0, bout.views(0)[1]), device)
+            tell("hours of studies")
+            price = fitted_price(stages)
+            return Found(
+                machine=machine_name(device),
+                versions={name: version(name) for name in PACKAGES},
+                threads=torch.get_num_threads(),
+                precision=precision,
+                cohort=f"{cohort.name}, {len(cohort)} scans of "
+                f"{len(cohort.channels)} × {' × '.join(map(str, cohort.shape))}",
+                ceilings=ceilings,
+                stages=stages,
+                layouts=layouts,
+                price=price,
+                hours=study_hours(price),
+            )
+
+
+def virtual_cohort(folder: Path) -> Path:
+    from data_recipes.virtual import VirtualHippocampus, prepare
+
+    prepare(VirtualHippocampus(out=folder / "cohort", cases=CASES))
+    return folder / "cohort"
+
+
+def check_cohort(cohort: Cohort) -> Cohort:
+    """Raise InputError unless every stage can be measured on it."""
+    cohort.require_maps()
+    split = cohort.split()
+    if len(split.pretrain) < 8 or len(split.train) < 4:
+        raise InputError(f"{cohort.folder} has too few cases to measure with; 20 are enough")
+    if cohort.bytes > LARGEST:
+        raise InputError(
+            f"{cohort.folder} takes {cohort.bytes / 1e9:.0f} GB, which is more than a measurement "
+            "needs; prepare some 20 of its cases"
+        )
+    return cohort

@@ -1,0 +1,259 @@
+"""Every stage between a scan on disk and a score, timed, and the least that it could take.
+
+A stage's limit is written here beside the stage: the bytes that it has to move and the operations
+that it has to do, against :mod:`ssl3d_lite.bench.ceilings`. The stages of a training step are
+measured in a bare loop of draw, pose, forward, backward and optimiser; then by turns with the real
+one, whose steps are told from its own calls of ``watch``. What the real one takes beyond the bare
+one is the price of checkpoints, history and progress bar.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stderr
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from io import StringIO
+from itertools import pairwise
+from statistics import median
+
+import torch
+from torch import nn
+
+from ..cohort import Cohort
+from ..evaluation import evaluate
+from ..networks import EncoderSettings, channels_last, random_encoder, random_unet
+from ..presets import preset
+from ..probe import linear_probes
+from ..tasks import ProxyTask, make_task
+from ..training import (
+    LOG_EVERY,
+    Learner,
+    Pretraining,
+    TrainSettings,
+    cases_of_step,
+    clip,
+    pretrain,
+    step_generator,
+)
+from .ceilings import Ceilings, middle, now
+from .work import layer_bytes, operations, size
+
+PUZZLES = ("rotation", "rpl", "jigsaw", "exemplar", "cpc", "masked")  # the controls teach nothing
+FILTERS = (8, 16, 32, 64)
+ROUNDS = 2  # of bare steps and real ones by turns
+STEP = ("views", "forward", "backward", "optimiser")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What was measured of a stage."""
+
+    name: str
+    task: str
+    """Proxy task; empty for stages that have none."""
+    seconds: float
+    """The median."""
+    moved: float
+    """Bytes that have to be read or written."""
+    operations: float
+    limit: float
+    """Seconds: the least that these could take on this machine."""
+    by: str
+    """What limits it: copying, computing, or (a whole step) its own parts."""
+
+    @property
+    def share(self) -> float:
+        """Of the limit: 1 is as fast as it could be."""
+        return self.limit / self.seconds
+
+
+def stage(
+    name: str,
+    task: str,
+    seconds: float,
+    ceilings: Ceilings,
+    moved: float = 0,
+    counted: float = 0,
+    precision: str = "32-true",
+) -> Stage:
+    limit, by = ceilings.limit(moved, counted, precision)
+    return Stage(name, task, seconds, moved, counted, limit, by)
+
+
+# ---- a training step ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bout:
+    """A task to be trained: what it takes, and where."""
+
+    task: ProxyTask
+    encoder: nn.Module
+    cohort: Cohort
+    cases: Sequence[int]
+    settings: TrainSettings
+
+    @property
+    def device(self) -> str:
+        return self.settings.device
+
+    def views(self, step: int):
+        volumes = self.cohort.images(cases_of_step(self.cases, self.settings, step))
+        draw = self.task.draw(volumes, step_generator(self.settings.seed, step))
+        return volumes, self.task.pose(volumes, draw)
+
+
+def make_bout(name: str, cohort: Cohort, cases: Sequence[int], device: str, precision: str) -> Bout:
+    """With the quick preset, as ``ssl3d pretrain`` has it."""
+    shape = EncoderSettings(len(cohort.channels), cohort.spatial_dims, FILTERS)
+    training = preset("quick", name, cohort.spatial_dims).training
+    training = training | {"batch": min(training["batch"], len(cases))}
+    settings = TrainSettings(**training, device=device, precision=precision)
+    task = make_task(name, shape)
+    return Bout(task.to(device), random_encoder(shape, 0).to(device), cohort, cases, settings)
+
+
+def training_stages(bout: Bout, ceilings: Ceilings, seconds: float) -> Iterator[Stage]:
+    """Views, forward, backward and optimiser of a task; and the loop's step beside these."""
+    laps, loops = {name: [] for name in STEP}, []
+    for _ in range(ROUNDS):
+        for name, taken in bare_steps(bout, seconds / ROUNDS / 2).items():
+            laps[name] += taken
+        loops += real_steps(bout, seconds / ROUNDS / 2, sum(map(median, laps.values())))
+    took = {name: median(taken) for name, taken in laps.items()}
+    precision, task = bout.settings.precision, bout.task.name
+    for name, work in step_work(bout).items():
+        yield stage(name, task, took[name], ceilings, *work, precision)
+    bare = sum(took[name] for name in STEP[1:])
+    yield Stage("step", task, median(loops), 0, 0, bare, "forward, backward and optimiser")
+
+
+def bare_steps(bout: Bout, seconds: float) -> dict[str, list[float]]:
+    """Seconds of each stage in every step of a loop that does nothing else."""
+    learner = learner_of(bout)
+    optimizer = torch.optim.AdamW(learner.parameters(), bout.settings.learning_rate)
+    half = bout.settings.precision == "bf16-mixed"
+    laps: dict[str, list[float]] = {name: [] for name in STEP}
+    begin, step = now(bout.device), 0
+    while step < 4 or now(bout.device) - begin < seconds:
+        clock = [now(bout.device)]
+        _, batch = bout.views(step)
+        clock.append(now(bout.device))
+        with torch.autocast(bout.device, torch.bfloat16, enabled=half):
+            loss, _ = learner(0, batch)
+        optimizer.zero_grad()
+        clock.append(now(bout.device))
+        loss.backward()
+        clock.append(now(bout.device))
+        clip(learner, bout.settings.clip)
+        optimizer.step()
+        clock.append(now(bout.device))
+        for name, (start, end) in zip(STEP, pairwise(clock)):
+            laps[name].append(end - start)
+        step += 1
+    return {name: taken[2:] for name, taken in laps.items()}  # the first two warm up
+
+
+def real_steps(bout: Bout, seconds: float, guess: float) -> list[float]:
+    """Seconds a step of ``pretrain()``, between its calls of ``watch``: every ten steps."""
+    ticks: list[float] = []
+    steps = LOG_EVERY * max(2, round(seconds / guess / LOG_EVERY))
+    settings = TrainSettings(**vars(bout.settings) | {"steps": steps})
+
+    def watch(history: list) -> bool:
+        ticks.append(now(bout.device))
+        return False
+
+    own = deepcopy(bout.task), deepcopy(bout.encoder)
+    with redirect_stderr(StringIO()):  # its bar would break the bench's own
+        pretrain(*own, bout.cohort, bout.cases, settings, watch=watch)
+    return [(end - start) / LOG_EVERY for start, end in pairwise(ticks)]
+
+
+def learner_of(bout: Bout) -> Learner:
+    """A copy that may be trained."""
+    learner = Pretraining(deepcopy(bout.encoder), [deepcopy(bout.task)]).to(bout.device)
+    learner.to(memory_format=channels_last(learner))
+    return learner.train()
+
+
+def step_work(bout: Bout) -> dict[str, tuple[float, float]]:
+    """Stage → bytes and operations: the least that a step needs."""
+    learner = learner_of(bout)
+    volumes, batch = bout.views(0)
+    made = size(batch.views) + (size(batch.target) if batch.target.is_floating_point() else 0)
+    # a voxel is read once, however many views it comes to lie in; and none that is not shown
+    views = made + min(size(volumes), size(batch.views))
+    forward = operations(lambda: learner(0, batch))
+    both = operations(lambda: learner(0, batch)[0].backward())
+    moved = layer_bytes(learner, lambda: learner(0, batch))
+    half = 2 if bout.settings.precision == "bf16-mixed" else 1
+    weights = sum(size(weight) for weight in learner.parameters())
+    return {
+        "views": (views, 0),
+        "forward": (moved / half, forward),
+        # each layer reads its input, weights and the gradient of its output, and writes two others
+        "backward": (2 * moved / half, both - forward),
+        # AdamW reads weight, gradient and two moments and writes three of them; clipping reads one
+        "optimiser": (8 * weights, 0),
+    }
+
+
+# ---- before and after --------------------------------------------------------------------------
+
+
+def reading_stage(cohort: Cohort, ceilings: Ceilings, seconds: float) -> Stage:
+    """A batch of scans from disk, memory-mapped; from the system's cache once it was read."""
+    cases = list(range(min(8, len(cohort))))
+    device = ceilings.device
+    took = middle(lambda: cohort.images(cases).to(device), device, seconds)
+    moved = sum(cohort[case][0].nbytes for case in cases) + size(cohort.images(cases))
+    return stage("reading", "", took, ceilings, moved)
+
+
+def scoring_stages(
+    cohort: Cohort, cases: Sequence[int], ceilings: Ceilings, seconds: float, precision: str
+) -> Iterator[Stage]:
+    """Segmenting and scoring volumes; and a linear probe, fitted on two and scored on the rest.
+
+    The limit is that of the network's forward passes: all else could be hidden behind them.
+    """
+    device = ceilings.device
+    shape = EncoderSettings(len(cohort.channels), cohort.spatial_dims, FILTERS)
+    encoder = random_encoder(shape, 0).to(device).eval()
+    network = random_unet(encoder, len(cohort.label_names), 0).to(device).eval()
+    images = cohort.images(cases)
+    dice = partial(evaluate, network, cohort, cases, hausdorff=False, progress=False)
+    fitted, tested = cases[:2], cases[2:]
+    probe = partial(linear_probes, encoder, cohort, [fitted], tested)
+    for name, module, work in (("evaluation", network, dice), ("probe", encoder, probe)):
+        with torch.inference_mode():
+            took = middle(work, device, seconds)
+            counted = operations(lambda m=module: m(images))
+            moved = layer_bytes(module, lambda m=module: m(images))
+        yield stage(name, "", took, ceilings, moved, counted, precision)
+
+
+# ---- all ---------------------------------------------------------------------------------------
+
+
+def measure_stages(
+    cohort: Cohort,
+    ceilings: Ceilings,
+    precision: str,
+    seconds: float,
+    tell: Callable[[str], None] = lambda name: None,
+) -> list[Stage]:
+    """All of them. ``seconds`` are spent on each task; ``tell`` is told what comes next."""
+    split, device = cohort.split(), ceilings.device
+    resident = cohort.to(device)
+    tell("reading")
+    stages = [reading_stage(cohort, ceilings, seconds / 5)]
+    for name in PUZZLES:
+        tell(name)
+        bout = make_bout(name, resident, split.pretrain, device, precision)
+        stages += training_stages(bout, ceilings, seconds)
+    tell("scores")
+    labelled = [*split.train, *split.validation][:10]
+    stages += scoring_stages(resident, labelled, ceilings, seconds / 5, "32-true")
+    return stages

@@ -1,0 +1,47 @@
+"""How much there is to do: operations, and bytes that have to be moved.
+
+Both are the least that the work needs, so that a limit made from them is one: a layer's input is
+read once and its output written once, norms and activations are thought to be done on the way
+(fused into the convolution before), and what lies in a cache is not read again.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+COUNTED = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Linear)
+
+
+def operations(work: Callable[[], Any]) -> int:
+    """Of all convolutions and matrix products in ``work``, which is run once; a multiplication and
+    an addition are two."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        work()
+    return counter.get_total_flops()
+
+
+def layer_bytes(module: nn.Module, work: Callable[[], Any]) -> int:
+    """Input, weights and output of every layer of ``module`` that ``work`` runs through."""
+    moved = 0
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal moved
+        moved += size(inputs[0]) + size(output) + sum(map(size, layer.parameters()))
+
+    hooks = [m.register_forward_hook(count) for m in module.modules() if isinstance(m, COUNTED)]
+    try:
+        with torch.no_grad():
+            work()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return moved
+
+
+def size(tensor: Tensor) -> int:
+    """Bytes."""
+    return tensor.numel() * tensor.element_size()

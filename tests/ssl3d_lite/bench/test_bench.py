@@ -1,0 +1,249 @@
+"""The bench: what it counts is counted right, and what is slow is seen where it is slow."""
+
+import json
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from helpers import make_cohort
+from torch import nn
+
+from ssl3d_lite import cli
+from ssl3d_lite.bench import command, stages
+from ssl3d_lite.bench.ceilings import Ceilings, copy_rate, times
+from ssl3d_lite.bench.command import BenchSettings, bench
+from ssl3d_lite.bench.found import stage_table
+from ssl3d_lite.bench.hours import FRAMES, Price, Work, fitted_price, frame_of, study_work
+from ssl3d_lite.bench.stages import STEP, Stage, make_bout, step_work, training_stages
+from ssl3d_lite.bench.work import layer_bytes, operations, size
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.study.data import make
+from ssl3d_lite.study.settings import read_study
+
+CEILINGS = Ceilings("cpu", 100.0, {"32-true": 10.0}, {"32-true": 20.0})
+
+
+# ---- limits ------------------------------------------------------------------------------------
+
+
+def test_a_limit_is_the_longer_of_moving_and_counting():
+    assert CEILINGS.limit(200, 100, "32-true") == (5.0, "computing")  # by the better rate
+    assert CEILINGS.limit(600, 100, "32-true") == (6.0, "copying")
+
+
+def test_a_share_is_the_limit_over_what_was_measured():
+    assert Stage("views", "cpc", 4.0, 0, 0, 1.0, "copying").share == 0.25
+
+
+def test_the_clock_tells_the_time():
+    taken = times(lambda: time.sleep(0.01), "cpu", 0.1)
+    assert len(taken) >= 3
+    assert 0.01 <= taken[0] <= taken[len(taken) // 2] < 0.1
+
+
+def test_copying_counts_what_is_read_and_what_is_written():
+    rate = copy_rate("cpu", 0.1)
+    assert 1e8 < rate < 1e13
+
+
+# ---- counting ----------------------------------------------------------------------------------
+
+
+def test_operations_of_a_convolution():
+    volume = torch.zeros(2, 3, 4, 5, 6)
+    conv = nn.Conv3d(3, 7, 3, padding=1)
+    assert operations(lambda: conv(volume)) == 2 * 27 * 3 * 7 * (2 * 4 * 5 * 6)
+
+
+def test_bytes_of_layers():
+    network = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 2))
+    batch = torch.zeros(3, 5)
+    numbers = (3 * 5 + 5 * 7 + 7 + 3 * 7) + (3 * 7 + 7 * 2 + 2 + 3 * 2)
+    assert layer_bytes(network, lambda: network(batch)) == 4 * numbers
+    assert not network[0]._forward_hooks
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    return make_cohort(tmp_path_factory.mktemp("cohort"), 20, (40, 40, 40))
+
+
+@pytest.fixture(scope="module")
+def resident(cohort):
+    return cohort.to("cpu")
+
+
+@pytest.mark.parametrize("task", stages.PUZZLES)
+def test_the_work_of_a_step(resident, task):
+    bout = make_bout(task, resident, resident.split().pretrain, "cpu", "32-true")
+    volumes, batch = bout.views(0)
+    work = step_work(bout)
+    assert set(work) == set(STEP)
+    moved, counted = work["views"]
+    assert counted == 0
+    assert size(batch.views) < moved <= size(volumes) + 2 * size(batch.views)
+    forward, backward = work["forward"][1], work["backward"][1]
+    assert forward > 0
+    # a layer's way back is twice its way there, but the first has no one to tell its input's
+    assert 1.4 * forward < backward <= 2 * forward
+    weights = sum(w.numel() for m in (bout.task, bout.encoder) for w in m.parameters())
+    assert work["optimiser"] == (32 * weights, 0)
+
+
+# ---- time --------------------------------------------------------------------------------------
+
+
+def test_what_is_slow_is_seen_where_it_is_slow(resident, monkeypatch):
+    bout = make_bout("masked", resident, resident.split().pretrain, "cpu", "32-true")
+    pose, slow_clip = bout.task.pose, stages.clip
+    monkeypatch.setattr(type(bout.task), "pose", lambda self, *a: (time.sleep(0.05), pose(*a))[1])
+    monkeypatch.setattr(stages, "clip", lambda *a: (time.sleep(0.03), slow_clip(*a))[1])
+    found = {s.name: s for s in training_stages(bout, CEILINGS, 0.1)}
+    assert found["views"].seconds >= 0.05
+    assert found["optimiser"].seconds >= 0.03
+    assert found["step"].seconds >= 0.05 + found["forward"].seconds / 2
+    parts = sum(found[name].seconds for name in STEP[1:])
+    assert found["step"].limit == pytest.approx(parts)
+
+
+def test_a_training_is_not_touched_by_measuring_it(resident):
+    bout = make_bout("cpc", resident, resident.split().pretrain, "cpu", "32-true")
+    before = [w.clone() for m in (bout.task, bout.encoder) for w in m.state_dict().values()]
+    list(training_stages(bout, CEILINGS, 0.1))
+    after = [w for m in (bout.task, bout.encoder) for w in m.state_dict().values()]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+# ---- hours -------------------------------------------------------------------------------------
+
+
+def test_the_price_is_found_that_was_planted():
+    planted = Price(0.02, 3e-11)
+    rows = []
+    for task, counted in (("a", 1e8), ("b", 1e9), ("c", 5e9)):
+        took = planted.seconds(Work(1, counted))
+        rows.append(Stage("forward", task, took, 0, counted, took, "computing"))
+        rows.append(Stage("step", task, took, 0, 0, took, "parts"))
+    found = fitted_price(rows)
+    assert found.step == pytest.approx(planted.step)
+    assert found.operation == pytest.approx(planted.operation)
+
+
+RECIPES = {
+    "virtual-hippocampus": {"cases": 5},
+    "virtual-brain": {"cases": 5, "edge": 32},
+    "virtual-ukb-brain": {"cases": 5, "edge": 32},
+    "virtual-abdomen": {"cases": 5, "unlabelled": 1, "edge": 48},
+    "virtual-fundus": {"cases": 5, "unlabelled": 1, "edge": 32},
+}
+
+
+def test_every_recipe_has_a_frame():
+    assert RECIPES.keys() == FRAMES.keys()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_frame_is_what_the_recipe_makes(tmp_path, recipe):
+    from ssl3d_lite.cohort import Cohort
+
+    table = {"recipe": recipe, **RECIPES[recipe]}
+    made, said = Cohort.open(make(table, tmp_path / "cohort", "test")), frame_of(table)
+    assert said.shape == made.shape
+    assert len(said.channels) == len(made.channels)
+    assert said.graded == made.graded
+    labelled = sum(case.labelled for case in made.cases)
+    if labelled:  # of a corpus the number counts for nothing
+        assert said.scans == labelled
+        assert len(said.label_names) == len(made.label_names)
+
+
+def changed(**changes):
+    return read_study(
+        "hippocampus",
+        "smoke",
+        **{"arms": ["scratch"], "labels": ["2"], "readings": ["finetune"], "seeds": 1}
+        | {"milestones": [], "finetune": {"steps": 10, "validate_every": 0}}
+        | changes,
+    )
+
+
+def test_the_work_of_a_study_grows_as_its_runs_do():
+    one = study_work(changed())
+    assert study_work(changed(seeds=3)).operations == pytest.approx(3 * one.operations)
+    assert study_work(changed(labels=["2", "5"])).operations == pytest.approx(2 * one.operations)
+    longer = study_work(changed(finetune={"steps": 30, "validate_every": 0}))
+    assert longer.steps - one.steps == 20
+    pretrained = study_work(changed(arms=["cpc"]))
+    assert pretrained.steps - one.steps == read_study("hippocampus", "smoke").pretrain["steps"]
+
+
+def test_steps_and_looks_are_counted():
+    study = changed()
+    held_out = study.cohort["cases"] / 5
+    assert study_work(study).steps == pytest.approx(10 + held_out / 4)
+    looks = study_work(changed(finetune={"steps": 10, "validate_every": 5})).steps
+    assert looks == pytest.approx(10 + 3 * held_out / 4)
+
+
+# ---- all of it ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(command, "study_hours", lambda price: {"a": {"smoke": price.step}})
+    for module in (stages, command):
+        monkeypatch.setattr(module, "PUZZLES", ("masked", "cpc"))
+    measure = command.measure_ceilings
+    monkeypatch.setattr(command, "measure_ceilings", lambda device: measure(device, 0.05))
+
+
+def test_bench_writes_a_table_a_page_and_numbers(cohort, tmp_path, capsys, quick):
+    out = tmp_path / "bench"
+    arguments = ["bench", "--cohort", str(cohort.folder), "--out", str(out), "--seconds", "0.1"]
+    assert cli.main(arguments) == 0
+    told = capsys.readouterr().out
+    for task in ("masked", "cpc"):
+        for name in (*STEP, "step"):
+            assert any(line.split()[:2] == [task, name] for line in told.splitlines())
+    record = json.loads((out / "bench.json").read_text())
+    assert {s["name"] for s in record["stages"]} >= {"reading", "evaluation", "probe", *STEP}
+    for stage in record["stages"]:
+        assert stage["seconds"] > 0
+        assert stage["share"] == pytest.approx(stage["limit"] / stage["seconds"])
+    for minute in record["minute"].values():
+        assert sum(minute.values()) == pytest.approx(60)
+    assert set(record["layouts"]) == {
+        f"{layout}, {precision}"
+        for layout in ("channels last", "contiguous")
+        for precision in ("32-true", "bf16-mixed")
+    }
+    page = (out / "report.html").read_text()
+    assert "Where a minute of pretraining goes" in page
+    assert page.count("<table>") == 4
+
+
+def test_bench_refuses_what_it_cannot_measure(tmp_path, cohort):
+    few = make_cohort(tmp_path / "few", 5)
+    with pytest.raises(InputError, match="too few cases"):
+        bench(BenchSettings(cohort=few.folder))
+    with pytest.raises(InputError, match="seconds is 0"):
+        BenchSettings(seconds=0)
+    with pytest.raises(InputError, match="tpu"):
+        bench(BenchSettings(cohort=cohort.folder, device="tpu"))
+
+
+def test_the_table_has_a_line_a_stage():
+    found = [Stage("views", "cpc", 0.004, 0, 0, 0.001, "copying")]
+
+    class Few:
+        stages = found
+
+    header, rows = stage_table(Few)
+    assert rows == [["cpc", "views", "4.0 ms", "1.0 ms", "25 %", "copying"]]
+    assert len(header) == len(rows[0])
+
+
+def test_a_stage_keeps_its_numbers():
+    stage = replace(Stage("a", "b", 2.0, 3, 4, 1.0, "copying"), seconds=4.0)
+    assert stage.share == 0.25
