@@ -31,7 +31,7 @@ from .networks import Classifier, Encoder, EncoderSettings, UNet, load_weights, 
 SETTINGS = "settings.json"
 RESUME = "resume.pt"
 # what numbers depend on by rounding alone, or not at all
-MACHINE = {"training.device", "training.devices", "training.recompute"}
+MACHINE = {"training.device", "training.devices", "training.recompute", "training.layout"}
 HEADS = {"classes": UNet, "grades": Classifier}  # what a record says is told apart → by which
 
 

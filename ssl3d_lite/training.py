@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,12 +29,12 @@ from .distributed import (
     same_buffers,
     whole_batch_norm,
 )
-from .errors import DivergedError, InputError
+from .errors import DivergedError, InputError, unknown
 from .geometry import cut, random_corner
 from .grading import check_answers, ordinal_loss
 from .memory import check_memory
-from .networks import Classifier, Encoder, UNet, channels_last, set_recompute
-from .precision import choose_device, choose_precision
+from .networks import Classifier, Encoder, UNet, set_recompute
+from .precision import LAYOUTS, choose_device, choose_layout, choose_precision
 from .tasks import ProxyBatch, ProxyTask, Row, measure, part_of
 
 LOG_EVERY = 10  # steps between rows of the history: losses stay on the device in between
@@ -68,6 +68,9 @@ class TrainSettings:
     recompute: bool = False
     """Keep fewer features for the way back and compute them again: less memory, above all for a
     U-Net, a third more time, and the same weights."""
+    layout: Literal["channels-last", "contiguous", "trial"] = "channels-last"
+    """Memory format of convolutions. "trial" tries both for two seconds and takes the faster: the
+    weights of two runs may then differ in their last bits."""
     checkpoint_every: int = 100
     """Steps between checkpoints, from which a killed run continues; a multiple of 10."""
 
@@ -77,6 +80,10 @@ class TrainSettings:
                 raise InputError(f"{name} is {getattr(self, name)}, but must be above 0")
         if self.checkpoint_every % LOG_EVERY:
             raise InputError(f"checkpoint_every is {self.checkpoint_every}, no multiple of 10")
+        if self.layout not in (*LAYOUTS, "trial"):
+            raise unknown("layout", self.layout, [*LAYOUTS, "trial"])
+        if self.layout == "trial" and self.devices > 1:
+            raise InputError("layout trial is for one device; name one: channels-last")
         if self.batch % self.devices:
             raise InputError(
                 f"a batch of {self.batch} scans cannot be shared out among {self.devices} devices; "
@@ -389,7 +396,10 @@ def fit(
             last checkpoint is from before.
     """
     fabric = launch(settings.devices, settings.device, settings.precision)
-    learner.to(memory_format=channels_last(learner))  # a third faster on CPU, more on GPU
+    example = batch_of(0, fabric.device, settings) if settings.layout == "trial" else ()
+    precision = choose_precision(settings.precision, fabric.device.type)
+    layout = choose_layout(settings.layout, learner, example, fabric.device.type, precision)
+    learner.to(memory_format=layout)  # channels last: a third faster on CPU, more on GPU
     optimizer = torch.optim.AdamW(
         [{"params": weights, "share": share} for weights, share in learner.rates()],
         settings.learning_rate,

@@ -51,14 +51,13 @@ def bench(settings: BenchSettings) -> Found:
     precision = choose_precision(settings.precision, device)
     with tempfile.TemporaryDirectory() as folder:
         cohort = check_cohort(Cohort.open(settings.cohort or virtual_cohort(Path(folder))))
-        bar = tqdm(total=len(PUZZLES) + 5, unit="stage")
+        bar = tqdm(desc="the machine's best", total=len(PUZZLES) + 5, unit="stage")
         with bar:
 
             def tell(what: str) -> None:
-                bar.set_description_str(what)
                 bar.update()
+                bar.set_description_str(what)
 
-            tell("the machine's best")
             ceilings = measure_ceilings(device)
             stages = measure_stages(cohort, ceilings, precision, settings.seconds, tell)
             tell("memory layouts")
@@ -66,7 +65,7 @@ def bench(settings: BenchSettings) -> Found:
             layouts = layout_trial(learner_of(bout), (0, bout.views(0)[1]), device)
             tell("hours of studies")
             price = fitted_price(stages)
-            return Found(
+            found = Found(
                 machine=machine_name(device),
                 versions={name: version(name) for name in PACKAGES},
                 threads=torch.get_num_threads(),
@@ -79,6 +78,8 @@ def bench(settings: BenchSettings) -> Found:
                 price=price,
                 hours=study_hours(price),
             )
+            bar.update()
+            return found
 
 
 def virtual_cohort(folder: Path) -> Path:

@@ -104,13 +104,15 @@ def remarks(found: Found) -> list[str]:
     steps = {task: found.of(task)["step"] for task in found.tasks}
     shares = [s.share for s in steps.values()]
     slow = [task for task, s in steps.items() if s.share < TARGET]
-    chosen = min(found.layouts, key=found.layouts.get)
+    formats = {name: t for name, t in found.layouts.items() if found.precision in name}
+    chosen = min(formats, key=formats.get)
     return [
         "A bare forward, backward and optimiser step of the same network takes "
         f"{100 * min(shares):.0f} to {100 * max(shares):.0f} % of the time of a step of "
         f"pretrain(), views, history and all; {100 * TARGET:.0f} % are wanted"
         + (f", which {', '.join(slow)} do not reach." if slow else "."),
-        f"The fastest memory format and precision here: {chosen}.",
+        f"The fastest memory format in the precision that is trained in: {chosen}. On a CPU "
+        "bfloat16 is never chosen by itself, however fast: on some its gradients come out wrong.",
         "A limit is the least that the bytes and operations of a stage could take at the machine's "
         "best. Small convolutions with few channels reach a part of that on any machine.",
         "Hours of studies are counted, not run: operations and steps at the prices measured here. "

@@ -37,7 +37,7 @@ Table = dict[str, Any]
 
 STUDIES = "studies"  # the folder within this package that holds those shipped
 ELSEWHERE = (  # the study says these itself, or the command line does
-    *("seed", "device", "devices", "precision", "recompute", "checkpoint_every"),
+    *("seed", "device", "devices", "precision", "recompute", "layout", "checkpoint_every"),
     *("epochs", "frozen_steps", "encoder_rate", "test_at"),
 )
 

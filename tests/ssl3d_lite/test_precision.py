@@ -40,3 +40,41 @@ def test_a_cohort_that_takes_more_than_half_of_the_memory_stays_on_disk(cohort, 
         memory = SimpleNamespace(available=free)
         monkeypatch.setattr(precision.psutil, "virtual_memory", lambda memory=memory: memory)
         assert fits(cohort, "cpu") is answer
+
+
+# ---- memory format -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("contiguous", "chosen"),
+    [(0.5, torch.contiguous_format), (0.97, torch.channels_last_3d), (2, torch.channels_last_3d)],
+)
+def test_a_trial_takes_the_faster_format_and_the_default_if_in_doubt(
+    monkeypatch, contiguous, chosen
+):
+    times = {"channels-last": 1.0, "contiguous": contiguous}
+    monkeypatch.setattr(precision, "_try", lambda *a: times[a[3]])
+    network = torch.nn.Conv3d(1, 1, 3)
+    assert precision.choose_layout("trial", network, (), "cpu", "32-true") is chosen
+    by_name = precision.choose_layout("contiguous", network, (), "cpu", "32-true")
+    assert by_name is torch.contiguous_format
+
+
+def test_a_trial_runs_both_formats_and_leaves_the_network_as_it_is():
+    class Learner(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.seen = torch.nn.Conv3d(1, 4, 3), []
+            self.norm = torch.nn.BatchNorm3d(4)
+
+        def forward(self, volume):
+            self.seen.append(self.conv.weight.is_contiguous())
+            return self.norm(self.conv(volume)).square().mean(), {}
+
+    learner = Learner()
+    before = {name: tensor.clone() for name, tensor in learner.state_dict().items()}
+    taken = precision.layout_trial(learner, (torch.rand(2, 1, 8, 8, 8),), "cpu", ["32-true"])
+    assert set(taken) == {"channels-last, 32-true", "contiguous, 32-true"}
+    assert all(0 < seconds < 5 for seconds in taken.values())
+    assert all(torch.equal(before[n], t) for n, t in learner.state_dict().items())
+    assert learner.conv.weight.grad is None

@@ -272,6 +272,18 @@ def test_every_round_sees_every_case_once():
     assert cases_of_step(cases, settings, 2) == seen[8:12], "a step needs no other step"
 
 
+def test_a_trial_of_memory_formats_changes_nothing_but_the_time(cohort):
+    plain, history = pretrained(cohort)
+    tried, again = pretrained(cohort, layout="trial")
+    for one, other in zip(plain.parameters(), tried.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    assert [row["step"] for row in again] == [row["step"] for row in history]
+    with pytest.raises(InputError, match="one device"):
+        TrainSettings(layout="trial", devices=2)
+    with pytest.raises(InputError, match="did you mean 'contiguous'"):
+        TrainSettings(layout="contigous")
+
+
 def test_a_step_costs_the_same_however_many_cases_there_are():
     training._order.cache_clear()
     settings = TrainSettings(batch=4)

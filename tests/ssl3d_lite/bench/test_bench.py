@@ -215,7 +215,7 @@ def test_bench_writes_a_table_a_page_and_numbers(cohort, tmp_path, capsys, quick
         assert sum(minute.values()) == pytest.approx(60)
     assert set(record["layouts"]) == {
         f"{layout}, {precision}"
-        for layout in ("channels last", "contiguous")
+        for layout in ("channels-last", "contiguous")
         for precision in ("32-true", "bf16-mixed")
     }
     page = (out / "report.html").read_text()
