@@ -2,9 +2,9 @@
 
 A stage's limit is written here beside the stage: the bytes that it has to move and the operations
 that it has to do, against :mod:`ssl3d_lite.bench.ceilings`. The stages of a training step are
-measured in a bare loop of draw, pose, forward, backward and optimiser; then by turns with the real
-one, whose steps are told from its own calls of ``watch``. What the real one takes beyond the bare
-one is the price of checkpoints, history and progress bar.
+measured in a bare loop of draw, pose, forward, backward and optimiser, by turns with the real one,
+whose steps are told from when its task is asked. What the real one takes beyond the bare one is the
+price of history, progress bar and Fabric.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +40,8 @@ from .work import layer_bytes, operations, size
 
 PUZZLES = ("rotation", "rpl", "jigsaw", "exemplar", "cpc", "masked")  # the controls teach nothing
 FILTERS = (8, 16, 32, 64)
-ROUNDS = 2  # of bare steps and real ones by turns
+ROUNDS = 3  # of bare steps and real ones by turns
+WARM = 2  # steps at the start of each that do not count
 STEP = ("views", "forward", "backward", "optimiser")
 
 
@@ -115,17 +116,19 @@ def make_bout(name: str, cohort: Cohort, cases: Sequence[int], device: str, prec
 
 def training_stages(bout: Bout, ceilings: Ceilings, seconds: float) -> Iterator[Stage]:
     """Views, forward, backward and optimiser of a task; and the loop's step beside these."""
-    laps, loops = {name: [] for name in STEP}, []
+    rounds, loops = [], []
     for _ in range(ROUNDS):
-        for name, taken in bare_steps(bout, seconds / ROUNDS / 2).items():
-            laps[name] += taken
-        loops += real_steps(bout, seconds / ROUNDS / 2, sum(map(median, laps.values())))
-    took = {name: median(taken) for name, taken in laps.items()}
+        taken = bare_steps(bout, seconds / ROUNDS / 2)
+        rounds.append({name: median(taken[name]) for name in STEP})
+        loops.append(real_step(bout, len(taken["views"])))
+    took = {name: median(each[name] for each in rounds) for name in STEP}
     precision, task = bout.settings.precision, bout.task.name
     for name, work in step_work(bout).items():
         yield stage(name, task, took[name], ceilings, *work, precision)
-    bare = sum(took[name] for name in STEP[1:])
-    yield Stage("step", task, median(loops), 0, 0, bare, "forward, backward and optimiser")
+    # each round beside its own: a machine is not equally fast all the time
+    bare = [sum(each[name] for name in STEP[1:]) for each in rounds]
+    share, step = median(b / loop for b, loop in zip(bare, loops)), median(loops)
+    yield Stage("step", task, step, 0, 0, share * step, "forward, backward and optimiser")
 
 
 def bare_steps(bout: Bout, seconds: float) -> dict[str, list[float]]:
@@ -135,7 +138,7 @@ def bare_steps(bout: Bout, seconds: float) -> dict[str, list[float]]:
     half = bout.settings.precision == "bf16-mixed"
     laps: dict[str, list[float]] = {name: [] for name in STEP}
     begin, step = now(bout.device), 0
-    while step < 4 or now(bout.device) - begin < seconds:
+    while step < WARM + 3 or now(bout.device) - begin < seconds:
         clock = [now(bout.device)]
         _, batch = bout.views(step)
         clock.append(now(bout.device))
@@ -151,23 +154,21 @@ def bare_steps(bout: Bout, seconds: float) -> dict[str, list[float]]:
         for name, (start, end) in zip(STEP, pairwise(clock)):
             laps[name].append(end - start)
         step += 1
-    return {name: taken[2:] for name, taken in laps.items()}  # the first two warm up
+    return {name: taken[WARM:] for name, taken in laps.items()}
 
 
-def real_steps(bout: Bout, seconds: float, guess: float) -> list[float]:
-    """Seconds a step of ``pretrain()``, between its calls of ``watch``: every ten steps."""
+def real_step(bout: Bout, count: int) -> float:
+    """Seconds a step of ``pretrain()``: the mean of ``count`` steps, ten at least."""
     ticks: list[float] = []
-    steps = LOG_EVERY * max(2, round(seconds / guess / LOG_EVERY))
-    settings = TrainSettings(**vars(bout.settings) | {"steps": steps})
-
-    def watch(history: list) -> bool:
-        ticks.append(now(bout.device))
-        return False
-
-    own = deepcopy(bout.task), deepcopy(bout.encoder)
+    count = LOG_EVERY * max(1, round(count / LOG_EVERY))  # rows of the history count with them
+    settings = TrainSettings(**vars(bout.settings) | {"steps": WARM + count + 1})
+    task, encoder = deepcopy(bout.task), deepcopy(bout.encoder)
+    task.register_forward_pre_hook(lambda *_: ticks.append(now(bout.device)))
     with redirect_stderr(StringIO()):  # its bar would break the bench's own
-        pretrain(*own, bout.cohort, bout.cases, settings, watch=watch)
-    return [(end - start) / LOG_EVERY for start, end in pairwise(ticks)]
+        pretrain(task, encoder, bout.cohort, bout.cases, settings)
+    # what counts the memory asks a copy of the task once, before the first step
+    ticks = ticks[-settings.steps :]
+    return (ticks[-1] - ticks[WARM]) / count
 
 
 def learner_of(bout: Bout) -> Learner:

@@ -104,7 +104,7 @@ def test_what_is_slow_is_seen_where_it_is_slow(resident, monkeypatch):
     assert found["optimiser"].seconds >= 0.03
     assert found["step"].seconds >= 0.05 + found["forward"].seconds / 2
     parts = sum(found[name].seconds for name in STEP[1:])
-    assert found["step"].limit == pytest.approx(parts)
+    assert found["step"].limit == pytest.approx(parts, rel=0.3)  # the medians of three rounds
 
 
 def test_a_training_is_not_touched_by_measuring_it(resident):
