@@ -1,0 +1,73 @@
+"""What the benchmarks compute from their measurements."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+FOLDER = Path(__file__).parent / "benchmarks"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_runs_at_once_counts_once():
+    gpu = load("gpu")
+    assert gpu.busy([(0, 2), (1, 3), (5, 6)]) == 4
+    assert gpu.busy([(0, 10), (2, 3)]) == 10
+    assert gpu.idle_share([(5, 6), (0, 2), (1, 3)]) == pytest.approx(2 / 6)
+
+
+def test_a_point_of_growth_is_measured_and_estimated():
+    growth = load("growth")
+    found = growth.measured("cpu", edge=32, batch=2)
+    assert found["seconds"] > 0
+    assert found["estimate"] > 8 * 2 * 32**3 * 4  # the first level's features of one layer at least
+
+
+def test_choosing_and_reading_scans_is_measured():
+    found = load("growth").choosing(30)
+    assert found["cases"] == 30
+    assert min(found["open"], found["choose"], found["read"]) > 0
+
+
+@pytest.mark.parametrize("script", sorted(path.stem for path in FOLDER.glob("*.py")))
+def test_every_script_says_what_it_is_for(script):
+    """by_hand is a module of peers."""
+    text = (FOLDER / f"{script}.py").read_text()
+    assert text.startswith('"""')
+    if "def main" not in text:
+        return
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / f"{script}.py"), "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage" in done.stdout
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_the_gpu_script_says_that_there_is_none():
+    done = subprocess.run([sys.executable, str(FOLDER / "gpu.py")], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines() == [
+        "gpu.py: this machine has no GPU; the other benchmarks run on a CPU"
+    ]
+
+
+def test_notes_tell_of_every_script():
+    notes = (FOLDER / "NOTES.md").read_text()
+    for path in FOLDER.glob("*.py"):
+        assert path.name in notes, f"{path.name} is not in NOTES.md"
+
+
+def test_numbers_of_growth_in_the_docs_are_those_that_are_drawn():
+    record = json.loads((Path(__file__).parents[1] / "docs/growth.json").read_text())
+    assert {"machine", "torch", "edge", "batch", "processes", "cases"} <= record.keys()
