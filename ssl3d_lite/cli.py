@@ -237,7 +237,7 @@ def bench(arguments: list[str]) -> None:
     settings = parse(BenchSettings, "bench", arguments)
     found = run(settings)
     from .bench.found import ceiling_table, hours_table, layout_table, remarks, stage_table
-    from .bench.page import write_report
+    from .bench.report import write_report
     from .files import write_json
     from .report import as_text
 
