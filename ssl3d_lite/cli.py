@@ -237,7 +237,7 @@ def bench(arguments: list[str]) -> None:
     settings = parse(BenchSettings, "bench", arguments)
     found = run(settings)
     from .bench.found import ceiling_table, hours_table, layout_table, remarks, stage_table
-    from .bench.report import write_report
+    from .bench.report import write_reports
     from .files import write_json
     from .report import as_text
 
@@ -245,7 +245,7 @@ def bench(arguments: list[str]) -> None:
         print("\n" + as_text(table(found)))
     print("\n" + "\n".join(f"- {line}" for line in remarks(found)))
     write_json(settings.out / "bench.json", found.record())
-    write_report(found, settings.out / "report.html")
+    write_reports(found, settings.out)
     print(f"\nReport: {settings.out / 'report.html'}  All numbers: {settings.out / 'bench.json'}")
 
 

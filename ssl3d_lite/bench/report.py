@@ -4,6 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from ..files import write_aside
 from ..page import as_html, bullets, esc, picture, write_page
 from ..show.pieces import COLOURS
 from .found import Found, ceiling_table, hours_table, layout_table, remarks, stage_table
@@ -31,11 +32,13 @@ def minute_figure(found: Found) -> Figure:
     return figure
 
 
-def write_report(found: Found, path: Path) -> None:
+def write_reports(found: Found, out: Path) -> None:
+    """``report.html``, and its picture alone as ``minute.png``."""
+    figure = minute_figure(found)
     about = f"{found.machine}; {found.threads} threads; {found.precision}; {found.cohort}"
     versions = ", ".join(f"{name} {number}" for name, number in found.versions.items())
     write_page(
-        path,
+        out / "report.html",
         "Bench",
         [
             "<h1>How fast, and how fast it could be</h1>",
@@ -44,10 +47,11 @@ def write_report(found: Found, path: Path) -> None:
             as_html(ceiling_table(found)),
             "<h2>Every stage beside its limit</h2>",
             as_html(stage_table(found)),
-            picture(minute_figure(found), CAPTION),
+            picture(figure, CAPTION),
             "<h2>Memory format and precision</h2>",
             as_html(layout_table(found)),
             "<h2>The shipped studies on this machine</h2>",
             as_html(hours_table(found)),
         ],
     )
+    write_aside(out / "minute.png", lambda file: figure.savefig(file, format="png", dpi=110))

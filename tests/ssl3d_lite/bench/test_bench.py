@@ -221,6 +221,7 @@ def test_bench_writes_a_table_a_page_and_numbers(cohort, tmp_path, capsys, quick
     page = (out / "report.html").read_text()
     assert "Where a minute of pretraining goes" in page
     assert page.count("<table>") == 4
+    assert (out / "minute.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_bench_refuses_what_it_cannot_measure(tmp_path, cohort):
