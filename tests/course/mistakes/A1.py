@@ -1,12 +1,11 @@
 """Typical mistakes in assignment 1, each of which should cost its own part and no other."""
 
+from functools import partial
 from textwrap import dedent
 
-from course.mistakes import Mistake
+from course.mistakes import mistake_in
 
-
-def mistake(name: str, part: int, *functions: str) -> Mistake:
-    return Mistake(name, f"a1-{part}", "\n\n".join(dedent(each).strip() for each in functions))
+mistake = partial(mistake_in, 1)
 
 
 # ---- part 1: what is right in the functions beside the wrong one ---------------------------------

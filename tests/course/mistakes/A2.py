@@ -1,12 +1,11 @@
 """Typical mistakes in assignment 2, each of which should cost its own part and no other."""
 
+from functools import partial
 from textwrap import dedent, indent
 
-from course.mistakes import Mistake
+from course.mistakes import changed, mistake_in
 
-
-def mistake(name: str, part: int, *functions: str) -> Mistake:
-    return Mistake(name, f"a2-{part}", "\n\n".join(dedent(each).strip() for each in functions))
+mistake = partial(mistake_in, 2)
 
 
 # ---- part 1 --------------------------------------------------------------------------------------
@@ -126,21 +125,16 @@ return ProxyBatch(views, query.to(views.device), Placement(shift_matrix(corner))
 
 
 def rotation(old: str, new: str) -> str:
-    return ROTATION.replace("BODY", indent(changed(POSE_ROTATION, old, new), " " * 8))
+    return ROTATION.replace("BODY", indent(changed(POSE_ROTATION, (old, new)), " " * 8))
 
 
 def location(old: str, new: str) -> str:
     """What is wrong stands in draw or in pose."""
     in_draw = old in DRAW_LOCATION
-    draw = changed(DRAW_LOCATION, old, new) if in_draw else DRAW_LOCATION
-    pose = POSE_LOCATION if in_draw else changed(POSE_LOCATION, old, new)
+    draw = changed(DRAW_LOCATION, (old, new)) if in_draw else DRAW_LOCATION
+    pose = POSE_LOCATION if in_draw else changed(POSE_LOCATION, (old, new))
     made = LOCATION.replace("DRAW", indent(draw, " " * 8))
     return made.replace("POSE", indent(pose, " " * 8))
-
-
-def changed(code: str, old: str, new: str) -> str:
-    assert old in code, old
-    return code.replace(old, new)
 
 
 def places(

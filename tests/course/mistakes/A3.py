@@ -1,19 +1,11 @@
 """Typical mistakes in assignment 3, each of which should cost its own part and no other."""
 
-from textwrap import dedent, indent
+from functools import partial
+from textwrap import indent
 
-from course.mistakes import Mistake
+from course.mistakes import changed, mistake_in
 
-
-def mistake(name: str, part: int, *functions: str) -> Mistake:
-    return Mistake(name, f"a3-{part}", "\n\n".join(dedent(each).strip() for each in functions))
-
-
-def changed(code: str, *changes: tuple[str, str]) -> str:
-    for old, new in changes:
-        assert old in code, old
-        code = code.replace(old, new)
-    return code
+mistake = partial(mistake_in, 3)
 
 
 # ---- the right answers, of which each mistake changes something ----------------------------------

@@ -1,19 +1,10 @@
 """Typical mistakes in assignment 4, each of which should cost its own part and no other."""
 
-from textwrap import dedent
+from functools import partial
 
-from course.mistakes import Mistake
+from course.mistakes import Mistake, changed, mistake_in
 
-
-def mistake(name: str, part: int, *functions: str) -> Mistake:
-    return Mistake(name, f"a4-{part}", "\n\n".join(dedent(each).strip() for each in functions))
-
-
-def changed(code: str, *changes: tuple[str, str]) -> str:
-    for old, new in changes:
-        assert old in code, old
-        code = code.replace(old, new)
-    return code
+mistake = partial(mistake_in, 4)
 
 
 # ---- the right answers, of which each mistake changes something ----------------------------------
