@@ -85,7 +85,7 @@ def test_without_the_cells_that_only_show_nothing_is_missing(assignments, here, 
 def test_a_mistake_costs_its_part_and_nothing_else(assignments, here, name, mistake):
     assignment = assignments[name]
     version = solved(assignment.notebook, {f"{mistake.part}-solution": mistake.code})
-    got = earned(assignment, version, show=False)
+    got = earned(assignment, version, show=False, since=f"{mistake.part}-solution")
     assert got == {**full(assignment), f"{mistake.part}-tests": 0.0}
 
 

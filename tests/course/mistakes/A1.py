@@ -261,11 +261,6 @@ MISTAKES = [
     ),
     # ---- 4: patch grid
     mistake(
-        "the last patch that fits is left out",
-        4,
-        covering_corners(COVERING.replace("edge - patch + 1", "max(1, edge - patch)")),
-    ),
-    mistake(
         "the rest at the far border is left out",
         4,
         covering_corners("list(range(0, edge - patch + 1, stride))"),
