@@ -57,7 +57,7 @@ from ssl3d_lite.evaluation import proxy_score
 from ssl3d_lite.geometry import cut, grid_corners, shift_matrix
 from ssl3d_lite.lesson import open_cohort, scale
 from ssl3d_lite.networks import CONV, EncoderSettings, head, pooled, random_encoder
-from ssl3d_lite.tasks import Placement, ProxyBatch, ProxyTask, make_task
+from ssl3d_lite.tasks import Placement, ProxyBatch, ProxyTask, cpc, make_task
 from ssl3d_lite.tasks.cpc import CPC, CPCSettings, PyramidConv, along, parse_direction
 from ssl3d_lite.training import TrainSettings, pretrain
 
@@ -483,12 +483,13 @@ check_reading((3, 3), torch.arange(9).flip(0).view(3, 1, 3), scans=3, code=9)
 
 
 # %%
+encode_once = cpc.encode_once  # from here on the library's own
+
 # %% [markdown]
 # How much does it save? The same patches, encoded once, and encoded anew for each of three readers:
+
 # %% tags=["show"]
 from time import perf_counter
-
-from ssl3d_lite.tasks.cpc import encode_once  # from here on the library's own
 
 example = make_task("cpc", shape, seed=0).to(volumes.device).eval()
 puzzle = example.pose(volumes, example.draw(volumes, torch.Generator().manual_seed(0)))
