@@ -404,7 +404,6 @@ def fit(
         [{"params": weights, "share": share} for weights, share in learner.rates()],
         settings.learning_rate,
         weight_decay=settings.weight_decay,
-        fused=fabric.device.type in ("cpu", "cuda"),  # one pass over all weights
     )
     model, optimizer = fabric.setup(Shared(learner) if joined() else learner, optimizer)
     progress = Progress.restore(out, record, learner, optimizer)

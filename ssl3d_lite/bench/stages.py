@@ -134,7 +134,7 @@ def training_stages(bout: Bout, ceilings: Ceilings, seconds: float) -> Iterator[
 def bare_steps(bout: Bout, seconds: float) -> dict[str, list[float]]:
     """Seconds of each stage in every step of a loop that does nothing else."""
     learner = learner_of(bout)
-    optimizer = torch.optim.AdamW(learner.parameters(), bout.settings.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(learner.parameters(), bout.settings.learning_rate)
     half = bout.settings.precision == "bf16-mixed"
     laps: dict[str, list[float]] = {name: [] for name in STEP}
     begin, step = now(bout.device), 0

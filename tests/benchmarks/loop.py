@@ -51,7 +51,7 @@ def bare(
     """Seconds a step of nothing but forward, backward and optimiser."""
     learner = Pretraining(encoder, [task]).to(settings.device)
     learner.to(memory_format=torch.channels_last_3d)
-    optimizer = torch.optim.AdamW(learner.parameters(), settings.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(learner.parameters(), settings.learning_rate)
     learner.train()
     start = wait(settings.device)
     for batch in batches:
