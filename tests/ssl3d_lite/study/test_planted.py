@@ -68,12 +68,14 @@ def verdicts(folder, label, study=PLANTED):
     return {claim.name: finding.verdict for claim in claims(results) for finding in claim.findings}
 
 
+@pytest.mark.slow
 def test_where_the_labels_can_be_read_only_from_what_the_puzzle_needs_it_holds(tmp_path):
     found = verdicts(tmp_path, of_the_texture)
     assert found["better features"] == "holds"
     assert found["fewer labels"] == "holds"
 
 
+@pytest.mark.slow
 def test_where_the_labels_have_nothing_to_do_with_the_scans_it_does_not_hold(tmp_path):
     # trained to the end, so that where each arm stood on the way is forgotten
     longer = PLANTED.finetune | {"steps": 100}
