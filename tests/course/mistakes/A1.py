@@ -3,25 +3,17 @@
 from functools import partial
 from textwrap import dedent
 
-from course.mistakes import mistake_in
+from course.mistakes import mistake_in, right_answers
 
 mistake = partial(mistake_in, 1)
+RIGHT = right_answers(1)
 
 
 # ---- part 1: what is right in the functions beside the wrong one ---------------------------------
 
-TO_MM = """
-    def to_mm(voxel, affine):
-        return np.asarray(voxel) @ affine[:3, :3].T + affine[:3, 3]
-"""
-TO_VOXEL = """
-    def to_voxel(place, affine):
-        return (np.asarray(place) - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
-"""
-MILLILITRES = """
-    def millilitres(mask, affine):
-        return np.count_nonzero(mask) * abs(np.linalg.det(affine[:3, :3])) / 1000
-"""
+TO_MM = RIGHT["to_mm"]
+TO_VOXEL = RIGHT["to_voxel"]
+MILLILITRES = RIGHT["millilitres"]
 
 
 def turn_to_ras(order: str, shift: str = "turned.shape[axis] - 1", copy: str = "copy()") -> str:
@@ -61,11 +53,7 @@ def covering_corners(
     return "def covering_corners(space, patch, stride):\n" + indented(check, body)
 
 
-CUT = """
-    def cut_patches(volume, corners, patch):
-        boxes = [[slice(c, c + patch) for c in corner] for corner in corners.tolist()]
-        return torch.stack([volume[(slice(None), *box)] for box in boxes])
-"""
+CUT = RIGHT["cut_patches"]
 
 
 def reassemble(

@@ -3,17 +3,15 @@
 from functools import partial
 from textwrap import indent
 
-from course.mistakes import changed, mistake_in
+from course.mistakes import changed, mistake_in, right_answers
 
 mistake = partial(mistake_in, 3)
+RIGHT = right_answers(3)
 
 
 # ---- the right answers, of which each mistake changes something ----------------------------------
 
-MATRIX = """
-    def hamming_matrix(orders):
-        return (orders[:, None] != orders[None]).sum(-1)
-"""
+MATRIX = RIGHT["hamming_matrix"]
 FAR = """
     def far_orders(pieces, count, generator):
         if not 1 <= count <= factorial(pieces):
@@ -25,20 +23,9 @@ FAR = """
             nearest = torch.minimum(nearest, (pool != pool[chosen[-1]]).sum(1))
         return pool[chosen]
 """
-SHUFFLE = """
-    def shuffle(pieces, orders):
-        return pieces[torch.arange(len(pieces))[:, None], orders]
-"""
-UNSHUFFLE = """
-    def unshuffle(shown, orders):
-        return shown[torch.arange(len(shown))[:, None], orders.argsort(1)]
-"""
-NORMALISE = """
-    def normalise_pieces(views):
-        axes = tuple(range(3, views.ndim))
-        spread, mean = torch.var_mean(views, axes, correction=0, keepdim=True)
-        return (views - mean) / (spread + 1e-5).sqrt()
-"""
+SHUFFLE = RIGHT["shuffle"]
+UNSHUFFLE = RIGHT["unshuffle"]
+NORMALISE = RIGHT["normalise_pieces"]
 JIGSAW = """
 class MyJigsaw(ProxyTask):
     name = "my-jigsaw"
@@ -72,32 +59,14 @@ views = normalise_pieces(views) if s.normalise else views
 placement = Placement(shift_matrix(shown), grid=(3,) * self.dims)
 return ProxyBatch(views, draw["permutation"].to(views.device), placement)
 """
-SOLVE = """
-    def solve_by_borders(views, orders, side):
-        dims, costs = views.ndim - 3, []
-        for order in orders:
-            home = views[:, order.argsort()].unflatten(1, (side,) * dims)
-            cost = torch.zeros(len(views))
-            for axis in range(dims):
-                face = 2 + dims + axis
-                before = home.narrow(1 + axis, 0, side - 1).select(face, -1)
-                after = home.narrow(1 + axis, 1, side - 1).select(face, 0)
-                cost += (before - after).abs().flatten(1).mean(1)
-            costs.append(cost)
-        return torch.stack(costs).argmin(0)
-"""
+SOLVE = RIGHT["solve_by_borders"]
 P_VALUE = """
     def p_above_chance(right, asked, chance):
         from scipy.stats import binom, norm
 
         return float(binom.sf(right - 1, asked, chance))
 """
-VERDICT = """
-    def verdict(right_on_scans, right_on_noise, asked, chance, alpha=0.01):
-        if p_above_chance(right_on_noise, asked, chance) < alpha:
-            return "shortcut"
-        return "anatomy" if p_above_chance(right_on_scans, asked, chance) < alpha else "guessing"
-"""
+VERDICT = RIGHT["verdict"]
 
 
 def jigsaw(*changes: tuple[str, str]) -> str:

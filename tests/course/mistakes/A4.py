@@ -2,9 +2,10 @@
 
 from functools import partial
 
-from course.mistakes import Mistake, changed, mistake_in
+from course.mistakes import Mistake, changed, mistake_in, right_answers
 
 mistake = partial(mistake_in, 4)
+RIGHT = right_answers(4)
 
 
 # ---- the right answers, of which each mistake changes something ----------------------------------
@@ -15,129 +16,17 @@ GRID = """
             raise InputError("no patch fits")
         return tuple(min(most, (edge - jitter - patch) // stride + 1) for edge in space)
 """
-PYRAMID = """
-    def pyramid(grid, place, rows, direction):
-        from itertools import product
-
-        (axis, backwards), numbers = direction, []
-        for number, cell in enumerate(product(*map(range, grid))):
-            before = (cell[axis] - place[axis]) * (1 if backwards else -1)
-            aside = max(abs(c - p) for a, (c, p) in enumerate(zip(cell, place)) if a != axis)
-            if aside <= before <= rows:
-                numbers.append(number)
-        return numbers
-"""
-TARGET = """
-    def target_of(grid, place, step, direction):
-        axis, backwards = direction
-        ahead = list(place)
-        ahead[axis] += -step if backwards else step
-        if not 0 <= ahead[axis] < grid[axis]:
-            return None
-        number = 0
-        for index, count in zip(ahead, grid):
-            number = number * count + index
-        return number
-"""
-CLEAR = """
-    def first_clear(patch, stride):
-        return -(-patch // stride)
-"""
-ENCODE = """
-    def encode_once(encoder, embed, views, grid):
-        latents = embed(pooled(encoder(views.flatten(0, 1))))
-        return latents.view(len(views), *grid, -1).movedim(-1, 1)
-"""
-READ = """
-    def latents_at(field, numbers):
-        return field.flatten(2).movedim(1, 2)[:, numbers]
-"""
-MASKED = """
-    class MaskedConv(nn.Module):
-        def __init__(self, code, dims):
-            super().__init__()
-            self.conv = CONV[dims](code, code, 3, padding=1)
-            mask = torch.zeros((3,) * dims)
-            mask[0] = 1
-            mask[(1,) * dims] = 1
-            self.register_buffer("mask", mask, persistent=False)
-
-        def forward(self, field):
-            convolve = {4: F.conv2d, 5: F.conv3d}[field.ndim]
-            seen = convolve(field, self.conv.weight * self.mask, self.conv.bias, padding=1)
-            return field + F.relu(seen)
-"""
-OTHERS = """
-    def counter_examples(right, scans, patches, among):
-        latent, answer = torch.arange(scans * patches, device=right.device), right[:, None]
-        same = latent // patches == answer // patches
-        chosen = {"same scan": same, "other scans": ~same, "all": torch.ones_like(same)}[among]
-        return chosen & (latent != answer)
-"""
-LOSS = """
-    def info_nce(cosines, right, others, temperature):
-        logits = cosines / temperature
-        answer = logits.gather(1, right[:, None])
-        wrong = logits.masked_fill(~others, -torch.inf)
-        return (torch.cat([answer, wrong], 1).logsumexp(1) - answer[:, 0]).mean()
-"""
-CPC = """
-    class MyCPC(ProxyTask):
-        name = "my-cpc"
-        Settings = CPCSettings
-
-        def __init__(self, settings, encoder):
-            super().__init__(settings, encoder)
-            s = settings
-            self.directions = [parse_direction(d, self.dims) for d in s.directions]
-            self.way = nn.Embedding(2 * self.dims, s.code)
-            self.embed = head(encoder.width, s.hidden, s.code)
-            steps = range(s.context_layers)
-            self.context = nn.Sequential(*(PyramidConv(s.code, self.dims) for _ in steps))
-            self.predict = nn.ModuleList(CONV[self.dims](s.code, s.code, 1) for _ in s.ahead)
-
-        grid, draw = CPC.grid, CPC.draw
-
-        def pose(self, volumes, draw):
-            grid, direction = self.grid(volumes.shape[2:]), self.directions[int(draw["direction"])]
-            corner = draw["start"] + grid_corners(grid, self.settings.stride)
-            views = cut(volumes, corner, (self.settings.patch,) * self.dims)
-            target = self.targets(len(volumes), grid, direction).to(views.device)
-            return ProxyBatch(views, target, Placement(shift_matrix(corner), grid, direction))
-
-        def turned(self, field, direction):
-            axis, backwards = direction
-            way = self.way(torch.tensor(2 * axis + backwards, device=field.device))
-            return along(field, direction) + way.view(-1, *[1] * self.dims)
-
-        def targets(self, scans, grid, direction):
-            number = torch.arange(scans * grid_corners(grid, 1).shape[0]).view(scans, 1, *grid)
-            rows = along(number, direction)
-            return torch.cat([rows[:, :, step:].flatten() for step in self.settings.ahead])
-
-        def forward(self, encoder, batch):
-            place = batch.placement
-            field = encode_once(encoder, self.embed, batch.views, place.grid)
-            context = self.context(self.turned(field, place.direction))
-            predictions = [
-                linear(context[:, :, :-step]).movedim(1, -1).flatten(0, -2)
-                for linear, step in zip(self.predict, self.settings.ahead)
-                if step < context.shape[2]
-            ]
-            latents = field.flatten(2).movedim(1, 2).flatten(0, 1)
-            return cosines(torch.cat(predictions), latents) / self.settings.temperature
-"""
-INFORMATION = """
-    def information(loss, choices):
-        return max(0.0, log(choices) - loss)
-"""
-SCANS = """
-    def scans_needed(nats, patches):
-        scans = 1
-        while log(scans * patches) < nats - 1e-9:
-            scans += 1
-        return scans
-"""
+PYRAMID = RIGHT["pyramid"]
+TARGET = RIGHT["target_of"]
+CLEAR = RIGHT["first_clear"]
+ENCODE = RIGHT["encode_once"]
+READ = RIGHT["latents_at"]
+MASKED = RIGHT["MaskedConv"]
+OTHERS = RIGHT["counter_examples"]
+LOSS = RIGHT["info_nce"]
+CPC = RIGHT["MyCPC"]
+INFORMATION = RIGHT["information"]
+SCANS = RIGHT["scans_needed"]
 
 
 def layout(name: str, *changes: tuple[str, str]) -> Mistake:

@@ -2,9 +2,10 @@
 
 from functools import partial
 
-from course.mistakes import Mistake, changed, mistake_in
+from course.mistakes import Mistake, changed, mistake_in, right_answers
 
 mistake = partial(mistake_in, 5)
+RIGHT = right_answers(5)
 
 
 # ---- the right answers, of which each mistake changes something ----------------------------------
@@ -25,42 +26,10 @@ SPLIT = """
                 side.append(n)
         return Split(tuple(train), tuple(validation), tuple(test), tuple(pretrain))
 """
-PAIRED = """
-    def paired(ours, theirs):
-        def scores(rows):
-            return {
-                (row["labels"], row["seed"], row["fold"]): row["score"]
-                for row in rows
-                if row["score"] is not None
-            }
-
-        a, b, found = scores(ours), scores(theirs), defaultdict(list)
-        for labels, seed, fold in a.keys() & b.keys():
-            found[seed, fold].append(a[labels, seed, fold] - b[labels, seed, fold])
-        return {unit: float(np.mean(several)) for unit, several in found.items()}
-"""
-BOOTSTRAP = """
-    def bootstrap(differences, rng, draws=4000, confidence=0.95):
-        values = np.asarray(differences, float)
-        means = rng.choice(values, (draws, len(values))).mean(1)
-        low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-        return float(low), float(high)
-"""
-STUDENT = """
-    def t_interval(differences, confidence=0.95):
-        n = len(differences)
-        if n < 2:
-            return -math.inf, math.inf
-        mean, error = np.mean(differences), np.std(differences, ddof=1) / math.sqrt(n)
-        half = stats.t.ppf((1 + confidence) / 2, n - 1) * error
-        return float(mean - half), float(mean + half)
-"""
-DECIDE = """
-    def decide(low, high, worthwhile):
-        if low > 0:
-            return "holds"
-        return "does not hold" if high < worthwhile else "undecided"
-"""
+PAIRED = RIGHT["paired"]
+BOOTSTRAP = RIGHT["bootstrap"]
+STUDENT = RIGHT["t_interval"]
+DECIDE = RIGHT["decide"]
 JUDGE = """
     def unfairness(runs):
         found = set()
@@ -121,25 +90,8 @@ finetune.steps = 60
 """
 MY_CLAIM = {"arm": "jigsaw", "against": "scratch", "reading": "finetune", "labels": "2"}
 '''
-ROWS = """
-    def read_rows(text, runs):
-        kept = {}
-        for row in csv.DictReader(io.StringIO(text)):
-            score = float(row["score"] or "nan")
-            if row["run"] not in runs or not math.isfinite(score):
-                continue
-            columns = ("arm", "reading", "task", "labels", "seed", "fold", "steps")
-            typed = {"seed": int(row["seed"]), "fold": int(row["fold"]), "score": score}
-            kept[tuple(row[name] for name in columns)] = row | typed
-        return list(kept.values())
-"""
-MEAN = """
-    def mean_and_spread(rows, arm, reading, labels):
-        wanted = (arm, reading, labels)
-        scores = [r["score"] for r in rows if (r["arm"], r["reading"], r["labels"]) == wanted]
-        spread = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
-        return float(np.mean(scores)), spread, len(scores)
-"""
+ROWS = RIGHT["read_rows"]
+MEAN = RIGHT["mean_and_spread"]
 CLAIM = """
     def claim_of(rows, arm, against, reading, labels, worthwhile):
         def own(name):

@@ -1,7 +1,10 @@
 """Typical mistakes, data for the tests: one module an assignment, each with a list MISTAKES."""
 
+import ast
 from dataclasses import dataclass
-from textwrap import dedent
+from textwrap import dedent, indent
+
+from ssl3d_lite.course.sources import assignment_files, grade_id_of, read_assignment, without_marks
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,18 @@ def mistake_in(assignment: int, name: str, part: int, *functions: str) -> Mistak
     """A mistake whose cell holds ``functions``, which may be indented."""
     code = "\n\n".join(dedent(each).strip() for each in functions)
     return Mistake(name, f"a{assignment}-{part}", code)
+
+
+def right_answers(assignment: int) -> dict[str, str]:
+    """Function or class → its code in the assignment's own solution, indented."""
+    found = {}
+    for cell in read_assignment(assignment_files()[f"A{assignment}"]).notebook.cells:
+        if (grade_id_of(cell) or "").endswith("-solution"):
+            code = without_marks(cell.source)
+            for node in ast.parse(code).body:
+                if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                    found[node.name] = indent(ast.get_source_segment(code, node), " " * 4)
+    return found
 
 
 def changed(code: str, *changes: tuple[str, str]) -> str:
