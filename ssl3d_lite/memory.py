@@ -10,7 +10,7 @@ use between two tensors; ``SPARE`` stands for both. Nor is the making of views: 
 the step takes most.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
@@ -86,9 +86,9 @@ def _step_bytes(learner: "Learner", batch: tuple, settings: "TrainSettings") -> 
         for weight in weights:
             weight.grad = None
         loss.backward()
-    trained = sum(map(_bytes, weights))
+    trained = _bytes(weights)
     # a step of the optimiser makes the weights' changes, when all but the gradients is gone again
-    peak = max(tally.peak, sum(map(_bytes, _state(copy))) + 2 * trained)
+    peak = max(tally.peak, _bytes(_state(copy)) + 2 * trained)
     buckets = trained if joined() else 0  # in which several devices' gradients are averaged
     return peak + MOMENTS * trained + buckets
 
@@ -197,8 +197,8 @@ def _tensors(tree: Any) -> list[Tensor]:
     return leaves
 
 
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
 
 
 # ---- what is free ------------------------------------------------------------------------------
@@ -258,7 +258,7 @@ def check_memory(
     the device: what they take of a step's bytes has been taken from what is free.
     """
     moments = _tensors(list(optimizer.state.values())) if optimizer else []
-    there = sum(map(_bytes, (*_state(learner), *moments)))
+    there = _bytes((*_state(learner), *moments))
 
     def needs(settings: "TrainSettings") -> int | None:
         most = most_bytes(learner, batch_of, device, settings)

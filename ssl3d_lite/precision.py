@@ -1,7 +1,6 @@
 """Which device to compute on, what fits there, in which precision and memory format."""
 
 import platform
-import time
 from collections.abc import Sequence
 from copy import deepcopy
 
@@ -9,6 +8,7 @@ import psutil
 import torch
 from torch import nn
 
+from .clock import best
 from .cohort import Cohort
 from .errors import InputError, unknown
 from .networks import channels_last
@@ -95,20 +95,16 @@ def layout_trial(
 def _try(
     learner: nn.Module, batch: tuple, device: str, layout: str, precision: str, seconds: float
 ) -> float:
-    """The best of some steps; the first warms up and does not count."""
+    """Seconds of the best of some steps."""
     own = deepcopy(learner).to(device).train()
     own.to(memory_format=LAYOUTS[layout](own))
-    taken: list[float] = []
-    begin = time.perf_counter()
-    while len(taken) < 2 or time.perf_counter() - begin < seconds:
-        start = time.perf_counter()
+
+    def step() -> None:
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16-mixed"):
             loss, _ = own(*batch)
         loss.backward()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        taken.append(time.perf_counter() - start)
-    return min(taken[1:])
+
+    return best(step, device, seconds)
 
 
 def machine_name(device: str = "auto") -> str:

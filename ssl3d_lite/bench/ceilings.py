@@ -5,13 +5,12 @@ work there is, in the library that trains: copying a large array, multiplying la
 convolving a volume with as many channels as a network has in its middle.
 """
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
+from ..clock import best
 from ..precision import PRECISIONS
 
 COPIED = 256 * 2**20  # bytes: more than any cache holds
@@ -87,34 +86,3 @@ def convolution_rates(device: str, precision: str, seconds: float) -> list[float
         taken = best(lambda v=volume, w=weight: F.conv3d(v, w, padding=1), device, seconds / 2)
         rates.append(work / taken)
     return rates
-
-
-# ---- the clock ---------------------------------------------------------------------------------
-
-
-def now(device: str) -> float:
-    """Seconds, when all work that was given to the device is done."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-def times(work: Callable[[], object], device: str, seconds: float, least: int = 3) -> list[float]:
-    """Seconds that ``work`` takes, again and again for about ``seconds``; sorted. The first try
-    warms up and does not count."""
-    work()
-    taken, begin = [], now(device)
-    while len(taken) < least or now(device) - begin < seconds:
-        start = now(device)
-        work()
-        taken.append(now(device) - start)
-    return sorted(taken)
-
-
-def best(work: Callable[[], object], device: str, seconds: float) -> float:
-    return times(work, device, seconds)[0]
-
-
-def middle(work: Callable[[], object], device: str, seconds: float) -> float:
-    taken = times(work, device, seconds)
-    return taken[len(taken) // 2]

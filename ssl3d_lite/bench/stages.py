@@ -19,6 +19,7 @@ from statistics import median
 import torch
 from torch import nn
 
+from ..clock import middle, now
 from ..cohort import Cohort
 from ..evaluation import evaluate
 from ..networks import EncoderSettings, channels_last, random_encoder, random_unet
@@ -35,8 +36,8 @@ from ..training import (
     pretrain,
     step_generator,
 )
-from .ceilings import Ceilings, middle, now
-from .work import layer_bytes, operations, size
+from .ceilings import Ceilings
+from .work import layer_bytes, operations
 
 PUZZLES = ("rotation", "rpl", "jigsaw", "exemplar", "cpc", "masked")  # the controls teach nothing
 FILTERS = (8, 16, 32, 64)
@@ -182,14 +183,14 @@ def step_work(bout: Bout) -> dict[str, tuple[float, float]]:
     """Stage → bytes and operations: the least that a step needs."""
     learner = learner_of(bout)
     volumes, batch = bout.views(0)
-    made = size(batch.views) + (size(batch.target) if batch.target.is_floating_point() else 0)
+    made = batch.views.nbytes + (batch.target.nbytes if batch.target.is_floating_point() else 0)
     # a voxel is read once, however many views it comes to lie in; and none that is not shown
-    views = made + min(size(volumes), size(batch.views))
+    views = made + min(volumes.nbytes, batch.views.nbytes)
     forward = operations(lambda: learner(0, batch))
     both = operations(lambda: learner(0, batch)[0].backward())
     moved = layer_bytes(learner, lambda: learner(0, batch))
     half = 2 if bout.settings.precision == "bf16-mixed" else 1
-    weights = sum(size(weight) for weight in learner.parameters())
+    weights = sum(weight.nbytes for weight in learner.parameters())
     return {
         "views": (views, 0),
         "forward": (moved / half, forward),
@@ -208,7 +209,7 @@ def reading_stage(cohort: Cohort, ceilings: Ceilings, seconds: float) -> Stage:
     cases = list(range(min(8, len(cohort))))
     device = ceilings.device
     took = middle(lambda: cohort.images(cases).to(device), device, seconds)
-    moved = sum(cohort[case][0].nbytes for case in cases) + size(cohort.images(cases))
+    moved = sum(cohort[case][0].nbytes for case in cases) + cohort.images(cases).nbytes
     return stage("reading", "", took, ceilings, moved)
 
 

@@ -30,7 +30,7 @@ def layer_bytes(module: nn.Module, work: Callable[[], Any]) -> int:
 
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal moved
-        moved += size(inputs[0]) + size(output) + sum(map(size, layer.parameters()))
+        moved += inputs[0].nbytes + output.nbytes + sum(w.nbytes for w in layer.parameters())
 
     hooks = [m.register_forward_hook(count) for m in module.modules() if isinstance(m, COUNTED)]
     try:
@@ -40,8 +40,3 @@ def layer_bytes(module: nn.Module, work: Callable[[], Any]) -> int:
         for hook in hooks:
             hook.remove()
     return moved
-
-
-def size(tensor: Tensor) -> int:
-    """Bytes."""
-    return tensor.numel() * tensor.element_size()

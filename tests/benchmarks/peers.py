@@ -30,7 +30,6 @@ from importlib.util import find_spec
 from math import pi
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 
 import by_hand
 import torch
@@ -42,6 +41,7 @@ from monai.networks.nets import UNet as MonaiUNet
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ssl3d_lite.clock import now
 from ssl3d_lite.networks import EncoderSettings, channels_last, random_encoder, random_unet
 from ssl3d_lite.precision import choose_precision, machine_name
 from ssl3d_lite.tasks import ProxyTask, make_task
@@ -88,11 +88,9 @@ def by_turns(ours: Make, peer: Make, rounds: int, device: str) -> tuple[float, f
     for _ in range(rounds + WARM_UP):
         pair = []
         for work in (ours, peer):
-            start = perf_counter()
+            start = now(device)
             work()
-            if device == "cuda":
-                torch.cuda.synchronize()
-            pair.append(1e3 * (perf_counter() - start))
+            pair.append(1e3 * (now(device) - start))
         times.append(pair)
     times = times[WARM_UP:]
     ratios = sorted(theirs / own for own, theirs in times)

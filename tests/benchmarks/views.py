@@ -8,12 +8,12 @@ shows the network a few small patches does not read the rest.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from functools import partial
 
 import torch
 
+from ssl3d_lite.clock import now
 from ssl3d_lite.networks import EncoderSettings
 from ssl3d_lite.tasks import make_task
 
@@ -37,11 +37,9 @@ def puzzles(edge: int) -> list[tuple[str, str, dict, float | None]]:
 
 
 def seconds(work: Callable[[], object], device: str) -> float:
-    start = time.perf_counter()
+    start = now(device)
     work()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return now(device) - start
 
 
 def main() -> None:

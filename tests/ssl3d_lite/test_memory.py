@@ -221,7 +221,7 @@ def train(edge, **shape):
         training.pretrain(task, encoder, cohort, range(4), training.TrainSettings(**common))
 
 def begin(learner, batch_of, device, settings, optimizer):
-    here = sum(map(memory._bytes, memory._state(learner)))
+    here = memory._bytes(memory._state(learner))
     begun.append(memory.most_bytes(learner, batch_of, device, settings) - here)
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     begun.append(measured("VmRSS"))

@@ -11,12 +11,13 @@ from torch import nn
 
 from ssl3d_lite import cli
 from ssl3d_lite.bench import command, stages
-from ssl3d_lite.bench.ceilings import Ceilings, copy_rate, times
+from ssl3d_lite.bench.ceilings import Ceilings, copy_rate
 from ssl3d_lite.bench.command import BenchSettings, bench
 from ssl3d_lite.bench.found import stage_table
 from ssl3d_lite.bench.hours import FRAMES, Price, Work, fitted_price, frame_of, study_work
 from ssl3d_lite.bench.stages import STEP, Stage, make_bout, step_work, training_stages
-from ssl3d_lite.bench.work import layer_bytes, operations, size
+from ssl3d_lite.bench.work import layer_bytes, operations
+from ssl3d_lite.clock import times
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.study.data import make
 from ssl3d_lite.study.settings import read_study
@@ -82,7 +83,7 @@ def test_the_work_of_a_step(resident, task):
     assert set(work) == set(STEP)
     moved, counted = work["views"]
     assert counted == 0
-    assert size(batch.views) < moved <= size(volumes) + 2 * size(batch.views)
+    assert batch.views.nbytes < moved <= volumes.nbytes + 2 * batch.views.nbytes
     forward, backward = work["forward"][1], work["backward"][1]
     assert forward > 0
     # a layer's way back is twice its way there, but the first has no one to tell its input's
