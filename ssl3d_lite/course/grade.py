@@ -101,12 +101,13 @@ def grade(settings: Grade) -> list[Graded]:
     """
     need_nbgrader()
     check_confined(settings)
-    assignments = chosen(read_course(settings.course), settings)
+    course = read_course(settings.course)
+    assignments = chosen(course, settings)
     folders = found_students(settings)
     wanted = [a for a in assignments if any(notebook_path(f, a.name) for f in folders)]
     if settings.assignments:
         wanted = assignments
-    for line in misnamed_lines(folders, [a.name for a in read_course(settings.course)]):
+    for line in misnamed_lines(folders, [a.name for a in course]):
         print(line)
     if not wanted:
         names = ", ".join(f"{a.name}.ipynb" for a in assignments)

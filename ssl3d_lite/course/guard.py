@@ -54,10 +54,8 @@ def put_back(space: dict[str, Any]) -> list[str]:
         now = vars(owner).get(name)
         if now is value:
             continue
-        if _same_library(
-            owner, name, now
-        ):  # torch wraps functions of its own when parts are loaded
-            _functions[owner, name] = now
+        if _same_library(owner, name, now):
+            _functions[owner, name] = now  # torch wraps functions of its own when parts are loaded
         else:
             setattr(owner, name, value)
             changed.append(f"{getattr(owner, '__name__', owner)}.{name}")

@@ -4,6 +4,8 @@ the library for what was to be written. Nothing here costs a point; names alone 
 import ast
 from collections.abc import Iterable
 
+from .sources import parsed
+
 REACHING = {
     *("get_ipython", "_getframe", "settrace", "setprofile", "__builtins__", "builtins", "ctypes"),
     *("gc", "_exit", "currentframe", "f_back", "f_globals", "f_locals", "In", "linecache"),
@@ -28,13 +30,8 @@ def _all_uses(sources: Iterable[str]) -> set[str]:
 
 
 def _uses(source: str) -> set[str]:
-    lines = ("" if line[:1] in ("%", "!") else line for line in source.split("\n"))
-    try:
-        tree = ast.parse("\n".join(lines))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
     uses: set[str] = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Name) and node.id in REACHING:
             uses.add(node.id)
         elif isinstance(node, ast.Attribute) and node.attr in REACHING:

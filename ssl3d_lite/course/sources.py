@@ -190,14 +190,9 @@ def visible_and_hidden(source: str) -> tuple[str, str]:
 
 
 def bound_names(source: str) -> set[str]:
-    """Names that a cell's code gives a meaning: functions, classes, imports, variables. None for
-    code that cannot be read."""
-    try:
-        tree = ast.parse(_without_magics(source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
+    """Names that a cell's code gives a meaning: functions, classes, imports, variables."""
     names: set[str] = set()
-    for node in _outermost(tree):
+    for node in _outermost(parsed(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
@@ -219,8 +214,13 @@ def _outermost(tree: ast.AST) -> list[ast.AST]:
     return found
 
 
-def _without_magics(source: str) -> str:
-    return "\n".join("" if line[:1] in ("%", "!") else line for line in source.split("\n"))
+def parsed(source: str) -> ast.Module:
+    """A cell's code without IPython's own lines; nothing where it cannot be read."""
+    lines = ("" if line[:1] in ("%", "!") else line for line in source.split("\n"))
+    try:
+        return ast.parse("\n".join(lines))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ast.Module([], [])
 
 
 # ---- versions ----------------------------------------------------------------------------------
