@@ -160,7 +160,11 @@ class Pretraining(Learner):
 
     def __init__(self, encoder: Encoder, tasks: Sequence[ProxyTask]):
         super().__init__()
-        self.encoder, self.tasks, self.kinds = encoder, nn.ModuleList(tasks), len(tasks)
+        self.encoder, self.tasks = encoder, nn.ModuleList(tasks)
+
+    @property
+    def kinds(self) -> int:
+        return len(self.tasks)
 
     def forward(self, turn: int, batch: ProxyBatch) -> tuple[Tensor, dict[str, Any]]:
         task = self.tasks[turn]

@@ -59,9 +59,10 @@ def bench(settings: BenchSettings) -> Found:
                 bar.set_description_str(what)
 
             ceilings = measure_ceilings(device)
-            stages = measure_stages(cohort, ceilings, precision, settings.seconds, tell)
+            resident = cohort.to(device)
+            stages = measure_stages(cohort, resident, ceilings, precision, settings.seconds, tell)
             tell("memory layouts")
-            bout = make_bout("cpc", cohort.to(device), cohort.split().pretrain, device, precision)
+            bout = make_bout("cpc", resident, cohort.split().pretrain, device, precision)
             layouts = layout_trial(learner_of(bout), (0, bout.views(0)[1]), device)
             tell("hours of studies")
             price = fitted_price(stages)

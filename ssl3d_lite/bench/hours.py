@@ -27,16 +27,13 @@ from .stages import Stage
 from .work import operations
 
 FOLDS = 5  # of every recipe
-FRAMES = {  # recipe → (channels, classes, axes, default edge); None: the shape of hippocampus crops
-    "virtual-hippocampus": (1, 3, 3, None),
-    "virtual-brain": (4, 4, 3, 64),
-    "virtual-ukb-brain": (2, 0, 3, 64),
-    "virtual-abdomen": (1, 3, 3, 96),
-    "virtual-fundus": (3, 5, 2, 224),
+KINDS = {  # recipe → (channels, classes, axes) of what it makes
+    "virtual-hippocampus": (1, 3, 3),
+    "virtual-brain": (4, 4, 3),
+    "virtual-ukb-brain": (2, 0, 3),
+    "virtual-abdomen": (1, 3, 3),
+    "virtual-fundus": (3, 5, 2),
 }
-CASES = {"virtual-hippocampus": 200, "virtual-brain": 50, "virtual-ukb-brain": 100}  # by default
-CASES |= {"virtual-abdomen": 40, "virtual-fundus": 400}
-HIPPOCAMPUS = (40, 56, 40)  # data_recipes.msd.TASKS
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,6 @@ class Frame:
     """That have labels."""
     per_scan: int = 1
     """Cases a scan: its slices, where it was cut into some."""
-    fingerprint: str = ""
 
     @property
     def spatial_dims(self) -> int:
@@ -121,7 +117,7 @@ class Frames:
 
     def corpus(self, arm: Arm, fold: int) -> Any:
         own = self.wide is None or arm.own
-        return SimpleNamespace(cohort=self._for(arm, self.scans if own else self.wide), seen=())
+        return SimpleNamespace(cohort=self._for(arm, self.scans if own else self.wide))
 
     def _for(self, arm: Arm, frame: Frame) -> Frame:
         if not arm.flat:
@@ -134,27 +130,29 @@ class Frames:
 
 def frame_of(table: dict[str, Any]) -> Frame:
     """The shape of what a virtual recipe makes by these settings."""
-    recipe = table["recipe"]
-    channels, classes, axes, edge = FRAMES[recipe]
-    edge = table.get("edge", edge)
+    from data_recipes import load_recipe
+    from data_recipes.msd import TASKS
+
+    recipe, own = table["recipe"], {k: v for k, v in table.items() if k != "recipe"}
+    channels, classes, axes = KINDS[recipe]
+    settings = load_recipe(recipe)[0](out=Path(), **own)
+    edge = getattr(settings, "edge", None)
     return Frame(
         channels=tuple(map(str, range(channels))),
         label_names=tuple(map(str, range(classes))),
-        shape=HIPPOCAMPUS if edge is None else (edge,) * axes,
+        shape=(edge,) * axes if edge else TASKS["Task04_Hippocampus"].size,
         graded=axes == 2,
-        scans=table.get("cases", CASES[recipe]),
+        scans=settings.cases,
     )
 
 
 def study_work(study: Study) -> Work:
     """All steps and operations of a study's runs."""
-    bench = Bench(study, Frames(study), Path(), Machine("cpu"))
-    jobs = plan(study)
-    one = {job.arm: [work for run in jobs[job] for work in run_work(bench, run)] for job in jobs}
-    total = Work()
-    for job in jobs:  # folds and seeds cost the same
-        for work in (encoder_work(bench, job), *one[job.arm]):
-            total += work
+    bench, total = Bench(study, Frames(study), Path(), Machine("cpu")), Work()
+    for job, runs in plan(study).items():
+        total += encoder_work(bench, job)
+        for run in runs:
+            total += sum(run_work(bench, run), Work())
     return total
 
 
@@ -177,12 +175,12 @@ def encoder_work(bench: Bench, job: Job) -> Work:
 
 def run_work(bench: Bench, run: Run) -> Iterator[Work]:
     """Of one reading: training, looks at validation and test cases, the score."""
+    if run.reading == "proxy":  # a few batches
+        return
     arm = run.job.arm
     frame = bench.data.benchmark(arm)
     held_out = frame.scans * frame.per_scan / FOLDS  # validation cases, and as many test cases
     look = answering(bench, arm)
-    if run.reading == "proxy":
-        return
     if run.reading == "probe":
         few = amount(run.labels)
         scans = few if isinstance(few, int) else few * frame.scans * (FOLDS - 2) / FOLDS

@@ -241,14 +241,17 @@ def scoring_stages(
 
 def measure_stages(
     cohort: Cohort,
+    resident: Cohort,
     ceilings: Ceilings,
     precision: str,
     seconds: float,
     tell: Callable[[str], None] = lambda name: None,
 ) -> list[Stage]:
-    """All of them. ``seconds`` are spent on each task; ``tell`` is told what comes next."""
+    """All of them, on a cohort as it lies on disk and as it is ``resident`` on the device.
+
+    ``seconds`` are spent on each task; ``tell`` is told what comes next.
+    """
     split, device = cohort.split(), ceilings.device
-    resident = cohort.to(device)
     tell("reading")
     stages = [reading_stage(cohort, ceilings, seconds / 5)]
     for name in PUZZLES:

@@ -43,9 +43,8 @@ from .settings import Study
 
 FORMAT = 1  # of a row; another makes all old rows those of other settings
 CALIBRATION = 16  # scans whose statistics a probed encoder's BatchNorm takes
-MACHINE = (  # what no score depends on
-    *("device", "devices", "recompute", "layout", "checkpoint_every"),
-)
+# what no score depends on
+MACHINE = ("device", "devices", "recompute", "layout", "checkpoint_every")
 
 
 @dataclass(frozen=True)

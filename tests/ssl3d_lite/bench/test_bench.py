@@ -14,7 +14,7 @@ from ssl3d_lite.bench import command, stages
 from ssl3d_lite.bench.ceilings import Ceilings, copy_rate
 from ssl3d_lite.bench.command import BenchSettings, bench
 from ssl3d_lite.bench.found import stage_table
-from ssl3d_lite.bench.hours import FRAMES, Price, Work, fitted_price, frame_of, study_work
+from ssl3d_lite.bench.hours import KINDS, Price, Work, fitted_price, frame_of, study_work
 from ssl3d_lite.bench.stages import STEP, Stage, make_bout, step_work, training_stages
 from ssl3d_lite.bench.work import layer_bytes, operations
 from ssl3d_lite.clock import times
@@ -141,7 +141,7 @@ RECIPES = {
 
 
 def test_every_recipe_has_a_frame():
-    assert RECIPES.keys() == FRAMES.keys()
+    assert RECIPES.keys() == KINDS.keys()
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
