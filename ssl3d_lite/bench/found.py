@@ -39,10 +39,12 @@ class Found:
 
     def minute(self, task: str) -> dict[str, float]:
         """Stage → seconds of a minute of this task's pretraining. What a step of the loop takes
-        beyond the bare stages is the "loop" itself; 0 if that is lost in noise."""
+        beyond the bare one of the same round and the views is the "loop" itself; 0 if that is lost
+        in noise."""
         stages = self.of(task)
         parts = {name: stages[name].seconds for name in STEP}
-        parts["loop"] = max(0.0, stages["step"].seconds - sum(parts.values()))
+        step = stages["step"]
+        parts["loop"] = max(0.0, step.seconds - step.limit - parts["views"])
         whole = sum(parts.values())
         return {name: 60 * seconds / whole for name, seconds in parts.items()}
 
