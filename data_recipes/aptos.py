@@ -4,13 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from data_recipes.preparing.engine import RawCase, Summary
+from data_recipes.preparing.photographs import (
+    COLOURS,
+    ENDINGS,
+    GRADES,
+    Photographs,
+    prepare_photographs,
+)
+from data_recipes.preparing.settings import About, Into
+from data_recipes.readers.tables import read_table
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
-
-from .engine import RawCase, Summary
-from .photographs import COLOURS, ENDINGS, GRADES, Photographs, prepare_photographs
-from .settings import About, Into
-from .tables import read_table
 
 COMPETITION = "aptos2019-blindness-detection"
 

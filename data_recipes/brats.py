@@ -7,13 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from ssl3d_lite.cohort import Cohort
+from data_recipes.preparing.engine import RawCase, Summary, prepare_cohort
+from data_recipes.preparing.settings import About, FromRaw
+from data_recipes.preparing.volumes import CUBE, Framing, Preparation, prepare_scan
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
-
-from .engine import RawCase, Summary, prepare_cohort
-from .settings import About, FromRaw
-from .volumes import CUBE, Framing, Preparation, prepare_scan
 
 CHANNELS = ("t1", "t1ce", "t2", "flair")  # in this order in every prepared volume
 KINDS = {  # as file names have it → channel

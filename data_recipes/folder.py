@@ -11,18 +11,23 @@ from typing import ClassVar
 
 import numpy as np
 
-from ssl3d_lite.cohort import UNLABELLED, Cohort
+from data_recipes.preparing.engine import Prepared, RawCase, Summary, prepare_cohort
+from data_recipes.preparing.settings import About, FromRaw
+from data_recipes.preparing.virtual_note import as_what_it_is
+from data_recipes.preparing.volumes import (
+    Framing,
+    Preparation,
+    prepare_scan,
+    prepare_volume,
+    read_label_of,
+)
+from data_recipes.readers.dicom import dicom_folders, read_series
+from data_recipes.readers.nifti import check_same_grid, read_nifti
+from data_recipes.readers.tables import read_table
+from ssl3d_lite.data.cohort import UNLABELLED, Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
-
-from .dicom import dicom_folders, read_series
-from .engine import Prepared, RawCase, Summary, prepare_cohort
-from .nifti import check_same_grid, read_nifti
-from .parallel import for_each
-from .settings import About, FromRaw, Workforce
-from .tables import read_table
-from .virtual_set import as_what_it_is
-from .volumes import Framing, Preparation, prepare_scan, prepare_volume, read_label_of
+from ssl3d_lite.machine.parallel import Workforce, for_each
 
 ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 ONE_CHANNEL = ("image",)

@@ -7,13 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ssl3d_lite.cohort import Cohort
+from data_recipes.preparing.engine import RawCase, Summary, prepare_cohort
+from data_recipes.preparing.settings import About, Into
+from data_recipes.preparing.volumes import CUBE, Fit, Framing, Preparation, prepare_scan
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.files import read_json
-
-from .engine import RawCase, Summary, prepare_cohort
-from .settings import About, Into
-from .volumes import CUBE, Fit, Framing, Preparation, prepare_scan
 
 FILE = "dataset.json"
 CITATION = (
@@ -212,7 +211,7 @@ def _download(settings: Msd, addresses: Mapping[str, tuple[str, str]] | None) ->
         raise InputError("say which task with --task, or where one lies with --raw")
     import pooch
 
-    from .download import fetch
+    from data_recipes.readers.download import fetch
 
     addresses = addresses or _monai_addresses()
     if settings.task not in addresses:

@@ -8,13 +8,12 @@ from typing import ClassVar, TypeVar
 import numpy as np
 from tqdm.auto import tqdm
 
-from ssl3d_lite.cohort import Case, Cohort
+from data_recipes.preparing.engine import Summary, is_whole, write_arrays
+from data_recipes.preparing.records import Record, read_records, remove_records, write_record
+from data_recipes.preparing.settings import About
+from ssl3d_lite.data.cohort import Case, Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import clear_leftovers
-
-from .engine import Summary, is_whole, write_arrays
-from .records import Record, read_records, remove_records, write_record
-from .settings import About
 
 PLANES = ("sagittal", "coronal", "axial")  # by the axis they are cut across: volumes are RAS
 Value = TypeVar("Value")

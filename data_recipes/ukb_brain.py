@@ -11,14 +11,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from ssl3d_lite.cohort import Cohort
+from data_recipes.preparing.engine import Prepared, RawCase, Summary, prepare_cohort
+from data_recipes.preparing.settings import About, FromRaw
+from data_recipes.preparing.volumes import CUBE, Framing, Preparation, prepare_volume
+from data_recipes.readers.nifti import Scan, check_same_grid, parse_nifti
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
-
-from .engine import Prepared, RawCase, Summary, prepare_cohort
-from .nifti import Scan, check_same_grid, parse_nifti
-from .settings import About, FromRaw
-from .volumes import CUBE, Framing, Preparation, prepare_volume
 
 # participant_field_visit_run.zip, such as 1000001_20252_2_0.zip
 NAME = re.compile(r"(\d+)_(20252|20253)_(\d+)_(\d+)\.zip")

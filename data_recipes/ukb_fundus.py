@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from data_recipes.preparing.engine import RawCase, Summary
+from data_recipes.preparing.photographs import COLOURS, Photographs, prepare_photographs
+from data_recipes.preparing.settings import About, FromRaw
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
-
-from .engine import RawCase, Summary
-from .photographs import COLOURS, Photographs, prepare_photographs
-from .settings import About, FromRaw
 
 # participant_field_visit_run.png, such as 1000001_21015_0_0.png
 NAME = re.compile(r"(\d+)_(21015|21016)_(\d+)_(\d+)\.(png|jpe?g)", re.IGNORECASE)

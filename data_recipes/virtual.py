@@ -10,10 +10,12 @@ from functools import singledispatch
 from pathlib import Path
 from typing import ClassVar
 
+from data_recipes.preparing.engine import Summary
+from data_recipes.preparing.settings import About, Into
+from data_recipes.virtual_patients.brain import LICENCE, TEMPLATE
+from ssl3d_lite.machine.parallel import Workforce
+
 from . import aptos, brats, msd, ukb_brain, ukb_fundus
-from .engine import Summary
-from .settings import About, Into, Workforce
-from .virtual_brain import LICENCE, TEMPLATE
 from .virtual_files import (
     OURS,
     write_abdomens,
@@ -68,6 +70,8 @@ class VirtualHippocampus(Virtual):
         "raw 20 MB and prepared 53 MB for 200",
         "200 in half a minute",
     )
+
+    size: ClassVar[tuple[int, ...]] = msd.TASKS["Task04_Hippocampus"].size  # of a prepared scan
 
     cases: int = 200
     """How many, each of another subject."""

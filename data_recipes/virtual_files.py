@@ -27,15 +27,11 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import write_aside, write_csv, write_gzip, write_json
-
-from .settings import Workforce
-from .ukb_brain import MASK, MEMBERS
-from .virtual_abdomen import SMALLEST_EDGE as SMALLEST_ABDOMEN
-from .virtual_abdomen import abdomen_case
-from .virtual_anatomy import HIPPOCAMPUS, Region
-from .virtual_brain import (
+from data_recipes.preparing.virtual_note import Files, claim, write_missing
+from data_recipes.virtual_patients.abdomen import SMALLEST_EDGE as SMALLEST_ABDOMEN
+from data_recipes.virtual_patients.abdomen import abdomen_case
+from data_recipes.virtual_patients.anatomy import HIPPOCAMPUS, Region
+from data_recipes.virtual_patients.brain import (
     LICENCE,
     MODALITIES,
     TEMPLATE,
@@ -45,9 +41,13 @@ from .virtual_brain import (
     hippocampus_case,
     unstripped,
 )
-from .virtual_fundus import SMALLEST_EDGE as SMALLEST_FUNDUS
-from .virtual_fundus import draw_grade, fundus_case
-from .virtual_set import Files, claim, write_missing
+from data_recipes.virtual_patients.fundus import SMALLEST_EDGE as SMALLEST_FUNDUS
+from data_recipes.virtual_patients.fundus import draw_grade, fundus_case
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import write_aside, write_csv, write_gzip, write_json
+from ssl3d_lite.machine.parallel import Workforce
+
+from .ukb_brain import MASK, MEMBERS
 
 ALONE = Workforce()
 OURS = "free to use and share: made by ssl3d_lite, from no patient"

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from data_recipes.virtual_brain import head_case
-from ssl3d_lite.networks import EncoderSettings
-from ssl3d_lite.show.napari_layers import add_scan, stand_in_3d
-from ssl3d_lite.show.napari_puzzle import add_puzzle
-from ssl3d_lite.show.napari_view import run_under_xvfb
+from data_recipes.virtual_patients.brain import head_case
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.show.napari.display import run_under_xvfb
+from ssl3d_lite.show.napari.layers import add_scan, stand_in_3d
+from ssl3d_lite.show.napari.puzzle import add_puzzle
 from ssl3d_lite.tasks import make_task
 
 FILE = Path(__file__).with_name("napari.png")

@@ -6,11 +6,11 @@ import nibabel as nib
 import numpy as np
 from matplotlib.figure import Figure
 
-from data_recipes.virtual_abdomen import abdomen_case
-from data_recipes.virtual_brain import head_case
-from data_recipes.virtual_fundus import fundus_case
-from ssl3d_lite.show.contact_sheet import outline
-from ssl3d_lite.show.planes import show_plane
+from data_recipes.virtual_patients.abdomen import abdomen_case
+from data_recipes.virtual_patients.brain import head_case
+from data_recipes.virtual_patients.fundus import fundus_case
+from ssl3d_lite.show.figures.contact_sheet import outline
+from ssl3d_lite.show.figures.planes import show_plane
 
 
 def upright(values: np.ndarray, affine: np.ndarray) -> np.ndarray:

@@ -37,18 +37,17 @@ from matplotlib.figure import Figure
 from nibabel import aff2axcodes
 from nibabel.affines import apply_affine, voxel_sizes
 
-from data_recipes.intensity import Intensity
-from data_recipes.virtual_abdomen import abdomen_case
-from data_recipes.virtual_brain import hippocampus_case
-from data_recipes.volumes import Frame, bounding_box, ras_affine, to_ras
-from ssl3d_lite import geometry
-from ssl3d_lite.lesson import open_cohort, scale
-from ssl3d_lite.show import figures
+from data_recipes.preparing.volumes import Frame, bounding_box, ras_affine, to_ras
+from data_recipes.virtual_patients.abdomen import abdomen_case
+from data_recipes.virtual_patients.brain import hippocampus_case
+from ssl3d_lite.data.opening import open_cohort, scale
+from ssl3d_lite.data.preparation import Intensity
+from ssl3d_lite.show.browser.scan3d import Volume3D
+from ssl3d_lite.show.browser.slices import Slices, puzzle_slices
+from ssl3d_lite.show.figures import figures
+from ssl3d_lite.show.figures.planes import show_plane
 from ssl3d_lite.show.pieces import COLOURS
-from ssl3d_lite.show.planes import show_plane
-from ssl3d_lite.show.slices import Slices, puzzle_slices
-from ssl3d_lite.show.volume import Volume3D
-from ssl3d_lite.tasks import Placement, ProxyBatch
+from ssl3d_lite.tasks import Placement, ProxyBatch, geometry
 
 SIZES = {
     "smoke": {"edge": 64, "cases": 12},
@@ -424,7 +423,7 @@ display(figure)
 # Where eight overlap the error falls to about $1/\sqrt{8} \approx 0.35$. A real network's errors on
 # overlapping patches are not independent, since it saw much of the same tissue, so it gains less.
 # And it errs more at a patch's border, where it lacks what lies beyond: sliding windows therefore
-# weigh the middle of a patch more than its rim, which `ssl3d_lite.evaluation.predict` leaves to
+# weigh the middle of a patch more than its rim, which `ssl3d_lite.evaluation.prediction.predict` leaves to
 # MONAI.
 #
 # </details>

@@ -34,15 +34,18 @@ import torch
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
-from ssl3d_lite.evaluation import proxy_score
-from ssl3d_lite.lesson import open_cohort, scale
-from ssl3d_lite.networks import EncoderSettings, pooled, random_encoder
-from ssl3d_lite.probe import linear_probes, recalibrated
-from ssl3d_lite.show import curves, figures
-from ssl3d_lite.show.live import Live
-from ssl3d_lite.show.slices import puzzle_slices
+from ssl3d_lite.data.opening import open_cohort, scale
+from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
+from ssl3d_lite.evaluation.proxy import proxy_score
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.heads import pooled
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.show.browser.live import Live
+from ssl3d_lite.show.browser.slices import puzzle_slices
+from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.tasks import cpc, make_task
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 # %%
 SIZES = {

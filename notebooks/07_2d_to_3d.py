@@ -35,21 +35,22 @@ import torch
 from IPython.display import Markdown, display
 
 from data_recipes import slices as recipe
-from ssl3d_lite import geometry
-from ssl3d_lite.cohort import Cohort
-from ssl3d_lite.evaluation import proxy_score
-from ssl3d_lite.lesson import open_cohort, scale
-from ssl3d_lite.networks import EncoderSettings, random_encoder
-from ssl3d_lite.probe import linear_probes, recalibrated
-from ssl3d_lite.show import curves, figures
-from ssl3d_lite.show.live import Live
-from ssl3d_lite.show.slices import Slices
+from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.opening import open_cohort, scale
+from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
+from ssl3d_lite.evaluation.proxy import proxy_score
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.show.browser.live import Live
+from ssl3d_lite.show.browser.slices import Slices
+from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.study import load_results
 from ssl3d_lite.study.claims import claims
 from ssl3d_lite.study.published import arms, published
 from ssl3d_lite.study.sentences import each_arm, overall
-from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.tasks import geometry, make_task
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 # %%
 SIZES = {

@@ -34,18 +34,24 @@ import numpy as np
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
-from ssl3d_lite.evaluation import evaluate, predict, proxy_score
-from ssl3d_lite.lesson import open_cohort, scale
-from ssl3d_lite.networks import EncoderSettings, random_encoder, random_unet
-from ssl3d_lite.probe import linear_probes, recalibrated
-from ssl3d_lite.show import curves, figures
-from ssl3d_lite.show.live import Live
-from ssl3d_lite.show.slices import Slices
+from ssl3d_lite.data.opening import open_cohort, scale
+from ssl3d_lite.evaluation.prediction import predict
+from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
+from ssl3d_lite.evaluation.proxy import proxy_score
+from ssl3d_lite.evaluation.segmentation import evaluate
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.show.browser.live import Live
+from ssl3d_lite.show.browser.slices import Slices
+from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.study import load_results
 from ssl3d_lite.study.sentences import sentence
 from ssl3d_lite.study.statistics import compare, interval, verdict
 from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training import FinetuneSettings, Finetuning, TrainSettings, finetune, pretrain
+from ssl3d_lite.training.finetuning import Finetuning, finetune
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
 # %%
 SIZES = {

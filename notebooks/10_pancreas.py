@@ -35,24 +35,31 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from data_recipes import load_recipe
-from ssl3d_lite.cohort import amount
-from ssl3d_lite.evaluation import evaluate, predict, proxy_score
-from ssl3d_lite.lesson import open_cohort, scale, training_operations
-from ssl3d_lite.networks import EncoderSettings, random_encoder, random_unet
-from ssl3d_lite.presets import preset
-from ssl3d_lite.show import curves, figures
-from ssl3d_lite.show.contact_sheet import contact_sheet, intensities
-from ssl3d_lite.show.live import Live
-from ssl3d_lite.show.slices import Slices
+from ssl3d_lite.data.cohort import amount
+from ssl3d_lite.data.opening import open_cohort, scale
+from ssl3d_lite.data.registry import load_recipe
+from ssl3d_lite.evaluation.prediction import predict
+from ssl3d_lite.evaluation.proxy import proxy_score
+from ssl3d_lite.evaluation.segmentation import evaluate
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.operations import training_operations
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.show.browser.live import Live
+from ssl3d_lite.show.browser.slices import Slices
+from ssl3d_lite.show.figures import curves, figures
+from ssl3d_lite.show.figures.contact_sheet import contact_sheet, intensities
 from ssl3d_lite.study import pictures, read_study, run_study, tables
 from ssl3d_lite.study.claims import claims
+from ssl3d_lite.study.experiment import plan
 from ssl3d_lite.study.limits import limits
 from ssl3d_lite.study.published import beside, published
-from ssl3d_lite.study.runs import plan
 from ssl3d_lite.study.sentences import each_arm, overall
 from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training import FinetuneSettings, TrainSettings, finetune, pretrain
+from ssl3d_lite.training.finetuning import finetune
+from ssl3d_lite.training.presets import preset
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
 SCALE = scale()
 RUNS = Path("runs") / f"10-{SCALE}"

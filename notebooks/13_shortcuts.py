@@ -43,22 +43,24 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation import proxy_score
-from ssl3d_lite.lesson import open_cohort, scale
-from ssl3d_lite.networks import EncoderSettings, random_encoder
-from ssl3d_lite.probe import linear_probes, recalibrated
-from ssl3d_lite.show import curves, figures
-from ssl3d_lite.show.live import Live
+from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
+from ssl3d_lite.evaluation.proxy import proxy_score
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.show.browser.live import Live
+from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
+from ssl3d_lite.show.browser.slices import puzzle_slices
+from ssl3d_lite.show.figures import curves, figures
+from ssl3d_lite.show.figures.planes import overlay_classes, show_plane
 from ssl3d_lite.show.pieces import COLOURS
-from ssl3d_lite.show.planes import overlay_classes, show_plane
-from ssl3d_lite.show.slices import puzzle_slices
-from ssl3d_lite.show.volume import Puzzle3D
 from ssl3d_lite.study.leakage import check_leakage
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.tasks.masked import Masked
 from ssl3d_lite.tasks.rotation import Rotation
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 # %%
 SIZES = {

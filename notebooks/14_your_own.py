@@ -43,25 +43,28 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from scipy.ndimage import map_coordinates
 
 from data_recipes.folder import Folder, prepare
-from data_recipes.verify import Verify, verify
-from data_recipes.virtual_brain import LICENCE, hippocampus_case
-from ssl3d_lite.cohort import Cohort
-from ssl3d_lite.evaluation import proxy_score
+from data_recipes.virtual_patients.brain import LICENCE, hippocampus_case
+from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.opening import scale
+from ssl3d_lite.data.verify import Verify, verify
+from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
+from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.files import write_csv
-from ssl3d_lite.geometry import cut, normalised, random_corner, shift_matrix
-from ssl3d_lite.lesson import scale
-from ssl3d_lite.networks import EncoderSettings, head, pooled, random_encoder
-from ssl3d_lite.precision import choose_device
-from ssl3d_lite.probe import linear_probes, recalibrated
-from ssl3d_lite.show import curves, figures
-from ssl3d_lite.show.contact_sheet import contact_sheet
-from ssl3d_lite.show.live import Live
-from ssl3d_lite.show.planes import show_plane
-from ssl3d_lite.show.slices import Slices, puzzle_slices
-from ssl3d_lite.show.volume import Puzzle3D
+from ssl3d_lite.machine.device import choose_device
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.show.browser.live import Live
+from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
+from ssl3d_lite.show.browser.slices import Slices, puzzle_slices
+from ssl3d_lite.show.figures import curves, figures
+from ssl3d_lite.show.figures.contact_sheet import contact_sheet
+from ssl3d_lite.show.figures.planes import show_plane
 from ssl3d_lite.study import read_study
 from ssl3d_lite.tasks import TASKS, Placement, ProxyBatch, ProxyTask, make_task, part_of
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.tasks.geometry import cut, normalised, random_corner, shift_matrix
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 # %%
 SIZES = {

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers import make_cohort
 
-from ssl3d_lite.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared/data/msd/Task04_Hippocampus"

@@ -13,7 +13,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
-from ssl3d_lite.cohort import Case, Cohort, Source, array_path, write_array
+from ssl3d_lite.data.cohort import Case, Cohort, Source, array_path, write_array
 
 
 def make_cohort(

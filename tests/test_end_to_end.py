@@ -8,13 +8,13 @@ import nibabel
 import numpy as np
 import pytest
 
-from data_recipes.settings import Workforce
+from data_recipes.preparing.virtual_note import NOTE
 from data_recipes.virtual_files import write_hippocampus
-from data_recipes.virtual_set import NOTE
-from ssl3d_lite.checkpoint import load_network
-from ssl3d_lite.cli import main
-from ssl3d_lite.cohort import Case, Cohort
-from ssl3d_lite.evaluation import predictions
+from ssl3d_lite.cli.main import main
+from ssl3d_lite.data.cohort import Case, Cohort
+from ssl3d_lite.evaluation.prediction import predictions
+from ssl3d_lite.machine.parallel import Workforce
+from ssl3d_lite.training.checkpoint import load_network
 
 
 @pytest.fixture(scope="module", params=["virtual", "real"])

@@ -6,7 +6,7 @@ import torch
 from benchmarks import by_hand
 from helpers import drawn
 
-from ssl3d_lite.networks import EncoderSettings
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
 
 SPACE = (27, 30, 33)  # each axis has cells of another size, with room on both sides of a patch

@@ -47,11 +47,11 @@ def test_ci_runs_the_readmes_test_command():
 
 
 def test_readme_names_every_command_and_recipe():
-    from data_recipes import RECIPES
-    from ssl3d_lite.cli import COMMANDS
+    from ssl3d_lite.cli.main import COMMANDS
+    from ssl3d_lite.data.registry import recipes
 
     assert all(f"ssl3d {name}" in README for name in COMMANDS)
-    assert all(f"`{name}`" in README for name in RECIPES)
+    assert all(f"`{name}`" in README for name in recipes())
 
 
 def test_readme_links_lead_somewhere():

@@ -50,9 +50,9 @@ from itertools import product
 import numpy as np
 import torch
 
-from data_recipes.virtual_abdomen import abdomen_case
+from data_recipes.virtual_patients.abdomen import abdomen_case
+from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.lesson import open_cohort, scale
 
 SIZES = {
     "smoke": {"edge": 48, "cases": 12},
@@ -314,7 +314,7 @@ for order in permutations(range(3)):
 # %% tags=["show"]
 from IPython.display import display
 
-from ssl3d_lite.show.slices import Slices
+from ssl3d_lite.show.browser.slices import Slices
 
 turned, new_affine = turn_to_ras(ct, affine)
 turned_label, _ = turn_to_ras(label, affine)
@@ -324,7 +324,7 @@ display(Slices(turned, turned_label, label_names=names, window=(-160, 240), titl
 
 # %%
 # from here on the library's own
-from data_recipes.volumes import ras_affine, to_ras
+from data_recipes.preparing.volumes import ras_affine, to_ras
 
 upright, upright_label = to_ras(ct, affine), to_ras(label, affine)
 upright_affine = ras_affine(affine, ct.shape)
@@ -440,7 +440,7 @@ assert (windowed(lone) == 0).all(), "without contrast between the percentiles al
 # yours:
 
 # %% tags=["show"]
-from ssl3d_lite.show.slices import Slices
+from ssl3d_lite.show.browser.slices import Slices
 
 broken = upright.astype(np.float32)[None].copy()
 broken[0, 0, 0, 0] = 1e6
@@ -568,9 +568,8 @@ volumes = cohort.images(split.train[:2]).cpu()
 # %% tags=["show"]
 import torch
 
-from ssl3d_lite import geometry
-from ssl3d_lite.show.slices import puzzle_slices
-from ssl3d_lite.tasks import Placement, ProxyBatch
+from ssl3d_lite.show.browser.slices import puzzle_slices
+from ssl3d_lite.tasks import Placement, ProxyBatch, geometry
 
 PATCH, STRIDE = 16, 11
 corners = covering_corners(cohort.shape, PATCH, STRIDE).expand(2, -1, -1)
@@ -658,7 +657,7 @@ def reassemble(patches, corners, space, weight=None):
 # %% nbgrader={"grade": true, "grade_id": "a1-5-tests", "locked": true, "points": 20, "schema_version": 3, "solution": false, "task": false}
 import torch
 
-from ssl3d_lite import geometry
+from ssl3d_lite.tasks import geometry
 
 
 def check_cut(volume, corners, patch):
@@ -854,7 +853,7 @@ for shape, classes in (((4, 6, 5, 7), 4), ((3, 12, 9), 3), ((2, 30, 10, 3), 6)):
 # how much does so small an error cost in so small a structure?
 
 # %% tags=["show"]
-from ssl3d_lite.evaluation import score
+from ssl3d_lite.evaluation.segmentation import score
 
 truths = cohort.labels(split.test).cpu()
 moved = truths.roll(1, dims=2)
@@ -868,7 +867,7 @@ print(f"an answer that finds nothing: {mean_dice(nothing, truths, len(cohort.lab
 #
 # All that the later assignments take for granted: they turn, cut, number and score volumes as you
 # did here, by the library's versions (`data_recipes.volumes`, `data_recipes.intensity`,
-# `ssl3d_lite.geometry`, `ssl3d_lite.evaluation`). Read one of them beside yours.
+# `ssl3d_lite.tasks.geometry`, `ssl3d_lite.evaluation.segmentation`). Read one of them beside yours.
 #
 # ## References
 #

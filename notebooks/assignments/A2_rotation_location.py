@@ -49,15 +49,18 @@ from itertools import product
 
 import torch
 
+from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation import proxy_score
-from ssl3d_lite.geometry import PLANES, cut, quarter_turns, random_corner, shift_matrix
-from ssl3d_lite.lesson import open_cohort, scale
-from ssl3d_lite.networks import EncoderSettings, head, pooled, random_encoder
+from ssl3d_lite.evaluation.proxy import proxy_score
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import Placement, ProxyBatch, ProxyTask
+from ssl3d_lite.tasks.geometry import PLANES, cut, quarter_turns, random_corner, shift_matrix
 from ssl3d_lite.tasks.relative_location import RelativeLocationSettings
 from ssl3d_lite.tasks.rotation import RotationSettings
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 SIZES = {
     "smoke": {"cases": 12, "filters": (4, 8), "rotation": 10, "location": 10},
@@ -156,7 +159,7 @@ def turn_matrix(plane, quarters, edge, dims):
 # %% nbgrader={"grade": true, "grade_id": "a2-1-tests", "locked": true, "points": 20, "schema_version": 3, "solution": false, "task": false}
 import torch
 
-from ssl3d_lite.geometry import PLANES
+from ssl3d_lite.tasks.geometry import PLANES
 
 
 def check_turn(dims, edge, plane, quarters):
@@ -217,7 +220,7 @@ assert torch.equal(turn_back(turn(flat, (1, 0), 3), (1, 0), 3), flat), "boxes th
 
 # %%
 # from here on the library's own: no `turn_back`, since turning by -quarters does it
-from ssl3d_lite.geometry import turn, turn_matrix
+from ssl3d_lite.tasks.geometry import turn, turn_matrix
 
 # %% [markdown]
 # ## Part 2: draws that are dealt evenly (20 points)
@@ -358,7 +361,7 @@ else:
 #   voxel **of the scan** that it shows. First undo the turn, then go from the cube to the scan.
 #
 # The same lines should serve in 2D (4 turns) and in 3D (10). You have `cut`, `turn`, `turn_matrix`
-# and `shift_matrix` from `ssl3d_lite.geometry`; read their docstrings (`cut?`).
+# and `shift_matrix` from `ssl3d_lite.tasks.geometry`; read their docstrings (`cut?`).
 #
 # <details><summary>Hint: views</summary>
 #
@@ -420,8 +423,9 @@ class MyRotation(ProxyTask):
 # %% nbgrader={"grade": true, "grade_id": "a2-3-tests", "locked": true, "points": 20, "schema_version": 3, "solution": false, "task": false}
 import torch
 
-from ssl3d_lite.geometry import quarter_turns
-from ssl3d_lite.networks import EncoderSettings, random_encoder
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.tasks.geometry import quarter_turns
 from ssl3d_lite.tasks.rotation import RotationSettings
 
 
@@ -516,7 +520,7 @@ check_it_learns((8, 11))
 # Your task in the library's views and in its loop:
 
 # %% tags=["show"]
-from ssl3d_lite.show import figures
+from ssl3d_lite.show.figures import figures
 
 task = MyRotation(RotationSettings(edge=32, turns_per_scan=4), shape)
 batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
@@ -529,8 +533,8 @@ figures.turns(volumes, batch)
 # %% tags=["show"]
 from IPython.display import display
 
-from ssl3d_lite.show.slices import puzzle_slices
-from ssl3d_lite.show.volume import Puzzle3D
+from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
+from ssl3d_lite.show.browser.slices import puzzle_slices
 
 display(puzzle_slices(volumes, batch))
 display(Puzzle3D(volumes, batch))
@@ -680,7 +684,7 @@ for space, patch, jitter in (((32, 40, 40), 8, 3), ((60, 60, 20), 6, 1), ((30, 1
 
 # %%
 # from here on the library's own: of all 3^D patches, the centre among them, without their jitter
-from ssl3d_lite.geometry import normalised, puzzle_corners
+from ssl3d_lite.tasks.geometry import normalised, puzzle_corners
 
 print(puzzle_corners((33, 33), side=3, patch=8, jitter=3).tolist())
 
@@ -754,7 +758,8 @@ class MyLocation(ProxyTask):
 # %% nbgrader={"grade": true, "grade_id": "a2-5-tests", "locked": true, "points": 20, "schema_version": 3, "solution": false, "task": false}
 import torch
 
-from ssl3d_lite.networks import EncoderSettings, random_encoder
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks.relative_location import RelativeLocationSettings
 
 
@@ -884,8 +889,8 @@ check_it_learns((25, 24))
 # %% tags=["show"]
 from IPython.display import display
 
-from ssl3d_lite.show import figures
-from ssl3d_lite.show.slices import puzzle_slices
+from ssl3d_lite.show.browser.slices import puzzle_slices
+from ssl3d_lite.show.figures import figures
 
 task = MyLocation(RelativeLocationSettings(), shape)
 batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))

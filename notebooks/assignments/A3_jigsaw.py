@@ -47,14 +47,17 @@ from math import factorial
 import numpy as np
 import torch
 
+from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.geometry import cut, puzzle_corners, shift_matrix
-from ssl3d_lite.lesson import open_cohort, scale
-from ssl3d_lite.networks import EncoderSettings, head, pooled, random_encoder
-from ssl3d_lite.permutations import permutation_set
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import Placement, ProxyBatch, ProxyTask
+from ssl3d_lite.tasks.geometry import cut, puzzle_corners, shift_matrix
 from ssl3d_lite.tasks.jigsaw import JigsawSettings
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.tasks.permutations import permutation_set
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 SIZES = {
     "smoke": {"cases": 12, "filters": (4, 8), "orders": 10, "steps": 10, "rounds": 4},
@@ -319,7 +322,7 @@ for scans, pieces, rest in ((5, 27, (2, 3, 3, 3)), (27, 27, (3,)), (1, 4, ()), (
 
 
 # %%
-from ssl3d_lite.permutations import shuffled as shuffle  # from here on the library's own
+from ssl3d_lite.tasks.permutations import shuffled as shuffle
 
 # %% [markdown]
 # ## Part 3: the puzzle (25 points)
@@ -407,7 +410,8 @@ class MyJigsaw(ProxyTask):
 # %% nbgrader={"grade": true, "grade_id": "a3-3-tests", "locked": true, "points": 25, "schema_version": 3, "solution": false, "task": false}
 import torch
 
-from ssl3d_lite.networks import EncoderSettings, random_encoder
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks.jigsaw import JigsawSettings
 
 
@@ -527,8 +531,8 @@ check_it_learns((18, 16))
 # %% tags=["show"]
 from IPython.display import display
 
-from ssl3d_lite.show import figures
-from ssl3d_lite.show.volume import Puzzle3D
+from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
+from ssl3d_lite.show.figures import figures
 
 task = MyJigsaw(JigsawSettings(permutations=size["orders"]), shape)
 batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
@@ -610,7 +614,7 @@ def solve_by_borders(views, orders, side):
 # %% nbgrader={"grade": true, "grade_id": "a3-4-tests", "locked": true, "points": 20, "schema_version": 3, "solution": false, "task": false}
 import torch
 
-from ssl3d_lite.geometry import cut, grid_corners
+from ssl3d_lite.tasks.geometry import cut, grid_corners
 
 
 def smooth_noise(scans, channels, space, generator):

@@ -52,14 +52,18 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation import proxy_score
-from ssl3d_lite.geometry import cut, grid_corners, shift_matrix
-from ssl3d_lite.lesson import open_cohort, scale
-from ssl3d_lite.networks import CONV, EncoderSettings, head, pooled, random_encoder
+from ssl3d_lite.evaluation.proxy import proxy_score
+from ssl3d_lite.models.blocks import CONV
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import Placement, ProxyBatch, ProxyTask, cpc, make_task
 from ssl3d_lite.tasks.cpc import CPC, CPCSettings, PyramidConv, along, parse_direction
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.tasks.geometry import cut, grid_corners, shift_matrix
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 SIZES = {
     "smoke": {"cases": 12, "filters": (4, 8), "steps": 10},
@@ -387,7 +391,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from ssl3d_lite.networks import EncoderSettings, head, pooled, random_encoder
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.settings import EncoderSettings
 
 
 class Counting(nn.Module):
@@ -1084,7 +1090,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ssl3d_lite.networks import EncoderSettings, random_encoder
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
 
 
@@ -1323,8 +1330,8 @@ check_scans(0.0, 45, 1)
 # %% tags=["show"]
 from IPython.display import display
 
-from ssl3d_lite.show import figures
-from ssl3d_lite.show.slices import puzzle_slices
+from ssl3d_lite.show.browser.slices import puzzle_slices
+from ssl3d_lite.show.figures import figures
 
 torch.manual_seed(0)
 task = MyCPC(CPCSettings(), shape)

@@ -59,9 +59,9 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from scipy import stats
 
-from ssl3d_lite.cohort import Split
-from ssl3d_lite.lesson import open_cohort, scale
-from ssl3d_lite.show import curves
+from ssl3d_lite.data.cohort import Split
+from ssl3d_lite.data.opening import open_cohort, scale
+from ssl3d_lite.show.figures import curves
 from ssl3d_lite.study import read_study, run_study
 
 cohort = open_cohort("hippocampus", cases={"smoke": 20, "class": 60, "full": 200}[scale()])
@@ -870,9 +870,9 @@ check_judge(paper, wrong, "several faults at once")
 # it?)
 
 # %% tags=["show"]
-from ssl3d_lite.cohort import amount
-from ssl3d_lite.study.runs import plan
-from ssl3d_lite.training import FinetuneSettings
+from ssl3d_lite.data.cohort import amount
+from ssl3d_lite.study.experiment import plan
+from ssl3d_lite.training.settings import FinetuneSettings
 
 original = fair_runs(("cpc", "jigsaw"), seeds=(0,), pretrain=1000, steps=400)
 original = without(without(original, reading="probe"), arm="collapsed")
@@ -1040,8 +1040,8 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from ssl3d_lite.cohort import amount
-from ssl3d_lite.networks import EncoderSettings
+from ssl3d_lite.data.cohort import amount
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.study import read_study
 
 TWINS_OF = {"finetune": ("scratch", "collapsed"), "probe": ("random", "collapsed")}
@@ -1148,7 +1148,7 @@ studies = check_study(MY_STUDY, MY_CLAIM)
 print("part 5: the visible checks pass")
 ### BEGIN HIDDEN TESTS
 from ssl3d_lite.study.data import Data, Folders, check_data
-from ssl3d_lite.study.runs import Bench, Machine, rehearse
+from ssl3d_lite.study.experiment import Bench, Machine, rehearse
 
 smallest = studies["smoke"]
 if not any(arm.flat for arm in smallest.parsed_arms()):

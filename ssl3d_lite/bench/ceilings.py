@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from ..clock import best
-from ..precision import PRECISIONS
+from ssl3d_lite.machine.device import PRECISIONS
+from ssl3d_lite.machine.timing import best
 
 COPIED = 256 * 2**20  # bytes: more than any cache holds
 MATRIX = {"cpu": 1536, "cuda": 8192}  # rows and columns

@@ -8,15 +8,19 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from ..cohort import Cohort
-from ..errors import InputError
-from ..precision import choose_device, choose_precision, layout_trial, machine_name
+from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.registry import make_cohort
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.device import choose_device, choose_precision, machine_name
+from ssl3d_lite.machine.memory_format import layout_trial
+
 from .ceilings import measure_ceilings
 from .found import Found
 from .hours import fitted_price, study_hours
 from .stages import PUZZLES, learner_of, make_bout, measure_stages
 
 PACKAGES = ("ssl3d-lite", "torch", "monai", "numpy")
+RECIPE = "virtual-hippocampus"
 CASES = 20  # virtual scans: enough for a batch of every task and ten labelled ones
 LARGEST = 2e9  # bytes of a cohort that is put on the device whole
 
@@ -50,7 +54,8 @@ def bench(settings: BenchSettings) -> Found:
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     with tempfile.TemporaryDirectory() as folder:
-        cohort = check_cohort(Cohort.open(settings.cohort or virtual_cohort(Path(folder))))
+        virtual = None if settings.cohort else make_cohort(RECIPE, Path(folder), cases=CASES)
+        cohort = check_cohort(Cohort.open(settings.cohort or virtual))
         bar = tqdm(desc="the machine's best", total=len(PUZZLES) + 5, unit="stage")
         with bar:
 
@@ -81,13 +86,6 @@ def bench(settings: BenchSettings) -> Found:
             )
             bar.update()
             return found
-
-
-def virtual_cohort(folder: Path) -> Path:
-    from data_recipes.virtual import VirtualHippocampus, prepare
-
-    prepare(VirtualHippocampus(out=folder / "cohort", cases=CASES))
-    return folder / "cohort"
 
 
 def check_cohort(cohort: Cohort) -> Cohort:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..page import Table
+from ssl3d_lite.html import Table
+
 from .ceilings import Ceilings
 from .hours import Price
 from .stages import STEP, Stage

@@ -15,14 +15,20 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from ..cohort import amount
-from ..evaluation import BATCH
-from ..networks import Classifier, EncoderSettings, UNet, make_encoder
-from ..study.arms import Arm
-from ..study.runs import CALIBRATION, Bench, Job, Machine, Run, plan
-from ..study.settings import Scale, Study, read_study, shipped_studies
-from ..tasks import make_task
-from ..training import FinetuneSettings, Finetuning, Pretraining
+from ssl3d_lite.data.cohort import amount
+from ssl3d_lite.evaluation.prediction import BATCH
+from ssl3d_lite.models.classifier import Classifier
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.models.unet import UNet
+from ssl3d_lite.study.arms import Arm
+from ssl3d_lite.study.experiment import CALIBRATION, Bench, Job, Machine, Run, plan
+from ssl3d_lite.study.settings import Scale, Study, read_study, shipped_studies
+from ssl3d_lite.tasks import make_task
+from ssl3d_lite.training.finetuning import Finetuning
+from ssl3d_lite.training.pretraining import Pretraining
+from ssl3d_lite.training.settings import FinetuneSettings
+
 from .stages import Stage
 from .work import operations
 
@@ -130,8 +136,7 @@ class Frames:
 
 def frame_of(table: dict[str, Any]) -> Frame:
     """The shape of what a virtual recipe makes by these settings."""
-    from data_recipes import load_recipe
-    from data_recipes.msd import TASKS
+    from ssl3d_lite.data.registry import load_recipe
 
     recipe, own = table["recipe"], {k: v for k, v in table.items() if k != "recipe"}
     channels, classes, axes = KINDS[recipe]
@@ -140,7 +145,7 @@ def frame_of(table: dict[str, Any]) -> Frame:
     return Frame(
         channels=tuple(map(str, range(channels))),
         label_names=tuple(map(str, range(classes))),
-        shape=(edge,) * axes if edge else TASKS["Task04_Hippocampus"].size,
+        shape=(edge,) * axes if edge else settings.size,
         graded=axes == 2,
         scans=settings.cases,
     )

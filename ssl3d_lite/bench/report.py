@@ -4,9 +4,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ..files import write_aside
-from ..page import as_html, bullets, esc, picture, write_page
-from ..show.pieces import COLOURS
+from ssl3d_lite.files import write_aside
+from ssl3d_lite.html import as_html, bullets, esc, picture, write_page
+from ssl3d_lite.show.pieces import COLOURS
+
 from .found import Found, ceiling_table, hours_table, layout_table, remarks, stage_table
 
 CAPTION = (

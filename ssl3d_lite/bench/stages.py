@@ -19,23 +19,21 @@ from statistics import median
 import torch
 from torch import nn
 
-from ..clock import middle, now
-from ..cohort import Cohort
-from ..evaluation import evaluate
-from ..networks import EncoderSettings, channels_last, random_encoder, random_unet
-from ..presets import preset
-from ..probe import linear_probes
-from ..tasks import ProxyTask, make_task
-from ..training import (
-    LOG_EVERY,
-    Learner,
-    Pretraining,
-    TrainSettings,
-    cases_of_step,
-    clip,
-    pretrain,
-    step_generator,
-)
+from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.evaluation.probe import linear_probes
+from ssl3d_lite.evaluation.segmentation import evaluate
+from ssl3d_lite.machine.timing import middle, now
+from ssl3d_lite.models.blocks import channels_last
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.tasks import ProxyTask, make_task
+from ssl3d_lite.training.batches import cases_of_step, step_generator
+from ssl3d_lite.training.learner import Learner, clip
+from ssl3d_lite.training.presets import preset
+from ssl3d_lite.training.pretraining import Pretraining, pretrain
+from ssl3d_lite.training.settings import LOG_EVERY, TrainSettings
+
 from .ceilings import Ceilings
 from .work import layer_bytes, operations
 

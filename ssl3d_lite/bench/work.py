@@ -10,18 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 COUNTED = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Linear)
-
-
-def operations(work: Callable[[], Any]) -> int:
-    """Of all convolutions and matrix products in ``work``, which is run once; a multiplication and
-    an addition are two."""
-    counter = FlopCounterMode(display=False)
-    with counter:
-        work()
-    return counter.get_total_flops()
 
 
 def layer_bytes(module: nn.Module, work: Callable[[], Any]) -> int:

@@ -15,7 +15,9 @@ from typing import Any
 import nbformat
 from tyro.conf import Positional
 
-from ..errors import InputError
+from ssl3d_lite.data.registry import make_cohort
+from ssl3d_lite.errors import InputError
+
 from .sources import (
     Assignment,
     assignment_of,
@@ -125,7 +127,7 @@ def _students_folder(folder: Path, assignments: list[Assignment], settings: Buil
     if settings.cohort is None:
         virtual_cohort(place, settings.cases)
     else:
-        from ..cohort import Cohort
+        from ssl3d_lite.data.cohort import Cohort
 
         Cohort.open(settings.cohort)  # says what is wrong with it
         shutil.copytree(settings.cohort, place, ignore=shutil.ignore_patterns("raw", ".*"))
@@ -133,11 +135,8 @@ def _students_folder(folder: Path, assignments: list[Assignment], settings: Buil
 
 def virtual_cohort(place: Path, cases: int) -> None:
     """Prepare virtual hippocampus crops; the raw files are not kept."""
-    from data_recipes import load_recipe
-
-    make, prepare = load_recipe("virtual-hippocampus")
     raw = place.with_name(f"{place.name}-raw")
-    prepare(make(out=place, raw=raw, cases=cases))
+    make_cohort("virtual-hippocampus", place, raw=raw, cases=cases)
     shutil.rmtree(raw)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..files import write_aside, write_csv
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import write_aside, write_csv
 
 ANSWERS, MARKS = "by_hand.md", "by_hand.csv"
 Key = tuple[str, str, str]  # student, assignment, part

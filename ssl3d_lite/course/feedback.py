@@ -7,7 +7,8 @@ runs beside the hidden tests and could show them.
 from pathlib import Path
 from typing import Any
 
-from ..page import as_html, bullets, esc, write_page
+from ssl3d_lite.html import as_html, bullets, esc, write_page
+
 from .sources import Assignment
 
 TOLD = (

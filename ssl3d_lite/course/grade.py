@@ -9,8 +9,9 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from ..errors import InputError, unknown
-from ..files import clear_leftovers, read_json, write_csv, write_json
+from ssl3d_lite.errors import InputError, unknown
+from ssl3d_lite.files import clear_leftovers, read_json, write_csv, write_json
+
 from . import by_hand, jail
 from .build import COHORTS, MODEL, read_course
 from .feedback import write_feedback

@@ -16,7 +16,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from ..errors import InputError, unknown
+from ssl3d_lite.errors import InputError, unknown
 
 BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
 BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"

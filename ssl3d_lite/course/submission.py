@@ -13,14 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .sources import (
-    Assignment,
-    bound_names,
-    grade_id_of,
-    is_test,
-    released,
-    visible_and_hidden,
-)
+from .sources import Assignment, bound_names, grade_id_of, is_test, released, visible_and_hidden
 
 MOST_BYTES = 30_000_000
 BESIDE = (".csv", ".json", ".toml", ".txt", ".npy", ".npz", ".png")  # data, nothing that runs

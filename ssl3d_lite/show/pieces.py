@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 from torch import Tensor
 
-from ..tasks import ProxyBatch
+from ssl3d_lite.tasks import ProxyBatch
 
 # Okabe and Ito's, which colour-blind readers can tell apart
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from ..geometry import quarter_turns
+from ssl3d_lite.tasks.geometry import quarter_turns
 
 SIDES = {  # of a scan, axis by axis
     2: (("left", "right"), ("down", "up")),

@@ -17,9 +17,9 @@ VARIANT
 from dataclasses import dataclass
 from typing import get_args
 
-from ..errors import InputError, unknown
-from ..networks import Norm
-from ..tasks import TASKS, task_classes
+from ssl3d_lite.errors import InputError, unknown
+from ssl3d_lite.models.settings import Norm
+from ssl3d_lite.tasks import TASKS, task_classes
 
 UNTRAINED = ("scratch", "random")
 CONTROLS = (*UNTRAINED, "collapsed", "oracle")

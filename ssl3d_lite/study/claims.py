@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..training import FinetuneSettings
+from ssl3d_lite.training.settings import FinetuneSettings
+
 from .arms import Arm
 from .results import Results
 from .statistics import Comparison, Side, compare

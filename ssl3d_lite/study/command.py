@@ -7,11 +7,11 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
+from .experiment import Machine
 from .launch import Launch
 from .results import Results
-from .run import run_study
-from .runs import Machine
 from .settings import Reading, Scale, read_study
+from .study import run_study
 
 FLAT = tyro.conf.arg(name="")
 

@@ -5,9 +5,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..cohort import Cohort, Split, amount
-from ..errors import InputError
-from ..precision import choose_device, fits
+from ssl3d_lite.data.cohort import Cohort, Split, amount, fits
+from ssl3d_lite.data.registry import load_recipe
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.device import choose_device
+
 from .arms import Arm
 from .leakage import check_leakage
 from .settings import Study, build
@@ -55,8 +57,6 @@ def find_data(
 
 def make(table: dict[str, Any], out: Path, study: str) -> Path:
     """Prepare a cohort by the recipe that ``table`` names. What is there already is kept."""
-    from data_recipes import load_recipe
-
     table = dict(table)
     if "recipe" not in table:
         raise InputError(f"study {study}: its cohort names no recipe")
@@ -67,9 +67,10 @@ def make(table: dict[str, Any], out: Path, study: str) -> Path:
 
 
 def cut_slices(study: Study, cohort: Path, out: Path) -> Path:
-    from data_recipes.slices import Slices, prepare
-
-    prepare(build(Slices, study.slices | {"cohort": cohort, "out": out}, f"slices of {study.name}"))
+    settings, prepare = load_recipe("slices")
+    prepare(
+        build(settings, study.slices | {"cohort": cohort, "out": out}, f"slices of {study.name}")
+    )
     return out
 
 

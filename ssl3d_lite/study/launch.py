@@ -17,11 +17,12 @@ import torch
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from ..distributed import once, rank
-from ..errors import InputError
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.collectives import once, rank
+
 from .data import Data, Folders
+from .experiment import Bench, Job, Machine, Run, perform
 from .ledger import Ledger
-from .runs import Bench, Job, Machine, Run, perform
 from .settings import Study
 
 POLL = 2.0  # seconds between looks at what has ended

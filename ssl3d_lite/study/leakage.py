@@ -7,8 +7,8 @@ by its checksum.
 
 from collections.abc import Iterator, Sequence
 
-from ..cohort import Case, Cohort, Split
-from ..errors import InputError
+from ssl3d_lite.data.cohort import Case, Cohort, Split
+from ssl3d_lite.errors import InputError
 
 
 def check_leakage(cohort: Cohort, split: Split, corpus: Cohort | None = None) -> None:

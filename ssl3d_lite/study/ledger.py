@@ -16,8 +16,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ..errors import InputError
-from ..files import read_json, write_csv, write_json
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import read_json, write_csv, write_json
 
 Row = dict[str, Any]  # results.csv has these columns, then a score a region ("dice WT")
 

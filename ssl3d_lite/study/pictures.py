@@ -2,7 +2,8 @@
 
 from matplotlib.figure import Figure
 
-from ..show.curves import Curve, Effect, bands, forest
+from ssl3d_lite.show.figures.curves import Curve, Effect, bands, forest
+
 from .arms import Arm
 from .claims import Claim
 from .results import Results

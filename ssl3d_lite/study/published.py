@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..page import Table
+from ssl3d_lite.html import Table
+
 from .results import Results
 from .statistics import paired
 

@@ -7,18 +7,18 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from ..files import write_aside
-from ..page import Table, as_html, bullets, esc, picture, write_page
+from ssl3d_lite.files import write_aside
+from ssl3d_lite.html import Table, as_html, bullets, esc, picture, write_page
+
 from .claims import Claim, claims
 from .limits import limits
 from .pictures import effects, label_curves, step_curves
-from .published import published
+from .published import beside, published
 from .results import Results
 from .sentences import each_arm, many, overall
 from .tables import (
     SPREAD,
     TITLES,
-    beside,
     beside_note,
     facts,
     failure_table,

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..cohort import amount
+from ssl3d_lite.data.cohort import amount
+
 from .arms import Arm, parse_arm
 from .ledger import Row
 from .settings import Study

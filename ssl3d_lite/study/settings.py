@@ -22,12 +22,13 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..cohort import amount
-from ..errors import InputError, unknown
-from ..networks import EncoderSettings
-from ..presets import Name as PresetName
-from ..tasks import task_classes
-from ..training import LOG_EVERY, FinetuneSettings, TrainSettings
+from ssl3d_lite.data.cohort import amount
+from ssl3d_lite.errors import InputError, unknown
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.tasks import task_classes
+from ssl3d_lite.training.presets import Name as PresetName
+from ssl3d_lite.training.settings import LOG_EVERY, FinetuneSettings, TrainSettings
+
 from .arms import Arm, parse_arm
 
 Scale = Literal["smoke", "class", "full"]
@@ -35,7 +36,7 @@ Reading = Literal["finetune", "frozen", "probe", "convergence"]
 Published = Literal["", "brats", "pancreas", "retina"]
 Table = dict[str, Any]
 
-STUDIES = "studies"  # the folder within this package that holds those shipped
+SHIPPED = "shipped"  # the folder beside this file that holds the studies of the package
 ELSEWHERE = (  # the study says these itself, or the command line does
     *("seed", "device", "devices", "precision", "recompute", "layout", "checkpoint_every"),
     *("epochs", "frozen_steps", "encoder_rate", "test_at"),
@@ -182,7 +183,7 @@ def read_study(name: str | Path, scale: str = "smoke", **changes: Any) -> Study:
 
 def shipped_studies() -> dict[str, Path]:
     """The studies that come with the package, by name."""
-    folder = Path(str(resources.files("ssl3d_lite"))) / STUDIES
+    folder = Path(str(resources.files(__package__))) / SHIPPED
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from .results import Row, Unit, has_score
+from .ledger import Row
+from .results import Unit, has_score
 
 Verdict = Literal["holds", "does not hold", "undecided"]
 Interval = tuple[float, float]

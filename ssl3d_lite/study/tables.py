@@ -7,10 +7,12 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from ..page import Table
+from ssl3d_lite.html import Table
+
 from .claims import Where, best_random, claims, contrast, from_scratch
+from .ledger import Row
 from .published import Block, beside, published
-from .results import Results, Row
+from .results import Results
 from .sentences import brief, each_arm, many, overall
 
 TITLES = {

@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
-from ..errors import InputError, unknown
-from ..networks import EncoderSettings
+from ssl3d_lite.errors import InputError, unknown
+from ssl3d_lite.models.settings import EncoderSettings
+
 from .base import Draw, Placement, ProxyBatch, ProxyTask, Row, measure, part_of
 from .controls import Collapsed, Random
 from .cpc import CPC

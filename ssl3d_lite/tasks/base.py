@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..distributed import gathered
-from ..networks import EncoderSettings
+from ssl3d_lite.machine.collectives import gathered
+from ssl3d_lite.models.settings import EncoderSettings
 
 Draw = dict[str, Tensor]
 Row = dict[str, Any]  # of a history: the means of ten steps, by name; and the task's name

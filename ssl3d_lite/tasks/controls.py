@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..networks import pooled
+from ssl3d_lite.models.heads import pooled
+
 from .base import ProxyBatch, Row
 from .exemplar import Exemplar, distance
 from .rotation import Rotation

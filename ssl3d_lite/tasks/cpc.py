@@ -19,11 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..distributed import rank
-from ..errors import InputError
-from ..geometry import cut, grid_corners, grid_shape, random_corner, shift_matrix
-from ..networks import CONV, EncoderSettings, head, pooled
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.collectives import rank
+from ssl3d_lite.models.blocks import CONV
+from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.settings import EncoderSettings
+
 from .base import Draw, Placement, ProxyBatch, ProxyTask
+from .geometry import cut, grid_corners, grid_shape, random_corner, shift_matrix
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import InputError, unknown
-from ..geometry import PLANES, box_size, cut, random_box, shift_matrix, warp
-from ..networks import EncoderSettings, head, pooled
+from ssl3d_lite.errors import InputError, unknown
+from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.settings import EncoderSettings
+
 from .base import Draw, Placement, ProxyBatch, ProxyTask, Row
+from .geometry import PLANES, box_size, cut, random_box, shift_matrix, warp
 
 Negatives = Literal["random", "hardest"]
 

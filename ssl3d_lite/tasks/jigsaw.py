@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..geometry import cut, normalised, puzzle_corners, shift_matrix
-from ..networks import EncoderSettings, head, pooled
-from ..permutations import hamming, permutation_set, shuffled
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.settings import EncoderSettings
+
 from .base import Draw, Placement, ProxyBatch, ProxyTask
+from .geometry import cut, normalised, puzzle_corners, shift_matrix
+from .permutations import hamming, permutation_set, shuffled
 
 SIDE = 3  # pieces an axis
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..geometry import box_size, cut, random_box, shift_matrix
-from ..networks import EncoderSettings, LightDecoder
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.models.heads import LightDecoder
+from ssl3d_lite.models.settings import EncoderSettings
+
 from .base import Draw, Placement, ProxyBatch, ProxyTask
+from .geometry import box_size, cut, random_box, shift_matrix
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..geometry import cut, normalised, puzzle_corners, shift_matrix
-from ..networks import EncoderSettings, head, pooled
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.settings import EncoderSettings
+
 from .base import Draw, Placement, ProxyBatch, ProxyTask
+from .geometry import cut, normalised, puzzle_corners, shift_matrix
 
 SIDE = 3  # patches an axis
 

@@ -9,16 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..geometry import (
-    cut,
-    quarter_turns,
-    random_corner,
-    shift_matrix,
-    turn,
-    turn_matrix,
-)
-from ..networks import EncoderSettings, head, pooled
+from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.settings import EncoderSettings
+
 from .base import Draw, Placement, ProxyBatch, ProxyTask
+from .geometry import cut, quarter_turns, random_corner, shift_matrix, turn, turn_matrix
 
 
 @dataclass(frozen=True)

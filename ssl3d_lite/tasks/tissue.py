@@ -13,9 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..geometry import box_size, cut, random_box, shift_matrix
-from ..networks import EncoderSettings, LightDecoder
+from ssl3d_lite.models.heads import LightDecoder
+from ssl3d_lite.models.settings import EncoderSettings
+
 from .base import Draw, Placement, ProxyBatch, ProxyTask
+from .geometry import box_size, cut, random_box, shift_matrix
 
 BINS = 256
 ROUNDS = 20  # of expectation and maximisation

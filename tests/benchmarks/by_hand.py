@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.ndimage import affine_transform
 
-from ssl3d_lite.geometry import PLANES
 from ssl3d_lite.tasks import ProxyTask
+from ssl3d_lite.tasks.geometry import PLANES
 
 SIDE = 3  # cells an axis
 Drawn = dict[str, np.ndarray]

@@ -49,9 +49,11 @@ def idle(out: Path) -> None:
     """A trace of the real loop, and a loop in which every wait for the device is told of."""
     from torch.profiler import ProfilerActivity, profile
 
-    from ssl3d_lite.networks import EncoderSettings, random_encoder
+    from ssl3d_lite.models.encoders import random_encoder
+    from ssl3d_lite.models.settings import EncoderSettings
     from ssl3d_lite.tasks import make_task
-    from ssl3d_lite.training import TrainSettings, pretrain
+    from ssl3d_lite.training.pretraining import pretrain
+    from ssl3d_lite.training.settings import TrainSettings
 
     sys.path.insert(0, str(HERE))
     from growth import Volumes

@@ -3,7 +3,7 @@
     python tests/benchmarks/growth.py [--out docs] [--device cpu] [--largest 192]
 
 Masked reconstruction of whole volumes, by ``pretrain()``; each point is a process of its own, so
-that its peak memory is its own. Beside the peak stands what ``ssl3d_lite.memory`` would have said.
+that its peak memory is its own. Beside the peak stands what ``ssl3d_lite.training.memory`` would have said.
 Of cases, what a step does to choose and read its scans is measured, on a cohort of so many files.
 Writes growth.json and growth.png.
 """
@@ -22,13 +22,16 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from ssl3d_lite.cohort import Case, Cohort, Source, array_path
-from ssl3d_lite.memory import step_bytes
-from ssl3d_lite.networks import EncoderSettings, random_encoder
-from ssl3d_lite.precision import machine_name
+from ssl3d_lite.data.cohort import Case, Cohort, Source, array_path
+from ssl3d_lite.machine.device import machine_name
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.pieces import COLOURS
 from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training import Pretraining, TrainSettings, cases_of_step, pretrain, step_generator
+from ssl3d_lite.training.batches import cases_of_step, step_generator
+from ssl3d_lite.training.memory import step_bytes
+from ssl3d_lite.training.pretraining import Pretraining, pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 EDGES = (64, 96, 128, 160, 192)
 BATCHES = (1, 2, 4, 8, 16)

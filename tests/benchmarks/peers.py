@@ -41,9 +41,12 @@ from monai.networks.nets import UNet as MonaiUNet
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ssl3d_lite.clock import now
-from ssl3d_lite.networks import EncoderSettings, channels_last, random_encoder, random_unet
-from ssl3d_lite.precision import choose_precision, machine_name
+from ssl3d_lite.machine.device import choose_precision, machine_name
+from ssl3d_lite.machine.timing import now
+from ssl3d_lite.models.blocks import channels_last
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.models.unet import random_unet
 from ssl3d_lite.tasks import ProxyTask, make_task
 
 PACKAGES = ("torch", "monai", "torchio", "SimpleITK", "numpy", "scipy")

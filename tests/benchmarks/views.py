@@ -13,8 +13,8 @@ from functools import partial
 
 import torch
 
-from ssl3d_lite.clock import now
-from ssl3d_lite.networks import EncoderSettings
+from ssl3d_lite.machine.timing import now
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
 
 ROUNDS = 15

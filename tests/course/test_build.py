@@ -8,11 +8,11 @@ import nbformat
 import pytest
 from helpers import content, make_cohort
 
-from ssl3d_lite.cli import main
-from ssl3d_lite.cohort import Cohort
+from ssl3d_lite.cli.main import main
 from ssl3d_lite.course import build as module
 from ssl3d_lite.course.build import Build, build, leaks, read_course
 from ssl3d_lite.course.sources import released, solved
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 
 

@@ -342,7 +342,7 @@ def test_data_handed_in_with_a_notebook_lie_beside_it_and_nothing_else_does(
 
 
 def test_marks_of_a_person_are_counted(tmp_path, hand_in, lecturer, capsys):
-    from ssl3d_lite.cli import main
+    from ssl3d_lite.cli.main import main
 
     hand_in(tmp_path / "in", "ann")
     command = ["course", "grade", str(tmp_path / "in"), "--course", str(lecturer)]
@@ -364,7 +364,7 @@ def test_marks_of_a_person_are_counted(tmp_path, hand_in, lecturer, capsys):
 
 
 def test_a_fault_of_the_grader_is_said_and_tried_again(tmp_path, hand_in, lecturer, monkeypatch):
-    from ssl3d_lite.cli import main
+    from ssl3d_lite.cli.main import main
     from ssl3d_lite.course import grade as module
 
     for student in ("ann", "ben"):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from ssl3d_lite import geometry
 from ssl3d_lite.course import guard as shipped
 from ssl3d_lite.course.look import looked_for
+from ssl3d_lite.tasks import geometry
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_functions_of_libraries(guard, monkeypatch):
     monkeypatch.setattr(geometry, "cut", lambda *_: 1)
     torch.Tensor.sum = lambda _: 15
     assert sorted(guard.put_back({})) == [
-        *("Tensor.sum", "ssl3d_lite.geometry.cut", "torch.equal", "torch.nn.functional.relu"),
+        *("Tensor.sum", "ssl3d_lite.tasks.geometry.cut", "torch.equal", "torch.nn.functional.relu"),
     ]
     now = (torch.equal, torch.nn.functional.relu, geometry.cut, torch.Tensor.sum)
     assert now == right
@@ -79,7 +79,7 @@ def test_what_a_later_given_cell_says_counts(guard):
         ("import os\nos._exit(0)", ["_exit"]),
         ("torch.equal = lambda *a: True", ["torch.equal = …"]),
         ("import sys\nsys._getframe().f_back.f_locals", ["_getframe", "f_back", "f_locals"]),
-        ("from ssl3d_lite.geometry import cut", ["ssl3d_lite.geometry.cut"]),
+        ("from ssl3d_lite.geometry import cut", ["ssl3d_lite.tasks.geometry.cut"]),
         ("from gc import get_objects", ["gc"]),
         ("print(In[-1])", ["In"]),
         ("def (", []),

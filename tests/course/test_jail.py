@@ -41,7 +41,7 @@ def prison(tmp_path):
 @CONFINED
 def test_what_a_notebook_needs_is_allowed(prison):
     code = """
-import threading, os, ssl3d_lite.geometry, tempfile
+import threading, os, ssl3d_lite.tasks.geometry, tempfile
 os.makedirs("runs/a"); open("runs/a/b", "w").write("x"); os.rename("runs/a/b", "runs/c")
 print(open("runs/c").read(), open("../course/data/open.txt").read(), flush=True)
 t = threading.Thread(target=print, args=["thread"]); t.start(); t.join()

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_recipes.aptos import COMPETITION, GRADES, Aptos, prepare
-from ssl3d_lite.cli import main
-from ssl3d_lite.cohort import UNLABELLED, Cohort
+from data_recipes.aptos import COMPETITION, Aptos, prepare
+from data_recipes.preparing.photographs import GRADES
+from ssl3d_lite.cli.main import main
+from ssl3d_lite.data.cohort import UNLABELLED, Cohort
 from ssl3d_lite.errors import InputError
 
 EDGE = 16

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from data_recipes.brats import CHANNELS, Brats, find_cases, prepare
-from data_recipes.settings import Workforce
-from data_recipes.verify import Verify, verify
+from data_recipes.preparing.volumes import Preparation
 from data_recipes.virtual_files import write_heads
-from data_recipes.volumes import Preparation
-from ssl3d_lite.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.verify import Verify, verify
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.parallel import Workforce
 
 NEW = ("t1n", "t1c", "t2w", "t2f", "seg")
 

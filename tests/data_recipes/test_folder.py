@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from data_recipes import engine
 from data_recipes.folder import Folder, case_name, find_cases, find_values, prepare
-from data_recipes.settings import Workforce
-from data_recipes.virtual_set import claim
-from ssl3d_lite.cli import main
-from ssl3d_lite.cohort import Cohort
+from data_recipes.preparing import engine
+from data_recipes.preparing.virtual_note import claim
+from ssl3d_lite.cli.main import main
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation import write_prediction
+from ssl3d_lite.evaluation.prediction import write_prediction
+from ssl3d_lite.machine.parallel import Workforce
 
 SHAPE = (5, 6, 7)
 ONE = ("image",)

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from data_recipes.msd import TASKS, Msd, _monai_addresses, prepare, read_description
-from data_recipes.settings import Workforce
-from data_recipes.verify import Verify, verify
 from data_recipes.virtual_files import write_hippocampus
-from ssl3d_lite.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.verify import Verify, verify
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.parallel import Workforce
 
 REAL = Path(__file__).parents[3] / "shared/data/msd/Task04_Hippocampus"
 

@@ -12,10 +12,10 @@ from nibabel.affines import voxel_sizes
 
 from data_recipes import slices
 from data_recipes.slices import Slices, positions, prepare
-from ssl3d_lite.cli import main
-from ssl3d_lite.cohort import UNLABELLED, Case, Cohort, array_path
+from ssl3d_lite.cli.main import main
+from ssl3d_lite.data.cohort import UNLABELLED, Case, Cohort, array_path
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation import score_case
+from ssl3d_lite.evaluation.segmentation import score_case
 
 SPACE = (8, 10, 12)
 TAKEN = {0: range(2, 6), 1: range(2, 8), 2: range(3, 9)}  # round(2.5) is 2, round(7.5) is 8

@@ -10,7 +10,6 @@ import pytest
 from helpers import content
 
 from data_recipes import ukb_brain
-from data_recipes.settings import Workforce
 from data_recipes.ukb_brain import (
     CHANNELS,
     MASK,
@@ -21,8 +20,9 @@ from data_recipes.ukb_brain import (
     read_member,
 )
 from data_recipes.virtual_files import write_ukb_brains
-from ssl3d_lite.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.parallel import Workforce
 
 SHAPE = (16, 18, 20)
 BRAIN = (slice(3, 13), slice(4, 15), slice(5, 18))

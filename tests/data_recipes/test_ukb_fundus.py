@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from data_recipes.ukb_fundus import UkbFundus, find_cases, prepare
-from ssl3d_lite.cli import main
-from ssl3d_lite.cohort import UNLABELLED, Cohort
+from ssl3d_lite.cli.main import main
+from ssl3d_lite.data.cohort import UNLABELLED, Cohort
 from ssl3d_lite.errors import InputError
 
 NAMES = (

@@ -17,10 +17,10 @@ from helpers import content
 from data_recipes.brats import Brats
 from data_recipes.brats import prepare as prepare_brats
 from data_recipes.msd import TASKS
-from data_recipes.verify import Verify, verify
-from ssl3d_lite.cli import main
-from ssl3d_lite.cohort import UNLABELLED, Cohort
-from ssl3d_lite.evaluation import write_prediction
+from ssl3d_lite.cli.main import main
+from ssl3d_lite.data.cohort import UNLABELLED, Cohort
+from ssl3d_lite.data.verify import Verify, verify
+from ssl3d_lite.evaluation.prediction import write_prediction
 
 SMALL = {  # recipe → settings, cases, how many of them have a label
     "virtual-hippocampus": (["--cases", "4"], 4, 4),

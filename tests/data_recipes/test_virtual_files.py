@@ -9,16 +9,11 @@ import numpy as np
 import pytest
 from helpers import content
 
-from data_recipes.settings import Workforce
-from data_recipes.virtual_brain import grade, head_case, hippocampus_case
-from data_recipes.virtual_files import (
-    write_abdomens,
-    write_fundus,
-    write_heads,
-    write_hippocampus,
-)
-from data_recipes.virtual_set import NOTE
+from data_recipes.preparing.virtual_note import NOTE
+from data_recipes.virtual_files import write_abdomens, write_fundus, write_heads, write_hippocampus
+from data_recipes.virtual_patients.brain import grade, head_case, hippocampus_case
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.parallel import Workforce
 
 ONE = Workforce(workers=1)
 LOW = 3  # a head with a glioma of low grade

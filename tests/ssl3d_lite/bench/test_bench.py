@@ -9,7 +9,6 @@ import torch
 from helpers import make_cohort
 from torch import nn
 
-from ssl3d_lite import cli
 from ssl3d_lite.bench import command, stages
 from ssl3d_lite.bench.ceilings import Ceilings, copy_rate
 from ssl3d_lite.bench.command import BenchSettings, bench
@@ -17,8 +16,9 @@ from ssl3d_lite.bench.found import stage_table
 from ssl3d_lite.bench.hours import KINDS, Price, Work, fitted_price, frame_of, study_work
 from ssl3d_lite.bench.stages import STEP, Stage, make_bout, step_work, training_stages
 from ssl3d_lite.bench.work import layer_bytes, operations
-from ssl3d_lite.clock import times
+from ssl3d_lite.cli import main as cli
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.timing import times
 from ssl3d_lite.study.data import make
 from ssl3d_lite.study.settings import read_study
 
@@ -146,7 +146,7 @@ def test_every_recipe_has_a_frame():
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_frame_is_what_the_recipe_makes(tmp_path, recipe):
-    from ssl3d_lite.cohort import Cohort
+    from ssl3d_lite.data.cohort import Cohort
 
     table = {"recipe": recipe, **RECIPES[recipe]}
     made, said = Cohort.open(make(table, tmp_path / "cohort", "test")), frame_of(table)

@@ -15,14 +15,14 @@ import pytest
 import torch
 from helpers import make_cohort, make_graded
 
-from ssl3d_lite.cli import main
-from ssl3d_lite.cohort import Cohort
+from ssl3d_lite.cli.main import main
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.study import Study, load_results, run_study, shipped_studies
 from ssl3d_lite.study import launch as launching
 from ssl3d_lite.study.data import Data, Folders
+from ssl3d_lite.study.experiment import Bench, Job, Machine, Run, plan
 from ssl3d_lite.study.launch import Launch, Work
-from ssl3d_lite.study.runs import Bench, Job, Machine, Run, plan
 
 SMALL = Study(
     name="small",

@@ -3,7 +3,7 @@ import pytest
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.study.arms import parse_arm
 from ssl3d_lite.study.settings import build, merged, read_study, shipped_studies
-from ssl3d_lite.training import LOG_EVERY, FinetuneSettings
+from ssl3d_lite.training.settings import LOG_EVERY, FinetuneSettings
 
 SMALL = """
 title = "Small"

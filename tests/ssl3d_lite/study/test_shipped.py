@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from helpers import make_cohort, make_graded
 
-from ssl3d_lite.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.study import read_study, shipped_studies
 from ssl3d_lite.study.data import Data, Folders
-from ssl3d_lite.study.runs import Bench, Machine, rehearse
+from ssl3d_lite.study.experiment import Bench, Machine, rehearse
 
 CHANNELS = {"virtual-brain": 4, "virtual-ukb-brain": 2}
 

@@ -3,10 +3,13 @@ import copy
 import pytest
 import torch
 
-from ssl3d_lite.networks import EncoderSettings, pooled, random_encoder
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.heads import pooled
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.tasks.exemplar import Exemplar
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 
 def learnt(name, cohort, norm, **settings):

@@ -5,10 +5,12 @@ import torch
 from helpers import Means, posed
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.networks import EncoderSettings, random_encoder
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.tasks.cpc import along
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 ONE = {dims: EncoderSettings(filters=(1,), spatial_dims=dims) for dims in (2, 3)}  # one feature
 SMALL = {"patch": 4, "stride": 2, "jitter": 2, "code": 8, "hidden": 8}

@@ -8,10 +8,12 @@ from scipy.ndimage import map_coordinates
 from torch import nn
 
 from ssl3d_lite.errors import DivergedError, InputError
-from ssl3d_lite.networks import EncoderSettings, random_encoder
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import Placement, ProxyBatch, make_task
 from ssl3d_lite.tasks.exemplar import COLLAPSED, EMPTY, PATIENCE, identity
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 FOUR = {dims: EncoderSettings(filters=(4,), spatial_dims=dims) for dims in (2, 3)}
 STILL = {"flip": 0, "turn": 0, "contrast": 0, "zoom": 0}

@@ -6,12 +6,14 @@ import pytest
 
 from data_recipes.msd import Msd
 from data_recipes.msd import prepare as prepare_msd
-from ssl3d_lite.cohort import Cohort
-from ssl3d_lite.evaluation import proxy_score
-from ssl3d_lite.networks import EncoderSettings, random_encoder
-from ssl3d_lite.presets import preset
+from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.evaluation.proxy import proxy_score
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task, measure
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.training.presets import preset
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 # steps, and the score to be above; each run reaches more, and guessing less
 SHORT = {

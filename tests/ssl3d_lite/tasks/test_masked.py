@@ -6,9 +6,12 @@ import torch
 from helpers import drawn, posed
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.networks import EncoderSettings, LightDecoder, UNetEncoder, random_encoder
+from ssl3d_lite.models.encoders import UNetEncoder, random_encoder
+from ssl3d_lite.models.heads import LightDecoder
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 SMALL = {dims: EncoderSettings(filters=(4, 8), spatial_dims=dims) for dims in (2, 3)}
 SPACES = [(10, 7), (10, 7, 8)]  # 4 divides neither 10 nor 7

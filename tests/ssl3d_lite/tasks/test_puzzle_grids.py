@@ -5,7 +5,7 @@ import torch
 from helpers import cell_numbers, looked_up, posed
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.networks import EncoderSettings
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
 
 ONE = {dims: EncoderSettings(filters=(1,), spatial_dims=dims) for dims in (2, 3)}  # one feature

@@ -7,10 +7,12 @@ from helpers import Means, cell_numbers, drawn, looked_up, posed
 from scipy.stats import chi2
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.geometry import cut
-from ssl3d_lite.networks import EncoderSettings, random_encoder
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.tasks.geometry import cut
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 ONE = {dims: EncoderSettings(filters=(1,), spatial_dims=dims) for dims in (2, 3)}  # one feature
 PLACES = {2: 8, 3: 26}

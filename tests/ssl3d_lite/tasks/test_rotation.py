@@ -3,10 +3,12 @@ import torch
 from helpers import drawn
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.geometry import turn
-from ssl3d_lite.networks import EncoderSettings, random_encoder
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.tasks.geometry import turn
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 FOUR = {dims: EncoderSettings(filters=(4,), spatial_dims=dims) for dims in (2, 3)}
 

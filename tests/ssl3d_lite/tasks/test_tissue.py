@@ -3,10 +3,12 @@ import pytest
 import torch
 from sklearn.mixture import GaussianMixture
 
-from ssl3d_lite.networks import EncoderSettings, random_encoder
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.tasks.tissue import BINS, fit_mixture, tissues
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 SMALL = {dims: EncoderSettings(filters=(4, 8), spatial_dims=dims) for dims in (2, 3)}
 MIXTURES = {  # weights, means, standard deviations: (0, 1, …) is the darkest first

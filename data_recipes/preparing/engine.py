@@ -1,0 +1,316 @@
+"""The part every recipe shares: many cases, several processes, a bar, and nothing lost.
+
+A recipe lists its raw cases and says how one of them becomes arrays. The engine does the rest:
+cases run in parallel; what is finished stays finished when the run is killed; a case that cannot
+be read is rejected with its reason while the others go on; the manifest comes last. No array
+outlives its case, so memory does not grow with their number.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from ssl3d_lite.data.cohort import SAFE_NAME, Case, Cohort, Source, array_path, write_array
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import checksum, clear_leftovers
+from ssl3d_lite.machine.parallel import for_each
+
+from .folds import FEWEST, deal_folds
+from .records import Record, Stamps, read_records, remove_records, write_record
+from .settings import Dealing
+from .virtual_note import as_what_it_is
+
+
+@dataclass(frozen=True)
+class RawCase:
+    """One scan as it lies in the raw folder."""
+
+    id: str
+    patient: str
+    images: dict[str, Path]  # by channel: files, which channels may share, or folders of slices
+    label: Path | None = None
+    grade: int | None = None  # class of the whole scan, in place of a label map
+    fault: str = ""  # why the case cannot be used, if that shows before its files are read
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a recipe makes of one raw case."""
+
+    image: np.ndarray  # float16 (channel, *space)
+    label: np.ndarray | None  # uint8 (*space), classes
+    affine: np.ndarray  # prepared voxel → world, mm
+    crop: list[list[int]]  # [start, stop) an axis of the RAS-oriented raw scan that was kept
+    raw_shape: tuple[int, ...]
+    raw_affine: np.ndarray
+    lost: int = 0  # labelled raw voxels outside what was kept
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How preparing a cohort went; made to be printed."""
+
+    folder: Path
+    prepared: int  # cases made by this run
+    skipped: int  # cases that were there already
+    unlabelled: int  # of both
+    rejected: tuple[dict[str, str], ...]  # {"case", "reason"}
+    lost: dict[str, int] = field(default_factory=dict)  # case → labelled voxels cut off, if any
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a case was rejected, else 0."""
+        return int(bool(self.rejected))
+
+    def __str__(self) -> str:
+        lines = _some([f"{r['case']} rejected: {r['reason']}" for r in self.rejected])
+        lost = self.lost.items()
+        lines += _some([f"{case}: {n} labelled voxels outside the frame" for case, n in lost])
+        counts = {
+            "prepared": self.prepared,
+            "there already": self.skipped,
+            "unlabelled": self.unlabelled,
+            "rejected": len(self.rejected),
+        }
+        total = ", ".join(f"{n} {what}" for what, n in counts.items())
+        return "\n".join([*lines, *self.notes, f"{self.folder}: {total}"])
+
+
+def _some(lines: list[str], most: int = 20) -> list[str]:
+    """The first of many lines; all are in the manifest."""
+    more = len(lines) - most
+    return lines[:most] + ([f"... and {more} more, see cohort.json"] if more > 0 else [])
+
+
+def prepare_cohort(
+    blank: Cohort,
+    cases: Sequence[RawCase],
+    raw: Path,
+    prepare: Callable[[RawCase], Prepared],
+    settings: Dealing,
+) -> Summary:
+    """Prepare ``cases`` into the folder of ``blank``, going on from what a former run left there.
+
+    Args:
+        blank: the cohort with all that is known before a case is read, and no cases.
+        raw: the folder that sources are named relative to.
+        prepare: makes one case's arrays in a worker, so it must be picklable. It raises InputError
+            for a case that cannot be used.
+        settings: who does the work, and how patients are dealt to folds.
+
+    Raises:
+        InputError: two cases have one id; no case can be used; the folder was prepared with other
+            settings; nothing can be written to it, for instance because the disk is full.
+    """
+    _check(cases, settings)
+    blank = replace(blank, recipe=blank.recipe | {"folds": settings.folds, "seed": settings.seed})
+    if settings.dask:  # workers elsewhere start in another folder
+        blank = replace(blank, folder=blank.folder.resolve())
+    blank = as_what_it_is(blank, raw)
+    known = read_records(blank)
+    clear_leftovers(blank.folder)
+
+    make = partial(_prepare_one, blank=blank, raw_folder=raw, prepare=prepare)
+    items = [(case, known.get(case.id)) for case in cases]
+    outcomes: list[_Outcome] = []
+    try:
+        for outcome in for_each(make, items, settings, blank.name):
+            if outcome.fresh:
+                if settings.dask and not is_whole(blank, outcome.case):
+                    raise InputError(f"the Dask workers do not see {blank.folder} as this machine")
+                write_record(blank, outcome.case, outcome.stamps)
+            outcomes.append(outcome)
+        outcomes.sort(key=lambda outcome: outcome.id)
+        return _finish(blank, outcomes, known, settings)
+    except OSError as reason:  # from writing: a file that cannot be read is its case's fault
+        done = sum(outcome.case is not None for outcome in outcomes)
+        raise InputError(
+            f"cannot write to {blank.folder}: {reason.strerror or reason}; {done} of {len(cases)} "
+            "cases are done and kept, and the same command goes on from there"
+        ) from None
+
+
+def _finish(
+    blank: Cohort, outcomes: list["_Outcome"], known: Mapping[str, Record], settings: Dealing
+) -> Summary:
+    """Write the manifest, and say how it went."""
+    rejected = tuple({"case": o.id, "reason": o.reason} for o in outcomes if o.case is None)
+    done = [outcome for outcome in outcomes if outcome.case]
+    if not done:
+        why = f"; {rejected[0]['reason']}" if rejected else ""
+        raise InputError(f"none of {len(rejected)} cases can be prepared{why}")
+    cases, notes = deal_folds([outcome.case for outcome in done], settings.folds, settings.seed)
+    voxels = [nib.affines.voxel_sizes(np.array(case.affine)) for case in cases]
+    spacing = tuple(np.mean(voxels, axis=0).round(6).tolist())
+    replace(blank, spacing=spacing, cases=tuple(cases), rejected=rejected).save()
+    if (shapes := len({case.shape for case in cases})) > 1:
+        notes = (*notes, f"the cases have {shapes} shapes; for training prepare them with --size")
+    remove_records(blank.folder)
+    dropped = known.keys() - {case.id for case in cases}
+    for name in dropped:
+        for kind in ("images", "labels"):
+            array_path(blank.folder, kind, name).unlink(missing_ok=True)
+    if gone := len(dropped - {o.id for o in outcomes}):
+        notes = (*notes, f"removed, as their raw scans are gone: {gone} cases of a former run")
+    fresh = sum(outcome.fresh for outcome in done)
+    return Summary(
+        folder=blank.folder,
+        prepared=fresh,
+        skipped=len(done) - fresh,
+        unlabelled=sum(not case.labelled for case in cases),
+        rejected=rejected,
+        lost={case.id: case.lost for case in cases if case.lost},
+        notes=notes,
+    )
+
+
+def _check(cases: Sequence[RawCase], settings: Dealing) -> None:
+    """Refuse settings without meaning, and cases that share a name, before any work is done."""
+    if settings.folds < FEWEST:
+        raise InputError(f"{settings.folds} folds; a split needs at least {FEWEST}")
+    if not 0 <= settings.seed < 2**32:
+        raise InputError(f"seed {settings.seed}: a number from 0 to {2**32 - 1} is wanted")
+    by_id = defaultdict(list)
+    for case in cases:
+        by_id[case.id].append(case)
+    for name, same in by_id.items():
+        if len(same) > 1:
+            files = [str(next(iter(case.images.values()), "no image")) for case in same]
+            raise InputError(f"{len(same)} cases have the id {name!r}: {', '.join(files)}")
+
+
+# ---- one case, in a worker ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    id: str
+    case: Case | None = None  # None: rejected
+    reason: str = ""
+    fresh: bool = False  # made by this run
+    stamps: Stamps = field(default_factory=dict)
+
+
+def _prepare_one(
+    item: tuple[RawCase, Record | None],
+    blank: Cohort,
+    raw_folder: Path,
+    prepare: Callable[[RawCase], Prepared],
+) -> _Outcome:
+    raw, known = item
+    try:
+        files = _files(raw, raw_folder, blank.channels)
+        names = {key: path.relative_to(raw_folder).as_posix() for key, path in files.items()}
+        stamps = _stamps(files)
+        same = known and names == known.case.source.files and is_whole(blank, known.case)
+        if same and _is_current(known, raw, files, stamps):
+            return _Outcome(raw.id, known.case)
+        source = Source(names, _checksums(files), shape=(), affine=[])
+        made = prepare(raw)
+    except InputError as reason:
+        return _Outcome(raw.id, reason=str(reason))
+    case = Case(
+        id=raw.id,
+        patient=raw.patient,
+        shape=made.image.shape[1:],
+        affine=made.affine.tolist(),
+        crop=made.crop,
+        source=replace(source, shape=tuple(made.raw_shape), affine=made.raw_affine.tolist()),
+        labelled=made.label is not None or raw.grade is not None,
+        lost=made.lost,
+        grade=raw.grade,
+        sha256=write_arrays(blank.folder, raw.id, made.image, made.label),
+    )
+    return _Outcome(raw.id, case, fresh=True, stamps=stamps)
+
+
+def _files(raw: RawCase, raw_folder: Path, channels: Sequence[str]) -> dict[str, Path]:
+    """A case's files, by channel or "label"."""
+    if not SAFE_NAME.fullmatch(raw.id):
+        raise InputError(f"{raw.id!r} cannot name a file; rename the raw scan")
+    if raw.fault:
+        raise InputError(raw.fault)
+    missing = [channel for channel in channels if channel not in raw.images]
+    if missing:
+        there = ", ".join(path.name for path in raw.images.values()) or "no image"
+        raise InputError(f"{' and '.join(missing)} missing; there is {there}")
+    files = {name: raw.images[name] for name in channels}
+    files |= {"label": raw.label} if raw.label else {}
+    for path in files.values():
+        if not path.is_relative_to(raw_folder):
+            raise InputError(f"{path} lies outside {raw_folder}")
+    return files
+
+
+def _stamps(files: dict[str, Path]) -> Stamps:
+    """Size and time of each file: whether it is the one that was read, without reading it again.
+
+    Of a folder of slices, their whole size and the last one's time.
+    """
+    stamps = {}
+    for name, path in files.items():
+        try:
+            within = path.iterdir() if path.is_dir() else [path]
+            stats = [file.stat() for file in within]
+        except OSError as reason:
+            raise InputError(f"{path} cannot be read: {reason.strerror}") from None
+        size, time = sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
+        stamps[name] = [size, time]
+    return stamps
+
+
+def _checksums(files: dict[str, Path]) -> dict[str, str]:
+    sums = {}
+    for path in set(files.values()):  # channels may share a file
+        try:
+            sums[path] = checksum(path)
+        except OSError as reason:
+            raise InputError(f"{path} cannot be read: {reason.strerror}") from None
+    return {name: sums[path] for name, path in files.items()}
+
+
+def _is_current(known: Record, raw: RawCase, files: dict[str, Path], stamps: Stamps) -> bool:
+    """Whether a prepared case was made from what these files hold now.
+
+    The record of a run that was killed has the files' sizes and times, so that 22 000 scans need
+    not be read again; the manifest has none, and files are compared by what is in them.
+    """
+    case = known.case
+    if (case.patient, case.grade) != (raw.patient, raw.grade):
+        return False
+    return known.stamps == stamps or case.source.sha256 == _checksums(files)
+
+
+# ---- a prepared case's arrays ------------------------------------------------------------------
+
+
+def write_arrays(
+    folder: Path, case_id: str, image: np.ndarray, label: np.ndarray | None
+) -> dict[str, str]:
+    """Write a case's image (channel, *space) and label (*space) into a cohort's folder.
+
+    Returns:
+        Their files' checksums, for the manifest.
+    """
+    sums = {"image": write_array(array_path(folder, "images", case_id), image)}
+    label_path = array_path(folder, "labels", case_id)
+    if label is None:
+        label_path.unlink(missing_ok=True)  # a former run may have had one
+    else:
+        sums["label"] = write_array(label_path, label)
+    return sums
+
+
+def is_whole(blank: Cohort, case: Case) -> bool:
+    """Whether a case's arrays are in the folder of ``blank``, and of the shape that it says."""
+    try:
+        replace(blank, cases=(case,))[0]
+    except InputError:
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""Folds: who may be learnt from and who is tested on, settled once when a cohort is made."""
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ssl3d_lite.data.cohort import Case
+
+FEWEST = 3  # one fold to test on, one to validate on, one to learn from
+
+
+def deal_folds(cases: Sequence[Case], folds: int, seed: int) -> tuple[list[Case], tuple[str, ...]]:
+    """Give every patient a fold, so that no patient stands on two sides of a split.
+
+    Patients with a labelled case are dealt out evenly, those of graded cases by grade as well. All
+    scans of a patient go the same way, unlabelled ones too, and so do the patients of two scans
+    that are one and the same picture: public collections hold some twice, under other names. A
+    patient without any label gets no fold, and is free for pretraining. With fewer such patients
+    than folds there are as many folds as patients; below three, none.
+
+    Returns:
+        The cases with their folds, and remarks that a user should read.
+    """
+    groups, notes = group_patients(cases)
+    labelled = [i for i, case in enumerate(cases) if case.labelled]
+    held, grades = [groups[i] for i in labelled], [cases[i].grade for i in labelled]
+    number = min(folds, len(set(held)))
+    if number < FEWEST:
+        why = f"only {number} patients have a label, and a split needs {FEWEST}: label more"
+        why = why if labelled else "no case has a label, so all are for pretraining"
+        return [replace(case, fold=None) for case in cases], (*notes, f"no folds: {why}")
+    if number < folds:
+        notes = (*notes, f"only {number} folds: no more patients have a label")
+    fold_of, rare = _deal(held, grades if None not in grades else None, number, seed)
+    if rare:
+        notes = (*notes, f"fewer cases than folds have grade {', '.join(map(str, rare))}")
+    return [replace(case, fold=fold_of.get(group)) for case, group in zip(cases, groups)], notes
+
+
+def _deal(
+    patients: Sequence[str], grades: Sequence[int] | None, folds: int, seed: int
+) -> tuple[dict[str, int], list[int]]:
+    """Patient → fold, and the grades that are too rare to be in each."""
+    # a second to import; workers have no need of it
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    counts = Counter(grades or ())
+    rare = sorted(grade for grade, count in counts.items() if count < folds)
+    # where all are rare, scikit-learn refuses to spread them
+    kind = StratifiedGroupKFold if len(rare) < len(counts) else GroupKFold
+    dealer = kind(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")  # these are said
+        sides = list(dealer.split(patients, grades, patients))
+    return {patients[i]: fold for fold, (_, out) in enumerate(sides) for i in out}, rare
+
+
+def group_patients(cases: Sequence[Case]) -> tuple[list[str], tuple[str, ...]]:
+    """Who must stay together: of each case the patient, or of copies the first one's.
+
+    Returns:
+        A name a case, and a remark if there are copies.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    patients = [case.patient for case in cases]
+    pictures = [("picture", case.sha256.get("image", case.id)) for case in cases]
+    number = {name: i for i, name in enumerate(dict.fromkeys([*patients, *pictures]))}
+    rows, columns = ([number[name] for name in names] for names in (patients, pictures))
+    links = coo_matrix((np.ones(len(cases)), (rows, columns)), (len(number), len(number)))
+    _, part = connected_components(links, directed=False)
+    first: dict[int, str] = {}
+    groups = [first.setdefault(part[row], name) for row, name in zip(rows, patients)]
+    copies = len(pictures) - len(set(pictures))
+    note = f"{copies} scans are copies of others, voxel for voxel; they share a fold"
+    return groups, (note,) if copies else ()

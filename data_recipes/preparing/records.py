@@ -1,0 +1,76 @@
+"""What a run leaves behind for the next one, should it be killed: a record a finished case.
+
+Records lie in the cohort's folder as ``records/ID.json``. One is written after its case's arrays,
+and removed once the manifest has taken it over; so whatever has a record, or stands in the
+manifest, is whole and need not be made again.
+"""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ssl3d_lite.data.cohort import MANIFEST, RECORDS, Case, Cohort, case_from_json
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import write_json
+
+Stamps = dict[str, list[int]]  # channel or "label" → size in bytes and time, ns, of the raw file
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished case, and when its raw files had last been changed."""
+
+    case: Case
+    stamps: Stamps = field(default_factory=dict)  # not known of a case from the manifest
+
+
+def write_record(blank: Cohort, case: Case, stamps: Stamps | None = None) -> None:
+    """Note that a case's arrays are complete."""
+    path = blank.folder / RECORDS / f"{case.id}.json"
+    write_json(path, {"terms": _terms(blank), "case": asdict(case), "stamps": stamps or {}})
+
+
+def read_records(blank: Cohort) -> dict[str, Record]:
+    """What the folder of ``blank`` holds already, from manifest and records, by case id.
+
+    Raises:
+        InputError: it was made with other settings; says which.
+    """
+    known = {}
+    if (blank.folder / MANIFEST).exists():
+        old = Cohort.open(blank.folder)
+        _check(blank, _terms(old))
+        known = {case.id: Record(case) for case in old.cases}
+    for path in sorted((blank.folder / RECORDS).glob("*.json")):
+        try:
+            record = json.loads(path.read_text())
+            terms, stamps = record["terms"], record["stamps"]
+            case = case_from_json(record["case"])
+        except (ValueError, KeyError, TypeError):  # a power cut can empty a file: make it again
+            continue
+        _check(blank, terms)
+        known[case.id] = Record(case, stamps)
+    return known
+
+
+def remove_records(folder: Path) -> None:
+    """The manifest is written: the records have served."""
+    shutil.rmtree(folder / RECORDS, ignore_errors=True)
+
+
+def _terms(cohort: Cohort) -> dict[str, Any]:
+    """All that decides what is in arrays and folds, as JSON gives it back."""
+    terms = cohort.recipe | {"channels": cohort.channels, "label_values": cohort.label_values}
+    return json.loads(json.dumps(terms))
+
+
+def _check(blank: Cohort, old: dict[str, Any]) -> None:
+    new = _terms(blank)
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            raise InputError(
+                f"{blank.folder} was prepared with {name} = {old.get(name)}, not "
+                f"{new.get(name)}; keep to that, or prepare into another folder"
+            )

@@ -1,0 +1,63 @@
+"""Settings that recipes share, and what a recipe says of its data set.
+
+A recipe's own settings are a frozen dataclass that inherits what it needs from here. The docstring
+under a field is its help on the command line.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl3d_lite.machine.parallel import Workforce
+
+
+@dataclass(frozen=True)
+class About:
+    """A data set, as ``--help`` and ``ssl3d data`` tell of it."""
+
+    title: str
+    terms: str  # of access, in two or three words
+    access: str  # how one comes by the raw files, step by step
+    licence: str
+    citation: str
+    size: str  # on disk: raw, and prepared
+    time: str  # to prepare it, and on what
+
+    def text(self, does: str, defaults: str = "") -> str:
+        """For ``--help``: what the recipe does, and all that is known of the data set."""
+        facts = {
+            "Defaults": defaults,
+            "Access": self.access,
+            "Licence": self.licence,
+            "Size": self.size,
+            "Time": self.time,
+            "Cite": self.citation,
+        }
+        lines = [f"{name}: {fact}." for name, fact in facts.items() if fact]
+        return "\n\n".join([f"{self.title}.", does, *lines])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Into:
+    """Where to. A recipe names it last of its bases, so that its help begins with it."""
+
+    out: Path
+    """Folder for the prepared cohort."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromRaw(Into):
+    """Where from, and where to."""
+
+    raw: Path
+    """Folder that the raw files lie in, at any depth."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dealing(Workforce):
+    """How patients are dealt to folds."""
+
+    folds: int = 5
+    """Folds that patients are dealt to, once and for all."""
+
+    seed: int = 0
+    """Of that dealing."""

@@ -1,0 +1,116 @@
+"""Raw files of virtual patients: made once, and known for what they are.
+
+Every virtual set keeps a note, ``virtual.json``, of how it was made and whose licence it has. So a
+repeated command adds what is missing and nothing else, two sets are never mixed, and whichever
+recipe reads the folder later cannot take it for the real thing.
+
+A case depends on the settings and its number alone: the same settings give the same bytes.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import clear_leftovers, read_json, write_json
+from ssl3d_lite.machine.parallel import Workforce, for_each
+
+NOTE = "virtual.json"
+IDENTITY = ("name", "licence", "citation", "description")  # what a cohort takes over
+
+Files = dict[str, Path]  # of one case, by kind
+
+
+def as_what_it_is(blank: Cohort, raw: Path) -> Cohort:
+    """``blank``, under the name and licence of the virtual set if it is made from one."""
+    # it lies in the raw folder, or above a part of it such as HGG/
+    home = next((folder for folder in (raw, *raw.parents[:2]) if (folder / NOTE).exists()), None)
+    if home is None:
+        return blank
+    note = _read_note(home)
+    identity = {key: str(note["identity"].get(key, "")) for key in IDENTITY}
+    return replace(
+        blank, recipe=blank.recipe | {"virtual": note["settings"].get("set")}, **identity
+    )
+
+
+def claim(
+    folder: Path,
+    cases: int,
+    settings: Mapping[str, Any],
+    identity: Mapping[str, str],
+    unlabelled: int = 0,
+) -> None:
+    """Note in ``folder`` how its set is made, or refuse to mix it with one made otherwise.
+
+    Args:
+        cases, unlabelled: how many are wanted; more may be added later, and none is removed.
+        settings: all that decides what is in a case: "set", the recipe's name, "seed" and more.
+        identity: name, licence, citation and description of the set.
+
+    Raises:
+        InputError: no cases, a negative number or seed, or ``folder`` holds a set made with other
+            settings, or a larger one.
+    """
+    if cases < 1:
+        raise InputError(f"cases must be at least 1, not {cases}")
+    for name, number in (("unlabelled", unlabelled), ("seed", settings["seed"])):
+        if number < 0:
+            raise InputError(f"{name} must be 0 or more, not {number}")
+    path = folder / NOTE
+    settings = json.loads(json.dumps(settings))  # tuples become lists, as they read back
+    numbers = {"cases": cases, "unlabelled": unlabelled}
+    note = {"settings": settings, "identity": dict(identity), "numbers": numbers}
+    if not path.exists():
+        write_json(path, note)
+        return
+    old = _read_note(folder)
+    there = old["settings"]
+    other = [key for key in settings | there if settings.get(key) != there.get(key)]
+    if other:
+        raise InputError(
+            f"{folder} holds a virtual set with another {' and another '.join(other)} "
+            f"(see its {NOTE}); choose a new folder, or remove this one"
+        )
+    for name, number in numbers.items():
+        if number < old["numbers"].get(name, 0):
+            raise InputError(
+                f"{folder} is a set of {old['numbers'][name]} {name}: ask for as many or more, or "
+                "choose a new folder"
+            )
+    clear_leftovers(folder)
+    write_json(path, note)
+
+
+def _read_note(folder: Path) -> dict[str, dict[str, Any]]:
+    note = read_json(folder / NOTE, "note of a virtual set")
+    if not isinstance(note, dict) or not all(
+        isinstance(note.get(part), dict) for part in ("settings", "identity", "numbers")
+    ):
+        raise InputError(f"{folder / NOTE} is no note of a virtual set; remove the folder")
+    return note
+
+
+def write_missing(
+    write: Callable[[int, Files], None], files: Sequence[Files], work: Workforce, title: str
+) -> None:
+    """Make the cases that lack a file; ``files`` are theirs, by kind, in the order of the cases.
+
+    Args:
+        write: makes case number i and writes its files; can be imported by name.
+    """
+    missing = [
+        (index, paths)
+        for index, paths in enumerate(files)
+        if not all(path.exists() for path in paths.values())
+    ]
+    for _ in for_each(functools.partial(_call, write), missing, work, title):
+        pass
+
+
+def _call(write: Callable[[int, Files], None], item: tuple[int, Files]) -> None:
+    write(*item)

@@ -1,0 +1,261 @@
+"""What the commands do: open a cohort, make or load a network, call the library, say the result.
+
+A notebook can call these too; the functions they rest on (``training.pretrain``, …) give more.
+"""
+
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Annotated, Generic, Literal, TypeVar
+
+import numpy as np
+import tyro
+
+from ssl3d_lite.data.cohort import Cohort, Split, amount, fits
+from ssl3d_lite.evaluation.grades import GradeEvaluation
+from ssl3d_lite.evaluation.prediction import predict_cohort
+from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
+from ssl3d_lite.evaluation.proxy import proxy_score
+from ssl3d_lite.evaluation.segmentation import Evaluation, evaluate
+from ssl3d_lite.files import read_json, write_csv
+from ssl3d_lite.machine.collectives import once
+from ssl3d_lite.machine.device import choose_device
+from ssl3d_lite.machine.launch import launch
+from ssl3d_lite.models.classifier import random_classifier
+from ssl3d_lite.models.compatibility import check_answers, check_fits
+from ssl3d_lite.models.encoders import Encoder, adapt_channels, random_encoder
+from ssl3d_lite.models.settings import Block, EncoderSettings, Network, Norm
+from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.tasks import make_task, measure, task_classes
+from ssl3d_lite.training.checkpoint import SETTINGS, load_encoder, load_network
+from ssl3d_lite.training.finetuning import finetune as train_network
+from ssl3d_lite.training.presets import Name as PresetName
+from ssl3d_lite.training.presets import preset
+from ssl3d_lite.training.pretraining import pretrain as train_encoder
+from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
+
+TaskSettings = TypeVar("TaskSettings")
+FLAT = tyro.conf.arg(name="")  # on the command line --steps, not --training.steps
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The encoder's shape, where it is not given by a pretrained one."""
+
+    filters: tuple[int, ...] = ()
+    """Channels of each of the U-Net's levels, if not given 16 32 64 128; the paper has 32 64 128
+    256 512. DenseNet-121 has its own."""
+    block: Block = "plain"
+    """Of the U-Net."""
+    norm: Norm = "batch"
+    network: Network = "unet"
+    """unet; or densenet121, the paper's for photographs, which takes no masked, no tissue and no
+    label maps."""
+
+    def encoder(self, cohort: Cohort, seed: int) -> Encoder:
+        """A random encoder of this shape for the cohort's scans."""
+        settings = EncoderSettings(len(cohort.channels), cohort.spatial_dims, **vars(self))
+        return random_encoder(settings, seed)
+
+
+# ---- pretrain ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pretrain(Generic[TaskSettings]):
+    """Train an encoder on a proxy task, without labels; validation and test cases are not seen."""
+
+    cohort: Path
+    """Prepared cohort."""
+    out: Path
+    """Folder for the encoder and its history. The same command continues a killed run."""
+    options: Annotated[TaskSettings, FLAT]
+    training: Annotated[TrainSettings, FLAT] = field(default_factory=TrainSettings)
+    shape: Annotated[Shape, FLAT] = field(default_factory=Shape)
+    task: str = "cpc"
+    """Proxy task: cpc, rpl, jigsaw, rotation, exemplar, masked; tissue; as controls random and
+    collapsed. Several joined, as cpc+masked, train one encoder by turns."""
+    preset: PresetName = "quick"
+    """Where the settings come from that are not given: our own, the paper or its authors' code."""
+    fold: int = 0
+    """The fold that is the test set."""
+
+
+def pretrain_settings(
+    task: str, named: str = "quick", dims: int = 3, network: str = "unet"
+) -> tuple[type, Pretrain]:
+    """The settings of ``ssl3d pretrain --task TASK --preset NAMED``: their type, with the tasks'
+    own among them, and their defaults. ``cohort`` and ``out`` are missing in these."""
+    chosen = preset(named, task, dims)
+    own = {kind.name: kind.Settings(**chosen.tasks[kind.name]) for kind in task_classes(task)}
+    if len(own) == 1:
+        (options,) = own.values()
+    else:
+        kinds = [(name, type(each), field(default=each)) for name, each in own.items()]
+        options = make_dataclass("Options", kinds, frozen=True)()
+    training = TrainSettings(**chosen.training)
+    shape = Shape(**chosen.shape) if network == "unet" else Shape()  # presets shape U-Nets alone
+    missing = tyro.MISSING
+    return Pretrain[type(options)], Pretrain(
+        missing, missing, options, training, shape, task, named
+    )
+
+
+def pretrain(settings: Pretrain) -> Encoder:
+    training = settings.training
+    launch(training.devices, training.device, training.precision)
+    cohort, split = open_cohort(settings.cohort, settings.fold, training.device)
+    seed = training.seed
+    encoder = settings.shape.encoder(cohort, seed)
+    names = [kind.name for kind in task_classes(settings.task)]
+    own = {name: getattr(settings.options, name, settings.options) for name in names}
+    tasks = [make_task(name, encoder.settings, seed, **vars(own[name])) for name in names]
+    for task in tasks:
+        if task.note:
+            print(f"{task.name}: {task.note}")
+    encoder, _ = train_encoder(tasks, encoder, cohort, split.pretrain, training, settings.out)
+    if not split.validation:
+        print(f"{cohort.name} has no labels, so no case was held out to try the puzzles on")
+    for task in tasks if split.validation else ():
+        scores = once(proxy_score, task, encoder, cohort, split.validation, training.batch)
+        name = measure(scores)
+        print(
+            f"{task.name} on {len(split.validation)} validation cases: {name} {scores[name]:.3f} "
+            f"(guessing: {scores['chance']:.3f}), loss {scores['loss']:.3f}"
+        )
+    print(f"encoder: {settings.out / 'encoder.safetensors'}")
+    return encoder
+
+
+# ---- finetune ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """Train a network with few labels from a pretrained or a random encoder, and test it: a U-Net
+    with label maps, or a classifier with the grades of a graded cohort."""
+
+    cohort: Path
+    out: Path
+    """Folder for the network and its scores. The same command continues a killed run."""
+    encoder: str
+    """Folder of a pretrained encoder, or of a fine-tuned network whose encoder is taken; or
+    "random" for training from scratch."""
+    labels: str = "100%"
+    """Labelled cases to train with: a number, or a share such as 5%."""
+    training: Annotated[FinetuneSettings, FLAT] = field(default_factory=FinetuneSettings)
+    shape: Annotated[Shape, FLAT] = field(default_factory=Shape)
+    fold: int = 0
+    """The fold that is the test set."""
+
+
+def finetune(settings: Finetune) -> Evaluation | GradeEvaluation:
+    training = settings.training
+    launch(training.devices, training.device, training.precision)
+    cohort, split = open_cohort(settings.cohort, settings.fold, training.device)
+    encoder = find_encoder(settings.encoder, cohort, settings.shape, training.seed)
+    make = random_classifier if cohort.graded else random_unet
+    network = make(encoder, len(cohort.label_names), training.seed)
+    labelled = cohort.few(split.train, amount(settings.labels), training.seed)
+    validation = split.validation if training.validate_every else ()
+    test = split.test if training.test_at else ()
+    network, _ = train_network(network, cohort, labelled, training, settings.out, validation, test)
+    result = once(evaluate, network, cohort, split.test, training.patch)
+    once(write_csv, settings.out / "scores.csv", result.rows())
+    print(f"{len(labelled)} labelled cases; {len(split.test)} test cases:\n{result}")
+    return result
+
+
+# ---- probe -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Score a frozen encoder: a linear classifier of its features, fitted on few labels. Voxels
+    are classified, or the pictures of a graded cohort."""
+
+    cohort: Path
+    encoder: str
+    """Folder of a pretrained encoder, or "random" for a control."""
+    labels: str = "5"
+    """Labelled cases to fit on: a number, or a share such as 5%."""
+    draws: int = 3
+    """Different draws of that many cases."""
+    seed: int = 0
+    """Of a random encoder."""
+    shape: Annotated[Shape, FLAT] = field(default_factory=Shape)
+    fold: int = 0
+    """The fold that is the test set."""
+    device: str = "auto"
+
+
+def probe(settings: Probe) -> list[Evaluation] | list[GradeEvaluation]:
+    cohort, split = open_cohort(settings.cohort, settings.fold, settings.device)
+    encoder = find_encoder(settings.encoder, cohort, settings.shape, settings.seed)
+    encoder = recalibrated(encoder.to(choose_device(settings.device)), cohort, split.pretrain[:16])
+    wanted = amount(settings.labels)
+    draws = [cohort.few(split.train, wanted, draw) for draw in range(settings.draws)]
+    results = linear_probes(encoder, cohort, draws, split.test)
+    for draw, result in enumerate(results):
+        print(f"draw {draw}: {result.line()}")
+    scores, name = [result.score for result in results], results[0].measure
+    print(f"all draws: {name} {np.mean(scores):.3f} ({min(scores):.3f}–{max(scores):.3f})")
+    return results
+
+
+# ---- predict -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Segment a cohort's scans, and write the answers as NIfTI over the raw scans; or grade the
+    pictures of a graded cohort, and write grades.csv."""
+
+    model: Path
+    """Folder that `ssl3d finetune` left."""
+    cohort: Path
+    out: Path
+    """Folder for ID.nii.gz of each case, or for grades.csv."""
+    cases: Literal["test", "validation", "train", "all"] = "test"
+    fold: int = 0
+    """The fold that is the test set."""
+    device: str = "auto"
+
+
+def predict(settings: Predict) -> list[Path]:
+    network = load_network(settings.model).to(choose_device(settings.device))
+    cohort = Cohort.open(settings.cohort)
+    check_fits(network.encoder, cohort)
+    check_answers(network, cohort)
+    all_cases = settings.cases == "all"
+    cases = (
+        range(len(cohort)) if all_cases else getattr(cohort.split(settings.fold), settings.cases)
+    )
+    patch = read_json(settings.model / SETTINGS, "network")["training"]["patch"]
+    paths = predict_cohort(network, cohort, cases, settings.out, patch)
+    print(f"{len(cases)} predictions in {settings.out}")
+    return paths
+
+
+# ---- shared ------------------------------------------------------------------------------------
+
+
+def open_cohort(folder: Path, fold: int, device: str) -> tuple[Cohort, Split]:
+    """A cohort, with its volumes on the device if they fit there, and its split."""
+    cohort, device = Cohort.open(folder), choose_device(device)
+    if not fits(cohort, device):
+        print(f"{cohort.name} is read from disk batch by batch: {cohort.bytes / 1e9:.0f} GB")
+        return cohort, cohort.split(fold)
+    return cohort.to(device), cohort.split(fold)
+
+
+def find_encoder(name: str, cohort: Cohort, shape: Shape, seed: int) -> Encoder:
+    """The encoder in folder ``name``, fitted to the cohort's channels; or a random one."""
+    if name == "random":
+        return shape.encoder(cohort, seed)
+    encoder = load_encoder(name)
+    want = len(cohort.channels)
+    if encoder.settings.in_channels != want:
+        print(f"input layer adapted from {encoder.settings.in_channels} to {want} channels")
+        encoder = adapt_channels(encoder, want)
+    check_fits(encoder, cohort)
+    return encoder

@@ -1,0 +1,277 @@
+"""The ``ssl3d`` command: a thin skin over functions of the same name that a notebook calls.
+
+Each command's settings are the function's own frozen dataclass, read from the command line by
+tyro. Heavy libraries are imported by the command that needs them: ``ssl3d --help`` needs none.
+"""
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ssl3d_lite.errors import DivergedError, InputError, unknown
+
+THE_USERS = (  # faults of a disk or a path, not of the program
+    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run ``ssl3d``. Exit code: 0 all is done, 1 some cases are faulty, 2 it was stopped."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    try:
+        if arguments[0] not in COMMANDS:
+            raise unknown("command", arguments[0], COMMANDS)
+        return COMMANDS[arguments[0]][0](arguments[1:]) or 0
+    except (InputError, DivergedError) as fault:
+        tell(f"ssl3d: {fault}")
+        return 2
+    except BrokenPipeError:  # whoever reads this through a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as fault:
+        if fault.errno not in THE_USERS:
+            raise
+        where = f" ({fault.filename})" if fault.filename else ""
+        full = fault.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "the same command continues" if full else "choose another place"
+        tell(f"ssl3d: {fault.strerror}{where}; {what}")
+        return 2
+    except KeyboardInterrupt:
+        tell("\nssl3d: stopped; the same command continues where it was")
+        return 130
+
+
+def tell(line: str) -> None:
+    """Say what is wrong; where several processes share a training, the first for all."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print(line, file=sys.stderr)
+
+
+def overview() -> str:
+    lines = [f"  {name:<10} {summary}" for name, (_, summary) in COMMANDS.items()]
+    return (
+        "usage: ssl3d COMMAND [settings]      (ssl3d COMMAND --help says which)\n\n"
+        "Self-supervised learning on 3D medical images.\n\n" + "\n".join(lines)
+    )
+
+
+def parse(
+    settings: Any,
+    command: str,
+    arguments: list[str],
+    default: Any = None,
+    description: str | None = None,
+) -> Any:
+    """Settings (a dataclass) from the command line; a misspelt one names the nearest."""
+    import tyro
+
+    return tyro.cli(
+        settings,
+        prog=f"ssl3d {command}",
+        args=arguments,
+        default=default,
+        description=description,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+
+
+def early(arguments: list[str], **wanted: str | None) -> argparse.Namespace:
+    """Values (with these defaults) that say which other settings there are."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name, default in wanted.items():
+        parser.add_argument(f"--{name}", default=default)
+    return parser.parse_known_args(arguments)[0]
+
+
+# ---- commands ----------------------------------------------------------------------------------
+
+
+def tour(arguments: list[str]) -> None:
+    from ssl3d_lite.tour.tour import TourSettings
+
+    settings = parse(TourSettings, "tour", arguments)
+    from ssl3d_lite.html import as_text
+    from ssl3d_lite.tour.report import findings, finetune_table, probe_table, write_report
+    from ssl3d_lite.tour.tour import tour as run
+
+    found = run(settings)
+    print("\nLinear probe, mean Dice (lowest–highest run)\n" + as_text(probe_table(found)))
+    print("\nFine-tuning, mean Dice\n" + as_text(finetune_table(found)) + "\n")
+    print("\n".join(f"- {line}" for line in findings(found)))
+    report = settings.out / "report.html"
+    write_report(found, report)
+    minutes = sum(found.seconds.values()) / 60
+    print(f"\n{minutes:.1f} minutes. Report: {report}  All scores: {settings.out / 'results.csv'}")
+
+
+def prepare(arguments: list[str]) -> int:
+    from ssl3d_lite.data.registry import load_recipe, recipes
+
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: ssl3d prepare RECIPE --out COHORT [settings]\n\nrecipes:")
+        print("\n".join(f"  {name:<20} {load_recipe(name)[0].about.title}" for name in recipes()))
+        return 0
+    settings_class, run = load_recipe(arguments[0])
+    does, own = " ".join(settings_class.__doc__.split()), getattr(settings_class, "own", None)
+    defaults = (
+        ", ".join(f"{name} {value}" for name, value in vars(own).items() if value) if own else ""
+    )
+    description = settings_class.about.text(does, defaults)
+    command = f"prepare {arguments[0]}"
+    summary = run(parse(settings_class, command, arguments[1:], description=description))
+    print(summary)
+    return summary.exit_code
+
+
+def data(arguments: list[str]) -> None:
+    from ssl3d_lite.data.catalogue import Data
+    from ssl3d_lite.data.catalogue import data as run
+
+    print(run(parse(Data, "data", arguments)))
+
+
+def verify(arguments: list[str]) -> int:
+    from ssl3d_lite.data.verify import Verify
+    from ssl3d_lite.data.verify import verify as run
+
+    verdict = run(parse(Verify, "verify", arguments))
+    print(verdict)
+    return verdict.exit_code
+
+
+def show(arguments: list[str]) -> None:
+    from ssl3d_lite.show.cohort_page import Show
+    from ssl3d_lite.show.cohort_page import show as run
+
+    print(f"page: {run(parse(Show, 'show', arguments))}")
+
+
+def pretrain(arguments: list[str]) -> None:
+    from ssl3d_lite.data.cohort import MANIFEST, Cohort
+
+    from .commands import pretrain as run
+    from .commands import pretrain_settings
+
+    first = early(arguments, task="cpc", preset="quick", cohort=None, network="unet")
+    there = first.cohort and (Path(first.cohort) / MANIFEST).exists()  # if not, that is said later
+    dims = Cohort.open(first.cohort).spatial_dims if there else 3
+    kind, default = pretrain_settings(first.task, first.preset, dims, first.network)
+    run(parse(kind, "pretrain", arguments, default))
+
+
+def finetune(arguments: list[str]) -> None:
+    from .commands import Finetune
+    from .commands import finetune as run
+
+    run(parse(Finetune, "finetune", arguments))
+
+
+def probe(arguments: list[str]) -> None:
+    from .commands import Probe
+    from .commands import probe as run
+
+    run(parse(Probe, "probe", arguments))
+
+
+def predict(arguments: list[str]) -> None:
+    from .commands import Predict
+    from .commands import predict as run
+
+    run(parse(Predict, "predict", arguments))
+
+
+def study(arguments: list[str]) -> None:
+    from ssl3d_lite.study.settings import read_study, shipped_studies
+
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: ssl3d study STUDY [--scale smoke|class|full] [settings]\n\nstudies:")
+        print("\n".join(f"  {name:<16} {read_study(name).title}" for name in shipped_studies()))
+        print("\nOr a TOML file of your own. ssl3d study STUDY --help says all settings.")
+        return
+    from ssl3d_lite.study.command import StudySettings
+    from ssl3d_lite.study.command import study as run
+
+    results, out = run(parse(StudySettings, "study", arguments))
+    from ssl3d_lite.machine.collectives import once
+    from ssl3d_lite.study.report import write_report, write_table
+
+    once(write_table, results, out / "table.md")
+    once(write_report, results, out / "report.html")
+    print(f"\n{(out / 'table.md').read_text()}")
+    print(f"Report: {out / 'report.html'}  All scores: {out / 'results.csv'}")
+
+
+def course(arguments: list[str]) -> int | None:
+    actions = {
+        "build": "make the students' and the lecturer's folder",
+        "grade": "run and grade what was handed in, each in a jail of its own",
+    }
+    if not arguments or arguments[0] in ("-h", "--help"):
+        lines = [f"  {name:<10} {summary}" for name, summary in actions.items()]
+        print("usage: ssl3d course ACTION [settings]\n\nactions:\n" + "\n".join(lines))
+        return None
+    action, rest = arguments[0], arguments[1:]
+    if action not in actions:
+        raise unknown("action", action, actions)
+    if action == "build":
+        from ssl3d_lite.course.build import Build, build
+
+        print(f"course: {build(parse(Build, 'course build', rest))}")
+        return 0
+    from ssl3d_lite.course.grade import Grade, grade
+
+    records = grade(parse(Grade, "course grade", rest))
+    return int(any(record.faulty for record in records))
+
+
+def bench(arguments: list[str]) -> None:
+    from ssl3d_lite.bench.command import BenchSettings
+    from ssl3d_lite.bench.command import bench as run
+
+    settings = parse(BenchSettings, "bench", arguments)
+    found = run(settings)
+    from ssl3d_lite.bench.found import (
+        ceiling_table,
+        hours_table,
+        layout_table,
+        remarks,
+        stage_table,
+    )
+    from ssl3d_lite.bench.report import write_reports
+    from ssl3d_lite.files import write_json
+    from ssl3d_lite.html import as_text
+
+    for table in (ceiling_table, stage_table, layout_table, hours_table):
+        print("\n" + as_text(table(found)))
+    print("\n" + "\n".join(f"- {line}" for line in remarks(found)))
+    write_json(settings.out / "bench.json", found.record())
+    write_reports(found, settings.out)
+    print(f"\nReport: {settings.out / 'report.html'}  All numbers: {settings.out / 'bench.json'}")
+
+
+COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
+    "tour": (tour, "the whole path in minutes: pretrain, probe, fine-tune, report"),
+    "prepare": (prepare, "turn raw scans into a cohort"),
+    "data": (data, "list the data sets that are known, prepared and missing"),
+    "verify": (verify, "check a cohort: files, values, and leakage between splits"),
+    "show": (show, "see a cohort: a page of pictures, values and labels"),
+    "pretrain": (pretrain, "train an encoder on a proxy task, without labels"),
+    "finetune": (finetune, "train a network with few labels, to segment or to grade"),
+    "probe": (probe, "score a frozen encoder's features with a linear probe"),
+    "study": (study, "put the paper's claims to the test: arms, labels, seeds, verdicts"),
+    "course": (course, "assignments that grade themselves: build a course, grade submissions"),
+    "bench": (bench, "how fast this machine does every stage, beside the least it could take"),
+    "predict": (predict, "segment a cohort's scans, as NIfTI in their own space, or grade them"),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,358 @@
+"""A prepared cohort: scans of one kind, alike in shape and units, ready to train on.
+
+On disk it is a folder::
+
+    cohort.json          the manifest: what the scans are, and one record a case
+    images/ID.npy        float16, (channel, *space), normalised intensities
+    labels/ID.npy        uint8, (*space), class 0 is background; absent where there is no label
+
+In a graded cohort (photographs of the retina) a case has one class instead of a map: its ``grade``,
+which stands in the manifest.
+
+Opening reads the manifest alone. Arrays are memory-mapped when they are asked for, or all put on
+a device once by :meth:`Cohort.to`. Recipes (the ``data_recipes`` package) write cohorts; everything
+else reads them.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+import torch
+
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import read_json, write_aside, write_json
+
+if TYPE_CHECKING:  # torch takes two seconds to import, and preparing a cohort needs none of it
+    import torch
+
+FORMAT = 1
+MANIFEST = "cohort.json"
+UNLABELLED = 255  # fills the label map of a case that has none
+
+
+@dataclass(frozen=True)
+class Source:
+    """The raw scan a case was made from: enough to lay a prediction back over it."""
+
+    files: dict[str, str]  # channel or "label" → path relative to the raw folder
+    sha256: dict[str, str]  # the same keys → checksum of the file as it was read
+    shape: tuple[int, ...]  # voxels
+    affine: list[list[float]]  # raw voxel → world, mm
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scan of one patient, as the manifest holds it."""
+
+    id: str
+    patient: str
+    shape: tuple[int, ...]  # of the prepared volume, without channels
+    affine: list[list[float]]  # prepared voxel → world, mm; includes crop, padding and resampling
+    crop: list[list[int]]  # [start, stop) an axis of the RAS-oriented raw scan that was kept
+    source: Source
+    labelled: bool
+    lost: int = 0  # labelled raw voxels outside the prepared volume
+    grade: int | None = None  # class of the whole scan, in a graded cohort
+    sha256: dict[str, str] = field(default_factory=dict)  # "image", "label" → of its array's file
+    fold: int | None = None  # None: in no fold, so free for pretraining in every split
+    slice_of: str = ""  # id of the 3D case that a slice was cut from
+
+    @property
+    def scan(self) -> str:
+        """The scan that this case is, or is a slice of: the unit in which labels are counted."""
+        return self.slice_of or self.id
+
+
+@dataclass(frozen=True)
+class Split:
+    """Positions of cases in a cohort. Patients never stand on two sides.
+
+    ``pretrain`` holds the training cases and the unlabelled ones: pretraining sees no validation
+    and no test case, not even without its labels.
+    """
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+    pretrain: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A prepared data set. Make one with :meth:`open`; index it for its cases' arrays."""
+
+    name: str
+    licence: str
+    citation: str
+    channels: tuple[str, ...]
+    label_values: tuple[int, ...]  # value in the raw label map, by class: class 0 is background
+    label_names: tuple[str, ...]  # by class
+    regions: dict[str, tuple[int, ...]]  # region → raw label values it unites
+    spacing: tuple[float, ...]  # mm a prepared voxel; the mean where cases differ
+    recipe: dict[str, Any]  # the recipe's name and settings
+    cases: tuple[Case, ...]
+    description: str = ""  # what a reader of its scores should know
+    graded: bool = False  # a label is a grade, one class a case, and no map
+    unit: str = "mm"  # of affines and spacing; photographs have none but "px" of the raw picture
+    rejected: tuple[dict[str, str], ...] = ()  # {"case", "reason"}: raw cases that were refused
+    folder: Path = field(default=Path("."), compare=False)
+    resident: "tuple[torch.Tensor, torch.Tensor] | None" = field(default=None, compare=False)
+
+    # ---- on disk -------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Cohort":
+        """Read a cohort's manifest. No array is touched.
+
+        Raises:
+            InputError: no manifest there, or not one of this format.
+        """
+        path = Path(folder) / MANIFEST
+        record = read_json(path, "cohort")
+        if not isinstance(record, dict) or record.pop("format", None) != FORMAT:
+            raise InputError(f"{path} is not a manifest of format {FORMAT}; prepare it again")
+        try:
+            return cls(**_from_json(record), folder=Path(folder))
+        except (TypeError, KeyError, AttributeError) as reason:
+            raise InputError(f"{path} is not a valid manifest: {reason}") from None
+
+    def save(self) -> None:
+        """Write the manifest, aside first and then renamed: it is there whole or not at all."""
+        record = {f.name: getattr(self, f.name) for f in fields(self)}
+        del record["folder"], record["resident"]
+        record["cases"] = [asdict(case) for case in self.cases]
+        write_json(self.folder / MANIFEST, {"format": FORMAT} | record)
+
+    # ---- cases ---------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Image (channel, *space) and label (*space) or None, memory-mapped and read-only.
+
+        The label of a graded cohort has no axes: it is the grade.
+        """
+        case = self.cases[index]
+        image = self._map("images", case, (len(self.channels), *case.shape))
+        if self.graded:
+            return image, None if case.grade is None else np.array(case.grade, np.uint8)
+        return image, self._map("labels", case, case.shape) if case.labelled else None
+
+    def _map(self, kind: str, case: Case, shape: tuple[int, ...]) -> np.ndarray:
+        path = array_path(self.folder, kind, case.id)
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as reason:
+            raise InputError(f"{path} cannot be read: {reason}; prepare the cohort again") from None
+        if array.shape != tuple(shape):
+            raise InputError(f"{path} has shape {array.shape}, the manifest says {tuple(shape)}")
+        return array
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """The one shape (*space) that all prepared volumes share; batches need it."""
+        shapes = {case.shape for case in self.cases}
+        if len(shapes) != 1:
+            raise InputError(
+                f"the cases of {self.folder} have {len(shapes)} shapes, so they cannot stand in "
+                "one batch; prepare the cohort with --size"
+            )
+        return shapes.pop()
+
+    @property
+    def spatial_dims(self) -> int:
+        return len(self.spacing)
+
+    @property
+    def region_classes(self) -> dict[str, tuple[int, ...]]:
+        """Region → classes it unites (as :attr:`regions`, in classes instead of raw values)."""
+        place = {value: index for index, value in enumerate(self.label_values)}
+        return {name: tuple(place[v] for v in values) for name, values in self.regions.items()}
+
+    # ---- batches -------------------------------------------------------------------------
+
+    def images(self, cases: Sequence[int]) -> "torch.Tensor":
+        """Volumes of ``cases`` (positions): float32 (case, channel, *space)."""
+        return self._batch(cases, 0)
+
+    def labels(self, cases: Sequence[int]) -> "torch.Tensor":
+        """Label maps of ``cases``: uint8 (case, *space), ``UNLABELLED`` where there is none.
+
+        Of a graded cohort, grades: uint8 (case).
+        """
+        return self._batch(cases, 1)
+
+    def _batch(self, cases: Sequence[int], which: int) -> "torch.Tensor":
+        import torch
+
+        if self.resident is not None:
+            store = self.resident[which]
+            return store.index_select(0, torch.as_tensor(cases, device=store.device))
+        if which == 0:
+            batch = np.empty((len(cases), len(self.channels), *self.shape), np.float32)
+        else:
+            shape = () if self.graded else self.shape
+            batch = np.full((len(cases), *shape), UNLABELLED, np.uint8)
+        for row, case in enumerate(cases):
+            array = self[case][which]
+            if array is not None:
+                batch[row] = array
+        return torch.from_numpy(batch)
+
+    @property
+    def bytes(self) -> int:
+        """What all volumes and label maps take in memory, as :meth:`to` holds them."""
+        voxels = int(np.prod(self.shape))
+        return len(self) * (4 * len(self.channels) * voxels + (1 if self.graded else voxels))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A checksum of who is in it, on which side, and of every array that has one."""
+        cases = [[c.id, c.patient, c.fold, c.grade, c.labelled, c.sha256] for c in self.cases]
+        about = [self.name, self.shape, self.channels, self.label_values, self.regions]
+        text = json.dumps([about, cases], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def to(self, device: "torch.device | str") -> "Cohort":
+        """The same cohort with every volume on ``device``; later batches cost no reading."""
+        everything = range(len(self))
+        resident = (self.images(everything).to(device), self.labels(everything).to(device))
+        return replace(self, resident=resident)
+
+    # ---- who is trained on, who is tested --------------------------------------------------
+
+    def require_maps(self) -> None:
+        """Raise InputError unless the labels are maps, by which a network can learn to segment."""
+        if self.graded:
+            raise InputError(
+                f"{self.name} is a graded cohort: its labels are one class a case, and no maps to "
+                "segment by"
+            )
+
+    def split(self, fold: int = 0) -> Split:
+        """Fold ``fold`` is the test set, the next one validation, the others are for training.
+
+        Folds were dealt to patients when the cohort was made, so no seed and no label fraction
+        moves a case from one side to another. Of a cohort without any label nothing is held out:
+        it is for pretraining.
+        """
+        if not any(case.labelled for case in self.cases):
+            return Split((), (), (), pretrain=tuple(range(len(self))))
+        folds = sorted({case.fold for case in self.cases if case.fold is not None})
+        if len(folds) < 3:
+            raise InputError(f"{self.folder}: {len(folds)} folds; a split needs at least 3")
+        if fold not in folds:
+            raise InputError(f"fold {fold} is not in {self.folder}, which has folds {folds}")
+        after = folds[(folds.index(fold) + 1) % len(folds)]
+        held_out = (fold, after)
+
+        def labelled(wanted) -> tuple[int, ...]:
+            chosen = (c.labelled and c.fold is not None and wanted(c.fold) for c in self.cases)
+            return tuple(i for i, yes in enumerate(chosen) if yes)
+
+        return Split(
+            train=labelled(lambda f: f not in held_out),
+            validation=labelled(lambda f: f == after),
+            test=labelled(lambda f: f == fold),
+            pretrain=tuple(i for i, c in enumerate(self.cases) if c.fold not in held_out),
+        )
+
+    def scans(self, cases: Sequence[int]) -> dict[str, list[int]]:
+        """``cases`` by scan: each its own, or the slices of a scan together."""
+        by_scan: dict[str, list[int]] = {}
+        for case in cases:
+            by_scan.setdefault(self.cases[case].scan, []).append(case)
+        return by_scan
+
+    def few(self, cases: Sequence[int], amount: int | float, seed: int = 0) -> tuple[int, ...]:
+        """``amount`` of ``cases``: so many scans (int), or a fraction of them (float in (0, 1]).
+
+        Nested: with the same seed the smaller draw is the beginning of the larger, so 5 % lies
+        within 10 % within 25 %. Patients are drawn, and their scans come one after another; of a
+        cohort of slices, scans are drawn with all their slices.
+
+        Raises:
+            InputError: more than there are, or none at all.
+        """
+        scans = self.scans(cases)
+        if isinstance(amount, float):
+            if not 0 < amount <= 1:
+                raise InputError(f"a fraction of labels lies in (0, 1], not at {amount}")
+            amount = max(1, round(amount * len(scans)))
+        if not 1 <= amount <= len(scans):
+            raise InputError(f"{amount} labelled scans asked for, {len(scans)} are there to train")
+        by_patient: dict[str, list[str]] = {}
+        for scan, (first, *_) in scans.items():
+            by_patient.setdefault(self.cases[first].patient, []).append(scan)
+        order = np.random.default_rng(seed).permutation(sorted(by_patient))
+        drawn = [scan for patient in order for scan in by_patient[patient]][:amount]
+        return tuple(case for scan in drawn for case in scans[scan])
+
+
+def amount(text: str) -> int | float:
+    """ "12" → 12 cases, "5%" → the fraction 0.05."""
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else int(text)
+    except ValueError:
+        raise InputError(f"labels {text!r}: give a number (12) or a share (5%)") from None
+
+
+# ---- writing, for the recipes ------------------------------------------------------------------
+
+
+def array_path(folder: Path, kind: str, case_id: str) -> Path:
+    """Where a case's array lies; ``kind`` is "images" or "labels"."""
+    return Path(folder) / kind / f"{case_id}.npy"
+
+
+def write_array(path: Path, array: np.ndarray) -> str:
+    """Save an array aside and rename it: a reader finds it whole or not at all.
+
+    Returns:
+        The file's checksum (SHA-256).
+    """
+    buffer = BytesIO()  # numpy does not say why when it cannot write to a file itself
+    np.save(buffer, array, allow_pickle=False)
+    write_aside(path, lambda file: file.write(buffer.getbuffer()))
+    return hashlib.sha256(buffer.getbuffer()).hexdigest()
+
+
+def _from_json(record: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows lists only: give the manifest's fields their types back."""
+    for name in ("channels", "label_values", "label_names", "spacing", "rejected"):
+        record[name] = tuple(record[name])
+    record["regions"] = {name: tuple(values) for name, values in record["regions"].items()}
+    record["cases"] = tuple(case_from_json(case) for case in record["cases"])
+    return record
+
+
+def case_from_json(record: dict[str, Any]) -> Case:
+    """A case from what ``json`` made of its ``asdict``."""
+    source = record["source"]
+    source = Source(**{**source, "shape": tuple(source["shape"])})
+    return Case(**{**record, "shape": tuple(record["shape"]), "source": source})
+
+
+def fits(cohort: Cohort, device: str) -> bool:
+    """Whether a cohort's volumes take less than half of the memory that is free on a device."""
+    if device.startswith("cuda"):
+        free, _ = torch.cuda.mem_get_info()
+    else:
+        free = psutil.virtual_memory().available
+    return cohort.bytes < free / 2
+
+
+SAFE_NAME = re.compile(r"\w[\w .+-]{0,199}")  # for a file, on every system
+
+
+RECORDS = "records"

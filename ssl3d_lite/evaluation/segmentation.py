@@ -1,0 +1,195 @@
+"""What an answer is worth: of a segmentation per case and region, in the scan's own space.
+
+Dice and the Hausdorff distance are MONAI's. The background is never averaged in. Where a region
+is absent the literature's rule holds (BraTS): absent and not found is 1, absent but found, or
+there but missed, is 0; the distance is then 0 or the volume's diagonal. Such cases are counted.
+What grades are worth is in :mod:`ssl3d_lite.evaluation.grades`.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+
+import nibabel
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from ssl3d_lite.data.cohort import Case, Cohort
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.models.compatibility import check_answers
+
+from .grades import GradeEvaluation, score_grades
+from .prediction import predictions
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a cohort's cases: arrays (case, region).
+
+    ``measure``, ``score``, ``parts``, ``line`` and ``rows`` it has in common with
+    ``GradeEvaluation``.
+    """
+
+    cases: tuple[str, ...]
+    regions: tuple[str, ...]
+    dice: np.ndarray  # 0 to 1
+    hd95: np.ndarray | None  # mm
+    absent: np.ndarray  # True where the label map does not have the region
+
+    measure = "dice"
+
+    @property
+    def by_region(self) -> dict[str, float]:
+        """Mean Dice over cases."""
+        return dict(zip(self.regions, self.dice.mean(0).tolist(), strict=True))
+
+    @property
+    def mean_dice(self) -> float:
+        """Mean over regions of the mean over cases."""
+        return float(self.dice.mean())
+
+    @property
+    def score(self) -> float:
+        return self.mean_dice
+
+    @property
+    def parts(self) -> dict[str, float]:
+        return self.by_region
+
+    def line(self) -> str:
+        """Mean Dice, then each region's, in one line."""
+        return f"mean Dice {self.mean_dice:.3f} (" + self._regions(self.dice, "") + ")"
+
+    def __str__(self) -> str:
+        lines = [self.line()]
+        if self.hd95 is not None:
+            lines.append("HD95 " + self._regions(self.hd95, " mm"))
+        lines += [
+            f"{name} is absent from {count} of {len(self.cases)} cases"
+            for name, count in zip(self.regions, self.absent.sum(0), strict=True)
+            if count
+        ]
+        return "\n".join(lines)
+
+    def _regions(self, scores: np.ndarray, unit: str) -> str:
+        means = zip(self.regions, scores.mean(0), strict=True)
+        return ", ".join(f"{name} {mean:.3f}{unit}" for name, mean in means)
+
+    def rows(self) -> list[dict[str, str | float | bool]]:
+        """One row a case and region."""
+        rows = []
+        for i, case in enumerate(self.cases):
+            for j, region in enumerate(self.regions):
+                row = {"case": case, "region": region, "dice": float(self.dice[i, j])}
+                if self.hd95 is not None:
+                    row["hd95_mm"] = float(self.hd95[i, j])
+                rows.append(row | {"absent": bool(self.absent[i, j])})
+        return rows
+
+
+def evaluate(
+    network: nn.Module,
+    cohort: Cohort,
+    cases: Sequence[int],
+    window: Sequence[int] | None = None,
+    hausdorff: bool = True,
+    progress: bool = True,
+) -> Evaluation | GradeEvaluation:
+    """Predict ``cases`` and score each of the cohort's regions; of a graded cohort, the grades.
+
+    Raises:
+        InputError: the network does not answer what the cohort's labels say.
+    """
+    check_answers(network, cohort)
+    answers = predictions(network, cohort, cases, window)
+    if cohort.graded:
+        return score_grades(answers, cohort, cases)
+    return score(answers, cohort, cases, hausdorff, progress)
+
+
+def score(
+    answers: Iterator[Tensor],
+    cohort: Cohort,
+    cases: Sequence[int],
+    hausdorff: bool = True,
+    progress: bool = True,
+) -> Evaluation:
+    """Score class maps (*space), one a case, against the cases' labels.
+
+    The slices of a scan are stacked again, so that a 2D network is scored scan by scan as a 3D
+    one is: slice by slice, a region that most slices lack would decide.
+    """
+    regions = cohort.region_classes
+    rows, names = [], []
+    bar = tqdm(cases, desc="evaluate", unit="case", disable=not progress)
+    by_scan = groupby(zip(bar, answers, strict=True), lambda pair: cohort.cases[pair[0]].scan)
+    for scan, pairs in by_scan:
+        members, maps = zip(*pairs, strict=True)
+        for case in members:
+            if not cohort.cases[case].labelled:
+                raise InputError(f"case {cohort.cases[case].id} has no label to be scored against")
+        truth = cohort.labels(members).cpu()
+        whole = maps[0], truth[0], cohort.cases[members[0]]
+        if cohort.cases[members[0]].slice_of:
+            whole = torch.stack(maps), truth, stacked([cohort.cases[case] for case in members])
+        answer, truth, case = whole
+        rows.append(score_case(answer, truth, regions, case, hausdorff))
+        names.append(scan)
+    dice, distance, absent = (np.stack(column) for column in zip(*rows, strict=True))
+    return Evaluation(tuple(names), tuple(regions), dice, distance if hausdorff else None, absent)
+
+
+def stacked(slices: Sequence[Case]) -> Case:
+    """The scan that slices next to each other make up, their axis first."""
+    planes = np.array([case.affine for case in slices])  # (slice, 4, 3): (i, j, 1) → world
+    step = planes[1, :, -1] - planes[0, :, -1] if len(slices) > 1 else np.zeros(4)
+    affine = np.column_stack([step, planes[0]])
+    shape = (len(slices), *slices[0].shape)
+    return replace(slices[0], id=slices[0].scan, shape=shape, affine=affine.tolist())
+
+
+def score_case(
+    answer: Tensor,
+    truth: Tensor,
+    regions: dict[str, tuple[int, ...]],
+    case: Case,
+    hausdorff: bool = True,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Dice, HD95 (mm) and absence of each region (a union of classes) in one case."""
+    # monai takes seconds to import, and pretraining needs none of it
+    from monai.metrics import compute_dice, compute_hausdorff_distance
+
+    if answer.shape != truth.shape:
+        raise InputError(
+            f"case {case.id}: prediction {tuple(answer.shape)}, label {tuple(truth.shape)}"
+        )
+    stack = partial(_stack_regions, regions=tuple(regions.values()))
+    found, there = stack(answer), stack(truth)
+    dice = compute_dice(found, there, include_background=True, ignore_empty=False)[0].numpy()
+    spacing = nibabel.affines.voxel_sizes(np.array(case.affine))[: answer.ndim]
+    diagonal = float(np.linalg.norm(spacing * np.array(answer.shape)))
+    empty_found, empty_there = (~m.flatten(2).any(-1)[0].numpy() for m in (found, there))
+    distance = np.where(empty_found & empty_there, 0.0, diagonal)
+    with warnings.catch_warnings():
+        # monai 1.5 and 1.6 warn of their own call to an argument they have deprecated
+        warnings.filterwarnings("ignore", ".*always_return_as_numpy", FutureWarning)
+        for region in np.flatnonzero(~empty_found & ~empty_there) if hausdorff else ():
+            distance[region] = compute_hausdorff_distance(
+                found[:, [region]],
+                there[:, [region]],
+                include_background=True,
+                percentile=95,
+                spacing=spacing.tolist(),
+            ).item()
+    return dice, distance, empty_there
+
+
+def _stack_regions(classes: Tensor, regions: Sequence[Sequence[int]]) -> Tensor:
+    """A mask a region: (*space) → bool (1, region, *space)."""
+    return torch.stack(
+        [torch.isin(classes, torch.tensor(region, dtype=classes.dtype)) for region in regions]
+    )[None]

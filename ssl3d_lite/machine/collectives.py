@@ -1,0 +1,101 @@
+"""What processes that share a batch say to each other, on torch.distributed alone.
+
+A run of one process needs none of it: then each function returns what it was given.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as group
+from torch import Tensor, nn
+
+Result = TypeVar("Result")
+
+
+# ---- who is who --------------------------------------------------------------------------------
+
+
+def joined() -> bool:
+    """Whether this is one of several processes that work together."""
+    return group.is_available() and group.is_initialized()
+
+
+def processes() -> int:
+    return group.get_world_size() if joined() else 1
+
+
+def rank() -> int:
+    """This process's number; the first, 0, speaks and writes for all."""
+    return group.get_rank() if joined() else 0
+
+
+def own_rows(count: int) -> slice:
+    """The rows of a batch of ``count`` that are this process's: in order, as many for each."""
+    each = count // processes()  # `TrainSettings` has seen that nothing is left over
+    return slice(rank() * each, (rank() + 1) * each)
+
+
+# ---- working together --------------------------------------------------------------------------
+
+
+def gathered(part: Tensor) -> Tensor:
+    """The parts (rows, …) of all processes, in their order; gradients go back to where each came
+    from.
+
+    There the gradients of all processes' losses are summed, and in the weights their mean is taken
+    (DDP). So both are right: each process has the loss of its own rows, or all have that of all.
+    """
+    return Gather.apply(part) if joined() else part
+
+
+class Gather(torch.autograd.Function):
+    """Written by hand: torch.distributed.nn's all_gather is deprecated since torch 2.13, and what
+    is to take its place is private."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor) -> Tensor:
+        part = part.contiguous()
+        parts = [torch.empty_like(part) for _ in range(processes())]
+        group.all_gather(parts, part)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.clone(memory_format=torch.contiguous_format)
+        group.all_reduce(gradient)
+        return gradient[own_rows(len(gradient))]
+
+
+def averaged(numbers: list[float], device: torch.device) -> list[float]:
+    """Means over all processes."""
+    if not joined():
+        return numbers
+    sums = torch.tensor(numbers, dtype=torch.float64, device=device)
+    group.all_reduce(sums)
+    return (sums / processes()).tolist()
+
+
+def once(work: Callable[..., Result], *arguments: Any) -> Result:
+    """Let the first process do ``work`` while the others wait; all get its result, or its error.
+
+    For what is written, and for what need not be computed twice.
+    """
+    if not joined():
+        return work(*arguments)
+    outcome: list[Any] = [None, None]
+    if rank() == 0:
+        try:
+            outcome[0] = work(*arguments)
+        except Exception as error:  # if the first process ended alone, the others would wait
+            outcome[1] = error
+    group.broadcast_object_list(outcome, src=0)
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]
+
+
+def same_buffers(module: nn.Module) -> None:
+    """Give all processes the first one's buffers: batch norm's statistics on CPUs differ."""
+    for buffer in module.buffers() if joined() else ():
+        group.broadcast(buffer, src=0)

@@ -1,0 +1,51 @@
+"""Which device to compute on, what fits there, in which precision and memory format."""
+
+import platform
+
+import torch
+
+from ssl3d_lite.errors import InputError, unknown
+
+PRECISIONS = ("32-true", "bf16-mixed")
+
+
+def choose_device(name: str) -> str:
+    """ "cuda" or "cpu"; "auto" takes a GPU where there is one.
+
+    Apple's "mps" can be asked for by name; not every 3D operation runs there.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if name not in there:
+        raise unknown("device", name, ["auto", *there])
+    if not there[name]:
+        raise InputError(f"device {name!r} is asked for, but this machine has none; use cpu")
+    return name
+
+
+def choose_precision(name: str, device: str) -> str:
+    """ "32-true" or "bf16-mixed"; "auto" takes bfloat16 on GPUs that have units for it.
+
+    Never on a CPU: on those with avx512_bf16 the gradient of a small Conv3d's weights comes out as
+    1e36 or NaN every other time (torch 2.13, AMD EPYC, a field of 2 × 2 × 2); most others emulate
+    it, up to 25 times slower than float32.
+    """
+    if name in PRECISIONS:
+        return name
+    if name != "auto":
+        raise unknown("precision", name, ("auto", *PRECISIONS))
+    if device == "cuda" and torch.cuda.is_bf16_supported(False):
+        return "bf16-mixed"
+    return "32-true"
+
+
+def machine_name(device: str = "auto") -> str:
+    """What computes: the GPU's name, or the number and kind of CPU threads."""
+    if choose_device(device) == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"

@@ -1,0 +1,130 @@
+"""One function over many cases in several processes, on this machine or on a Dask cluster."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    ProcessPoolExecutor,
+    as_completed,
+)
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
+from tqdm.auto import tqdm
+
+from ssl3d_lite.errors import InputError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+PATIENCE = "30s"  # with a Dask scheduler that does not answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workforce:
+    """Who does the work."""
+
+    workers: int | None = None
+    """Processes; by default one a core."""
+
+    dask: str | None = None
+    """Address of a Dask scheduler, such as tcp://host:8786: its workers do the work instead, on as
+    many machines as it has. All must see the same folders under the same names."""
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, which on a shared server are fewer than it has."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def for_each(
+    function: Callable[[Item], Result], items: Iterable[Item], work: Workforce, title: str
+) -> Iterator[Result]:
+    """``function(item)`` for all items, in the order in which they are done, with a bar.
+
+    Closing the iterator early (an exception in the caller, Ctrl-C) stops the workers.
+
+    Args:
+        function: can be imported by name, as the processes are fresh ones.
+        work: how many processes, or whose. One works in this process.
+
+    Raises:
+        InputError: no worker is asked for; a worker was killed, as happens when memory runs out; no
+            Dask scheduler answers at the address, its connection is lost, or its workers have
+            other versions of this software.
+    """
+    if work.workers is not None and work.workers < 1:
+        raise InputError(f"workers {work.workers}: one process or more is wanted")
+    items = list(items)
+    workers = min(work.workers or usable_cores(), len(items))
+    bar = {"total": len(items), "desc": title, "unit": "case"}
+    if not items or (workers <= 1 and not work.dask):
+        yield from tqdm(map(function, items), **bar)
+        return
+    with _dask(work.dask) if work.dask else _processes(workers) as pool:
+        jobs = [pool.submit(function, item) for item in items]
+        yield from (job.result() for job in tqdm(as_completed(jobs), **bar))
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[Executor]:
+    # fresh processes rather than forked ones: a fork copies locks that torch's threads may hold
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
+    try:
+        yield pool
+    except BrokenExecutor:
+        raise InputError(
+            "a worker process ended before its work; if memory ran out, take fewer --workers; a "
+            'script of one\'s own needs `if __name__ == "__main__":` around what it does'
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    threadpool_limits(1)  # the cores are taken by the other workers
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """A parent that is killed cannot stop its workers; without this they would wait for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+@contextmanager
+def _dask(address: str) -> Iterator[Executor]:
+    try:
+        from distributed import Client
+        from distributed.client import FutureCancelledError
+        from distributed.scheduler import KilledWorker
+    except ImportError:
+        raise InputError("--dask needs Dask: pip install ssl3d-lite[data]") from None
+    try:
+        client = Client(address, timeout=PATIENCE)
+    except (OSError, ValueError) as reason:
+        raise InputError(f"no Dask scheduler answers at {address}: {reason}") from None
+    try:
+        yield client.get_executor()
+    except KilledWorker as reason:
+        raise InputError(f"a Dask worker ended before its work: {reason}") from None
+    except RuntimeError as reason:
+        if "deserialization" not in str(reason):
+            raise
+        raise InputError(
+            f"the Dask workers at {address} cannot read their task: install the same versions of "
+            "ssl3d-lite, its dependencies and Python there"
+        ) from None
+    except (CancelledError, FutureCancelledError):
+        raise InputError(
+            f"the connection to the Dask scheduler at {address} was lost; the same command goes on"
+        ) from None
+    finally:
+        client.close()

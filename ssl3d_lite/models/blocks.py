@@ -1,0 +1,62 @@
+"""What networks are built from: convolutions in 2D and 3D, norms, a block of two convolutions."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl3d_lite.errors import unknown
+
+from .settings import EncoderSettings, Norm
+
+CONV = {2: nn.Conv2d, 3: nn.Conv3d}
+UP_CONV = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
+INTERPOLATION = {2: "bilinear", 3: "trilinear"}
+
+
+def make_norm(kind: Norm, channels: int, dims: int) -> nn.Module:
+    if kind == "batch":
+        return {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[dims](channels)
+    if kind == "group":
+        return nn.GroupNorm(min(8, channels), channels)
+    if kind == "instance":
+        return {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}[dims](channels, affine=True)
+    raise unknown("norm", kind, ("batch", "group", "instance"))
+
+
+class ConvBlock(nn.Module):
+    """Two convolutions of edge 3, each with norm and LeakyReLU; "residual" adds a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, settings: EncoderSettings):
+        super().__init__()
+        dims = settings.spatial_dims
+        self.conv1 = CONV[dims](inputs, outputs, 3, padding=1, bias=False)
+        self.norm1 = make_norm(settings.norm, outputs, dims)
+        self.conv2 = CONV[dims](outputs, outputs, 3, padding=1, bias=False)
+        self.norm2 = make_norm(settings.norm, outputs, dims)
+        if settings.block not in ("plain", "residual"):
+            raise unknown("block", settings.block, ("plain", "residual"))
+        residual = settings.block == "residual"
+        self.shortcut = CONV[dims](inputs, outputs, 1, bias=False) if residual else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.leaky_relu(self.norm1(self.conv1(x)), 0.01, inplace=True)
+        y = self.norm2(self.conv2(y))
+        if self.shortcut is not None:
+            y = y + self.shortcut(x)
+        return F.leaky_relu(y, 0.01, inplace=True)
+
+
+def grown(small: Tensor, large: Tensor) -> Tensor:
+    """``small`` with the space of ``large``: pooling left out the last voxel of an odd edge, so
+    there its neighbour's value is repeated."""
+    short = [b - a for a, b in zip(small.shape[2:], large.shape[2:], strict=True)]
+    if not any(short):
+        return small
+    return F.pad(small, [n for missing in reversed(short) for n in (0, missing)], mode="replicate")
+
+
+def channels_last(module: nn.Module) -> torch.memory_format:
+    """The memory format in which convolutions of the module's dimensions run fastest."""
+    deepest = max(parameter.ndim for parameter in module.parameters())
+    return torch.channels_last_3d if deepest == 5 else torch.channels_last

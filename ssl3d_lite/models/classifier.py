@@ -1,0 +1,39 @@
+"""A classifier of whole scans or pictures: an encoder and one linear layer."""
+
+import torch
+from torch import Tensor, nn
+
+from ssl3d_lite.errors import InputError
+
+from .encoders import Encoder
+from .heads import pooled
+
+
+class Classifier(nn.Module):
+    """Encoder, and one linear layer that reads its deepest level: the grade of a whole picture.
+
+    Takes (batch, channel, *space) and gives logits (batch, grades-1), of which number k says
+    "the grade is above k": see :mod:`ssl3d_lite.models.ordinal`.
+    """
+
+    def __init__(self, encoder: Encoder, grades: int):
+        super().__init__()
+        if grades < 2:
+            raise InputError(f"a classifier tells apart 2 grades or more, not {grades}")
+        self.encoder, self.grades = encoder, grades
+        self.last = nn.Linear(encoder.width, grades - 1)
+
+    @property
+    def answers(self) -> dict[str, int]:
+        """What it tells apart, as a record holds it."""
+        return {"grades": self.grades}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(pooled(self.encoder(x)))
+
+
+def random_classifier(encoder: Encoder, grades: int, seed: int) -> Classifier:
+    """A classifier whose last layer depends on ``seed`` alone: twins start alike."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Classifier(encoder, grades)

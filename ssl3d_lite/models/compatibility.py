@@ -1,0 +1,33 @@
+"""Whether a network and a cohort fit together: channels, axes, classes."""
+
+from torch import nn
+
+from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.errors import InputError
+
+from .encoders import Encoder
+
+
+def check_answers(network: nn.Module, cohort: Cohort) -> None:
+    """Raise InputError unless the network answers what the cohort's labels say.
+
+    A module without ``answers`` is taken at its word.
+    """
+    wants = {"grades" if cohort.graded else "classes": len(cohort.label_names)}
+    has = getattr(network, "answers", wants)
+    if has != wants:
+        (one, own), (other, theirs) = *has.items(), *wants.items()
+        raise InputError(
+            f"the network tells {own} {one} apart, but {cohort.name} has {theirs} {other}"
+        )
+
+
+def check_fits(encoder: Encoder, cohort: Cohort) -> None:
+    """Raise InputError unless the encoder can read the cohort's scans."""
+    has = (encoder.settings.in_channels, encoder.settings.spatial_dims)
+    wants = (len(cohort.channels), cohort.spatial_dims)
+    if has != wants:
+        raise InputError(
+            f"the network reads {has[0]} channels in {has[1]}D, but {cohort.name} has "
+            f"{wants[0]} in {wants[1]}D"
+        )

@@ -1,0 +1,172 @@
+"""Encoders: the part of a network that is pretrained; and how its weights move.
+
+Taleb et al. 2020, section 4 and appendix: the contracting half of a 3D U-Net (Çiçek et al. 2016);
+for photographs a DenseNet-121 (Huang et al. 2017). Features are a list of levels, finest first:
+the proxy tasks, the U-Net, the classifier and the probes all read that list.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl3d_lite.errors import InputError, unknown
+
+from .blocks import MAX_POOL, ConvBlock
+from .checkpointing import Levels
+from .settings import EncoderSettings
+
+# ---- networks ----------------------------------------------------------------------------------
+
+
+class Encoder(Levels):
+    """What all encoders share: settings, and a check of what they are given to read."""
+
+    first: tuple[str, ...]  # the weights that read the input's channels
+
+    def __init__(self, settings: EncoderSettings):
+        super().__init__()
+        self.settings = settings
+
+    @property
+    def width(self) -> int:
+        return self.settings.width
+
+    def check(self, x: Tensor) -> None:
+        want = self.settings
+        if x.ndim != want.spatial_dims + 2 or x.shape[1] != want.in_channels:
+            raise InputError(
+                f"the encoder takes (batch, {want.in_channels}, {want.spatial_dims} space axes), "
+                f"but got {tuple(x.shape)}"
+            )
+        if min(x.shape[2:]) < want.smallest:
+            of_unet = want.network == "unet"
+            what = f"{len(want.filters)} levels need" if of_unet else f"{want.network} needs"
+            raise InputError(
+                f"{what} edges of at least {want.smallest} voxels, but got {tuple(x.shape[2:])}; "
+                f"use {'fewer levels or ' if of_unet else ''}larger patches"
+            )
+
+
+class UNetEncoder(Encoder):
+    """The contracting half of a U-Net: a conv block a level, halved by max-pooling in between.
+
+    ``forward`` takes (batch, channel, *space) and gives a list of (batch, filters[l], *space/2^l).
+    """
+
+    first = ("levels.0.conv1.weight", "levels.0.shortcut.weight")
+
+    def __init__(self, settings: EncoderSettings):
+        super().__init__(settings)
+        inputs = (settings.in_channels, *settings.filters[:-1])
+        self.levels = nn.ModuleList(
+            ConvBlock(i, o, settings) for i, o in zip(inputs, settings.filters, strict=True)
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        self.check(x)
+        features = []
+        for depth, level in enumerate(self.levels):
+            x = self.run(partial(self.level, depth), level, x)
+            features.append(x)
+        return features
+
+    def level(self, depth: int, x: Tensor) -> Tensor:
+        """A level's features, from those of the level above."""
+        if depth:
+            x = MAX_POOL[self.settings.spatial_dims](x, 2)
+        return self.levels[depth](x)
+
+
+class DenseNetEncoder(Encoder):
+    """DenseNet-121 (Huang et al. 2017; MONAI's) without its classifier: the paper's 2D network.
+
+    ``forward`` takes (batch, channel, *space) and gives a list of (batch, filters[l],
+    *space/2^(l+1)): what the first convolution gives, and each dense block.
+    """
+
+    first = ("features.conv0.weight",)
+
+    def __init__(self, settings: EncoderSettings):
+        # monai takes seconds to import, and a U-Net needs none of it
+        from monai.networks.nets import DenseNet121
+
+        super().__init__(settings)
+        norms = {
+            "batch": "batch",
+            "group": ("group", {"num_groups": 8}),
+            "instance": ("instance", {"affine": True}),
+        }
+        if settings.norm not in norms:
+            raise unknown("norm", settings.norm, norms)
+        dims, channels, norm = settings.spatial_dims, settings.in_channels, norms[settings.norm]
+        self.features = DenseNet121(dims, channels, 1, norm=norm).features
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        self.check(x)
+        features = []
+        for name, layer in self.features.named_children():
+            again = name.startswith(("denseblock", "transition"))
+            x = self.run(layer, layer, x) if again else layer(x)
+            if name == "relu0" or name.startswith("denseblock"):
+                features.append(x)
+        return [*features[:-1], F.relu(x)]  # the last block is normed, as its classifier reads it
+
+
+# ---- building and moving weights ---------------------------------------------------------------
+
+
+def make_encoder(settings: EncoderSettings) -> Encoder:
+    """An encoder of that shape, its weights from torch's global generator."""
+    return {"unet": UNetEncoder, "densenet121": DenseNetEncoder}[settings.network](settings)
+
+
+def random_encoder(settings: EncoderSettings, seed: int) -> Encoder:
+    """An untrained encoder whose weights depend on ``seed`` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make_encoder(settings)
+
+
+def load_weights(network: nn.Module, weights: dict[str, Tensor], partly: bool = False) -> None:
+    """Put ``weights`` into ``network``.
+
+    Raises:
+        InputError: naming every layer that is missing, unknown or of another shape. With
+            ``partly`` such layers keep their own weights instead.
+    """
+    own = network.state_dict()
+    faults = [f"{name} is missing" for name in own.keys() - weights.keys()]
+    faults += [f"{name} is not in the network" for name in weights.keys() - own.keys()]
+    faults += [
+        f"{name} is {tuple(weights[name].shape)}, the network has {tuple(own[name].shape)}"
+        for name in own.keys() & weights.keys()
+        if own[name].shape != weights[name].shape
+    ]
+    if faults and not partly:
+        raise InputError("the weights do not fit the network: " + "; ".join(sorted(faults)))
+    fitting = {n: w for n, w in weights.items() if n in own and own[n].shape == w.shape}
+    network.load_state_dict(fitting, strict=False)
+
+
+def adapt_channels(encoder: Encoder, in_channels: int) -> Encoder:
+    """The same encoder for another number of input channels.
+
+    As in the paper (2 channels of UK Biobank → 4 of BraTS) the first layer's weights are
+    repeated: new channel c reads with the weights of old channel c mod old. They are shared out
+    among the new channels that read alike, so that a scan whose channels are repeated the same
+    way gives the same features.
+    """
+    old = encoder.settings.in_channels
+    weights = encoder.state_dict()
+    channel = torch.arange(in_channels) % old
+    share = torch.bincount(channel, minlength=old)[channel]  # new channels that share an old one
+    for name in encoder.first:
+        if name in weights:
+            new = weights[name][:, channel]
+            weights[name] = new / share.view(1, -1, *[1] * (new.ndim - 2)).to(new)
+    adapted = make_encoder(replace(encoder.settings, in_channels=in_channels))
+    load_weights(adapted, weights)
+    return adapted

@@ -1,0 +1,52 @@
+"""The shape of an encoder, as settings."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ssl3d_lite.errors import InputError, unknown
+
+Norm = Literal["batch", "group", "instance"]
+Block = Literal["plain", "residual"]
+Network = Literal["unet", "densenet121"]
+
+FILTERS = {"unet": (16, 32, 64, 128), "densenet121": (64, 256, 512, 1024, 1024)}
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """The shape of an encoder: all that is needed, with its weights, to build it again."""
+
+    in_channels: int = 1
+    spatial_dims: int = 3
+    filters: tuple[int, ...] = ()
+    """Channels of each level. Of a U-Net, if not given, (16, 32, 64, 128); the paper has (32, 64,
+    128, 256, 512). DenseNet-121 has (64, 256, 512, 1024, 1024), and no others."""
+    block: Block = "plain"
+    """"plain": two convolutions a level; "residual": the same with a shortcut, as in the paper.
+    Of a U-Net alone."""
+    norm: Norm = "batch"
+    network: Network = "unet"
+    """The paper has "unet" in 3D and "densenet121" for photographs."""
+
+    def __post_init__(self):
+        if self.network not in FILTERS:
+            raise unknown("network", self.network, FILTERS)
+        if not self.filters:
+            object.__setattr__(self, "filters", FILTERS[self.network])
+        fixed = (FILTERS["densenet121"], "plain")
+        if self.network == "densenet121" and (self.filters, self.block) != fixed:
+            raise InputError(
+                f"densenet121 has levels of {fixed[0]} filters in blocks of its own, but filters "
+                f"{self.filters} and block {self.block!r} are asked for; leave these two out"
+            )
+
+    @property
+    def width(self) -> int:
+        """Channels of the deepest level, which the heads read."""
+        return self.filters[-1]
+
+    @property
+    def smallest(self) -> int:
+        """The shortest edge, in voxels, that the network can halve from level to level."""
+        # a DenseNet halves once before its first level
+        return 2 ** (len(self.filters) - (self.network == "unet"))

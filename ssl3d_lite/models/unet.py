@@ -1,0 +1,58 @@
+"""The networks: an encoder, what is built about it, heads; and how weights move between them.
+
+Taleb et al. 2020, section 4 and appendix: a 3D U-Net (Çiçek et al. 2016) whose encoder is
+pretrained and whose decoder starts at random; for photographs a DenseNet-121 (Huang et al. 2017)
+and a classifier. Features are a list of levels, finest first; what the proxy tasks, the U-Net, the
+classifier and the probes read is that list.
+"""
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from .blocks import CONV, UP_CONV, ConvBlock, grown
+from .checkpointing import Levels
+from .encoders import UNetEncoder
+from .heads import check_full_resolution
+
+
+class UNet(Levels):
+    """Encoder, and a decoder of transposed convolutions with skips: logits for each voxel.
+
+    Takes (batch, channel, *space) of any size at least 2^(levels-1), gives (batch, class, *space).
+    """
+
+    def __init__(self, encoder: UNetEncoder, classes: int):
+        super().__init__()
+        check_full_resolution(encoder.settings, "a U-Net")
+        self.encoder, self.classes = encoder, classes
+        settings = encoder.settings
+        dims, filters = settings.spatial_dims, settings.filters
+        steps = list(zip(filters[:0:-1], filters[-2::-1], strict=True))  # deep → shallow
+        self.ups = nn.ModuleList(UP_CONV[dims](deep, up, 2, stride=2) for deep, up in steps)
+        self.blocks = nn.ModuleList(ConvBlock(2 * up, up, settings) for _, up in steps)
+        self.last = CONV[dims](filters[0], classes, 1)
+
+    @property
+    def answers(self) -> dict[str, int]:
+        """What it tells apart, as a record holds it."""
+        return {"classes": self.classes}
+
+    def forward(self, x: Tensor) -> Tensor:
+        *skips, y = self.encoder(x)
+        for depth, skip in enumerate(reversed(skips)):
+            y = self.run(partial(self.level, depth), self.blocks[depth], y, skip)
+        return self.last(y)
+
+    def level(self, depth: int, y: Tensor, skip: Tensor) -> Tensor:
+        """The decoder's features of a level, from those of the deeper one and the encoder's."""
+        y = grown(self.ups[depth](y), skip)
+        return self.blocks[depth](torch.cat([y, skip], 1))
+
+
+def random_unet(encoder: UNetEncoder, classes: int, seed: int) -> UNet:
+    """A U-Net about ``encoder`` whose decoder depends on ``seed`` alone: twins start alike."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return UNet(encoder, classes)

@@ -1,0 +1,36 @@
+"""Volumes as arrays that a view can draw: on the CPU, in grey levels, with the air left out."""
+
+from itertools import product
+
+import numpy as np
+from torch import Tensor
+
+Array = np.ndarray | Tensor
+
+
+def as_numpy(values: Array) -> np.ndarray:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        values = values.float() if values.is_floating_point() else values  # numpy has no bfloat16
+    return np.asarray(values)
+
+
+def air(image: np.ndarray) -> np.ndarray:
+    """Where there is nothing: (*space) bool. Around a head cut out of its scan all voxels have one
+    value, which z-scores make a middle grey; if all corners have it, it is taken for air."""
+    corners = image[tuple(np.array(list(product((0, -1), repeat=image.ndim))).T)]
+    same = image == corners[0]
+    return same if (corners == corners[0]).all() and same.mean() > 0.02 else np.zeros_like(same)
+
+
+def greys(values: np.ndarray, nothing: np.ndarray) -> np.ndarray:
+    """As uint8, black at the first percentile and white at the last but one, of what is there;
+    black too where there is nothing."""
+    values = np.asarray(values, np.float32)
+    there = values[~nothing] if not nothing.all() else values
+    low, high = np.percentile(there, (1, 99))
+    if high <= low:
+        low, high = there.min(), max(there.max(), there.min() + 1)
+    shades = np.round(255 * ((values - low) / (high - low)).clip(0, 1)).astype(np.uint8)
+    shades[nothing] = 0
+    return shades

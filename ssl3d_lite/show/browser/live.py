@@ -1,0 +1,180 @@
+"""A training that is watched while it runs: loss, score against chance, and the answers it gives.
+
+::
+
+    view = Live(task, encoder, cohort.images(split.validation[:2]))
+    display(view)
+    encoder, history = pretrain(task, encoder, ..., watch=view.watch)
+
+The browser draws (``live.js``); the kernel sends numbers and a few small pictures, every ten steps.
+
+The stop button works while the cell runs. Its message needs a thread of the kernel that is free:
+JupyterLab from 4.4 on sends it to a *subshell* of ipykernel from 7 on, and the loop looks for it
+after every ten steps. Older ones, and other front ends, deliver it only when the cell has ended.
+There use Jupyter's own stop button: it raises KeyboardInterrupt, and the last checkpoint holds.
+"""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import torch
+import traitlets
+from IPython import get_ipython
+from torch import Tensor, nn
+
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.models.modes import device_of, evaluating
+from ssl3d_lite.tasks import ProxyTask, Row, measure
+
+from .guesses import Guess, Question, guesses, questions
+
+MOST = 8  # questions shown
+POINTS = 300  # of a curve: a long one is thinned
+
+
+class Live(anywidget.AnyWidget):
+    """Shows how a task is learnt, and can stop it. See the module on what the button needs.
+
+    Nothing of it changes the training: questions are drawn from a generator of their own, and
+    answered in evaluation mode. With or without it, a run ends with the same weights, bit for bit.
+
+    Attributes:
+        state: "waiting", "running", "stopped" by the button, or "ended" with the cell that trained.
+    """
+
+    _esm = Path(__file__).with_suffix(".js")
+    _css = Path(__file__).with_suffix(".css")
+
+    state = traitlets.Unicode("waiting").tag(sync=True)
+    _title = traitlets.Unicode().tag(sync=True)
+    _progress = traitlets.Dict().tag(sync=True)
+    _questions = traitlets.List().tag(sync=True)
+    _guesses = traitlets.List().tag(sync=True)
+    _right = traitlets.Unicode().tag(sync=True)
+
+    def __init__(
+        self,
+        task: ProxyTask,
+        encoder: nn.Module,
+        volumes: Tensor,
+        *,
+        chance: float | None = None,
+        names: Sequence[str] = (),
+        seed: int = 0,
+    ):
+        """
+        Args:
+            task: the task that is trained, or one of those trained by turns.
+            encoder: the encoder that is trained.
+            volumes: (batch, channel, *space): scans to make fixed questions from, not seen in
+                training.
+            chance: the score that guessing gives; by default what the task says.
+            names: of the task's answers, where they are numbers, see ``figures.turn_names``.
+            seed: of the questions.
+
+        Raises:
+            InputError: several tasks are given; show one of them.
+        """
+        if not isinstance(task, ProxyTask):
+            raise InputError("Live shows one task; of several trained by turns give the one to see")
+        self._task, self._encoder, self._chance, self._names = task, encoder, chance, names
+        draw = task.draw(volumes, torch.Generator().manual_seed(seed))
+        self._batch = task.pose(volumes, draw)
+        asked = questions(self._batch, names)
+        # evenly from all, so that every scan is there
+        self._chosen = np.linspace(0, len(asked) - 1, min(MOST, len(asked))).astype(int).tolist()
+        self._asked_to_stop = threading.Event()
+        super().__init__(
+            _title=task.name, _questions=[_as_sent(asked[place]) for place in self._chosen]
+        )
+        self.on_msg(self._hear)
+        self._show_guesses()
+
+    def watch(self, history: list[Row]) -> bool:
+        """Show the history so far and the answers of now; True if the stop button was pressed.
+
+        To be given to ``pretrain(..., watch=view.watch)``.
+        """
+        rows = [row for row in history if row.get("task") in (self._task.name, None)]
+        if self.state != "running" and get_ipython():
+            get_ipython().events.register("post_run_cell", self._end)
+        stopped = self._asked_to_stop.is_set()
+        self._asked_to_stop.clear()
+        with self.hold_sync():  # one message for all
+            self.state = "stopped" if stopped else "running"
+            if rows:
+                self._progress = self._curves(rows)
+            self._show_guesses()
+        self._free_the_line()
+        return stopped
+
+    def stop(self) -> None:
+        """Do what the button does: the run stops after the ten steps it is in."""
+        self._asked_to_stop.set()
+
+    def _end(self, _: Any) -> None:
+        """The cell has ended, in good order or not: there is nothing to be stopped any more."""
+        get_ipython().events.unregister("post_run_cell", self._end)
+        self._asked_to_stop.clear()
+        if self.state == "running":
+            self.state = "ended"
+
+    def _hear(self, _: Any, content: Any, __: Any) -> None:
+        # in a thread of its own while training runs, so no more than this
+        if content == "stop" and self.state == "running":
+            self.stop()
+
+    def _free_the_line(self) -> None:
+        """Let the button's message go to the thread that the browser names.
+
+        ipykernel from 7.4 on sends what comes in on a widget's line to the thread that last spoke
+        on it, and that is the one that trains. The browser repeats its message until it is heard.
+        """
+        if self.comm is not None:
+            vars(self.comm).pop("_reply_subshell_id", None)
+
+    def _curves(self, rows: list[Row]) -> dict[str, Any]:
+        name = measure(rows[-1])
+        chance = rows[-1]["chance"] if self._chance is None else self._chance
+        curves = {key: _thinned([row[key] for row in rows]) for key in ("step", "loss", name)}
+        return {
+            "steps": curves["step"],
+            "loss": curves["loss"],
+            "score": curves[name],
+            "measure": name,
+            "chance": float(chance),
+            "last": {"step": rows[-1]["step"], "loss": rows[-1]["loss"], "score": rows[-1][name]},
+        }
+
+    def _show_guesses(self) -> None:
+        batch = self._batch.to(device_of(self._encoder))
+        with (
+            torch.random.fork_rng(devices=[]),
+            evaluating(self._encoder, self._task),
+            torch.inference_mode(),
+        ):
+            answer = self._task(self._encoder, batch)
+        given = guesses(batch, answer, self._names)
+        self._guesses = [_as_sent(given[place]) for place in self._chosen] if given else []
+        marks = [guess.right for guess in given if guess.right is not None]
+        self._right = f"{sum(marks)} of {len(marks)} right" if marks else ""
+
+
+def _as_sent(what: Question | Guess) -> dict[str, Any]:
+    """Its fields, pictures as size and bytes."""
+    return {
+        name: {"size": list(value.shape[:2]), "bytes": value.tobytes()}
+        if isinstance(value, np.ndarray)
+        else value
+        for name, value in vars(what).items()
+    }
+
+
+def _thinned(values: Sequence[float]) -> list[float]:
+    """At most ``POINTS`` values: means of neighbours, as many in each but the last."""
+    each = -(-len(values) // POINTS)
+    return [float(np.mean(values[at : at + each])) for at in range(0, len(values), each)]

@@ -1,0 +1,264 @@
+"""Three orthogonal planes of a scan in the browser, that answer to mouse and keyboard.
+
+The scan is sent once, as one byte a voxel; ``slices.js`` draws it, and asks the kernel for nothing.
+What is clicked comes back: ``view.voxel`` and ``view.patch``.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import traitlets
+from torch import Tensor
+
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.show.pieces import COLOURS, Piece
+from ssl3d_lite.show.pieces import pieces as pieces_of
+from ssl3d_lite.tasks import ProxyBatch
+
+BRIGHT = {"#000000": "#F0E442"}  # planes are dark: Okabe and Ito's yellow takes black's place
+ROBUST = (0.5, 99.5)  # percentiles of a channel that are shown as black and white
+ROOM = 0.5  # of the window's width, on either side: as far as it can be widened
+STEPS = 255
+Values = np.ndarray | Tensor
+Window = tuple[float, float]
+
+
+class Slices(anywidget.AnyWidget):
+    """Sagittal, coronal and axial plane of a scan, with labels and the boxes of pieces laid over.
+
+    Wheel or arrow keys go through the slices; a click, or a drag, moves the cross; dragging with
+    the right button or with shift changes the window.
+
+    Attributes:
+        voxel: where the cross is, [x, y, z]. Set it to move there.
+        patch: number of the piece under the last click, -1 for none. Set it to highlight one.
+        window: [low, high], the values drawn black and white, in the scan's own units.
+        channel: the one shown.
+        opacity: of the labels, 0 to 1.
+    """
+
+    _esm = Path(__file__).with_suffix(".js")
+    _css = Path(__file__).with_suffix(".css")
+
+    voxel = traitlets.List(traitlets.Int()).tag(sync=True)
+    patch = traitlets.Int(-1).tag(sync=True)
+    window = traitlets.List(traitlets.Float()).tag(sync=True)
+    channel = traitlets.Int(0).tag(sync=True)
+    opacity = traitlets.Float(0.5, min=0, max=1).tag(sync=True)
+
+    # sent once
+    _bytes = traitlets.Bytes().tag(sync=True)  # (channel, x, y, z), z fastest
+    _shape = traitlets.List().tag(sync=True)  # x, y, z
+    _reach = traitlets.List().tag(sync=True)  # a channel's values at bytes 0 and 255
+    _windows = traitlets.List().tag(sync=True)  # a channel's window to begin with
+    _channel_names = traitlets.List().tag(sync=True)
+    _labels = traitlets.Bytes().tag(sync=True)  # (x, y, z), or nothing
+    _classes = traitlets.List().tag(sync=True)  # name and colour of labels 1, 2, …
+    _spacing = traitlets.List().tag(sync=True)
+    _boxes = traitlets.List().tag(sync=True)
+    _title = traitlets.Unicode().tag(sync=True)
+
+    def __init__(
+        self,
+        volume: Values,
+        labels: Values | None = None,
+        *,
+        label_names: Sequence[str] = (),
+        spacing: Sequence[float] | None = None,
+        pieces: Sequence[Piece] = (),
+        window: Window | None = None,
+        title: str = "",
+        channel_names: Sequence[str] = (),
+    ):
+        """
+        Args:
+            volume: (*space) or (channel, *space) in RAS orientation. One that is a single voxel
+                deep, (x, y, 1), is a picture: its one plane is shown.
+            labels: (*space), whole numbers from 0 to 255; 0 is not drawn.
+            label_names: names of labels 0, 1, 2, …
+            spacing: edges of a voxel; all alike by default.
+            pieces: of a puzzle; their boxes are drawn.
+            window: values drawn black and white; by default percentiles of each channel.
+
+        Raises:
+            InputError: shapes that do not fit, values that are not finite, a window that is empty.
+        """
+        scan = _channels(volume)
+        shape = scan.shape[1:]
+        windows = [_robust(channel) if window is None else _checked(window) for channel in scan]
+        reach = [_reach(*pair) for pair in zip(scan, windows, strict=True)]
+        classes, names = _classes(labels, shape), list(channel_names)
+        if names and len(names) != len(scan):
+            raise InputError(f"{len(names)} channel_names for a scan of {len(scan)} channels")
+        self._kept = [list(ends) for ends in windows]  # each channel's, as last changed
+        super().__init__(
+            voxel=[edge // 2 for edge in shape],
+            window=list(windows[0]),
+            _bytes=b"".join(_as_bytes(*pair) for pair in zip(scan, reach, strict=True)),
+            _shape=list(shape),
+            _reach=[list(ends) for ends in reach],
+            _windows=[list(ends) for ends in windows],
+            _channel_names=names or [f"channel {number}" for number in range(len(scan))],
+            _labels=b"" if classes is None else classes.tobytes(),
+            _classes=_legend(classes, label_names),
+            _spacing=_edges(spacing),
+            _boxes=[_box(piece) for piece in pieces],
+            _title=title,
+        )
+
+    @traitlets.validate("voxel")
+    def _inside(self, proposal: dict) -> list[int]:
+        voxel, shape = proposal["value"], self._shape
+        if len(voxel) != len(shape) or not all(0 <= v < n for v, n in zip(voxel, shape)):
+            raise InputError(f"voxel {voxel} is not in this scan of {_times(shape)} voxels")
+        return voxel
+
+    @traitlets.validate("window")
+    def _in_order(self, proposal: dict) -> list[float]:
+        return list(_checked(proposal["value"]))
+
+    @traitlets.validate("channel")
+    def _there(self, proposal: dict) -> int:
+        channel, count = proposal["value"], len(self._reach)
+        if not 0 <= channel < count:
+            raise InputError(f"channel {channel} is not among this scan's {count}")
+        return channel
+
+    @traitlets.observe("window")
+    def _keep(self, change: dict) -> None:
+        self._kept[self.channel] = change["new"]
+
+    @traitlets.observe("channel")
+    def _recall(self, change: dict) -> None:
+        self.window = self._kept[change["new"]]
+
+    def __repr__(self) -> str:  # ipywidgets' own would hold every byte of the scan
+        pieces = f", {len(self._boxes)} pieces" if self._boxes else ""
+        return f"Slices of a scan of {_times(self._shape)} voxels{pieces}"
+
+
+def puzzle_slices(volumes: Tensor, batch: ProxyBatch, scan: int = 0) -> Slices:
+    """A scan with the boxes of a puzzle's pieces.
+
+    Args:
+        volumes: (batch, channel, *space), as they were given to ``pose``; 2D or 3D.
+        scan: which of them.
+    """
+    volume = volumes[scan]
+    if volume.ndim == 3:  # a picture: one voxel deep
+        volume = volume[..., None]
+    return Slices(volume, pieces=pieces_of(batch, scan))
+
+
+# ---- what is sent ------------------------------------------------------------------------------
+
+
+def _array(values: Values) -> np.ndarray:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.is_floating_point() else values).numpy()
+    return np.asarray(values)
+
+
+def _channels(volume: Values) -> np.ndarray:
+    """The scan as (channel, x, y, z) float32."""
+    scan = _array(volume)
+    if scan.ndim not in (3, 4) or not scan.size:
+        raise InputError(
+            f"volume has shape {scan.shape}; Slices wants (x, y, z) or (channel, x, y, z): "
+            "give one scan of a batch, and a picture as (x, y, 1)"
+        )
+    scan = scan.astype(np.float32).reshape(-1, *scan.shape[-3:])
+    if not np.isfinite(scan).all():
+        raise InputError("volume holds values that are not finite: replace them, by 0 for instance")
+    return scan
+
+
+def _robust(channel: np.ndarray) -> Window:
+    low, high = np.percentile(channel, ROBUST).tolist()
+    if low == high:  # hardly any voxel differs
+        low, high = float(channel.min()), float(channel.max())
+    return (low, high) if low < high else (low, low + 1)
+
+
+def _checked(window: Sequence[float]) -> Window:
+    if len(window) != 2 or not np.isfinite(window).all() or not window[0] < window[1]:
+        raise InputError(f"window is {list(window)}, but must be [low, high] with low < high")
+    return float(window[0]), float(window[1])
+
+
+def _reach(channel: np.ndarray, window: Window) -> Window:
+    """The values that bytes 0 and 255 stand for: the window, and room to widen it where the scan
+    has such values."""
+    low, high = window
+    room = ROOM * (high - low)
+    return (
+        min(low, max(low - room, float(channel.min()))),
+        max(high, min(high + room, float(channel.max()))),
+    )
+
+
+def _as_bytes(channel: np.ndarray, reach: Window) -> bytes:
+    low, high = reach
+    return np.rint((channel - low) * (STEPS / (high - low))).clip(0, STEPS).astype("u1").tobytes()
+
+
+def _classes(labels: Values | None, shape: Sequence[int]) -> np.ndarray | None:
+    """Labels (x, y, z) as uint8."""
+    if labels is None:
+        return None
+    given = _array(labels)
+    if given.shape != tuple(shape):
+        raise InputError(f"labels have shape {given.shape}, but the scan has {tuple(shape)}")
+    if not ((given >= 0) & (given <= STEPS) & (given == np.rint(given))).all():
+        raise InputError("labels must be whole numbers from 0 to 255")
+    return np.ascontiguousarray(given.astype(np.uint8))
+
+
+def _legend(classes: np.ndarray | None, names: Sequence[str]) -> list[dict[str, str]]:
+    """Name and colour of labels 1, 2, …, as many as there are names or values."""
+    if classes is None:
+        return []
+    highest = int(classes.max())
+    names = names or ["background", *(f"label {value}" for value in range(1, highest + 1))]
+    if highest >= len(names):
+        raise InputError(f"a label is {highest}, but label_names end at {len(names) - 1}")
+    return [
+        {"name": name, "colour": _bright(COLOURS[index % len(COLOURS)])}
+        for index, name in enumerate(names[1:])
+    ]
+
+
+def _edges(spacing: Sequence[float] | None) -> list[float]:
+    edges = [1.0] * 3 if spacing is None else [float(edge) for edge in spacing]
+    if len(edges) != 3 or not all(0 < edge < np.inf for edge in edges):
+        raise InputError(f"spacing is {edges}, but must be three positive numbers")
+    return edges
+
+
+def _box(piece: Piece) -> dict[str, object]:
+    """Corners (8, 3): the bits of a corner's index say which end of x, y and z it is at."""
+    corners = piece.corners
+    if corners.shape[1] == 2:  # of a picture, which is one voxel deep
+        corners = np.array([(*corner, depth) for corner in corners for depth in (-0.5, 0.5)])
+    told = [f"piece {piece.number}"]
+    if piece.home is not None and piece.home != piece.number:
+        told.append(f"from cell {piece.home}")
+    if piece.answer is not None:
+        told.append(f"answer {piece.answer}")
+    return {
+        "number": piece.number,
+        "told": ", ".join(told),
+        "colour": _bright(piece.colour),
+        "corners": corners.tolist(),
+    }
+
+
+def _bright(colour: str) -> str:
+    return BRIGHT.get(colour, colour)
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape))

@@ -1,0 +1,168 @@
+"""A cohort at a glance: its cases in three planes with their labels outlined, and their values."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from nibabel.affines import voxel_sizes
+
+from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.show.pieces import COLOURS
+
+from .curves import GREY, tidy
+from .planes import PLANE_NAMES, as_colours, show_plane
+
+COLUMNS = 6  # of a sheet
+RGB = ("red", "green", "blue")
+BINS = 60
+
+
+def contact_sheet(cohort: Cohort, cases: Sequence[int]) -> Figure:
+    """The pictures of ``cases`` (positions in the cohort).
+
+    A volume has a row: sagittal, coronal and axial plane through the middle of its label, or of
+    itself, in the first channel; then the axial plane in the other channels. A 2D picture has a
+    tile. Labels are outlined, each class in a colour.
+    """
+    if cohort.spatial_dims == 2:
+        return _tiles(cohort, cases)
+    planes = [(0, axis) for axis in range(3)]
+    planes += [(channel, 2) for channel in range(1, len(cohort.channels))]
+    strips = max(1, COLUMNS // len(planes))  # side by side
+    rows = -(-len(cases) // strips)
+    size = (1.75 * len(planes) * strips, 1.85 * rows + 0.5)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, len(planes) * strips, squeeze=False).reshape(-1, len(planes))
+    for axes in grid.ravel():
+        axes.set_axis_off()
+    for row, case in zip(grid, cases, strict=False):
+        _strip(row, cohort, case, planes)
+    for row in grid[:strips]:
+        for axes, (channel, axis) in zip(row, planes, strict=True):
+            axes.text(0.5, 1.2, f"{cohort.channels[channel]} {PLANE_NAMES[axis]}", **_at(axes, 8))
+    _legend(figure, cohort)
+    return figure
+
+
+def _strip(
+    row: Sequence[Axes], cohort: Cohort, case: int, planes: Sequence[tuple[int, int]]
+) -> None:
+    """One volume: planes of (channel, across which axis)."""
+    image, label = cohort[case]
+    spacing = voxel_sizes(np.array(cohort.cases[case].affine))
+    centre = middle(label if label is not None and label.any() else np.ones(image.shape[1:]))
+    for axes, (channel, axis) in zip(row, planes, strict=True):
+        show_plane(axes, image[channel].astype(np.float32), axis, centre[axis])
+        if label is not None:
+            outline(axes, np.take(label, centre[axis], axis))
+        across, up = np.delete(spacing, axis)
+        axes.set_aspect(up / across)
+        if axis:
+            axes.text(0.95, 0.5, "R", color="white", va="center", **_at(axes, 7))
+    row[0].text(0, 1.04, cohort.cases[case].id, transform=row[0].transAxes, fontsize=7)
+
+
+def _at(axes: Axes, size: int) -> dict[str, object]:
+    return {"transform": axes.transAxes, "fontsize": size, "ha": "center"}
+
+
+def _tiles(cohort: Cohort, cases: Sequence[int]) -> Figure:
+    rows = -(-len(cases) // COLUMNS)
+    figure = Figure(figsize=(1.9 * COLUMNS, 2.15 * rows + 0.4), layout="constrained")
+    tiles = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for axes in tiles:
+        axes.set_axis_off()
+    for axes, case in zip(tiles, cases, strict=False):
+        image, label = cohort[case]
+        title = cohort.cases[case].id
+        if cohort.channels == RGB:
+            axes.imshow(as_colours(image), origin="lower")
+        else:
+            show_plane(axes, image[0].astype(np.float32))
+        if cohort.graded:
+            title += f"\n{'no grade' if label is None else cohort.label_names[int(label)]}"
+        elif label is not None:
+            outline(axes, label)
+        axes.set_title(title, fontsize=7)
+    if not cohort.graded:
+        _legend(figure, cohort)
+    return figure
+
+
+def middle(mask: np.ndarray) -> list[int]:
+    """The mean place of what is not 0, in whole voxels."""
+    return np.round([place.mean() for place in np.nonzero(mask)]).astype(int).tolist()
+
+
+def outline(axes: Axes, classes: np.ndarray) -> None:
+    """The border of every class of a plane (x, y), each in its colour."""
+    for index in range(1, int(classes.max()) + 1):
+        if (classes == index).any():
+            colour = COLOURS[(index - 1) % len(COLOURS)]
+            axes.contour(index == classes.T, levels=[0.5], colors=[colour], linewidths=0.9)
+
+
+def _legend(figure: Figure, cohort: Cohort) -> None:
+    names = cohort.label_names[1:]
+    lines = [
+        Line2D([], [], color=COLOURS[i % len(COLOURS)], label=name) for i, name in enumerate(names)
+    ]
+    if lines:
+        figure.legend(handles=lines, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+
+
+def intensities(cohort: Cohort, cases: Sequence[int]) -> Figure:
+    """How often each value occurs, a panel a channel and a line a case; the mean is thick.
+
+    The most frequent value, which is the background's if there is one, is left out.
+    """
+    figure = Figure(figsize=(3.2 * len(cohort.channels) + 0.4, 2.6), layout="constrained")
+    panels = figure.subplots(1, len(cohort.channels), squeeze=False)[0]
+    for channel, (axes, name) in enumerate(zip(panels, cohort.channels, strict=True)):
+        values = [_without_commonest(cohort[case][0][channel]) for case in cases]
+        low = min(v.min() for v in values)
+        high = max(v.max() for v in values)
+        shares = []
+        for v in values:
+            counts, edges = np.histogram(v, BINS, (low, high))
+            shares.append(counts / len(v))
+        centres = (edges[1:] + edges[:-1]) / 2
+        axes.plot(centres, np.transpose(shares), color=GREY, linewidth=0.5, alpha=0.4)
+        axes.plot(centres, np.mean(shares, 0), color=COLOURS[0], linewidth=1.8)
+        axes.set_ylim(0, 1.5 * max(np.percentile(shares, 99.5), 1e-6))
+        axes.set(title=name, xlabel="prepared intensity", ylabel="share of voxels")
+    tidy(*panels)
+    return figure
+
+
+def _without_commonest(channel: np.ndarray) -> np.ndarray:
+    flat = channel.astype(np.float32).ravel()
+    values, counts = np.unique(flat, return_counts=True)
+    rest = flat[flat != values[counts.argmax()]]
+    return rest if rest.size else flat
+
+
+def grade_counts(cohort: Cohort) -> Figure:
+    """How many cases have each grade, by fold: a fold that lacks one shows."""
+    folds = {case.fold for case in cohort.cases if case.grade is not None}
+    folds = sorted(folds, key=lambda fold: (fold is None, fold))
+    figure = Figure(figsize=(6.4, 2.8), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / max(len(folds), 1)
+    for place, fold in enumerate(folds):
+        counts = [
+            sum(case.grade == grade and case.fold == fold for case in cohort.cases)
+            for grade in range(len(cohort.label_names))
+        ]
+        colour = COLOURS[place % len(COLOURS)]
+        where = np.arange(len(counts)) + place * width - 0.4 + width / 2
+        axes.bar(
+            where, counts, width, color=colour, label="no fold" if fold is None else f"fold {fold}"
+        )
+    axes.set_xticks(range(len(cohort.label_names)), cohort.label_names)
+    axes.set(ylabel="cases")
+    axes.legend(frameon=False, fontsize=8)
+    tidy(axes)
+    return figure

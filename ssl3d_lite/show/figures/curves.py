@@ -1,0 +1,242 @@
+"""Curves and comparisons for notebooks and reports, in one style (matplotlib).
+
+As in :mod:`.figures`, every function returns a ``matplotlib.figure.Figure`` made without pyplot.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from ssl3d_lite.show.pieces import COLOURS
+from ssl3d_lite.tasks import measure
+
+GREY = "#888888"
+CONTROL_GREYS = ("#444444", "#999999")
+DASHES = ("-", "--", ":", "-.")
+WORTH = (0, (4, 3))  # the dashes of the line at the smallest difference worth having
+
+Curve = Mapping[float, Sequence[float]]  # a place on the x axis → the scores there
+
+
+# ---- one run, one arm --------------------------------------------------------------------------
+
+
+def learning_curves(
+    histories: Mapping[str, Sequence[Mapping[str, float]]],
+    held_out: Mapping[str, Mapping[str, float]] | None = None,
+) -> Figure:
+    """Loss and score of runs of one proxy task over steps, with chance, and held-out scores.
+
+    Args:
+        histories: a run's name → its history.
+        held_out: a run's name → its scores on cases it was not trained on.
+    """
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    name = measure(next(iter(histories.values()))[0])
+    for colour, (run, history) in zip(COLOURS, histories.items(), strict=False):
+        steps = [row["step"] for row in history]
+        left.plot(steps, [row["loss"] for row in history], color=colour, label=run)
+        right.plot(steps, [row[name] for row in history], color=colour, label=run)
+        if held_out:
+            right.plot(steps[-1], held_out[run][name], "o", color=colour)
+    right.axhline(history[0]["chance"], color=GREY, linestyle="--", label="chance")
+    seen = [row[name] for history in histories.values() for row in history]
+    right.set_ylim(min(0, max(-1, *seen)), min(1, 1.3 * max(*seen, 0.1)))
+    left.set(xlabel="step", ylabel="loss")
+    right.set(xlabel="step", ylabel=f"{name} (dots: held-out cases)")
+    right.legend(frameon=False, fontsize=9)
+    tidy(left, right)
+    return figure
+
+
+def label_efficiency(
+    scores: Mapping[str, Mapping[int, Sequence[float]]], ylabel: str = "mean Dice"
+) -> Figure:
+    """Score over the number of labels: a line of means an arm, a dot each run.
+
+    Args:
+        scores: arm → number of labels → its scores.
+    """
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for index, (arm, by_amount) in enumerate(scores.items()):
+        colour = COLOURS[index % len(COLOURS)]
+        amounts = sorted(by_amount)
+        means = [float(np.mean(by_amount[n])) for n in amounts]
+        style = {"marker": "osD^vP*"[index % 7], "linestyle": "-" if index == 0 else "--"}
+        axes.plot(amounts, means, color=colour, label=arm, **style)
+        for n in amounts:
+            axes.plot([n] * len(by_amount[n]), by_amount[n], ".", color=colour, alpha=0.35)
+    ticks = sorted({n for by_amount in scores.values() for n in by_amount})
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [str(n) for n in ticks])
+    axes.minorticks_off()
+    axes.set(xlabel="labelled volumes", ylabel=ylabel)
+    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    tidy(axes)
+    return figure
+
+
+# ---- many arms ---------------------------------------------------------------------------------
+
+
+def bands(
+    panels: Mapping[str, Mapping[str, Curve]],
+    controls: Mapping[str, Curve],
+    xlabel: str,
+    ylabel: str,
+    log: bool = False,
+) -> Figure:
+    """Scores over labels or steps in small multiples: of each curve a line of means, and a band
+    from the lowest score to the highest.
+
+    Args:
+        panels: a panel's title → a curve's name → the curve. The same name has the same colour.
+        controls: curves to compare with, in grey in every panel; only the first has a band.
+    """
+    rows = -(-len(panels) // 4)
+    columns = -(-len(panels) // rows)
+    size = (2.4 * columns + 0.4, 2.2 * rows + 1.1) if len(panels) > 1 else (5.6, 4)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
+    lines = dict.fromkeys([*names, *controls])
+    for axes, (title, curves) in zip(grid.flat, panels.items(), strict=False):
+        for index, (name, curve) in enumerate(controls.items()):
+            style = {"color": CONTROL_GREYS[index // 4 % 2], "linestyle": DASHES[index % 4]}
+            lines[name] = _band(axes, curve, style, shade=0 if index else 0.15)
+        for name, curve in curves.items():
+            style = {"color": COLOURS[names.index(name) % len(COLOURS)], "marker": "o"}
+            lines[name] = _band(axes, curve, style, shade=0.2)
+        axes.set_title(title, fontsize=10)
+    places = {x for curves in (controls, *panels.values()) for c in curves.values() for x in c}
+    _style_panels(list(grid.flat), len(panels), columns, sorted(places) if log else None)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(ylabel, fontsize=9)
+    figure.supxlabel(xlabel, fontsize=10)
+    wide = min(len(lines), max(4, round(1.3 * columns)))
+    _legend_above(figure, list(lines.values()), list(lines), wide)
+    return figure
+
+
+def _legend_above(figure: Figure, lines: list[Line2D], names: list[str], columns: int) -> None:
+    figure.legend(
+        lines, names, loc="outside upper center", ncols=columns, frameon=False, fontsize=9
+    )
+
+
+def _band(axes: Axes, curve: Curve, style: Mapping[str, Any], shade: float) -> Line2D:
+    """A curve's means and its spread; returns the line."""
+    places = sorted(curve)
+    means = [float(np.mean(curve[place])) for place in places]
+    lows, highs = ([end(curve[place]) for place in places] for end in (min, max))
+    axes.fill_between(places, lows, highs, color=style["color"], alpha=shade, linewidth=0)
+    return axes.plot(places, means, linewidth=1.3, markersize=3.5, **style)[0]
+
+
+def _style_panels(
+    grid: Sequence[Axes], panels: int, columns: int, ticks: Sequence[float] | None
+) -> None:
+    """Ticks and grid of the first ``panels`` axes; the others vanish. Ticks make the axis
+    logarithmic."""
+    for index, axes in enumerate(grid):
+        if index >= panels:
+            axes.set_axis_off()
+            continue
+        if ticks:
+            axes.set_xscale("log")
+            axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
+            axes.minorticks_off()
+        bottom = index + columns >= panels
+        axes.tick_params(labelsize=8, labelbottom=bottom)
+        tidy(axes)
+
+
+class Effect(NamedTuple):
+    """A mean difference as a forest plot draws it."""
+
+    name: str
+    mean: float
+    interval: tuple[float, float] | None
+    singles: Sequence[float]
+    verdict: str
+
+
+VERDICT_COLOURS = {"holds": COLOURS[0], "does not hold": COLOURS[1], "undecided": GREY}
+
+
+def forest(
+    panels: Mapping[str, Sequence[Effect]], worthwhile: float, controls: Sequence[str] = ()
+) -> Figure:
+    """Differences with their intervals, an arm a row: coloured by verdict, small dots the pairs.
+
+    Args:
+        panels: a panel's title → what it shows.
+        worthwhile: the smallest difference worth having: a dashed line beside that of zero.
+        controls: names in grey, at the bottom.
+    """
+    found = dict.fromkeys(effect.name for effects in panels.values() for effect in effects)
+    names = sorted(found, key=lambda name: name in controls)
+    rows = -(-len(panels) // 3)
+    columns = -(-len(panels) // rows)
+    size = (2.6 * columns + 1.4, (0.24 * len(names) + 0.7) * rows + 0.8)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes, (title, effects) in zip(grid.flat, panels.items(), strict=False):
+        _effects(axes, effects, names, worthwhile)
+        axes.set_title(title, fontsize=10)
+    for axes in grid[:, 0]:
+        for name, label in zip(names, axes.get_yticklabels(), strict=True):
+            label.set_color(GREY if name in controls else "black")
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.set_axis_off()
+    figure.supxlabel("mean paired difference", fontsize=10)
+    lines = [Line2D([], [], color=colour, marker="o") for colour in VERDICT_COLOURS.values()]
+    lines.append(Line2D([], [], color="black", linestyle=WORTH))
+    _legend_above(figure, lines, [*VERDICT_COLOURS, "worth having"], 4)
+    return figure
+
+
+def _effects(
+    axes: Axes, effects: Sequence[Effect], names: Sequence[str], worthwhile: float
+) -> None:
+    """One panel. An interval that reaches beyond the axes ends in an arrow."""
+    axes.axvline(0, color="black", linewidth=1)
+    axes.axvline(worthwhile, color="black", linewidth=1, linestyle=WORTH)
+    seen = [-worthwhile, 2 * worthwhile, *(value for e in effects for value in e.singles)]
+    margin = 0.25 * (max(seen) - min(seen))
+    left, right = min(seen) - margin, max(seen) + margin
+    axes.set_xlim(left, right)
+    for effect in effects:
+        row, colour = names.index(effect.name), VERDICT_COLOURS[effect.verdict]
+        dots = [row + 0.28] * len(effect.singles)
+        axes.plot(effect.singles, dots, ".", color=colour, alpha=0.5, markersize=3.5)
+        if effect.interval:
+            low, high = effect.interval
+            ends = [max(low, left), min(high, right)]
+            axes.plot(ends, [row, row], color=colour, linewidth=1.8, solid_capstyle="butt")
+            for end, mark, beyond in ((left, "<", low < left), (right, ">", high > right)):
+                if beyond:
+                    axes.plot(end, row, mark, color=colour, markersize=5, clip_on=False)
+        axes.plot(effect.mean, row, "o", color=colour, markersize=5.5, mec="white", mew=0.7)
+    axes.set_yticks(range(len(names)), names, fontsize=9)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    tidy(axes)
+
+
+# ---- style -------------------------------------------------------------------------------------
+
+
+def tidy(*many: Axes) -> None:
+    """The style of all axes with scales: no box, a faint grid."""
+    for axes in many:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)

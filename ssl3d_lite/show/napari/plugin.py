@@ -1,0 +1,266 @@
+"""The napari plugin: a virtual brain among the samples, and a dock widget that poses puzzles.
+
+``napari.yaml`` beside this file tells napari of both.
+"""
+
+import ast
+import inspect
+import textwrap
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
+import pooch
+import torch
+from magicgui.widgets import (
+    CheckBox,
+    ComboBox,
+    Container,
+    FloatSlider,
+    FloatSpinBox,
+    LineEdit,
+    PushButton,
+    SpinBox,
+    TextEdit,
+)
+from torch import Tensor
+
+from ssl3d_lite.data.cohort import MANIFEST, Cohort
+from ssl3d_lite.data.registry import make_cohort
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.tasks import TASKS, make_task
+
+from .layers import OURS, PUZZLE, Viewer, class_layer, stand_in_3d, stand_upright, window
+from .puzzle import PuzzleLayers
+
+EDGE = 64  # voxels of the virtual brain
+MANY = 2**31 - 1
+
+
+# ---- sample data -------------------------------------------------------------------------------
+
+
+def virtual_brain() -> list[tuple[Any, dict[str, Any], str]]:
+    """A virtual head with a glioma in four contrasts, and its labels, as napari's layer tuples.
+
+    Made once, by the recipe of virtual brains, and kept in the user's cache folder.
+    """
+    folder = Path(pooch.os_cache("ssl3d_lite")) / f"virtual-brain-{EDGE}"
+    if not (folder / MANIFEST).exists():
+        make_cohort("virtual-brain", folder, cases=1, edge=EDGE, workers=1)
+    cohort = Cohort.open(folder)
+    image, label = cohort[0]
+    scale = np.diag([*cohort.spacing, 1.0])
+    layers = [
+        (
+            channel.astype(np.float32),
+            {
+                "name": name,
+                "affine": scale,
+                "visible": number == 0,
+                "contrast_limits": window(channel.astype(np.float32)),
+            },
+            "image",
+        )
+        for number, (name, channel) in enumerate(zip(cohort.channels, image, strict=True))
+    ]
+    if label is not None:
+        settings = class_layer(np.asarray(label), "labels", scale, cohort.label_names)
+        layers.append((settings.pop("data"), settings, "labels"))
+    return layers
+
+
+# ---- the dock widget ---------------------------------------------------------------------------
+
+
+class Explorer(Container):
+    """Choose a proxy task, its settings and a seed; see its puzzle in the image chosen."""
+
+    def __init__(self, napari_viewer: Viewer):
+        self.viewer = napari_viewer
+        self.puzzle: PuzzleLayers | None = None
+        self.image = ComboBox(label="image", choices=self._images, nullable=True)
+        self.task = ComboBox(label="task", choices=list(TASKS), value="jigsaw")
+        self.settings = Container(label="settings")
+        self.seed = SpinBox(label="seed", max=MANY, tooltip="the same seed, the same puzzle")
+        self.draw = PushButton(text="Draw")
+        self.redraw = PushButton(text="Another puzzle", tooltip="the next seed")
+        self.upright = PushButton(text="Head up", tooltip="of a scan whose axes are RAS")
+        self.apart = FloatSlider(label="apart", max=2, tooltip="how far the pieces fly apart")
+        self.shown = CheckBox(text="as the network gets them", tooltip="shuffled, turned, warped")
+        self.answers = TextEdit(label="answers")
+        self.answers.read_only = True
+        widgets = [self.image, self.task, self.settings, self.seed, self.draw, self.redraw]
+        moves = [self.apart, self.shown, self.upright]
+        super().__init__(widgets=[*widgets, *moves, self.answers])
+        self._fill_settings()
+        self.task.changed.connect(self._fill_settings)
+        self.draw.clicked.connect(self.pose)
+        self.redraw.clicked.connect(self._another)
+        self.upright.clicked.connect(self._head_up)
+        self.apart.changed.connect(self._arrange)
+        self.shown.changed.connect(self._arrange)
+        self._follow_selection()
+        for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
+            event.connect(self._layers_changed)
+        self.viewer.layers.selection.events.active.connect(self._follow_selection)
+
+    def pose(self) -> None:
+        """Draw the puzzle, or say why it cannot be."""
+        layer = self.image.value
+        if layer is None:
+            self.answers.value = "Open an image, or File > Open Sample > Virtual brain."
+            return
+        try:
+            volumes = volumes_of(layer)
+            shape = EncoderSettings(volumes.shape[1], volumes.ndim - 2, filters=(4, 8))
+            task = make_task(self.task.value, shape, 0, **self._chosen())
+            draw = task.draw(volumes, torch.Generator().manual_seed(self.seed.value))
+            batch = task.pose(volumes, draw)
+        except InputError as reason:
+            self.answers.value = f"This puzzle cannot be posed: {reason}."
+            return
+        space = volumes.shape[2:]
+        self.puzzle = PuzzleLayers(self.viewer, batch, world=world_of(layer), space=space)
+        self._arrange()
+        self.answers.value = self._told(task.note)
+
+    def _told(self, note: str) -> str:
+        shown = self.puzzle
+        where = [", ".join(f"{c:g}" for c in piece.centre) for piece in shown.pieces]
+        lines = [
+            f"{caption} (at {centre})"
+            for caption, centre in zip(shown.captions, where, strict=True)
+        ]
+        if shown.told:
+            lines.insert(0, shown.told)
+        return "\n".join([*lines, *([note] if note else [])])
+
+    def _chosen(self) -> dict[str, Any]:
+        """The settings, by name.
+
+        Raises:
+            InputError: a list that is none.
+        """
+        hints = get_type_hints(TASKS[self.task.value].Settings)
+        chosen = {}
+        for widget in self.settings:
+            chosen[widget.name] = widget.value
+            if isinstance(widget, LineEdit):
+                chosen[widget.name] = _read_tuple(widget.name, widget.value, hints[widget.name])
+        return chosen
+
+    def _fill_settings(self) -> None:
+        self.settings.clear()
+        kind = TASKS[self.task.value].Settings
+        hints, help_texts = get_type_hints(kind), field_help(kind)
+        for field in fields(kind):
+            widget = widget_for(field.name, hints[field.name], field.default)
+            widget.tooltip = help_texts.get(field.name, "")
+            self.settings.append(widget)
+
+    def _another(self) -> None:
+        self.seed.value += 1
+        self.pose()
+
+    def _arrange(self) -> None:
+        if self.puzzle is not None:
+            self.puzzle.arrange(self.apart.value, self.shown.value)
+
+    def _head_up(self) -> None:
+        """Turn napari's view, which knows no up, to that of RAS scans."""
+        stand_upright(self.viewer)
+        if self.viewer.dims.ndisplay == 3:
+            stand_in_3d(self.viewer)
+        if self.puzzle is not None:
+            self.puzzle.follow()
+
+    def _images(self, widget: Any = None) -> list[Any]:
+        """The image layers that are no part of a puzzle."""
+        from napari.layers import Image
+
+        layers = self.viewer.layers
+        return [x for x in layers if isinstance(x, Image) and x.metadata.get(OURS) != PUZZLE]
+
+    def _layers_changed(self, event: Any = None) -> None:
+        self.image.reset_choices()
+
+    def _follow_selection(self, event: Any = None) -> None:
+        """The image selected in napari is the one meant."""
+        self.image.reset_choices()
+        images = self._images()
+        active = self.viewer.layers.selection.active
+        if active in images:
+            self.image.value = active
+        elif self.image.value is None and images:
+            self.image.value = images[0]
+
+
+def volumes_of(layer: Any) -> Tensor:
+    """A layer's voxels as a batch: float32 (2, channel, *space).
+
+    Twice the same scan, because some tasks compare scans; the first is the one shown.
+
+    Raises:
+        InputError: it has neither 2 nor 3 space axes.
+    """
+    data = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+    data = np.moveaxis(data[..., :3], -1, 0) if layer.rgb else data[None]
+    if data.ndim not in (3, 4):
+        raise InputError(f"layer {layer.name!r} has {data.ndim - 1} axes; puzzles have 2 or 3")
+    volume = torch.from_numpy(np.ascontiguousarray(data, np.float32))
+    return volume[None].repeat(2, *[1] * volume.ndim)
+
+
+def world_of(layer: Any) -> np.ndarray:
+    """A layer's voxel → world: (D+1, D+1)."""
+    dims = layer.ndim
+    origin = np.asarray(layer.data_to_world((0.0,) * dims))
+    world = np.eye(dims + 1)
+    world[:-1, -1] = origin
+    for axis, unit in enumerate(np.eye(dims)):
+        world[:-1, axis] = np.asarray(layer.data_to_world(tuple(unit))) - origin
+    return world
+
+
+# ---- a widget for each setting -----------------------------------------------------------------
+
+
+def widget_for(name: str, kind: Any, default: Any) -> Any:
+    """A magicgui widget that holds a value of this type."""
+    if get_origin(kind) is Literal:
+        return ComboBox(name=name, choices=list(get_args(kind)), value=default)
+    if kind is bool:
+        return CheckBox(name=name, value=default)
+    if kind is int:
+        return SpinBox(name=name, value=default, min=-MANY, max=MANY)
+    if kind is float:
+        return FloatSpinBox(name=name, value=default, min=-1e6, max=1e6, step=0.05)
+    return LineEdit(name=name, value=", ".join(map(str, default)))
+
+
+def _read_tuple(name: str, text: str, kind: Any) -> tuple[Any, ...]:
+    """ "2, 3" → (2, 3), where a setting is several integers or words.
+
+    Raises:
+        InputError: not that.
+    """
+    member = get_args(kind)[0]
+    try:
+        return tuple(member(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise InputError(f"{name} is {text!r}, but must be numbers with commas between") from None
+
+
+def field_help(kind: type) -> dict[str, str]:
+    """The docstring under each field of a settings class, and of those that it inherits from."""
+    texts: dict[str, str] = {}
+    for each in reversed(kind.__mro__[:-1]):
+        body = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0].body
+        for field, below in pairwise(body):
+            if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+                texts[field.target.id] = inspect.cleandoc(ast.literal_eval(below.value))
+    return texts

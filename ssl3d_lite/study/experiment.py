@@ -1,0 +1,420 @@
+"""The runs of a study: an encoder, and what is read off it.
+
+A job is one encoder: an arm, a test fold, a seed. Its runs are the readings at each number of
+labels; each gives one row, fine-tuning with milestones one more for each. Everything random in a
+run comes from its seed, which all arms share: the encoder's start, the scans that have labels, the
+decoder's start, the order of batches.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ssl3d_lite.data.cohort import Cohort, amount
+from ssl3d_lite.errors import DivergedError
+from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
+from ssl3d_lite.evaluation.proxy import proxy_score
+from ssl3d_lite.evaluation.segmentation import evaluate
+from ssl3d_lite.machine.collectives import once
+from ssl3d_lite.machine.device import choose_device, machine_name
+from ssl3d_lite.models.classifier import random_classifier
+from ssl3d_lite.models.encoders import adapt_channels, random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.tasks import ProxyTask, make_task, measure
+from ssl3d_lite.training.finetuning import finetune
+from ssl3d_lite.training.presets import SLICES, preset, published
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
+
+from .arms import Arm
+from .data import Data
+from .ledger import Ledger, Row, key_of
+from .settings import Study
+
+FORMAT = 1  # of a row; another makes all old rows those of other settings
+CALIBRATION = 16  # scans whose statistics a probed encoder's BatchNorm takes
+# what no score depends on
+MACHINE = ("device", "devices", "recompute", "layout", "checkpoint_every")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One encoder."""
+
+    arm: Arm
+    fold: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm.slug}-fold{self.fold}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One reading of it. ``labels`` is empty for the proxy task's own score, which needs none."""
+
+    job: Job
+    reading: str
+    labels: str = ""
+
+
+def plan(study: Study) -> dict[Job, list[Run]]:
+    """Every job with its runs, the arms of a seed next to each other: what is finished first can be
+    compared first."""
+    return {
+        job: list(_runs(study, job))
+        for seed in range(study.seeds)
+        for fold in study.folds
+        for arm in study.parsed_arms()
+        for job in [Job(arm, fold, seed)]
+    }
+
+
+def _runs(study: Study, job: Job):
+    if job.arm.tasks:
+        yield Run(job, "proxy")
+    readings = {"scratch": ("finetune",), "random": ("frozen", "probe")}.get(
+        job.arm.source, ("finetune", "frozen", "probe")
+    )
+    for reading in readings:
+        for labels in study.labels if reading in study.readings else ():
+            yield Run(job, reading, labels)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """On what a study runs. No score should depend on it."""
+
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    devices: int = 1
+    """GPUs, or CPU processes, that share each batch."""
+    precision: str = "auto"
+    """auto (bf16-mixed on GPUs that have it), 32-true or bf16-mixed."""
+    recompute: bool = False
+    """Keep fewer features for the way back and compute them again: less memory, a third more
+    time, the same scores."""
+
+
+class Bench:
+    """A study laid out to be run: settings, cohorts, and the folder for its weights."""
+
+    def __init__(self, study: Study, data: Data, out: Path, machine: Machine):
+        self.study, self.data, self.out, self.machine = study, data, out, machine
+
+    # ---- settings ------------------------------------------------------------------------------
+
+    def encoder_settings(self, arm: Arm, cohort: Cohort) -> EncoderSettings:
+        """The encoder's shape for a cohort's scans."""
+        given = dict(self.study.encoder)
+        if "filters" in given:
+            given["filters"] = tuple(given["filters"])
+        if arm.network:  # the file's shape is the U-Net's
+            given = {"network": arm.network, "norm": given.get("norm", EncoderSettings.norm)}
+        given |= {"norm": arm.norm} if arm.norm else {}
+        return EncoderSettings(len(cohort.channels), cohort.spatial_dims, **given)
+
+    def start(self, job: Job) -> EncoderSettings:
+        """The shape in which a job's encoder starts: for the scans that it is pretrained on."""
+        arm = job.arm
+        if arm.tasks:
+            return self.encoder_settings(arm, self.data.corpus(arm, job.fold).cohort)
+        return self.encoder_settings(arm, self.data.benchmark(arm))
+
+    def task_settings(self, arm: Arm) -> dict[str, dict[str, Any]]:
+        """The settings of each of its proxy tasks that differ from their defaults."""
+        dims, own = self.data.benchmark(arm).spatial_dims, self.study.tasks
+        return {
+            task: preset(self.preset_of(task, dims), task, dims).tasks[task]
+            | own.get(f"2d-{task}" if arm.flat else task, {})
+            for task in arm.tasks
+        }
+
+    def preset_of(self, task: str, dims: int) -> str:
+        """Tasks that are not in the paper have none of its settings, so they get ours."""
+        name = self.study.preset
+        return name if name == "quick" or task in published(name, dims) else "quick"
+
+    def pretraining(self, job: Job) -> TrainSettings:
+        arm = job.arm
+        dims, task = self.data.benchmark(arm).spatial_dims, arm.tasks[0]
+        chosen = preset(self.preset_of(task, dims), task, dims).training
+        chosen = chosen | {"epochs": 0} | self._given("pretrain", arm)
+        return TrainSettings(**chosen, seed=job.seed, **asdict(self.machine))
+
+    def finetuning(self, run: Run) -> FinetuneSettings:
+        study, arm = self.study, run.job.arm
+        dims = self.data.benchmark(arm).spatial_dims
+        given = {"batch": 2 if dims == 3 else SLICES} | self._given("finetune", arm)
+        settings = FinetuneSettings(**given, seed=run.job.seed, **asdict(self.machine))
+        if run.reading == "frozen":
+            return replace(settings, frozen_steps=settings.steps)
+        settings = replace(settings, test_at=study.milestones)  # whether or not they are wanted now
+        if arm.source == "scratch":
+            return settings
+        frozen = round(study.warm_up * settings.steps)
+        return replace(settings, frozen_steps=frozen, encoder_rate=study.encoder_rate)
+
+    def _given(self, which: str, arm: Arm) -> dict[str, Any]:
+        table = getattr(self.study, which)
+        return table | (self.study.flat.get(which, {}) if arm.flat else {})
+
+    def probing(self, seed: int) -> dict[str, Any]:
+        """Voxels a scan; and the draws of labels, which other seeds do not share."""
+        draws = self.study.probe.get("draws", 3)
+        return {
+            "voxels": self.study.probe.get("voxels", 3000),
+            "draws": list(range(seed * draws, (seed + 1) * draws)),
+        }
+
+    # ---- what a score depends on ---------------------------------------------------------------
+
+    def key(self, run: Run) -> str:
+        """A checksum of all that the run's score depends on."""
+        job = run.job
+        depends = {
+            "format": FORMAT,
+            "benchmark": self.data.benchmark(job.arm).fingerprint,
+            "fold": job.fold,
+            "encoder": self.depends(job),
+            "reading": run.reading,
+            "labels": run.labels,
+        }
+        if run.reading == "probe":
+            depends["probe"] = self.probing(job.seed)
+        elif run.reading != "proxy":
+            depends["finetune"] = _record(self.finetuning(run))
+        return key_of(depends)
+
+    def depends(self, job: Job) -> dict[str, Any]:
+        """All that a job's encoder depends on."""
+        arm = job.arm
+        scans = self.data.corpus(arm, job.fold)
+        depends = {"source": arm.source, "shape": asdict(self.start(job)), "seed": job.seed}
+        trained = {"scans": scans.cohort.fingerprint, "cases": list(scans.seen)}
+        if arm.source == "oracle":
+            return depends | trained | {"finetune": _record(self.oracle_training(job))}
+        if not arm.tasks:
+            return depends
+        own = {"tasks": self.task_settings(arm), "pretrain": _record(self.pretraining(job))}
+        return depends | trained | own
+
+    def oracle_training(self, job: Job) -> FinetuneSettings:
+        """As many steps as pretraining has, on all training labels."""
+        settings = self.finetuning(Run(job, "finetune"))
+        steps = self._given("pretrain", job.arm)["steps"]
+        return replace(
+            settings, steps=steps, frozen_steps=0, encoder_rate=1.0, test_at=(), validate_every=0
+        )
+
+    # ---- encoders ------------------------------------------------------------------------------
+
+    def folder(self, job: Job) -> Path:
+        """Where a job's encoder is kept: not where one of other settings is."""
+        return self.out / "encoders" / f"{job.name}-{key_of(self.depends(job))[:8]}"
+
+    def encoder(self, job: Job) -> tuple[nn.Module, list[ProxyTask]]:
+        """The job's encoder, trained if its arm is; and its proxy tasks with their heads."""
+        arm, cohort = job.arm, self.data.benchmark(job.arm)
+        scans = self.data.corpus(arm, job.fold)
+        encoder = random_encoder(self.start(job), job.seed)
+        tasks = [
+            make_task(name, encoder.settings, job.seed, **own)
+            for name, own in self.task_settings(arm).items()
+        ]
+        if tasks:
+            encoder, _ = pretrain(
+                tasks, encoder, scans.cohort, scans.seen, self.pretraining(job), self.folder(job)
+            )
+        elif arm.source == "oracle":
+            network = self.network(encoder, cohort, job.seed)
+            training, everything = self.oracle_training(job), self.data.split(arm, job.fold).train
+            network, _ = finetune(network, cohort, everything, training, self.folder(job))
+            encoder = network.encoder
+        return encoder.to(choose_device(self.machine.device)), tasks
+
+    def fitted(self, encoder: nn.Module, arm: Arm) -> nn.Module:
+        """A copy that reads the benchmark's channels."""
+        channels = len(self.data.benchmark(arm).channels)
+        if encoder.settings.in_channels == channels:
+            return deepcopy(encoder)
+        device = next(encoder.parameters()).device
+        return adapt_channels(encoder, channels).to(device)
+
+    def network(self, encoder: nn.Module, cohort: Cohort, seed: int) -> nn.Module:
+        make = random_classifier if cohort.graded else random_unet
+        return make(encoder, len(cohort.label_names), seed)
+
+
+def _record(settings: TrainSettings) -> dict[str, Any]:
+    return {name: value for name, value in settings.record().items() if name not in MACHINE}
+
+
+def rehearse(bench: Bench) -> None:
+    """Build every arm and draw one puzzle of each of its tasks, so that settings which cannot work
+    are refused before anything is trained."""
+    for arm in bench.study.parsed_arms():
+        job = Job(arm, bench.study.folds[0], 0)
+        scans, benchmark = bench.data.corpus(arm, job.fold), bench.data.benchmark(arm)
+        encoder = random_encoder(bench.encoder_settings(arm, benchmark), 0)
+        bench.network(encoder, benchmark, 0)
+        encoder.check(torch.zeros(1, len(benchmark.channels), *benchmark.shape))
+        for reading in ("finetune", "frozen"):
+            bench.finetuning(Run(job, reading))
+        for name, own in bench.task_settings(arm).items():
+            shape = bench.encoder_settings(arm, scans.cohort)
+            count = min(2, bench.pretraining(job).batch, len(scans.seen))
+            volumes = torch.zeros(count, shape.in_channels, *scans.cohort.shape)
+            task = make_task(name, shape, 0, **own)
+            views = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0))).views
+            random_encoder(shape, 0).check(views.flatten(0, 1))
+
+
+# ---- running -----------------------------------------------------------------------------------
+
+
+def perform(bench: Bench, job: Job, runs: Sequence[Run], ledger: Ledger) -> Iterator[Run]:
+    """Make the job's encoder and read it by ``runs``; each is given back when its rows are safe.
+
+    A training that fails, such as an exemplar that collapses, is a result too: its row says why.
+    """
+    encoder, tasks, fault = None, [], None
+    for run in runs:
+        start, key = time.perf_counter(), bench.key(run)
+        try:
+            if fault:
+                raise fault
+            if encoder is None:
+                encoder, tasks = bench.encoder(job)
+            rows = READ[run.reading](bench, run, encoder, tasks)
+        except DivergedError as reason:
+            fault = reason if encoder is None else None  # the next run has the same encoder
+            rows = [{"fault": str(reason)}]
+        common = row_of(bench, run) | {"seconds": round(time.perf_counter() - start, 1)}
+        once(keep, bench, key, [common | row for row in rows], ledger)
+        yield run
+
+
+def keep(bench: Bench, key: str, rows: list[Row], ledger: Ledger) -> None:
+    """Put a run's rows where they are safe, and delete the weights that were scored."""
+    ledger.put(key, rows)
+    shutil.rmtree(bench.out / "runs" / key, ignore_errors=True)
+
+
+def read_proxy(bench: Bench, run: Run, encoder: nn.Module, tasks: list[ProxyTask]) -> list[Row]:
+    """How well the puzzles are solved on scans that no training saw."""
+    batch = bench.pretraining(run.job).batch
+    scans = bench.data.corpus(run.job.arm, run.job.fold)
+    rows = []
+    for task in tasks:
+        task.to(next(encoder.parameters()).device)
+        scores = once(proxy_score, task, encoder, scans.cohort, scans.unseen, batch)
+        name = measure(scores)
+        row = {"task": task.name, "measure": name, "score": scores[name]}
+        rows.append(row | {"chance": float(scores["chance"])})
+    return rows
+
+
+def read_finetuning(
+    bench: Bench, run: Run, encoder: nn.Module, tasks: list[ProxyTask]
+) -> list[Row]:
+    """The test score after fine-tuning; and after each milestone, by which nothing is chosen."""
+    job, cohort = run.job, bench.data.benchmark(run.job.arm)
+    split, settings = bench.data.split(job.arm, job.fold), bench.finetuning(run)
+    network = bench.network(bench.fitted(encoder, job.arm), cohort, job.seed)
+    labelled = cohort.few(split.train, amount(run.labels), job.seed)
+    validation = split.validation if settings.validate_every else ()
+    network, history = finetune(
+        network,
+        cohort,
+        labelled,
+        settings,
+        bench.out / "runs" / bench.key(run),
+        validation,
+        split.test if settings.test_at else (),
+    )
+    result = once(evaluate, network, cohort, split.test, settings.patch, False, False)
+    row = scored(result) | {"scans": len(cohort.scans(labelled)), "steps": settings.steps}
+    looks = [(h["validation"], h["step"]) for h in history if "validation" in h]
+    if looks:
+        best, step = max(looks, key=lambda look: (look[0], -look[1]))
+        row |= {"validation": best, "best_step": step}
+    at_milestones = [
+        {"reading": "convergence", "steps": h["step"], "score": h["test"]}
+        for h in history
+        if "test" in h
+    ]
+    few = {name: row[name] for name in ("scans", "measure")}
+    return [row, *(few | each for each in at_milestones)]
+
+
+def read_probe(bench: Bench, run: Run, encoder: nn.Module, tasks: list[ProxyTask]) -> list[Row]:
+    """The linear probe of the frozen encoder: the mean over this seed's draws of labels."""
+    return [once(probe_row, bench, run, encoder)]
+
+
+def probe_row(bench: Bench, run: Run, encoder: nn.Module) -> Row:
+    job, cohort = run.job, bench.data.benchmark(run.job.arm)
+    split, probing = bench.data.split(job.arm, job.fold), bench.probing(job.seed)
+    some = list(cohort.scans(split.pretrain).values())[:CALIBRATION]
+    encoder = recalibrated(bench.fitted(encoder, job.arm), cohort, list(chain(*some)))
+    draws = [cohort.few(split.train, amount(run.labels), draw) for draw in probing["draws"]]
+    probes = linear_probes(encoder, cohort, draws, split.test, probing["voxels"])
+    rows = [scored(result) for result in probes]
+    means = {
+        name: float(np.mean([row[name] for row in rows])) for name in rows[0] if name != "measure"
+    }
+    return means | {"measure": rows[0]["measure"], "scans": len(cohort.scans(draws[0]))}
+
+
+READ: dict[str, Callable[[Bench, Run, nn.Module, list[ProxyTask]], list[Row]]] = {
+    "proxy": read_proxy,
+    "finetune": read_finetuning,
+    "frozen": read_finetuning,
+    "probe": read_probe,
+}
+
+
+def scored(result: Any) -> Row:
+    """A test result as columns: the score, and that of each part."""
+    parts = {f"{result.measure} {name}": score for name, score in result.parts.items()}
+    return {"measure": result.measure, "score": result.score, **parts}
+
+
+def row_of(bench: Bench, run: Run) -> Row:
+    """The columns that all rows have, in their order."""
+    job, cohort = run.job, bench.data.benchmark(run.job.arm)
+    return {
+        "run": bench.key(run),
+        "study": bench.study.name,
+        "cohort": cohort.name,
+        "arm": job.arm.name,
+        "reading": run.reading,
+        "task": "",
+        "labels": run.labels,
+        "scans": None,
+        "seed": job.seed,
+        "fold": job.fold,
+        "steps": None,
+        "measure": "",
+        "score": None,
+        "chance": None,
+        "fault": "",
+        "validation": None,
+        "best_step": None,
+        "seconds": None,
+        "machine": machine_name(bench.machine.device),
+        "version": f"ssl3d_lite {version('ssl3d-lite')}, torch {torch.__version__}",
+    }

@@ -1,0 +1,218 @@
+"""What a run leaves in its folder, and how it is read back.
+
+::
+
+    settings.json           all that the run depended on
+    encoder.safetensors     after pretraining: the encoder's weights
+    network.safetensors     after fine-tuning: the whole network's weights
+    history.csv             a row every ten steps
+    resume.pt               the state to continue from; read with ``weights_only=True``
+
+No file here can run code when it is read.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+
+from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import read_json, write_aside, write_csv, write_json
+from ssl3d_lite.machine.collectives import once
+from ssl3d_lite.models.classifier import Classifier
+from ssl3d_lite.models.encoders import Encoder, load_weights, make_encoder
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.models.unet import UNet
+
+SETTINGS = "settings.json"
+RESUME = "resume.pt"
+# what numbers depend on by rounding alone, or not at all
+MACHINE = {"training.device", "training.devices", "training.recompute", "training.layout"}
+HEADS = {"classes": UNet, "grades": Classifier}  # what a record says is told apart → by which
+
+
+# ---- finished weights --------------------------------------------------------------------------
+
+
+def save_encoder(folder: Path, encoder: Encoder, record: dict[str, Any]) -> None:
+    """Write the encoder alone: the head was only for the puzzle."""
+    _save_weights(folder / "encoder.safetensors", encoder)
+    write_json(folder / SETTINGS, record)
+
+
+def load_encoder(folder: str | Path) -> Encoder:
+    """The pretrained encoder that a run left in ``folder``, in evaluation mode.
+
+    A fine-tuned network's encoder is one too: fine-tuned on another cohort's labels, it is a
+    supervised pretraining.
+
+    Raises:
+        InputError: no encoder there, or weights that do not fit its settings.
+    """
+    folder = Path(folder)
+    record = read_json(folder / SETTINGS, "pretrained encoder")
+    if HEADS.keys() & record.keys():
+        return load_network(folder).encoder
+    encoder = make_encoder(_encoder_settings(record, folder))
+    load_weights(encoder, _read_weights(folder / "encoder.safetensors"))
+    return encoder.eval()
+
+
+def save_network(
+    folder: Path, network: UNet | Classifier, record: dict[str, Any], cohort: Cohort
+) -> None:
+    """Write a fine-tuned network, with what its classes mean."""
+    _save_weights(folder / "network.safetensors", network)
+    meaning = {"label_values": cohort.label_values, "label_names": cohort.label_names}
+    write_json(folder / SETTINGS, {**record, **network.answers, **meaning})
+
+
+def load_network(folder: str | Path) -> UNet | Classifier:
+    """The fine-tuned U-Net or classifier that a run left in ``folder``, in evaluation mode."""
+    folder = Path(folder)
+    record = read_json(folder / SETTINGS, "fine-tuned network")
+    told = next((name for name in HEADS if name in record), None)
+    if told is None:
+        raise InputError(f"{folder} holds a {record.get('kind')} run, no fine-tuned network")
+    network = HEADS[told](make_encoder(_encoder_settings(record, folder)), record[told])
+    load_weights(network, _read_weights(folder / "network.safetensors"))
+    return network.eval()
+
+
+def _encoder_settings(record: dict[str, Any], folder: Path) -> EncoderSettings:
+    try:
+        settings = dict(record["encoder"])
+        return EncoderSettings(**{**settings, "filters": tuple(settings["filters"])})
+    except (KeyError, TypeError) as reason:
+        raise InputError(f"{folder / SETTINGS} describes no encoder: {reason}") from None
+
+
+def _save_weights(path: Path, module: nn.Module) -> None:
+    write_aside(path, lambda file: file.write(_bytes(module)))
+
+
+def _bytes(module: nn.Module) -> bytes:
+    return save({n: w.detach().cpu().contiguous() for n, w in module.state_dict().items()})
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    if not path.exists():
+        raise InputError(f"{path} is missing: the run that writes it has not finished")
+    try:
+        return load_file(path)
+    except Exception as reason:  # safetensors raises an exception class of its own for bad files
+        raise InputError(f"{path} cannot be read as weights: {reason}") from None
+
+
+def digest(*modules: nn.Module) -> str:
+    """A checksum of weights: a run that starts from others is another run."""
+    return hashlib.sha256(b"".join(map(_bytes, modules))).hexdigest()[:16]
+
+
+# ---- a run in progress -------------------------------------------------------------------------
+
+
+@dataclass
+class Progress:
+    """How far a run has come, and the best weights so far by its validation cases."""
+
+    step: int = 0  # steps done when the run was started or continued
+    saved: int = 0  # steps done at the last checkpoint
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: tuple[float, int, dict[str, torch.Tensor]] | None = None  # score, step, weights
+
+    @classmethod
+    def restore(
+        cls,
+        out: Path | None,
+        record: dict[str, Any],
+        learner: nn.Module,
+        optimizer: torch.optim.Optimizer,
+    ) -> "Progress":
+        """Continue from ``out`` if a run with the same record was there; else begin.
+
+        Raises:
+            InputError: the folder holds a run with other settings; the message names them.
+        """
+        if out is None:
+            return cls()
+        path = Path(out) / RESUME
+        if not path.exists():
+            return cls()
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as reason:  # unpickling broken bytes raises almost anything
+            raise InputError(f"{path} cannot be read: {reason}; delete it to start anew") from None
+        _check_same(json.loads(state["record"]), json.loads(json.dumps(record)), Path(out))
+        learner.load_state_dict(state["learner"])
+        optimizer.load_state_dict(state["optimizer"])
+        return cls(state["step"], state["step"], state["history"], state["best"])
+
+    def save(
+        self,
+        out: Path | None,
+        step: int,
+        record: dict[str, Any],
+        learner: nn.Module,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        """Checkpoint: all of the run's state in one file, so it can never be half of two steps."""
+        self.saved = step
+        if out is None:
+            return
+        state = {
+            "step": step,
+            "record": json.dumps(record),
+            "learner": learner.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "history": self.history,
+            "best": self.best,
+        }
+        once(_write_state, Path(out), state)
+
+    def keep_best(self, score: float, step: int, learner: nn.Module) -> None:
+        if self.best is None or score > self.best[0]:
+            weights = {n: w.detach().cpu().clone() for n, w in learner.state_dict().items()}
+            self.best = (score, step, weights)
+
+    def load_best(self, learner: nn.Module) -> None:
+        if self.best is not None:
+            learner.load_state_dict(self.best[2])
+
+
+def _write_state(out: Path, state: dict[str, Any]) -> None:
+    buffer = BytesIO()  # torch writes to a full disk without saying that it is full
+    torch.save(state, buffer)
+    write_aside(out / RESUME, lambda file: file.write(buffer.getbuffer()))
+    write_csv(out / "history.csv", state["history"])
+
+
+def _check_same(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
+    """Refuse to continue a run under other settings; on other devices it may go on."""
+    flat_old, flat_new = _flat(old), _flat(new)
+    keys = (flat_old | flat_new).keys() - MACHINE
+    changed = sorted(k for k in keys if flat_old.get(k) != flat_new.get(k))
+    if changed:
+        k = changed[0]
+        if changed == ["start"]:  # in a notebook: a cell run again goes on with what it has trained
+            raise InputError(
+                f"{out} holds a run that began with other weights; to continue it, make the "
+                "networks anew from the same seeds; to start another, choose another folder"
+            )
+        raise InputError(
+            f"{out} holds a run with {k} = {flat_old.get(k)}, but {flat_new.get(k)} is asked for; "
+            "choose another folder, or delete this one"
+        )
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    inner = {k: v for k, v in record.items() if isinstance(v, dict)}
+    flat = {k: v for k, v in record.items() if k not in inner}
+    return flat | {f"{k}.{name}": v for k, d in inner.items() for name, v in d.items()}

@@ -1,0 +1,250 @@
+import math
+from dataclasses import replace
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from helpers import make_cohort
+from torch import nn
+
+from data_recipes.slices import Slices
+from data_recipes.slices import prepare as prepare_slices
+from ssl3d_lite.data.cohort import Case, Cohort, Source
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.evaluation.prediction import (
+    in_batches,
+    predict,
+    predict_cohort,
+    predictions,
+    write_prediction,
+)
+from ssl3d_lite.evaluation.proxy import proxy_score
+from ssl3d_lite.evaluation.segmentation import evaluate, score, score_case
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.modes import evaluating
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.tasks import make_task
+
+BRATS = {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,)}
+
+
+def case_of(shape=(10, 10, 10), spacing=(1.0, 1.0, 1.0)) -> Case:
+    affine = np.diag([*spacing, 1]).tolist()
+    return Case("a", "a", shape, affine, [], Source({}, {}, shape, affine), True)
+
+
+def blank(shape=(10, 10, 10)) -> torch.Tensor:
+    return torch.zeros(shape, dtype=torch.uint8)
+
+
+def test_fault_01_a_perfect_mask_scores_one_and_a_wrong_one_zero():
+    truth = blank()
+    truth[2:5, 2:5, 2:5] = 1
+    truth[5:8, 2:5, 2:5] = 2
+    truth[2:5, 5:8, 2:5] = 3
+    dice, distance, absent = score_case(truth, truth, BRATS, case_of())
+    assert dice.tolist() == [1, 1, 1]
+    assert distance.tolist() == [0, 0, 0]
+    assert not absent.any()
+    wrong = blank()
+    wrong[9, 9, 9] = 1
+    dice, _, _ = score_case(wrong, truth, BRATS, case_of())
+    assert dice.tolist() == [0, 0, 0]
+
+
+def test_regions_are_unions_of_classes():
+    truth = blank()
+    truth[0, 0, :4] = torch.tensor([1, 2, 3, 3])
+    answer = blank()
+    answer[0, 0, :4] = torch.tensor([1, 1, 1, 3])
+    dice, _, _ = score_case(answer, truth, BRATS, case_of())
+    want = [1, 2 * 3 / (4 + 3), 2 * 1 / (1 + 2)]  # 2 |A∩B| / (|A| + |B|)
+    np.testing.assert_allclose(dice, want, rtol=1e-6)
+
+
+def test_fault_02_an_answer_of_background_scores_nothing():
+    truth = blank()
+    truth[2:5, 2:5, 2:5] = 1
+    dice, _, _ = score_case(blank(), truth, {"organ": (1,)}, case_of())
+    assert dice.tolist() == [0]
+
+
+def test_fault_02_scores_are_by_case_not_of_pooled_voxels(tmp_path):
+    cohort = make_cohort(tmp_path, 2)
+    answers = [torch.from_numpy(np.array(cohort[0][1])), torch.zeros(24, 32, 24)]
+    result = score(iter(answers), cohort, (0, 1), progress=False)
+    assert result.by_region["whole"] == 0.5
+    assert result.dice[:, 2].tolist() == [1, 0]
+
+
+def test_fault_03_an_absent_class_moves_no_other():
+    truth, answer = blank(), blank()
+    truth[0, 0, :2], answer[0, 0, :2] = 3, 3  # classes 1 and 2 are absent
+    dice, _, absent = score_case(answer, truth, {"1": (1,), "2": (2,), "3": (3,)}, case_of())
+    assert dice.tolist() == [1, 1, 1]
+    assert absent.tolist() == [True, True, False]
+
+
+def test_an_absent_region_that_is_found_scores_zero_and_the_diagonal():
+    answer = blank()
+    answer[3, 3, 3] = 1
+    dice, distance, absent = score_case(
+        answer, blank(), {"organ": (1,)}, case_of(spacing=(1.0, 2.0, 3.0))
+    )
+    assert dice.tolist() == [0]
+    assert absent.tolist() == [True]
+    assert distance[0] == pytest.approx(math.sqrt(10**2 + 20**2 + 30**2))
+
+
+def test_fault_06_the_number_of_classes_is_the_cohorts_not_the_largest_seen():
+    truth = blank()
+    truth[0, 0, 0] = 1
+    dice, _, _ = score_case(truth, truth, {"1": (1,), "9": (9,)}, case_of())
+    assert dice.tolist() == [1, 1]
+
+
+def test_hausdorff_distance_is_in_millimetres():
+    truth, answer = blank(), blank()
+    truth[5, 5, 2], answer[5, 5, 6] = 1, 1
+    _, distance, _ = score_case(answer, truth, {"a": (1,)}, case_of(spacing=(1.0, 1.0, 2.5)))
+    assert distance.tolist() == [10]
+
+
+def test_prediction_and_label_of_different_shape_are_refused():
+    with pytest.raises(InputError, match=r"prediction \(2, 2\), label \(3, 3\)"):
+        score_case(torch.zeros(2, 2), torch.zeros(3, 3), {"a": (1,)}, case_of((3, 3)))
+
+
+def test_an_unlabelled_case_cannot_be_scored(tmp_path):
+    cohort = make_cohort(tmp_path, 2, unlabelled=1)
+    with pytest.raises(InputError, match="case_001 has no label"):
+        score(iter([torch.zeros(24, 32, 24)]), cohort, (1,), progress=False)
+
+
+class Brightness(nn.Module):
+    """Class 1 where the voxel is above 0; looks at nothing but the voxel itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.zero = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x):
+        return torch.cat([-x, x + self.zero], 1)
+
+
+def test_a_sliding_window_gives_what_the_whole_volume_gives():
+    images = torch.randn(2, 1, 20, 25, 18)
+    whole = predict(Brightness(), images)
+    assert torch.equal(whole, (images[:, 0] > 0).long())
+    assert torch.equal(predict(Brightness(), images, (8, 8, 8)), whole)
+    assert torch.equal(predict(Brightness(), images, (99, 99, 99)), whole)
+
+
+def test_many_cases_are_answered_in_batches_and_in_order(cohort):
+    answers = list(predictions(Brightness(), cohort, tuple(range(11))))
+    assert len(answers) == 11
+    for case, answer in enumerate(answers):
+        assert torch.equal(answer, (cohort.images([case])[0, 0] > 0).long())
+
+
+@pytest.mark.parametrize("count", range(14))
+def test_batches_hold_every_case_once_in_order_and_leave_none_alone(count):
+    batches = in_batches(range(count))
+    assert [case for batch in batches for case in batch] == list(range(count))
+    assert all(2 <= len(batch) <= 4 for batch in batches) or count == 1
+
+
+def test_evaluation_lists_a_row_a_case_and_region(cohort):
+    result = evaluate(Brightness(), cohort, (3, 1), progress=False)
+    rows = result.rows()
+    assert [(r["case"], r["region"]) for r in rows] == [
+        (case, region) for case in ("case_003", "case_001") for region in cohort.regions
+    ]
+    assert "mean Dice" in str(result)
+    assert "HD95" in str(result)
+
+
+def test_absent_regions_are_counted_in_the_summary(cohort):
+    result = evaluate(Brightness(), cohort, (0, 1), progress=False)
+    counted = replace(result, absent=np.array([[True, False, False], [True, False, False]]))
+    assert "front is absent from 2 of 2 cases" in str(counted)
+
+
+@pytest.mark.parametrize("axes", [("R", "A", "S"), ("L", "P", "S"), ("P", "S", "R")])
+def test_a_prediction_lies_over_the_raw_scan_voxel_for_voxel(tmp_path, axes):
+    """A crop of an RAS view of a raw scan in another orientation goes back where it came from."""
+    raw = np.zeros((12, 14, 10), np.uint8)
+    raw[3:7, 4:9, 2:6] = 1
+    raw[5, 5, 5] = 2
+    turn = nibabel.orientations.axcodes2ornt(axes)
+    affine = nibabel.orientations.inv_ornt_aff(turn, raw.shape) @ np.diag([1, 2, 1.5, 1])
+    affine[:3, 3] += (7, -3, 11)
+    scan = nibabel.Nifti1Image(raw, affine)
+    ras = nibabel.as_closest_canonical(scan)
+    start = (2, 2, 1)
+    cropped = np.asarray(ras.dataobj)[2:, 2:, 1:]
+    shifted = ras.affine @ np.array(
+        [[1, 0, 0, start[0]], [0, 1, 0, start[1]], [0, 0, 1, start[2]], [0, 0, 0, 1]]
+    )
+    source = Source({}, {}, raw.shape, affine.tolist())
+    case = Case("x", "x", cropped.shape, shifted.tolist(), [], source, True)
+    path = tmp_path / "x.nii.gz"
+    write_prediction(path, cropped, case, (0, 1, 4))
+    back = nibabel.load(path)
+    np.testing.assert_allclose(back.affine, affine)
+    assert np.array_equal(np.asarray(back.dataobj), np.where(raw == 2, 4, raw))
+
+
+def test_predictions_of_a_cohort_are_files_and_the_same_each_time(cohort, tmp_path):
+    paths = predict_cohort(Brightness(), cohort, (0, 2), tmp_path / "a")
+    again = predict_cohort(Brightness(), cohort, (0, 2), tmp_path / "b")
+    assert [p.name for p in paths] == ["case_000.nii.gz", "case_002.nii.gz"]
+    assert [p.read_bytes() for p in paths] == [p.read_bytes() for p in again]
+
+
+def test_a_prediction_of_a_slice_is_refused_before_anything_is_written(tmp_path):
+    flat = make_cohort(tmp_path / "flat", 1, (8, 10))
+    with pytest.raises(InputError, match=r"^made up is 2D: .*, so predict a 3D cohort$"):
+        predict_cohort(Brightness(), flat, (0,), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_proxy_score_is_the_same_again_and_changes_no_module(cohort):
+    encoder = random_encoder(EncoderSettings(filters=(4, 8)), 0)
+    task = make_task("rotation", encoder.settings, edge=12)
+    before = {n: w.clone() for n, w in encoder.state_dict().items()}
+    first = proxy_score(task, encoder, cohort, (0, 1, 2, 3))
+    assert first == proxy_score(task, encoder, cohort, (0, 1, 2, 3))
+    assert first["chance"] == pytest.approx(0.1)
+    assert encoder.training
+    assert all(torch.equal(before[n], w) for n, w in encoder.state_dict().items())
+    few = proxy_score(task, encoder, cohort, (0,), batch=4)
+    assert few.keys() == first.keys(), "fewer cases than a batch are one smaller batch"
+    with pytest.raises(InputError, match="no case to score"):
+        proxy_score(task, encoder, cohort, ())
+
+
+def test_evaluating_gives_the_mode_back_after_an_error():
+    module = nn.Linear(1, 1)
+    with pytest.raises(TypeError), evaluating(module):
+        module("no tensor")
+    assert module.training
+
+
+def test_slices_are_stacked_and_scored_as_the_scan(tmp_path):
+    """Dice, HD95 and absence of stacked slices are those of the 3D case, whichever the axis."""
+    volumes = make_cohort(tmp_path / "3d", 5, (8, 10, 12))
+    test = volumes.split().test
+    wrong = [volumes.labels([case])[0].roll(1, 0) for case in test]
+    whole = score(iter(wrong), volumes, test, progress=False)
+    for axis in range(3):
+        flat_folder = tmp_path / f"2d-{axis}"
+        prepare_slices(Slices(volumes.folder, flat_folder, axis=axis))
+        flat = Cohort.open(flat_folder)
+        answers = (piece for answer in wrong for piece in answer.unbind(axis))
+        found = score(answers, flat, flat.split().test, progress=False)
+        assert found.cases == whole.cases
+        np.testing.assert_allclose(found.dice, whole.dice)
+        np.testing.assert_allclose(found.hd95, whole.hd95, rtol=1e-5)
+        assert (found.absent == whole.absent).all()

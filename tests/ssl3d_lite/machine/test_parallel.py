@@ -1,0 +1,94 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.parallel import Workforce, for_each, usable_cores
+
+
+def slow_square(number):
+    time.sleep(0.05)
+    return number**2, os.getpid()
+
+
+def refuse(number):
+    raise InputError(f"number {number} is refused")
+
+
+def test_results_come_from_several_processes():
+    results = list(for_each(slow_square, range(40), Workforce(workers=2), "squares"))
+    assert sorted(square for square, _ in results) == [n**2 for n in range(40)]
+    processes = {process for _, process in results}
+    assert len(processes) == 2
+    assert os.getpid() not in processes
+
+
+def test_one_worker_works_in_this_process():
+    results = list(for_each(slow_square, range(3), Workforce(workers=1), "squares"))
+    assert results == [(n**2, os.getpid()) for n in range(3)]
+
+
+def test_nothing_to_do_is_done():
+    assert list(for_each(slow_square, [], Workforce(workers=2), "squares")) == []
+
+
+def test_stopping_early_is_quiet_and_quick():
+    results = for_each(time.sleep, [0.05] * 1000, Workforce(workers=2), "naps")
+    next(results)
+    start = time.perf_counter()
+    results.close()
+    assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_in_a_worker_is_the_callers(workers):
+    with pytest.raises(InputError, match="is refused"):
+        list(for_each(refuse, [3, 4], Workforce(workers=workers), "refused"))
+
+
+def test_a_worker_that_dies_is_named_as_the_reason():
+    with pytest.raises(InputError, match="a worker process ended before its work"):
+        list(for_each(os._exit, [1, 1], Workforce(workers=2), "dying"))
+
+
+def test_workers_leave_with_a_parent_that_is_killed():
+    code = (
+        "from data_recipes.parallel import for_each; from data_recipes.settings import Workforce\n"
+        "if __name__ == '__main__':\n"
+        "    for pid in for_each(eval, ['__import__(\"os\").getpid()'] * 4 + "
+        "['__import__(\"time\").sleep(60)'] * 2, Workforce(workers=2), 'x'): print(pid, flush=True)"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    workers = {int(parent.stdout.readline()) for _ in range(4)}
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 10
+    while any(map(is_running, workers)):
+        assert time.monotonic() < deadline, "a worker outlives its parent"
+        time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    """A process that has ended may still be listed, as a zombie that nobody has waited for."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_usable_cores_are_at_least_one():
+    assert 1 <= usable_cores() <= os.cpu_count()
+
+
+@pytest.mark.parametrize("workers", [0, -3])
+def test_no_workers_do_no_work(workers):
+    with pytest.raises(InputError, match=f"workers {workers}: one process or more is wanted"):
+        list(for_each(abs, [1, 2], Workforce(workers=workers), "nothing"))

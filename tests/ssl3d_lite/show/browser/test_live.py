@@ -1,0 +1,320 @@
+"""The live view, as far as the kernel goes: what it sends, and that training does not notice."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.show.browser.guesses import guesses, planes, questions
+from ssl3d_lite.show.browser.live import MOST, POINTS, Live
+from ssl3d_lite.tasks import TASKS, make_task
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
+
+OWN = {
+    "cpc": {"patch": 8, "stride": 4, "jitter": 0},
+    "rpl": {"patch": 4, "queries_per_scan": 4},
+    "jigsaw": {"patch": 4, "permutations": 10},
+    "rotation": {"edge": 12},
+    "exemplar": {"edge": 12, "memory": 6},
+    "masked": {"edge": 16, "block_edge": 4},
+    "tissue": {"edge": 16},
+    "random": {"edge": 12},
+    "collapsed": {"edge": 12},
+}
+
+
+def begin(name, channels=1, dims=3):
+    shape = EncoderSettings(channels, dims, filters=(4, 8))
+    return make_task(name, shape, **OWN[name]), random_encoder(shape, 0)
+
+
+def posed(name, dims=3, channels=1):
+    task, encoder = begin(name, channels, dims)
+    volumes = torch.rand(3, channels, *(24, 28, 21)[:dims])
+    batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+    return task, encoder, batch
+
+
+# ---- training does not notice ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_watched_run_is_bit_for_bit_that_of_an_unwatched(cohort, name):
+    """Of every task: weights, batch norm's statistics, memories, history, and the global dice."""
+
+    def run(watched):
+        torch.manual_seed(3)
+        task, encoder = begin(name)
+        watch = Live(task, encoder, cohort.images([0, 1])).watch if watched else None
+        settings = TrainSettings(steps=20, batch=4)
+        _, history = pretrain(task, encoder, cohort, range(2, 12), settings, watch=watch)
+        modules = nn.ModuleList([task, encoder])
+        return modules.state_dict(), history, torch.rand(4), [m.training for m in modules.modules()]
+
+    (state, history, dice, modes), (watched, again, same_dice, same_modes) = run(False), run(True)
+    assert all(torch.equal(tensor, watched[key]) for key, tensor in state.items())
+    assert again == history
+    assert torch.equal(same_dice, dice)
+    assert same_modes == modes
+
+
+def test_a_task_that_throws_dice_in_answering_does_not_move_the_trainings(cohort):
+    class Careless(TASKS["rotation"]):
+        def forward(self, encoder, batch):
+            torch.rand(1)
+            return super().forward(encoder, batch)
+
+    shape = EncoderSettings(filters=(4, 8))
+    task = Careless(Careless.Settings(edge=12), shape)
+    torch.manual_seed(0)
+    Live(task, random_encoder(shape, 0), cohort.images([0, 1]))
+    found = torch.rand(1)
+    torch.manual_seed(0)
+    assert torch.equal(found, torch.rand(1))
+
+
+# ---- stopping ----------------------------------------------------------------------------------
+
+
+def watched_run(cohort, view, task, encoder, steps=40, after=None):
+    """A run that is given ``after`` to do at step 20, before the view looks."""
+
+    def watch(history):
+        if after and history[-1]["step"] == 20:
+            after()
+        return view.watch(history)
+
+    settings = TrainSettings(steps=steps)
+    return pretrain(task, encoder, cohort, range(2, 12), settings, watch=watch)[1]
+
+
+@pytest.fixture
+def cells(monkeypatch):
+    """IPython's events, of which a test ends the cell by hand: the callbacks that are there."""
+    there = []
+    events = SimpleNamespace(
+        register=lambda name, call: there.append((name, call)),
+        unregister=lambda name, call: there.remove((name, call)),
+    )
+    monkeypatch.setattr(
+        "ssl3d_lite.show.browser.live.get_ipython", lambda: SimpleNamespace(events=events)
+    )
+    return there
+
+
+def end_cell(cells):
+    for name, call in list(cells):
+        assert name == "post_run_cell"
+        call("a result")
+
+
+def test_the_buttons_message_stops_the_run_once(cohort, cells):
+    task, encoder = begin("rotation")
+    view = Live(task, encoder, cohort.images([0, 1]))
+    press = {"method": "custom", "content": "stop"}  # as the browser sends it
+    message = {"content": {"data": press}, "buffers": []}
+    view._handle_msg(message)  # before anything runs: void
+    assert view.state == "waiting"
+    history = watched_run(cohort, view, task, encoder, after=lambda: view._handle_msg(message))
+    assert history[-1]["step"] == 20
+    end_cell(cells)
+    assert view.state == "stopped"
+    view._handle_msg(message)  # too late: void
+    history = watched_run(cohort, view, task, encoder)
+    assert history[-1]["step"] == 40
+    assert view.state == "running"
+    end_cell(cells)
+    assert view.state == "ended"
+    assert cells == []
+
+
+def test_a_press_in_a_cell_that_was_interrupted_does_not_stop_the_next(cohort, cells):
+    task, encoder = begin("rotation")
+    view = Live(task, encoder, cohort.images([0, 1]))
+
+    def interrupted():
+        view.stop()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        watched_run(cohort, view, task, encoder, after=interrupted)
+    end_cell(cells)
+    assert view.state == "ended"
+    assert watched_run(cohort, view, task, encoder)[-1]["step"] == 40
+
+
+# ---- what is sent ------------------------------------------------------------------------------
+
+
+def test_the_curves_are_the_history_and_chance_is_the_tasks(cohort):
+    task, encoder = begin("rotation")
+    view = Live(task, encoder, cohort.images([0, 1]))
+    history = watched_run(cohort, view, task, encoder)
+    told = view._progress
+    assert told["steps"] == [10, 20, 30, 40]
+    assert told["loss"] == [row["loss"] for row in history]
+    assert told["score"] == [row["accuracy"] for row in history]
+    assert (told["measure"], told["chance"]) == ("accuracy", pytest.approx(0.1))
+    assert told["last"]["score"] == history[-1]["accuracy"]
+
+
+def test_chance_may_be_given(cohort):
+    task, encoder = begin("rotation")
+    view = Live(task, encoder, cohort.images([0, 1]), chance=0.25)
+    watched_run(cohort, view, task, encoder, steps=10)
+    assert view._progress["chance"] == 0.25
+
+
+def test_of_tasks_by_turns_one_is_shown(cohort):
+    (rotation, encoder), (masked, _) = begin("rotation"), begin("masked")
+    view = Live(masked, encoder, cohort.images([0, 1]))
+    history = watched_run(cohort, view, [rotation, masked], encoder, steps=20)
+    assert view._progress["score"] == [row["explained"] for row in history if "explained" in row]
+    assert len(view._progress["score"]) == 2
+    with pytest.raises(InputError, match="Live shows one task"):
+        Live([rotation, masked], encoder, cohort.images([0, 1]))
+
+
+def test_a_long_curve_is_thinned_to_means_of_neighbours(cohort):
+    task, encoder = begin("rotation")
+    view = Live(task, encoder, cohort.images([0, 1]))
+    rows = [
+        {"step": s, "learning_rate": 1e-3, "task": "rotation", "loss": float(s), "accuracy": 0.5}
+        for s in range(10, 10 * 2 * POINTS + 10, 10)
+    ]
+    view.watch([row | {"chance": 0.1} for row in rows])
+    assert len(view._progress["loss"]) == POINTS
+    assert view._progress["loss"][:2] == [15.0, 35.0]
+    assert view._progress["steps"][-1] == 10 * 2 * POINTS - 5
+
+
+def test_guesses_follow_the_network(cohort):
+    """After the run they are what the trained network answers, and no longer what it did."""
+    task, encoder = begin("rotation")
+    names = [f"turn {n}" for n in range(10)]
+    view = Live(task, encoder, cohort.images([0, 1]), names=names)
+    before = view._guesses
+    watched_run(cohort, view, task, encoder)
+    assert view._guesses != before
+    volumes = cohort.images([0, 1])
+    batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+    task.eval()
+    said = task(encoder.eval(), batch).argmax(1)
+    assert [guess["words"] for guess in view._guesses] == [names[n] for n in said]
+    assert [asked["words"] for asked in view._questions] == [
+        names[n] for n in batch.target.flatten()
+    ]
+    right = said == batch.target.flatten()
+    assert [guess["right"] for guess in view._guesses] == right.tolist()
+    assert view._right == f"{right.sum()} of 4 right"
+
+
+# ---- questions and guesses ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dims", "channels"), [(2, 1), (2, 3), (3, 1), (3, 2)])
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_has_a_guess_for_each_question(name, dims, channels):
+    task, encoder, batch = posed(name, dims, channels)
+    with torch.no_grad():
+        asked, given = questions(batch), guesses(batch, task(encoder, batch))
+    assert len(asked) == len(given) > 0
+    for picture in (p for each in (*asked, *given) for p in vars(each).values()):
+        if isinstance(picture, np.ndarray):
+            assert picture.dtype == np.uint8
+            assert picture.ndim == (
+                3 if channels == 3 and dims == 2 and name != "tissue" else 2
+            ) or (name == "tissue" and picture.ndim in (2, 3))
+    view = Live(task, encoder, torch.rand(3, channels, *(24, 28, 21)[:dims]))
+    assert 0 < len(view._questions) == len(view._guesses) <= MOST
+
+
+def sure(target, choices):
+    """Logits of somebody who knows."""
+    return torch.nn.functional.one_hot(target.flatten(), choices).float()
+
+
+@pytest.mark.parametrize(("name", "choices"), [("rotation", 10), ("rpl", 26), ("jigsaw", 10)])
+def test_who_knows_is_right_and_who_is_one_off_is_wrong(name, choices):
+    _, _, batch = posed(name)
+    answer = sure(batch.target, choices)
+    assert all(guess.right for guess in guesses(batch, answer))
+    assert not any(guess.right for guess in guesses(batch, answer.roll(1, 1)))
+    truth = [asked.words for asked in questions(batch)]
+    assert [guess.words for guess in guesses(batch, answer)] == truth
+
+
+def test_a_patch_that_is_found_is_shown_beside_the_one_to_find():
+    _, _, batch = posed("cpc")
+    views = batch.views.flatten(0, 1)
+    right = sure(batch.target, len(views))
+    for asked, guess in zip(questions(batch), guesses(batch, right), strict=True):
+        assert guess.right
+        np.testing.assert_array_equal(guess.picture, asked.truth)
+    other = guesses(batch, right.roll(1, 1))
+    place = (int(batch.target[0]) + 1) % len(views)
+    assert not other[0].right
+    np.testing.assert_array_equal(other[0].picture, planes(views[place].numpy()))
+
+
+def test_the_nearest_view_is_exemplars_guess():
+    _, _, batch = posed("exemplar")
+    points = torch.eye(6).view(3, 2, 6)
+    points[0, 1] = points[0, 0] + 0.1  # scan 0 finds its copy
+    points[1, 0] = points[2, 1] + 0.1  # scan 1 finds a view of scan 2
+    first, second, _ = guesses(batch, points)
+    assert (first.right, first.words) == (True, "view 1 of scan 0")
+    assert (second.right, second.words) == (False, "view 1 of scan 2")
+    np.testing.assert_array_equal(second.picture, planes(batch.views[2, 1].numpy()))
+
+
+def test_who_rebuilds_all_explains_all_and_draws_the_scan():
+    _, _, batch = posed("masked")
+    hidden = ~batch.target.isnan()
+    whole = batch.views.where(~hidden, batch.target)
+    asked, guess = questions(batch)[0], guesses(batch, whole)[0]
+    assert guess.words == "explains 100%"
+    np.testing.assert_array_equal(guess.picture, asked.truth)
+    assert (asked.asked != asked.truth).any(), "in the question it is hidden"
+    mean = batch.target[0][hidden[0]].mean()
+    assert guesses(batch, torch.full_like(whole, mean.item()))[0].words == "explains 0%"
+
+
+def test_planes_stand_side_by_side_with_up_up():
+    volume = torch.arange(2 * 3 * 4.0).view(1, 2, 3, 4).numpy()
+    window = (0.0, 255.0)
+    expected = np.full((4, 3 + 1 + 2 + 1 + 2), 255, np.uint8)
+    expected[:, :3] = volume[0, 1].T[::-1]
+    expected[:, 4:6] = volume[0, :, 1].T[::-1]
+    expected[1:, 7:] = volume[0, :, :, 2].T[::-1]
+    np.testing.assert_array_equal(planes(volume, window), expected)
+
+
+def test_a_jigsaw_is_shown_as_the_network_gets_it():
+    _, _, batch = posed("jigsaw", dims=2)
+    picture = questions(batch)[1].asked
+    assert picture.shape == (14, 14)
+    for view in range(9):
+        column, row = divmod(view, 3)
+        top = 5 * (2 - row)
+        tile = picture[top : top + 4, 5 * column : 5 * column + 4]
+        np.testing.assert_array_equal(tile, planes(batch.views[1, view].numpy()))
+
+
+def test_an_answer_that_cannot_be_read_is_left_out(cohort):
+    """A task of one's own may answer in a form of its own."""
+
+    class Own(TASKS["rotation"]):
+        def forward(self, encoder, batch):
+            return super().forward(encoder, batch)[:, None]
+
+    shape = EncoderSettings(filters=(4, 8))
+    view = Live(Own(Own.Settings(edge=12), shape), random_encoder(shape, 0), cohort.images([0, 1]))
+    assert (view._guesses, view._right) == ([], "")
+    assert len(view._questions) == 4

@@ -1,0 +1,228 @@
+"""What the three planes are given: the scan's bytes, exactly, and nothing that does not fit.
+
+How they look and answer is tested in a browser: tests/browser/test_slices_browser.py.
+"""
+
+from importlib.resources import files
+
+import numpy as np
+import pytest
+import torch
+
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.show.browser.slices import Slices, puzzle_slices
+from ssl3d_lite.show.pieces import COLOURS, pieces
+from ssl3d_lite.tasks import make_task
+
+SHAPE = (5, 4, 3)
+RAMP = np.arange(60, dtype=np.float32).reshape(SHAPE)
+
+
+def sent(view):
+    channels = len(view._reach)
+    return np.frombuffer(view._bytes, np.uint8).reshape(channels, *view._shape)
+
+
+# ---- what is sent ------------------------------------------------------------------------------
+
+
+def test_the_bytes_are_the_scan_between_the_ends_of_its_window():
+    scan = np.random.default_rng(0).integers(0, 256, SHAPE)
+    scan[0, 0, :2] = 0, 255
+    view = Slices(scan, window=(0, 255))
+    assert view._reach == [[0, 255]]
+    np.testing.assert_array_equal(sent(view)[0], scan)
+    assert view._bytes[1] == scan[0, 0, 1], "z is the fastest axis"
+
+
+def test_the_window_can_be_widened_by_half_on_either_side_where_the_scan_has_such_values():
+    view = Slices(RAMP * 10, window=(200, 300))
+    assert view.window == [200, 300]
+    assert view._reach == [[150, 350]]
+    expected = np.rint((RAMP * 10 - 150) / 200 * 255).clip(0, 255)
+    np.testing.assert_array_equal(sent(view)[0], expected)
+    assert Slices(RAMP, window=(0, 50))._reach == [[0, 59]], "no further than its values"
+    assert Slices(RAMP, window=(-100, 500))._reach == [[-100, 500]], "but as far as the window"
+
+
+def test_by_default_each_channel_is_shown_between_its_own_percentiles():
+    scan = np.stack([RAMP, 1000 - 2 * RAMP])
+    view = Slices(scan)
+    expected = [np.percentile(channel, (0.5, 99.5)).tolist() for channel in scan]
+    np.testing.assert_allclose(view._windows, expected)
+    assert view.window == view._windows[0]
+    assert view._reach[1] == [scan[1].min(), scan[1].max()]
+    assert view._channel_names == ["channel 0", "channel 1"]
+
+
+def test_one_bright_voxel_does_not_darken_the_rest():
+    scan = RAMP.copy()
+    scan[0, 0, 0] = 1e6
+    assert Slices(np.tile(scan, (1, 10, 10))).window[1] > 1e5, "one in sixty does count"
+    scan = np.tile(RAMP, (10, 10, 10))
+    scan[0, 0, 0] = 1e6
+    assert Slices(scan).window[1] < 60
+
+
+@pytest.mark.parametrize("value", [0, 7.5, -3])
+def test_a_scan_of_one_value_is_black(value):
+    view = Slices(np.full(SHAPE, value))
+    assert view.window == [value, value + 1]
+    assert set(view._bytes) == {0}
+
+
+def test_tensors_of_any_precision_are_taken():
+    whole = Slices(RAMP, window=(0, 59))._bytes
+    for kind in (torch.float16, torch.bfloat16, torch.uint8):
+        assert Slices(torch.tensor(RAMP).to(kind), window=(0, 59))._bytes == whole
+    assert Slices(torch.tensor(RAMP, requires_grad=True), window=(0, 59))._bytes == whole
+
+
+def test_a_view_of_another_memory_order_is_the_same_scan():
+    turned = np.asfortranarray(RAMP)
+    labels = np.asfortranarray(RAMP > 30)
+    assert Slices(turned)._bytes == Slices(RAMP)._bytes
+    assert Slices(RAMP, labels)._labels == Slices(RAMP, RAMP > 30)._labels
+
+
+def test_labels_are_sent_as_they_are_with_names_and_colours():
+    labels = (RAMP % 3).astype(np.uint8)
+    view = Slices(RAMP, labels, label_names=["background", "front", "back"])
+    assert view._labels == labels.tobytes()
+    assert view._classes == [
+        {"name": "front", "colour": COLOURS[0]},
+        {"name": "back", "colour": COLOURS[1]},
+    ]
+    assert [c["name"] for c in Slices(RAMP, labels)._classes] == ["label 1", "label 2"]
+    assert Slices(RAMP)._labels == b""
+
+
+def test_nothing_is_drawn_black_on_the_dark_planes():
+    labels = (RAMP % 9).astype(np.uint8)
+    colours = [each["colour"] for each in Slices(RAMP, labels)._classes]
+    assert len(colours) == 8
+    assert len(set(colours)) == 7
+    assert "#000000" not in colours
+
+
+def test_to_begin_with_the_middle_is_shown_and_no_piece_chosen():
+    view = Slices(RAMP, spacing=(1, 1, 2.5))
+    assert (view.voxel, view.patch, view.channel, view._spacing) == ([2, 2, 1], -1, 0, [1, 1, 2.5])
+
+
+def test_its_repr_is_short():
+    assert repr(Slices(RAMP)) == "Slices of a scan of 5 × 4 × 3 voxels"
+
+
+def test_script_and_style_lie_in_the_package():
+    for name, part in (("slices.js", Slices._esm), ("slices.css", Slices._css)):
+        text = (files("ssl3d_lite.show") / name).read_text()
+        assert text == str(part)
+        assert "http" not in text, "nothing is fetched"
+
+
+# ---- pieces ------------------------------------------------------------------------------------
+
+
+def puzzle(name, dims=3, **settings):
+    encoder = EncoderSettings(spatial_dims=dims, filters=(4, 8))
+    task = make_task(name, encoder, **settings)
+    generator = torch.Generator().manual_seed(0)
+    volumes = torch.rand(2, 1, *(24, 28, 21)[:dims], generator=generator)
+    return volumes, task.pose(volumes, task.draw(volumes, generator))
+
+
+def test_a_puzzles_boxes_are_those_of_its_pieces():
+    volumes, batch = puzzle("jigsaw", patch=4)
+    view = puzzle_slices(volumes, batch, scan=1)
+    expected = Slices(volumes[1], pieces=pieces(batch, 1))
+    assert view._bytes == expected._bytes
+    assert view._boxes == expected._boxes
+    for box, piece in zip(view._boxes, pieces(batch, 1), strict=True):
+        np.testing.assert_array_equal(box["corners"], piece.corners)
+        assert box["number"] == piece.number
+        where = f"piece {piece.number}, from cell {piece.home}"
+        assert box["told"] == (where if piece.home != piece.number else f"piece {piece.number}")
+
+
+def test_a_box_tells_the_answer_where_there_is_one():
+    view = puzzle_slices(*puzzle("rpl", patch=4))
+    batch = puzzle("rpl", patch=4)[1]
+    assert [box["told"] for box in view._boxes] == [
+        f"piece {p.number}" + ("" if p.answer is None else f", answer {p.answer}")
+        for p in pieces(batch)
+    ]
+    assert "answer" in view._boxes[-1]["told"]
+
+
+def test_a_picture_is_a_scan_one_voxel_deep():
+    volumes, batch = puzzle("jigsaw", dims=2, patch=4)
+    view = puzzle_slices(volumes, batch)
+    assert view._shape == [24, 28, 1]
+    for box, piece in zip(view._boxes, pieces(batch), strict=True):
+        corners = np.array(box["corners"])
+        assert corners.shape == (8, 3)
+        np.testing.assert_array_equal(corners[::2, :2], piece.corners)
+        np.testing.assert_array_equal(corners[1::2, :2], piece.corners)
+        assert corners[:, 2].tolist() == [-0.5, 0.5] * 4
+
+
+# ---- what does not fit -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"volume": np.zeros((4, 5))}, r"shape \(4, 5\).*\(x, y, 1\)"),
+        ({"volume": np.zeros((2, 1, 4, 5, 6))}, r"shape \(2, 1, 4, 5, 6\).*one scan of a batch"),
+        ({"volume": np.zeros((0, 4, 5))}, r"shape \(0, 4, 5\)"),
+        ({"volume": np.where(RAMP == 3, np.nan, RAMP)}, "not finite"),
+        ({"labels": np.zeros((5, 4, 2))}, r"labels have shape \(5, 4, 2\).*\(5, 4, 3\)"),
+        ({"labels": np.full(SHAPE, 0.5)}, "whole numbers"),
+        ({"labels": np.full(SHAPE, 256)}, "0 to 255"),
+        ({"labels": np.full(SHAPE, -1)}, "0 to 255"),
+        ({"labels": np.full(SHAPE, 2), "label_names": ["a", "b"]}, "label is 2.*end at 1"),
+        ({"spacing": (1, 1)}, "three positive numbers"),
+        ({"spacing": (1, 0, 1)}, "three positive numbers"),
+        ({"window": (5, 5)}, r"window is \[5, 5\]"),
+        ({"window": (5, np.inf)}, "low < high"),
+        ({"window": (1, 2, 3)}, "low < high"),
+        ({"channel_names": ["a", "b"]}, "2 channel_names for a scan of 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused(wrong, said):
+    with pytest.raises(InputError, match=said):
+        Slices(**{"volume": RAMP} | wrong)
+
+
+@pytest.mark.parametrize("voxel", [[5, 0, 0], [0, -1, 0], [0, 0]])
+def test_the_cross_stays_in_the_scan(voxel):
+    view = Slices(RAMP)
+    with pytest.raises(InputError, match="is not in this scan of 5 × 4 × 3"):
+        view.voxel = voxel
+    assert view.voxel == [2, 2, 1]
+
+
+def test_window_and_channel_are_checked_when_set():
+    view = Slices(RAMP)
+    view.window = (3, 9)
+    assert view.window == [3, 9]
+    with pytest.raises(InputError, match="low < high"):
+        view.window = [9, 3]
+    with pytest.raises(InputError, match="channel 1 is not among this scan's 1"):
+        view.channel = 1
+    assert (view.window, view.channel) == ([3, 9], 0)
+
+
+def test_each_channel_keeps_its_window():
+    view = Slices(np.stack([RAMP, 1000 - 2 * RAMP]), window=(5, 6))
+    view.window = [1, 2]
+    view.channel = 1
+    assert view.window == [5, 6]
+    view.window = [900, 910]
+    view.channel = 0
+    assert view.window == [1, 2]
+    with view.hold_trait_notifications():  # as a browser sets both
+        view.channel, view.window = 1, [900, 910]
+    assert (view.channel, view.window) == (1, [900, 910])

@@ -1,0 +1,346 @@
+"""3D in the browser: where pieces are, how a guess is marked, and what the viewers are given."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.show.arrays import air, greys
+from ssl3d_lite.show.browser.places import ROOM, apart, places, room_for, shelf
+from ssl3d_lite.show.browser.puzzle3d import Puzzle3D, seen
+from ssl3d_lite.show.browser.scan3d import Volume3D
+from ssl3d_lite.show.pieces import COLOURS, box_corners, pieces
+from ssl3d_lite.tasks import make_task
+
+OWN = {
+    "rotation": {"edge": 12, "turns_per_scan": 4},
+    "rpl": {"patch": 4, "jitter": 2},
+    "jigsaw": {"patch": 4, "jitter": 2},
+    "exemplar": {"edge": 12, "turn": 1.0},
+    "cpc": {"patch": 8, "stride": 4, "jitter": 0},
+    "masked": {"edge": 16, "block_edge": 4},
+}
+
+
+def posed(name, dims=3, seed=0, channels=1, **settings):
+    encoder = EncoderSettings(in_channels=channels, spatial_dims=dims, filters=(4, 8))
+    task = make_task(name, encoder, 0, **OWN[name] | settings)
+    generator = torch.Generator().manual_seed(seed)
+    volumes = torch.rand(2, channels, *(24, 28, 21)[:dims], generator=generator)
+    return task, volumes, task.pose(volumes, task.draw(volumes, generator))
+
+
+def centre(matrix, batch):
+    return box_corners(matrix, batch.views.shape[3:]).mean(0)
+
+
+def order_of(task, batch, scan=0):
+    return task.permutations[int(batch.target[scan, 0])].tolist()
+
+
+# ---- places ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_shuffled_piece_lies_in_the_cell_it_is_shown_in(seed):
+    _, _, batch = posed("jigsaw", seed=seed)
+    cut = pieces(batch)
+    at_home = {piece.home: piece.centre for piece in cut}
+    for piece, spot in zip(cut, places(batch), strict=True):
+        np.testing.assert_array_equal(centre(spot.shown, batch), at_home[piece.number])
+
+
+@pytest.mark.parametrize("name", ["jigsaw", "rpl", "cpc", "masked"])
+def test_put_back_is_where_the_scan_holds_the_same_voxels(name):
+    own = {"normalise": False} if name in ("jigsaw", "rpl") else {}
+    _, volumes, batch = posed(name, **own)
+    for piece, spot in zip(pieces(batch, 1), places(batch, 1), strict=True):
+        low = np.round(spot.home[:3, 3]).astype(int)
+        box = tuple(slice(a, a + n) for a, n in zip(low, piece.image.shape[1:], strict=True))
+        shown = piece.image[0] != 0  # masked: what is hidden is 0
+        np.testing.assert_array_equal(piece.image[0][shown], volumes[1, 0][box].numpy()[shown])
+
+
+def test_turned_copies_are_turned_back_to_the_same_cube_each_in_its_slot():
+    _, _, batch = posed("rotation")
+    restored = []
+    for piece, spot in zip(pieces(batch), places(batch), strict=True):
+        np.testing.assert_allclose(centre(spot.home, batch), centre(spot.shown, batch))
+        np.testing.assert_array_equal(spot.shown[:3, :3], np.eye(3))
+        voxels = np.argwhere(np.ones(piece.image.shape[1:]))
+        at = voxels @ spot.home[:3, :3].T + spot.home[:3, 3]
+        at = np.round(at - at.min(0)).astype(int)
+        cube = np.zeros(piece.image.shape[1:])
+        cube[tuple(at.T)] = piece.image[0][tuple(voxels.T)]
+        restored.append(cube)
+    for cube in restored[1:]:
+        np.testing.assert_array_equal(cube, restored[0])
+
+
+def test_an_exemplar_and_its_copy_stand_side_by_side_and_the_copy_is_turned_back():
+    _, _, batch = posed("exemplar")
+    anchor, copy = places(batch)
+    gap = np.abs(centre(anchor.home, batch) - centre(copy.home, batch)).max()
+    assert gap > max(np.ptp(box_corners(s.home, batch.views.shape[3:]), 0).max() for s in (copy,))
+    np.testing.assert_allclose(copy.home[:3, :3], pieces(batch)[1].matrix[:3, :3])
+
+
+def test_patches_on_the_shelf_do_not_overlap():
+    _, _, batch = posed("rpl", queries_per_scan=26)
+    centres = np.array([centre(spot.shown, batch) for spot in places(batch)])
+    gaps = np.abs(centres[:, None] - centres).max(-1) + 99 * np.eye(len(centres))
+    assert gaps.min() > 4
+
+
+def test_a_shelf_is_filled_row_by_row_from_the_readers_left():
+    # from the front the patient's right, +x, is on the left
+    assert shelf(3, 2).tolist() == [[1, 0, 1], [-1, 0, 1], [1, 0, -1]]
+
+
+@pytest.mark.parametrize("name", ["jigsaw", "rpl", "cpc"])
+def test_apart_is_away_from_the_middle_and_leaves_room(name):
+    _, _, batch = posed(name)
+    size = batch.views.shape[3:]
+    home = [spot.home for spot in places(batch)]
+    room = room_for(home, size)
+    before = np.array([centre(m, batch) for m in home])
+    after = np.array([centre(m, batch) for m in apart(home, size, room)])
+    np.testing.assert_allclose(after - before.mean(0), room * (before - before.mean(0)), atol=1e-9)
+    gaps = np.abs(after[:, None] - after).max(-1) + 99 * np.eye(len(after))
+    assert gaps.min() >= ROOM * 4 - 1e-9
+
+
+# ---- guesses -----------------------------------------------------------------------------------
+
+
+def test_a_guessed_order_puts_pieces_into_its_cells_and_marks_them():
+    task, _, batch = posed("jigsaw")
+    truth = order_of(task, batch)
+    guess = [truth[1], truth[0], *truth[2:]]
+    spots = places(batch, guess=guess)
+    assert [spot.right for spot in spots] == [False, False] + [True] * 25
+    np.testing.assert_array_equal(centre(spots[0].guessed, batch), centre(spots[1].home, batch))
+    for spot in spots[2:]:
+        np.testing.assert_array_equal(spot.guessed, spot.home)
+    assert spots[0].says == (
+        f"Piece 0: shown in cell 0, cut from cell {truth[0]}; guess: cell {truth[1]}, wrong ✗"
+    )
+
+
+def test_guessed_places_lie_about_the_first_patch():
+    _, _, batch = posed("rpl", jitter=0, queries_per_scan=26)
+    truth = batch.target[0].tolist()
+    right = places(batch, guess=truth)
+    assert [spot.right for spot in right] == [None] + [True] * 26
+    for spot in right:
+        np.testing.assert_array_equal(spot.guessed, spot.home)
+    swapped = places(batch, guess=[truth[1], truth[0], *truth[2:]])
+    assert [spot.right for spot in swapped[:4]] == [None, False, False, True]
+    for a, b in ((1, 2), (2, 1)):
+        np.testing.assert_allclose(swapped[a].guessed, swapped[b].home)
+
+
+def test_two_patches_guessed_into_one_place_are_both_to_be_seen():
+    _, _, batch = posed("rpl", jitter=0)
+    spots = places(batch, guess=[5] * 8)
+    seen_at = {tuple(np.round(centre(spot.guessed, batch), 3)) for spot in spots[1:]}
+    assert len(seen_at) == 8
+
+
+def test_guessed_turns_are_turned_back_by_the_guess():
+    _, _, batch = posed("rotation")
+    truth = batch.target[0].tolist()
+    guess = [truth[0], (truth[1] + 1) % 10, *truth[2:]]
+    spots = places(batch, guess=torch.tensor(guess))
+    assert [spot.right for spot in spots] == [True, False, True, True]
+    np.testing.assert_array_equal(spots[0].guessed, spots[0].home)
+    assert not np.allclose(spots[1].guessed, spots[1].home)
+    np.testing.assert_allclose(centre(spots[1].guessed, batch), centre(spots[1].home, batch))
+
+
+@pytest.mark.parametrize(
+    ("name", "guess", "fault"),
+    [
+        ("jigsaw", 3, r"order of the 27 cells.*permutations\[n\]"),
+        ("jigsaw", [0] * 27, "each once"),
+        ("rpl", [1, 2], "8 numbers from 0 to 25"),
+        ("rpl", [26] * 8, "8 numbers from 0 to 25"),
+        ("rotation", [0, 1, 2, 10], "4 numbers from 0 to 9"),
+        ("cpc", [1], "leave guess out"),
+        ("masked", [1], "leave guess out"),
+        ("exemplar", [1], "leave guess out"),
+    ],
+)
+def test_a_guess_that_does_not_fit_is_refused(name, guess, fault):
+    _, volumes, batch = posed(name)
+    with pytest.raises(InputError, match=fault):
+        Puzzle3D(volumes, batch, guess=guess)
+
+
+# ---- the puzzle's widget -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_any_task_can_be_shown(name):
+    _, volumes, batch = posed(name)
+    view = Puzzle3D(volumes, batch, 1)
+    scene = json.loads(json.dumps(view._scene))
+    assert len(scene["pieces"]) == batch.views.shape[1]
+    assert len(view._voxels) == batch.views[1].numel()
+    assert (view.picked, view.apart, view.shuffled) == (-1, 0, True)
+    assert scene["moves"] == (name not in ("cpc", "masked")), "these are shown where they belong"
+
+
+def test_the_scene_holds_places_together_and_apart():
+    task, volumes, batch = posed("jigsaw")
+    guess = order_of(task, batch)[::-1]
+    view = Puzzle3D(volumes, batch, guess=guess)
+    for piece, spot in zip(view._scene["pieces"], places(batch, guess=guess), strict=True):
+        np.testing.assert_array_equal(piece["shown"][0], spot.shown)
+        np.testing.assert_array_equal(piece["home"][0], spot.home)
+        np.testing.assert_array_equal(piece["guessed"][0], spot.guessed)
+        assert piece["right"] == spot.right
+    assert [panel["title"] for panel in view._scene["panels"]] == ["truth", "guess: 1 of 27 right"]
+    home = [spot.home for spot in places(batch)]
+    away = apart(home, batch.views.shape[3:], room_for(home, batch.views.shape[3:]))
+    np.testing.assert_array_equal([p["home"][1] for p in view._scene["pieces"]], away)
+
+
+def test_colours_tell_the_layer_that_a_piece_was_cut_from():
+    _, volumes, batch = posed("jigsaw")
+    scene = Puzzle3D(volumes, batch)._scene
+    for piece, cut in zip(scene["pieces"], pieces(batch), strict=True):
+        assert piece["colour"] == COLOURS[cut.home % 3]  # the last axis goes up
+    _, volumes, batch = posed("cpc", directions=("-1",))
+    scene, rows = Puzzle3D(volumes, batch)._scene, batch.placement.grid[1]
+    assert scene["pieces"][0]["colour"] == COLOURS[rows - 1], "gone through backwards"
+    assert scene["overlap"], "patches 8 wide, 4 apart"
+
+
+def test_one_view_shows_one_puzzle_after_another():
+    _, volumes, batch = posed("jigsaw")
+    view = Puzzle3D(volumes, batch)
+    first, view.picked = view.model_id, 3
+    _, volumes, batch = posed("cpc")
+    view.show(volumes, batch)
+    assert (view.model_id, view.picked) == (first, -1)
+    assert len(view._scene["pieces"]) == batch.views.shape[1]
+
+
+def test_what_cannot_be_drawn_in_3d_is_refused():
+    _, volumes, batch = posed("jigsaw", dims=2)
+    with pytest.raises(InputError, match=r"2D \(4 x 4\).*use figures\.puzzle"):
+        Puzzle3D(volumes, batch)
+    _, volumes, batch = posed("jigsaw")
+    with pytest.raises(InputError, match="scan is 2, but the batch has 2"):
+        Puzzle3D(volumes, batch, 2)
+    with pytest.raises(InputError, match="channel is 1, but the views have 1"):
+        Puzzle3D(volumes, batch, channel=1)
+    with pytest.raises(InputError, match=r"must be those .* \(2, channel, x, y, z\)"):
+        Puzzle3D(volumes[:1], batch)
+
+
+def test_a_channel_is_chosen():
+    _, volumes, batch = posed("rpl", channels=2)
+    for channel in (0, 1):
+        drawn = batch.views[0, :, channel].numpy()
+        expected = greys(drawn, np.zeros(drawn.shape, bool))
+        assert Puzzle3D(volumes, batch, channel=channel)._voxels == expected.tobytes()
+
+
+# ---- greys -------------------------------------------------------------------------------------
+
+
+def test_air_is_what_all_corners_hold_and_is_black():
+    image = np.full((6, 6, 6), 0.0)
+    image[1:5, 1:5, 1:5] = np.linspace(-2, 2, 64).reshape(4, 4, 4)
+    nothing = air(image)
+    assert nothing.sum() == 216 - 64
+    shades = greys(image, nothing)
+    assert (shades[nothing] == 0).all()
+    assert (shades[1, 1, 1], shades[4, 4, 4]) == (0, 255)
+    image[0, 0, 0] = 1
+    assert not air(image).any(), "a scan that reaches to its corners has no air"
+
+
+def test_a_scan_of_one_value_is_drawn():
+    assert (greys(np.full((2, 2, 2), 3.0), np.zeros((2, 2, 2), bool)) == 0).all()
+
+
+def test_what_is_seen_of_a_mask_follows_the_turn():
+    _, volumes, batch = posed("rotation")
+    mask = (volumes[0, 0] > 0.5).numpy()
+    for piece in pieces(batch):
+        np.testing.assert_array_equal(seen(mask, piece), piece.image[0] > 0.5)
+
+
+# ---- a scan and its labels ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def labelled():
+    volume = torch.rand(2, 6, 7, 8, generator=torch.Generator().manual_seed(0))
+    labels = torch.zeros(6, 7, 8, dtype=torch.uint8)
+    labels[1:3], labels[4] = 1, 3
+    return volume, labels
+
+
+def test_niivue_gets_the_scan_and_its_labels(labelled):
+    volume, labels = labelled
+    names = ("background", "core", "oedema", "rim")
+    view = Volume3D(volume, labels, label_names=names, spacing=(1, 2, 3))
+    scan, classes = (nib.Nifti1Image.from_bytes(v.data) for v in view.viewer.volumes)
+    assert scan.shape == (6, 7, 8)
+    assert nib.affines.voxel_sizes(scan.affine).tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(classes.affine, scan.affine)
+    np.testing.assert_array_equal(np.asarray(classes.dataobj), labels.numpy())
+    np.testing.assert_array_equal(
+        np.asarray(scan.dataobj), greys(volume[0].numpy(), np.zeros((6, 7, 8), bool))
+    )
+    assert "core" in view.legend.value
+    assert "rim" in view.legend.value
+    assert "oedema" not in view.legend.value, "it is not there"
+
+
+def test_the_slider_fades_the_labels(labelled):
+    view = Volume3D(*labelled)
+    assert [round(v.opacity, 2) for v in view.viewer.volumes] == [1, 0.6]
+    view.opacity.value = 0.2
+    assert [round(v.opacity, 2) for v in view.viewer.volumes] == [1, 0.2]
+    view.opacity.unobserve_all()
+    view.opacity.value = 0.9
+    assert round(view.viewer.volumes[1].opacity, 2) == 0.2
+
+
+def test_the_scan_is_cut_open(labelled):
+    view = Volume3D(*labelled)
+    view.cut.value = 1
+    assert view.viewer.scene.clip_planes[0][3] == 0, "through the middle"
+    view.cut.value = 0
+    assert view.viewer.scene.clip_planes[0][3] == 2, "not at all"
+
+
+def test_one_viewer_shows_one_scan_after_another(labelled):
+    volume, labels = labelled
+    view = Volume3D(volume, labels)
+    viewer = view.viewer
+    view.show(volume[0], title="without labels")
+    assert view.viewer is viewer
+    assert len(viewer.volumes) == 1
+    assert view.opacity.layout.display == "none"
+
+
+def test_what_is_no_volume_is_refused(labelled):
+    volume, labels = labelled
+    with pytest.raises(InputError, match=r"shape \(6, 7\).*figures\.show_plane"):
+        Volume3D(volume[0, :, :, 0])
+    with pytest.raises(InputError, match=r"labels have shape \(6, 7, 7\)"):
+        Volume3D(volume, labels[..., :7])
+    with pytest.raises(InputError, match="classes go from 0 to 255"):
+        Volume3D(volume, labels.int() - 1)
+    with pytest.raises(InputError, match="give 3 lengths"):
+        Volume3D(volume, labels, spacing=(1, 1))

@@ -1,0 +1,433 @@
+"""``python tests/ssl3d_lite/test_memory.py`` measures more, and larger networks."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from helpers import make_graded, posed
+from torch import nn
+
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine import launch as distributed
+from ssl3d_lite.models.checkpointing import set_recompute
+from ssl3d_lite.models.classifier import random_classifier
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.study.experiment import _record
+from ssl3d_lite.tasks import TASKS, make_task
+from ssl3d_lite.training import memory
+from ssl3d_lite.training.finetuning import Finetuning, finetune
+from ssl3d_lite.training.learner import Learner
+from ssl3d_lite.training.memory import free_bytes, step_bytes
+from ssl3d_lite.training.pretraining import Pretraining, pretrain
+from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
+
+SMALL = EncoderSettings(filters=(4, 8))
+ONCE = TrainSettings(device="cpu")
+
+
+def segmenting(edge=16, dims=3, batch=2, **shape):
+    """A U-Net of three classes that learns label maps, and a batch for it."""
+    network = random_unet(random_encoder(EncoderSettings(1, dims, **shape), 0), 3, 0)
+    labels = torch.zeros(batch, *[edge] * dims, dtype=torch.uint8)
+    batch = torch.randn(batch, 1, *[edge] * dims), labels
+    return Finetuning(network, FinetuneSettings()), batch
+
+
+def puzzling(name, dims=3, edge=32, network="unet"):
+    """An encoder with a task, and a batch of its puzzles."""
+    encoder = random_encoder(EncoderSettings(1, dims, network=network), 0)
+    own = {"patch": 32} if network != "unet" and name in ("cpc", "rpl", "jigsaw") else {}
+    task = make_task(name, encoder.settings, **own)
+    return Pretraining(encoder, [task]), (0, posed(task, torch.randn(2, 1, *[edge] * dims)))
+
+
+# ---- the count ---------------------------------------------------------------------------------
+
+
+class Straight(Learner):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(100, 50)
+
+    def forward(self, x):
+        return self.layer(x).sum(), {}
+
+
+def test_the_count_of_one_layer_is_what_one_counts_by_hand():
+    weights = 50 * 100 + 50
+    # at the end of the way there: weights, the gradients of the step before, two moments; the
+    # batch, the answers, their sum
+    there = 4 * weights + 1000 * 100 + 1000 * 50 + 1
+    assert step_bytes(Straight(), (torch.randn(1000, 100),), ONCE) == 4 * there
+    # of a small batch, in the optimiser's step: weights, gradients, moments, changes
+    assert step_bytes(Straight(), (torch.randn(1, 100),), ONCE) == 4 * 5 * weights
+    frozen = Straight().requires_grad_(False)
+    frozen.layer.bias.requires_grad_(True)
+    there = weights + 3 * 50 + 1000 * 100 + 1000 * 50 + 1
+    assert step_bytes(frozen, (torch.randn(1000, 100),), ONCE) == 4 * there
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_every_task_can_be_counted(name, dims):
+    learner, batch = puzzling(name, dims, edge=64 if dims == 2 else 48)
+    assert step_bytes(learner, batch, ONCE) > 0
+
+
+def test_networks_for_photographs_can_be_counted():
+    encoder = random_encoder(EncoderSettings(3, 2, network="densenet121"), 0)
+    learner = Finetuning(random_classifier(encoder, 5, 0), FinetuneSettings())
+    batch = torch.randn(2, 3, 160, 160), torch.zeros(2, dtype=torch.long)
+    whole, again, half = (
+        step_bytes(learner, batch, TrainSettings(device="cpu", **more))
+        for more in ({}, {"recompute": True}, {"precision": "bf16-mixed"})
+    )
+    least = 5 * 4 * sum(weight.numel() for weight in learner.parameters())
+    assert least < again < whole
+    assert least < half < whole
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_recomputing_and_half_precision_lower_the_count(dims):
+    learner, batch = segmenting(48 if dims == 3 else 160, dims)
+    count = {
+        (recompute, precision): step_bytes(
+            learner, batch, TrainSettings(recompute=recompute, precision=precision)
+        )
+        for recompute in (False, True)
+        for precision in ("32-true", "bf16-mixed")
+    }
+    assert count[True, "32-true"] < count[False, "32-true"] * 0.75
+    assert count[False, "bf16-mixed"] < count[False, "32-true"] * 0.75
+    assert count[True, "bf16-mixed"] < count[True, "32-true"]
+
+
+def test_a_frozen_encoder_is_counted_as_it_learns_in_the_end():
+    network = random_unet(random_encoder(SMALL, 0), 3, 0)
+    _, batch = segmenting()
+    counts = []
+    for frozen in (0, 9, 10):
+        settings = FinetuneSettings(steps=10, frozen_steps=frozen, device="cpu")
+        counts.append(step_bytes(Finetuning(network, settings), batch, settings))
+    assert counts[0] == counts[1] > counts[2]
+
+
+def test_counting_takes_no_time_and_leaves_no_trace():
+    learner, batch = segmenting(48)
+    exemplar, views = puzzling("exemplar")  # which has a memory
+    for module in (learner, exemplar):
+        module.eval()
+        before = {name: each.clone() for name, each in module.state_dict().items()}
+        random = torch.get_rng_state()
+        own = batch if module is learner else views
+        step_bytes(module, own, ONCE)
+        start = time.perf_counter()
+        assert step_bytes(module, own, ONCE) > 0
+        assert time.perf_counter() - start < 1
+        assert torch.equal(torch.get_rng_state(), random)
+        after = module.state_dict()
+        assert all(torch.equal(each, after[name]) for name, each in before.items())
+        assert not any(each.training or getattr(each, "recompute", 0) for each in module.modules())
+        assert all(p.grad is None and p.requires_grad for p in module.parameters())
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_of_several_processes_each_counts_its_own_and_sends_nothing(monkeypatch, count):
+    learner, batch = segmenting()
+    alone = step_bytes(learner, batch, ONCE)
+    group = SimpleNamespace(
+        is_available=lambda: True,
+        is_initialized=lambda: True,
+        get_world_size=lambda: count,
+        get_rank=lambda: 0,
+        all_gather=lambda *_: pytest.fail("something was sent"),
+    )
+    monkeypatch.setattr(distributed, "group", group)
+    together = step_bytes(learner, batch, ONCE)
+    assert distributed.group is group
+    buckets = 4 * sum(weight.numel() for weight in learner.parameters())
+    # and all have the answers of all
+    assert together - alone >= buckets + (count - 1) * 2 * 3 * 16**3 * 4
+
+
+def test_no_score_of_a_study_depends_on_recomputing():
+    assert "recompute" not in _record(TrainSettings(device="cpu", recompute=True))
+
+
+class Asking(Straight):
+    def forward(self, x):
+        return super().forward(x if x.sum() > 0 else -x)
+
+
+def test_what_asks_for_values_is_not_counted_and_trains(cohort, monkeypatch):
+    assert step_bytes(Asking(), (torch.randn(2, 100),), ONCE) is None
+    monkeypatch.setattr(memory, "_step_bytes", lambda *_: 1 / 0)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 0)
+    finetuned(cohort, steps=1)
+
+
+# ---- beside what is measured -------------------------------------------------------------------
+
+PROGRAM = """
+import re, sys
+from pathlib import Path
+from types import SimpleNamespace
+import torch
+from ssl3d_lite import memory, training
+from ssl3d_lite.networks import EncoderSettings, random_encoder, random_unet
+from ssl3d_lite.tasks import make_task
+
+def measured(name):
+    return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+class Scans:
+    name, channels, spatial_dims, graded = "made up", ("one",), 3, False
+    label_names, cases = ("none", "one", "two"), [SimpleNamespace(labelled=True)] * 4
+
+    def __init__(self, edge):
+        self.scans = torch.randn(4, 1, edge, edge, edge)
+
+    def __len__(self):
+        return 4
+
+    def images(self, cases):
+        return self.scans[cases]
+
+    def labels(self, cases):
+        return (self.scans[cases, 0] > 0).byte()
+
+def train(edge, **shape):
+    encoder, cohort = random_encoder(EncoderSettings(**shape), 0), Scans(edge)
+    common = {"steps": 2, "device": "cpu", "recompute": again == "again"}
+    if kind == "unet":
+        settings = training.FinetuneSettings(**common)
+        training.finetune(random_unet(encoder, 3, 0), cohort, range(4), settings)
+    else:
+        task = make_task(kind, encoder.settings)
+        training.pretrain(task, encoder, cohort, range(4), training.TrainSettings(**common))
+
+def begin(learner, batch_of, device, settings, optimizer):
+    here = memory._bytes(memory._state(learner))
+    begun.append(memory.most_bytes(learner, batch_of, device, settings) - here)
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    begun.append(measured("VmRSS"))
+
+kind, edge, again, filters, block = sys.argv[1:]
+train(40)  # libraries are loaded, and kernels made, once
+begun, training.check_memory = [], begin
+train(int(edge), filters=tuple(map(int, filters.split(","))), block=block)
+print(begun[0], measured("VmHWM") - begun[1])
+"""
+
+
+def count_and_peak(kind, edge, again="", filters="16,32,64,128", block="plain"):
+    """Bytes that training takes, as they are counted and as they are measured in a new process."""
+    few = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    # what is let go is given back at once, and counts no longer
+    back = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, kind, str(edge), again, filters, block],
+        capture_output=True,
+        text=True,
+        env=os.environ | few | back,
+    )
+    assert done.returncode == 0, done.stderr
+    return [int(word) for word in done.stdout.split()[-2:]]
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux measures it so")
+@pytest.mark.parametrize(
+    ("kind", "edge", "again"),
+    [("unet", 48, ""), ("unet", 48, "again"), ("cpc", 40, ""), ("rotation", 48, "")],
+)
+def test_the_count_is_what_a_step_takes(kind, edge, again):
+    count, peak = count_and_peak(kind, edge, again)
+    assert 0.8 < peak / count < 1.2
+
+
+# ---- refusing ----------------------------------------------------------------------------------
+
+
+def finetuned(cohort, out=None, **settings):
+    network = random_unet(random_encoder(SMALL, 0), 3, 0)
+    training = FinetuneSettings(**{"steps": 20, "checkpoint_every": 10, "batch": 4} | settings)
+    return finetune(network, cohort, range(4), training, out)
+
+
+def refusal(monkeypatch, free, run, *arguments, **settings):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: free)
+    with pytest.raises(InputError) as refused:
+        run(*arguments, **settings)
+    monkeypatch.undo()
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_step_that_does_not_fit_is_refused_and_what_would_fit_is_named(cohort, monkeypatch):
+    said = refusal(monkeypatch, 14_000_000, finetuned, cohort)
+    number = r"about \d+ MB"
+    assert re.fullmatch(
+        rf"a step needs {number}, but 14 MB are free on cpu: set batch 2 \({number}\) or "
+        rf"recompute \({number}\) or patch 12 16 12 \({number}\)",
+        said,
+    ), said
+    finetuned(cohort, steps=1)
+
+
+@pytest.mark.parametrize("settings", [{"batch": 2}, {"recompute": True}, {"patch": (12, 16, 12)}])
+def test_what_is_named_does_fit(cohort, monkeypatch, settings):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 14_000_000)
+    finetuned(cohort, steps=1, **settings)
+
+
+def test_only_what_fits_is_named(cohort, monkeypatch):
+    said = refusal(monkeypatch, 1_000_000, finetuned, cohort, batch=1)
+    assert "batch" not in said
+    assert "recompute" not in said
+    assert re.search(r"set patch \d+ \d+ \d+ \(about", said)
+
+
+def test_where_nothing_helps_the_lightest_is_named(cohort, monkeypatch):
+    said = refusal(monkeypatch, 1000, finetuned, cohort)
+    assert re.search(r"free on cpu: even with patch .* it needs .*; take a smaller network", said)
+
+
+def test_a_batch_that_a_task_cannot_use_is_not_named(cohort, monkeypatch):
+    """Exemplar tells scans apart: two are the least."""
+
+    def pretrained(batch):
+        encoder = random_encoder(SMALL, 0)
+        tasks = [make_task(name, SMALL) for name in ("masked", "exemplar")]
+        pretrain(tasks, encoder, cohort, range(8), TrainSettings(steps=2, batch=batch))
+
+    said = refusal(monkeypatch, 1000, pretrained, 4)
+    assert "batch 1" not in said
+    said = refusal(monkeypatch, 1000, pretrained, 2)
+    assert "batch" not in said
+    assert "patch" not in said, "which is fine-tuning's"
+
+
+def test_grades_are_not_read_from_boxes(tmp_path, monkeypatch):
+    graded = make_graded(tmp_path, [0, 1, 2] * 5, edge=16)
+    encoder = random_encoder(EncoderSettings(3, 2, (4, 8)), 0)
+    network = random_classifier(encoder, 3, 0)
+    settings = FinetuneSettings(steps=1, batch=2)
+    said = refusal(monkeypatch, 1000, finetune, network, graded, range(4), settings)
+    assert "patch" not in said
+    assert "even with batch 1" in said or "even with recompute" in said
+
+
+def test_a_run_is_checked_when_it_goes_on_and_not_when_it_has_ended(cohort, tmp_path, monkeypatch):
+    finetuned(cohort, tmp_path)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 0)
+    finetuned(cohort, tmp_path)
+
+
+def test_control_groups_limit_what_is_free(tmp_path):
+    """A job of Slurm within its machine's; the first version has its own folder."""
+    (tmp_path / "groups").write_text("0::/slurm/job\n3:cpu,memory:/docker\n")
+    files = {
+        "slurm/memory.max": "1000",
+        "slurm/memory.current": "700",
+        "slurm/memory.stat": "anon 1\ninactive_file 100",
+        "slurm/job/memory.max": "max",
+        "memory/docker/memory.limit_in_bytes": "50",
+        "memory/docker/memory.usage_in_bytes": "60",
+        "memory/docker/memory.stat": "total_inactive_file 0",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert sorted(memory._allowed(tmp_path / "groups", tmp_path)) == [0, 400]
+    assert list(memory._allowed(tmp_path / "missing")) == []
+    assert 0 < free_bytes(torch.device("cpu")) < 1e15
+
+
+# ---- recomputing -------------------------------------------------------------------------------
+
+
+def one_step(learner, batch, recompute):
+    """Loss, gradients and buffers after a step."""
+    set_recompute(learner, recompute)
+    learner.train().zero_grad()
+    torch.manual_seed(0)
+    loss, _ = learner(*batch)
+    loss.backward()
+    gradients = {name: weight.grad for name, weight in learner.named_parameters()}
+    return {"loss": loss.detach()} | gradients | dict(learner.named_buffers())
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("block", ["plain", "residual"])
+@pytest.mark.parametrize("edge", [8, 9])
+def test_recomputing_changes_no_number(norm, block, edge):
+    made = [segmenting(edge, filters=(4, 8, 8), norm=norm, block=block) for _ in range(2)]
+    batch = made[0][1]
+    kept, again = (one_step(made[n][0], batch, bool(n)) for n in (0, 1))
+    assert all(torch.equal(value, again[name]) for name, value in kept.items())
+    counts = [value for name, value in again.items() if name.endswith("num_batches_tracked")]
+    assert all(count == 1 for count in counts)
+    assert len(counts) == (10 if norm == "batch" else 0)
+
+
+def test_recomputing_changes_no_number_of_a_densenet():
+    batch = None
+    steps = []
+    for recompute in (False, True):
+        learner, own = puzzling("rotation", 2, network="densenet121")
+        batch = batch or own
+        steps.append(one_step(learner, batch, recompute))
+    kept, again = steps
+    assert all(torch.equal(value, again[name]) for name, value in kept.items())
+
+
+def test_levels_are_computed_again_in_training_alone():
+    learner, (images, labels) = segmenting(8, filters=(4, 8))
+    passes = []
+    # a hook behind it would not see the second pass, which ends as soon as all is there
+    learner.network.encoder.levels[0].register_forward_pre_hook(lambda *_: passes.append(1))
+    set_recompute(learner, True)
+    learner(images, labels)[0].backward()
+    assert len(passes) == 2
+    with torch.no_grad():
+        learner(images, labels)
+    learner.eval()(images, labels)[0].backward()
+    assert len(passes) == 4
+
+
+def test_a_run_goes_on_with_or_without_recomputing(cohort, tmp_path, monkeypatch):
+    whole, history = finetuned(cohort)
+    steps, original = iter(range(100)), torch.optim.AdamW.step
+
+    def step(self, *args, **kwargs):
+        if next(steps) == 13:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(KeyboardInterrupt):
+        finetuned(cohort, tmp_path)
+    monkeypatch.undo()
+    network, again = finetuned(cohort, tmp_path, recompute=True)
+    assert again == history
+    weights = network.state_dict()
+    assert all(torch.equal(each, weights[name]) for name, each in whole.state_dict().items())
+
+
+if __name__ == "__main__":
+    paper = {"filters": "32,64,128,256", "block": "residual"}
+    for kind, edge, more in (
+        *(("unet", 64, {}), ("unet", 64, {"again": "again"}), ("unet", 64, paper)),
+        *(("cpc", 64, {}), ("rotation", 64, {}), ("masked", 64, {})),
+        ("masked", 64, {"again": "again"}),
+    ):
+        count, peak = count_and_peak(kind, edge, **more)
+        print(f"{kind} {edge} {more}: {peak / 1e6:.0f} MB, {peak / count:.2f} of the count")

@@ -1,0 +1,94 @@
+from dataclasses import fields
+
+import pytest
+import torch
+
+from ssl3d_lite.cli.commands import Shape, pretrain_settings
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.tasks import TASKS, make_task
+from ssl3d_lite.training.presets import preset
+from ssl3d_lite.training.settings import TrainSettings
+
+PAPERS = ("cpc", "rpl", "jigsaw", "rotation", "exemplar")
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("name", ["quick", "paper", "original"])
+@pytest.mark.parametrize("task", PAPERS)
+def test_every_setting_of_a_preset_is_one_of_its_dataclass(name, task, dims):
+    chosen = preset(name, task, dims)
+    assert chosen.tasks.keys() == {task}
+    for given, kind in (
+        (chosen.shape, Shape),
+        (chosen.training, TrainSettings),
+        (chosen.tasks[task], TASKS[task].Settings),
+    ):
+        assert given.keys() <= {field.name for field in fields(kind)}
+        kind(**given)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("task", PAPERS)
+@pytest.mark.parametrize("name", ["paper", "original"])
+def test_the_papers_puzzles_fit_the_papers_volumes(name, task, dims):
+    encoder = EncoderSettings(spatial_dims=dims, filters=(1,))
+    made = make_task(task, encoder, **preset(name, task, dims).tasks[task])
+    edge = {3: 128, 2: 224}[dims]
+    volumes = torch.zeros(2, 1, *[edge] * dims)
+    batch = made.pose(volumes, made.draw(volumes, torch.Generator().manual_seed(0)))
+    assert batch.views.shape[0] == 2
+    if task == "cpc":
+        assert batch.views.shape[1] == 4**dims, "64 patches in 3D, as in the original"
+
+
+def test_the_papers_numbers():
+    """PAPER's table, the few that a reader would look up."""
+    paper, original = preset("paper", "jigsaw"), preset("original", "jigsaw")
+    assert paper.shape["filters"] == (32, 64, 128, 256, 512)
+    assert original.shape["filters"] == (16, 32, 64, 128, 256)
+    assert (paper.tasks["jigsaw"]["permutations"], paper.tasks["jigsaw"]["jitter"]) == (1000, 3)
+    assert original.tasks["jigsaw"]["permutations"] == 100
+    assert paper.training["learning_rate"] == 1e-3
+    assert preset("paper", "jigsaw", 2).training["learning_rate"] == 5e-4
+    assert original.training["learning_rate"] == 1e-4
+    assert original.training["epochs"] == 1000
+    assert [preset("original", task).training["batch"] for task in PAPERS] == [32, 32, 8, 4, 2]
+    assert preset("paper", "exemplar").tasks["exemplar"]["margin"] == 1
+
+
+def test_epochs_are_counted_out_in_steps():
+    settings = TrainSettings(epochs=3, batch=4).for_cases(10)
+    assert (settings.steps, settings.epochs) == (8, 0)  # 30 scans, 4 a step: 7.5
+    assert TrainSettings(steps=5).for_cases(10).steps == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "said"),
+    [
+        ("papper", "cpc", "did you mean 'paper'"),
+        ("paper", "masked", "masked is not in the paper"),
+        ("original", "cpc+tissue", "tissue is not in the paper"),
+        ("quick", "cpcc", "did you mean 'cpc'"),
+        ("quick", "cpc+cpc", "names one task twice"),
+    ],
+)
+def test_what_is_not_there_is_refused(name, task, said):
+    with pytest.raises(InputError, match=said):
+        preset(name, task)
+
+
+def test_the_command_line_takes_a_presets_numbers_as_defaults():
+    _, default = pretrain_settings("cpc+masked")
+    assert default.options.cpc.patch == 16
+    assert default.options.masked.block_edge == 8
+    _, default = pretrain_settings("rpl", "paper", 2)
+    assert (default.options.patch, default.training.batch) == (71, 32)
+    assert default.shape.block == "residual"
+
+
+def test_an_encoder_can_be_made_of_every_shape():
+    for name in ("paper", "original"):
+        encoder = random_encoder(EncoderSettings(**preset(name).shape), 0)
+        assert encoder.width == preset(name).shape["filters"][-1]
