@@ -52,7 +52,7 @@ def prepare(settings: Aptos) -> Summary:
     """
     settings.check()
     raw = (settings.raw or _download()).resolve()
-    cases = [*_listed(raw, "train", graded=True), *_listed(raw, "test", graded=False)]
+    cases = [*_listed(raw, "train", ordinal=True), *_listed(raw, "test", ordinal=False)]
     return prepare_photographs("aptos", "APTOS 2019", cases, raw, settings)
 
 

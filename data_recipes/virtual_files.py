@@ -44,7 +44,7 @@ from data_recipes.virtual_patients.brain import (
 from data_recipes.virtual_patients.fundus import SMALLEST_EDGE as SMALLEST_FUNDUS
 from data_recipes.virtual_patients.fundus import draw_grade, fundus_case
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import write_aside, write_csv, write_gzip, write_json
+from ssl3d_lite.files import atomic_write, write_csv, write_gzip, write_json
 from ssl3d_lite.machine.parallel import Workforce
 
 from .ukb_brain import MASK, MEMBERS
@@ -405,10 +405,10 @@ def _write_zip(path: Path, members: Mapping[str, np.ndarray], affine: np.ndarray
         for name, values in members.items():
             content = gzip.compress(_nifti(values, affine), FAST, mtime=0)
             archive.writestr(zipfile.ZipInfo(name), content)  # which bears no time of its own
-    write_aside(path, lambda file: file.write(buffer.getbuffer()))
+    atomic_write(path, lambda file: file.write(buffer.getbuffer()))
 
 
 def _write_png(path: Path, photograph: np.ndarray) -> None:
     buffer = io.BytesIO()
     Image.fromarray(photograph).save(buffer, "png", compress_level=FAST)
-    write_aside(path, lambda file: file.write(buffer.getbuffer()))
+    atomic_write(path, lambda file: file.write(buffer.getbuffer()))

@@ -32,7 +32,7 @@ def draw() -> None:
     volumes = torch.from_numpy(upright(images["t1"], affine).astype(np.float32))[None, None]
     label = upright(label, affine)
     task = make_task("rpl", EncoderSettings(filters=(4, 8)), patch=20, normalise=False)
-    batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(1)))
+    batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(1)))
 
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1180, 800)

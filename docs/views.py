@@ -43,7 +43,7 @@ from ssl3d_lite.show.slices import Slices
 
 task = make_task("jigsaw", EncoderSettings(), patch=42)
 volumes = torch.tensor(scan)[None]
-batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 parts = pieces(batch)
 view = Slices(
     scan, label, label_names=names, pieces=parts, channel_names=("FLAIR", "T1 + contrast"),

@@ -45,7 +45,7 @@ box = tuple(slice(a, b) for a, b in zip(low.tolist(), high.tolist()))
 volumes = torch.tensor(image[1:2][(slice(None), *box)]).float()[None]
 patch = int((high - low).min()) // 3 - 1
 task = make_task("jigsaw", EncoderSettings(filters=(4, 8)), patch=patch, jitter=1, normalise=False)
-batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(1)))
+batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(1)))
 guess = task.permutations[int(batch.target[0, 0])].clone()
 a, b = (guess.tolist().index(cell) for cell in (23, 17))
 guess[[a, b]] = guess[[b, a]]

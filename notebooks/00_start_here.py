@@ -109,8 +109,8 @@ encoder = random_encoder(EncoderSettings(in_channels=len(cohort.channels), filte
 task = make_task("cpc", encoder.settings, seed=0)
 
 volumes = cohort.images(split.train[:2])
-draw = task.draw(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.pose(volumes, draw)  # nothing random: the same draw, the same puzzle
+draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, draw)  # nothing random: the same draw, the same puzzle
 print("views (scan, patch, channel, x, y, z):", tuple(batch.views.shape))
 untrained = proxy_score(task, encoder, cohort, split.validation)
 print(f"untrained: {untrained['accuracy']:.1%} right, chance {untrained['chance']:.1%}")
@@ -164,7 +164,7 @@ for norm in ("batch", "group"):
     ]
 
 draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
-labelled = [cohort.few(split.train, n, d) for n, d in draws]
+labelled = [cohort.subset(split.train, n, d) for n, d in draws]
 scores = {}
 for arm, encoders in arms.items():
     scores[arm] = {n: [] for n in size["labels"]}
@@ -187,7 +187,7 @@ curves.label_efficiency(scores)
 # and the same number of steps. Only the start of the encoder differs.
 
 # %%
-two = cohort.few(split.train, 2)
+two = cohort.subset(split.train, 2)
 answers = {}
 for name, begin in {"CPC": encoder, "scratch": start}.items():
     network = random_unet(deepcopy(begin), len(cohort.label_names), seed=0)

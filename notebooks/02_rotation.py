@@ -72,8 +72,8 @@ split = cohort.split()
 encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
 task = make_task("rotation", encoder_settings, seed=0, edge=size["edge"], turns_per_scan=4)
 volumes = cohort.images(split.pretrain[:2])
-draw = task.draw(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.pose(volumes, draw)  # nothing random
+draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, draw)  # nothing random
 figures.turns(volumes, batch)
 
 # %% [markdown]
@@ -101,7 +101,7 @@ for number, (plane, _) in enumerate(task.turns):
 # %%
 TURN = 8  # change it, and run the cell again
 hand = {"corner": draw["corner"][:1], "turn": torch.tensor([[0, TURN]])}
-figures.turns(volumes[:1], task.pose(volumes[:1], hand))
+figures.turns(volumes[:1], task.make_views(volumes[:1], hand))
 
 # %% [markdown]
 # *What to look at:* view 0 is not turned. View 1 shows the same tissue seen from elsewhere, and
@@ -113,13 +113,13 @@ figures.turns(volumes[:1], task.pose(volumes[:1], hand))
 # slices deeper within.
 
 # %%
-in_3d = Puzzle3D(volumes[:1], task.pose(volumes[:1], hand))
+in_3d = Puzzle3D(volumes[:1], task.make_views(volumes[:1], hand))
 slider = IntSlider(TURN, 0, len(task.turns) - 1, description="turn")
 
 
 def set_turn(change: dict) -> None:
     hand["turn"][0, 1] = change["new"]
-    in_3d.show(volumes[:1], task.pose(volumes[:1], hand))
+    in_3d.show(volumes[:1], task.make_views(volumes[:1], hand))
 
 
 slider.observe(set_turn, "value")
@@ -236,7 +236,7 @@ task, encoder = tasks[0].eval(), encoders[0]
 generator, seen = torch.Generator().manual_seed(1), cohort.images(split.validation)
 truth, guesses = [], []
 for _ in range(10):
-    batch = task.pose(seen, task.draw(seen, generator))
+    batch = task.make_views(seen, task.sample_params(seen, generator))
     with torch.inference_mode():
         answer = task(encoder, batch)
     truth.append(batch.target.flatten().cpu())
@@ -261,7 +261,7 @@ def probe(encoders: list) -> dict:
     """Labelled scans → the Dice of every encoder and draw, on the test cases."""
     scores = {n: [] for n in size["labels"]}
     draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
-    labelled = [cohort.few(split.train, n, d) for n, d in draws]
+    labelled = [cohort.subset(split.train, n, d) for n, d in draws]
     for encoder in encoders:
         ready = recalibrated(encoder, cohort, split.pretrain[:16])
         results = linear_probes(ready, cohort, labelled, split.test)
@@ -324,7 +324,7 @@ print(f"turns named on held-out scans: {solved['accuracy']:.0%}, chance {solved[
 # It prints 24: two turns are enough. Left out are the 14 that turn about no axis of the volume: 8
 # by a third of a circle about a diagonal of the cube, and 6 by a half about a line through the
 # middles of two opposite edges. To ask about all, `Rotation` would keep a list of pairs of turns,
-# `pose` would apply both, and the head would have 24 outputs. Everything else stays.
+# `make_views` would apply both, and the head would have 24 outputs. Everything else stays.
 #
 # </details>
 #

@@ -71,8 +71,8 @@ split = cohort.split()
 encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
 task = make_task("rpl", encoder_settings, seed=0)
 volumes = cohort.images(split.pretrain[:2])
-draw = task.draw(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.pose(volumes, draw)  # nothing random
+draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, draw)  # nothing random
 figures.puzzle(volumes, batch)
 
 # %% [markdown]
@@ -107,7 +107,7 @@ corners = [number for number, name in enumerate(names) if len(name) == 3]
 hand = {name: value.clone() for name, value in draw.items()}
 hand["query"][:] = torch.tensor(corners)
 hand["jitter"][:] = 0
-by_hand = task.pose(volumes, hand)
+by_hand = task.make_views(volumes, hand)
 puzzle_slices(volumes, by_hand)
 
 # %% [markdown]
@@ -233,7 +233,7 @@ task, encoder = tasks[0].eval(), encoders[0]
 generator, seen = torch.Generator().manual_seed(1), cohort.images(split.validation)
 truth, guesses = [], []
 for _ in range(20):
-    batch = task.pose(seen, task.draw(seen, generator))
+    batch = task.make_views(seen, task.sample_params(seen, generator))
     with torch.inference_mode():
         answer = task(encoder, batch)
     truth.append(batch.target.flatten().cpu())
@@ -284,7 +284,7 @@ def probe(encoders: list) -> dict:
     """Labelled scans → the Dice of every encoder and draw, on the test cases."""
     scores = {n: [] for n in size["labels"]}
     draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
-    labelled = [cohort.few(split.train, n, d) for n, d in draws]
+    labelled = [cohort.subset(split.train, n, d) for n, d in draws]
     for encoder in encoders:
         ready = recalibrated(encoder, cohort, split.pretrain[:16])
         results = linear_probes(ready, cohort, labelled, split.test)

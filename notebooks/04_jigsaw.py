@@ -71,8 +71,8 @@ split = cohort.split()
 encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
 task = make_task("jigsaw", encoder_settings, seed=0, permutations=size["orders"])
 volumes = cohort.images(split.pretrain[:2])
-draw = task.draw(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.pose(volumes, draw)  # nothing random
+draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, draw)  # nothing random
 figures.shuffled(volumes, batch)
 
 # %% [markdown]
@@ -98,7 +98,7 @@ for name, value in draw.items():
 hand = {name: value.clone() for name, value in draw.items()}
 hand["permutation"][:] = 3  # change it, and run the cell again
 hand["jitter"][:] = 0
-by_hand = task.pose(volumes, hand)
+by_hand = task.make_views(volumes, hand)
 print("order 3 shows, place by place, the pieces from cells", task.permutations[3].tolist())
 
 # %% [markdown]
@@ -251,7 +251,7 @@ curves.learning_curves(histories, held_out)
 # %%
 task, encoder = tasks[0].eval(), encoders[0]
 seen = cohort.images(split.validation)
-batch = task.pose(seen, task.draw(seen, torch.Generator().manual_seed(1)))
+batch = task.make_views(seen, task.sample_params(seen, torch.Generator().manual_seed(1)))
 with torch.inference_mode():
     guesses = task(encoder, batch).argmax(-1).cpu()
 truth = batch.target.flatten().cpu()
@@ -290,7 +290,7 @@ def probe(encoders: list) -> dict:
     """Labelled scans → the Dice of every encoder and draw, on the test cases."""
     scores = {n: [] for n in size["labels"]}
     draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
-    labelled = [cohort.few(split.train, n, d) for n, d in draws]
+    labelled = [cohort.subset(split.train, n, d) for n, d in draws]
     for encoder in encoders:
         ready = recalibrated(encoder, cohort, split.pretrain[:16])
         results = linear_probes(ready, cohort, labelled, split.test)

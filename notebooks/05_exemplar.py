@@ -71,8 +71,8 @@ split = cohort.split()
 encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
 task = make_task("exemplar", encoder_settings, seed=0, edge=size["edge"])
 volumes = cohort.images(split.pretrain[:4])
-draw = task.draw(volumes, torch.Generator().manual_seed(3))  # everything random
-batch = task.pose(volumes, draw)  # nothing random
+draw = task.sample_params(volumes, torch.Generator().manual_seed(3))  # everything random
+batch = task.make_views(volumes, draw)  # nothing random
 figures.triplets(volumes, batch)
 
 # %% [markdown]
@@ -93,11 +93,11 @@ for name, value in draw.items():
 
 # %%
 ANGLE, FLIP, ZOOM, GAIN, SHIFT = 40, (0, 1, 0), 1.2, 0.7, 0.2  # degrees; axes; factor; contrast
-hand = task.draw(volumes, torch.Generator().manual_seed(3))
+hand = task.sample_params(volumes, torch.Generator().manual_seed(3))
 hand["plane"][0], hand["angle"][0] = 2, np.deg2rad(ANGLE)
 hand["flip"][0] = torch.tensor(FLIP, dtype=torch.bool)
 hand["zoom"][0], hand["gain"][0], hand["shift"][0] = ZOOM, GAIN, SHIFT
-by_hand = task.pose(volumes, hand)
+by_hand = task.make_views(volumes, hand)
 figures.puzzle(volumes, by_hand)
 
 # %% [markdown]
@@ -300,7 +300,7 @@ curves.learning_curves(histories, scored)
 
 # %%
 unseen = cohort.images(split.validation[:3])
-batch = task.pose(unseen, task.draw(unseen, torch.Generator().manual_seed(1)))
+batch = task.make_views(unseen, task.sample_params(unseen, torch.Generator().manual_seed(1)))
 task.eval()
 with torch.no_grad():
     answer = task(encoder, batch)
@@ -322,7 +322,7 @@ draws = [(n, seed) for n in labels for seed in range(2)]
 
 def probe(candidates):
     """Number of labelled scans → the Dice of each encoder and draw of labels, on test scans."""
-    labelled = [cohort.few(split.train, n, seed) for n, seed in draws]
+    labelled = [cohort.subset(split.train, n, seed) for n, seed in draws]
     found = {n: [] for n in labels}
     for candidate in candidates:
         ready = recalibrated(candidate.to(device), cohort, split.pretrain[:16])

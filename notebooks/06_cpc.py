@@ -38,7 +38,7 @@ from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.models.encoders import random_encoder
-from ssl3d_lite.models.heads import pooled
+from ssl3d_lite.models.heads import global_avg_pool
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.browser.live import Live
 from ssl3d_lite.show.browser.slices import puzzle_slices
@@ -68,8 +68,8 @@ split = cohort.split()
 encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
 task = make_task("cpc", encoder_settings, seed=0)
 volumes = cohort.images(split.pretrain[:2])
-draw = task.draw(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.pose(volumes, draw)  # nothing random
+draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, draw)  # nothing random
 figures.pyramid(volumes, batch, row=1, ahead=2)
 
 # %% [markdown]
@@ -100,7 +100,7 @@ print("views (scan, patch, channel, x, y, z):", tuple(batch.views.shape))
 # %%
 START = (4, 8, 0)  # first voxel of the grid: right, anterior, superior
 hand = {"start": torch.tensor([[START], [START]]), "direction": torch.tensor([0])}
-by_hand = task.pose(volumes, hand)
+by_hand = task.make_views(volumes, hand)
 figures.puzzle(volumes, by_hand)
 
 # %% [markdown]
@@ -137,7 +137,7 @@ for step in range(4):
 encoder = random_encoder(encoder_settings, seed=0).to(volumes.device)
 task = task.to(volumes.device).eval()
 with torch.no_grad():
-    latents = task.embed(pooled(encoder(batch.views.flatten(0, 1))))
+    latents = task.embed(global_avg_pool(encoder(batch.views.flatten(0, 1))))
     field = latents.view(len(volumes), *batch.placement.grid, -1).movedim(-1, 1)
 print("latents (patch, code):        ", tuple(latents.shape))
 print("the same as a field of codes: ", tuple(field.shape))
@@ -244,7 +244,7 @@ for direction in task.directions:
 
 # %%
 backwards = make_task("cpc", encoder_settings, directions=("-1",))
-figures.pyramid(volumes, backwards.pose(volumes, hand), row=1, ahead=2)
+figures.pyramid(volumes, backwards.make_views(volumes, hand), row=1, ahead=2)
 
 # %% [markdown]
 # *What to look at:* context and target have changed sides. What stays the same?
@@ -315,7 +315,7 @@ draws = [(n, seed) for n in labels for seed in range(2)]
 
 def probe(candidates):
     """Number of labelled scans → the Dice of each encoder and draw of labels, on test scans."""
-    labelled = [cohort.few(split.train, n, seed) for n, seed in draws]
+    labelled = [cohort.subset(split.train, n, seed) for n, seed in draws]
     found = {n: [] for n in labels}
     for candidate in candidates:
         ready = recalibrated(candidate.to(volumes.device), cohort, split.pretrain[:16])

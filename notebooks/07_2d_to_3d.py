@@ -131,7 +131,9 @@ sources = {2: flat.images(flat_split.train[:4]), 3: solid.images(split.train[:4]
 for name in ("rotation", "rpl", "jigsaw", "exemplar", "cpc"):
     for dims, volumes in sources.items():
         task = make_task(name, SHAPES[dims], seed=0).to(device).eval()
-        batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+        batch = task.make_views(
+            volumes, task.sample_params(volumes, torch.Generator().manual_seed(0))
+        )
         with torch.no_grad():
             answer = task(random_encoder(SHAPES[dims], seed=0).to(device), batch)
         chance = task.score(answer, batch)["chance"]
@@ -156,17 +158,17 @@ PLACE = 2
 name = f"s{solid.shape[2] // 2:03d}"
 slices = flat.images([n for n in flat_split.train if flat.cases[n].id.endswith(name)][:2])
 rpl = make_task("rpl", SHAPES[2], queries_per_scan=1)
-draw = rpl.draw(slices, torch.Generator().manual_seed(0))
+draw = rpl.sample_params(slices, torch.Generator().manual_seed(0))
 draw["query"][:] = PLACE
-figures.puzzle(slices, rpl.pose(slices, draw))
+figures.puzzle(slices, rpl.make_views(slices, draw))
 
 # %%
 volumes = solid.images(split.train[:2])
 rpl = make_task("rpl", SHAPES[3], queries_per_scan=1)
-draw = rpl.draw(volumes, torch.Generator().manual_seed(0))
+draw = rpl.sample_params(volumes, torch.Generator().manual_seed(0))
 cell = 3 * (PLACE + (PLACE >= 4)) + 1  # the same row and column, in the middle layer of three
 draw["query"][:] = cell - (cell > 13)  # places leave the centre, cell 13, out
-figures.puzzle(volumes, rpl.pose(volumes, draw))
+figures.puzzle(volumes, rpl.make_views(volumes, draw))
 
 # %% [markdown]
 # *What to look at:* the blue box is the centre, the other the query. The slice has one picture, the
@@ -271,8 +273,8 @@ draws = [(n, seed) for n in labels for seed in range(2)]
 
 def probe(candidates, cohort, parts):
     """Number of labelled scans → the Dice of each encoder and draw of labels, on test scans."""
-    labelled = [cohort.few(parts.train, n, seed) for n, seed in draws]
-    seen, found = cohort.few(parts.pretrain, 8), {n: [] for n in labels}
+    labelled = [cohort.subset(parts.train, n, seed) for n, seed in draws]
+    seen, found = cohort.subset(parts.pretrain, 8), {n: [] for n in labels}
     for candidate in candidates:
         ready = recalibrated(candidate.to(device), cohort, seen)
         results = linear_probes(ready, cohort, labelled, parts.test)

@@ -118,8 +118,8 @@ display(Markdown(f"```python\n{getsource(Finetuning.at_step)}```"))
 # %%
 SEED = 0
 for amount in (1, 2, 5):
-    print(amount, [cohort.cases[n].id for n in cohort.few(split.train, amount, SEED)])
-image, label = cohort[cohort.few(split.train, 1, SEED)[0]]
+    print(amount, [cohort.cases[n].id for n in cohort.subset(split.train, amount, SEED)])
+image, label = cohort[cohort.subset(split.train, 1, SEED)[0]]
 figures.segmentations(
     np.asarray(image[0], np.float32), {"label": np.asarray(label)}, cohort.label_names
 )
@@ -171,13 +171,13 @@ def tune(encoder, seed, warm_up=0.0, test_at=()):
     network = random_unet(deepcopy(encoder), len(cohort.label_names), seed)
     settings = FinetuneSettings(
         steps=size["finetune"],
-        frozen_steps=int(warm_up * size["finetune"]),
+        freeze_encoder_steps=int(warm_up * size["finetune"]),
         patch=size["patch"],
         validate_every=size["every"],
         seed=seed,
         test_at=test_at,
     )
-    few = cohort.few(split.train, 2, seed)
+    few = cohort.subset(split.train, 2, seed)
     return finetune(
         network, cohort, few, settings, validation=validation, test=split.test if test_at else ()
     )
@@ -261,7 +261,7 @@ oracle = random_unet(random_encoder(shape, seed=0), len(cohort.label_names), see
 oracle, _ = finetune(oracle, cohort, split.train, everything)
 
 # %%
-draws = [cohort.few(split.train, 2, seed) for seed in range(size["draws"])]
+draws = [cohort.subset(split.train, 2, seed) for seed in range(size["draws"])]
 arms = {"CPC": pretrained[:1], "collapsed": [nothing], "oracle (all labels)": [oracle.encoder]}
 for norm in ("batch", "group"):
     other = EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)

@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from ssl3d_lite.data.cohort import amount
+from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.evaluation.prediction import predict
@@ -145,8 +145,8 @@ shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
 encoder = random_encoder(EncoderSettings(len(cohort.channels), **shape), seed=0)
 task = make_task("masked", encoder.settings, seed=0)
 volumes = cohort.images(split.pretrain[:2])
-draw = task.draw(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.pose(volumes, draw)  # nothing random
+draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, draw)  # nothing random
 figures.puzzle(volumes, batch)
 
 # %% [markdown]
@@ -180,7 +180,7 @@ curves.learning_curves({"masked": history}, {"masked": held_out})
 
 # %%
 with torch.inference_mode():
-    puzzle = task.pose(watched, task.draw(watched, torch.Generator().manual_seed(1)))
+    puzzle = task.make_views(watched, task.sample_params(watched, torch.Generator().manual_seed(1)))
     rebuilt = task(encoder, puzzle)[0, 0]
 FLAIR = len(cohort.channels) - 1
 shown, hidden = puzzle.views[0, 0], puzzle.target[0, 0]
@@ -198,10 +198,10 @@ Slices(three, channel_names=("shown", "rebuilt", "truth"), title=cohort.channels
 # random weights are not worth being kept still.
 
 # %%
-labelled = cohort.few(split.train, amount(study.labels[0]))
+labelled = cohort.subset(split.train, parse_label_budget(study.labels[0]))
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
 tuning = FinetuneSettings(steps=size["finetune"])
-warm = replace(tuning, frozen_steps=tuning.steps // 4)
+warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 networks = {}
 for name, begin, settings in (("masked", encoder, warm), ("scratch", start, tuning)):
     network = random_unet(deepcopy(begin), len(cohort.label_names), seed=0)

@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from ssl3d_lite.data.cohort import amount
+from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.evaluation.prediction import predict
@@ -142,7 +142,7 @@ own = named.tasks["cpc"] | study.tasks.get("cpc", {})
 encoder = random_encoder(EncoderSettings(len(cohort.channels), **shape), seed=0)
 task = make_task("cpc", encoder.settings, seed=0, **own)
 volumes = cohort.images(split.pretrain[:2])
-batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 choices = batch.views.shape[0] * batch.views.shape[1]
 print(f"{batch.views.shape[1]} patches a scan; guessing is right once in {choices} times")
 figures.pyramid(volumes, batch)
@@ -186,9 +186,9 @@ curves.learning_curves({"CPC": history}, {"CPC": held_out})
 
 # %%
 BOX = None if SCALE == "full" else (32, 32, 32)
-labelled = cohort.few(split.train, amount(study.labels[0]))
+labelled = cohort.subset(split.train, parse_label_budget(study.labels[0]))
 tuning = FinetuneSettings(steps=size["finetune"], patch=BOX)
-warm = replace(tuning, frozen_steps=tuning.steps // 4)
+warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
 networks = {}
 for name, begin, settings in (("CPC", encoder, warm), ("scratch", start, tuning)):

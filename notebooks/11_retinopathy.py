@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from IPython.display import Code, Markdown, display
 
-from ssl3d_lite.data.cohort import amount
+from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.evaluation import grades as grading
@@ -163,7 +163,7 @@ edge = min(48, *cohort.shape) if SCALE != "full" else named.tasks["rotation"]["e
 encoder = random_encoder(EncoderSettings(len(cohort.channels), 2, **shape), seed=0)
 task = make_task("rotation", encoder.settings, seed=0, edge=edge, turns_per_scan=4)
 volumes = cohort.images(split.pretrain[:2])
-batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 figures.puzzle(volumes, batch)
 
 # %% [markdown]
@@ -206,9 +206,9 @@ curves.learning_curves({"rotation": history}, {"rotation": held_out})
 # the same photographs, last layer, order of batches and number of steps.
 
 # %%
-labelled = cohort.few(split.train, amount("25%"))
+labelled = cohort.subset(split.train, parse_label_budget("25%"))
 tuning = FinetuneSettings(steps=size["finetune"], batch=16)
-warm = replace(tuning, frozen_steps=tuning.steps // 4)
+warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 by_hand = {}
 for name, begin, settings in (("rotation", encoder, warm), ("scratch", start, tuning)):
     network = random_classifier(deepcopy(begin), len(cohort.label_names), seed=0)

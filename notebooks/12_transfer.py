@@ -37,7 +37,7 @@ import torch
 from IPython.display import Code, Markdown, display
 from matplotlib.figure import Figure
 
-from ssl3d_lite.data.cohort import amount
+from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.evaluation.prediction import predict
@@ -132,7 +132,7 @@ shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
 encoder = random_encoder(EncoderSettings(len(corpus.channels), **shape), seed=0)
 task = make_task("masked", encoder.settings, seed=0)
 volumes = corpus.images(seen[:2])
-batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 figures.puzzle(volumes, batch)
 
 # %% [markdown]
@@ -209,9 +209,9 @@ display(figure)
 # start, order of batches and number of steps.
 
 # %%
-labelled = cohort.few(split.train, amount(study.labels[0]))
+labelled = cohort.subset(split.train, parse_label_budget(study.labels[0]))
 tuning = FinetuneSettings(steps=size["finetune"])
-warm = replace(tuning, frozen_steps=tuning.steps // 4)
+warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 start = random_encoder(adapted.settings, seed=0)
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
 networks = {}
@@ -402,7 +402,7 @@ print(f"pretraining goes {rounds:.0f} times through 22 000 scans")
 #     for name, weights in kin.named_parameters():
 #         if name in kin.first:
 #             weights.copy_(weights[:, [0, 2, 1, 3]])
-# draws = [cohort.few(split.train, 2, seed) for seed in range(3)]
+# draws = [cohort.subset(split.train, 2, seed) for seed in range(3)]
 # for name, candidate in {"in turn": adapted, "by kin": kin}.items():
 #     candidate = recalibrated(candidate, cohort, split.pretrain[:16])
 #     scores = [p.mean_dice for p in linear_probes(candidate, cohort, draws, split.validation)]

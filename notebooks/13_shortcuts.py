@@ -131,7 +131,9 @@ def solve(task, volumes, describe):
 
     def puzzles(cases, rounds):
         chosen = volumes[list(cases)]
-        batches = [task.pose(chosen, task.draw(chosen, generator)) for _ in range(rounds)]
+        batches = [
+            task.make_views(chosen, task.sample_params(chosen, generator)) for _ in range(rounds)
+        ]
         crude = np.concatenate([describe(batch) for batch in batches])
         return crude, np.concatenate([batch.target.flatten() for batch in batches])
 
@@ -154,18 +156,18 @@ def solve(task, volumes, describe):
 class Padded(Rotation):
     """Of each cube six voxels at top and bottom are black."""
 
-    def pose(self, volumes, draw):
+    def make_views(self, volumes, draw):
         z = torch.arange(volumes.shape[-1]) - draw["corner"][:, 0, 2:]  # within the cube
         inside = ((z >= 6) & (z < self.settings.edge - 6))[:, None, None, None]
         flat = volumes.where(inside.to(volumes.device), volumes.amin())
-        return super().pose(flat, draw)
+        return super().make_views(flat, draw)
 
 
 class Smeared(Rotation):
     """What is turned is resampled half a voxel off, as an interpolating routine may do."""
 
-    def pose(self, volumes, draw):
-        batch = super().pose(volumes, draw)
+    def make_views(self, volumes, draw):
+        batch = super().make_views(volumes, draw)
         for number, (plane, _) in enumerate(self.turns[1:], start=1):
             chosen = draw["turn"] == number
             for axis in plane:
@@ -183,16 +185,16 @@ def make(kind, seed=0, **settings):
 
 
 padded = make(Padded, edge=24)
-draw = padded.draw(scans[:1], torch.Generator().manual_seed(0))
+draw = padded.sample_params(scans[:1], torch.Generator().manual_seed(0))
 draw["turn"] = torch.tensor([[0, 1, 4]])  # set by hand: none, then 90 degrees about two axes
-figures.turns(scans[:1], padded.pose(scans[:1], draw))
+figures.turns(scans[:1], padded.make_views(scans[:1], draw))
 
 # %% [markdown]
 # *What to look at:* one cube, turned in three ways. The black stripes stand or lie, whatever the
 # brain between them shows. Below the same in three planes: scroll with the mouse wheel.
 
 # %%
-puzzle_slices(scans[:1], padded.pose(scans[:1], draw))
+puzzle_slices(scans[:1], padded.make_views(scans[:1], draw))
 
 # %% [markdown]
 # **Predict before you run.** There are ten turns: none, and 90, 180 and 270 degrees about each of
@@ -321,7 +323,7 @@ for norm in ("batch", "group"):
         random_encoder(replace(shape, norm=norm), seed).to(cohort.images([0]).device)
         for seed in (100, 101)
     ]
-labelled = [cohort.few(split.train, 2, seed) for seed in range(size["draws"])]
+labelled = [cohort.subset(split.train, 2, seed) for seed in range(size["draws"])]
 probes = {}  # arm → for each encoder, for each draw of two labelled scans, its evaluation
 for arm, candidates in arms.items():
     ready = [recalibrated(each, cohort, split.pretrain[:16]) for each in candidates]
@@ -365,7 +367,7 @@ draw_scores(Figure(figsize=(6.4, 3.2), layout="constrained"))
 # %%
 def match_borders(task, volumes):
     """Jigsaw without a network: the permutation by which borders of neighbours correlate most."""
-    batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+    batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
     views, cells = batch.views[:, :, 0], torch.arange(27).view(3, 3, 3)
     shown_at = task.permutations.argsort(1)  # permutation, cell → the place it is shown at
     total = torch.zeros(len(views), len(shown_at))
@@ -404,7 +406,9 @@ table(("puzzle", "solved on noise", "solved on scans", "chance"), rows)
 
 # %%
 volumes = scans[:1, :, :39, 8:47, :39]
-puzzle = touching.pose(volumes, touching.draw(volumes, torch.Generator().manual_seed(1)))
+puzzle = touching.make_views(
+    volumes, touching.sample_params(volumes, torch.Generator().manual_seed(1))
+)
 Puzzle3D(volumes, puzzle)
 
 # %%
@@ -572,7 +576,7 @@ def match_overlap(volumes, ahead, patch=16, stride=8):
     task = make_task("cpc", shape, patch=patch, stride=stride, ahead=(ahead,))
     generator, right = torch.Generator().manual_seed(0), []
     for pair in volumes[list(split.validation)].split(2):
-        batch = task.pose(pair, task.draw(pair, generator))
+        batch = task.make_views(pair, task.sample_params(pair, generator))
         views, width = batch.views[:, :, 0], max(1, patch - stride * ahead)
         ends, starts = (
             F.normalize(part - part.mean(-1, keepdim=True), dim=-1)
@@ -606,8 +610,8 @@ table(("predict", "shared with the target", "on noise", "on scans", "chance"), r
 class Unhidden(Masked):
     """Shows the blocks that are to be rebuilt."""
 
-    def pose(self, volumes, draw):
-        batch = super().pose(volumes, draw)
+    def make_views(self, volumes, draw):
+        batch = super().make_views(volumes, draw)
         views = batch.target.where(~batch.target.isnan(), batch.views)
         return replace(batch, views=views)
 
@@ -615,7 +619,9 @@ class Unhidden(Masked):
 rows = []
 for kind in (Masked, Unhidden):
     task = make(kind)
-    batch = task.pose(scans[:4], task.draw(scans[:4], torch.Generator().manual_seed(0)))
+    batch = task.make_views(
+        scans[:4], task.sample_params(scans[:4], torch.Generator().manual_seed(0))
+    )
     explained = task.score(batch.views, batch)["explained"]
     rows.append((kind.__name__, float(explained), 0.0))
 table(("task", "variance explained by handing in the input", "by guessing the mean"), rows)
@@ -836,7 +842,7 @@ display(figure)
 # | brightness, bias field | regression on means and slopes | `normalise`; correct the field first |
 # | collapse | spread of the embedding, not the loss | `Exemplar.fault`, the control `collapsed` |
 # | a context that looks ahead | derivative above the diagonal | `PyramidConv.mask` |
-# | blocks that are shown | hand in the input as the answer | `Masked.pose` |
+# | blocks that are shown | hand in the input as the answer | `Masked.make_views` |
 # | a patient on two sides | patients, pictures, raw files | `check_leakage`, `ssl3d verify` |
 # | statistics of test scans | swap the test scans | every scan is scaled by itself |
 # | choosing on the test set | who chose, and on what? | `split.validation` |
@@ -856,10 +862,10 @@ display(figure)
 #
 # ```python
 # class Bottom(Rotation):
-#     def pose(self, volumes, draw):
+#     def make_views(self, volumes, draw):
 #         z = torch.arange(volumes.shape[-1]) - draw["corner"][:, 0, 2:]
 #         inside = (z >= 12)[:, None, None, None]
-#         return super().pose(volumes.where(inside, volumes.amin()), draw)
+#         return super().make_views(volumes.where(inside, volumes.amin()), draw)
 #
 # print(solve(make(Bottom, edge=24), noise, sides_and_sharpness))
 # ```

@@ -52,7 +52,7 @@ from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.files import write_csv
 from ssl3d_lite.machine.device import choose_device
 from ssl3d_lite.models.encoders import random_encoder
-from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.browser.live import Live
 from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
@@ -268,12 +268,12 @@ class StackSettings:
 
 
 # %% [markdown]
-# `draw` makes **every random choice**, as small tensors on the CPU, from the generator that it is
+# `sample_params` makes **every random choice**, as small tensors on the CPU, from the generator that it is
 # given. It may look at how many volumes there are and how large, and at nothing else.
 
 
 # %%
-def draw(self, volumes, generator):
+def sample_params(self, volumes, generator):
     s, scans = self.settings, len(volumes)
     return {
         "order": torch.randint(len(ORDERS), (scans, 1), generator=generator),
@@ -283,12 +283,12 @@ def draw(self, volumes, generator):
 
 
 # %% [markdown]
-# `pose` makes the views from a draw, **without any chance**, and says in `Placement` where in the
+# `make_views` makes the views from a draw, **without any chance**, and says in `Placement` where in the
 # scan each came from: a matrix, view voxel → scan voxel. All the pictures are drawn from that.
 
 
 # %%
-def pose(self, volumes, draw):
+def make_views(self, volumes, draw):
     s = self.settings
     room = (volumes.shape[2 + s.axis] - 2 * s.margin) // 3  # for each slab
     shown = ORDERS[draw["order"][:, 0]]  # (scan, place): which slab is shown there
@@ -308,7 +308,7 @@ def pose(self, volumes, draw):
 
 # %%
 def forward(self, encoder, batch):
-    features = pooled(encoder(batch.views.flatten(0, 1)))  # (scan · place, width)
+    features = global_avg_pool(encoder(batch.views.flatten(0, 1)))  # (scan · place, width)
     return self.head(features.view(len(batch.views), -1))
 
 
@@ -316,7 +316,7 @@ class Stack(ProxyTask):
     """In which order do three slabs belong?"""
 
     name, Settings = "stack", StackSettings
-    draw, pose, forward = draw, pose, forward
+    draw, pose, forward = sample_params, make_views, forward
 
     def __init__(self, settings, encoder):
         super().__init__(settings, encoder)
@@ -334,8 +334,8 @@ TASKS[Stack.name] = Stack
 shape = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
 task = make_task("stack", shape, seed=0)
 volumes = cohort.images(split.validation[:2])
-drawn = task.draw(volumes, torch.Generator().manual_seed(0))
-batch = task.pose(volumes, drawn)
+drawn = task.sample_params(volumes, torch.Generator().manual_seed(0))
+batch = task.make_views(volumes, drawn)
 figures.puzzle(volumes, batch)
 
 # %% [markdown]
@@ -351,7 +351,7 @@ figures.puzzle(volumes, batch)
 
 # %%
 before = volumes.clone()
-again = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+again = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 assert torch.equal(again.views, batch.views)
 assert torch.equal(again.target, batch.target)
 assert torch.equal(volumes, before)
@@ -363,7 +363,7 @@ print("same seed, same draw; same draw, same puzzle")
 
 # %%
 many = volumes[:1].expand(6000, *volumes.shape[1:])  # a draw reads number and size alone
-counts = torch.bincount(task.draw(many, torch.Generator().manual_seed(1))["order"][:, 0])
+counts = torch.bincount(task.sample_params(many, torch.Generator().manual_seed(1))["order"][:, 0])
 print(counts.tolist())
 assert (counts - 1000).abs().max() < 5 * 29
 
@@ -392,7 +392,7 @@ print("every view is what its matrix says")
 # that part of the puzzles.
 
 # %%
-part = task.pose(volumes[1:], part_of(drawn, slice(1, 2)))
+part = task.make_views(volumes[1:], part_of(drawn, slice(1, 2)))
 assert torch.equal(part.views, batch.views[1:])
 assert torch.equal(part.target, batch.target[1:])
 print("a part of the draw is a part of the batch")
@@ -465,7 +465,9 @@ truth, said = [], []
 with torch.inference_mode():
     for seed in range(10):
         scans = cohort.images(split.validation)
-        asked = task.pose(scans, task.draw(scans, torch.Generator().manual_seed(seed)))
+        asked = task.make_views(
+            scans, task.sample_params(scans, torch.Generator().manual_seed(seed))
+        )
         truth += asked.target[:, 0].tolist()
         said += task(encoder, asked).argmax(1).tolist()
 figures.confusion(truth, said, names)
@@ -490,7 +492,7 @@ for norm in ("batch", "group"):
         random_encoder(replace(shape, norm=norm), seed).to(volumes.device) for seed in (100, 101)
     ]
 draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
-labelled = [cohort.few(split.train, n, d) for n, d in draws]
+labelled = [cohort.subset(split.train, n, d) for n, d in draws]
 scores = {arm: {n: [] for n in size["labels"]} for arm in arms}
 for arm, candidates in arms.items():
     for candidate in candidates:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from .errors import InputError
 
 
-def write_aside(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+def atomic_write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Let ``write`` fill a file beside ``path``, and rename it when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -58,13 +58,13 @@ def checksum(path: Path) -> str:
 def write_gzip(path: Path, data: bytes, level: int = 6) -> None:
     """Save ``data`` compressed. No time stamp goes in: the same data, the same bytes."""
     compressed = gzip.compress(data, compresslevel=level, mtime=0)
-    write_aside(path, lambda file: file.write(compressed))
+    atomic_write(path, lambda file: file.write(compressed))
 
 
 def write_json(path: Path, record: Any) -> None:
     """Save ``record`` as JSON, whole or not at all."""
     text = json.dumps(record, indent=1, allow_nan=False)
-    write_aside(path, lambda file: file.write(text.encode()))
+    atomic_write(path, lambda file: file.write(text.encode()))
 
 
 def read_json(path: Path, what: str) -> Any:
@@ -88,4 +88,4 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_aside(path, lambda file: file.write(text.getvalue().encode()))
+    atomic_write(path, lambda file: file.write(text.getvalue().encode()))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from .files import write_aside
+from .files import atomic_write
 
 Table = tuple[list[str], list[list[str]]]  # header, rows
 
@@ -23,28 +23,28 @@ th, td { padding: .3rem .9rem .3rem 0; text-align: left; border-bottom: 1px soli
 """
 
 
-def write_page(path: Path, title: str, parts: Iterable[str]) -> None:
+def write_html(path: Path, title: str, parts: Iterable[str]) -> None:
     """Write ``parts`` (HTML) as a page, whole or not at all. ``title`` is plain text."""
     page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{esc(title)}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>"
     )
-    write_aside(path, lambda file: file.write(page.encode()))
+    atomic_write(path, lambda file: file.write(page.encode()))
 
 
-def esc(text: object) -> str:
+def escape(text: object) -> str:
     """Names come from data sets' own files: never put them into a page as they are."""
     return html.escape(str(text))
 
 
 def bullets(lines: Iterable[str]) -> str:
-    return "<ul>" + "".join(f"<li>{esc(line)}</li>" for line in lines) + "</ul>"
+    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
 
 
 def as_html(table: Table) -> str:
     def row(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{esc(cell)}</{tag}>" for cell in cells) + "</tr>"
+        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
     header, rows = table
     body = "".join(row(cells, "td") for cells in rows)

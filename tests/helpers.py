@@ -108,11 +108,11 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def drawn(task, volumes, seed=0):
-    return task.draw(volumes, torch.Generator().manual_seed(seed))
+    return task.sample_params(volumes, torch.Generator().manual_seed(seed))
 
 
 def posed(task, volumes, seed=0):
-    return task.pose(volumes, drawn(task, volumes, seed))
+    return task.make_views(volumes, drawn(task, volumes, seed))
 
 
 def looked_up(volumes, matrix, edge):

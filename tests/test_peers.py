@@ -23,7 +23,7 @@ def both(name, volumes, **settings):
     task = make_task(name, EncoderSettings(in_channels=2), **settings)
     draw = drawn(task, volumes)
     numbers = {key: each.numpy() for key, each in draw.items()}
-    by_us = task.pose(volumes, draw).views
+    by_us = task.make_views(volumes, draw).views
     return by_us.numpy(), by_hand.views(task, volumes.numpy(), numbers)
 
 

@@ -53,7 +53,7 @@ from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.models.encoders import random_encoder
-from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import Placement, ProxyBatch, ProxyTask
 from ssl3d_lite.tasks.geometry import PLANES, cut, quarter_turns, random_corner, shift_matrix
@@ -346,13 +346,13 @@ else:
 # %% [markdown]
 # ## Part 3: rotation, pose the puzzle (20 points)
 #
-# A proxy task of this package has two halves. `draw` makes every random choice, as small tensors on
-# the CPU. `pose` makes the views from them, with no randomness at all: the same draw gives the same
+# A proxy task of this package has two halves. `sample_params` makes every random choice, as small tensors on
+# the CPU. `make_views` makes the views from them, with no randomness at all: the same draw gives the same
 # puzzle. The rest of the class is given below: for each of $S$ scans, the first voxel of its cube,
 # `corner` (S, 1, D), and the turns of its copies, `turn` (S, C), numbers in the list `self.turns`
 # of (plane, quarters).
 #
-# Write `pose`. It cuts each scan's cube of edge `self.settings.edge`, turns its copies, and returns
+# Write `make_views`. It cuts each scan's cube of edge `self.settings.edge`, turns its copies, and returns
 # a `ProxyBatch` of
 #
 # - `views` (S, C, channel, *cube*);
@@ -391,7 +391,7 @@ class MyRotation(ProxyTask):
         self.turns = quarter_turns(self.dims)
         self.head = head(encoder.width, settings.hidden, len(self.turns))
 
-    def draw(self, volumes, generator):
+    def sample_params(self, volumes, generator):
         scans, space = len(volumes), volumes.shape[2:]
         order = torch.rand(scans, len(self.turns), generator=generator).argsort(1)
         return {
@@ -401,7 +401,7 @@ class MyRotation(ProxyTask):
             "turn": order[:, : self.settings.turns_per_scan],
         }
 
-    def pose(self, volumes, draw):
+    def make_views(self, volumes, draw):
         ### BEGIN SOLUTION
         size, turns = (self.settings.edge,) * self.dims, draw["turn"]
         views = volumes.new_empty(*turns.shape, volumes.shape[1], *size)
@@ -417,7 +417,7 @@ class MyRotation(ProxyTask):
         ### END SOLUTION
 
     def forward(self, encoder, batch):
-        return self.head(pooled(encoder(batch.views.flatten(0, 1))))
+        return self.head(global_avg_pool(encoder(batch.views.flatten(0, 1))))
 
 
 # %% nbgrader={"grade": true, "grade_id": "a2-3-tests", "locked": true, "points": 20, "schema_version": 3, "solution": false, "task": false}
@@ -442,12 +442,12 @@ def check_rotation(space, edge, draw_seed=0, turns=None, copies=2, scans=3):
     volumes = numbered(scans, space)
     shape = EncoderSettings(in_channels=dims + 1, spatial_dims=dims, filters=(2, 4))
     task = MyRotation(RotationSettings(edge=edge, turns_per_scan=copies, hidden=4), shape)
-    draw = task.draw(volumes, torch.Generator().manual_seed(draw_seed))
+    draw = task.sample_params(volumes, torch.Generator().manual_seed(draw_seed))
     if turns is not None:
         draw["turn"] = torch.tensor(turns)
     kept = volumes.clone(), {name: each.clone() for name, each in draw.items()}
     state = torch.get_rng_state()
-    batch = task.pose(volumes, draw)
+    batch = task.make_views(volumes, draw)
     assert torch.equal(torch.get_rng_state(), state), "pose should draw nothing at random"
     assert torch.equal(volumes, kept[0]), "the volumes that pose was given have been changed"
     assert all(torch.equal(draw[n], kept[1][n]) for n in draw), "the draw has been changed"
@@ -523,7 +523,7 @@ check_it_learns((8, 11))
 from ssl3d_lite.show.figures import figures
 
 task = MyRotation(RotationSettings(edge=32, turns_per_scan=4), shape)
-batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 figures.turns(volumes, batch)
 
 # %% [markdown]
@@ -691,14 +691,14 @@ print(puzzle_corners((33, 33), side=3, patch=8, jitter=3).tolist())
 # %% [markdown]
 # ## Part 5: relative location, draw and pose (20 points)
 #
-# The whole task now, but for its network. `draw` returns two tensors:
+# The whole task now, but for its network. `sample_params` returns two tensors:
 #
 # - `query` (S, Q): the places asked about, `self.settings.queries_per_scan` for each scan, all
 #   different within a scan, every place as likely as any other;
 # - `shift` (S, 1 + Q, D): for the centre patch and each query, 0 to `self.settings.jitter` voxels
 #   along each axis, **both ends included**, all alike.
 #
-# All from the generator. `pose` returns the patches as `views` (S, 1 + Q, channel, *patch*), the
+# All from the generator. `make_views` returns the patches as `views` (S, 1 + Q, channel, *patch*), the
 # centre first; the places as `target` (S, Q); and the placement. Two things to mind:
 #
 # - `puzzle_corners` (above) numbers the 27 **cells** and counts the centre among them, as number 13
@@ -728,7 +728,7 @@ class MyLocation(ProxyTask):
         self.places = 3**self.dims - 1
         self.head = head(2 * encoder.width, settings.hidden, self.places)
 
-    def draw(self, volumes, generator):
+    def sample_params(self, volumes, generator):
         ### BEGIN SOLUTION
         s, scans = self.settings, len(volumes)
         order = torch.rand(scans, self.places, generator=generator).argsort(1)
@@ -737,7 +737,7 @@ class MyLocation(ProxyTask):
         return {"query": query, "shift": torch.randint(s.jitter + 1, shape, generator=generator)}
         ### END SOLUTION
 
-    def pose(self, volumes, draw):
+    def make_views(self, volumes, draw):
         ### BEGIN SOLUTION
         s, query, centre = self.settings, draw["query"], self.places // 2
         cell = query + (query >= centre)
@@ -749,7 +749,7 @@ class MyLocation(ProxyTask):
         ### END SOLUTION
 
     def forward(self, encoder, batch):
-        features = pooled(encoder(batch.views.flatten(0, 1)))
+        features = global_avg_pool(encoder(batch.views.flatten(0, 1)))
         features = features.unflatten(0, batch.views.shape[:2])
         centre, query = features[:, :1], features[:, 1:]
         return self.head(torch.cat([centre.expand_as(query), query], -1)).flatten(0, 1)
@@ -774,7 +774,9 @@ def check_draw(space, seeds=200, scans=4, **settings):
     places, jitter, asked = 3**dims - 1, task.settings.jitter, task.settings.queries_per_scan
     state, drawn = torch.get_rng_state(), []
     for seed in range(seeds):
-        draw, again = (task.draw(volumes, torch.Generator().manual_seed(seed)) for _ in range(2))
+        draw, again = (
+            task.sample_params(volumes, torch.Generator().manual_seed(seed)) for _ in range(2)
+        )
         assert torch.equal(torch.get_rng_state(), state), (
             "draw from the generator, and seed nothing"
         )
@@ -817,7 +819,7 @@ def check_pose(space, seed, scans=3, query=None, **settings):
     drawn = (scans, 1 + query.shape[1], dims)
     draw = {"query": query, "shift": torch.randint(s.jitter + 1, drawn, generator=generator)}
     kept, state = volumes.clone(), torch.get_rng_state()
-    batch = task.pose(volumes, {name: each.clone() for name, each in draw.items()})
+    batch = task.make_views(volumes, {name: each.clone() for name, each in draw.items()})
     assert torch.equal(torch.get_rng_state(), state), "pose should draw nothing at random"
     assert torch.equal(volumes, kept), "the volumes that pose was given have been changed"
     wanted = (*drawn[:2], dims, *(s.patch,) * dims)
@@ -893,7 +895,7 @@ from ssl3d_lite.show.browser.slices import puzzle_slices
 from ssl3d_lite.show.figures import figures
 
 task = MyLocation(RelativeLocationSettings(), shape)
-batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 display(figures.puzzle(volumes, batch))
 display(puzzle_slices(volumes, batch))
 

@@ -50,7 +50,7 @@ import torch
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.encoders import random_encoder
-from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import Placement, ProxyBatch, ProxyTask
 from ssl3d_lite.tasks.geometry import cut, puzzle_corners, shift_matrix
@@ -332,7 +332,7 @@ from ssl3d_lite.tasks.permutations import shuffled as shuffle
 # scans are darker towards the rim, and the network would learn a light meter. A piece of one value
 # becomes 0, and nothing becomes NaN. What was given stays as it was.
 #
-# Then `pose`. The rest of the class is given below; look at `draw`: for each scan the number of its
+# Then `make_views`. The rest of the class is given below; look at `sample_params`: for each scan the number of its
 # order, `permutation` (S, 1), and for each **cell** by how many voxels its piece is moved, `shift`
 # (S, pieces, D). In 3D there are 27 pieces, in 2D 9. Pose
 #
@@ -384,14 +384,14 @@ class MyJigsaw(ProxyTask):
         self.orders = permutation_set(pieces, s.permutations, s.permutation_seed)
         self.head = head(pieces * encoder.width, s.hidden, s.permutations)
 
-    def draw(self, volumes, generator):
+    def sample_params(self, volumes, generator):
         s, shape = self.settings, (len(volumes), 3**self.dims, self.dims)
         return {
             "permutation": torch.randint(s.permutations, (len(volumes), 1), generator=generator),
             "shift": torch.randint(s.jitter + 1, shape, generator=generator),
         }
 
-    def pose(self, volumes, draw):
+    def make_views(self, volumes, draw):
         ### BEGIN SOLUTION
         s = self.settings
         corners = puzzle_corners(volumes.shape[2:], 3, s.patch, s.jitter) + draw["shift"]
@@ -403,7 +403,7 @@ class MyJigsaw(ProxyTask):
         ### END SOLUTION
 
     def forward(self, encoder, batch):
-        features = pooled(encoder(batch.views.flatten(0, 1)))  # each piece by itself
+        features = global_avg_pool(encoder(batch.views.flatten(0, 1)))  # each piece by itself
         return self.head(features.view(len(batch.views), -1))
 
 
@@ -445,10 +445,10 @@ def check_jigsaw(space, seed, scans=3, **settings):
     volumes = places + 100.0 * torch.arange(scans).view(-1, 1, *(1,) * dims)
     task, encoder = make_jigsaw(dims, **settings)
     s, count = task.settings, 3**dims
-    draw = task.draw(volumes, torch.Generator().manual_seed(seed))
+    draw = task.sample_params(volumes, torch.Generator().manual_seed(seed))
     kept = volumes.clone(), {name: each.clone() for name, each in draw.items()}
     state, orders = torch.get_rng_state(), task.orders.clone()
-    batch = task.pose(volumes, draw)
+    batch = task.make_views(volumes, draw)
     assert torch.equal(torch.get_rng_state(), state), "pose should draw nothing at random"
     assert torch.equal(volumes, kept[0]), "the volumes that pose was given have been changed"
     assert all(torch.equal(draw[n], kept[1][n]) for n in draw), "the draw has been changed"
@@ -535,7 +535,7 @@ from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
 from ssl3d_lite.show.figures import figures
 
 task = MyJigsaw(JigsawSettings(permutations=size["orders"]), shape)
-batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 display(figures.shuffled(volumes, batch))
 display(Puzzle3D(volumes, batch))
 
@@ -697,7 +697,9 @@ def noise_like(volumes, seed=0):
 def puzzles(task, volumes, rounds, seed=0):
     """Views (puzzle, piece, …) and answers (puzzle,): each volume posed several times."""
     generator = torch.Generator().manual_seed(seed)
-    batches = [task.pose(volumes, task.draw(volumes, generator)) for _ in range(rounds)]
+    batches = [
+        task.make_views(volumes, task.sample_params(volumes, generator)) for _ in range(rounds)
+    ]
     return torch.cat([b.views for b in batches]), torch.cat([b.target[:, 0] for b in batches])
 
 
@@ -875,7 +877,7 @@ def learn(settings, here):
     generator, right = torch.Generator().manual_seed(1), 0
     with torch.inference_mode():
         for _ in range(size["rounds"]):
-            batch = task.pose(held_out, task.draw(held_out, generator))
+            batch = task.make_views(held_out, task.sample_params(held_out, generator))
             right += int((task(encoder, batch).argmax(1) == batch.target[:, 0]).sum())
     return right, size["rounds"] * len(held_out)
 

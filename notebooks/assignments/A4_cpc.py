@@ -57,7 +57,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.models.blocks import CONV
 from ssl3d_lite.models.encoders import random_encoder
-from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import Placement, ProxyBatch, ProxyTask, cpc, make_task
 from ssl3d_lite.tasks.cpc import CPC, CPCSettings, PyramidConv, along, parse_direction
@@ -340,7 +340,7 @@ print(f"grid {grid}: {np.prod(grid)} patches, read {asked} times by contexts and
 # from what came out.
 #
 # Write `encode_once`. The encoder takes patches (patch, channel, *space*) and gives a list of
-# levels; `pooled` makes one vector of it for each patch; `embed` turns vectors into latents. The
+# levels; `global_avg_pool` makes one vector of it for each patch; `embed` turns vectors into latents. The
 # answer is a **field**, (scan, code, *grid*), that holds at each place of the grid the latent of
 # its patch. Patches come in the order of their numbers, the last axis fastest.
 #
@@ -365,7 +365,7 @@ def encode_once(encoder, embed, views, grid):
     """Encode every patch once, and lay the latents out as a field.
 
     Args:
-        encoder: patches (patch, channel, *space) → a list of levels, for ``pooled``.
+        encoder: patches (patch, channel, *space) → a list of levels, for ``global_avg_pool``.
         embed: vectors (patch, width) → latents (patch, code).
         views: (scan, patch, channel, *space).
         grid: patches along each axis, in 2D or 3D.
@@ -374,7 +374,7 @@ def encode_once(encoder, embed, views, grid):
         (scan, code, *grid).
     """
     ### BEGIN SOLUTION
-    latents = embed(pooled(encoder(views.flatten(0, 1))))
+    latents = embed(global_avg_pool(encoder(views.flatten(0, 1))))
     return latents.view(len(views), *grid, -1).movedim(-1, 1)
     ### END SOLUTION
 
@@ -392,7 +392,7 @@ import torch
 from torch import nn
 
 from ssl3d_lite.models.encoders import random_encoder
-from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 
 
@@ -432,7 +432,10 @@ def check_encoding(grid, scans, channels=1, code=5, seed=0):
     )
     with torch.no_grad():
         right = torch.stack(
-            [torch.stack([embed(pooled(encoder(v[None])))[0] for v in scan]) for scan in views]
+            [
+                torch.stack([embed(global_avg_pool(encoder(v[None])))[0] for v in scan])
+                for scan in views
+            ]
         )
     for scan in range(scans):
         for number in range(count):
@@ -498,7 +501,9 @@ encode_once = cpc.encode_once  # from here on the library's own
 from time import perf_counter
 
 example = make_task("cpc", shape, seed=0).to(volumes.device).eval()
-puzzle = example.pose(volumes, example.draw(volumes, torch.Generator().manual_seed(0)))
+puzzle = example.make_views(
+    volumes, example.sample_params(volumes, torch.Generator().manual_seed(0))
+)
 encoder = random_encoder(shape, seed=0).to(volumes.device).eval()
 with torch.no_grad():
     for times in (0, 1, 3):  # 0: the first call of all takes longer, and does not count
@@ -1029,7 +1034,7 @@ class MyCPC(ProxyTask):
 
     grid, draw = CPC.grid, CPC.draw  # the library's: part 1, and where each scan's grid starts
 
-    def pose(self, volumes, draw):
+    def make_views(self, volumes, draw):
         grid, direction = self.grid(volumes.shape[2:]), self.directions[int(draw["direction"])]
         corner = draw["start"] + grid_corners(grid, self.settings.stride)
         views = cut(volumes, corner, (self.settings.patch,) * self.dims)
@@ -1129,11 +1134,11 @@ def make_cpc(space, scans, seed, volumes=None, **settings):
     mine.load_state_dict(library.state_dict())
     if volumes is None:
         volumes = torch.rand(scans, 1, *space, generator=torch.Generator().manual_seed(seed))
-    draw = mine.draw(volumes, torch.Generator().manual_seed(seed))
+    draw = mine.sample_params(volumes, torch.Generator().manual_seed(seed))
     state = torch.get_rng_state()
-    batch = mine.pose(volumes, draw)
+    batch = mine.make_views(volumes, draw)
     assert torch.equal(torch.get_rng_state(), state), "targets should draw nothing at random"
-    return mine, library, random_encoder(shape, seed), batch, library.pose(volumes, draw)
+    return mine, library, random_encoder(shape, seed), batch, library.make_views(volumes, draw)
 
 
 def check_pairs(space, scans, seed, **settings):
@@ -1335,7 +1340,7 @@ from ssl3d_lite.show.figures import figures
 
 torch.manual_seed(0)
 task = MyCPC(CPCSettings(), shape)
-batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 display(figures.pyramid(volumes, batch, row=1, ahead=2))
 display(puzzle_slices(volumes, batch))
 

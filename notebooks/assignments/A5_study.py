@@ -551,12 +551,12 @@ def t_interval(differences, confidence=0.95):
     ### END SOLUTION
 
 
-def decide(low, high, worthwhile):
+def decide(low, high, min_effect):
     """ "holds", "does not hold" or "undecided"."""
     ### BEGIN SOLUTION
     if low > 0:
         return "holds"
-    return "does not hold" if high < worthwhile else "undecided"
+    return "does not hold" if high < min_effect else "undecided"
     ### END SOLUTION
 
 
@@ -580,10 +580,10 @@ def check_t(values, **confidence):
         )
 
 
-def check_decision(low, high, worthwhile, expected):
-    found = decide(low, high, worthwhile)
+def check_decision(low, high, min_effect, expected):
+    found = decide(low, high, min_effect)
     assert found == expected, (
-        f"an interval from {low} to {high}, where {worthwhile} is worth having: this is "
+        f"an interval from {low} to {high}, where {min_effect} is worth having: this is "
         f"{expected!r}, but you say {found!r}"
     )
 
@@ -870,7 +870,7 @@ check_judge(paper, wrong, "several faults at once")
 # it?)
 
 # %% tags=["show"]
-from ssl3d_lite.data.cohort import amount
+from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.study.experiment import plan
 from ssl3d_lite.training.settings import FinetuneSettings
 
@@ -894,7 +894,11 @@ def runs_of(study):
             continue
         job, tuned, draws = run.job, run.reading == "finetune", study.probe.get("draws", 3)
         lots = [job.seed] if tuned else range(job.seed * draws, (job.seed + 1) * draws)
-        labelled = {n for lot in lots for n in cohort.few(split.train, amount(run.labels), lot)}
+        labelled = {
+            n
+            for lot in lots
+            for n in cohort.subset(split.train, parse_label_budget(run.labels), lot)
+        }
         chosen = tuned and study.finetune.get("validate_every")
         made.append(
             {
@@ -969,7 +973,7 @@ finetune = { steps = 60, patch = [24, 32, 24] }
 #   and `2d-cpc` has `2d-scratch`. A twin of another norm besides does no harm: a second random
 #   control tells much;
 # - **equal steps**: none for 2D arms alone;
-# - `worthwhile`, written down: a Dice of at least 0.005 and at most 0.1;
+# - `min_effect`, written down: a Dice of at least 0.005 and at most 0.1;
 # - at smoke scale, a small one: at most 8 arms, 5 seeds, 2 numbers of labels (none above 10), 20
 #   steps of pretraining and 20 of fine-tuning, filters up to 16, no DenseNet, no `milestones`;
 # - the claim's arm has a proxy task; it is compared with its own twin that has this reading
@@ -1040,7 +1044,7 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from ssl3d_lite.data.cohort import amount
+from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.study import read_study
 
@@ -1083,7 +1087,7 @@ def check_settings(study, what):
     for part in ("pretrain", "finetune"):
         own = study.flat.get(part, {})
         assert "steps" not in own, f"{what}: 2D arms have other steps than 3D arms (flat.{part})"
-    assert 0.005 <= study.worthwhile <= 0.1, (
+    assert 0.005 <= study.min_effect <= 0.1, (
         f"{what}: worthwhile is {study.worthwhile}; with that, hardly any result could say "
         "'does not hold', or hardly any other"
     )
@@ -1104,7 +1108,9 @@ def check_small(study):
     ):
         assert found <= most, f"smoke: {found} {name}, but {most} is the most"
     for labels in study.labels:
-        assert amount(labels) <= 10, f"smoke: {labels} labels, but there may be 12 training scans"
+        assert parse_label_budget(labels) <= 10, (
+            f"smoke: {labels} labels, but there may be 12 training scans"
+        )
 
 
 def check_claim(claim, study, what):
@@ -1132,7 +1138,7 @@ def check_study(text, claim):
     studies = studies_of(text)
     record = tomllib.loads(text)
     said = [record, *(record.get(each, {}) for each in studies)]
-    assert any("worthwhile" in each for each in said), (
+    assert any("min_effect" in each for each in said), (
         "worthwhile is not written down: what would be worth having is decided before the run"
     )
     for each, study in studies.items():
@@ -1148,13 +1154,13 @@ studies = check_study(MY_STUDY, MY_CLAIM)
 print("part 5: the visible checks pass")
 ### BEGIN HIDDEN TESTS
 from ssl3d_lite.study.data import Data, Folders, check_data
-from ssl3d_lite.study.experiment import Bench, Machine, rehearse
+from ssl3d_lite.study.experiment import Experiment, Machine, dry_run
 
 smallest = studies["smoke"]
 if not any(arm.flat for arm in smallest.parsed_arms()):
     check_data(smallest, Folders(cohort.folder))
     data = Data(Folders(cohort.folder), "cpu")
-    rehearse(Bench(smallest, data, Path("runs"), Machine("cpu", precision="32-true")))
+    dry_run(Experiment(smallest, data, Path("runs"), Machine("cpu", precision="32-true")))
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -1224,7 +1230,7 @@ def mean_and_spread(rows, arm, reading, labels):
     ### END SOLUTION
 
 
-def claim_of(rows, arm, against, reading, labels, worthwhile):
+def claim_of(rows, arm, against, reading, labels, min_effect):
     """A comparison and its verdict as a dictionary."""
     ### BEGIN SOLUTION
     ours, theirs = (
@@ -1236,7 +1242,7 @@ def claim_of(rows, arm, against, reading, labels, worthwhile):
     return {
         **{"arm": arm, "against": against, "reading": reading, "labels": labels},
         **{"pairs": len(found), "mean": float(np.mean(found)), "low": low, "high": high},
-        "verdict": verdict(found, worthwhile),
+        "verdict": verdict(found, min_effect),
     }
     ### END SOLUTION
 
@@ -1294,21 +1300,21 @@ def check_mean(rows, arm, reading, labels, scores):
     )
 
 
-def check_statement(rows, ask, differences, worthwhile):
+def check_statement(rows, ask, differences, min_effect):
     kept = copy.deepcopy(rows)
-    found = claim_of(rows, *ask, worthwhile)
+    found = claim_of(rows, *ask, min_effect)
     assert rows == kept, "the rows that you were given have been changed"
     low, high = their_interval(differences) or (None, None)
     expected = dict(zip(("arm", "against", "reading", "labels"), ask))
     expected |= {"pairs": len(differences), "mean": float(np.mean(differences))}
-    expected |= {"low": low, "high": high, "verdict": their_verdict(differences, worthwhile)}
+    expected |= {"low": low, "high": high, "verdict": their_verdict(differences, min_effect)}
     for name, right in expected.items():
         assert name in found, f"the statement lacks {name!r}"
         number = isinstance(right, float) and found[name] is not None
         alike = np.isclose(found[name], right) if number else found[name] == right
         assert alike, (
             f"{ask[0]} against {ask[1]}, differences {np.round(differences, 3).tolist()}, "
-            f"{worthwhile} worth having: {name} is {right}, but you say {found[name]}"
+            f"{min_effect} worth having: {name} is {right}, but you say {found[name]}"
         )
 
 
@@ -1391,7 +1397,7 @@ for arm, against in (("masked", "random"), ("2d-cpc", "collapsed"), ("random", "
         check_mean(typed, arm, reading, labels, ours)
         differences = [a - b for a, b in zip(ours, theirs)]
         check_statement(typed, (arm, against, reading, labels), differences, 0.02)
-for gains, worthwhile in (
+for gains, min_effect in (
     ([0.1, 0.12, 0.11, 0.1], 0.02),
     ([0.01, 0.012, 0.011, 0.01], 0.02),
     ([0.0, 0.01, -0.01, 0.0, 0.005], 0.03),
@@ -1402,7 +1408,7 @@ for gains, worthwhile in (
         for seed, gain in enumerate(gains)
         for arm, score in (("cpc", 0.4 + 0.1 * seed + gain), ("random", 0.4 + 0.1 * seed))
     ]
-    check_statement(pairs, ("cpc", "random", "probe", "2"), gains, worthwhile)
+    check_statement(pairs, ("cpc", "random", "probe", "2"), gains, min_effect)
 alone = typed[0]
 check_mean([alone], alone["arm"], alone["reading"], alone["labels"], [alone["score"]])
 ### END HIDDEN TESTS
@@ -1438,12 +1444,12 @@ if not MY_CLAIM["against"].startswith(("collapsed", "2d-collapsed")):
     compared += [(name, MY_CLAIM["against"]) for name in controls[:1]]
 effects = []
 for ours, theirs in compared:
-    statement = claim_of(rows, ours, theirs, *ask, study.worthwhile)
+    statement = claim_of(rows, ours, theirs, *ask, study.min_effect)
     print({k: round(v, 4) if isinstance(v, float) else v for k, v in statement.items()})
     sides = [results.of(ask[0], name, (ask[1],)) for name in (ours, theirs)]
     singles, ends = list(paired(*sides).values()), (statement["low"], statement["high"])
     effects.append(curves.Effect(ours, statement["mean"], ends, singles, statement["verdict"]))
-curves.forest({f"against {MY_CLAIM['against']}": effects}, study.worthwhile)
+curves.forest({f"against {MY_CLAIM['against']}": effects}, study.min_effect)
 
 # %% [markdown]
 # *What to look at:* the small dots are single pairs. Does the control gain anything in the same

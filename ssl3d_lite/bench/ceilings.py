@@ -22,7 +22,7 @@ SECONDS = 1.0  # spent on each ceiling
 
 
 @dataclass(frozen=True)
-class Ceilings:
+class Peaks:
     """The machine's best."""
 
     device: str
@@ -45,10 +45,10 @@ class Ceilings:
         return max((by_moving, "copying"), (by_counting, "computing"))
 
 
-def measure_ceilings(device: str, seconds: float = SECONDS) -> Ceilings:
+def measure_peaks(device: str, seconds: float = SECONDS) -> Peaks:
     """Measure them, a second each."""
     precisions = [name for name in PRECISIONS if _worth(device, name)]
-    return Ceilings(
+    return Peaks(
         device,
         copy_rate(device, seconds),
         {name: max(convolution_rates(device, name, seconds)) for name in precisions},

@@ -14,10 +14,10 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.device import choose_device, choose_precision, machine_name
 from ssl3d_lite.machine.memory_format import layout_trial
 
-from .ceilings import measure_ceilings
-from .found import Found
-from .hours import fitted_price, study_hours
-from .stages import PUZZLES, learner_of, make_bout, measure_stages
+from .ceilings import measure_peaks
+from .found import BenchResult
+from .hours import fit_cost_model, study_hours
+from .stages import PUZZLES, learner_of, make_setup, measure_stages
 
 PACKAGES = ("ssl3d-lite", "torch", "monai", "numpy")
 RECIPE = "virtual-hippocampus"
@@ -45,7 +45,7 @@ class BenchSettings:
             raise InputError(f"seconds is {self.seconds}, but must be above 0")
 
 
-def bench(settings: BenchSettings) -> Found:
+def bench(settings: BenchSettings) -> BenchResult:
     """Measure everything, a minute or two.
 
     Raises:
@@ -63,15 +63,15 @@ def bench(settings: BenchSettings) -> Found:
                 bar.update()
                 bar.set_description_str(what)
 
-            ceilings = measure_ceilings(device)
+            ceilings = measure_peaks(device)
             resident = cohort.to(device)
             stages = measure_stages(cohort, resident, ceilings, precision, settings.seconds, tell)
             tell("memory layouts")
-            bout = make_bout("cpc", resident, cohort.split().pretrain, device, precision)
+            bout = make_setup("cpc", resident, cohort.split().pretrain, device, precision)
             layouts = layout_trial(learner_of(bout), (0, bout.views(0)[1]), device)
             tell("hours of studies")
-            price = fitted_price(stages)
-            found = Found(
+            price = fit_cost_model(stages)
+            found = BenchResult(
                 machine=machine_name(device),
                 versions={name: version(name) for name in PACKAGES},
                 threads=torch.get_num_threads(),

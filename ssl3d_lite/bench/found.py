@@ -6,15 +6,15 @@ from typing import Any
 
 from ssl3d_lite.html import Table
 
-from .ceilings import Ceilings
-from .hours import Price
+from .ceilings import Peaks
+from .hours import CostModel
 from .stages import STEP, Stage
 
 TARGET = 0.9  # of a bare step, that the loop should reach
 
 
 @dataclass(frozen=True)
-class Found:
+class BenchResult:
     """All that was measured, and on what."""
 
     machine: str
@@ -22,11 +22,11 @@ class Found:
     threads: int
     precision: str
     cohort: str
-    ceilings: Ceilings
+    ceilings: Peaks
     stages: Sequence[Stage]
     layouts: dict[str, float]
     """Memory format and precision → seconds of forward and backward, CPC."""
-    price: Price
+    price: CostModel
     hours: dict[str, dict[str, float]]
     """Study → scale → hours."""
 
@@ -59,7 +59,7 @@ class Found:
 # ---- tables ------------------------------------------------------------------------------------
 
 
-def ceiling_table(found: Found) -> Table:
+def peak_table(found: BenchResult) -> Table:
     c = found.ceilings
     rows = [["copying, read and written", f"{c.copy / 1e9:.1f} GB/s"]]
     for name, rates in (("convolution", c.convolution), ("matrix product", c.matrix)):
@@ -67,7 +67,7 @@ def ceiling_table(found: Found) -> Table:
     return ["this machine's best", "measured"], rows
 
 
-def stage_table(found: Found) -> Table:
+def stage_table(found: BenchResult) -> Table:
     """Every stage beside its limit."""
     rows = []
     for s in found.stages:
@@ -80,7 +80,7 @@ def stage_table(found: Found) -> Table:
     return ["task", "stage", "measured", "limit", "of the limit", "limited by"], rows
 
 
-def layout_table(found: Found) -> Table:
+def layout_table(found: BenchResult) -> Table:
     fastest = min(found.layouts.values())
     rows = [
         [name, f"{1e3 * took:.1f} ms", f"{took / fastest:.2f}"]
@@ -89,7 +89,7 @@ def layout_table(found: Found) -> Table:
     return ["memory format, precision", "forward and backward of CPC", "times the fastest"], rows
 
 
-def hours_table(found: Found) -> Table:
+def hours_table(found: BenchResult) -> Table:
     scales = list(next(iter(found.hours.values())))
     rows = [[name, *(span(hours[s]) for s in scales)] for name, hours in found.hours.items()]
     return ["study", *scales], rows
@@ -102,7 +102,7 @@ def span(hours: float) -> str:
     return f"{hours:.1f} h" if hours < 100 else f"{hours / 24:.0f} days"
 
 
-def remarks(found: Found) -> list[str]:
+def remarks(found: BenchResult) -> list[str]:
     """What the tables say, in plain words."""
     steps = {task: found.of(task)["step"] for task in found.tasks}
     shares = [s.share for s in steps.values()]

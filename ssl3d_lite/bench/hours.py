@@ -15,7 +15,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from ssl3d_lite.data.cohort import amount
+from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.evaluation.prediction import BATCH
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.encoders import make_encoder
@@ -43,7 +43,7 @@ KINDS = {  # recipe → (channels, classes, axes) of what it makes
 
 
 @dataclass(frozen=True)
-class Price:
+class CostModel:
     """Seconds of a training step, whatever it does; and of one operation."""
 
     step: float
@@ -67,7 +67,7 @@ class Work:
         return Work(self.steps * count, self.operations * count)
 
 
-def fitted_price(stages: Sequence[Stage]) -> Price:
+def fit_cost_model(stages: Sequence[Stage]) -> CostModel:
     """From the steps that were measured: the two numbers that fit them best, neither below 0."""
     from scipy.optimize import nnls
 
@@ -76,10 +76,10 @@ def fitted_price(stages: Sequence[Stage]) -> Price:
     counted = np.array([sum(s.operations for s in stages if s.task == t.task) for t in steps])
     # relative errors count, so that a long step does not outweigh the others
     (step, giga), _ = nnls(np.stack([1 / took, counted / 1e9 / took], 1), np.ones(len(steps)))
-    return Price(float(step), float(giga) / 1e9)
+    return CostModel(float(step), float(giga) / 1e9)
 
 
-def study_hours(price: Price) -> dict[str, dict[str, float]]:
+def study_hours(price: CostModel) -> dict[str, dict[str, float]]:
     """Study → scale → hours, of all that are shipped."""
     return {
         name: {
@@ -187,14 +187,14 @@ def run_work(bench: Bench, run: Run) -> Iterator[Work]:
     held_out = frame.scans * frame.per_scan / FOLDS  # validation cases, and as many test cases
     look = answering(bench, arm)
     if run.reading == "probe":
-        few = amount(run.labels)
+        few = parse_label_budget(run.labels)
         scans = few if isinstance(few, int) else few * frame.scans * (FOLDS - 2) / FOLDS
         drawn = scans * frame.per_scan * len(bench.probing(0)["draws"])
         yield look.times(held_out + drawn + CALIBRATION * frame.per_scan)
         return
     settings = bench.finetuning(run)
     looks = settings.steps // settings.validate_every if settings.validate_every else 0
-    frozen = min(settings.frozen_steps, settings.steps)
+    frozen = min(settings.freeze_encoder_steps, settings.steps)
     step = finetuning_step(bench, arm, settings, frozen=False)
     still = finetuning_step(bench, arm, settings, frozen=True)
     yield still.times(frozen) + step.times(settings.steps - frozen)
@@ -210,7 +210,7 @@ def pretraining_step(
 ) -> Work:
     task = make_task(name, shape, **dict(own))
     volumes = torch.empty(batch, shape.in_channels, *space, device="meta")
-    posed = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+    posed = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
     with torch.device("meta"):
         encoder = make_encoder(shape)
     learner = Pretraining(encoder, [task]).to("meta").train()
@@ -222,7 +222,7 @@ def finetuning_step(bench: Bench, arm: Arm, settings: FinetuneSettings, frozen: 
     shape = bench.encoder_settings(arm, frame)
     space = tuple(settings.patch or frame.shape)
     classes = len(frame.label_names)
-    return _finetuning_step(shape, classes, frame.graded, settings.batch, space, frozen)
+    return _finetuning_step(shape, classes, frame.ordinal, settings.batch, space, frozen)
 
 
 @cache
@@ -234,7 +234,7 @@ def _finetuning_step(
     space: tuple[int, ...],
     frozen: bool,
 ) -> Work:
-    settings = FinetuneSettings(frozen_steps=int(frozen))
+    settings = FinetuneSettings(freeze_encoder_steps=int(frozen))
     learner = Finetuning(empty_network(shape, classes, graded), settings).train()
     learner.at_step(0)
     images = torch.empty(batch, shape.in_channels, *space, device="meta")
@@ -247,7 +247,7 @@ def answering(bench: Bench, arm: Arm) -> Work:
     """Of one case that is answered, in batches of four."""
     frame = bench.data.benchmark(arm)
     shape = bench.encoder_settings(arm, frame)
-    one = _answering(shape, len(frame.label_names), frame.graded, frame.shape)
+    one = _answering(shape, len(frame.label_names), frame.ordinal, frame.shape)
     return Work(1 / BATCH, one)
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ssl3d_lite.files import write_aside
-from ssl3d_lite.html import as_html, bullets, esc, picture, write_page
+from ssl3d_lite.files import atomic_write
+from ssl3d_lite.html import as_html, bullets, escape, picture, write_html
 from ssl3d_lite.show.pieces import COLOURS
 
-from .found import Found, ceiling_table, hours_table, layout_table, remarks, stage_table
+from .found import BenchResult, hours_table, layout_table, peak_table, remarks, stage_table
 
 CAPTION = (
     "Where a minute of pretraining goes, by task: making the views, the network's way forward and "
@@ -16,7 +16,7 @@ CAPTION = (
 )
 
 
-def minute_figure(found: Found) -> Figure:
+def minute_figure(found: BenchResult) -> Figure:
     """A bar a task, a minute long, of its stages."""
     figure = Figure(figsize=(7.5, 0.5 * len(found.tasks) + 1.3), layout="constrained")
     axes = figure.subplots()
@@ -33,19 +33,19 @@ def minute_figure(found: Found) -> Figure:
     return figure
 
 
-def write_reports(found: Found, out: Path) -> None:
+def write_reports(found: BenchResult, out: Path) -> None:
     """``report.html``, and its picture alone as ``minute.png``."""
     figure = minute_figure(found)
     about = f"{found.machine}; {found.threads} threads; {found.precision}; {found.cohort}"
     versions = ", ".join(f"{name} {number}" for name, number in found.versions.items())
-    write_page(
+    write_html(
         out / "report.html",
         "Bench",
         [
             "<h1>How fast, and how fast it could be</h1>",
-            f'<p class="note">{esc(about)}; {esc(versions)}</p>',
+            f'<p class="note">{escape(about)}; {escape(versions)}</p>',
             bullets(remarks(found)),
-            as_html(ceiling_table(found)),
+            as_html(peak_table(found)),
             "<h2>Every stage beside its limit</h2>",
             as_html(stage_table(found)),
             picture(figure, CAPTION),
@@ -55,4 +55,4 @@ def write_reports(found: Found, out: Path) -> None:
             as_html(hours_table(found)),
         ],
     )
-    write_aside(out / "minute.png", lambda file: figure.savefig(file, format="png", dpi=110))
+    atomic_write(out / "minute.png", lambda file: figure.savefig(file, format="png", dpi=110))

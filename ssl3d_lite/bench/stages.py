@@ -34,7 +34,7 @@ from ssl3d_lite.training.presets import preset
 from ssl3d_lite.training.pretraining import Pretraining, pretrain
 from ssl3d_lite.training.settings import LOG_EVERY, TrainSettings
 
-from .ceilings import Ceilings
+from .ceilings import Peaks
 from .work import layer_bytes, operations
 
 PUZZLES = ("rotation", "rpl", "jigsaw", "exemplar", "cpc", "masked")  # the controls teach nothing
@@ -71,7 +71,7 @@ def stage(
     name: str,
     task: str,
     seconds: float,
-    ceilings: Ceilings,
+    ceilings: Peaks,
     moved: float = 0,
     counted: float = 0,
     precision: str = "32-true",
@@ -84,7 +84,7 @@ def stage(
 
 
 @dataclass(frozen=True)
-class Bout:
+class TrainingSetup:
     """A task to be trained: what it takes, and where."""
 
     task: ProxyTask
@@ -99,21 +99,25 @@ class Bout:
 
     def views(self, step: int):
         volumes = self.cohort.images(cases_of_step(self.cases, self.settings, step))
-        draw = self.task.draw(volumes, step_generator(self.settings.seed, step))
-        return volumes, self.task.pose(volumes, draw)
+        draw = self.task.sample_params(volumes, step_generator(self.settings.seed, step))
+        return volumes, self.task.make_views(volumes, draw)
 
 
-def make_bout(name: str, cohort: Cohort, cases: Sequence[int], device: str, precision: str) -> Bout:
+def make_setup(
+    name: str, cohort: Cohort, cases: Sequence[int], device: str, precision: str
+) -> TrainingSetup:
     """With the quick preset, as ``ssl3d pretrain`` has it."""
     shape = EncoderSettings(len(cohort.channels), cohort.spatial_dims, FILTERS)
     training = preset("quick", name, cohort.spatial_dims).training
     training = training | {"batch": min(training["batch"], len(cases))}
     settings = TrainSettings(**training, device=device, precision=precision)
     task = make_task(name, shape)
-    return Bout(task.to(device), random_encoder(shape, 0).to(device), cohort, cases, settings)
+    return TrainingSetup(
+        task.to(device), random_encoder(shape, 0).to(device), cohort, cases, settings
+    )
 
 
-def training_stages(bout: Bout, ceilings: Ceilings, seconds: float) -> Iterator[Stage]:
+def training_stages(bout: TrainingSetup, ceilings: Peaks, seconds: float) -> Iterator[Stage]:
     """Views, forward, backward and optimiser of a task; and the loop's step beside these."""
     rounds, loops = [], []
     for _ in range(ROUNDS):
@@ -130,7 +134,7 @@ def training_stages(bout: Bout, ceilings: Ceilings, seconds: float) -> Iterator[
     yield Stage("step", task, step, 0, 0, share * step, "forward, backward and optimiser")
 
 
-def bare_steps(bout: Bout, seconds: float) -> dict[str, list[float]]:
+def bare_steps(bout: TrainingSetup, seconds: float) -> dict[str, list[float]]:
     """Seconds of each stage in every step of a loop that does nothing else."""
     learner = learner_of(bout)
     optimizer = torch.optim.AdamW(learner.parameters(), bout.settings.learning_rate)
@@ -156,7 +160,7 @@ def bare_steps(bout: Bout, seconds: float) -> dict[str, list[float]]:
     return {name: taken[WARM:] for name, taken in laps.items()}
 
 
-def real_step(bout: Bout, count: int) -> float:
+def real_step(bout: TrainingSetup, count: int) -> float:
     """Seconds a step of ``pretrain()``: the mean of ``count`` steps, ten at least."""
     ticks: list[float] = []
     count = LOG_EVERY * max(1, round(count / LOG_EVERY))  # rows of the history count with them
@@ -170,14 +174,14 @@ def real_step(bout: Bout, count: int) -> float:
     return (ticks[-1] - ticks[WARM]) / count
 
 
-def learner_of(bout: Bout) -> Learner:
+def learner_of(bout: TrainingSetup) -> Learner:
     """A copy that may be trained."""
     learner = Pretraining(deepcopy(bout.encoder), [deepcopy(bout.task)]).to(bout.device)
     learner.to(memory_format=channels_last(learner))
     return learner.train()
 
 
-def step_work(bout: Bout) -> dict[str, tuple[float, float]]:
+def step_work(bout: TrainingSetup) -> dict[str, tuple[float, float]]:
     """Stage → bytes and operations: the least that a step needs."""
     learner = learner_of(bout)
     volumes, batch = bout.views(0)
@@ -202,7 +206,7 @@ def step_work(bout: Bout) -> dict[str, tuple[float, float]]:
 # ---- before and after --------------------------------------------------------------------------
 
 
-def reading_stage(cohort: Cohort, ceilings: Ceilings, seconds: float) -> Stage:
+def reading_stage(cohort: Cohort, ceilings: Peaks, seconds: float) -> Stage:
     """A batch of scans from disk, memory-mapped; from the system's cache once it was read."""
     cases = list(range(min(8, len(cohort))))
     device = ceilings.device
@@ -212,7 +216,7 @@ def reading_stage(cohort: Cohort, ceilings: Ceilings, seconds: float) -> Stage:
 
 
 def scoring_stages(
-    cohort: Cohort, cases: Sequence[int], ceilings: Ceilings, seconds: float, precision: str
+    cohort: Cohort, cases: Sequence[int], ceilings: Peaks, seconds: float, precision: str
 ) -> Iterator[Stage]:
     """Segmenting and scoring volumes; and a linear probe, fitted on two and scored on the rest.
 
@@ -240,7 +244,7 @@ def scoring_stages(
 def measure_stages(
     cohort: Cohort,
     resident: Cohort,
-    ceilings: Ceilings,
+    ceilings: Peaks,
     precision: str,
     seconds: float,
     tell: Callable[[str], None] = lambda name: None,
@@ -254,7 +258,7 @@ def measure_stages(
     stages = [reading_stage(cohort, ceilings, seconds / 5)]
     for name in PUZZLES:
         tell(name)
-        bout = make_bout(name, resident, split.pretrain, device, precision)
+        bout = make_setup(name, resident, split.pretrain, device, precision)
         stages += training_stages(bout, ceilings, seconds)
     tell("scores")
     labelled = [*split.train, *split.validation][:10]

@@ -10,14 +10,14 @@ from typing import Annotated, Generic, Literal, TypeVar
 import numpy as np
 import tyro
 
-from ssl3d_lite.data.cohort import Cohort, Split, amount, fits
-from ssl3d_lite.evaluation.grades import GradeEvaluation
+from ssl3d_lite.data.cohort import Cohort, Split, fits, parse_label_budget
+from ssl3d_lite.evaluation.grades import OrdinalEvaluation
 from ssl3d_lite.evaluation.prediction import predict_cohort
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import Evaluation, evaluate
 from ssl3d_lite.files import read_json, write_csv
-from ssl3d_lite.machine.collectives import once
+from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.device import choose_device
 from ssl3d_lite.machine.launch import launch
 from ssl3d_lite.models.classifier import random_classifier
@@ -116,7 +116,7 @@ def pretrain(settings: Pretrain) -> Encoder:
     if not split.validation:
         print(f"{cohort.name} has no labels, so no case was held out to try the puzzles on")
     for task in tasks if split.validation else ():
-        scores = once(proxy_score, task, encoder, cohort, split.validation, training.batch)
+        scores = on_rank_zero(proxy_score, task, encoder, cohort, split.validation, training.batch)
         name = measure(scores)
         print(
             f"{task.name} on {len(split.validation)} validation cases: {name} {scores[name]:.3f} "
@@ -148,19 +148,19 @@ class Finetune:
     """The fold that is the test set."""
 
 
-def finetune(settings: Finetune) -> Evaluation | GradeEvaluation:
+def finetune(settings: Finetune) -> Evaluation | OrdinalEvaluation:
     training = settings.training
     launch(training.devices, training.device, training.precision)
     cohort, split = open_cohort(settings.cohort, settings.fold, training.device)
     encoder = find_encoder(settings.encoder, cohort, settings.shape, training.seed)
-    make = random_classifier if cohort.graded else random_unet
+    make = random_classifier if cohort.ordinal else random_unet
     network = make(encoder, len(cohort.label_names), training.seed)
-    labelled = cohort.few(split.train, amount(settings.labels), training.seed)
+    labelled = cohort.subset(split.train, parse_label_budget(settings.labels), training.seed)
     validation = split.validation if training.validate_every else ()
     test = split.test if training.test_at else ()
     network, _ = train_network(network, cohort, labelled, training, settings.out, validation, test)
-    result = once(evaluate, network, cohort, split.test, training.patch)
-    once(write_csv, settings.out / "scores.csv", result.rows())
+    result = on_rank_zero(evaluate, network, cohort, split.test, training.patch)
+    on_rank_zero(write_csv, settings.out / "scores.csv", result.rows())
     print(f"{len(labelled)} labelled cases; {len(split.test)} test cases:\n{result}")
     return result
 
@@ -188,12 +188,12 @@ class Probe:
     device: str = "auto"
 
 
-def probe(settings: Probe) -> list[Evaluation] | list[GradeEvaluation]:
+def probe(settings: Probe) -> list[Evaluation] | list[OrdinalEvaluation]:
     cohort, split = open_cohort(settings.cohort, settings.fold, settings.device)
     encoder = find_encoder(settings.encoder, cohort, settings.shape, settings.seed)
     encoder = recalibrated(encoder.to(choose_device(settings.device)), cohort, split.pretrain[:16])
-    wanted = amount(settings.labels)
-    draws = [cohort.few(split.train, wanted, draw) for draw in range(settings.draws)]
+    wanted = parse_label_budget(settings.labels)
+    draws = [cohort.subset(split.train, wanted, draw) for draw in range(settings.draws)]
     results = linear_probes(encoder, cohort, draws, split.test)
     for draw, result in enumerate(results):
         print(f"draw {draw}: {result.line()}")

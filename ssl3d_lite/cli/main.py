@@ -200,11 +200,11 @@ def study(arguments: list[str]) -> None:
     from ssl3d_lite.study.command import study as run
 
     results, out = run(parse(StudySettings, "study", arguments))
-    from ssl3d_lite.machine.collectives import once
+    from ssl3d_lite.machine.collectives import on_rank_zero
     from ssl3d_lite.study.report import write_report, write_table
 
-    once(write_table, results, out / "table.md")
-    once(write_report, results, out / "report.html")
+    on_rank_zero(write_table, results, out / "table.md")
+    on_rank_zero(write_report, results, out / "report.html")
     print(f"\n{(out / 'table.md').read_text()}")
     print(f"Report: {out / 'report.html'}  All scores: {out / 'results.csv'}")
 
@@ -239,9 +239,9 @@ def bench(arguments: list[str]) -> None:
     settings = parse(BenchSettings, "bench", arguments)
     found = run(settings)
     from ssl3d_lite.bench.found import (
-        ceiling_table,
         hours_table,
         layout_table,
+        peak_table,
         remarks,
         stage_table,
     )
@@ -249,7 +249,7 @@ def bench(arguments: list[str]) -> None:
     from ssl3d_lite.files import write_json
     from ssl3d_lite.html import as_text
 
-    for table in (ceiling_table, stage_table, layout_table, hours_table):
+    for table in (peak_table, stage_table, layout_table, hours_table):
         print("\n" + as_text(table(found)))
     print("\n" + "\n".join(f"- {line}" for line in remarks(found)))
     write_json(settings.out / "bench.json", found.record())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import write_aside, write_csv
+from ssl3d_lite.files import atomic_write, write_csv
 
 ANSWERS, MARKS = "by_hand.md", "by_hand.csv"
 Key = tuple[str, str, str]  # student, assignment, part
@@ -55,7 +55,7 @@ def write_for_marking(folder: Path, answers: Iterable[tuple[Key, float, str]]) -
     rows += [_row(key, got) for key, got in marks.items()]  # of students who are gone
     if rows:
         write_csv(folder / MARKS, rows)
-        write_aside(folder / ANSWERS, lambda file: file.write("\n".join(text).encode()))
+        atomic_write(folder / ANSWERS, lambda file: file.write("\n".join(text).encode()))
 
 
 def _row(key: Key, got: float | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ runs beside the hidden tests and could show them.
 from pathlib import Path
 from typing import Any
 
-from ssl3d_lite.html import as_html, bullets, esc, write_page
+from ssl3d_lite.html import as_html, bullets, escape, write_html
 
 from .sources import Assignment
 
@@ -26,12 +26,15 @@ def write_feedback(path: Path, assignment: Assignment, result: dict[str, Any]) -
         said = message or ("by a person" if part.by_hand else "all tests passed")
         rows.append([f"{part.number}", f"{points} of {part.points:g}", said])
     total = f"{result['total']:g} of {result['max']:g} points"
-    lines = [f"<h1>{esc(assignment.title)}</h1>", f"<p>{esc(result['student'])}: {esc(total)}"]
+    lines = [
+        f"<h1>{escape(assignment.title)}</h1>",
+        f"<p>{escape(result['student'])}: {escape(total)}",
+    ]
     lines += [
-        f"; {esc(result['status'])}</p>",
+        f"; {escape(result['status'])}</p>",
         as_html((["Part", "Points", "What was found"], rows)),
     ]
     if result["notes"]:
         lines += ["<h2>What was put right before grading</h2>", bullets(result["notes"])]
-    lines.append(f'<p class="note">{esc(TOLD)}</p>')
-    write_page(path, f"{assignment.name} {result['student']}", lines)
+    lines.append(f'<p class="note">{escape(TOLD)}</p>')
+    write_html(path, f"{assignment.name} {result['student']}", lines)

@@ -20,12 +20,12 @@ from .sources import Assignment, need_nbgrader
 from .submission import (
     UnreadableError,
     files_beside,
+    merge_submission,
     misnamed,
     notebook_path,
     read_bytes,
     read_cells,
     students,
-    weave,
 )
 
 TABLE = "grades.csv"
@@ -271,7 +271,7 @@ def mark(
     """Run a submission and count its points."""
     from .run import Box, run_submission
 
-    woven = weave(assignment, cells)
+    woven = merge_submission(assignment, cells)
     box = Box(
         cohorts=settings.course / COHORTS,
         seconds=settings.seconds,

@@ -31,7 +31,7 @@ from nbformat import NotebookNode
 
 from . import jail
 from .guard import SIGNED
-from .submission import Step, Woven
+from .submission import MergedNotebook, Step
 
 GUARD = '__import__("ssl3d_lite.course.guard", fromlist=["guard"])'
 OUTPUT = 200_000  # characters that a cell may show
@@ -79,7 +79,9 @@ class Outcome:
     seconds: float = 0.0
 
 
-def run_submission(woven: Woven, names: Sequence[str], box: Box, beside: Sequence[Path]) -> Outcome:
+def run_submission(
+    woven: MergedNotebook, names: Sequence[str], box: Box, beside: Sequence[Path]
+) -> Outcome:
     """Run all parts; ``names`` are those that the machine marks, ``beside`` data handed in."""
     outcome = Outcome({name: PartResult() for name in names})
     begin, steps, used = time.monotonic(), woven.steps, 0.0

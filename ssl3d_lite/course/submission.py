@@ -41,7 +41,7 @@ class Step:
 
 
 @dataclass
-class Woven:
+class MergedNotebook:
     """What to run, what a person reads, and what had to be put right."""
 
     steps: list[Step] = field(default_factory=list)
@@ -149,13 +149,13 @@ def _short(reason: object) -> str:
 # ---- weaving -----------------------------------------------------------------------------------
 
 
-def weave(assignment: Assignment, cells: list[dict[str, Any]]) -> Woven:
+def merge_submission(assignment: Assignment, cells: list[dict[str, Any]]) -> MergedNotebook:
     """What to run of a submission."""
     plain = released(assignment.notebook).cells
     matched, extras = _match(plain, cells)
     parts = {part.tests: part for part in assignment.parts}
     theirs = _names_of_solutions(assignment)
-    woven = Woven(extras=[source for sources in extras.values() for source in sources])
+    woven = MergedNotebook(extras=[source for sources in extras.values() for source in sources])
     waiting = iter(assignment.machine_parts)
     part = next(waiting, None)
 

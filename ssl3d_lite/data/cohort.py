@@ -29,7 +29,7 @@ import psutil
 import torch
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import read_json, write_aside, write_json
+from ssl3d_lite.files import atomic_write, read_json, write_json
 
 if TYPE_CHECKING:  # torch takes two seconds to import, and preparing a cohort needs none of it
     import torch
@@ -144,7 +144,7 @@ class Cohort:
         """
         case = self.cases[index]
         image = self._map("images", case, (len(self.channels), *case.shape))
-        if self.graded:
+        if self.ordinal:
             return image, None if case.grade is None else np.array(case.grade, np.uint8)
         return image, self._map("labels", case, case.shape) if case.labelled else None
 
@@ -201,7 +201,7 @@ class Cohort:
         if which == 0:
             batch = np.empty((len(cases), len(self.channels), *self.shape), np.float32)
         else:
-            shape = () if self.graded else self.shape
+            shape = () if self.ordinal else self.shape
             batch = np.full((len(cases), *shape), UNLABELLED, np.uint8)
         for row, case in enumerate(cases):
             array = self[case][which]
@@ -213,7 +213,7 @@ class Cohort:
     def bytes(self) -> int:
         """What all volumes and label maps take in memory, as :meth:`to` holds them."""
         voxels = int(np.prod(self.shape))
-        return len(self) * (4 * len(self.channels) * voxels + (1 if self.graded else voxels))
+        return len(self) * (4 * len(self.channels) * voxels + (1 if self.ordinal else voxels))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -233,7 +233,7 @@ class Cohort:
 
     def require_maps(self) -> None:
         """Raise InputError unless the labels are maps, by which a network can learn to segment."""
-        if self.graded:
+        if self.ordinal:
             raise InputError(
                 f"{self.name} is a graded cohort: its labels are one class a case, and no maps to "
                 "segment by"
@@ -274,8 +274,8 @@ class Cohort:
             by_scan.setdefault(self.cases[case].scan, []).append(case)
         return by_scan
 
-    def few(self, cases: Sequence[int], amount: int | float, seed: int = 0) -> tuple[int, ...]:
-        """``amount`` of ``cases``: so many scans (int), or a fraction of them (float in (0, 1]).
+    def subset(self, cases: Sequence[int], amount: int | float, seed: int = 0) -> tuple[int, ...]:
+        """``parse_label_budget`` of ``cases``: so many scans (int), or a fraction of them (float in (0, 1]).
 
         Nested: with the same seed the smaller draw is the beginning of the larger, so 5 % lies
         within 10 % within 25 %. Patients are drawn, and their scans come one after another; of a
@@ -299,7 +299,7 @@ class Cohort:
         return tuple(case for scan in drawn for case in scans[scan])
 
 
-def amount(text: str) -> int | float:
+def parse_label_budget(text: str) -> int | float:
     """ "12" → 12 cases, "5%" → the fraction 0.05."""
     try:
         return float(text[:-1]) / 100 if text.endswith("%") else int(text)
@@ -323,7 +323,7 @@ def write_array(path: Path, array: np.ndarray) -> str:
     """
     buffer = BytesIO()  # numpy does not say why when it cannot write to a file itself
     np.save(buffer, array, allow_pickle=False)
-    write_aside(path, lambda file: file.write(buffer.getbuffer()))
+    atomic_write(path, lambda file: file.write(buffer.getbuffer()))
     return hashlib.sha256(buffer.getbuffer()).hexdigest()
 
 

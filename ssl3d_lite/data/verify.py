@@ -95,7 +95,7 @@ def manifest_faults(cohort: Cohort) -> Iterator[str]:
             yield f"{case.id} has shape {case.shape} in a {cohort.spatial_dims}D cohort"
         elif not np.isfinite(affine).all() or not nib.affines.voxel_sizes(affine).all():
             yield f"{case.id} has an affine that places no voxels"
-        elif cohort.graded and case.labelled != (case.grade is not None):
+        elif cohort.ordinal and case.labelled != (case.grade is not None):
             yield f"{case.id} is said to be {'' if case.labelled else 'un'}graded, but is not"
         elif case.grade is not None and not 0 <= case.grade < len(cohort.label_names):
             yield f"{case.id} has grade {case.grade}, where grades are 0 to {len(values) - 1}"
@@ -132,7 +132,7 @@ def strays(cohort: Cohort) -> Iterator[str]:
         owned = {
             array_path(cohort.folder, kind, case.id)
             for case in cohort.cases
-            if kind == "images" or (case.labelled and not cohort.graded)
+            if kind == "images" or (case.labelled and not cohort.ordinal)
         }
         for path in sorted(set((cohort.folder / kind).glob("*")) - owned):
             yield f"{path} belongs to no case of the manifest"
@@ -169,7 +169,7 @@ def case_faults(case: Case, blank: Cohort, raw: Path | None) -> tuple[str, list[
         if kind in case.sha256 and (not path.exists() or checksum(path) != case.sha256[kind]):
             faults.append(f"{path} has changed since it was prepared; prepare it again")
     faults += [f"{case.id}: {fault}" for fault in image_faults(image, blank, case)]
-    if label is not None and not blank.graded:
+    if label is not None and not blank.ordinal:
         faults += [f"{case.id}: {fault}" for fault in label_faults(label, blank)]
     for name, file in case.source.files.items() if raw else ():
         path = raw / file

@@ -17,7 +17,7 @@ from ssl3d_lite.errors import InputError
 
 
 @dataclass(frozen=True)
-class GradeEvaluation:
+class OrdinalEvaluation:
     """Scores of a graded cohort's cases. As of an ``Evaluation``: measure, score and parts."""
 
     cases: tuple[str, ...]
@@ -78,7 +78,7 @@ class GradeEvaluation:
 
 def score_grades(
     answers: Iterable[Tensor | int], cohort: Cohort, cases: Sequence[int]
-) -> GradeEvaluation:
+) -> OrdinalEvaluation:
     """Score grades, one a case, against those of the cohort.
 
     Raises:
@@ -89,7 +89,7 @@ def score_grades(
     for case in cases:
         if not cohort.cases[case].labelled:
             raise InputError(f"case {cohort.cases[case].id} has no grade to be scored against")
-    return GradeEvaluation(
+    return OrdinalEvaluation(
         tuple(cohort.cases[case].id for case in cases),
         cohort.labels(cases).cpu().numpy().astype(int),
         np.array([int(answer) for answer in answers]),

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from ssl3d_lite.data.cohort import Case, Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import write_aside, write_csv, write_gzip
+from ssl3d_lite.files import atomic_write, write_csv, write_gzip
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.compatibility import check_answers
 from ssl3d_lite.models.modes import device_of
@@ -78,7 +78,7 @@ def write_prediction(path: Path, answer: np.ndarray, case: Case, values: Sequenc
     if path.suffix == ".gz":
         write_gzip(path, image.to_bytes())
     else:
-        write_aside(path, lambda file: file.write(image.to_bytes()))
+        atomic_write(path, lambda file: file.write(image.to_bytes()))
 
 
 def predict_cohort(
@@ -96,7 +96,7 @@ def predict_cohort(
         InputError: the cases are slices, or the network does not answer what the labels say.
     """
     check_answers(network, cohort)
-    if cohort.graded:
+    if cohort.ordinal:
         return [_write_grades(network, cohort, cases, out)]
     if cohort.spatial_dims != 3:
         raise InputError(

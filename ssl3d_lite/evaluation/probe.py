@@ -24,7 +24,7 @@ from ssl3d_lite.models.blocks import INTERPOLATION, channels_last
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.modes import device_of
 
-from .grades import GradeEvaluation, score_grades
+from .grades import OrdinalEvaluation, score_grades
 from .prediction import in_batches
 from .segmentation import Evaluation, score
 
@@ -43,7 +43,7 @@ def linear_probes(
     draws: Sequence[Sequence[int]],
     test: Sequence[int],
     voxels: int = 3000,
-) -> list[Evaluation] | list[GradeEvaluation]:
+) -> list[Evaluation] | list[OrdinalEvaluation]:
     """Fit one probe on the labels of each of ``draws`` (cases), and score all on ``test``.
 
     The encoder reads each case once, however many probes want it. BatchNorm's statistics should
@@ -54,7 +54,7 @@ def linear_probes(
             graded cohort none are.
     """
     encoder = encoder.eval()
-    if cohort.graded:
+    if cohort.ordinal:
         return _grade_probes(encoder, cohort, draws, test)
     wanted = sorted({case for draw in draws for case in draw})
     each = max(1, voxels * len(cohort.scans(wanted)) // len(wanted))
@@ -72,7 +72,7 @@ def linear_probes(
 
 def _grade_probes(
     encoder: Encoder, cohort: Cohort, draws: Sequence[Sequence[int]], test: Sequence[int]
-) -> list[GradeEvaluation]:
+) -> list[OrdinalEvaluation]:
     """As :func:`linear_probes`, of the grades of whole pictures."""
     wanted = sorted({case for draw in (*draws, test) for case in draw})
     features = dict(zip(wanted, picture_features(encoder, cohort, wanted), strict=True))

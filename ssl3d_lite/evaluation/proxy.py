@@ -35,7 +35,7 @@ def proxy_score(
     with evaluating(encoder, task), torch.inference_mode():
         for start in range(0, len(cases) - batch + 1, batch):
             volumes = cohort.images(cases[start : start + batch]).to(device)
-            puzzle = task.pose(volumes, task.draw(volumes, generator))
+            puzzle = task.make_views(volumes, task.sample_params(volumes, generator))
             answer = task(encoder, puzzle)
             rows.append({"loss": task.loss(answer, puzzle), **task.score(answer, puzzle)})
     return {name: float(np.mean([float(row[name]) for row in rows])) for name in rows[0]}

@@ -22,7 +22,7 @@ from ssl3d_lite.data.cohort import Case, Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.compatibility import check_answers
 
-from .grades import GradeEvaluation, score_grades
+from .grades import OrdinalEvaluation, score_grades
 from .prediction import predictions
 
 
@@ -31,7 +31,7 @@ class Evaluation:
     """Scores of a cohort's cases: arrays (case, region).
 
     ``measure``, ``score``, ``parts``, ``line`` and ``rows`` it has in common with
-    ``GradeEvaluation``.
+    ``OrdinalEvaluation``.
     """
 
     cases: tuple[str, ...]
@@ -98,7 +98,7 @@ def evaluate(
     window: Sequence[int] | None = None,
     hausdorff: bool = True,
     progress: bool = True,
-) -> Evaluation | GradeEvaluation:
+) -> Evaluation | OrdinalEvaluation:
     """Predict ``cases`` and score each of the cohort's regions; of a graded cohort, the grades.
 
     Raises:
@@ -106,7 +106,7 @@ def evaluate(
     """
     check_answers(network, cohort)
     answers = predictions(network, cohort, cases, window)
-    if cohort.graded:
+    if cohort.ordinal:
         return score_grades(answers, cohort, cases)
     return score(answers, cohort, cases, hausdorff, progress)
 

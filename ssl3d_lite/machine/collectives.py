@@ -16,37 +16,37 @@ Result = TypeVar("Result")
 # ---- who is who --------------------------------------------------------------------------------
 
 
-def joined() -> bool:
+def is_distributed() -> bool:
     """Whether this is one of several processes that work together."""
     return group.is_available() and group.is_initialized()
 
 
-def processes() -> int:
-    return group.get_world_size() if joined() else 1
+def world_size() -> int:
+    return group.get_world_size() if is_distributed() else 1
 
 
 def rank() -> int:
     """This process's number; the first, 0, speaks and writes for all."""
-    return group.get_rank() if joined() else 0
+    return group.get_rank() if is_distributed() else 0
 
 
-def own_rows(count: int) -> slice:
+def local_slice(count: int) -> slice:
     """The rows of a batch of ``count`` that are this process's: in order, as many for each."""
-    each = count // processes()  # `TrainSettings` has seen that nothing is left over
+    each = count // world_size()  # `TrainSettings` has seen that nothing is left over
     return slice(rank() * each, (rank() + 1) * each)
 
 
 # ---- working together --------------------------------------------------------------------------
 
 
-def gathered(part: Tensor) -> Tensor:
+def all_gather(part: Tensor) -> Tensor:
     """The parts (rows, …) of all processes, in their order; gradients go back to where each came
     from.
 
     There the gradients of all processes' losses are summed, and in the weights their mean is taken
     (DDP). So both are right: each process has the loss of its own rows, or all have that of all.
     """
-    return Gather.apply(part) if joined() else part
+    return Gather.apply(part) if is_distributed() else part
 
 
 class Gather(torch.autograd.Function):
@@ -56,7 +56,7 @@ class Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, part: Tensor) -> Tensor:
         part = part.contiguous()
-        parts = [torch.empty_like(part) for _ in range(processes())]
+        parts = [torch.empty_like(part) for _ in range(world_size())]
         group.all_gather(parts, part)
         return torch.cat(parts)
 
@@ -64,24 +64,24 @@ class Gather(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         gradient = gradient.clone(memory_format=torch.contiguous_format)
         group.all_reduce(gradient)
-        return gradient[own_rows(len(gradient))]
+        return gradient[local_slice(len(gradient))]
 
 
-def averaged(numbers: list[float], device: torch.device) -> list[float]:
+def all_reduce_mean(numbers: list[float], device: torch.device) -> list[float]:
     """Means over all processes."""
-    if not joined():
+    if not is_distributed():
         return numbers
     sums = torch.tensor(numbers, dtype=torch.float64, device=device)
     group.all_reduce(sums)
-    return (sums / processes()).tolist()
+    return (sums / world_size()).tolist()
 
 
-def once(work: Callable[..., Result], *arguments: Any) -> Result:
+def on_rank_zero(work: Callable[..., Result], *arguments: Any) -> Result:
     """Let the first process do ``work`` while the others wait; all get its result, or its error.
 
     For what is written, and for what need not be computed twice.
     """
-    if not joined():
+    if not is_distributed():
         return work(*arguments)
     outcome: list[Any] = [None, None]
     if rank() == 0:
@@ -95,7 +95,7 @@ def once(work: Callable[..., Result], *arguments: Any) -> Result:
     return outcome[0]
 
 
-def same_buffers(module: nn.Module) -> None:
+def broadcast_buffers(module: nn.Module) -> None:
     """Give all processes the first one's buffers: batch norm's statistics on CPUs differ."""
-    for buffer in module.buffers() if joined() else ():
+    for buffer in module.buffers() if is_distributed() else ():
         group.broadcast(buffer, src=0)

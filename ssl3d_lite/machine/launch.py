@@ -27,7 +27,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ssl3d_lite.errors import InputError
 
-from .collectives import joined, processes, rank
+from .collectives import is_distributed, rank, world_size
 from .device import choose_device, choose_precision
 
 PATIENCE = timedelta(days=1)  # while one process does something alone; the dead are seen sooner
@@ -57,7 +57,7 @@ def launch(devices: int = 1, device: str = "auto", precision: str = "auto") -> F
         precision=choose_precision(precision, device),
         plugins=[LightningEnvironment()],  # one command a machine, within Slurm or not
     )
-    if devices > 1 and joined():
+    if devices > 1 and is_distributed():
         fabric.launch()
     elif devices > 1:
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -73,12 +73,12 @@ def launch(devices: int = 1, device: str = "auto", precision: str = "auto") -> F
 
 def check_devices(devices: int, device: str) -> None:
     """Raise InputError unless a run can have so many devices of this kind."""
-    if joined() and devices != processes():
+    if is_distributed() and devices != world_size():
         raise InputError(
-            f"devices is {devices}, but this command has been started on {processes()}; "
+            f"devices is {devices}, but this command has been started on {world_size()}; "
             "all of its runs have the same number"
         )
-    if devices == 1 or joined():
+    if devices == 1 or is_distributed():
         return
     there = {"cpu": devices, "cuda": torch.cuda.device_count()}.get(device, 1)
     if devices > there:
@@ -102,7 +102,7 @@ def end_with(parent: int) -> None:
     os._exit(1)
 
 
-class Shared(nn.Module):
+class DDPWrapper(nn.Module):
     """A module for DDP, with a weight that nothing uses: torch warns, and cannot be kept from it,
     where it has looked for such weights and there are none."""
 
@@ -118,13 +118,13 @@ class Shared(nn.Module):
 
 
 @contextmanager
-def whole_batch_norm(learner: nn.Module, fabric: Fabric) -> Iterator[None]:
+def sync_batch_norm(learner: nn.Module, fabric: Fabric) -> Iterator[None]:
     """Let batch norm take its statistics from the whole batch, for a while, in place.
 
     On GPUs alone: torch has nothing of the kind for CPUs, where each process keeps to its own part
     of the batch, so that a run is not quite that of one process. With group norm it is, everywhere.
     """
-    if not joined() or fabric.device.type != "cuda":
+    if not is_distributed() or fabric.device.type != "cuda":
         yield
         return
     plain = {n: m for n, m in learner.named_modules() if isinstance(m, _BatchNorm)}

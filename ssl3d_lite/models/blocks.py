@@ -47,7 +47,7 @@ class ConvBlock(nn.Module):
         return F.leaky_relu(y, 0.01, inplace=True)
 
 
-def grown(small: Tensor, large: Tensor) -> Tensor:
+def pad_to(small: Tensor, large: Tensor) -> Tensor:
     """``small`` with the space of ``large``: pooling left out the last voxel of an odd edge, so
     there its neighbour's value is repeated."""
     short = [b - a for a, b in zip(small.shape[2:], large.shape[2:], strict=True)]

@@ -11,18 +11,18 @@ from torch.utils.checkpoint import checkpoint
 # ---- features kept or computed again -----------------------------------------------------------
 
 
-class Levels(nn.Module):
+class CheckpointedModule(nn.Module):
     """A network of levels, each of which can be computed again on the way back.
 
     Then only what comes out of a level is kept in training (gradient checkpointing, Chen et al.
     2016): less memory, and the way there twice. The numbers are the same.
     """
 
-    recompute = False  # set by :func:`set_recompute`; no part of the shape, as no weight depends
+    activation_checkpointing = False  # set by :func:`set_activation_checkpointing`; no part of the shape, as no weight depends
 
     def run(self, level: Callable[..., Tensor], norms: nn.Module, *inputs: Tensor) -> Tensor:
         """What ``level`` gives for ``inputs``; ``norms`` has all buffers that it changes."""
-        if not (self.recompute and self.training and torch.is_grad_enabled()):
+        if not (self.activation_checkpointing and self.training and torch.is_grad_enabled()):
             return level(*inputs)
         return checkpoint(
             level,
@@ -33,16 +33,16 @@ class Levels(nn.Module):
         )
 
 
-def can_recompute(module: nn.Module) -> bool:
+def can_checkpoint(module: nn.Module) -> bool:
     """Whether there is a network within whose levels can be computed again."""
-    return any(isinstance(each, Levels) for each in module.modules())
+    return any(isinstance(each, CheckpointedModule) for each in module.modules())
 
 
-def set_recompute(module: nn.Module, recompute: bool) -> None:
+def set_activation_checkpointing(module: nn.Module, activation_checkpointing: bool) -> None:
     """Let all networks within keep their features for the way back, or compute them again."""
     for each in module.modules():
-        if isinstance(each, Levels):
-            each.recompute = recompute
+        if isinstance(each, CheckpointedModule):
+            each.activation_checkpointing = activation_checkpointing
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from ssl3d_lite.errors import InputError
 
 from .encoders import Encoder
-from .heads import pooled
+from .heads import global_avg_pool
 
 
 class Classifier(nn.Module):
@@ -29,7 +29,7 @@ class Classifier(nn.Module):
         return {"grades": self.grades}
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(pooled(self.encoder(x)))
+        return self.last(global_avg_pool(self.encoder(x)))
 
 
 def random_classifier(encoder: Encoder, grades: int, seed: int) -> Classifier:

@@ -13,7 +13,7 @@ def check_answers(network: nn.Module, cohort: Cohort) -> None:
 
     A module without ``answers`` is taken at its word.
     """
-    wants = {"grades" if cohort.graded else "classes": len(cohort.label_names)}
+    wants = {"grades" if cohort.ordinal else "classes": len(cohort.label_names)}
     has = getattr(network, "answers", wants)
     if has != wants:
         (one, own), (other, theirs) = *has.items(), *wants.items()

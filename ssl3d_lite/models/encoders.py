@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from ssl3d_lite.errors import InputError, unknown
 
 from .blocks import MAX_POOL, ConvBlock
-from .checkpointing import Levels
+from .checkpointing import CheckpointedModule
 from .settings import EncoderSettings
 
 # ---- networks ----------------------------------------------------------------------------------
 
 
-class Encoder(Levels):
+class Encoder(CheckpointedModule):
     """What all encoders share: settings, and a check of what they are given to read."""
 
-    first: tuple[str, ...]  # the weights that read the input's channels
+    input_weights: tuple[str, ...]  # the weights that read the input's channels
 
     def __init__(self, settings: EncoderSettings):
         super().__init__()
@@ -41,7 +41,7 @@ class Encoder(Levels):
                 f"the encoder takes (batch, {want.in_channels}, {want.spatial_dims} space axes), "
                 f"but got {tuple(x.shape)}"
             )
-        if min(x.shape[2:]) < want.smallest:
+        if min(x.shape[2:]) < want.min_edge:
             of_unet = want.network == "unet"
             what = f"{len(want.filters)} levels need" if of_unet else f"{want.network} needs"
             raise InputError(
@@ -56,7 +56,7 @@ class UNetEncoder(Encoder):
     ``forward`` takes (batch, channel, *space) and gives a list of (batch, filters[l], *space/2^l).
     """
 
-    first = ("levels.0.conv1.weight", "levels.0.shortcut.weight")
+    input_weights = ("levels.0.conv1.weight", "levels.0.shortcut.weight")
 
     def __init__(self, settings: EncoderSettings):
         super().__init__(settings)
@@ -87,7 +87,7 @@ class DenseNetEncoder(Encoder):
     *space/2^(l+1)): what the first convolution gives, and each dense block.
     """
 
-    first = ("features.conv0.weight",)
+    input_weights = ("features.conv0.weight",)
 
     def __init__(self, settings: EncoderSettings):
         # monai takes seconds to import, and a U-Net needs none of it
@@ -163,7 +163,7 @@ def adapt_channels(encoder: Encoder, in_channels: int) -> Encoder:
     weights = encoder.state_dict()
     channel = torch.arange(in_channels) % old
     share = torch.bincount(channel, minlength=old)[channel]  # new channels that share an old one
-    for name in encoder.first:
+    for name in encoder.input_weights:
         if name in weights:
             new = weights[name][:, channel]
             weights[name] = new / share.view(1, -1, *[1] * (new.ndim - 2)).to(new)

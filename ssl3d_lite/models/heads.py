@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ssl3d_lite.errors import InputError
 
-from .blocks import CONV, INTERPOLATION, grown
+from .blocks import CONV, INTERPOLATION, pad_to
 from .settings import EncoderSettings
 
 # ---- heads -------------------------------------------------------------------------------------
@@ -16,7 +16,7 @@ def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
 
-def pooled(features: list[Tensor]) -> Tensor:
+def global_avg_pool(features: list[Tensor]) -> Tensor:
     """The deepest level averaged over space: (batch, width)."""
     return features[-1].flatten(2).mean(-1)
 
@@ -41,7 +41,7 @@ class LightDecoder(nn.Module):
         *finer, y = (thin(level) for thin, level in zip(self.thin, features, strict=True))
         for level in reversed(finer):
             doubled = F.interpolate(y, scale_factor=2, mode=self.mode, align_corners=False)
-            y = level + grown(doubled, level)
+            y = level + pad_to(doubled, level)
         return self.last(F.relu(y))
 
 

@@ -46,7 +46,7 @@ class EncoderSettings:
         return self.filters[-1]
 
     @property
-    def smallest(self) -> int:
+    def min_edge(self) -> int:
         """The shortest edge, in voxels, that the network can halve from level to level."""
         # a DenseNet halves once before its first level
         return 2 ** (len(self.filters) - (self.network == "unet"))

@@ -11,13 +11,13 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from .blocks import CONV, UP_CONV, ConvBlock, grown
-from .checkpointing import Levels
+from .blocks import CONV, UP_CONV, ConvBlock, pad_to
+from .checkpointing import CheckpointedModule
 from .encoders import UNetEncoder
 from .heads import check_full_resolution
 
 
-class UNet(Levels):
+class UNet(CheckpointedModule):
     """Encoder, and a decoder of transposed convolutions with skips: logits for each voxel.
 
     Takes (batch, channel, *space) of any size at least 2^(levels-1), gives (batch, class, *space).
@@ -47,7 +47,7 @@ class UNet(Levels):
 
     def level(self, depth: int, y: Tensor, skip: Tensor) -> Tensor:
         """The decoder's features of a level, from those of the deeper one and the encoder's."""
-        y = grown(self.ups[depth](y), skip)
+        y = pad_to(self.ups[depth](y), skip)
         return self.blocks[depth](torch.cat([y, skip], 1))
 
 

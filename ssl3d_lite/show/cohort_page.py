@@ -16,7 +16,7 @@ from tyro.conf import Positional
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.html import Table, as_html, bullets, esc, picture, write_page
+from ssl3d_lite.html import Table, as_html, bullets, escape, picture, write_html
 from ssl3d_lite.show.figures.contact_sheet import contact_sheet, grade_counts, intensities
 
 MOST_READ = 200  # cases whose values are counted
@@ -49,8 +49,8 @@ def show(settings: Show) -> Path:
     shown, read = spread(cohort, settings.cases), spread(cohort, MOST_READ)
     some = "" if len(read) == len(cohort) else f" ({len(read)} of {len(cohort)} cases)"
     parts = [
-        f"<h1>{esc(cohort.name)}</h1>",
-        f"<p>{esc(cohort.description)}</p>" if cohort.description else "",
+        f"<h1>{escape(cohort.name)}</h1>",
+        f"<p>{escape(cohort.description)}</p>" if cohort.description else "",
         bullets(facts(cohort)),
         "<h2>Cases</h2>",
         picture(contact_sheet(cohort, shown), caption(cohort, len(shown))),
@@ -69,14 +69,14 @@ def show(settings: Show) -> Path:
         rows = [[r["case"], r["reason"]] for r in cohort.rejected]
         parts += ["<h2>Rejected</h2>", as_html((["case", "reason"], rows))]
     path = settings.out or settings.cohort / "cohort.html"
-    write_page(path, cohort.name, parts)
+    write_html(path, cohort.name, parts)
     return path
 
 
 def spread(cohort: Cohort, most: int) -> list[int]:
     """At most ``most`` positions, evenly over the cohort; of graded cases, over the grades."""
     order = list(range(len(cohort)))
-    if cohort.graded:
+    if cohort.ordinal:
         last = len(cohort.label_names)
         order.sort(key=lambda i: last if cohort.cases[i].grade is None else cohort.cases[i].grade)
     places = np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int)
@@ -124,7 +124,7 @@ def labels_section(cohort: Cohort, read: Sequence[int]) -> list[str]:
     """How large the labels are, or how many cases have each grade."""
     if not any(case.labelled for case in cohort.cases):
         return ["<p>No case has a label.</p>"]
-    if cohort.graded:
+    if cohort.ordinal:
         return [picture(grade_counts(cohort), "Cases by grade and fold.")]
     note = "Cut off: labelled voxels of the raw scan that lie outside the prepared volume."
     return [as_html(label_table(cohort, read)), f'<p class="note">{note}</p>']

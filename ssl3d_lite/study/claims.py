@@ -60,7 +60,7 @@ class Finding:
         return self.comparison.verdict if self.comparison else "undecided"
 
     @property
-    def like_noise(self) -> bool:
+    def indistinguishable_from_control(self) -> bool:
         """Whether it is ahead of its rival, but so is what learns nothing, and not clearly less."""
         if self.verdict != "holds" or self.noise is None or not self.noise.differences:
             return False
@@ -197,7 +197,7 @@ def contrast(results: Results, where: Where, arm: Arm, choice: Choice) -> Compar
     rival = choice(results, where, arm)
     if rival is None:
         return None
-    return compare(rows_of(results, where, arm.name), rival, results.study.worthwhile)
+    return compare(rows_of(results, where, arm.name), rival, results.study.min_effect)
 
 
 def rows_of(results: Results, where: Where, arm: str | None) -> Side | None:

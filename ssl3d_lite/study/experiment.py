@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from ssl3d_lite.data.cohort import Cohort, amount
+from ssl3d_lite.data.cohort import Cohort, parse_label_budget
 from ssl3d_lite.errors import DivergedError
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.machine.collectives import once
+from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.device import choose_device, machine_name
 from ssl3d_lite.models.classifier import random_classifier
 from ssl3d_lite.models.encoders import adapt_channels, random_encoder
@@ -45,7 +45,7 @@ from .settings import Study
 FORMAT = 1  # of a row; another makes all old rows those of other settings
 CALIBRATION = 16  # scans whose statistics a probed encoder's BatchNorm takes
 # what no score depends on
-MACHINE = ("device", "devices", "recompute", "layout", "checkpoint_every")
+MACHINE = ("device", "devices", "activation_checkpointing", "layout", "checkpoint_every")
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,12 @@ class Machine:
     """GPUs, or CPU processes, that share each batch."""
     precision: str = "auto"
     """auto (bf16-mixed on GPUs that have it), 32-true or bf16-mixed."""
-    recompute: bool = False
+    activation_checkpointing: bool = False
     """Keep fewer features for the way back and compute them again: less memory, a third more
     time, the same scores."""
 
 
-class Bench:
+class Experiment:
     """A study laid out to be run: settings, cohorts, and the folder for its weights."""
 
     def __init__(self, study: Study, data: Data, out: Path, machine: Machine):
@@ -160,12 +160,14 @@ class Bench:
         given = {"batch": 2 if dims == 3 else SLICES} | self._given("finetune", arm)
         settings = FinetuneSettings(**given, seed=run.job.seed, **asdict(self.machine))
         if run.reading == "frozen":
-            return replace(settings, frozen_steps=settings.steps)
+            return replace(settings, freeze_encoder_steps=settings.steps)
         settings = replace(settings, test_at=study.milestones)  # whether or not they are wanted now
         if arm.source == "scratch":
             return settings
         frozen = round(study.warm_up * settings.steps)
-        return replace(settings, frozen_steps=frozen, encoder_rate=study.encoder_rate)
+        return replace(
+            settings, freeze_encoder_steps=frozen, encoder_lr_scale=study.encoder_lr_scale
+        )
 
     def _given(self, which: str, arm: Arm) -> dict[str, Any]:
         table = getattr(self.study, which)
@@ -216,7 +218,12 @@ class Bench:
         settings = self.finetuning(Run(job, "finetune"))
         steps = self._given("pretrain", job.arm)["steps"]
         return replace(
-            settings, steps=steps, frozen_steps=0, encoder_rate=1.0, test_at=(), validate_every=0
+            settings,
+            steps=steps,
+            freeze_encoder_steps=0,
+            encoder_lr_scale=1.0,
+            test_at=(),
+            validate_every=0,
         )
 
     # ---- encoders ------------------------------------------------------------------------------
@@ -254,7 +261,7 @@ class Bench:
         return adapt_channels(encoder, channels).to(device)
 
     def network(self, encoder: nn.Module, cohort: Cohort, seed: int) -> nn.Module:
-        make = random_classifier if cohort.graded else random_unet
+        make = random_classifier if cohort.ordinal else random_unet
         return make(encoder, len(cohort.label_names), seed)
 
 
@@ -262,65 +269,69 @@ def _record(settings: TrainSettings) -> dict[str, Any]:
     return {name: value for name, value in settings.record().items() if name not in MACHINE}
 
 
-def rehearse(bench: Bench) -> None:
+def dry_run(experiment: Experiment) -> None:
     """Build every arm and draw one puzzle of each of its tasks, so that settings which cannot work
     are refused before anything is trained."""
-    for arm in bench.study.parsed_arms():
-        job = Job(arm, bench.study.folds[0], 0)
-        scans, benchmark = bench.data.corpus(arm, job.fold), bench.data.benchmark(arm)
-        encoder = random_encoder(bench.encoder_settings(arm, benchmark), 0)
-        bench.network(encoder, benchmark, 0)
+    for arm in experiment.study.parsed_arms():
+        job = Job(arm, experiment.study.folds[0], 0)
+        scans, benchmark = experiment.data.corpus(arm, job.fold), experiment.data.benchmark(arm)
+        encoder = random_encoder(experiment.encoder_settings(arm, benchmark), 0)
+        experiment.network(encoder, benchmark, 0)
         encoder.check(torch.zeros(1, len(benchmark.channels), *benchmark.shape))
         for reading in ("finetune", "frozen"):
-            bench.finetuning(Run(job, reading))
-        for name, own in bench.task_settings(arm).items():
-            shape = bench.encoder_settings(arm, scans.cohort)
-            count = min(2, bench.pretraining(job).batch, len(scans.seen))
+            experiment.finetuning(Run(job, reading))
+        for name, own in experiment.task_settings(arm).items():
+            shape = experiment.encoder_settings(arm, scans.cohort)
+            count = min(2, experiment.pretraining(job).batch, len(scans.seen))
             volumes = torch.zeros(count, shape.in_channels, *scans.cohort.shape)
             task = make_task(name, shape, 0, **own)
-            views = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0))).views
+            views = task.make_views(
+                volumes, task.sample_params(volumes, torch.Generator().manual_seed(0))
+            ).views
             random_encoder(shape, 0).check(views.flatten(0, 1))
 
 
 # ---- running -----------------------------------------------------------------------------------
 
 
-def perform(bench: Bench, job: Job, runs: Sequence[Run], ledger: Ledger) -> Iterator[Run]:
+def run_job(experiment: Experiment, job: Job, runs: Sequence[Run], ledger: Ledger) -> Iterator[Run]:
     """Make the job's encoder and read it by ``runs``; each is given back when its rows are safe.
 
     A training that fails, such as an exemplar that collapses, is a result too: its row says why.
     """
     encoder, tasks, fault = None, [], None
     for run in runs:
-        start, key = time.perf_counter(), bench.key(run)
+        start, key = time.perf_counter(), experiment.key(run)
         try:
             if fault:
                 raise fault
             if encoder is None:
-                encoder, tasks = bench.encoder(job)
-            rows = READ[run.reading](bench, run, encoder, tasks)
+                encoder, tasks = experiment.encoder(job)
+            rows = READ[run.reading](experiment, run, encoder, tasks)
         except DivergedError as reason:
             fault = reason if encoder is None else None  # the next run has the same encoder
             rows = [{"fault": str(reason)}]
-        common = row_of(bench, run) | {"seconds": round(time.perf_counter() - start, 1)}
-        once(keep, bench, key, [common | row for row in rows], ledger)
+        common = row_of(experiment, run) | {"seconds": round(time.perf_counter() - start, 1)}
+        on_rank_zero(keep, experiment, key, [common | row for row in rows], ledger)
         yield run
 
 
-def keep(bench: Bench, key: str, rows: list[Row], ledger: Ledger) -> None:
+def keep(experiment: Experiment, key: str, rows: list[Row], ledger: Ledger) -> None:
     """Put a run's rows where they are safe, and delete the weights that were scored."""
     ledger.put(key, rows)
-    shutil.rmtree(bench.out / "runs" / key, ignore_errors=True)
+    shutil.rmtree(experiment.out / "runs" / key, ignore_errors=True)
 
 
-def read_proxy(bench: Bench, run: Run, encoder: nn.Module, tasks: list[ProxyTask]) -> list[Row]:
+def read_proxy(
+    experiment: Experiment, run: Run, encoder: nn.Module, tasks: list[ProxyTask]
+) -> list[Row]:
     """How well the puzzles are solved on scans that no training saw."""
-    batch = bench.pretraining(run.job).batch
-    scans = bench.data.corpus(run.job.arm, run.job.fold)
+    batch = experiment.pretraining(run.job).batch
+    scans = experiment.data.corpus(run.job.arm, run.job.fold)
     rows = []
     for task in tasks:
         task.to(next(encoder.parameters()).device)
-        scores = once(proxy_score, task, encoder, scans.cohort, scans.unseen, batch)
+        scores = on_rank_zero(proxy_score, task, encoder, scans.cohort, scans.unseen, batch)
         name = measure(scores)
         row = {"task": task.name, "measure": name, "score": scores[name]}
         rows.append(row | {"chance": float(scores["chance"])})
@@ -328,24 +339,24 @@ def read_proxy(bench: Bench, run: Run, encoder: nn.Module, tasks: list[ProxyTask
 
 
 def read_finetuning(
-    bench: Bench, run: Run, encoder: nn.Module, tasks: list[ProxyTask]
+    experiment: Experiment, run: Run, encoder: nn.Module, tasks: list[ProxyTask]
 ) -> list[Row]:
     """The test score after fine-tuning; and after each milestone, by which nothing is chosen."""
-    job, cohort = run.job, bench.data.benchmark(run.job.arm)
-    split, settings = bench.data.split(job.arm, job.fold), bench.finetuning(run)
-    network = bench.network(bench.fitted(encoder, job.arm), cohort, job.seed)
-    labelled = cohort.few(split.train, amount(run.labels), job.seed)
+    job, cohort = run.job, experiment.data.benchmark(run.job.arm)
+    split, settings = experiment.data.split(job.arm, job.fold), experiment.finetuning(run)
+    network = experiment.network(experiment.fitted(encoder, job.arm), cohort, job.seed)
+    labelled = cohort.subset(split.train, parse_label_budget(run.labels), job.seed)
     validation = split.validation if settings.validate_every else ()
     network, history = finetune(
         network,
         cohort,
         labelled,
         settings,
-        bench.out / "runs" / bench.key(run),
+        experiment.out / "runs" / experiment.key(run),
         validation,
         split.test if settings.test_at else (),
     )
-    result = once(evaluate, network, cohort, split.test, settings.patch, False, False)
+    result = on_rank_zero(evaluate, network, cohort, split.test, settings.patch, False, False)
     row = scored(result) | {"scans": len(cohort.scans(labelled)), "steps": settings.steps}
     looks = [(h["validation"], h["step"]) for h in history if "validation" in h]
     if looks:
@@ -360,17 +371,22 @@ def read_finetuning(
     return [row, *(few | each for each in at_milestones)]
 
 
-def read_probe(bench: Bench, run: Run, encoder: nn.Module, tasks: list[ProxyTask]) -> list[Row]:
+def read_probe(
+    experiment: Experiment, run: Run, encoder: nn.Module, tasks: list[ProxyTask]
+) -> list[Row]:
     """The linear probe of the frozen encoder: the mean over this seed's draws of labels."""
-    return [once(probe_row, bench, run, encoder)]
+    return [on_rank_zero(probe_row, experiment, run, encoder)]
 
 
-def probe_row(bench: Bench, run: Run, encoder: nn.Module) -> Row:
-    job, cohort = run.job, bench.data.benchmark(run.job.arm)
-    split, probing = bench.data.split(job.arm, job.fold), bench.probing(job.seed)
+def probe_row(experiment: Experiment, run: Run, encoder: nn.Module) -> Row:
+    job, cohort = run.job, experiment.data.benchmark(run.job.arm)
+    split, probing = experiment.data.split(job.arm, job.fold), experiment.probing(job.seed)
     some = list(cohort.scans(split.pretrain).values())[:CALIBRATION]
-    encoder = recalibrated(bench.fitted(encoder, job.arm), cohort, list(chain(*some)))
-    draws = [cohort.few(split.train, amount(run.labels), draw) for draw in probing["draws"]]
+    encoder = recalibrated(experiment.fitted(encoder, job.arm), cohort, list(chain(*some)))
+    draws = [
+        cohort.subset(split.train, parse_label_budget(run.labels), draw)
+        for draw in probing["draws"]
+    ]
     probes = linear_probes(encoder, cohort, draws, split.test, probing["voxels"])
     rows = [scored(result) for result in probes]
     means = {
@@ -379,7 +395,7 @@ def probe_row(bench: Bench, run: Run, encoder: nn.Module) -> Row:
     return means | {"measure": rows[0]["measure"], "scans": len(cohort.scans(draws[0]))}
 
 
-READ: dict[str, Callable[[Bench, Run, nn.Module, list[ProxyTask]], list[Row]]] = {
+READ: dict[str, Callable[[Experiment, Run, nn.Module, list[ProxyTask]], list[Row]]] = {
     "proxy": read_proxy,
     "finetune": read_finetuning,
     "frozen": read_finetuning,
@@ -393,12 +409,12 @@ def scored(result: Any) -> Row:
     return {"measure": result.measure, "score": result.score, **parts}
 
 
-def row_of(bench: Bench, run: Run) -> Row:
+def row_of(experiment: Experiment, run: Run) -> Row:
     """The columns that all rows have, in their order."""
-    job, cohort = run.job, bench.data.benchmark(run.job.arm)
+    job, cohort = run.job, experiment.data.benchmark(run.job.arm)
     return {
-        "run": bench.key(run),
-        "study": bench.study.name,
+        "run": experiment.key(run),
+        "study": experiment.study.name,
         "cohort": cohort.name,
         "arm": job.arm.name,
         "reading": run.reading,
@@ -415,6 +431,6 @@ def row_of(bench: Bench, run: Run) -> Row:
         "validation": None,
         "best_step": None,
         "seconds": None,
-        "machine": machine_name(bench.machine.device),
+        "machine": machine_name(experiment.machine.device),
         "version": f"ssl3d_lite {version('ssl3d-lite')}, torch {torch.__version__}",
     }

@@ -18,10 +18,10 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.machine.collectives import once, rank
+from ssl3d_lite.machine.collectives import on_rank_zero, rank
 
 from .data import Data, Folders
-from .experiment import Bench, Job, Machine, Run, perform
+from .experiment import Experiment, Job, Machine, Run, run_job
 from .ledger import Ledger
 from .settings import Study
 
@@ -77,12 +77,12 @@ class Work:
         if self.threads:
             torch.set_num_threads(self.threads)
         data, ledger = Data(self.folders, self.machine.device, resident=True), Ledger(self.out)
-        bench = Bench(self.study, data, self.out, self.machine)
+        experiment = Experiment(self.study, data, self.out, self.machine)
         # whoever led the study may have been killed, and this job given a second time
         with FileLock(self.out / "logs" / f"{self.job.name}.lock"):
             done = ledger.done()
-            left = [run for run in self.runs if bench.key(run) not in done]
-            for _ in perform(bench, self.job, left, ledger):
+            left = [run for run in self.runs if experiment.key(run) not in done]
+            for _ in run_job(experiment, self.job, left, ledger):
                 pass
 
     def checkpoint(self):
@@ -92,40 +92,50 @@ class Work:
         return DelayedSubmission(self)
 
 
-def run_here(bench: Bench, todo: dict[Job, list[Run]], ledger: Ledger) -> None:
+def run_here(experiment: Experiment, todo: dict[Job, list[Run]], ledger: Ledger) -> None:
     """All jobs, one after another."""
     if not todo:
         return
-    bench.data = replace(bench.data, resident=True)
+    experiment.data = replace(experiment.data, resident=True)
     total = sum(map(len, todo.values()))
-    title = f"study {bench.study.name}"
+    title = f"study {experiment.study.name}"
     with tqdm(total=total, desc=title, unit="run", disable=rank() > 0) as bar:
         for job, runs in todo.items():
             bar.set_postfix_str(job.name)
-            for run in perform(bench, job, runs, ledger):
-                once(ledger.collect)
+            for run in run_job(experiment, job, runs, ledger):
+                on_rank_zero(ledger.collect)
                 bar.update()
                 bar.set_postfix_str(f"{job.name} {run.reading} {run.labels}")
 
 
-def run_elsewhere(bench: Bench, todo: dict[Job, list[Run]], ledger: Ledger, how: Launch) -> None:
+def run_elsewhere(
+    experiment: Experiment, todo: dict[Job, list[Run]], ledger: Ledger, how: Launch
+) -> None:
     """All jobs through submitit, several at a time; what is lost or fails is given again.
 
     Raises:
         InputError: submitit is not there; or jobs failed as often as they were tried. What others
             have made is kept.
     """
-    executor = make_executor(how, bench.out / "logs", bench.study.name)
+    executor = make_executor(how, experiment.out / "logs", experiment.study.name)
     threads = max(1, (os.cpu_count() or 1) // how.jobs) if how.launcher == "local" else None
     waiting, active, tries, failed = list(todo), {}, Counter(), {}
     total = sum(map(len, todo.values()))
     before = len(ledger.done())
-    with tqdm(total=total, desc=f"study {bench.study.name}", unit="run") as bar:
+    with tqdm(total=total, desc=f"study {experiment.study.name}", unit="run") as bar:
         while waiting or active:
             room = len(waiting) if how.launcher == "slurm" else how.jobs - len(active)
             given, waiting = waiting[:room], waiting[room:]
             works = [
-                Work(bench.study, bench.data.folders, bench.out, bench.machine, job, runs, threads)
+                Work(
+                    experiment.study,
+                    experiment.data.folders,
+                    experiment.out,
+                    experiment.machine,
+                    job,
+                    runs,
+                    threads,
+                )
                 for job in given
                 for runs in [tuple(todo[job])]
             ]

@@ -77,7 +77,7 @@ def effects(results: Results, claims: list[Claim]) -> Figure | None:
         if drawn
     }
     controls = [arm.name for arm in results.arms if arm.is_control]
-    return forest(panels, results.study.worthwhile, controls) if panels else None
+    return forest(panels, results.study.min_effect, controls) if panels else None
 
 
 def effect(compared: Comparison) -> Effect:

@@ -7,8 +7,8 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from ssl3d_lite.files import write_aside
-from ssl3d_lite.html import Table, as_html, bullets, esc, picture, write_page
+from ssl3d_lite.files import atomic_write
+from ssl3d_lite.html import Table, as_html, bullets, escape, picture, write_html
 
 from .claims import Claim, claims
 from .limits import limits
@@ -36,15 +36,15 @@ from .tables import (
 
 def write_table(results: Results, path: Path) -> None:
     """Write all tables and verdicts as markdown."""
-    write_aside(path, lambda file: file.write(table_text(results).encode()))
+    atomic_write(path, lambda file: file.write(table_text(results).encode()))
 
 
 def write_report(results: Results, path: Path) -> None:
     """Write the study as one HTML page, figures and all."""
     study, judged = results.study, claims(results)
     parts = [
-        f"<h1>{esc(study.title)}</h1>",
-        f"<p>{esc(study.question)}</p>" if study.question else "",
+        f"<h1>{escape(study.title)}</h1>",
+        f"<p>{escape(study.question)}</p>" if study.question else "",
         note(completeness(results)),
         "<h2>What holds, and what does not</h2>",
         note("Each sentence opens to what was found for every arm."),
@@ -60,7 +60,7 @@ def write_report(results: Results, path: Path) -> None:
         "<h2>Data, machine, time</h2>",
         bullets(provenance(results)),
     ]
-    write_page(path, f"ssl3d study: {study.title}", parts)
+    write_html(path, f"ssl3d study: {study.title}", parts)
 
 
 def completeness(results: Results) -> str:
@@ -84,7 +84,7 @@ def verdicts(results: Results, judged: list[Claim]) -> list[str]:
     parts = []
     for claim in judged:
         name, said = overall(results, claim).split(":", 1)
-        head = f"<b>{esc(name)}:</b>{esc(said)}"
+        head = f"<b>{escape(name)}:</b>{escape(said)}"
         if claim.untested:
             parts.append(f"<p>{head}</p>")
             continue
@@ -114,7 +114,7 @@ def reading_section(results: Results, reading: str) -> list[str]:
     """One reading: its curves, scores and paired differences."""
     if not shown(results, reading):
         return []
-    parts = [f"<h2>{esc(TITLES[reading])}</h2>"]
+    parts = [f"<h2>{escape(TITLES[reading])}</h2>"]
     if any(results.of(reading, arm.name) for arm in results.arms):
         late = reading == "convergence"
         figure = step_curves(results) if late else label_curves(results, reading)
@@ -123,7 +123,7 @@ def reading_section(results: Results, reading: str) -> list[str]:
             "over pairs of seed and fold; bands reach from the lowest to the highest. Controls are "
             "grey, and the first of them has a band."
         )
-        parts.append(picture(figure, esc(caption)))
+        parts.append(picture(figure, escape(caption)))
     parts += [numbers(score_table(results, reading)), note(score_note(results, reading))]
     if (gains := gain_table(results, reading))[1]:
         parts += [numbers(gains), note(gain_note(reading))]
@@ -141,14 +141,14 @@ def numbers(table: Table) -> str:
 
 
 def note(text: str) -> str:
-    return f'<p class="note">{esc(text)}</p>'
+    return f'<p class="note">{escape(text)}</p>'
 
 
 def region_section(results: Results) -> list[str]:
     if not results.parts or not shown(results, "finetune"):
         return []
     return [
-        f"<h2>{esc(part_title(results))}</h2>",
+        f"<h2>{escape(part_title(results))}</h2>",
         numbers(part_table(results)),
         note(SPREAD),
     ]
@@ -160,7 +160,7 @@ def published_section(results: Results) -> list[str]:
         part
         for block in published(results.study.published)
         for part in (
-            f"<h2>Beside the paper: {esc(block.title)}</h2>",
+            f"<h2>Beside the paper: {escape(block.title)}</h2>",
             numbers(beside(results, block)),
             note(beside_note(results, block)),
         )

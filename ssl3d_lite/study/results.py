@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl3d_lite.data.cohort import amount
+from ssl3d_lite.data.cohort import parse_label_budget
 
 from .arms import Arm, parse_arm
 from .ledger import Row
@@ -53,7 +53,7 @@ class Results:
         counted = [r["scans"] for r in self.rows if r["labels"] == labels and r["scans"]]
         if counted:
             return float(np.mean(counted))
-        asked = amount(labels)
+        asked = parse_label_budget(labels)
         return asked if isinstance(asked, int) else asked * (self.facts.get("train") or math.inf)
 
     @cached_property

@@ -33,7 +33,7 @@ def overall(results: Results, claim: Claim) -> str:
 def reservations(claim: Claim) -> list[str]:
     """What to know before one believes the verdicts of a claim."""
     small = [f.arm for f in claim.findings if f.verdict == "holds" and too_small(f.comparison)]
-    alike = [f.arm for f in claim.findings if f.like_noise]
+    alike = [f.arm for f in claim.findings if f.indistinguishable_from_control]
     alone = [f.arm for f in claim.findings if f.comparison is None]
     blank = [f.arm for f in claim.findings if f.comparison and not f.comparison.differences]
     return [
@@ -59,7 +59,7 @@ def finding_sentence(results: Results, claim: Claim, finding: Finding) -> str:
     if compared is None:
         return f"{finding.arm}: the study has no arm to compare it with here."
     parts = [sentence(results, compared)]
-    if finding.like_noise:
+    if finding.indistinguishable_from_control:
         parts.append(
             f"But it is not clearly ahead of {finding.noise.against}, which learns nothing: "
             f"{brief(finding.noise)}. This may be noise."
@@ -121,7 +121,7 @@ def brief(compared: Comparison | None) -> str:
 
 def too_small(compared: Comparison) -> bool:
     """Whether a gain worth having can be ruled out."""
-    return compared.high is not None and compared.high < compared.worthwhile
+    return compared.high is not None and compared.high < compared.min_effect
 
 
 def pair_range(results: Results, counts: "Counter[int] | list[int]") -> str:

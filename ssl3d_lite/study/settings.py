@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from ssl3d_lite.data.cohort import amount
+from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import task_classes
@@ -38,8 +38,16 @@ Table = dict[str, Any]
 
 SHIPPED = "shipped"  # the folder beside this file that holds the studies of the package
 ELSEWHERE = (  # the study says these itself, or the command line does
-    *("seed", "device", "devices", "precision", "recompute", "layout", "checkpoint_every"),
-    *("epochs", "frozen_steps", "encoder_rate", "test_at"),
+    *(
+        "seed",
+        "device",
+        "devices",
+        "precision",
+        "activation_checkpointing",
+        "layout",
+        "checkpoint_every",
+    ),
+    *("epochs", "freeze_encoder_steps", "encoder_lr_scale", "test_at"),
 )
 
 
@@ -66,7 +74,7 @@ class Study:
     readings: tuple[Reading, ...] = get_args(Reading)
     published: Published = ""
     """Beside which of the paper's results the table stands."""
-    worthwhile: float = 0.02
+    min_effect: float = 0.02
     """The smallest difference worth having. If it can be ruled out, a claim does not hold."""
     corpus: Table = field(default_factory=dict)
     """Where encoders are pretrained instead, if not on the benchmark's own scans."""
@@ -86,7 +94,7 @@ class Study:
     """What ``pretrain`` and ``finetune`` have otherwise for 2D arms of a 3D benchmark."""
     warm_up: float = 0.25
     """Share of fine-tuning in which a pretrained encoder stands still (the paper's warm-up)."""
-    encoder_rate: float = 1.0
+    encoder_lr_scale: float = 1.0
     """Share of the learning rate that a pretrained encoder gets in fine-tuning; from scratch, all
     of it."""
     milestones: tuple[int, ...] = ()
@@ -129,7 +137,7 @@ class Study:
                 raise InputError(f"study {self.name}: give tasks.{name} one task at a time")
             build(kind.Settings, own, f"tasks.{name} of study {self.name}")
         for labels in self.labels:
-            amount(labels)
+            parse_label_budget(labels)
 
     def check_steps(self) -> None:
         """Budgets are equal for all arms, so they are counted in steps and stand in the file."""

@@ -33,7 +33,7 @@ class Comparison:
     against: str
     differences: dict[Unit, float]  # a pair's: positive where ``arm`` is ahead
     verdict: Verdict
-    worthwhile: float  # the smallest difference worth having
+    min_effect: float  # the smallest difference worth having
     unpaired: int = 0  # scores that only one side has: left out
     uneven: bool = False  # some pairs have scores at more numbers of labels than others
 
@@ -54,7 +54,7 @@ class Comparison:
         return self.interval and self.interval[1]
 
 
-def compare(ours: Side, theirs: Side, worthwhile: float) -> Comparison:
+def compare(ours: Side, theirs: Side, min_effect: float) -> Comparison:
     """Compare two arms by their rows of one reading."""
     (arm, our_rows), (against, their_rows) = ours, theirs
     differences = paired(our_rows, their_rows)
@@ -66,8 +66,8 @@ def compare(ours: Side, theirs: Side, worthwhile: float) -> Comparison:
         arm,
         against,
         differences,
-        verdict(list(differences.values()), worthwhile),
-        worthwhile,
+        verdict(list(differences.values()), min_effect),
+        min_effect,
         unpaired=len(a.keys() ^ b.keys()),
         uneven=len({frozenset(each) for each in places.values()}) > 1,
     )
@@ -133,10 +133,10 @@ def _interval(differences: tuple[float, ...]) -> Interval | None:
     return min(mean - half, float(drawn.low)), max(mean + half, float(drawn.high))
 
 
-def verdict(differences: Sequence[float], worthwhile: float) -> Verdict:
+def verdict(differences: Sequence[float], min_effect: float) -> Verdict:
     """What the differences say of the claim that their mean is above zero.
 
-    It holds if the whole interval is above zero. It does not hold if a gain of ``worthwhile`` can
+    It holds if the whole interval is above zero. It does not hold if a gain of ``min_effect`` can
     be ruled out. Anything else, and anything from one pair, is undecided.
     """
     found = interval(differences)
@@ -145,4 +145,4 @@ def verdict(differences: Sequence[float], worthwhile: float) -> Verdict:
     low, high = found
     if low > 0:
         return "holds"
-    return "does not hold" if high < worthwhile else "undecided"
+    return "does not hold" if high < min_effect else "undecided"

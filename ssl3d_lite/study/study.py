@@ -9,12 +9,12 @@ from typing import Any
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import read_json, write_json
-from ssl3d_lite.machine.collectives import once, rank
+from ssl3d_lite.machine.collectives import on_rank_zero, rank
 from ssl3d_lite.machine.device import choose_device, choose_precision
 from ssl3d_lite.machine.launch import launch as share
 
 from .data import Data, find_data
-from .experiment import Bench, Machine, plan, rehearse
+from .experiment import Experiment, Machine, dry_run, plan
 from .launch import Launch, run_elsewhere, run_here
 from .ledger import Ledger, Row
 from .results import Results
@@ -49,21 +49,21 @@ def run_study(
     ledger = Ledger(out)
     machine = settled(machine, launch)
     with ledger.held() if rank() == 0 else nullcontext():
-        folders = once(find_data, study, out, cohort, corpus)
-        bench = Bench(study, Data(folders, machine.device), out, machine)
-        once(rehearse, bench)
-        done = once(begin, ledger)
+        folders = on_rank_zero(find_data, study, out, cohort, corpus)
+        experiment = Experiment(study, Data(folders, machine.device), out, machine)
+        on_rank_zero(dry_run, experiment)
+        done = on_rank_zero(begin, ledger)
         todo = {
             job: left
             for job, runs in plan(study).items()
-            if (left := [run for run in runs if bench.key(run) not in done])
+            if (left := [run for run in runs if experiment.key(run) not in done])
         }
         if launch.launcher == "here":
-            run_here(bench, todo, ledger)
+            run_here(experiment, todo, ledger)
         else:
-            run_elsewhere(bench, todo, ledger, launch)
-    results = results_of(bench)
-    once(write_json, out / STUDY, {"study": asdict(study), "facts": results.facts})
+            run_elsewhere(experiment, todo, ledger, launch)
+    results = results_of(experiment)
+    on_rank_zero(write_json, out / STUDY, {"study": asdict(study), "facts": results.facts})
     return results
 
 
@@ -107,13 +107,13 @@ def begin(ledger: Ledger) -> set[str]:
     return done
 
 
-def results_of(bench: Bench) -> Results:
+def results_of(experiment: Experiment) -> Results:
     """The study's rows, in the order of its plan: those of other settings are left out."""
-    runs = [bench.key(run) for runs in plan(bench.study).values() for run in runs]
-    rows = Ledger(bench.out).rows()
+    runs = [experiment.key(run) for runs in plan(experiment.study).values() for run in runs]
+    rows = Ledger(experiment.out).rows()
     own = in_order(rows, runs)
-    facts = facts_of(bench) | {"other rows": len(rows) - len(own), "runs": runs}
-    return Results(bench.study, own, facts)
+    facts = facts_of(experiment) | {"other rows": len(rows) - len(own), "runs": runs}
+    return Results(experiment.study, own, facts)
 
 
 def in_order(rows: list[Row], runs: list[str]) -> list[Row]:
@@ -122,14 +122,14 @@ def in_order(rows: list[Row], runs: list[str]) -> list[Row]:
     return sorted((row for row in rows if row["run"] in place), key=lambda row: place[row["run"]])
 
 
-def facts_of(bench: Bench) -> dict[str, Any]:
+def facts_of(experiment: Experiment) -> dict[str, Any]:
     """What a reader should know of the data."""
-    cohort = Cohort.open(bench.data.folders.cohort)
-    split = cohort.split(bench.study.folds[0])
+    cohort = Cohort.open(experiment.data.folders.cohort)
+    split = cohort.split(experiment.study.folds[0])
     sides = {
         side: len(cohort.scans(getattr(split, side)))
         for side in ("train", "validation", "test", "pretrain")
     }
-    corpus = bench.data.folders.corpus and Cohort.open(bench.data.folders.corpus)
+    corpus = experiment.data.folders.corpus and Cohort.open(experiment.data.folders.corpus)
     about = {name: getattr(cohort, name) for name in ("name", "licence", "citation", "description")}
     return {"cohort": about["name"], **about, **sides, "corpus": corpus and corpus.name}

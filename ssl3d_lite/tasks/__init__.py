@@ -8,7 +8,7 @@ import torch
 from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.models.settings import EncoderSettings
 
-from .base import Draw, Placement, ProxyBatch, ProxyTask, Row, measure, part_of
+from .base import Placement, ProxyBatch, ProxyTask, Row, ViewParams, measure, part_of
 from .controls import Collapsed, Random
 from .cpc import CPC
 from .exemplar import Exemplar
@@ -73,11 +73,11 @@ def make_task(name: str, encoder: EncoderSettings, seed: int = 0, **settings: An
 
 __all__ = [
     "TASKS",
-    "Draw",
     "Placement",
     "ProxyBatch",
     "ProxyTask",
     "Row",
+    "ViewParams",
     "make_task",
     "measure",
     "part_of",

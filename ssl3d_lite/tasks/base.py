@@ -1,7 +1,7 @@
 """What all proxy tasks share: a puzzle is drawn, posed, answered and scored.
 
-Drawing and posing are apart. ``draw`` makes every random choice, as small named tensors on the
-CPU; ``pose`` makes the views from them without any randomness. So a notebook's slider can set a
+Drawing and posing are apart. ``sample_params`` makes every random choice, as small named tensors on the
+CPU; ``make_views`` makes the views from them without any randomness. So a notebook's slider can set a
 draw by hand, one seed gives one puzzle on any device, and a viewer shows exactly what the network
 reads.
 """
@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl3d_lite.machine.collectives import gathered
+from ssl3d_lite.machine.collectives import all_gather
 from ssl3d_lite.models.settings import EncoderSettings
 
-Draw = dict[str, Tensor]
+ViewParams = dict[str, Tensor]
 Row = dict[str, Any]  # of a history: the means of ten steps, by name; and the task's name
 
 
@@ -31,7 +31,7 @@ class Placement:
     With (batch, view) written B, V and D space axes:
     """
 
-    matrix: Tensor  # (B, V, D+1, D+1): view voxel → voxel of the volume given to `pose`
+    matrix: Tensor  # (B, V, D+1, D+1): view voxel → voxel of the volume given to `make_views`
     grid: tuple[int, ...] = ()  # views per axis where they form a grid, last axis fastest
     direction: tuple[int, bool] | None = None  # (axis, backwards) in which a grid is gone through
 
@@ -51,7 +51,7 @@ class ProxyBatch:
 class ProxyTask(nn.Module):
     """A puzzle made from unlabelled volumes. Its parameters are the head, thrown away later.
 
-    A task that answers with one of several choices needs ``draw``, ``pose`` and ``forward``
+    A task that answers with one of several choices needs ``sample_params``, ``make_views`` and ``forward``
     alone: cross-entropy and accuracy, below, are shared.
     """
 
@@ -64,7 +64,7 @@ class ProxyTask(nn.Module):
         super().__init__()
         self.settings, self.dims = settings, encoder.spatial_dims
 
-    def draw(self, volumes: Tensor, generator: torch.Generator) -> Draw:
+    def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
         """All that is random about puzzles made from ``volumes`` (batch, channel, *space).
 
         Their number and size alone are read. The first axis of each tensor is the scan; it is 1
@@ -72,7 +72,7 @@ class ProxyTask(nn.Module):
         """
         raise NotImplementedError
 
-    def pose(self, volumes: Tensor, draw: Draw) -> ProxyBatch:
+    def make_views(self, volumes: Tensor, draw: ViewParams) -> ProxyBatch:
         """Make the puzzles that were drawn. The same draw gives the same puzzles."""
         raise NotImplementedError
 
@@ -86,7 +86,7 @@ class ProxyTask(nn.Module):
         What compares scans, or takes a mean over things that they do not have equally many of,
         asks for it. Validation is not shared: there ``part`` is all.
         """
-        return gathered(part) if self.training else part
+        return all_gather(part) if self.training else part
 
     def loss(self, answer: Tensor, batch: ProxyBatch) -> Tensor:
         return F.cross_entropy(answer, batch.target.flatten())
@@ -105,7 +105,7 @@ class ProxyTask(nn.Module):
         return None
 
 
-def part_of(draw: Draw, scans: slice) -> Draw:
+def part_of(draw: ViewParams, scans: slice) -> ViewParams:
     """The part of a draw that is about some of its scans, with what holds for the whole batch."""
     return {name: each if len(each) == 1 else each[scans] for name, each in draw.items()}
 

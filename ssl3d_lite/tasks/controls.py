@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ssl3d_lite.models.heads import pooled
+from ssl3d_lite.models.heads import global_avg_pool
 
 from .base import ProxyBatch, Row
 from .exemplar import Exemplar, distance
@@ -26,7 +26,7 @@ class Random(Rotation):
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         with torch.no_grad():
-            features = pooled(encoder(batch.views.flatten(0, 1)))
+            features = global_avg_pool(encoder(batch.views.flatten(0, 1)))
         return self.head(features)
 
 

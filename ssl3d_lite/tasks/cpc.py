@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import rank
 from ssl3d_lite.models.blocks import CONV
-from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 
-from .base import Draw, Placement, ProxyBatch, ProxyTask
+from .base import Placement, ProxyBatch, ProxyTask, ViewParams
 from .geometry import cut, grid_corners, grid_shape, random_corner, shift_matrix
 
 
@@ -94,7 +94,7 @@ class CPC(ProxyTask):
                 )
         return grid
 
-    def draw(self, volumes: Tensor, generator: torch.Generator) -> Draw:
+    def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
         s, scans = self.settings, len(volumes)
         space = volumes.shape[2:]
         extent = [s.patch + (n - 1) * s.stride for n in self.grid(space)]
@@ -103,7 +103,7 @@ class CPC(ProxyTask):
             "direction": torch.randint(len(s.directions), (1,), generator=generator),
         }
 
-    def pose(self, volumes: Tensor, draw: Draw) -> ProxyBatch:
+    def make_views(self, volumes: Tensor, draw: ViewParams) -> ProxyBatch:
         s = self.settings
         grid = self.grid(volumes.shape[2:])
         corner = draw["start"] + grid_corners(grid, s.stride)  # (scan, patch, D)
@@ -141,7 +141,7 @@ def encode_once(encoder: nn.Module, embed: nn.Module, views: Tensor, grid: Seque
 
     (scan, patch, channel, *space) → (scan, code, *grid).
     """
-    latents = embed(pooled(encoder(views.flatten(0, 1))))
+    latents = embed(global_avg_pool(encoder(views.flatten(0, 1))))
     return latents.view(len(views), *grid, -1).movedim(-1, 1)
 
 

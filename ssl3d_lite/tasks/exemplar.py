@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl3d_lite.errors import InputError, unknown
-from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 
-from .base import Draw, Placement, ProxyBatch, ProxyTask, Row
+from .base import Placement, ProxyBatch, ProxyTask, Row, ViewParams
 from .geometry import PLANES, box_size, cut, random_box, shift_matrix, warp
 
 Negatives = Literal["random", "hardest"]
@@ -79,7 +79,7 @@ class Exemplar(ProxyTask):
         self.register_buffer("memory", torch.zeros(settings.memory, settings.code))
         self.register_buffer("remembered", torch.zeros(settings.memory, dtype=torch.long))
 
-    def draw(self, volumes: Tensor, generator: torch.Generator) -> Draw:
+    def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
         s, scans = self.settings, len(volumes)
         if scans < 2:
             raise InputError(
@@ -104,7 +104,7 @@ class Exemplar(ProxyTask):
             "negative": torch.randint(2**31, (scans,), generator=generator),
         }
 
-    def pose(self, volumes: Tensor, draw: Draw) -> ProxyBatch:
+    def make_views(self, volumes: Tensor, draw: ViewParams) -> ProxyBatch:
         size = box_size(volumes.shape[2:], self.settings.edge)
         anchor = shift_matrix(draw["corner"])  # (scan, 1, D+1, D+1)
         copy = anchor[:, 0] @ distortion(draw, size)
@@ -120,7 +120,7 @@ class Exemplar(ProxyTask):
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         """Points on the unit sphere: (scan, view, code)."""
-        features = pooled(encoder(batch.views.flatten(0, 1)))
+        features = global_avg_pool(encoder(batch.views.flatten(0, 1)))
         points = self.head(features).to(self.memory)  # half precision would blur near neighbours
         return F.normalize(points, dim=-1).unflatten(0, batch.views.shape[:2])
 
@@ -172,7 +172,7 @@ class Exemplar(ProxyTask):
         self.remembered = torch.cat([owners, self.remembered])[:size]
 
 
-def distortion(draw: Draw, size: Sequence[int]) -> Tensor:
+def distortion(draw: ViewParams, size: Sequence[int]) -> Tensor:
     """Voxel of the copy → voxel of the box, about its middle: (scan, D+1, D+1)."""
     dims, scans = len(size), len(draw["angle"])
     first, second = torch.tensor(PLANES[dims])[draw["plane"]].unbind(1)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 
-from .base import Draw, Placement, ProxyBatch, ProxyTask
+from .base import Placement, ProxyBatch, ProxyTask, ViewParams
 from .geometry import cut, normalised, puzzle_corners, shift_matrix
 from .permutations import hamming, permutation_set, shuffled
 
@@ -64,7 +64,7 @@ class Jigsaw(ProxyTask):
         )
         self.head = head(pieces * encoder.width, settings.hidden, settings.permutations)
 
-    def draw(self, volumes: Tensor, generator: torch.Generator) -> Draw:
+    def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
         s, scans = self.settings, len(volumes)
         shape = (scans, SIDE**self.dims, self.dims)
         return {
@@ -72,7 +72,7 @@ class Jigsaw(ProxyTask):
             "jitter": torch.randint(s.jitter + 1, shape, generator=generator),  # by cell
         }
 
-    def pose(self, volumes: Tensor, draw: Draw) -> ProxyBatch:
+    def make_views(self, volumes: Tensor, draw: ViewParams) -> ProxyBatch:
         s = self.settings
         stands = puzzle_corners(volumes.shape[2:], SIDE, s.patch, s.jitter) + draw["jitter"]
         shown = self.permutations[draw["permutation"][:, 0]]  # (scan, place): a cell
@@ -84,5 +84,5 @@ class Jigsaw(ProxyTask):
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         """Logits (scan, permutation)."""
-        features = pooled(encoder(batch.views.flatten(0, 1)))  # each piece once
+        features = global_avg_pool(encoder(batch.views.flatten(0, 1)))  # each piece once
         return self.head(features.view(len(batch.views), -1))  # in their shown order

@@ -14,7 +14,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.heads import LightDecoder
 from ssl3d_lite.models.settings import EncoderSettings
 
-from .base import Draw, Placement, ProxyBatch, ProxyTask
+from .base import Placement, ProxyBatch, ProxyTask, ViewParams
 from .geometry import box_size, cut, random_box, shift_matrix
 
 
@@ -49,7 +49,7 @@ class Masked(ProxyTask):
         super().__init__(settings, encoder)
         self.decoder = LightDecoder(encoder, settings.code, encoder.in_channels)
 
-    def draw(self, volumes: Tensor, generator: torch.Generator) -> Draw:
+    def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
         s, scans = self.settings, len(volumes)
         size, corner = random_box(volumes.shape[2:], s.edge, scans, generator)
         blocks = [-(-edge // s.block_edge) for edge in size]  # the last of an axis may be cut short
@@ -63,7 +63,7 @@ class Masked(ProxyTask):
         hidden = order.argsort(1) < count
         return {"corner": corner, "hidden": hidden.view(scans, *blocks)}
 
-    def pose(self, volumes: Tensor, draw: Draw) -> ProxyBatch:
+    def make_views(self, volumes: Tensor, draw: ViewParams) -> ProxyBatch:
         s, hidden = self.settings, draw["hidden"].to(volumes.device)
         size = box_size(volumes.shape[2:], s.edge)
         box = cut(volumes, draw["corner"], size)  # (scan, 1, channel, *size)

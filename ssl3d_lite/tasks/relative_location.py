@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 
-from .base import Draw, Placement, ProxyBatch, ProxyTask
+from .base import Placement, ProxyBatch, ProxyTask, ViewParams
 from .geometry import cut, normalised, puzzle_corners, shift_matrix
 
 SIDE = 3  # patches an axis
@@ -54,7 +54,7 @@ class RelativeLocation(ProxyTask):
         self.places = SIDE**self.dims - 1
         self.head = head(2 * encoder.width, settings.hidden, self.places)
 
-    def draw(self, volumes: Tensor, generator: torch.Generator) -> Draw:
+    def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
         s, scans = self.settings, len(volumes)
         # A scan's queries are all different, and each place is as likely as any other.
         order = torch.rand(scans, self.places, generator=generator).argsort(1)
@@ -63,7 +63,7 @@ class RelativeLocation(ProxyTask):
         jitter = torch.randint(s.jitter + 1, shape, generator=generator)
         return {"query": query, "jitter": jitter}
 
-    def pose(self, volumes: Tensor, draw: Draw) -> ProxyBatch:
+    def make_views(self, volumes: Tensor, draw: ViewParams) -> ProxyBatch:
         s, query = self.settings, draw["query"]
         place = query + (query >= self.centre)  # number of the cell: places leave the centre out
         cell = torch.cat([torch.full_like(place[:, :1], self.centre), place], 1)
@@ -74,7 +74,7 @@ class RelativeLocation(ProxyTask):
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         """Logits (query, place)."""
-        features = pooled(encoder(batch.views.flatten(0, 1)))  # each patch once
+        features = global_avg_pool(encoder(batch.views.flatten(0, 1)))  # each patch once
         features = features.unflatten(0, batch.views.shape[:2])
         centre, query = features[:, :1], features[:, 1:]
         return self.head(torch.cat([centre.expand_as(query), query], -1)).flatten(0, 1)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ssl3d_lite.models.heads import head, pooled
+from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 
-from .base import Draw, Placement, ProxyBatch, ProxyTask
+from .base import Placement, ProxyBatch, ProxyTask, ViewParams
 from .geometry import cut, quarter_turns, random_corner, shift_matrix, turn, turn_matrix
 
 
@@ -38,7 +38,7 @@ class Rotation(ProxyTask):
         self.turns = quarter_turns(self.dims)
         self.head = head(encoder.width, settings.hidden, len(self.turns))
 
-    def draw(self, volumes: Tensor, generator: torch.Generator) -> Draw:
+    def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
         scans, space = len(volumes), volumes.shape[2:]
         size = (self.settings.edge,) * self.dims
         # A scan's copies are all different, and over scans each turn is as likely as any other.
@@ -48,7 +48,7 @@ class Rotation(ProxyTask):
             "turn": order[:, : self.settings.turns_per_scan],
         }
 
-    def pose(self, volumes: Tensor, draw: Draw) -> ProxyBatch:
+    def make_views(self, volumes: Tensor, draw: ViewParams) -> ProxyBatch:
         size, turns = (self.settings.edge,) * self.dims, draw["turn"]
         views = volumes.new_empty(*turns.shape, volumes.shape[1], *size)
         matrices = []
@@ -62,4 +62,4 @@ class Rotation(ProxyTask):
         return ProxyBatch(views, turns.to(views.device), Placement(matrix))
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
-        return self.head(pooled(encoder(batch.views.flatten(0, 1))))
+        return self.head(global_avg_pool(encoder(batch.views.flatten(0, 1))))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ssl3d_lite.models.heads import LightDecoder
 from ssl3d_lite.models.settings import EncoderSettings
 
-from .base import Draw, Placement, ProxyBatch, ProxyTask
+from .base import Placement, ProxyBatch, ProxyTask, ViewParams
 from .geometry import box_size, cut, random_box, shift_matrix
 
 BINS = 256
@@ -43,11 +43,11 @@ class Tissue(ProxyTask):
         super().__init__(settings, encoder)
         self.decoder = LightDecoder(encoder, settings.code, 1 + settings.classes)
 
-    def draw(self, volumes: Tensor, generator: torch.Generator) -> Draw:
+    def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
         space = volumes.shape[2:]
         return {"corner": random_box(space, self.settings.edge, len(volumes), generator)[1]}
 
-    def pose(self, volumes: Tensor, draw: Draw) -> ProxyBatch:
+    def make_views(self, volumes: Tensor, draw: ViewParams) -> ProxyBatch:
         s, corner = self.settings, draw["corner"]
         size = box_size(volumes.shape[2:], s.edge)
         tissue = tissues(volumes[:, 0], s.classes)[:, None]  # of the whole scan, then cut

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ssl3d_lite.html import Table, as_html, bullets, esc, picture, write_page
+from ssl3d_lite.html import Table, as_html, bullets, escape, picture, write_html
 from ssl3d_lite.machine.device import machine_name
 from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.tasks import measure
@@ -155,8 +155,8 @@ def limits(found: Tour) -> list[str]:
 def write_report(found: Tour, path: Path) -> None:
     """Write the tour as one HTML page, pictures and all."""
     parts = [
-        f"<h1>What {esc(found.settings.task)} is worth on {esc(found.cohort.name)}</h1>",
-        f"<p>{esc(found.cohort.description)}</p>",
+        f"<h1>What {escape(found.settings.task)} is worth on {escape(found.cohort.name)}</h1>",
+        f"<p>{escape(found.cohort.description)}</p>",
         bullets(findings(found)),
         "<h2>What this does not show</h2>",
         bullets(limits(found)),
@@ -169,23 +169,23 @@ def write_report(found: Tour, path: Path) -> None:
         provenance(found),
     ]
     title = f"ssl3d tour: {found.settings.task} on {found.cohort.name}"
-    write_page(path, title, parts)
+    write_html(path, title, parts)
 
 
 def task_section(found: Tour, task: str) -> list[str]:
     """What a proxy task shows the network, and how it was learnt."""
     shown = (
-        f"One puzzle of {esc(task)}: the scan with the views outlined, and the views as the "
-        "network gets them, drawn from the same batch. " + esc(found.notes[task])
+        f"One puzzle of {escape(task)}: the scan with the views outlined, and the views as the "
+        "network gets them, drawn from the same batch. " + escape(found.notes[task])
     )
     learnt = (
         "Loss and score, the mean of every ten steps. A dot is the score on the validation cases, "
         "on which nothing was trained."
     )
     return [
-        f"<h2>What {esc(task)} shows the network</h2>",
+        f"<h2>What {escape(task)} shows the network</h2>",
         picture(figures.puzzle(*found.puzzles[task]), shown),
-        f"<h2>Pretraining on {esc(task)}</h2>",
+        f"<h2>Pretraining on {escape(task)}</h2>",
         picture(curves.learning_curves(found.histories[task], found.held_out[task]), learnt),
     ]
 
@@ -214,7 +214,7 @@ def finetune_section(found: Tour) -> str:
         np.asarray(example["image"], np.float32), answers, found.cohort.label_names
     )
     caption = (
-        f"Test case {esc(example['id'])}, the one in the middle of the scores after pretraining "
+        f"Test case {escape(example['id'])}, the one in the middle of the scores after pretraining "
         "(seed 0): the scan, its label, and both twins' answers."
     )
     note = (

@@ -217,7 +217,9 @@ def pretraining(found: Tour) -> dict[str, Any]:
 
 def example_puzzle(task: ProxyTask, cohort: Cohort, split: Split) -> tuple[Tensor, ProxyBatch]:
     volumes = cohort.images(split.validation[:2])
-    return volumes, task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+    return volumes, task.make_views(
+        volumes, task.sample_params(volumes, torch.Generator().manual_seed(0))
+    )
 
 
 def supervised_encoder(found: Tour) -> UNetEncoder:
@@ -246,7 +248,7 @@ def probe_all(found: Tour, encoders: Sequence[UNetEncoder], oracle: UNetEncoder)
             arms.append((f"random, {norm} norm", seed, random.to(choose_device(settings.device))))
     arms.append(("oracle (all labels)", 0, oracle))
     draws = [(n, d) for n in settings.probe_labels for d in range(settings.probe_draws)]
-    labelled = [cohort.few(split.train, n, d) for n, d in draws]
+    labelled = [cohort.subset(split.train, n, d) for n, d in draws]
     for arm, seed, encoder in tqdm(arms, desc="linear probe", unit="encoder"):
         encoder = recalibrated(encoder, cohort, split.pretrain[:16])
         results = linear_probes(encoder, cohort, labelled, split.test)
@@ -262,7 +264,7 @@ def finetune_pairs(found: Tour, encoders: Sequence[UNetEncoder]) -> None:
             settings.task: deepcopy(pretrained),
             "scratch": random_encoder(pretrained.settings, seed),
         }
-        labelled = cohort.few(split.train, settings.finetune_labels, seed)
+        labelled = cohort.subset(split.train, settings.finetune_labels, seed)
         training = FinetuneSettings(
             steps=settings.finetune_steps, batch=batch_of(found), seed=seed, device=settings.device
         )

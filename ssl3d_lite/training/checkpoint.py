@@ -24,8 +24,8 @@ from torch import nn
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import read_json, write_aside, write_csv, write_json
-from ssl3d_lite.machine.collectives import once
+from ssl3d_lite.files import atomic_write, read_json, write_csv, write_json
+from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.encoders import Encoder, load_weights, make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
@@ -95,7 +95,7 @@ def _encoder_settings(record: dict[str, Any], folder: Path) -> EncoderSettings:
 
 
 def _save_weights(path: Path, module: nn.Module) -> None:
-    write_aside(path, lambda file: file.write(_bytes(module)))
+    atomic_write(path, lambda file: file.write(_bytes(module)))
 
 
 def _bytes(module: nn.Module) -> bytes:
@@ -175,7 +175,7 @@ class Progress:
             "history": self.history,
             "best": self.best,
         }
-        once(_write_state, Path(out), state)
+        on_rank_zero(_write_state, Path(out), state)
 
     def keep_best(self, score: float, step: int, learner: nn.Module) -> None:
         if self.best is None or score > self.best[0]:
@@ -190,7 +190,7 @@ class Progress:
 def _write_state(out: Path, state: dict[str, Any]) -> None:
     buffer = BytesIO()  # torch writes to a full disk without saying that it is full
     torch.save(state, buffer)
-    write_aside(out / RESUME, lambda file: file.write(buffer.getbuffer()))
+    atomic_write(out / RESUME, lambda file: file.write(buffer.getbuffer()))
     write_csv(out / "history.csv", state["history"])
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.machine.collectives import gathered, once, own_rows
+from ssl3d_lite.machine.collectives import all_gather, local_slice, on_rank_zero
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.compatibility import check_answers, check_fits
 from ssl3d_lite.models.ordinal import ordinal_loss
@@ -21,7 +21,7 @@ from ssl3d_lite.tasks.geometry import cut, random_corner
 from .batches import cases_of_step, step_generator
 from .checkpoint import digest, save_network
 from .learner import Learner
-from .loop import Look, fit
+from .loop import EvalHook, fit
 from .settings import FinetuneSettings
 
 # ---- fine-tuning -------------------------------------------------------------------------------
@@ -37,15 +37,15 @@ class Finetuning(Learner):
 
     def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         # the loss is one of the whole batch: Dice is no mean over scans
-        return self.criterion(gathered(self.network(images)), gathered(labels)), {}
+        return self.criterion(all_gather(self.network(images)), all_gather(labels)), {}
 
     def at_step(self, step: int) -> None:
-        self.network.encoder.requires_grad_(step >= self.settings.frozen_steps)
+        self.network.encoder.requires_grad_(step >= self.settings.freeze_encoder_steps)
 
     def rates(self) -> list[tuple[Iterable[nn.Parameter], float]]:
         encoder = set(self.network.encoder.parameters())
         others = [weight for weight in self.parameters() if weight not in encoder]
-        return [(self.network.encoder.parameters(), self.settings.encoder_rate), (others, 1.0)]
+        return [(self.network.encoder.parameters(), self.settings.encoder_lr_scale), (others, 1.0)]
 
 
 def map_loss() -> Callable[[Tensor, Tensor], Tensor]:
@@ -93,7 +93,7 @@ def finetune(
         step: int, device: torch.device, settings: FinetuneSettings
     ) -> tuple[Tensor, Tensor]:
         chosen = cases_of_step(cases, settings, step)
-        count, own = len(chosen), own_rows(len(chosen))
+        count, own = len(chosen), local_slice(len(chosen))
         chosen = chosen[own]
         images, labels = cohort.images(chosen).to(device), cohort.labels(chosen).to(device)
         if settings.patch is None:
@@ -111,14 +111,14 @@ def finetune(
     looks, every = [], settings.validate_every
     if every:
         at = {*range(every, settings.steps, every), settings.steps}
-        looks.append(Look("validation", partial(score_of, validation), at, chooses=True))
+        looks.append(EvalHook("validation", partial(score_of, validation), at, chooses=True))
     if settings.test_at:
-        looks.append(Look("test", partial(score_of, test), settings.test_at))
+        looks.append(EvalHook("test", partial(score_of, test), settings.test_at))
     learner = Finetuning(network, settings)
     history = fit(learner, batch_of, settings, record, out, looks)
     network.requires_grad_(True)
     if out is not None:
-        once(save_network, Path(out), network, record, cohort)
+        on_rank_zero(save_network, Path(out), network, record, cohort)
     return network.eval(), history
 
 
@@ -136,7 +136,7 @@ def _check_finetuning(
     for case in (*cases, *validation, *test):
         if not cohort.cases[case].labelled:
             raise InputError(f"case {cohort.cases[case].id} has no label to fine-tune with")
-    if cohort.graded and settings.patch is not None:
+    if cohort.ordinal and settings.patch is not None:
         raise InputError("patch is set, but a grade is that of a whole picture; leave it out")
     if settings.validate_every and not validation:
         raise InputError("validate_every is set, but there are no validation cases")

@@ -18,7 +18,7 @@ class Learner(nn.Module):
     ``forward`` takes what the run's ``batch_of`` makes and gives (loss, scores).
     """
 
-    kinds = 1  # of batches that differ in size: those of the first steps, then again
+    num_batch_shapes = 1  # of batches that differ in size: those of the first steps, then again
 
     def at_step(self, step: int) -> None:
         """Called before each step."""

@@ -14,11 +14,17 @@ import torch
 from tqdm.auto import tqdm
 
 from ssl3d_lite.errors import DivergedError
-from ssl3d_lite.machine.collectives import averaged, joined, once, rank, same_buffers
+from ssl3d_lite.machine.collectives import (
+    all_reduce_mean,
+    broadcast_buffers,
+    is_distributed,
+    on_rank_zero,
+    rank,
+)
 from ssl3d_lite.machine.device import choose_precision
-from ssl3d_lite.machine.launch import Shared, launch, whole_batch_norm
+from ssl3d_lite.machine.launch import DDPWrapper, launch, sync_batch_norm
 from ssl3d_lite.machine.memory_format import choose_layout
-from ssl3d_lite.models.checkpointing import set_recompute
+from ssl3d_lite.models.checkpointing import set_activation_checkpointing
 from ssl3d_lite.tasks import Row, measure
 
 from .checkpoint import Progress
@@ -30,7 +36,7 @@ from .settings import LOG_EVERY, TrainSettings
 
 
 @dataclass(frozen=True)
-class Look:
+class EvalHook:
     """A score of the weights as they are after some steps, which the history holds by its name."""
 
     name: str
@@ -45,7 +51,7 @@ def fit(
     settings: TrainSettings,
     record: dict[str, Any],
     out: Path | None = None,
-    looks: Sequence[Look] = (),
+    looks: Sequence[EvalHook] = (),
     title: str = "finetune",
     watch: Watch | None = None,
 ) -> list[Row]:
@@ -69,21 +75,21 @@ def fit(
         settings.learning_rate,
         weight_decay=settings.weight_decay,
     )
-    model, optimizer = fabric.setup(Shared(learner) if joined() else learner, optimizer)
+    model, optimizer = fabric.setup(DDPWrapper(learner) if is_distributed() else learner, optimizer)
     progress = Progress.restore(out, record, learner, optimizer)
     window: list[dict[str, Any]] = []
     stopped = False
     learner.train()
-    set_recompute(learner, settings.recompute)
+    set_activation_checkpointing(learner, settings.activation_checkpointing)
     if progress.step < settings.steps:
         check_memory(learner, batch_of, fabric.device, settings, optimizer)
     bar = tqdm(
         total=settings.steps, initial=progress.step, desc=title, unit="step", disable=rank() > 0
     )
-    with whole_batch_norm(learner, fabric), bar:
+    with sync_batch_norm(learner, fabric), bar:
         for step in range(progress.step, settings.steps):
             for group in optimizer.param_groups:
-                group["lr"] = settings.rate(step) * group["share"]
+                group["lr"] = settings.lr_at(step) * group["share"]
             learner.at_step(step)
             loss, scores = model(*batch_of(step, fabric.device, settings))
             optimizer.zero_grad()
@@ -93,16 +99,16 @@ def fit(
             window.append({"loss": loss.detach(), **scores, "gradient": norm})
             done = step + 1
             if done % LOG_EVERY == 0 or done == settings.steps:
-                rows = _together(_rows(window, done, settings.rate(step)), fabric.device)
+                rows = _together(_rows(window, done, settings.lr_at(step)), fabric.device)
                 window.clear()
-                same_buffers(learner)
+                broadcast_buffers(learner)
                 _check_finite(rows, progress, out, settings)
                 _look(looks, done, rows[-1], learner, progress)
                 progress.history.extend(rows)
                 if fault := learner.fault(progress.history):
                     raise DivergedError(f"step {done}: {fault}{_kept(progress, out)}")
                 bar.set_postfix_str(_in_short(rows))
-                stopped = watch is not None and bool(once(watch, list(progress.history)))
+                stopped = watch is not None and bool(on_rank_zero(watch, list(progress.history)))
             if stopped or done % settings.checkpoint_every == 0 or done == settings.steps:
                 progress.save(out, done, record, learner, optimizer)
             bar.update()
@@ -120,11 +126,13 @@ def _end_early(bar: tqdm, step: int) -> None:
         bar.total = step
 
 
-def _look(looks: Sequence[Look], step: int, row: Row, learner: Learner, progress: Progress) -> None:
+def _look(
+    looks: Sequence[EvalHook], step: int, row: Row, learner: Learner, progress: Progress
+) -> None:
     """Score the weights of this step where that is wanted, and keep them if they are the best."""
     for look in looks:
         if step in look.steps:
-            row[look.name] = once(look.score)
+            row[look.name] = on_rank_zero(look.score)
             if look.chooses:
                 progress.keep_best(row[look.name], step, learner)
             learner.train()
@@ -152,7 +160,7 @@ def _together(rows: list[Row], device: torch.device) -> list[Row]:
     """Rows of means over all processes, so that they have one history and see the same faults."""
     places = [(row, name) for row in rows for name in row if isinstance(row[name], float)]
     for (row, name), mean in zip(
-        places, averaged([row[name] for row, name in places], device), strict=True
+        places, all_reduce_mean([row[name] for row, name in places], device), strict=True
     ):
         row[name] = mean
     return rows

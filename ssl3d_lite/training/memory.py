@@ -27,9 +27,9 @@ from torch.utils._pytree import tree_leaves
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine import launch as distributed
-from ssl3d_lite.machine.collectives import gathered, joined, processes
+from ssl3d_lite.machine.collectives import all_gather, is_distributed, world_size
 from ssl3d_lite.machine.device import choose_device, choose_precision
-from ssl3d_lite.models.checkpointing import can_recompute, set_recompute
+from ssl3d_lite.models.checkpointing import can_checkpoint, set_activation_checkpointing
 
 if TYPE_CHECKING:
     from .learner import Learner
@@ -73,7 +73,7 @@ def _step_bytes(learner: "Learner", batch: tuple, settings: "TrainSettings") -> 
     tensors = Hollow(mixed)
     copy = deepcopy(learner, {id(each): tensors.like(each) for each in _state(learner)}).train()
     batch = deepcopy(batch, {id(each): tensors.like(each) for each in _tensors(batch)})
-    set_recompute(copy, settings.recompute)
+    set_activation_checkpointing(copy, settings.activation_checkpointing)
     copy.at_step(settings.steps - 1)
     weights = [weight for weight in copy.parameters() if weight.requires_grad]
     # with a thread of its own for the way back, what happens there would not be seen
@@ -90,7 +90,7 @@ def _step_bytes(learner: "Learner", batch: tuple, settings: "TrainSettings") -> 
     trained = _bytes(weights)
     # a step of the optimiser makes the weights' changes, when all but the gradients is gone again
     peak = max(tally.peak, _bytes(_state(copy)) + 2 * trained)
-    buckets = trained if joined() else 0  # in which several devices' gradients are averaged
+    buckets = trained if is_distributed() else 0  # in which several devices' gradients are averaged
     return peak + MOMENTS * trained + buckets
 
 
@@ -172,11 +172,11 @@ class Silence:
 @contextmanager
 def _alone() -> Iterator[None]:
     """Let nothing be sent to other processes for a while."""
-    if not joined():
+    if not is_distributed():
         yield
         return
     group = distributed.group
-    distributed.group = Silence(processes(), distributed.rank())
+    distributed.group = Silence(world_size(), distributed.rank())
     try:
         yield
     finally:
@@ -266,8 +266,8 @@ def check_memory(
         return None if most is None else max(0, round(SPARE * most) - there)
 
     # all processes must come to the same end; on CPUs they take from the same memory
-    free = free_bytes(device) // (processes() if device.type == "cpu" else 1)
-    free = int(gathered(torch.tensor([free], device=device)).min())
+    free = free_bytes(device) // (world_size() if device.type == "cpu" else 1)
+    free = int(all_gather(torch.tensor([free], device=device)).min())
     need = needs(settings)
     if need is not None and need > free:
         batch = batch_of(0, device, settings)
@@ -282,7 +282,7 @@ def most_bytes(
 ) -> int | None:
     """:func:`step_bytes` of the largest kind of batch; None if that cannot be told, or if there
     are no such batches."""
-    kinds = range(min(learner.kinds, settings.steps))
+    kinds = range(min(learner.num_batch_shapes, settings.steps))
     try:
         batches = (batch_of(step, device, settings) for step in kinds)
         counts = [step_bytes(learner, batch, settings) for batch in batches]
@@ -299,10 +299,10 @@ def lighter(
     share, devices = settings.batch // settings.devices, settings.devices
     halves = [share >> n for n in range(1, share.bit_length())]
     yield [(f"batch {n * devices}", replace(settings, batch=n * devices)) for n in halves]
-    if not settings.recompute and can_recompute(learner):
-        yield [("recompute", replace(settings, recompute=True))]
+    if not settings.activation_checkpointing and can_checkpoint(learner):
+        yield [("activation_checkpointing", replace(settings, activation_checkpointing=True))]
     if hasattr(settings, "patch") and batch[1].ndim > 1:  # label maps, no grades
-        least = learner.network.encoder.settings.smallest
+        least = learner.network.encoder.settings.min_edge
         boxes = [[edge >> n for edge in batch[0].shape[2:]] for n in range(1, 4)]
         boxes = [tuple(edge // least * least for edge in box) for box in boxes]
         yield [

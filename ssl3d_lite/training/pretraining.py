@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort
-from ssl3d_lite.machine.collectives import once, own_rows
+from ssl3d_lite.machine.collectives import local_slice, on_rank_zero
 from ssl3d_lite.models.compatibility import check_fits
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row, part_of
@@ -29,7 +29,7 @@ class Pretraining(Learner):
         self.encoder, self.tasks = encoder, nn.ModuleList(tasks)
 
     @property
-    def kinds(self) -> int:
+    def num_batch_shapes(self) -> int:
         return len(self.tasks)
 
     def forward(self, turn: int, batch: ProxyBatch) -> tuple[Tensor, dict[str, Any]]:
@@ -93,16 +93,16 @@ def pretrain(
         step: int, device: torch.device, settings: TrainSettings
     ) -> tuple[int, ProxyBatch]:
         turn, chosen = step % len(tasks), cases_of_step(cases, settings, step)
-        own = own_rows(len(chosen))
+        own = local_slice(len(chosen))
         volumes = cohort.images(chosen[own]).to(device)
         # every process draws for the whole batch, as one alone would; a draw reads no voxel
         whole = volumes[:1].expand(len(chosen), *volumes.shape[1:])
-        draw = tasks[turn].draw(whole, step_generator(settings.seed, step))
-        return turn, tasks[turn].pose(volumes, part_of(draw, own))
+        draw = tasks[turn].sample_params(whole, step_generator(settings.seed, step))
+        return turn, tasks[turn].make_views(volumes, part_of(draw, own))
 
     learner = Pretraining(encoder, tasks)
     title = f"pretrain {record['task']}"
     history = fit(learner, batch_of, settings, record, out, title=title, watch=watch)
     if out is not None and history[-1]["step"] == settings.steps:
-        once(save_encoder, Path(out), encoder, record)
+        on_rank_zero(save_encoder, Path(out), encoder, record)
     return encoder.eval(), history

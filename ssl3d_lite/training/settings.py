@@ -33,7 +33,7 @@ class TrainSettings:
     """GPUs, or CPU processes, that share each batch."""
     precision: str = "auto"
     """auto (bf16-mixed on GPUs that have it), 32-true or bf16-mixed."""
-    recompute: bool = False
+    activation_checkpointing: bool = False
     """Keep fewer features for the way back and compute them again: less memory, above all for a
     U-Net, a third more time, and the same weights."""
     layout: Literal["channels-last", "contiguous", "trial"] = "channels-last"
@@ -64,7 +64,7 @@ class TrainSettings:
             return self
         return replace(self, epochs=0, steps=max(1, round(self.epochs * count / self.batch)))
 
-    def rate(self, step: int) -> float:
+    def lr_at(self, step: int) -> float:
         """Learning rate of a step."""
         return self.learning_rate * (1 - step / self.steps) ** 0.9
 
@@ -80,9 +80,9 @@ class FinetuneSettings(TrainSettings):
     """Fine-tuning with labels; the encoder may start frozen (the paper's warm-up)."""
 
     steps: int = 100
-    frozen_steps: int = 0
+    freeze_encoder_steps: int = 0
     """Steps at the start in which the encoder stands still and all else alone learns."""
-    encoder_rate: float = 1.0
+    encoder_lr_scale: float = 1.0
     """Share of the learning rate that the encoder gets."""
     patch: tuple[int, ...] | None = None
     """Train on random boxes of this size instead of whole volumes; not with grades."""

@@ -3,7 +3,7 @@
 This is how one writes it without thinking of speed, and how the paper's authors did (Keras code,
 github.com/HealthML/self-supervised-3d-tasks): a loop over the scans of a batch, inside it loops
 over the cells of a grid, slices, ``np.rot90``, ``np.flip``, and SciPy for what has to be resampled.
-It makes the same views as ``task.pose`` from the same draw, in 3D: ``tests/test_peers.py`` holds
+It makes the same views as ``task.make_views`` from the same draw, in 3D: ``tests/test_peers.py`` holds
 the two together. A slice of an array copies nothing, and each patch is copied once, when the
 patches are stacked; so this is not made slower than it has to be.
 """
@@ -21,9 +21,9 @@ Drawn = dict[str, np.ndarray]
 
 
 def views(task: ProxyTask, volumes: np.ndarray, draw: Drawn) -> np.ndarray:
-    """The views of ``task.pose``: volumes (scan, channel, *space) → (scan, view, channel, *size).
+    """The views of ``task.make_views``: volumes (scan, channel, *space) → (scan, view, channel, *size).
 
-    ``draw`` is the task's own, its tensors as arrays.
+    ``sample_params`` is the task's own, its tensors as arrays.
     """
     made = []
     for number, volume in enumerate(volumes):

@@ -67,7 +67,7 @@ def point(edge: int, batch: int, devices: int, device: str) -> dict[str, float]:
     cohort, settings = Volumes(edge, device), TrainSettings(STEPS, batch=batch, device=device)
     settings = replace(settings, devices=devices)
     volumes = cohort.images(list(range(batch // devices)))
-    batch_of_it = task.pose(volumes, task.draw(volumes, step_generator(0, 0)))
+    batch_of_it = task.make_views(volumes, task.sample_params(volumes, step_generator(0, 0)))
     said = step_bytes(Pretraining(encoder, [task]), (0, batch_of_it), settings)
     before, ticks = peak(device), []
     del batch_of_it

@@ -122,11 +122,11 @@ def puzzles(edge: int) -> dict[str, dict]:
 
 
 def our_views(task: ProxyTask, volumes: Tensor, generator: torch.Generator) -> Tensor:
-    return task.pose(volumes, task.draw(volumes, generator)).views
+    return task.make_views(volumes, task.sample_params(volumes, generator)).views
 
 
 def views_by_hand(task: ProxyTask, volumes: Tensor, generator: torch.Generator) -> object:
-    draw = task.draw(volumes, generator)
+    draw = task.sample_params(volumes, generator)
     return by_hand.views(task, volumes.numpy(), {name: each.numpy() for name, each in draw.items()})
 
 

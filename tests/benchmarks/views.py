@@ -54,7 +54,7 @@ def main() -> None:
     print(f"{options.batch} volumes of {options.edge}³ on {options.device}, times of clone():")
     for name, shows, settings, limit in puzzles(options.edge):
         task = make_task(name, EncoderSettings(), **settings)
-        draw = task.draw(volumes, torch.Generator().manual_seed(0))
+        draw = task.sample_params(volumes, torch.Generator().manual_seed(0))
         pose = partial(task.pose, volumes, draw)
         ratios = []
         for _ in range(ROUNDS + 2):

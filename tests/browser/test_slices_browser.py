@@ -30,7 +30,7 @@ view.add_class("noise")
 PUZZLE = """
 task = make_task("jigsaw", EncoderSettings(), patch=24, jitter=3)
 volumes = torch.rand(1, 1, 96, 96, 96, generator=torch.Generator().manual_seed(0))
-batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 puzzle = puzzle_slices(volumes, batch)
 puzzle.add_class("puzzle")
 puzzle
@@ -378,7 +378,7 @@ def test_a_redraw_takes_less_than_20_ms(fresh):
         "scan, labels = made_up((128, 128, 128))\n"
         "task = make_task('jigsaw', EncoderSettings(), patch=38)\n"
         "volumes = torch.tensor(scan)[None]\n"
-        "batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))\n"
+        "batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))\n"
         "from ssl3d_lite.show.pieces import pieces\n"
         "large = Slices(scan, labels, pieces=pieces(batch))\n"
         "large.add_class('large')\n"

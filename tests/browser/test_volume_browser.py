@@ -18,7 +18,7 @@ torch.set_num_threads(1)
 noise = np.random.default_rng(0).normal(size=(2, 1, 24, 24, 24))
 volumes = torch.tensor(gaussian_filter(noise, (0, 0, 2, 2, 2))).float()
 task = make_task("jigsaw", EncoderSettings(filters=(4, 8)), patch=8, jitter=0, normalise=False)
-batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 order = task.permutations[int(batch.target[0, 0])].tolist()
 
 def deaf(listener):

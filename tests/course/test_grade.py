@@ -116,7 +116,7 @@ def settings(submissions, lecturer):
 
 
 @pytest.fixture(scope="module")
-def graded(settings):
+def ordinal(settings):
     """All graded once."""
     import contextlib
     import io

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ssl3d_lite.course.sources import grade_id_of, solved
-from ssl3d_lite.course.submission import UnreadableError, files_beside, read_cells, weave
+from ssl3d_lite.course.submission import UnreadableError, files_beside, merge_submission, read_cells
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def place(cells, grade_id):
 
 
 def test_a_solved_notebook(tiny, cells):
-    woven = weave(tiny, cells)
+    woven = merge_submission(tiny, cells)
     assert kinds(woven) == USUAL  # the cell that only shows something is left out
     assert woven.notes == []
     assert woven.steps[0].keep == ("same", "torch", "values")
@@ -41,7 +41,7 @@ def test_cells_that_were_added_run_where_they_stand(tiny, cells):
     added = {"cell_type": "code", "source": "helper = 1", "metadata": {}}
     cells.insert(place(cells, "a1-2-solution"), added)
     cells.insert(0, {**added, "source": "first = 1"})
-    woven = weave(tiny, cells)
+    woven = merge_submission(tiny, cells)
     assert kinds(woven) == [("extra", "a1-1"), *USUAL[:4], ("extra", "a1-2"), *USUAL[4:]]
     assert woven.extras == ["first = 1", "helper = 1"]
 
@@ -49,7 +49,7 @@ def test_cells_that_were_added_run_where_they_stand(tiny, cells):
 def test_an_edited_given_cell_runs_and_then_ours(tiny, cells):
     given = next(cell for cell in cells if "arange" in cell["source"])
     given["source"] += "\nimport math"
-    woven = weave(tiny, cells)
+    woven = merge_submission(tiny, cells)
     assert kinds(woven) == [("extra", "a1-1"), *USUAL]
     assert "import math" in woven.steps[0].source
     assert "import math" not in woven.steps[1].source
@@ -57,18 +57,18 @@ def test_an_edited_given_cell_runs_and_then_ours(tiny, cells):
 
 def test_a_deleted_given_cell_is_there_all_the_same(tiny, cells):
     cells = [cell for cell in cells if "arange" not in cell["source"]]
-    assert kinds(weave(tiny, cells)) == USUAL
+    assert kinds(merge_submission(tiny, cells)) == USUAL
 
 
 def test_order_is_the_lecturers(tiny, cells):
-    assert kinds(weave(tiny, cells[::-1])) == USUAL
+    assert kinds(merge_submission(tiny, cells[::-1])) == USUAL
 
 
 def test_a_copy_of_an_answer_runs_after_it(tiny, cells):
     index = place(cells, "a1-1-solution")
     copy = {**cells[index], "id": "copy", "source": "def twice(x):\n    return 2 * x"}
     cells.insert(index + 1, copy)
-    woven = weave(tiny, cells)
+    woven = merge_submission(tiny, cells)
     assert kinds(woven) == [*USUAL[:2], ("extra", "a1-1"), *USUAL[2:]]
     assert woven.steps[2].source == copy["source"]
 
@@ -80,7 +80,7 @@ def test_answers_are_found_without_metadata_or_ids(tiny, cells, lost):
             cell["metadata"] = {"nbgrader": [1]}
         if lost != "metadata":
             cell["id"] = f"n{number}"
-    woven = weave(tiny, cells)
+    woven = merge_submission(tiny, cells)
     assert kinds(woven) == USUAL
     assert {"a1-1-solution", "a1-2-solution"} <= set(woven.answers)
     assert woven.notes == ([] if lost != "both" else ["the cell a1-3-answer was missing"])
@@ -89,7 +89,7 @@ def test_answers_are_found_without_metadata_or_ids(tiny, cells, lost):
 def test_tests_are_ours_whatever_they_say(tiny, cells):
     cells[place(cells, "a1-1-tests")]["source"] = "assert True"
     cells[place(cells, "a1-2-tests")]["cell_type"] = "markdown"
-    woven = weave(tiny, cells)
+    woven = merge_submission(tiny, cells)
     assert kinds(woven) == USUAL
     assert not [step for step in woven.steps if step.source == "assert True"]
     assert woven.notes == ["test cell 1 had been changed: ours was run"]
@@ -97,7 +97,7 @@ def test_tests_are_ours_whatever_they_say(tiny, cells):
 
 def test_a_missing_answer_is_said(tiny, cells):
     del cells[place(cells, "a1-1-solution")]
-    woven = weave(tiny, cells)
+    woven = merge_submission(tiny, cells)
     assert kinds(woven) == [USUAL[0], *USUAL[2:]]
     assert woven.notes == ["the cell a1-1-solution was missing"]
 
@@ -119,7 +119,7 @@ def test_broken_cells_do_no_harm(tiny):
     odd = [None, 3, [], {}, {"source": 3}, {"source": ["a", 1]}, {"source": "x", "metadata": 3}]
     odd += [{"source": ["a", "b"], "cell_type": ["code"]}, {"source": "\ud800", "id": {}}]
     odd += [{"cell_type": "code", "source": "x = 1", "metadata": {"nbgrader": {"grade_id": {}}}}]
-    woven = weave(tiny, read_cells(json.dumps({"cells": odd}).encode()))
+    woven = merge_submission(tiny, read_cells(json.dumps({"cells": odd}).encode()))
     assert woven.extras == ["x = 1"]
     assert [step.kind for step in woven.steps].count("hidden") == 2
 

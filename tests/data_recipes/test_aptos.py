@@ -90,7 +90,7 @@ def test_a_graded_cohort(raw, out):
     assert (summary.prepared, summary.skipped, summary.unlabelled) == (8, 0, 2)
     assert (summary.rejected, summary.exit_code) == ((), 0)
     cohort = Cohort.open(out)
-    assert (cohort.name, cohort.graded, cohort.unit) == ("APTOS 2019", True, "px")
+    assert (cohort.name, cohort.ordinal, cohort.unit) == ("APTOS 2019", True, "px")
     assert cohort.channels == ("red", "green", "blue")
     assert cohort.label_values == (0, 1, 2, 3, 4)
     assert cohort.label_names == GRADES

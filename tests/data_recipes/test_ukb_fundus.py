@@ -50,7 +50,7 @@ def test_photographs_become_a_cohort_without_grades(raw, out):
     assert (summary.prepared, summary.unlabelled, summary.rejected) == (4, 4, ())
     assert summary.exit_code == 0
     cohort = Cohort.open(out)
-    assert (cohort.name, cohort.graded, cohort.unit) == (
+    assert (cohort.name, cohort.ordinal, cohort.unit) == (
         "UK Biobank fundus photographs",
         True,
         "px",

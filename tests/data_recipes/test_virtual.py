@@ -79,7 +79,7 @@ def test_batches_come_out(made):
     _, cohort = made
     images, labels = cohort.images([0, 1]), cohort.labels(range(len(cohort)))
     assert images.isfinite().all()
-    assert labels.shape == ((len(cohort),) if cohort.graded else (len(cohort), *cohort.shape))
+    assert labels.shape == ((len(cohort),) if cohort.ordinal else (len(cohort), *cohort.shape))
     for case, label in zip(cohort.cases, labels, strict=True):
         assert (label == UNLABELLED).all() != case.labelled
 

@@ -46,7 +46,7 @@ class Puzzle3D(anywidget.AnyWidget):
     other puzzles by ``show``.
 
     Args:
-        volumes: (batch, channel, x, y, z), as they were given to ``pose``.
+        volumes: (batch, channel, x, y, z), as they were given to ``make_views``.
         batch: the puzzles.
         scan: which of them.
         guess: what a trained network answered, shown beside the truth: of a jigsaw the order of

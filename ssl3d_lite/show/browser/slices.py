@@ -143,7 +143,7 @@ def puzzle_slices(volumes: Tensor, batch: ProxyBatch, scan: int = 0) -> Slices:
     """A scan with the boxes of a puzzle's pieces.
 
     Args:
-        volumes: (batch, channel, *space), as they were given to ``pose``; 2D or 3D.
+        volumes: (batch, channel, *space), as they were given to ``make_views``; 2D or 3D.
         scan: which of them.
     """
     volume = volumes[scan]

@@ -81,12 +81,12 @@ def _tiles(cohort: Cohort, cases: Sequence[int]) -> Figure:
             axes.imshow(as_colours(image), origin="lower")
         else:
             show_plane(axes, image[0].astype(np.float32))
-        if cohort.graded:
+        if cohort.ordinal:
             title += f"\n{'no grade' if label is None else cohort.label_names[int(label)]}"
         elif label is not None:
             outline(axes, label)
         axes.set_title(title, fontsize=7)
-    if not cohort.graded:
+    if not cohort.ordinal:
         _legend(figure, cohort)
     return figure
 

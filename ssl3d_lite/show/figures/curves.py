@@ -172,7 +172,7 @@ VERDICT_COLOURS = {"holds": COLOURS[0], "does not hold": COLOURS[1], "undecided"
 
 
 def forest(
-    panels: Mapping[str, Sequence[Effect]], worthwhile: float, controls: Sequence[str] = ()
+    panels: Mapping[str, Sequence[Effect]], min_effect: float, controls: Sequence[str] = ()
 ) -> Figure:
     """Differences with their intervals, an arm a row: coloured by verdict, small dots the pairs.
 
@@ -189,7 +189,7 @@ def forest(
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axes, (title, effects) in zip(grid.flat, panels.items(), strict=False):
-        _effects(axes, effects, names, worthwhile)
+        _effects(axes, effects, names, min_effect)
         axes.set_title(title, fontsize=10)
     for axes in grid[:, 0]:
         for name, label in zip(names, axes.get_yticklabels(), strict=True):
@@ -204,12 +204,12 @@ def forest(
 
 
 def _effects(
-    axes: Axes, effects: Sequence[Effect], names: Sequence[str], worthwhile: float
+    axes: Axes, effects: Sequence[Effect], names: Sequence[str], min_effect: float
 ) -> None:
     """One panel. An interval that reaches beyond the axes ends in an arrow."""
     axes.axvline(0, color="black", linewidth=1)
-    axes.axvline(worthwhile, color="black", linewidth=1, linestyle=WORTH)
-    seen = [-worthwhile, 2 * worthwhile, *(value for e in effects for value in e.singles)]
+    axes.axvline(min_effect, color="black", linewidth=1, linestyle=WORTH)
+    seen = [-min_effect, 2 * min_effect, *(value for e in effects for value in e.singles)]
     margin = 0.25 * (max(seen) - min(seen))
     left, right = min(seen) - margin, max(seen) + margin
     axes.set_xlim(left, right)

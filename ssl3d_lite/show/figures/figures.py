@@ -75,7 +75,7 @@ def puzzle(volumes: Tensor, batch: ProxyBatch, scan: int = 0, most: int = 9) -> 
     Drawn from views and placement alone; the task need not be known.
 
     Args:
-        volumes: (batch, channel, *space), as they were given to ``pose``.
+        volumes: (batch, channel, *space), as they were given to ``make_views``.
         scan: which of them.
         most: views to draw at the most.
     """

@@ -34,7 +34,7 @@ def shuffled(volumes: Tensor, batch: ProxyBatch, scan: int = 0, plane: int | Non
     cell's layer (in 2D: its row), so pieces of another layer stand out.
 
     Args:
-        volumes: (batch, channel, *space), as they were given to ``pose``.
+        volumes: (batch, channel, *space), as they were given to ``make_views``.
         plane: of a 3D grid the one layer to draw, counted from the feet; by default all.
 
     Raises:
@@ -182,7 +182,7 @@ def triplets(volumes: Tensor, batch: ProxyBatch, answer: Tensor | None = None) -
     The last is the counter-example that ``negatives="random"`` picks within the batch.
 
     Args:
-        volumes: (batch, channel, *space), as they were given to ``pose``.
+        volumes: (batch, channel, *space), as they were given to ``make_views``.
         answer: the points (scan, view, code) that the network gives; then distances are shown.
 
     Raises:
@@ -236,7 +236,7 @@ def pyramid(
     are outlined whole, which shows what voxels they share, if any.
 
     Args:
-        volumes: (batch, channel, *space), as they were given to ``pose``.
+        volumes: (batch, channel, *space), as they were given to ``make_views``.
         row: of the patch, counted in the direction the grid is gone through.
         ahead: rows from there to the target.
 

@@ -108,7 +108,7 @@ class Explorer(Container):
             event.connect(self._layers_changed)
         self.viewer.layers.selection.events.active.connect(self._follow_selection)
 
-    def pose(self) -> None:
+    def make_views(self) -> None:
         """Draw the puzzle, or say why it cannot be."""
         layer = self.image.value
         if layer is None:
@@ -118,8 +118,8 @@ class Explorer(Container):
             volumes = volumes_of(layer)
             shape = EncoderSettings(volumes.shape[1], volumes.ndim - 2, filters=(4, 8))
             task = make_task(self.task.value, shape, 0, **self._chosen())
-            draw = task.draw(volumes, torch.Generator().manual_seed(self.seed.value))
-            batch = task.pose(volumes, draw)
+            draw = task.sample_params(volumes, torch.Generator().manual_seed(self.seed.value))
+            batch = task.make_views(volumes, draw)
         except InputError as reason:
             self.answers.value = f"This puzzle cannot be posed: {reason}."
             return
@@ -164,7 +164,7 @@ class Explorer(Container):
 
     def _another(self) -> None:
         self.seed.value += 1
-        self.pose()
+        self.make_views()
 
     def _arrange(self) -> None:
         if self.puzzle is not None:

@@ -55,7 +55,7 @@ def add_puzzle(
     The scan is added too, unless :func:`add_scan` has it there already (with its labels, say).
 
     Args:
-        volumes: (batch, channel, *space), as they were given to ``pose``.
+        volumes: (batch, channel, *space), as they were given to ``make_views``.
         scan: which of them.
         guess: what a network answered, shown beside the truth: one number; or a number for each
             piece or each that has an answer (in a grid the cell it belongs in); or a map such as

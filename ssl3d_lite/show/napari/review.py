@@ -16,7 +16,7 @@ import torch
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import write_aside
+from ssl3d_lite.files import atomic_write
 from ssl3d_lite.tasks import ProxyTask
 
 from .layers import Viewer, add_scan
@@ -159,7 +159,7 @@ class Review:
         add_scan(
             self.viewer,
             image,
-            None if self.cohort.graded else label,
+            None if self.cohort.ordinal else label,
             label_names=self.cohort.label_names,
             spacing=self.cohort.spacing,
         )
@@ -169,8 +169,8 @@ class Review:
         # the seed alone
         other = self.cases[(self.place + 1) % len(self.cases)]
         volumes = self.cohort.images([self.case, other])
-        draw = self.task.draw(volumes, torch.Generator().manual_seed(self.seed))
-        self.puzzle = add_puzzle(self.viewer, volumes, self.task.pose(volumes, draw))
+        draw = self.task.sample_params(volumes, torch.Generator().manual_seed(self.seed))
+        self.puzzle = add_puzzle(self.viewer, volumes, self.task.make_views(volumes, draw))
         if self.apart or self.shown:
             self.puzzle.arrange(float(self.apart), self.shown)
         self._show_marks()
@@ -229,4 +229,4 @@ def write_marks(path: Path, rows: Sequence[Row]) -> None:
     writer = tables.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_aside(path, lambda file: file.write(text.getvalue().encode()))
+    atomic_write(path, lambda file: file.write(text.getvalue().encode()))

@@ -60,7 +60,7 @@ class MyRotation(ProxyTask):
         self.turns = quarter_turns(self.dims)
         self.head = head(encoder.width, settings.hidden, len(self.turns))
 
-    def draw(self, volumes, generator):
+    def sample_params(self, volumes, generator):
         scans, size = len(volumes), (self.settings.edge,) * self.dims
         order = torch.rand(scans, len(self.turns), generator=generator).argsort(1)
         return {
@@ -68,7 +68,7 @@ class MyRotation(ProxyTask):
             "turn": order[:, : self.settings.turns_per_scan],
         }
 
-    def pose(self, volumes, draw):
+    def make_views(self, volumes, draw):
 BODY
     def forward(self, encoder, batch):
         return self.head(pooled(encoder(batch.views.flatten(0, 1))))
@@ -96,9 +96,9 @@ class MyLocation(ProxyTask):
         self.places = 3**self.dims - 1
         self.head = head(2 * encoder.width, settings.hidden, self.places)
 
-    def draw(self, volumes, generator):
+    def sample_params(self, volumes, generator):
 DRAW
-    def pose(self, volumes, draw):
+    def make_views(self, volumes, draw):
 POSE
     def forward(self, encoder, batch):
         features = pooled(encoder(batch.views.flatten(0, 1)))

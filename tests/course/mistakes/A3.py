@@ -37,14 +37,14 @@ class MyJigsaw(ProxyTask):
         self.orders = permutation_set(pieces, s.permutations, s.permutation_seed)
         self.head = head(pieces * encoder.width, s.hidden, s.permutations)
 
-    def draw(self, volumes, generator):
+    def sample_params(self, volumes, generator):
         s, shape = self.settings, (len(volumes), 3**self.dims, self.dims)
         return {
             "permutation": torch.randint(s.permutations, (len(volumes), 1), generator=generator),
             "shift": torch.randint(s.jitter + 1, shape, generator=generator),
         }
 
-    def pose(self, volumes, draw):
+    def make_views(self, volumes, draw):
 BODY
     def forward(self, encoder, batch):
         features = pooled(encoder(batch.views.flatten(0, 1)))

@@ -461,7 +461,7 @@ def test_too_few_labelled_patients_are_said(raw, out):
     assert "no folds: no case has a label, so all are for pretraining" in str(summary)
 
 
-def graded(grades: list[int], patients: list[str] | None = None) -> list[Case]:
+def ordinal(grades: list[int], patients: list[str] | None = None) -> list[Case]:
     names = patients or [f"p{i}" for i in range(len(grades))]
     return [
         replace(case(f"c{i}", name), grade=grade)
@@ -470,7 +470,7 @@ def graded(grades: list[int], patients: list[str] | None = None) -> list[Case]:
 
 
 def test_each_fold_has_its_share_of_each_grade():
-    dealt, notes = deal_folds(graded([0] * 50 + [1] * 10 + [2] * 27 + [3] * 5), 5, seed=0)
+    dealt, notes = deal_folds(ordinal([0] * 50 + [1] * 10 + [2] * 27 + [3] * 5), 5, seed=0)
     assert notes == ()
     for grade, whole in ((0, 50), (1, 10), (2, 27), (3, 5)):
         counts = [sum((c.grade, c.fold) == (grade, fold) for c in dealt) for fold in range(5)]
@@ -479,14 +479,14 @@ def test_each_fold_has_its_share_of_each_grade():
 
 
 def test_both_eyes_of_a_patient_stay_together_whatever_their_grades():
-    cases = graded([i % 5 for i in range(60)], [f"p{i // 2}" for i in range(60)])
+    cases = ordinal([i % 5 for i in range(60)], [f"p{i // 2}" for i in range(60)])
     dealt, _ = deal_folds(cases, 5, seed=0)
     assert all(left.fold == right.fold for left, right in zip(dealt[::2], dealt[1::2]))
     assert {c.fold for c in dealt} == set(range(5))
 
 
 def test_a_grade_too_rare_to_be_in_each_fold_is_said():
-    dealt, notes = deal_folds(graded([0] * 20 + [3] * 2), 5, seed=0)
+    dealt, notes = deal_folds(ordinal([0] * 20 + [3] * 2), 5, seed=0)
     assert notes == ("fewer cases than folds have grade 3",)
     assert all(c.fold is not None for c in dealt)
 

@@ -10,11 +10,11 @@ from helpers import make_cohort
 from torch import nn
 
 from ssl3d_lite.bench import command, stages
-from ssl3d_lite.bench.ceilings import Ceilings, copy_rate
+from ssl3d_lite.bench.ceilings import Peaks, copy_rate
 from ssl3d_lite.bench.command import BenchSettings, bench
 from ssl3d_lite.bench.found import stage_table
-from ssl3d_lite.bench.hours import KINDS, Price, Work, fitted_price, frame_of, study_work
-from ssl3d_lite.bench.stages import STEP, Stage, make_bout, step_work, training_stages
+from ssl3d_lite.bench.hours import KINDS, CostModel, Work, fit_cost_model, frame_of, study_work
+from ssl3d_lite.bench.stages import STEP, Stage, make_setup, step_work, training_stages
 from ssl3d_lite.bench.work import layer_bytes, operations
 from ssl3d_lite.cli import main as cli
 from ssl3d_lite.errors import InputError
@@ -22,7 +22,7 @@ from ssl3d_lite.machine.timing import times
 from ssl3d_lite.study.data import make
 from ssl3d_lite.study.settings import read_study
 
-CEILINGS = Ceilings("cpu", 100.0, {"32-true": 10.0}, {"32-true": 20.0})
+CEILINGS = Peaks("cpu", 100.0, {"32-true": 10.0}, {"32-true": 20.0})
 
 
 # ---- limits ------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ def resident(cohort):
 
 @pytest.mark.parametrize("task", stages.PUZZLES)
 def test_the_work_of_a_step(resident, task):
-    bout = make_bout(task, resident, resident.split().pretrain, "cpu", "32-true")
+    bout = make_setup(task, resident, resident.split().pretrain, "cpu", "32-true")
     volumes, batch = bout.views(0)
     work = step_work(bout)
     assert set(work) == set(STEP)
@@ -96,7 +96,7 @@ def test_the_work_of_a_step(resident, task):
 
 
 def test_what_is_slow_is_seen_where_it_is_slow(resident, monkeypatch):
-    bout = make_bout("masked", resident, resident.split().pretrain, "cpu", "32-true")
+    bout = make_setup("masked", resident, resident.split().pretrain, "cpu", "32-true")
     pose, slow_clip = bout.task.pose, stages.clip
     monkeypatch.setattr(type(bout.task), "pose", lambda self, *a: (time.sleep(0.05), pose(*a))[1])
     monkeypatch.setattr(stages, "clip", lambda *a: (time.sleep(0.03), slow_clip(*a))[1])
@@ -109,7 +109,7 @@ def test_what_is_slow_is_seen_where_it_is_slow(resident, monkeypatch):
 
 
 def test_a_training_is_not_touched_by_measuring_it(resident):
-    bout = make_bout("cpc", resident, resident.split().pretrain, "cpu", "32-true")
+    bout = make_setup("cpc", resident, resident.split().pretrain, "cpu", "32-true")
     before = [w.clone() for m in (bout.task, bout.encoder) for w in m.state_dict().values()]
     list(training_stages(bout, CEILINGS, 0.1))
     after = [w for m in (bout.task, bout.encoder) for w in m.state_dict().values()]
@@ -120,13 +120,13 @@ def test_a_training_is_not_touched_by_measuring_it(resident):
 
 
 def test_the_price_is_found_that_was_planted():
-    planted = Price(0.02, 3e-11)
+    planted = CostModel(0.02, 3e-11)
     rows = []
     for task, counted in (("a", 1e8), ("b", 1e9), ("c", 5e9)):
         took = planted.seconds(Work(1, counted))
         rows.append(Stage("forward", task, took, 0, counted, took, "computing"))
         rows.append(Stage("step", task, took, 0, 0, took, "parts"))
-    found = fitted_price(rows)
+    found = fit_cost_model(rows)
     assert found.step == pytest.approx(planted.step)
     assert found.operation == pytest.approx(planted.operation)
 
@@ -152,7 +152,7 @@ def test_a_frame_is_what_the_recipe_makes(tmp_path, recipe):
     made, said = Cohort.open(make(table, tmp_path / "cohort", "test")), frame_of(table)
     assert said.shape == made.shape
     assert len(said.channels) == len(made.channels)
-    assert said.graded == made.graded
+    assert said.ordinal == made.ordinal
     labelled = sum(case.labelled for case in made.cases)
     if labelled:  # of a corpus the number counts for nothing
         assert said.scans == labelled
@@ -195,7 +195,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(command, "study_hours", lambda price: {"a": {"smoke": price.step}})
     for module in (stages, command):
         monkeypatch.setattr(module, "PUZZLES", ("masked", "cpc"))
-    measure = command.measure_ceilings
+    measure = command.measure_peaks
     monkeypatch.setattr(command, "measure_ceilings", lambda device: measure(device, 0.05))
 
 

@@ -80,7 +80,7 @@ def test_fault_14_pretraining_sees_no_validation_and_no_test_case(tmp_path):
 @given(seed=st.integers(0, 1000), fractions=st.lists(st.floats(0.01, 1), min_size=2, max_size=5))
 def test_fault_14_label_fractions_are_nested_and_the_test_set_never_moves(cohort, seed, fractions):
     before = cohort.split()
-    drawn = [cohort.few(before.train, f, seed) for f in sorted(fractions)]
+    drawn = [cohort.subset(before.train, f, seed) for f in sorted(fractions)]
     for small, large in pairwise(drawn):
         assert large[: len(small)] == small
         assert set(large) <= set(before.train)
@@ -89,22 +89,22 @@ def test_fault_14_label_fractions_are_nested_and_the_test_set_never_moves(cohort
 
 def test_few_draws_differ_by_seed_and_are_the_same_again(cohort):
     train = cohort.split().train
-    assert cohort.few(train, 4, 0) == cohort.few(train, 4, 0)
-    assert len({cohort.few(train, 4, seed) for seed in range(10)}) > 1
-    assert cohort.few(train, len(train), 3) != train
-    assert sorted(cohort.few(train, 1.0, 3)) == sorted(train)
+    assert cohort.subset(train, 4, 0) == cohort.subset(train, 4, 0)
+    assert len({cohort.subset(train, 4, seed) for seed in range(10)}) > 1
+    assert cohort.subset(train, len(train), 3) != train
+    assert sorted(cohort.subset(train, 1.0, 3)) == sorted(train)
 
 
 def test_few_takes_a_patients_scans_together(tmp_path):
     cohort = make_cohort(tmp_path, 30, shape=(4, 4, 4), patients=15)
-    chosen = cohort.few(cohort.split().train, 4, 1)
+    chosen = cohort.subset(cohort.split().train, 4, 1)
     assert len({cohort.cases[i].patient for i in chosen}) == 2
 
 
 @pytest.mark.parametrize(("amount", "said"), [(0, "0 labelled"), (99, "99 labelled"), (1.5, "1.5")])
 def test_few_refuses_what_is_not_there(cohort, amount, said):
     with pytest.raises(InputError, match=said):
-        cohort.few(cohort.split().train, amount)
+        cohort.subset(cohort.split().train, amount)
 
 
 def test_regions_in_classes(tmp_path):
@@ -189,7 +189,7 @@ def test_grades_survive_the_disk_and_the_device(tmp_path):
     made = make_graded(tmp_path, [2, 0, None, 1])
     cohort = Cohort.open(tmp_path)
     assert cohort == made
-    assert (cohort.graded, cohort.unit) == (True, "px")
+    assert (cohort.ordinal, cohort.unit) == (True, "px")
     assert cohort.to("cpu").labels([3, 2]).tolist() == [1, UNLABELLED]
 
 
@@ -203,7 +203,7 @@ def test_a_manifest_of_before_grades_is_read(tmp_path):
         del case["grade"], case["sha256"]
     path.write_text(json.dumps(record))
     cohort = Cohort.open(tmp_path)
-    assert (cohort.graded, cohort.unit, cohort.cases[0].sha256) == (False, "mm", {})
+    assert (cohort.ordinal, cohort.unit, cohort.cases[0].sha256) == (False, "mm", {})
 
 
 def test_nothing_is_held_out_of_a_cohort_without_labels(tmp_path):

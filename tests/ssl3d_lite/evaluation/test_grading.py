@@ -11,7 +11,7 @@ from torch import nn
 
 from ssl3d_lite.data.cohort import array_path, write_array
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation.grades import GradeEvaluation, score_grades
+from ssl3d_lite.evaluation.grades import OrdinalEvaluation, score_grades
 from ssl3d_lite.evaluation.prediction import predict_cohort
 from ssl3d_lite.evaluation.probe import linear_probes, picture_features
 from ssl3d_lite.evaluation.segmentation import evaluate
@@ -64,9 +64,9 @@ def thresholds(*values):
     return network
 
 
-def graded(truth, answer, names=NAMES):
+def ordinal(truth, answer, names=NAMES):
     cases = tuple(f"case {i}" for i in range(len(truth)))
-    return GradeEvaluation(cases, np.array(truth), np.array(answer), names)
+    return OrdinalEvaluation(cases, np.array(truth), np.array(answer), names)
 
 
 def classifier():
@@ -121,7 +121,7 @@ def test_fault_04_an_undecided_grade_is_an_answer_and_counts_against_kappa():
     truth = torch.tensor([0, 1, 2, 3, 4, 1, 2, 3])
     logits = ordinal_code(truth, 5) - 0.5
     logits[5:] = torch.tensor([[-1, 1, 1, 1], [-1, -1, -1, 1], [-1, -1, 1, -1]])
-    result = graded(truth.tolist(), decode(logits).tolist(), ("0", "1", "2", "3", "4"))
+    result = ordinal(truth.tolist(), decode(logits).tolist(), ("0", "1", "2", "3", "4"))
     assert result.answer.tolist() == [0, 1, 2, 3, 4, 3, 1, 1]
     assert result.parts["accuracy"] == 5 / 8
     # mean squared difference 9/8, by chance 44/8 + 41/8 - 2 * 16/8 * 15/8
@@ -129,7 +129,7 @@ def test_fault_04_an_undecided_grade_is_an_answer_and_counts_against_kappa():
 
 
 def test_kappa_of_an_example_by_hand():
-    result = graded([0, 0, 1, 2], [0, 1, 1, 2])
+    result = ordinal([0, 0, 1, 2], [0, 1, 1, 2])
     assert result.kappa == pytest.approx(1 - 0.25 / 1.25)
     assert (result.measure, result.score) == ("kappa", result.kappa)
     assert result.parts == {
@@ -158,11 +158,11 @@ def test_kappa_of_an_example_by_hand():
     ],
 )
 def test_kappa_at_its_limits(truth, answer, kappa):
-    assert graded(truth, answer).kappa == pytest.approx(kappa)
+    assert ordinal(truth, answer).kappa == pytest.approx(kappa)
 
 
 def test_a_grade_that_no_case_has_has_no_recall():
-    result = graded([0, 2], [0, 1])
+    result = ordinal([0, 2], [0, 1])
     assert result.parts == {"accuracy": 0.5, "recall none": 1.0, "recall severe": 0.0}
     assert "mild: 0 of 0 found" in str(result)
 
@@ -211,7 +211,7 @@ def test_predicted_grades_are_a_table(tmp_path):
 
 def test_the_probe_of_separable_features_has_kappa_1(shades):
     split = shades.split()
-    draws = [shades.few(split.train, 9), split.train]
+    draws = [shades.subset(split.train, 9), split.train]
     results = linear_probes(Brightness(), shades, draws, split.test)
     assert [result.kappa for result in results] == [1, 1]
     assert results[0].cases == tuple(shades.cases[case].id for case in split.test)
@@ -266,7 +266,7 @@ def test_the_best_weights_by_kappa_are_kept(shades, tmp_path):
 
 def test_a_frozen_encoder_stands_still(shades):
     start = classifier()
-    network, _ = finetuned(shades, frozen_steps=20)
+    network, _ = finetuned(shades, freeze_encoder_steps=20)
     before = dict(start.named_parameters())
     moved = {n for n, p in network.named_parameters() if not torch.equal(p, before[n])}
     assert moved == {"last.weight", "last.bias"}

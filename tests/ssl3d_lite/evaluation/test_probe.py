@@ -90,7 +90,7 @@ def test_two_classes_of_three_keep_their_numbers_and_the_third_is_never_answered
 
 def test_informative_features_beat_uninformative_ones(cohort):
     split = cohort.split()
-    draws = [cohort.few(split.train, n) for n in (1, 4)]
+    draws = [cohort.subset(split.train, n) for n in (1, 4)]
     good = linear_probes(Given(), cohort, draws, split.test, voxels=2000)
     assert [len(r.cases) for r in good] == [3, 3]
     assert good[1].by_region["whole"] > 0.7

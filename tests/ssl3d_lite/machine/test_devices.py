@@ -20,7 +20,7 @@ from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine import launch as distributed
-from ssl3d_lite.machine.collectives import gathered, once, own_rows, rank
+from ssl3d_lite.machine.collectives import all_gather, local_slice, on_rank_zero, rank
 from ssl3d_lite.machine.launch import check_devices, launch
 from ssl3d_lite.models.classifier import random_classifier
 from ssl3d_lite.models.encoders import random_encoder
@@ -61,8 +61,8 @@ def pretrained(cohort, names, devices, own=None, **settings):
 
 def finetuned(cohort, devices, validation=(), **settings):
     settings = FinetuneSettings(**{"batch": 4, "clip": 0, "seed": 1, "devices": devices} | settings)
-    encoder = random_encoder(GRADES if cohort.graded else SMALL, 0)
-    network = (random_classifier if cohort.graded else random_unet)(encoder, 3, 0)
+    encoder = random_encoder(GRADES if cohort.ordinal else SMALL, 0)
+    network = (random_classifier if cohort.ordinal else random_unet)(encoder, 3, 0)
     start = flat(network)
     _, history = finetune(network, cohort, range(8), settings, validation=validation)
     return flat(network) - start, history
@@ -106,14 +106,14 @@ def everything(folder, devices):
         "hardest": first_gradients(pretrained, maps, ["exemplar"], devices, HARDEST),
         "maps": first_gradients(finetuned, maps, devices),
         "boxes": first_gradients(finetuned, maps, devices, patch=(16, 16, 16)),
-        "frozen": first_gradients(finetuned, maps, devices, frozen_steps=1),
+        "frozen": first_gradients(finetuned, maps, devices, freeze_encoder_steps=1),
         "grades": first_gradients(finetuned, grades, devices),
     }
     runs = {
         "by turns": pretrained(maps, ["cpc", "exemplar", "rotation"], devices, steps=9, seed=0),
         "thawed": finetuned(
             *(maps, devices, (8, 9)),
-            **{"steps": 12, "frozen_steps": 6, "validate_every": 10, "patch": (16, 16, 16)},
+            **{"steps": 12, "freeze_encoder_steps": 6, "validate_every": 10, "patch": (16, 16, 16)},
         ),
     }
     return {"gradients": gradients, "runs": runs}
@@ -127,10 +127,10 @@ def program(folder):
     task, maps = make_task("rotation", SMALL, edge=12), Cohort.open(folder / "maps")
     pretrain(task, encoder, maps, range(8), TrainSettings(steps=2, batch=4, devices=2))
     for tensor in encoder.state_dict().values():
-        assert torch.equal(*gathered(tensor[None])), "batch norm's statistics too"
+        assert torch.equal(*all_gather(tensor[None])), "batch norm's statistics too"
     print("said once")
     try:
-        once(fail, rank())
+        on_rank_zero(fail, rank())
     except InputError as fault:
         (folder / f"fault{rank()}").write_text(str(fault))
 
@@ -341,12 +341,12 @@ def test_a_run_may_go_on_with_another_device_but_not_in_another_precision(cohort
 
 
 def test_each_process_has_its_rows_in_order(monkeypatch):
-    assert own_rows(6) == slice(0, 6)
+    assert local_slice(6) == slice(0, 6)
     monkeypatch.setattr(distributed, "processes", lambda: 3)
     rows = []
     for process in range(3):
         monkeypatch.setattr(distributed, "rank", lambda process=process: process)
-        rows.append(list(range(6))[own_rows(6)])
+        rows.append(list(range(6))[local_slice(6)])
     assert rows == [[0, 1], [2, 3], [4, 5]]
 
 
@@ -356,12 +356,12 @@ def test_the_part_of_a_draw_poses_that_part_of_the_puzzles(name):
     task = make_task(name, SMALL, **OWN[name])
     volumes = torch.randn(4, 1, 24, 24, 24)
     draws = [
-        task.draw(each, torch.Generator().manual_seed(0))
+        task.sample_params(each, torch.Generator().manual_seed(0))
         for each in (volumes, torch.zeros(1, 1, 24, 24, 24).expand(4, -1, -1, -1, -1))
     ]
     assert all(torch.equal(value, draws[1][key]) for key, value in draws[0].items())
     whole, part = (
-        task.pose(volumes[rows], part_of(draws[0], rows)) for rows in (slice(4), slice(2, 4))
+        task.make_views(volumes[rows], part_of(draws[0], rows)) for rows in (slice(4), slice(2, 4))
     )
     assert torch.equal(part.views, whole.views[2:])
     assert torch.equal(part.placement.matrix, whole.placement.matrix[2:])
@@ -369,10 +369,10 @@ def test_the_part_of_a_draw_poses_that_part_of_the_puzzles(name):
 
 def test_alone_nothing_is_gathered_and_everything_is_done_once():
     tensor = torch.ones(2, requires_grad=True)
-    assert gathered(tensor) is tensor
-    assert once(max, 1, 2) == 2
+    assert all_gather(tensor) is tensor
+    assert on_rank_zero(max, 1, 2) == 2
     with pytest.raises(InputError, match="the disk of 7 is full"):
-        once(fail, 7)
+        on_rank_zero(fail, 7)
 
 
 def test_batch_norm_is_shared_on_gpus_and_plain_again_afterwards(monkeypatch):
@@ -381,7 +381,7 @@ def test_batch_norm_is_shared_on_gpus_and_plain_again_afterwards(monkeypatch):
     encoder = random_encoder(EncoderSettings(filters=(4, 8)), 0)
     names = [type(module) for module in encoder.modules()]
     fabric = SimpleNamespace(device=torch.device("cuda"))
-    with distributed.whole_batch_norm(encoder, fabric):
+    with distributed.sync_batch_norm(encoder, fabric):
         kinds = {type(m) for m in encoder.modules()}
         assert nn.SyncBatchNorm in kinds
         assert nn.BatchNorm3d not in kinds
@@ -390,7 +390,7 @@ def test_batch_norm_is_shared_on_gpus_and_plain_again_afterwards(monkeypatch):
     assert [type(module) for module in encoder.modules()] == names
     assert all(torch.equal(moved[name], tensor) for name, tensor in encoder.state_dict().items())
     assert encoder.levels[0].norm1.num_batches_tracked == 1
-    with distributed.whole_batch_norm(encoder, SimpleNamespace(device=torch.device("cpu"))):
+    with distributed.sync_batch_norm(encoder, SimpleNamespace(device=torch.device("cpu"))):
         assert [type(module) for module in encoder.modules()] == names
 
 

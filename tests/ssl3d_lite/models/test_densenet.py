@@ -10,7 +10,7 @@ from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.models.classifier import random_classifier
 from ssl3d_lite.models.encoders import UNetEncoder, adapt_channels, random_encoder
-from ssl3d_lite.models.heads import pooled
+from ssl3d_lite.models.heads import global_avg_pool
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.tasks import make_task
@@ -42,7 +42,7 @@ def test_its_levels_are_halved_and_as_wide_as_its_settings_say(dense, edge):
         (1, width, space, space) for width, space in zip(WIDTHS, halved, strict=True)
     ]
     assert DENSE.filters == WIDTHS
-    assert pooled(levels).shape == (1, dense.width) == (1, 1024)
+    assert global_avg_pool(levels).shape == (1, dense.width) == (1, 1024)
 
 
 def test_the_deepest_level_is_what_its_own_classifier_reads(dense):

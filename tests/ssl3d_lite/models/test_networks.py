@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.encoders import UNetEncoder, adapt_channels, load_weights, random_encoder
-from ssl3d_lite.models.heads import pooled
+from ssl3d_lite.models.heads import global_avg_pool
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.models.unet import UNet, random_unet
 
@@ -19,7 +19,7 @@ def test_every_encoder_gives_a_list_of_halved_levels(dims, block, norm):
     assert [f.shape[1:] for f in features] == [
         (c, *[16 // 2**level] * dims) for level, c in enumerate((4, 6, 8))
     ]
-    assert pooled(features).shape == (2, encoder.width)
+    assert global_avg_pool(features).shape == (2, encoder.width)
 
 
 @settings(max_examples=15, deadline=None)

@@ -23,8 +23,8 @@ def posed(name, dims, seed=0, **settings):
         name, EncoderSettings(spatial_dims=dims, filters=(4, 8)), 0, **OWN[name] | settings
     )
     volumes = torch.rand(3, 1, *(24, 28, 21)[:dims], generator=torch.Generator().manual_seed(seed))
-    draw = task.draw(volumes, torch.Generator().manual_seed(seed))
-    return task, volumes, draw, task.pose(volumes, draw)
+    draw = task.sample_params(volumes, torch.Generator().manual_seed(seed))
+    return task, volumes, draw, task.make_views(volumes, draw)
 
 
 def test_box_corners_are_voxel_borders_in_the_scan():

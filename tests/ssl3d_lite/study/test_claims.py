@@ -149,7 +149,7 @@ def test_an_arm_no_better_than_a_collapsed_one_may_be_noise():
     rows = make_rows("cpc", [0.6, 0.61, 0.6]) + make_rows("scratch", [0.5, 0.5, 0.5])
     results = results_of(study, rows + make_rows("collapsed", [0.6, 0.6, 0.61]))
     claim = claims(results)[2]
-    assert claim.findings[0].like_noise
+    assert claim.findings[0].indistinguishable_from_control
     assert "not clearly ahead of collapsed, which learns nothing" in each_arm(results, claim)[0]
     assert "Not clearly ahead of the collapsed control: cpc." in overall(results, claim)
     assert "Noise: collapsed against scratch: +0.103" in each_arm(results, claim)[-1]
@@ -162,7 +162,7 @@ def test_a_control_that_falls_behind_casts_no_doubt_on_an_arm_that_holds():
     results = results_of(study, rows + make_rows("collapsed", [0.5, 0.5, 0.1]))
     claim = claims(results)[2]
     assert claim.findings[0].verdict == "holds"
-    assert not claim.findings[0].like_noise
+    assert not claim.findings[0].indistinguishable_from_control
 
 
 def test_3d_is_compared_with_the_same_task_on_slices_whatever_the_steps():

@@ -21,7 +21,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.study import Study, load_results, run_study, shipped_studies
 from ssl3d_lite.study import launch as launching
 from ssl3d_lite.study.data import Data, Folders
-from ssl3d_lite.study.experiment import Bench, Job, Machine, Run, plan
+from ssl3d_lite.study.experiment import Experiment, Job, Machine, Run, plan
 from ssl3d_lite.study.launch import Launch, Work
 
 SMALL = Study(
@@ -62,8 +62,8 @@ def table(out):
     return sorted(tuple(row.items()) for row in rows)
 
 
-def bench(study, folders, out):
-    return Bench(study, Data(folders, "cpu"), out, Machine())
+def experiment(study, folders, out):
+    return Experiment(study, Data(folders, "cpu"), out, Machine())
 
 
 # ---- the plan ----------------------------------------------------------------------------------
@@ -133,15 +133,21 @@ def test_nothing_is_left_but_encoders_and_rows(small):
 def test_fault_15_every_arm_has_the_same_steps_labels_decoder_and_order(scans, tmp_path):
     """The original fine-tuned for 150 epochs from scratch and for 400 after pretraining."""
     arms = ("cpc", "rotation", "scratch", "collapsed", "oracle")
-    study = replace(SMALL, arms=arms, encoder_rate=0.1)
-    laid_out = bench(study, Folders(scans), tmp_path)
+    study = replace(SMALL, arms=arms, encoder_lr_scale=0.1)
+    laid_out = experiment(study, Folders(scans), tmp_path)
     cohort = Cohort.open(scans)
     jobs = [Job(arm, 0, 1) for arm in study.parsed_arms()]
     settings = [laid_out.finetuning(Run(job, "finetune", "2")) for job in jobs]
-    alike = {replace(each, frozen_steps=0, encoder_rate=1.0) for each in settings}
+    alike = {replace(each, freeze_encoder_steps=0, encoder_lr_scale=1.0) for each in settings}
     assert len(alike) == 1
-    assert [each.frozen_steps for each in settings] == [5, 5, 0, 5, 5]  # a quarter: the warm-up
-    assert [each.encoder_rate for each in settings] == [0.1, 0.1, 1, 0.1, 0.1]
+    assert [each.freeze_encoder_steps for each in settings] == [
+        5,
+        5,
+        0,
+        5,
+        5,
+    ]  # a quarter: the warm-up
+    assert [each.encoder_lr_scale for each in settings] == [0.1, 0.1, 1, 0.1, 0.1]
     assert {laid_out.pretraining(job).steps for job in jobs if job.arm.tasks} == {10}
     assert laid_out.oracle_training(jobs[-1]).steps == 10
     decoders = [
@@ -152,9 +158,9 @@ def test_fault_15_every_arm_has_the_same_steps_labels_decoder_and_order(scans, t
 
 
 def test_the_frozen_reading_never_trains_the_encoder(scans, tmp_path):
-    laid_out = bench(SMALL, Folders(scans), tmp_path)
+    laid_out = experiment(SMALL, Folders(scans), tmp_path)
     settings = laid_out.finetuning(Run(Job(SMALL.parsed_arms()[0], 0, 0), "frozen", "2"))
-    assert settings.frozen_steps == settings.steps
+    assert settings.freeze_encoder_steps == settings.steps
 
 
 def test_fault_14_pretraining_sees_no_held_out_scan_and_the_test_set_stands_still(scans, tmp_path):
@@ -170,7 +176,7 @@ def test_fault_14_pretraining_sees_no_held_out_scan_and_the_test_set_stands_stil
 def test_twins_of_another_norm_and_a_corpus_without_labels(scans, tmp_path):
     make_cohort(tmp_path / "corpus", 20, (16, 24, 16), channels=2, unlabelled=20)
     study = replace(SMALL, arms=("cpc@group", "cpc@own"), corpus={"recipe": "none"})
-    laid_out = bench(study, Folders(scans, tmp_path / "corpus"), tmp_path)
+    laid_out = experiment(study, Folders(scans, tmp_path / "corpus"), tmp_path)
     away, own = study.parsed_arms()
     corpus = laid_out.data.corpus(away, 0)
     assert (len(corpus.seen), len(corpus.unseen)) == (18, 2)  # one in ten to try puzzles on
@@ -213,8 +219,8 @@ def test_rows_of_a_changed_setting_are_kept_and_never_mixed_in(small, scans, tmp
 
 def test_more_seeds_cost_only_those_that_are_new(small, scans, tmp_path):
     _, first = small
-    laid_out = bench(SMALL, Folders(scans), tmp_path)
-    more = bench(replace(SMALL, seeds=3), Folders(scans), tmp_path)
+    laid_out = experiment(SMALL, Folders(scans), tmp_path)
+    more = experiment(replace(SMALL, seeds=3), Folders(scans), tmp_path)
     keys = {laid_out.key(run) for runs in plan(laid_out.study).values() for run in runs}
     more_keys = {more.key(run) for runs in plan(more.study).values() for run in runs}
     assert keys < more_keys
@@ -224,13 +230,13 @@ def test_more_seeds_cost_only_those_that_are_new(small, scans, tmp_path):
 
 def test_a_key_knows_the_cohort_and_not_the_machine(scans, tmp_path):
     run = Run(Job(SMALL.parsed_arms()[0], 0, 0), "finetune", "2")
-    key = bench(SMALL, Folders(scans), tmp_path).key(run)
+    key = experiment(SMALL, Folders(scans), tmp_path).key(run)
     data = Data(Folders(scans), "cpu")
-    assert Bench(SMALL, data, tmp_path / "b", Machine("cpu", devices=2)).key(run) == key
-    rounded = Bench(SMALL, data, tmp_path, Machine(precision="bf16-mixed"))
+    assert Experiment(SMALL, data, tmp_path / "b", Machine("cpu", devices=2)).key(run) == key
+    rounded = Experiment(SMALL, data, tmp_path, Machine(precision="bf16-mixed"))
     assert rounded.key(run) != key  # bfloat16 gives other numbers
     make_cohort(tmp_path / "other", 16, (16, 24, 16))
-    assert bench(SMALL, Folders(tmp_path / "other"), tmp_path).key(run) != key
+    assert experiment(SMALL, Folders(tmp_path / "other"), tmp_path).key(run) != key
 
 
 SCRIPT = """
@@ -336,9 +342,9 @@ def test_2d_arms_have_the_same_labels_in_slices(scans, tmp_path):
     assert {row["arm"]: row["scans"] for row in results.rows if row["reading"] == "finetune"} == {
         **{"2d-cpc": 2, "2d-scratch": 2, "scratch": 2}
     }
-    few = flat.few(flat.split().train, 2, seed=0)
+    few = flat.subset(flat.split().train, 2, seed=0)
     assert set(flat.scans(few)) == {
-        solid.cases[i].id for i in solid.few(solid.split().train, 2, seed=0)
+        solid.cases[i].id for i in solid.subset(solid.split().train, 2, seed=0)
     }
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ssl3d_lite.models.encoders import random_encoder
-from ssl3d_lite.models.heads import pooled
+from ssl3d_lite.models.heads import global_avg_pool
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.tasks.exemplar import Exemplar
@@ -41,7 +41,10 @@ def test_random_knows_how_bright_the_scans_are():
     encoder = random_encoder(EncoderSettings(filters=(4, 8)), 0)
     task = make_task("random", encoder.settings, edge=8)
     volumes = 5 + torch.randn(4, 1, 8, 8, 8)
-    task(encoder, task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0))))
+    task(
+        encoder,
+        task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0))),
+    )
     assert encoder.levels[0].norm1.running_mean.abs().min() > 0
 
 
@@ -50,7 +53,7 @@ def test_random_sets_rotations_puzzle(dims):
     settings = EncoderSettings(filters=(4,), spatial_dims=dims)
     volumes = torch.randn(3, 1, *[8] * dims)
     posed = [
-        task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+        task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
         for task in (make_task(name, settings, edge=6) for name in ("random", "rotation"))
     ]
     assert torch.equal(posed[0].views, posed[1].views)
@@ -63,7 +66,7 @@ def variety(encoder, volumes):
     In training mode: so BatchNorm has measured the same scans in every encoder.
     """
     with torch.no_grad():
-        features = pooled(encoder.train()(volumes))
+        features = global_avg_pool(encoder.train()(volumes))
     return (features.std(0).norm() / features.mean(0).norm()).item()
 
 
@@ -84,7 +87,7 @@ def test_collapsed_has_no_counter_examples():
     """The loss is the mean distance of a scan's two points, whatever the other scans are."""
     task = make_task("collapsed", EncoderSettings(filters=(4,)), edge=6).double()
     volumes = torch.randn(3, 1, 8, 8, 8)
-    batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+    batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
     answer = torch.randn(3, 2, 5, dtype=torch.double)
     want = sum((a - b).square().sum().sqrt() for a, b in answer) / 3
     assert task.loss(answer, batch).item() == pytest.approx(want.item(), rel=1e-12)

@@ -125,7 +125,7 @@ def test_large_scans_give_no_larger_grid():
     task = make_task("cpc", ONE[3])
     assert task.grid((128, 128, 128)) == (5, 5, 5)
     corners = torch.stack(
-        [task.draw(torch.zeros(1, 1, 99, 99, 99), torch.Generator().manual_seed(s))["start"]
+        [task.sample_params(torch.zeros(1, 1, 99, 99, 99), torch.Generator().manual_seed(s))["start"]
          for s in range(200)]
     )  # fmt: skip
     assert corners.max() > 40, "the grid is taken from anywhere in the scan"
@@ -184,7 +184,7 @@ def gradients(volumes):
     """Loss and all gradients of CPC on ``volumes``, with the same weights each time."""
     encoder = random_encoder(EncoderSettings(filters=(4,), norm="group"), 0).double()
     task = make_task("cpc", encoder.settings, **SHARED).double()
-    batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+    batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
     loss = task.loss(task(encoder, batch), batch)
     loss.backward()
     named = [*encoder.named_parameters(), *task.named_parameters()]

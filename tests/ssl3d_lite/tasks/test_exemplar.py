@@ -294,7 +294,7 @@ def test_the_first_view_is_the_box_of_the_scan(space):
     task = make_task("exemplar", FOUR[len(space)], edge=8, **ALWAYS)
     volumes = torch.randn(4, 2, *space)
     draw = drawn(task, volumes)
-    batch = task.pose(volumes, draw)
+    batch = task.make_views(volumes, draw)
     size = [min(8, edge) for edge in space]
     assert batch.views.shape == (4, 2, 2, *size)
     for scan in range(4):
@@ -315,7 +315,7 @@ def test_a_mirrored_copy_is_the_box_mirrored(dims):
     task = make_task("exemplar", FOUR[dims], edge=6, **STILL)
     volumes = torch.randn(2**dims, 1, *[9] * dims)
     flips = torch.cartesian_prod(*[torch.tensor([False, True])] * dims)  # one for each scan
-    views = task.pose(volumes, drawn(task, volumes) | {"flip": flips}).views
+    views = task.make_views(volumes, drawn(task, volumes) | {"flip": flips}).views
     for (box, copy), flip in zip(views, flips, strict=True):
         axes = [1 + axis for axis in range(dims) if flip[axis]]
         torch.testing.assert_close(copy, box.flip(axes), rtol=0, atol=1e-5)
@@ -329,7 +329,7 @@ def test_a_quarter_turn_is_what_torch_turns(dims):
     volumes = torch.randn(max(2, len(planes)), 1, *[6] * dims)
     draw = drawn(task, volumes) | {"plane": torch.arange(len(volumes)) % len(planes)}
     draw["angle"] = torch.full((len(volumes),), torch.pi / 2)
-    views = task.pose(volumes, draw).views
+    views = task.make_views(volumes, draw).views
     for (box, copy), plane in zip(views, draw["plane"], strict=True):
         a, b = planes[plane]
         torch.testing.assert_close(copy, box.rot90(-1, (1 + a, 1 + b)), rtol=0, atol=1e-4)
@@ -339,7 +339,7 @@ def test_contrast_is_a_factor_and_a_shift_of_the_copy_alone():
     task = make_task("exemplar", FOUR[3], edge=6, **STILL | {"contrast": 1})
     volumes = torch.randn(4, 2, 9, 9, 9)
     draw = drawn(task, volumes)
-    views = task.pose(volumes, draw).views
+    views = task.make_views(volumes, draw).views
     gain, shift = draw["gain"].view(-1, 1, 1, 1, 1), draw["shift"].view(-1, 1, 1, 1, 1)
     torch.testing.assert_close(views[:, 1], views[:, 0] * gain + shift, rtol=0, atol=1e-5)
     assert len(set(draw["gain"].tolist())) == 4
@@ -352,7 +352,7 @@ def test_placement_says_where_every_voxel_came_from(space):
     task = make_task("exemplar", FOUR[dims], edge=7, **ALWAYS)
     volumes = torch.randn(12, 2, *space)
     draw = drawn(task, volumes)
-    batch = task.pose(volumes, draw)
+    batch = task.make_views(volumes, draw)
     size = batch.views.shape[3:]
     voxels = np.stack(np.meshgrid(*map(np.arange, (*size, 1)), indexing="ij")).reshape(dims + 1, -1)
     voxels[-1] = 1
@@ -378,7 +378,7 @@ def test_2d_and_3d_are_one_definition():
         "corner": torch.cat([torch.zeros(6, 1, 1, dtype=torch.long), draw["corner"]], -1),
         "flip": torch.cat([torch.rand(6, 1) < 0.5, draw["flip"]], -1),
     }
-    image, volume = flat.pose(images, draw), deep.pose(images[:, :, None], same)
+    image, volume = flat.make_views(images, draw), deep.make_views(images[:, :, None], same)
     torch.testing.assert_close(volume.views[:, :, :, 0], image.views, rtol=0, atol=1e-5)
     assert torch.equal(volume.placement.matrix[:, :, 1:, 1:], image.placement.matrix)
 

@@ -42,7 +42,7 @@ def test_the_inverse_permutation_puts_the_pieces_back(dims, normalise):
     task = jigsaw(dims, normalise=normalise)
     volumes = torch.randn(6, 2, *(15, 16, 19)[:dims])
     draw = drawn(task, volumes)
-    batch = task.pose(volumes, draw)
+    batch = task.make_views(volumes, draw)
     inverse = task.permutations[batch.target[:, 0]].argsort(1)
     scan = torch.arange(6)[:, None]
     corner = puzzle_corners(volumes.shape[2:], 3, 3, 2) + draw["jitter"]
@@ -59,7 +59,7 @@ def test_a_permutation_names_the_cell_shown_at_each_place(dims):
     task = jigsaw(dims, normalise=False)
     volumes = cell_numbers(5, dims).expand(20, -1, *[-1] * dims)
     jitter = drawn(task, volumes)["jitter"]
-    batch = task.pose(volumes, {"permutation": torch.arange(20)[:, None], "jitter": jitter})
+    batch = task.make_views(volumes, {"permutation": torch.arange(20)[:, None], "jitter": jitter})
     numbers = batch.views.flatten(2)
     assert (numbers == numbers[..., :1]).all(), "no piece reaches into another cell"
     assert torch.equal(numbers[..., 0].long(), task.permutations)

@@ -45,7 +45,7 @@ def test_a_voxel_is_either_shown_or_asked_for(space):
     task = make_task("masked", SMALL[len(space)], block_edge=4)
     volumes = torch.randn(3, 2, *space)
     draw = drawn(task, volumes)
-    batch = task.pose(volumes, draw)
+    batch = task.make_views(volumes, draw)
     for scan, *voxel in itertools.product(range(3), *map(range, space)):
         where = (scan, 0, slice(None), *voxel)
         truth = volumes[(scan, slice(None), *voxel)]
@@ -124,7 +124,7 @@ def test_the_loss_is_the_mean_square_over_hidden_voxels(dims):
         hidden = hidden[tuple(map(slice, volumes.shape[2:]))]
         difference = (answer[scan, 0] - volumes[scan]).numpy()
         squares.append((difference**2)[:, hidden].ravel())
-    loss = task.loss(answer, task.pose(volumes, draw)).item()
+    loss = task.loss(answer, task.make_views(volumes, draw)).item()
     assert loss == pytest.approx(np.concatenate(squares).mean(), rel=1e-12)
 
 
@@ -172,9 +172,9 @@ def test_the_encoder_sees_nothing_of_what_is_hidden(dims):
     encoder, task = random_encoder(SMALL[dims], 0), make_task("masked", SMALL[dims], block_edge=4)
     volumes = torch.randn(3, 1, *SPACES[dims - 2])
     draw = drawn(task, volumes)
-    batch = task.pose(volumes, draw)
+    batch = task.make_views(volumes, draw)
     hidden = ~batch.target[:, 0].isnan()
-    other = task.pose(volumes.masked_fill(hidden, 100), draw)
+    other = task.make_views(volumes.masked_fill(hidden, 100), draw)
     assert torch.equal(batch.views, other.views)
     assert torch.equal(task(encoder, batch), task(encoder, other))
     assert (other.target[~other.target.isnan()] == 100).all()
@@ -258,4 +258,4 @@ def test_settings_that_hide_nothing_or_all_are_refused():
         make_task("masked", SMALL[2], block_edge=0)
     task = make_task("masked", SMALL[2], block_edge=8)
     with pytest.raises(InputError, match=r"\(8, 8\) voxels has 1 blocks of edge 8: too few"):
-        task.draw(torch.zeros(2, 1, 8, 8), torch.Generator())
+        task.sample_params(torch.zeros(2, 1, 8, 8), torch.Generator())

@@ -48,7 +48,7 @@ def test_each_answer_names_its_cell_about_the_centre(dims):
     assert task.places == len(around) == PLACES[dims]
     for place, step in enumerate(around):
         unmoved = torch.zeros(1, 2, dims, dtype=torch.long)
-        batch = task.pose(volumes, {"query": torch.tensor([[place]]), "jitter": unmoved})
+        batch = task.make_views(volumes, {"query": torch.tensor([[place]]), "jitter": unmoved})
         centre, query = corners(batch)[0]
         assert batch.target.tolist() == [[place]]
         assert centre.tolist() == [5] * dims

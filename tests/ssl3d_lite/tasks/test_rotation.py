@@ -18,7 +18,7 @@ def test_turning_back_restores_the_crop(dims):
     task = make_task("rotation", FOUR[dims], edge=6, turns_per_scan=3)
     volumes = torch.randn(4, 2, *[8] * dims)
     draw = drawn(task, volumes)
-    batch = task.pose(volumes, draw)
+    batch = task.make_views(volumes, draw)
     assert batch.views.shape == (4, 3, 2, *[6] * dims)
     for scan in range(4):
         corner = draw["corner"][scan, 0].tolist()
@@ -32,7 +32,7 @@ def test_turning_back_restores_the_crop(dims):
 def test_placement_says_where_every_voxel_came_from(dims):
     task = make_task("rotation", FOUR[dims], edge=3, turns_per_scan=4)
     volumes = torch.randn(2, 1, *[5] * dims)
-    batch = task.pose(volumes, drawn(task, volumes))
+    batch = task.make_views(volumes, drawn(task, volumes))
     voxels = torch.cartesian_prod(*[torch.arange(3.0)] * dims)
     homogeneous = torch.cat([voxels, torch.ones(len(voxels), 1)], 1)
     for scan in range(2):
@@ -63,7 +63,7 @@ def test_one_seed_one_puzzle():
 def test_fault_13_a_long_scan_is_cut_to_a_cube_so_its_shape_betrays_nothing():
     task = make_task("rotation", FOUR[3], edge=6)
     volumes = torch.rand(2, 1, 8, 20, 11) + 1
-    batch = task.pose(volumes, drawn(task, volumes))
+    batch = task.make_views(volumes, drawn(task, volumes))
     assert batch.views.shape[3:] == (6, 6, 6)
     assert (batch.views >= 1).all(), "no voxel is padding"
 

@@ -29,7 +29,9 @@ def made(name, space, seed=0):
 
 
 def posed(task, volumes, seed=0):
-    return task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(seed)))
+    return task.make_views(
+        volumes, task.sample_params(volumes, torch.Generator().manual_seed(seed))
+    )
 
 
 # ---- the mixture -------------------------------------------------------------------------------

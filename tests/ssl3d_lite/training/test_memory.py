@@ -15,7 +15,7 @@ from torch import nn
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine import launch as distributed
-from ssl3d_lite.models.checkpointing import set_recompute
+from ssl3d_lite.models.checkpointing import set_activation_checkpointing
 from ssl3d_lite.models.classifier import random_classifier
 from ssl3d_lite.models.encoders import random_encoder
 from ssl3d_lite.models.settings import EncoderSettings
@@ -88,7 +88,7 @@ def test_networks_for_photographs_can_be_counted():
     batch = torch.randn(2, 3, 160, 160), torch.zeros(2, dtype=torch.long)
     whole, again, half = (
         step_bytes(learner, batch, TrainSettings(device="cpu", **more))
-        for more in ({}, {"recompute": True}, {"precision": "bf16-mixed"})
+        for more in ({}, {"activation_checkpointing": True}, {"precision": "bf16-mixed"})
     )
     least = 5 * 4 * sum(weight.numel() for weight in learner.parameters())
     assert least < again < whole
@@ -99,10 +99,12 @@ def test_networks_for_photographs_can_be_counted():
 def test_recomputing_and_half_precision_lower_the_count(dims):
     learner, batch = segmenting(48 if dims == 3 else 160, dims)
     count = {
-        (recompute, precision): step_bytes(
-            learner, batch, TrainSettings(recompute=recompute, precision=precision)
+        (activation_checkpointing, precision): step_bytes(
+            learner,
+            batch,
+            TrainSettings(activation_checkpointing=activation_checkpointing, precision=precision),
         )
-        for recompute in (False, True)
+        for activation_checkpointing in (False, True)
         for precision in ("32-true", "bf16-mixed")
     }
     assert count[True, "32-true"] < count[False, "32-true"] * 0.75
@@ -115,7 +117,7 @@ def test_a_frozen_encoder_is_counted_as_it_learns_in_the_end():
     _, batch = segmenting()
     counts = []
     for frozen in (0, 9, 10):
-        settings = FinetuneSettings(steps=10, frozen_steps=frozen, device="cpu")
+        settings = FinetuneSettings(steps=10, freeze_encoder_steps=frozen, device="cpu")
         counts.append(step_bytes(Finetuning(network, settings), batch, settings))
     assert counts[0] == counts[1] > counts[2]
 
@@ -135,7 +137,10 @@ def test_counting_takes_no_time_and_leaves_no_trace():
         assert torch.equal(torch.get_rng_state(), random)
         after = module.state_dict()
         assert all(torch.equal(each, after[name]) for name, each in before.items())
-        assert not any(each.training or getattr(each, "recompute", 0) for each in module.modules())
+        assert not any(
+            each.training or getattr(each, "activation_checkpointing", 0)
+            for each in module.modules()
+        )
         assert all(p.grad is None and p.requires_grad for p in module.parameters())
 
 
@@ -159,7 +164,9 @@ def test_of_several_processes_each_counts_its_own_and_sends_nothing(monkeypatch,
 
 
 def test_no_score_of_a_study_depends_on_recomputing():
-    assert "recompute" not in _record(TrainSettings(device="cpu", recompute=True))
+    assert "activation_checkpointing" not in _record(
+        TrainSettings(device="cpu", activation_checkpointing=True)
+    )
 
 
 class Asking(Straight):
@@ -206,7 +213,7 @@ class Scans:
 
 def train(edge, **shape):
     encoder, cohort = random_encoder(EncoderSettings(**shape), 0), Scans(edge)
-    common = {"steps": 2, "device": "cpu", "recompute": again == "again"}
+    common = {"steps": 2, "device": "cpu", "activation_checkpointing": again == "again"}
     if kind == "unet":
         settings = training.FinetuneSettings(**common)
         training.finetune(random_unet(encoder, 3, 0), cohort, range(4), settings)
@@ -282,7 +289,9 @@ def test_a_step_that_does_not_fit_is_refused_and_what_would_fit_is_named(cohort,
     finetuned(cohort, steps=1)
 
 
-@pytest.mark.parametrize("settings", [{"batch": 2}, {"recompute": True}, {"patch": (12, 16, 12)}])
+@pytest.mark.parametrize(
+    "settings", [{"batch": 2}, {"activation_checkpointing": True}, {"patch": (12, 16, 12)}]
+)
 def test_what_is_named_does_fit(cohort, monkeypatch, settings):
     monkeypatch.setattr(memory, "free_bytes", lambda device: 14_000_000)
     finetuned(cohort, steps=1, **settings)
@@ -291,7 +300,7 @@ def test_what_is_named_does_fit(cohort, monkeypatch, settings):
 def test_only_what_fits_is_named(cohort, monkeypatch):
     said = refusal(monkeypatch, 1_000_000, finetuned, cohort, batch=1)
     assert "batch" not in said
-    assert "recompute" not in said
+    assert "activation_checkpointing" not in said
     assert re.search(r"set patch \d+ \d+ \d+ \(about", said)
 
 
@@ -354,9 +363,9 @@ def test_control_groups_limit_what_is_free(tmp_path):
 # ---- recomputing -------------------------------------------------------------------------------
 
 
-def one_step(learner, batch, recompute):
+def one_step(learner, batch, activation_checkpointing):
     """Loss, gradients and buffers after a step."""
-    set_recompute(learner, recompute)
+    set_activation_checkpointing(learner, activation_checkpointing)
     learner.train().zero_grad()
     torch.manual_seed(0)
     loss, _ = learner(*batch)
@@ -381,10 +390,10 @@ def test_recomputing_changes_no_number(norm, block, edge):
 def test_recomputing_changes_no_number_of_a_densenet():
     batch = None
     steps = []
-    for recompute in (False, True):
+    for activation_checkpointing in (False, True):
         learner, own = puzzling("rotation", 2, network="densenet121")
         batch = batch or own
-        steps.append(one_step(learner, batch, recompute))
+        steps.append(one_step(learner, batch, activation_checkpointing))
     kept, again = steps
     assert all(torch.equal(value, again[name]) for name, value in kept.items())
 
@@ -394,7 +403,7 @@ def test_levels_are_computed_again_in_training_alone():
     passes = []
     # a hook behind it would not see the second pass, which ends as soon as all is there
     learner.network.encoder.levels[0].register_forward_pre_hook(lambda *_: passes.append(1))
-    set_recompute(learner, True)
+    set_activation_checkpointing(learner, True)
     learner(images, labels)[0].backward()
     assert len(passes) == 2
     with torch.no_grad():
@@ -416,7 +425,7 @@ def test_a_run_goes_on_with_or_without_recomputing(cohort, tmp_path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         finetuned(cohort, tmp_path)
     monkeypatch.undo()
-    network, again = finetuned(cohort, tmp_path, recompute=True)
+    network, again = finetuned(cohort, tmp_path, activation_checkpointing=True)
     assert again == history
     weights = network.state_dict()
     assert all(torch.equal(each, weights[name]) for name, each in whole.state_dict().items())

@@ -37,7 +37,7 @@ def test_the_papers_puzzles_fit_the_papers_volumes(name, task, dims):
     made = make_task(task, encoder, **preset(name, task, dims).tasks[task])
     edge = {3: 128, 2: 224}[dims]
     volumes = torch.zeros(2, 1, *[edge] * dims)
-    batch = made.pose(volumes, made.draw(volumes, torch.Generator().manual_seed(0)))
+    batch = made.make_views(volumes, made.sample_params(volumes, torch.Generator().manual_seed(0)))
     assert batch.views.shape[0] == 2
     if task == "cpc":
         assert batch.views.shape[1] == 4**dims, "64 patches in 3D, as in the original"

@@ -193,8 +193,8 @@ def test_a_full_disk_is_one_clear_line_and_the_last_checkpoint_stays(cohort, tmp
 
 def test_the_encoder_stands_still_while_frozen_and_then_learns(cohort):
     start = random_encoder(SMALL, 0)
-    frozen, _ = finetuned(cohort, frozen_steps=20)
-    thawed, _ = finetuned(cohort, frozen_steps=10)
+    frozen, _ = finetuned(cohort, freeze_encoder_steps=20)
+    thawed, _ = finetuned(cohort, freeze_encoder_steps=10)
     before = dict(start.named_parameters())
     pairs = [(n, p) for n, p in frozen.encoder.named_parameters()]
     assert all(torch.equal(p, before[n]) for n, p in pairs)
@@ -209,7 +209,7 @@ def test_the_encoder_gets_its_share_of_the_learning_rate(cohort):
     settings = {"steps": 1, "weight_decay": 0.0, "learning_rate": 0.01}
 
     def first_step(share):
-        network, _ = finetuned(cohort, encoder_rate=share, **settings)
+        network, _ = finetuned(cohort, encoder_lr_scale=share, **settings)
         return {
             n: float((p - start[n]).abs().max().detach()) for n, p in network.named_parameters()
         }
@@ -301,9 +301,9 @@ def test_steps_and_seeds_draw_apart():
 
 def test_the_learning_rate_falls_to_nothing():
     settings = TrainSettings(steps=100, learning_rate=0.01)
-    assert settings.rate(0) == 0.01
-    assert settings.rate(50) == pytest.approx(0.01 * 0.5**0.9)
-    assert settings.rate(100) == 0
+    assert settings.lr_at(0) == 0.01
+    assert settings.lr_at(50) == pytest.approx(0.01 * 0.5**0.9)
+    assert settings.lr_at(100) == 0
 
 
 def test_clip_cuts_the_gradient_and_returns_its_norm():

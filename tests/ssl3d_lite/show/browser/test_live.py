@@ -37,7 +37,7 @@ def begin(name, channels=1, dims=3):
 def posed(name, dims=3, channels=1):
     task, encoder = begin(name, channels, dims)
     volumes = torch.rand(3, channels, *(24, 28, 21)[:dims])
-    batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+    batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
     return task, encoder, batch
 
 
@@ -203,7 +203,7 @@ def test_guesses_follow_the_network(cohort):
     watched_run(cohort, view, task, encoder)
     assert view._guesses != before
     volumes = cohort.images([0, 1])
-    batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+    batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
     task.eval()
     said = task(encoder.eval(), batch).argmax(1)
     assert [guess["words"] for guess in view._guesses] == [names[n] for n in said]

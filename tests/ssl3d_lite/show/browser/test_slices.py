@@ -130,7 +130,7 @@ def puzzle(name, dims=3, **settings):
     task = make_task(name, encoder, **settings)
     generator = torch.Generator().manual_seed(0)
     volumes = torch.rand(2, 1, *(24, 28, 21)[:dims], generator=generator)
-    return volumes, task.pose(volumes, task.draw(volumes, generator))
+    return volumes, task.make_views(volumes, task.sample_params(volumes, generator))
 
 
 def test_a_puzzles_boxes_are_those_of_its_pieces():

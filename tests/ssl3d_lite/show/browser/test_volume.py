@@ -31,7 +31,7 @@ def posed(name, dims=3, seed=0, channels=1, **settings):
     task = make_task(name, encoder, 0, **OWN[name] | settings)
     generator = torch.Generator().manual_seed(seed)
     volumes = torch.rand(2, channels, *(24, 28, 21)[:dims], generator=generator)
-    return task, volumes, task.pose(volumes, task.draw(volumes, generator))
+    return task, volumes, task.make_views(volumes, task.sample_params(volumes, generator))
 
 
 def centre(matrix, batch):

@@ -38,7 +38,7 @@ def pixels(figure: Figure) -> np.ndarray:
 def test_any_puzzle_is_drawn_from_views_and_placement(task, settings, dims):
     volumes = torch.randn(2, 1, *(24, 32, 24)[:dims])
     made = make_task(task, EncoderSettings(filters=(4,), spatial_dims=dims), **settings)
-    batch = made.pose(volumes, made.draw(volumes, torch.Generator().manual_seed(0)))
+    batch = made.make_views(volumes, made.sample_params(volumes, torch.Generator().manual_seed(0)))
     figure = figures.puzzle(volumes, batch, scan=1)
     assert len(np.unique(pixels(figure))) > 50
     outlines = [patch for axes in figure.axes for patch in axes.patches]
@@ -48,7 +48,7 @@ def test_any_puzzle_is_drawn_from_views_and_placement(task, settings, dims):
 def titles(task: str, **settings) -> list[str]:
     volumes = torch.randn(2, 1, 24, 32, 24)
     made = make_task(task, EncoderSettings(filters=(4,)), **settings)
-    batch = made.pose(volumes, made.draw(volumes, torch.Generator().manual_seed(0)))
+    batch = made.make_views(volumes, made.sample_params(volumes, torch.Generator().manual_seed(0)))
     figure = figures.puzzle(volumes, batch)
     below = figure.subfigs[1]
     shown = [axes.get_title() for axes in below.axes]
@@ -90,8 +90,8 @@ def posed(task, shape=(24, 32, 24), volumes=None, scans=2, seed=0, **settings):
         volumes = torch.randn(scans, 1, *shape, generator=torch.Generator().manual_seed(seed))
     encoder = EncoderSettings(volumes.shape[1], volumes.ndim - 2, filters=(4,))
     made = make_task(task, encoder, **settings)
-    draw = made.draw(volumes, torch.Generator().manual_seed(seed))
-    return volumes, made.pose(volumes, draw)
+    draw = made.sample_params(volumes, torch.Generator().manual_seed(seed))
+    return volumes, made.make_views(volumes, draw)
 
 
 def shown(axes, number=0):

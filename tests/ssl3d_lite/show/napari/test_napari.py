@@ -50,7 +50,7 @@ def posed(name, dims=3, seed=0, channels=1, **settings):
     task = make_task(name, shape, 0, **OWN[name] | settings)
     generator = torch.Generator().manual_seed(seed)
     volumes = torch.rand(3, channels, *(24, 28, 21)[:dims], generator=generator)
-    return volumes, task.pose(volumes, task.draw(volumes, generator))
+    return volumes, task.make_views(volumes, task.sample_params(volumes, generator))
 
 
 def names(viewer):
@@ -474,7 +474,7 @@ from ssl3d_lite.show.napari_view import open_puzzle
 from ssl3d_lite.tasks import make_task
 volumes = torch.rand(1, 1, *({shape}), generator=torch.Generator().manual_seed(0))
 task = make_task("rpl", EncoderSettings(1, volumes.ndim - 2, filters=(4, 8)), 0, patch=4)
-batch = task.pose(volumes, task.draw(volumes, torch.Generator().manual_seed(0)))
+batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 shown = open_puzzle(volumes, batch)
 print(type(shown).__name__)
 """
@@ -642,7 +642,7 @@ window = napari.Viewer(show=True)
 window.add_image(data)
 _, widget = window.window.add_plugin_dock_widget("ssl3d-lite", "Proxy task explorer")
 widget.task.value = "rotation"
-widget.draw.clicked.emit(True)
+widget.sample_params.clicked.emit(True)
 assert [layer.name for layer in window.layers] == ["data", "piece 0", "piece 1", "boxes", "numbers"]
 
 viewer = ViewerModel()  # costs no drawing
@@ -652,7 +652,7 @@ assert list(widget.task.choices) == list(TASKS)
 assert widget.image.value is image
 for name in TASKS:
     widget.task.value = name
-    widget.draw.clicked.emit(True)
+    widget.sample_params.clicked.emit(True)
     assert "cannot" not in widget.answers.value, widget.answers.value
     assert "piece 0" in viewer.layers, name
     assert viewer.layers[0] is image
@@ -672,19 +672,19 @@ widget.upright.clicked.emit(True)
 assert viewer.dims.order == (2, 1, 0)
 assert viewer.layers["numbers"].text.translation[1] > 0
 widget.settings["patch"].value = 30
-widget.draw.clicked.emit(True)
+widget.sample_params.clicked.emit(True)
 assert "cannot be posed" in widget.answers.value
 widget.task.value = "cpc"
 assert widget.settings["ahead"].value == "2, 3"
 widget.settings["ahead"].value = "2, x"
-widget.draw.clicked.emit(True)
+widget.sample_params.clicked.emit(True)
 assert "must be numbers" in widget.answers.value
 viewer.layers.selection.active = viewer.add_image(np.zeros((3, 4, 5, 6)), name="other")
 assert widget.image.value.name == "other"
-widget.draw.clicked.emit(True)
+widget.sample_params.clicked.emit(True)
 assert "4 axes" in widget.answers.value
 viewer.layers.clear()
-widget.draw.clicked.emit(True)
+widget.sample_params.clicked.emit(True)
 assert "Open an image" in widget.answers.value
 window.close()
 Path(sys.argv[1]).write_text("done")

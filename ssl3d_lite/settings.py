@@ -1,0 +1,157 @@
+"""Settings whose values are checked where they are given: in Python, in TOML, on the command line.
+
+A settings class is a frozen dataclass that inherits from :class:`CheckedSettings`. The types of its
+fields are the rules, ranges included, and they are read when an object is made::
+
+    @dataclass(frozen=True)
+    class Loss(CheckedSettings):
+        temperature: PositiveFloat = 0.1
+        kind: Literal["nce", "triplet"] = "nce"
+
+    Loss(temperature=0)     # InputError: temperature is 0, but must be above 0
+    Loss(kind="ncs")        # InputError: unknown kind 'ncs'; did you mean 'nce'? (known: nce, …)
+
+A rule about several fields at once stays in ``__post_init__``, after ``super().__post_init__()``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+from annotated_types import Ge, Gt, Interval, Len, MultipleOf
+
+from .errors import InputError, unknown
+
+PositiveInt = Annotated[int, Gt(0)]
+Count = Annotated[int, Ge(0)]  # a whole number that may be 0
+PositiveFloat = Annotated[float, Gt(0)]
+NonNegativeFloat = Annotated[float, Ge(0)]
+Probability = Annotated[float, Interval(ge=0, le=1)]
+OpenFraction = Annotated[float, Interval(gt=0, lt=1)]  # neither nothing nor all
+Seed = Annotated[int, Interval(ge=0, lt=2**32)]
+Shape = Annotated[tuple[PositiveInt, ...], Len(2, 3)]  # voxels along 2 or 3 axes
+
+__all__ = [
+    "CheckedSettings",
+    "Count",
+    "Interval",
+    "Len",
+    "MultipleOf",
+    "NonNegativeFloat",
+    "OpenFraction",
+    "PositiveFloat",
+    "PositiveInt",
+    "Probability",
+    "Seed",
+    "Shape",
+    "check_values",
+]
+
+
+class CheckedSettings:
+    """The base of all settings classes. See the module's text."""
+
+    def __post_init__(self) -> None:
+        check_values(self)
+
+
+def check_values(settings: Any) -> None:
+    """Raise InputError unless every field of a settings dataclass has a value of its type and range.
+
+    What means the same is given the field's type: a list where a tuple is wanted, a text where a
+    path is, a number of numpy where one of Python is.
+    """
+    for name, adapter in _adapters(type(settings)).items():
+        given = _plain(getattr(settings, name))
+        if type(given).__module__.startswith("tyro."):  # still to come from the command line
+            continue
+        object.__setattr__(settings, name, _checked(name, given, adapter))
+
+
+@lru_cache(maxsize=None)
+def _adapters(kind: type) -> dict[str, Any]:
+    """For each field, what checks its values. Settings within settings have checked themselves."""
+    from pydantic import ConfigDict, TypeAdapter  # costs as much as all else here: not on import
+
+    rules = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+    hints = get_type_hints(kind, include_extras=True)
+    return {
+        each.name: TypeAdapter(hints[each.name], config=rules)
+        for each in fields(kind)
+        if not _checks_itself(hints[each.name])
+    }
+
+
+def _checks_itself(hint: Any) -> bool:
+    inner = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    return isinstance(inner, TypeVar) or is_dataclass(inner)
+
+
+def _plain(value: Any) -> Any:
+    """Python's own number for one of numpy or torch, a tuple for a list."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_plain, value))
+    if isinstance(value, Mapping | str | bytes | bool | int | float | Path) or value is None:
+        return value
+    single = getattr(value, "ndim", None) == 0
+    return value.item() if single else value
+
+
+def _checked(name: str, value: Any, adapter: Any) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as reason:
+        errors = reason.errors()
+    if isinstance(value, str) and any(e["type"] == "is_instance_of" for e in errors):
+        try:  # a path as a text
+            return adapter.validate_python(Path(value))
+        except ValidationError:
+            pass
+    for error in errors:
+        if error["type"] == "literal_error" and isinstance(error["input"], str):
+            raise unknown(name, error["input"], _choices(error["ctx"]["expected"]))
+    # of a union the branch that came closest: a range says more than a kind
+    error = max(errors, key=lambda e: (e["type"] in RANGES, len(e["loc"]), "ctx" in e))
+    raise InputError(f"{name} is {value!r}, but {_rule(error)}")
+
+
+def _choices(expected: str) -> list[str]:
+    """``"'a', 'b' or 'c'"`` → a, b, c."""
+    return [each.strip("'") for each in expected.replace(" or ", ", ").split(", ")]
+
+
+RANGES = {
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be {ge:g} or more",
+    "less_than": "must be below {lt:g}",
+    "less_than_equal": "must be {le:g} or less",
+    "multiple_of": "must be a multiple of {multiple_of}",
+    "too_short": "needs {min_length} or more entries",
+    "too_long": "takes {max_length} entries at most",
+}
+KINDS = {
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be True or False",
+    "string_type": "must be a text",
+    "tuple_type": "must be a list of values",
+    "dict_type": "must be a table of names and values",
+    "path_type": "must be a path",
+    "is_instance_of": "must be a path",
+    "none_required": "must be None",
+    "literal_error": "must be one of {expected}",
+}
+
+
+def _rule(error: Mapping[str, Any]) -> str:
+    rule = {**RANGES, **KINDS}.get(error["type"])
+    if rule is None:
+        return str(error["msg"])
+    where = "each entry " if any(isinstance(part, int) for part in error["loc"]) else ""
+    return where + rule.format(**error.get("ctx", {}))
