@@ -46,7 +46,7 @@ from ssl3d_lite.show.browser.slices import Slices
 from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.study import load_results
 from ssl3d_lite.study.claims import claims
-from ssl3d_lite.study.published import arms, published
+from ssl3d_lite.study.published import paper_arms, published_tables
 from ssl3d_lite.study.sentences import each_arm, overall
 from ssl3d_lite.tasks import geometry, make_task
 from ssl3d_lite.training.pretraining import pretrain
@@ -315,8 +315,8 @@ for n in labels:
 # Table 1 (Dice in %, published without seeds or error bars):
 
 # %%
-table, *_ = published("brats")
-code = arms()
+table, *_ = published_tables("brats")
+code = paper_arms()
 by_arm = {code[model]: scores for model, scores in table.rows.items() if model in code}
 print(f"{'3D minus 2D':10}", *(f"{region:>6}" for region in table.columns))
 for name in ("cpc", "rpl", "jigsaw", "rotation", "exemplar"):

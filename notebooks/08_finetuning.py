@@ -307,7 +307,7 @@ for seed in range(size["pairs"]):
     for arm, (candidate, warm_up) in twins.items():
         network, _ = known.get((arm, seed)) or tune(candidate, seed, warm_up)
         dice = evaluate(network, cohort, split.test, hausdorff=False, progress=False).mean_dice
-        row = {"reading": "finetune", "labels": "2", "steps": size["finetune"], "fold": 0}
+        row = {"protocol": "finetune", "labels": "2", "steps": size["finetune"], "fold": 0}
         pairs[arm].append(row | {"seed": seed, "score": dice})
 
 # %%

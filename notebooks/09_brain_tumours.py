@@ -53,7 +53,7 @@ from ssl3d_lite.study import pictures, read_study, run_study, tables
 from ssl3d_lite.study.claims import claims
 from ssl3d_lite.study.experiment import plan
 from ssl3d_lite.study.limits import limits
-from ssl3d_lite.study.published import beside, published
+from ssl3d_lite.study.published import beside_paper, published_tables
 from ssl3d_lite.study.sentences import each_arm, overall
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training.finetuning import finetune
@@ -247,10 +247,10 @@ CHANGES = {
     },
     "full": {},  # the paper's networks, rates and warm-up, all arms, five seeds
 }
-few_readings = {} if SCALE == "full" else {"readings": ("finetune", "probe", "convergence")}
-study = replace(study, **few_readings, **CHANGES[SCALE])
+few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
+study = replace(study, **few_protocols, **CHANGES[SCALE])
 print(study.question)
-print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} readings")
+print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} protocols")
 
 # %% [markdown]
 # It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
@@ -267,9 +267,9 @@ print("\n".join(tables.facts(results)))
 # for the linear probe? Is it the same?
 
 # %%
-for reading in ("finetune", "probe"):
-    display(Markdown(f"**{tables.TITLES[reading]}**"))
-    display(Markdown(tables.as_markdown(tables.score_table(results, reading))))
+for protocol in ("finetune", "probe"):
+    display(Markdown(f"**{tables.TITLES[protocol]}**"))
+    display(Markdown(tables.as_markdown(tables.score_table(results, protocol))))
 display(Markdown(f"**{tables.part_title(results)}**"))
 display(Markdown(tables.as_markdown(tables.part_table(results))))
 
@@ -312,9 +312,9 @@ pictures.effects(results, found)
 # No spread was published, so nobody can say which of the paper's differences are luck.
 
 # %%
-for block in published(study.published):
+for block in published_tables(study.published):
     display(Markdown(f"**{block.title}**. {tables.beside_note(results, block)}"))
-    display(Markdown(tables.as_markdown(beside(results, block))))
+    display(Markdown(tables.as_markdown(beside_paper(results, block))))
 
 # %% [markdown]
 # ### What such a run can say, and what it cannot
@@ -349,13 +349,13 @@ paper = read_study("brats", "full")
 big = EncoderSettings(4, **paper.encoder | {"filters": tuple(paper.encoder["filters"])})
 unet = random_unet(random_encoder(big, 0), 4, 0)
 runs = [run for job in plan(paper).values() for run in job]
-for name, network, given, readings in (
+for name, network, given, protocols in (
     ("pretraining", unet.encoder, paper.pretrain, ("proxy",)),
     ("fine-tuning", unet, {"batch": 2} | paper.finetune, ("finetune", "frozen")),
 ):
     step = training_operations(network, given["batch"], 4, 128, 128, 128)
     hours = step * given["steps"] / TERAFLOPS / 1e12 / 3600
-    count = sum(run.reading in readings for run in runs)
+    count = sum(run.protocol in protocols for run in runs)
     print(f"{name}: {hours:.1f} GPU hours a run, {count} runs: {count * hours:.0f} hours")
 
 # %% [markdown]

@@ -52,7 +52,7 @@ from ssl3d_lite.study import pictures, read_study, run_study, tables
 from ssl3d_lite.study.claims import claims
 from ssl3d_lite.study.experiment import plan
 from ssl3d_lite.study.limits import limits
-from ssl3d_lite.study.published import beside, published
+from ssl3d_lite.study.published import beside_paper, published_tables
 from ssl3d_lite.study.sentences import each_arm, overall
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training.finetuning import finetune
@@ -266,10 +266,10 @@ CHANGES = {
     },
     "full": {},  # the paper's rates and warm-up, all arms, five folds, three seeds
 }
-few_readings = {} if SCALE == "full" else {"readings": ("finetune", "probe", "convergence")}
-study = replace(study, **few_readings, **CHANGES[SCALE])
+few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
+study = replace(study, **few_protocols, **CHANGES[SCALE])
 print(study.question)
-print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} readings")
+print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} protocols")
 
 # %% [markdown]
 # It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
@@ -286,9 +286,9 @@ print("\n".join(tables.facts(results)))
 
 # %%
 display(Markdown(tables.as_markdown(tables.proxy_table(results))))
-for reading in ("finetune", "probe"):
-    display(Markdown(f"**{tables.TITLES[reading]}: {results.quantity}**"))
-    display(Markdown(tables.as_markdown(tables.score_table(results, reading))))
+for protocol in ("finetune", "probe"):
+    display(Markdown(f"**{tables.TITLES[protocol]}: {results.quantity}**"))
+    display(Markdown(tables.as_markdown(tables.score_table(results, protocol))))
 display(Markdown(f"**{tables.part_title(results)}**"))
 display(Markdown(tables.as_markdown(tables.part_table(results))))
 
@@ -336,9 +336,9 @@ pictures.effects(results, found)
 # 0.01, is that of a network that always says the same. Ours has an equal budget on both sides.
 
 # %%
-for block in published(study.published):
+for block in published_tables(study.published):
     display(Markdown(f"**{block.title}**. {tables.beside_note(results, block)}"))
-    display(Markdown(tables.as_markdown(beside(results, block))))
+    display(Markdown(tables.as_markdown(beside_paper(results, block))))
 
 # %% [markdown]
 # ### What such a run can say, and what it cannot
@@ -382,12 +382,12 @@ nets = {
 for name, settings in nets.items():
     step = training_operations(random_encoder(settings, 0), 32, 3, 224, 224)
     own = [run for run in runs if bool(run.job.arm.network) == (name == "DenseNet-121")]
-    for what, given, readings in (
+    for what, given, protocols in (
         ("pretraining", paper.pretrain, ("proxy",)),
         ("fine-tuning", paper.finetune, ("finetune", "frozen")),
     ):
         hours = step * given["steps"] / TERAFLOPS / 1e12 / 3600
-        count = sum(run.reading in readings for run in own)
+        count = sum(run.protocol in protocols for run in own)
         print(
             f"{name}, {what}: {hours:.2f} GPU hours a run, {count} runs: {count * hours:.0f} hours"
         )

@@ -56,7 +56,7 @@ from ssl3d_lite.study.claims import claims
 from ssl3d_lite.study.experiment import plan
 from ssl3d_lite.study.leakage import check_leakage
 from ssl3d_lite.study.limits import limits
-from ssl3d_lite.study.published import beside, published
+from ssl3d_lite.study.published import beside_paper, published_tables
 from ssl3d_lite.study.sentences import each_arm, overall
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training.finetuning import finetune
@@ -236,11 +236,11 @@ figures.segmentations(flair, {"truth": np.asarray(label), **answers}, cohort.lab
 #
 # ## 5. The honest comparison
 #
-# The fair question has two rivals. Is the transferred encoder ahead of training **from scratch**?
-# And is it ahead of the same puzzle on the benchmark's **own** scans, which cost no corpus at all
-# (the arm `masked@own`)? Controls are random encoders of two norms, and a *collapsed* one that cost
-# as much training and learnt nothing. Settings are those of `ssl3d study transfer`, cut down to
-# what fits into the time.
+# The fair question has two baselines. Is the transferred encoder ahead of training **from
+# scratch**? And is it ahead of the same puzzle on the benchmark's **own** scans, which cost no
+# corpus at all (the arm `masked@own`)? Controls are random encoders of two norms, and a *collapsed*
+# one that cost as much training and learnt nothing. Settings are those of `ssl3d study transfer`,
+# cut down to what fits into the time.
 
 # %%
 CHANGES = {
@@ -258,10 +258,10 @@ CHANGES = {
     },
     "full": {},  # the paper's networks, rates and warm-up, all arms, five seeds
 }
-few_readings = {} if SCALE == "full" else {"readings": ("finetune", "probe", "convergence")}
-study = replace(study, **few_readings, **CHANGES[SCALE])
+few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
+study = replace(study, **few_protocols, **CHANGES[SCALE])
 print(study.question)
-print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} readings")
+print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} protocols")
 
 # %% [markdown]
 # It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
@@ -278,9 +278,9 @@ print("\n".join(tables.facts(results)))
 # and of what they show.
 
 # %%
-for reading in ("finetune", "probe"):
-    display(Markdown(f"**{tables.TITLES[reading]}**"))
-    display(Markdown(tables.as_markdown(tables.score_table(results, reading))))
+for protocol in ("finetune", "probe"):
+    display(Markdown(f"**{tables.TITLES[protocol]}**"))
+    display(Markdown(tables.as_markdown(tables.score_table(results, protocol))))
 display(Markdown(f"**{tables.part_title(results)}**"))
 display(Markdown(tables.as_markdown(tables.part_table(results))))
 
@@ -321,9 +321,9 @@ pictures.effects(results, found)
 # itself is worth.
 
 # %%
-for block in published(study.published):
+for block in published_tables(study.published):
     display(Markdown(f"**{block.title}**. {tables.beside_note(results, block)}"))
-    display(Markdown(tables.as_markdown(beside(results, block))))
+    display(Markdown(tables.as_markdown(beside_paper(results, block))))
 
 # %% [markdown]
 # ### What such a run can say, and what it cannot
@@ -364,13 +364,13 @@ filters = {"filters": tuple(paper.encoder["filters"])}
 small = random_encoder(EncoderSettings(2, **paper.encoder | filters), 0)
 unet = random_unet(adapt_channels(small, 4), 4, 0)
 runs = [run for job in plan(paper).values() for run in job]
-for name, network, channels, given, readings in (
+for name, network, channels, given, protocols in (
     ("pretraining", small, 2, paper.pretrain, ("proxy",)),
     ("fine-tuning", unet, 4, {"batch": 2} | paper.finetune, ("finetune", "frozen")),
 ):
     step = training_operations(network, given["batch"], channels, 128, 128, 128)
     hours = step * given["steps"] / TERAFLOPS / 1e12 / 3600
-    count = sum(run.reading in readings for run in runs)
+    count = sum(run.protocol in protocols for run in runs)
     print(f"{name}: {hours:.1f} GPU hours a run, {count} runs: {count * hours:.0f} hours")
 rounds = paper.pretrain["steps"] * paper.pretrain["batch"] / 22_000
 print(f"pretraining goes {rounds:.0f} times through 22 000 scans")

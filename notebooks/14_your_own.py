@@ -525,7 +525,7 @@ study_file.write_text("""\
 title = "Does putting slabs in order help?"
 arms = ["stack", "cpc", "rotation", "scratch", "random", "random@group", "collapsed"]
 labels = ["2", "5"]
-readings = ["finetune", "probe"]
+protocols = ["finetune", "probe"]
 seeds = 3
 cohort = { recipe = "virtual-hippocampus", cases = 100 }
 encoder.filters = [8, 16, 32, 64]

@@ -104,7 +104,7 @@ def study(out: Path) -> None:
     changes = {
         "arms": [*TASKS, "scratch"],
         "labels": ["10%"],
-        "readings": ["finetune"],
+        "protocols": ["finetune"],
         "milestones": [],
         "seeds": 3,
         "cohort": {"recipe": "virtual-brain", "cases": 100, "edge": EDGE},
