@@ -37,7 +37,7 @@ view
 """
 TRAIN = """
 settings = TrainSettings(steps={steps}, batch=8, learning_rate=2e-3)
-_ = pretrain(task, encoder, cohort, split.pretrain, settings, watch=view.watch)
+_ = pretrain(task, encoder, cohort, split.pretrain, settings, callback=view.watch)
 """
 
 

@@ -36,7 +36,7 @@ import torch
 from IPython.display import display
 
 from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.evaluation.prediction import predict
+from ssl3d_lite.evaluation.prediction import predict_batch
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
@@ -132,13 +132,13 @@ view = Live(task, encoder, cohort.images(split.validation[:2]))
 display(view)
 
 # %%
-encoder, history = pretrain(
+history = pretrain(
     task,
     encoder,
     cohort,
     split.pretrain,
     TrainSettings(steps=size["pretrain"], learning_rate=2e-3),
-    watch=view.watch,
+    callback=view.watch,
 )
 held_out = proxy_score(task, encoder, cohort, split.validation)
 print({name: round(value, 3) for name, value in held_out.items()})
@@ -191,9 +191,9 @@ two = cohort.subset(split.train, 2)
 answers = {}
 for name, begin in {"CPC": encoder, "scratch": start}.items():
     network = random_unet(deepcopy(begin), len(cohort.label_names), seed=0)
-    network, _ = finetune(network, cohort, two, FinetuneSettings(steps=size["finetune"]))
+    finetune(network, cohort, two, FinetuneSettings(steps=size["finetune"]))
     print(f"{name:8}", evaluate(network, cohort, split.test, hausdorff=False, progress=False))
-    answers[name] = predict(network, cohort.images(split.test[:2]))[0].cpu().numpy()
+    answers[name] = predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
 
 image, label = cohort[split.test[0]]
 figures.segmentations(

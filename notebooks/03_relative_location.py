@@ -190,9 +190,9 @@ def make_pair(seed: int, **settings) -> tuple:
     return task.to(device), random_encoder(encoder_settings, seed).to(device)
 
 
-def train(task, encoder, seed: int, watch=None) -> tuple:
+def train(task, encoder, seed: int, callback=None) -> list:
     settings = TrainSettings(steps=size["steps"], batch=8, learning_rate=2e-3, seed=seed)
-    return pretrain(task, encoder, cohort, split.pretrain, settings, watch=watch)
+    return pretrain(task, encoder, cohort, split.pretrain, settings, callback=callback)
 
 
 # %%
@@ -203,8 +203,8 @@ display(view)
 # %%
 histories = {}
 for seed, (task, encoder) in enumerate(pairs):
-    watch = view.watch if seed == 0 else None
-    encoder, histories[f"seed {seed}"] = train(task, encoder, seed, watch)
+    callback = view.watch if seed == 0 else None
+    histories[f"seed {seed}"] = train(task, encoder, seed, callback)
 tasks, encoders = zip(*pairs)
 
 # %% [markdown]

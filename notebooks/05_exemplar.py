@@ -218,7 +218,7 @@ def attempt(name, settings):
         rows[:] = history  # kept even if the training fails
 
     try:
-        pretrain(tried, candidate, cohort, split.pretrain, trial, watch=watch)
+        pretrain(tried, candidate, cohort, split.pretrain, trial, callback=watch)
     except DivergedError as fault:
         print(f"{name}: {fault}")
     return candidate.eval(), rows
@@ -272,7 +272,7 @@ display(view)
 
 # %%
 settings = TrainSettings(steps=size["steps"], batch=8, learning_rate=1e-3)
-encoder, history = pretrain(task, encoder, cohort, split.pretrain, settings, watch=view.watch)
+history = pretrain(task, encoder, cohort, split.pretrain, settings, callback=view.watch)
 held_out = proxy_score(task, encoder, cohort, split.validation, batch=8)
 ratio = held_out["accuracy"] / held_out["chance"]
 print({name: round(value, 3) for name, value in held_out.items()}, f"{ratio:.1f} times chance")
@@ -286,10 +286,9 @@ for seed in range(1, size["seeds"]):
     again = make_task("exemplar", encoder_settings, seed, edge=size["edge"])
     start = random_encoder(encoder_settings, seed)
     other = TrainSettings(steps=size["steps"], batch=8, learning_rate=1e-3, seed=seed)
-    trained, rows = pretrain(again, start, cohort, split.pretrain, other)
-    encoders.append(trained)
-    histories[f"seed {seed}"] = rows
-    scored[f"seed {seed}"] = proxy_score(again, trained, cohort, split.validation, batch=8)
+    histories[f"seed {seed}"] = pretrain(again, start, cohort, split.pretrain, other)
+    encoders.append(start)
+    scored[f"seed {seed}"] = proxy_score(again, start, cohort, split.validation, batch=8)
 curves.learning_curves(histories, scored)
 
 # %% [markdown]

@@ -261,7 +261,7 @@ display(view)
 
 # %%
 settings = TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3)
-encoder, history = pretrain(task, encoder, cohort, split.pretrain, settings, watch=view.watch)
+history = pretrain(task, encoder, cohort, split.pretrain, settings, callback=view.watch)
 histories, encoders = {"seed 0": history}, [encoder]
 held_out = {"seed 0": proxy_score(task, encoder, cohort, split.validation)}
 for name, value in held_out["seed 0"].items():
@@ -275,11 +275,9 @@ for name, value in held_out["seed 0"].items():
 for seed in range(1, size["seeds"]):
     again = make_task("cpc", encoder_settings, seed)
     other = TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3, seed=seed)
-    trained, rows = pretrain(
-        again, random_encoder(encoder_settings, seed), cohort, split.pretrain, other
-    )
+    trained = random_encoder(encoder_settings, seed)
+    histories[f"seed {seed}"] = pretrain(again, trained, cohort, split.pretrain, other)
     encoders.append(trained)
-    histories[f"seed {seed}"] = rows
     held_out[f"seed {seed}"] = proxy_score(again, trained, cohort, split.validation)
 curves.learning_curves(histories, held_out)
 
@@ -354,8 +352,8 @@ curves.label_efficiency(scores)
 #
 # ```python
 # near = make_task("cpc", encoder_settings, seed=0, ahead=(1,))
-# start = random_encoder(encoder_settings, seed=0)
-# close, _ = pretrain(near, start, cohort, split.pretrain, settings)
+# close = random_encoder(encoder_settings, seed=0)
+# pretrain(near, close, cohort, split.pretrain, settings)
 # print(proxy_score(near, close, cohort, split.validation))
 # print(probe([close]))
 # ```

@@ -228,10 +228,9 @@ display(view)
 # %%
 encoders, histories, held_out = {2: [], 3: []}, {}, {}
 for dims, (cohort, parts, settings) in RUN.items():
-    begin, watch = time.process_time(), view.watch if dims == 3 else None
-    encoder, history = pretrain(
-        tasks[dims], starts[dims], cohort, parts.pretrain, settings, watch=watch
-    )
+    begin, encoder = time.process_time(), starts[dims]
+    callback = view.watch if dims == 3 else None
+    history = pretrain(tasks[dims], encoder, cohort, parts.pretrain, settings, callback=callback)
     seconds = time.process_time() - begin
     encoders[dims].append(encoder)
     histories[dims] = history
@@ -257,7 +256,8 @@ for seed in range(1, size["seeds"]):
         again = make_task("cpc", SHAPES[dims], seed)
         other = TrainSettings(settings.steps, batch=settings.batch, learning_rate=2e-3, seed=seed)
         start = random_encoder(SHAPES[dims], seed)
-        encoders[dims].append(pretrain(again, start, cohort, parts.pretrain, other)[0])
+        pretrain(again, start, cohort, parts.pretrain, other)
+        encoders[dims].append(start)
 print({f"{dims}D": len(each) for dims, each in encoders.items()}, "encoders")
 
 # %% [markdown]
@@ -364,9 +364,9 @@ else:
 # recipe.prepare(recipe.Slices(cohort=solid.folder, out=side, axis=0))
 # sagittal = Cohort.open(side).to(device)
 # settings, shape = RUN[2][2], SHAPES[2]
-# encoder, _ = pretrain(
-#     make_task("cpc", shape, seed=0), random_encoder(shape, 0), sagittal,
-#     sagittal.split().pretrain, settings,
+# encoder = random_encoder(shape, seed=0)
+# pretrain(
+#     make_task("cpc", shape, seed=0), encoder, sagittal, sagittal.split().pretrain, settings
 # )
 # print("CPC   ", probe([encoder], sagittal, sagittal.split()))
 # print("random", probe([random_encoder(shape, 100)], sagittal, sagittal.split()))

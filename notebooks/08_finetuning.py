@@ -35,7 +35,8 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.evaluation.prediction import predict
+from ssl3d_lite.evaluation.monitor import eval_hooks
+from ssl3d_lite.evaluation.prediction import predict_batch
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
@@ -145,8 +146,8 @@ for seed in range(size["pretrainings"]):
     if seed:  # the first is the one that is watched
         task, encoder = make_task("cpc", shape, seed), random_encoder(shape, seed)
     settings = TrainSettings(steps=size["pretrain"], batch=2, learning_rate=2e-3, seed=seed)
-    watch = None if seed else view.watch
-    encoder, history = pretrain(task, encoder, cohort, split.pretrain, settings, watch=watch)
+    callback = None if seed else view.watch
+    history = pretrain(task, encoder, cohort, split.pretrain, settings, callback=callback)
     held_out = proxy_score(task, encoder, cohort, split.validation)
     print(f"seed {seed}: accuracy {held_out['accuracy']:.3f}, chance {held_out['chance']:.3f}")
     pretrained.append(encoder)
@@ -178,9 +179,9 @@ def tune(encoder, seed, warm_up=0.0, test_at=()):
         test_at=test_at,
     )
     few = cohort.subset(split.train, 2, seed)
-    return finetune(
-        network, cohort, few, settings, validation=validation, test=split.test if test_at else ()
-    )
+    test = split.test if test_at else ()
+    hooks = eval_hooks(network, cohort, settings, validation=validation, test=test)
+    return network, finetune(network, cohort, few, settings, hooks=hooks)
 
 
 # %%
@@ -215,7 +216,7 @@ display(figure)
 # %%
 NAME = "CPC, warm-up"
 image, label = cohort[validation[0]]
-answer = predict(ways[NAME][0], cohort.images(validation[:1]))[0].cpu()
+answer = predict_batch(ways[NAME][0], cohort.images(validation[:1]))[0].cpu()
 Slices(image[0], answer, label_names=cohort.label_names, spacing=cohort.spacing, title=NAME)
 
 # %% [markdown]
@@ -254,11 +255,12 @@ print(f"chosen on the test scans:   {max(row['test'] for row in rows):.3f} (neve
 # %%
 collapsed = make_task("collapsed", shape, seed=0, edge=16 if scale() == "smoke" else 24)
 steps = TrainSettings(steps=max(10, size["pretrain"] // 2), batch=8, learning_rate=1e-3)
-nothing, _ = pretrain(collapsed, random_encoder(shape, seed=0), cohort, split.pretrain, steps)
+nothing = random_encoder(shape, seed=0)
+pretrain(collapsed, nothing, cohort, split.pretrain, steps)
 print({k: round(v, 4) for k, v in proxy_score(collapsed, nothing, cohort, validation).items()})
 everything = FinetuneSettings(steps=size["finetune"], patch=size["patch"], batch=4)
 oracle = random_unet(random_encoder(shape, seed=0), len(cohort.label_names), seed=0)
-oracle, _ = finetune(oracle, cohort, split.train, everything)
+finetune(oracle, cohort, split.train, everything)
 
 # %%
 draws = [cohort.subset(split.train, 2, seed) for seed in range(size["draws"])]

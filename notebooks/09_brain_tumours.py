@@ -38,7 +38,7 @@ from IPython.display import Markdown, display
 from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
-from ssl3d_lite.evaluation.prediction import predict
+from ssl3d_lite.evaluation.prediction import predict_batch
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.models.encoders import random_encoder
@@ -165,7 +165,7 @@ watched = cohort.images(split.validation[:2])
 view = Live(task, encoder, watched, chance=0.0)
 display(view)
 training = TrainSettings(steps=size["pretrain"], learning_rate=2e-3)
-encoder, history = pretrain(task, encoder, cohort, split.pretrain, training, watch=view.watch)
+history = pretrain(task, encoder, cohort, split.pretrain, training, callback=view.watch)
 held_out = proxy_score(task, encoder, cohort, split.validation)
 print(f"explained on patients it has not seen: {held_out['explained']:.2f}, chance: 0")
 
@@ -204,14 +204,14 @@ tuning = FinetuneSettings(steps=size["finetune"])
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 networks = {}
 for name, begin, settings in (("masked", encoder, warm), ("scratch", start, tuning)):
-    network = random_unet(deepcopy(begin), len(cohort.label_names), seed=0)
-    networks[name], _ = finetune(network, cohort, labelled, settings)
+    networks[name] = random_unet(deepcopy(begin), len(cohort.label_names), seed=0)
+    finetune(networks[name], cohort, labelled, settings)
     result = evaluate(networks[name], cohort, split.test, hausdorff=False, progress=False)
     print(f"{name:8}", result.line())
 
 # %%
 answers = {
-    name: predict(network, cohort.images(split.test[:2]))[0].cpu().numpy()
+    name: predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
     for name, network in networks.items()
 }
 image, label = cohort[split.test[0]]
@@ -373,7 +373,7 @@ for name, network, given, readings in (
 # <details><summary>Hint</summary>
 #
 # `cohort.images(split.test)` is a tensor (case, channel, x, y, z): copy it and set one channel to
-# 0. `predict(network, images)` gives class maps, and `score(iter(maps), cohort, split.test,
+# 0. `predict_batch(network, images)` gives class maps, and `score(iter(maps), cohort, split.test,
 # hausdorff=False, progress=False)` from `ssl3d_lite.evaluation.segmentation` scores them.
 #
 # </details>
@@ -387,7 +387,7 @@ for name, network, given, readings in (
 # for channel, name in enumerate(cohort.channels):
 #     blind = images.clone()
 #     blind[:, channel] = 0
-#     maps = predict(networks["masked"], blind).cpu()
+#     maps = predict_batch(networks["masked"], blind).cpu()
 #     print(f"without {name:5}", score(iter(maps), cohort, split.test, False, False).line())
 # ```
 #

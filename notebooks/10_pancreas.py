@@ -38,7 +38,7 @@ from IPython.display import Markdown, display
 from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
-from ssl3d_lite.evaluation.prediction import predict
+from ssl3d_lite.evaluation.prediction import predict_batch
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.models.encoders import random_encoder
@@ -161,8 +161,8 @@ start = deepcopy(encoder)
 view = Live(task, encoder, cohort.images(split.validation[:2]), chance=1 / choices)
 display(view)
 training = named.training | {"epochs": 0, "steps": size["pretrain"]}
-encoder, history = pretrain(
-    task, encoder, cohort, split.pretrain, TrainSettings(**training), watch=view.watch
+history = pretrain(
+    task, encoder, cohort, split.pretrain, TrainSettings(**training), callback=view.watch
 )
 held_out = proxy_score(task, encoder, cohort, split.validation, batch=training["batch"])
 print(f"right on patients it has not seen: {held_out['accuracy']:.1%}", end=", ")
@@ -192,14 +192,14 @@ warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
 networks = {}
 for name, begin, settings in (("CPC", encoder, warm), ("scratch", start, tuning)):
-    network = random_unet(deepcopy(begin), len(cohort.label_names), seed=0)
-    networks[name], _ = finetune(network, cohort, labelled, settings)
+    networks[name] = random_unet(deepcopy(begin), len(cohort.label_names), seed=0)
+    finetune(networks[name], cohort, labelled, settings)
     result = evaluate(networks[name], cohort, split.test, BOX, hausdorff=False, progress=False)
     print(f"{name:8}", result.line())
 
 # %%
 answers = {
-    name: predict(network, cohort.images(split.test[:2]), BOX)[0].cpu().numpy()
+    name: predict_batch(network, cohort.images(split.test[:2]), BOX)[0].cpu().numpy()
     for name, network in networks.items()
 }
 image, label = cohort[split.test[0]]

@@ -181,13 +181,13 @@ start = deepcopy(encoder)
 view = Live(task, encoder, cohort.images(split.validation[:4]), chance=0.25)
 display(view)
 training = {"batch": 16, "learning_rate": named.training["learning_rate"]}
-encoder, history = pretrain(
+history = pretrain(
     task,
     encoder,
     cohort,
     split.pretrain,
     TrainSettings(steps=size["pretrain"], **training),
-    watch=view.watch,
+    callback=view.watch,
 )
 held_out = proxy_score(task, encoder, cohort, split.validation, batch=4)
 print(f"right on photographs it has not seen: {held_out['accuracy']:.0%}, chance: 25%")
@@ -212,7 +212,7 @@ warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 by_hand = {}
 for name, begin, settings in (("rotation", encoder, warm), ("scratch", start, tuning)):
     network = random_classifier(deepcopy(begin), len(cohort.label_names), seed=0)
-    network, _ = finetune(network, cohort, labelled, settings)
+    finetune(network, cohort, labelled, settings)
     by_hand[name] = evaluate(network, cohort, split.test)
     print(f"{name:8} with {len(labelled)} grades:", by_hand[name].line())
 

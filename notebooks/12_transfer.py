@@ -40,7 +40,7 @@ from matplotlib.figure import Figure
 from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
-from ssl3d_lite.evaluation.prediction import predict
+from ssl3d_lite.evaluation.prediction import predict_batch
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.models.encoders import adapt_channels, random_encoder
@@ -143,7 +143,7 @@ figures.puzzle(volumes, batch)
 view = Live(task, encoder, corpus.images(unseen[:2]), chance=0.0)
 display(view)
 training = TrainSettings(steps=size["pretrain"], learning_rate=2e-3)
-encoder, history = pretrain(task, encoder, corpus, seen, training, watch=view.watch)
+history = pretrain(task, encoder, corpus, seen, training, callback=view.watch)
 held_out = proxy_score(task, encoder, corpus, unseen)
 print(f"explained on people it has not seen: {held_out['explained']:.2f}, chance: 0")
 
@@ -216,14 +216,14 @@ start = random_encoder(adapted.settings, seed=0)
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
 networks = {}
 for name, begin, settings in (("transferred", adapted, warm), ("scratch", start, tuning)):
-    network = random_unet(deepcopy(begin), len(cohort.label_names), seed=0)
-    networks[name], _ = finetune(network, cohort, labelled, settings)
+    networks[name] = random_unet(deepcopy(begin), len(cohort.label_names), seed=0)
+    finetune(networks[name], cohort, labelled, settings)
     result = evaluate(networks[name], cohort, split.test, hausdorff=False, progress=False)
     print(f"{name:12}", result.line())
 
 # %%
 answers = {
-    name: predict(network, cohort.images(split.test[:2]))[0].cpu().numpy()
+    name: predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
     for name, network in networks.items()
 }
 image, label = cohort[split.test[0]]

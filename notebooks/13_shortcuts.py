@@ -286,9 +286,9 @@ display(figure)
 def train(kind, here, seed=0, watched=None):
     """Pretrain, and score on validation cases. `watched`: a task, an encoder, and who watches."""
     new = make(kind, seed, edge=24), random_encoder(shape, seed), None
-    task, encoder, watch = watched or new
+    task, encoder, callback = watched or new
     settings = TrainSettings(steps=size["steps"], batch=4, learning_rate=2e-3, seed=seed)
-    encoder, _ = pretrain(task, encoder, here, split.pretrain, settings, watch=watch)
+    pretrain(task, encoder, here, split.pretrain, settings, callback=callback)
     scores = [proxy_score(task, encoder, here, split.validation, seed=s) for s in range(20)]
     return encoder, float(np.mean([score["accuracy"] for score in scores]))
 
@@ -491,7 +491,7 @@ display(figure)
 histories = {}
 for name in ("exemplar", "collapsed"):
     task, encoder = make_task(name, shape, edge=24), random_encoder(shape, seed=0)
-    _, histories[name] = pretrain(
+    histories[name] = pretrain(
         task, encoder, cohort, split.pretrain, TrainSettings(steps=size["collapse"], batch=8)
     )
 figure = Figure(figsize=(8, 2.8), layout="constrained")

@@ -412,7 +412,7 @@ names = ["".join(str(slab + 1) for slab in order) for order in ORDERS.tolist()]
 view = Live(task, encoder, volumes, names=names)
 display(view)
 training = TrainSettings(steps=size["steps"], batch=8, learning_rate=2e-3)
-encoder, history = pretrain(task, encoder, cohort, split.pretrain, training, watch=view.watch)
+history = pretrain(task, encoder, cohort, split.pretrain, training, callback=view.watch)
 
 
 # %%
@@ -433,7 +433,7 @@ everyone = range(len(cohort))
 noise = torch.randn(cohort.images(everyone).shape, generator=torch.Generator().manual_seed(0))
 noisy = replace(cohort, resident=(noise.to(volumes.device), cohort.labels(everyone)))
 blind_task, blind = make_task("stack", shape, seed=0), random_encoder(shape, seed=0)
-blind, noise_history = pretrain(blind_task, blind, noisy, split.pretrain, training)
+noise_history = pretrain(blind_task, blind, noisy, split.pretrain, training)
 curves.learning_curves(
     {"on scans": history, "on noise": noise_history},
     {"on scans": held_out, "on noise": asked_often(blind_task, blind, noisy)},
@@ -485,7 +485,7 @@ figures.confusion(truth, said, names)
 arms = {"stack": [encoder]}
 for seed in range(1, size["seeds"]):
     other_task, other = make_task("stack", shape, seed=seed), random_encoder(shape, seed=seed)
-    other, _ = pretrain(other_task, other, cohort, split.pretrain, replace(training, seed=seed))
+    pretrain(other_task, other, cohort, split.pretrain, replace(training, seed=seed))
     arms["stack"].append(other)
 for norm in ("batch", "group"):
     arms[f"random, {norm} norm"] = [

@@ -871,7 +871,7 @@ def learn(settings, here):
     torch.manual_seed(0)
     task, encoder = Jigsaw(settings, shape), random_encoder(shape, seed=0)
     training = TrainSettings(steps=size["steps"], batch=8, learning_rate=2e-3, device="cpu")
-    encoder, _ = pretrain(task, encoder, here, split.pretrain, training)
+    pretrain(task, encoder, here, split.pretrain, training)
     task.eval()
     held_out = here.images(split.validation).cpu()
     generator, right = torch.Generator().manual_seed(1), 0

@@ -1353,7 +1353,7 @@ display(puzzle_slices(volumes, batch))
 task = task.to(volumes.device)
 encoder = random_encoder(shape, seed=0).to(volumes.device)
 settings = TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3)
-encoder, history = pretrain(task, encoder, cohort, split.pretrain, settings)
+history = pretrain(task, encoder, cohort, split.pretrain, settings)
 
 
 def judge(name, encoder):

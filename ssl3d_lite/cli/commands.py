@@ -12,7 +12,8 @@ import tyro
 
 from ssl3d_lite.data.cohort import Cohort, Split, fits, parse_label_budget
 from ssl3d_lite.evaluation.grades import OrdinalEvaluation
-from ssl3d_lite.evaluation.prediction import predict_cohort
+from ssl3d_lite.evaluation.monitor import eval_hooks
+from ssl3d_lite.evaluation.prediction import predict as write_predictions
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import Evaluation, evaluate
@@ -112,7 +113,7 @@ def pretrain(settings: Pretrain) -> Encoder:
     for task in tasks:
         if task.note:
             print(f"{task.name}: {task.note}")
-    encoder, _ = train_encoder(tasks, encoder, cohort, split.pretrain, training, settings.out)
+    train_encoder(tasks, encoder, cohort, split.pretrain, training, settings.out)
     if not split.validation:
         print(f"{cohort.name} has no labels, so no case was held out to try the puzzles on")
     for task in tasks if split.validation else ():
@@ -158,7 +159,8 @@ def finetune(settings: Finetune) -> Evaluation | OrdinalEvaluation:
     labelled = cohort.subset(split.train, parse_label_budget(settings.labels), training.seed)
     validation = split.validation if training.validate_every else ()
     test = split.test if training.test_at else ()
-    network, _ = train_network(network, cohort, labelled, training, settings.out, validation, test)
+    hooks = eval_hooks(network, cohort, training, validation=validation, test=test)
+    train_network(network, cohort, labelled, training, settings.out, hooks=hooks)
     result = on_rank_zero(evaluate, network, cohort, split.test, training.patch)
     on_rank_zero(write_csv, settings.out / "scores.csv", result.rows())
     print(f"{len(labelled)} labelled cases; {len(split.test)} test cases:\n{result}")
@@ -231,7 +233,7 @@ def predict(settings: Predict) -> list[Path]:
         range(len(cohort)) if all_cases else getattr(cohort.split(settings.fold), settings.cases)
     )
     patch = read_json(settings.model / SETTINGS, "network")["training"]["patch"]
-    paths = predict_cohort(network, cohort, cases, settings.out, patch)
+    paths = write_predictions(network, cohort, settings.out, cases, patch)
     print(f"{len(cases)} predictions in {settings.out}")
     return paths
 

@@ -45,7 +45,7 @@ class Encoder(CheckpointedModule):
             of_unet = want.network == "unet"
             what = f"{len(want.filters)} levels need" if of_unet else f"{want.network} needs"
             raise InputError(
-                f"{what} edges of at least {want.smallest} voxels, but got {tuple(x.shape[2:])}; "
+                f"{what} edges of at least {want.min_edge} voxels, but got {tuple(x.shape[2:])}; "
                 f"use {'fewer levels or ' if of_unet else ''}larger patches"
             )
 

@@ -22,6 +22,7 @@ from torch import nn
 
 from ssl3d_lite.data.cohort import Cohort, parse_label_budget
 from ssl3d_lite.errors import DivergedError
+from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
@@ -242,13 +243,13 @@ class Experiment:
             for name, own in self.task_settings(arm).items()
         ]
         if tasks:
-            encoder, _ = pretrain(
+            pretrain(
                 tasks, encoder, scans.cohort, scans.seen, self.pretraining(job), self.folder(job)
             )
         elif arm.source == "oracle":
             network = self.network(encoder, cohort, job.seed)
             training, everything = self.oracle_training(job), self.data.split(arm, job.fold).train
-            network, _ = finetune(network, cohort, everything, training, self.folder(job))
+            finetune(network, cohort, everything, training, self.folder(job))
             encoder = network.encoder
         return encoder.to(choose_device(self.machine.device)), tasks
 
@@ -346,16 +347,15 @@ def read_finetuning(
     split, settings = experiment.data.split(job.arm, job.fold), experiment.finetuning(run)
     network = experiment.network(experiment.fitted(encoder, job.arm), cohort, job.seed)
     labelled = cohort.subset(split.train, parse_label_budget(run.labels), job.seed)
-    validation = split.validation if settings.validate_every else ()
-    network, history = finetune(
+    out = experiment.out / "runs" / experiment.key(run)
+    hooks = eval_hooks(
         network,
         cohort,
-        labelled,
         settings,
-        experiment.out / "runs" / experiment.key(run),
-        validation,
-        split.test if settings.test_at else (),
+        validation=split.validation if settings.validate_every else (),
+        test=split.test if settings.test_at else (),
     )
+    history = finetune(network, cohort, labelled, settings, out, hooks=hooks)
     result = on_rank_zero(evaluate, network, cohort, split.test, settings.patch, False, False)
     row = scored(result) | {"scans": len(cohort.scans(labelled)), "steps": settings.steps}
     looks = [(h["validation"], h["step"]) for h in history if "validation" in h]

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from ssl3d_lite.data.cohort import Cohort, Split
 from ssl3d_lite.data.registry import make_cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation.prediction import predict
+from ssl3d_lite.evaluation.prediction import predict_batch
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import Evaluation, evaluate
@@ -195,7 +195,7 @@ def pretrained_encoders(found: Tour) -> list[UNetEncoder]:
         ]
         training = TrainSettings(**pretraining(found), seed=seed, device=settings.device)
         out = settings.out / f"{settings.task}-seed{seed}"
-        encoder, history = pretrain(tasks, encoder, cohort, split.pretrain, training, out)
+        history = pretrain(tasks, encoder, cohort, split.pretrain, training, out)
         for task in tasks:
             run = f"{task.name}, seed {seed}"
             rows = [row for row in history if row["task"] == task.name]
@@ -232,7 +232,8 @@ def supervised_encoder(found: Tour) -> UNetEncoder:
         steps=settings.oracle_steps, batch=batch_of(found), device=settings.device
     )
     out = settings.out / "oracle"
-    return finetune(network, cohort, found.split.train, training, out)[0].encoder
+    finetune(network, cohort, found.split.train, training, out)
+    return network.encoder
 
 
 # ---- the two readings --------------------------------------------------------------------------
@@ -271,7 +272,7 @@ def finetune_pairs(found: Tour, encoders: Sequence[UNetEncoder]) -> None:
         for arm, encoder in starts.items():
             network = random_unet(encoder, len(cohort.label_names), seed)
             out = settings.out / f"finetune-{arm}-seed{seed}"
-            network, _ = finetune(network, cohort, labelled, training, out)
+            finetune(network, cohort, labelled, training, out)
             result = evaluate(network, cohort, split.test, hausdorff=False)
             found.add("fine-tuning", arm, seed, settings.finetune_labels, seed, result)
             if seed == 0:
@@ -289,5 +290,5 @@ def keep_example(found: Tour, arm: str, network: UNet, result: Evaluation) -> No
         found.example = {"image": image[0], "id": cohort.cases[case].id, "case": case}
         found.example["answers"] = {"truth": label}
     case = found.example["case"]
-    answer = predict(network, cohort.images([case]).to(device_of(network)))[0]
+    answer = predict_batch(network, cohort.images([case]).to(device_of(network)))[0]
     found.example["answers"][arm] = answer.cpu().numpy()

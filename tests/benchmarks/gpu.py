@@ -66,7 +66,7 @@ def idle(out: Path) -> None:
 
         def train(watch=None, name=name, settings=settings):
             task, encoder = make_task(name, shape), random_encoder(shape, 0)
-            pretrain(task, encoder, cohort, range(16), settings, watch=watch)
+            pretrain(task, encoder, cohort, range(16), settings, callback=watch)
 
         def record(history, trace=trace):
             if history[-1]["step"] == 10:

@@ -76,7 +76,7 @@ def point(edge: int, batch: int, devices: int, device: str) -> dict[str, float]:
         ticks.append(time.perf_counter())
         return False
 
-    pretrain(task, encoder, cohort, range(16), settings, watch=watch)
+    pretrain(task, encoder, cohort, range(16), settings, callback=watch)
     took = (ticks[-1] - ticks[0]) / (STEPS - 10)
     return {"seconds": took, "bytes": peak(device) - before, "estimate": said}
 

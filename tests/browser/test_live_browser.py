@@ -34,8 +34,8 @@ view
 """
 TRAIN = """
 begun = time.monotonic()
-_, history = pretrain(
-    task, encoder, cohort, range(2, 12), settings, Path("run"), watch=slowly
+history = pretrain(
+    task, encoder, cohort, range(2, 12), settings, Path("run"), callback=slowly
 )
 """
 STEPS = 2000
@@ -49,7 +49,7 @@ def further(rows):
 
 def run(*out):
     task, encoder = begin()
-    return pretrain(task, encoder, cohort, range(2, 12), settings, *out, watch=further)
+    return encoder, pretrain(task, encoder, cohort, range(2, 12), settings, *out, callback=further)
 
 (went_on, rows), (whole, all_rows) = run(Path("run")), run()
 same = all(torch.equal(a, b) for a, b in zip(went_on.parameters(), whole.parameters()))
@@ -102,7 +102,7 @@ def test_curves_move_while_a_cell_trains_and_the_button_ends_it(notebook):
 
 def test_with_the_cell_the_view_ends_and_has_nothing_to_stop(notebook):
     short = "TrainSettings(steps=30)"
-    code = f"_ = pretrain(*begin(), cohort, range(2, 12), {short}, watch=view.watch)"
+    code = f"_ = pretrain(*begin(), cohort, range(2, 12), {short}, callback=view.watch)"
     notebook.run(code)
     notebook.until(lambda: status(notebook).startswith("ended · step 30 · "), "the end")
     assert notebook.locate(".ssl3d-live button").is_disabled()

@@ -12,7 +12,8 @@ from torch import nn
 from ssl3d_lite.data.cohort import array_path, write_array
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.grades import OrdinalEvaluation, score_grades
-from ssl3d_lite.evaluation.prediction import predict_cohort
+from ssl3d_lite.evaluation.monitor import eval_hooks
+from ssl3d_lite.evaluation.prediction import predict
 from ssl3d_lite.evaluation.probe import linear_probes, picture_features
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.models.classifier import Classifier, random_classifier
@@ -76,8 +77,9 @@ def classifier():
 def finetuned(cohort, out=None, **settings):
     training = FinetuneSettings(**{"steps": 20, "batch": 6, "checkpoint_every": 10} | settings)
     split = cohort.split()
-    test = split.test if training.test_at else ()
-    return finetune(classifier(), cohort, split.train, training, out, split.validation, test)
+    test, network = split.test if training.test_at else (), classifier()
+    hooks = eval_hooks(network, cohort, training, validation=split.validation, test=test)
+    return network, finetune(network, cohort, split.train, training, out, hooks=hooks)
 
 
 def same(a, b):
@@ -198,7 +200,7 @@ def test_an_ungraded_case_cannot_be_scored_and_neither_can_none(tmp_path):
 
 def test_predicted_grades_are_a_table(tmp_path):
     cohort = make_graded(tmp_path / "cohort", [0, 2, None])
-    (path,) = predict_cohort(thresholds(0.1, 9.0), cohort, (0, 2), tmp_path / "out")
+    (path,) = predict(thresholds(0.1, 9.0), cohort, tmp_path / "out", (0, 2))
     with open(path) as file:
         assert list(csv.DictReader(file)) == [
             {"id": "case_000", "grade": "1", "name": "mild"},
@@ -305,8 +307,8 @@ def test_the_history_holds_the_test_scores_that_were_asked_for(cohort, shades, t
         unet = random_unet(random_encoder(EncoderSettings(filters=(4, 8)), 0), 3, 0)
         network = unet if kind == "maps" else classifier()
         training = FinetuneSettings(steps=steps, **settings)
-        test = split.test if training.test_at else ()
-        return finetune(network, data, split.train[:4], training, test=test)
+        hooks = eval_hooks(network, data, training, test=split.test if training.test_at else ())
+        return network, finetune(network, data, split.train[:4], training, hooks=hooks)
 
     network, history = run(25, test_at=(10, 20))
     assert [row["step"] for row in history if "test" in row] == [10, 20]
@@ -338,7 +340,9 @@ def test_nothing_is_chosen_by_test_scores(shades):
 def test_settings_that_do_not_fit_are_refused(shades, settings, test, said):
     def run():
         training = FinetuneSettings(steps=30, **settings)
-        finetune(classifier(), shades, (1, 2), training, test=test)
+        network = classifier()
+        hooks = eval_hooks(network, shades, training, test=test)
+        finetune(network, shades, (1, 2), training, hooks=hooks)
 
     with pytest.raises(InputError, match=said):
         run()
@@ -358,7 +362,7 @@ def test_a_network_that_answers_something_else_is_refused(cohort, shades, tmp_pa
         with pytest.raises(InputError, match=said):
             evaluate(network, data, (0, 1), progress=False)
         with pytest.raises(InputError, match=said):
-            predict_cohort(network, data, (0, 1), tmp_path / "out")
+            predict(network, data, tmp_path / "out", (0, 1))
     with pytest.raises(InputError, match="case_001 has no label"):
         finetune(
             classifier(), make_graded(tmp_path / "g", [0, None]), (0, 1), FinetuneSettings(steps=1)

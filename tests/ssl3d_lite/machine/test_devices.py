@@ -19,6 +19,7 @@ from torch import nn
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.machine import launch as distributed
 from ssl3d_lite.machine.collectives import all_gather, local_slice, on_rank_zero, rank
 from ssl3d_lite.machine.launch import check_devices, launch
@@ -55,7 +56,7 @@ def pretrained(cohort, names, devices, own=None, **settings):
     settings = TrainSettings(**{"batch": 4, "clip": 0, "seed": 1, "devices": devices} | settings)
     trained = random_encoder(SMALL, 0), *(make_task(n, SMALL, **(own or OWN[n])) for n in names)
     start = flat(*trained)
-    _, history = pretrain(trained[1:], trained[0], cohort, range(8), settings)
+    history = pretrain(trained[1:], trained[0], cohort, range(8), settings)
     return flat(*trained) - start, history
 
 
@@ -64,7 +65,8 @@ def finetuned(cohort, devices, validation=(), **settings):
     encoder = random_encoder(GRADES if cohort.ordinal else SMALL, 0)
     network = (random_classifier if cohort.ordinal else random_unet)(encoder, 3, 0)
     start = flat(network)
-    _, history = finetune(network, cohort, range(8), settings, validation=validation)
+    hooks = eval_hooks(network, cohort, settings, validation=validation)
+    history = finetune(network, cohort, range(8), settings, hooks=hooks)
     return flat(network) - start, history
 
 
@@ -332,7 +334,7 @@ def test_a_run_may_go_on_with_another_device_but_not_in_another_precision(cohort
     def run(**settings):
         training = TrainSettings(steps=2, **settings)
         task = make_task("rotation", SMALL, edge=12)
-        return pretrain(task, random_encoder(SMALL, 0), cohort, range(8), training, tmp_path)
+        pretrain(task, random_encoder(SMALL, 0), cohort, range(8), training, tmp_path)
 
     run(device="auto")
     run(device="cpu", devices=1)

@@ -128,9 +128,10 @@ def test_every_puzzle_of_large_enough_patches_can_be_put_to_it(tmp_path, dense, 
 
 
 def test_it_is_pretrained_saved_probed_and_fine_tuned(eyes, tmp_path):
-    encoder, _ = pretrain(
+    encoder = random_encoder(DENSE, 0)
+    pretrain(
         make_task("rotation", DENSE, edge=32),
-        random_encoder(DENSE, 0),
+        encoder,
         eyes,
         eyes.split().pretrain,
         TrainSettings(steps=2, batch=3),
@@ -145,7 +146,7 @@ def test_it_is_pretrained_saved_probed_and_fine_tuned(eyes, tmp_path):
     assert len(linear_probes(judged, eyes, [split.train], split.test)[0].cases) == 3
     network = random_classifier(loaded, 3, 0)
     training = FinetuneSettings(steps=2, batch=3)
-    network, _ = finetune(network, eyes, split.train, training, tmp_path / "network")
+    finetune(network, eyes, split.train, training, tmp_path / "network")
     again = load_network(tmp_path / "network")
     answers = [evaluate(n, eyes, split.test).answer.tolist() for n in (network, again)]
     assert answers[0] == answers[1]

@@ -18,7 +18,7 @@ def learnt(name, cohort, norm, **settings):
     task = make_task(name, encoder.settings, edge=16)
     before = copy.deepcopy((encoder, task))
     training = TrainSettings(batch=4, learning_rate=3e-3, precision="32-true", **settings)
-    encoder, history = pretrain(task, encoder, cohort, range(8), training)
+    history = pretrain(task, encoder, cohort, range(8), training)
     return before, (encoder, task), history
 
 

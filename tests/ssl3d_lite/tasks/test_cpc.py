@@ -155,7 +155,7 @@ def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     encoder = random_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
     task = make_task("cpc", encoder.settings, patch=8, stride=4, jitter=0, most=4)
     settings = TrainSettings(steps=80, batch=2)
-    _, history = pretrain(task, encoder, cohort, range(4), settings)
+    history = pretrain(task, encoder, cohort, range(4), settings)
     assert history[-1]["chance"] == 1 / 128
     assert history[0]["accuracy"] < 4 / 128
     assert history[-1]["accuracy"] > 5 / 128

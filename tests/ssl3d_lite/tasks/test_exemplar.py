@@ -507,7 +507,7 @@ def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     encoder = random_encoder(EncoderSettings(filters=(8, 16), norm="group"), 0)
     task = make_task("exemplar", encoder.settings, edge=16)
     settings = TrainSettings(steps=150, batch=4, learning_rate=3e-3, precision="32-true")
-    _, history = pretrain(task, encoder, cohort, range(4), settings)
+    history = pretrain(task, encoder, cohort, range(4), settings)
     assert history[0]["accuracy"] < 0.6
     assert history[-1]["accuracy"] > 0.75
     assert history[-1]["chance"] == pytest.approx(1 / 7)

@@ -170,7 +170,7 @@ def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     batch = posed(task, cohort.images([*range(4)] * 25))
     before = task.score(task(encoder, batch), batch)
     settings = TrainSettings(steps=60, batch=4, learning_rate=3e-3)
-    _, history = pretrain(task, encoder, cohort, range(4), settings)
+    history = pretrain(task, encoder, cohort, range(4), settings)
     assert before["accuracy"] < 3 / 20
     assert history[-1]["accuracy"] > 0.9
     assert history[-1]["chance"] == pytest.approx(1 / 20)

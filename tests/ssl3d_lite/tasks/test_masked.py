@@ -246,7 +246,7 @@ def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     encoder = random_encoder(EncoderSettings(filters=(8, 16)), 0)
     task = make_task("masked", encoder.settings, block_edge=4)
     settings = TrainSettings(steps=60, batch=4, learning_rate=1e-2, precision="32-true")
-    _, history = pretrain(task, encoder, cohort, range(4), settings)
+    history = pretrain(task, encoder, cohort, range(4), settings)
     assert history[0]["explained"] < 0.4
     assert history[-1]["explained"] > 0.6
     assert history[-1]["chance"] == 0

@@ -197,7 +197,7 @@ def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     batch = posed(task, cohort.images(range(4)))
     before = task.score(task(encoder, batch), batch)
     settings = TrainSettings(steps=60, batch=4, learning_rate=3e-3)
-    _, history = pretrain(task, encoder, cohort, range(4), settings)
+    history = pretrain(task, encoder, cohort, range(4), settings)
     assert before["accuracy"] < 3 / 26
     assert history[-1]["accuracy"] > 0.9
     assert history[-1]["chance"] == pytest.approx(1 / 26)

@@ -78,7 +78,7 @@ def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     encoder = random_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
     task = make_task("rotation", encoder.settings, edge=16, turns_per_scan=4)
     settings = TrainSettings(steps=80, batch=4)
-    _, history = pretrain(task, encoder, cohort, range(4), settings)
+    history = pretrain(task, encoder, cohort, range(4), settings)
     assert history[0]["accuracy"] < 0.4
     assert history[-1]["accuracy"] > 0.5
     assert history[-1]["chance"] == pytest.approx(0.1)

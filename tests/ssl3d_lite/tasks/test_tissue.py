@@ -192,7 +192,7 @@ def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     encoder = random_encoder(EncoderSettings(filters=(8, 16)), 0)
     task = make_task("tissue", encoder.settings, edge=16)
     settings = TrainSettings(steps=50, batch=4, learning_rate=1e-2, precision="32-true")
-    _, history = pretrain(task, encoder, cohort, range(4), settings)
+    history = pretrain(task, encoder, cohort, range(4), settings)
     assert history[0]["accuracy"] < history[0]["chance"]
     assert history[-1]["accuracy"] > history[-1]["chance"]
     assert history[-1]["loss"] < history[0]["loss"] / 3

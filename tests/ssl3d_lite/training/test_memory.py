@@ -266,7 +266,7 @@ def test_the_count_is_what_a_step_takes(kind, edge, again):
 def finetuned(cohort, out=None, **settings):
     network = random_unet(random_encoder(SMALL, 0), 3, 0)
     training = FinetuneSettings(**{"steps": 20, "checkpoint_every": 10, "batch": 4} | settings)
-    return finetune(network, cohort, range(4), training, out)
+    return network, finetune(network, cohort, range(4), training, out)
 
 
 def refusal(monkeypatch, free, run, *arguments, **settings):

@@ -14,6 +14,7 @@ from torch import nn
 
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.errors import DivergedError, InputError
+from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.models.encoders import random_encoder
 from ssl3d_lite.models.settings import EncoderSettings
@@ -34,14 +35,15 @@ def pretrained(cohort, out=None, seed=0, **settings):
     encoder = random_encoder(SMALL, seed)
     task = make_task("rotation", encoder.settings, seed=seed, edge=12)
     training = TrainSettings(**{"steps": 20, "checkpoint_every": 10, "seed": seed} | settings)
-    return pretrain(task, encoder, cohort, cohort.split().pretrain, training, out)
+    return encoder, pretrain(task, encoder, cohort, cohort.split().pretrain, training, out)
 
 
 def finetuned(cohort, out=None, encoder=None, **settings):
     network = random_unet(encoder or random_encoder(SMALL, 0), 3, 0)
     training = FinetuneSettings(**{"steps": 20, "checkpoint_every": 10} | settings)
     split = cohort.split()
-    return finetune(network, cohort, split.train[:4], training, out, split.validation)
+    hooks = eval_hooks(network, cohort, training, validation=split.validation)
+    return network, finetune(network, cohort, split.train[:4], training, out, hooks=hooks)
 
 
 OWN = {
@@ -60,7 +62,7 @@ def by_turns(cohort, out=None, tasks=None, **settings):
     encoder = random_encoder(SMALL, 0)
     tasks = tasks or tasks_of("exemplar", "masked")
     training = TrainSettings(**{"steps": 20, "checkpoint_every": 10} | settings)
-    return pretrain(tasks, encoder, cohort, cohort.split().pretrain, training, out)
+    return encoder, pretrain(tasks, encoder, cohort, cohort.split().pretrain, training, out)
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
@@ -234,7 +236,7 @@ def test_fault_15_the_best_weights_by_validation_are_kept_not_the_last(cohort, t
 def test_fine_tuning_learns_a_handful_of_volumes_by_heart(cohort):
     settings = FinetuneSettings(steps=80, learning_rate=1e-2, batch=2)
     network = random_unet(random_encoder(EncoderSettings(filters=(8, 16)), 0), 3, 0)
-    network, history = finetune(network, cohort, (0, 1), settings)
+    history = finetune(network, cohort, (0, 1), settings)
     assert history[-1]["loss"] < history[0]["loss"] / 2
     result = evaluate(network, cohort, (0, 1), hausdorff=False)
     assert result.by_region["whole"] > 0.85
@@ -393,7 +395,7 @@ def watched(cohort, watch, out=None, names=("rotation",), **settings):
     encoder, tasks = random_encoder(SMALL, 0), tasks_of(*names)
     training = TrainSettings(**{"steps": 40, "checkpoint_every": 100} | settings)
     cases = cohort.split().pretrain
-    encoder, history = pretrain(tasks, encoder, cohort, cases, training, out, watch=watch)
+    history = pretrain(tasks, encoder, cohort, cases, training, out, callback=watch)
     return encoder, nn.ModuleList(tasks), history
 
 
@@ -419,7 +421,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(cohort, tmp_path, names):
 def test_a_notebooks_cell_run_twice_is_told_to_make_the_networks_anew(cohort, tmp_path):
     encoder, task = random_encoder(SMALL, 0), tasks_of("rotation")
     settings, cases = TrainSettings(steps=20), cohort.split().pretrain
-    pretrain(task, encoder, cohort, cases, settings, tmp_path, watch=lambda rows: True)
+    pretrain(task, encoder, cohort, cases, settings, tmp_path, callback=lambda rows: True)
     with pytest.raises(InputError, match="make the networks anew from the same seeds"):
         pretrain(task, encoder, cohort, cases, settings, tmp_path)
 
@@ -470,7 +472,7 @@ task, cohort = make_task("rotation", shape, edge=12), Cohort.open(folder / "coho
 watch = lambda rows: rank() == 0 and rows[-1]["step"] == 20  # the second would never stop
 settings = TrainSettings(steps=40, batch=4, devices=2)
 encoder = random_encoder(shape, 0)
-_, history = pretrain(task, encoder, cohort, range(8), settings, folder / "run", watch=watch)
+history = pretrain(task, encoder, cohort, range(8), settings, folder / "run", callback=watch)
 (folder / f"{rank()}.json").write_text(json.dumps([row["step"] for row in history]))
 averaged([0.0], "cpu")  # wait for one another: the second ends as soon as the first does
 """

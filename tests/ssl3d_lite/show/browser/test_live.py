@@ -53,7 +53,7 @@ def test_a_watched_run_is_bit_for_bit_that_of_an_unwatched(cohort, name):
         task, encoder = begin(name)
         watch = Live(task, encoder, cohort.images([0, 1])).watch if watched else None
         settings = TrainSettings(steps=20, batch=4)
-        _, history = pretrain(task, encoder, cohort, range(2, 12), settings, watch=watch)
+        history = pretrain(task, encoder, cohort, range(2, 12), settings, callback=watch)
         modules = nn.ModuleList([task, encoder])
         return modules.state_dict(), history, torch.rand(4), [m.training for m in modules.modules()]
 
@@ -91,7 +91,7 @@ def watched_run(cohort, view, task, encoder, steps=40, after=None):
         return view.watch(history)
 
     settings = TrainSettings(steps=steps)
-    return pretrain(task, encoder, cohort, range(2, 12), settings, watch=watch)[1]
+    return pretrain(task, encoder, cohort, range(2, 12), settings, callback=watch)
 
 
 @pytest.fixture
