@@ -41,10 +41,11 @@ from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.evaluation.prediction import predict_batch
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.operations import training_operations
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.models.unet import make_unet
 from ssl3d_lite.show.browser.live import Live
 from ssl3d_lite.show.browser.slices import Slices
 from ssl3d_lite.show.figures import curves, figures
@@ -142,7 +143,7 @@ for region, classes in cohort.region_classes.items():
 # %%
 study = read_study("brats", SCALE)  # one file holds the settings of all three scales
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
-encoder = random_encoder(EncoderSettings(len(cohort.channels), **shape), seed=0)
+encoder = make_encoder(EncoderSettings(len(cohort.channels), **shape), seed=0)
 task = make_task("masked", encoder.settings, seed=0)
 volumes = cohort.images(split.pretrain[:2])
 draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
@@ -204,7 +205,7 @@ tuning = FinetuneSettings(steps=size["finetune"])
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 networks = {}
 for name, begin, settings in (("masked", encoder, warm), ("scratch", start, tuning)):
-    networks[name] = random_unet(deepcopy(begin), len(cohort.label_names), seed=0)
+    networks[name] = make_network(deepcopy(begin), cohort, seed=0)
     finetune(networks[name], cohort, labelled, settings)
     result = evaluate(networks[name], cohort, split.test, hausdorff=False, progress=False)
     print(f"{name:8}", result.line())
@@ -347,7 +348,7 @@ print(f"{about.title}\n\naccess: {about.access}\n\nlicence: {about.licence}\nsiz
 TERAFLOPS = 30  # assumed: reached in training, not the data sheet's number
 paper = read_study("brats", "full")
 big = EncoderSettings(4, **paper.encoder | {"filters": tuple(paper.encoder["filters"])})
-unet = random_unet(random_encoder(big, 0), 4, 0)
+unet = make_unet(make_encoder(big, 0), 4, 0)
 runs = [run for job in plan(paper).values() for run in job]
 for name, network, given, readings in (
     ("pretraining", unet.encoder, paper.pretrain, ("proxy",)),

@@ -21,11 +21,10 @@ from ssl3d_lite.files import read_json, write_csv
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.device import choose_device
 from ssl3d_lite.machine.launch import launch
-from ssl3d_lite.models.classifier import random_classifier
 from ssl3d_lite.models.compatibility import check_answers, check_fits
-from ssl3d_lite.models.encoders import Encoder, adapt_channels, random_encoder
-from ssl3d_lite.models.settings import Block, EncoderSettings, Network, Norm
-from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.models.encoders import Encoder, adapt_channels, make_encoder
+from ssl3d_lite.models.networks import make_network
+from ssl3d_lite.models.settings import Block, Network, Norm
 from ssl3d_lite.tasks import make_task, measure, task_classes
 from ssl3d_lite.training.checkpoint import SETTINGS, load_encoder, load_network
 from ssl3d_lite.training.finetuning import finetune as train_network
@@ -54,8 +53,7 @@ class Shape:
 
     def encoder(self, cohort: Cohort, seed: int) -> Encoder:
         """A random encoder of this shape for the cohort's scans."""
-        settings = EncoderSettings(len(cohort.channels), cohort.spatial_dims, **vars(self))
-        return random_encoder(settings, seed)
+        return make_encoder(cohort, seed, **vars(self))
 
 
 # ---- pretrain ----------------------------------------------------------------------------------
@@ -154,8 +152,7 @@ def finetune(settings: Finetune) -> Evaluation | OrdinalEvaluation:
     launch(training.devices, training.device, training.precision)
     cohort, split = open_cohort(settings.cohort, settings.fold, training.device)
     encoder = find_encoder(settings.encoder, cohort, settings.shape, training.seed)
-    make = random_classifier if cohort.ordinal else random_unet
-    network = make(encoder, len(cohort.label_names), training.seed)
+    network = make_network(encoder, cohort, training.seed)
     labelled = cohort.subset(split.train, parse_label_budget(settings.labels), training.seed)
     validation = split.validation if training.validate_every else ()
     test = split.test if training.test_at else ()

@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 import torch
 from helpers import make_cohort
-from ssl3d_lite.networks import EncoderSettings, random_encoder
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.live import Live
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training import TrainSettings, pretrain
@@ -22,7 +23,7 @@ SHAPE = EncoderSettings(filters=(4, 8))
 settings = TrainSettings(steps=STEPS, checkpoint_every=1000)
 
 def begin():
-    return make_task("rotation", SHAPE, edge=12), random_encoder(SHAPE, 0)
+    return make_task("rotation", SHAPE, edge=12), make_encoder(SHAPE, 0)
 
 def slowly(history):
     time.sleep(0.25)

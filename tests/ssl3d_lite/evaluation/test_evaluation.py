@@ -21,7 +21,7 @@ from ssl3d_lite.evaluation.prediction import (
 )
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate, score, score_case
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.modes import evaluating
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
@@ -211,7 +211,7 @@ def test_a_prediction_of_a_slice_is_refused_before_anything_is_written(tmp_path)
 
 
 def test_proxy_score_is_the_same_again_and_changes_no_module(cohort):
-    encoder = random_encoder(EncoderSettings(filters=(4, 8)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
     task = make_task("rotation", encoder.settings, edge=12)
     before = {n: w.clone() for n, w in encoder.state_dict().items()}
     first = proxy_score(task, encoder, cohort, (0, 1, 2, 3))
