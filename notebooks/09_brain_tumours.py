@@ -38,13 +38,14 @@ from IPython.display import Markdown, display
 from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
-from ssl3d_lite.evaluation.prediction import predict
+from ssl3d_lite.evaluation.prediction import predict_batch
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.operations import training_operations
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.models.unet import make_unet
 from ssl3d_lite.show.browser.live import Live
 from ssl3d_lite.show.browser.slices import Slices
 from ssl3d_lite.show.figures import curves, figures
@@ -142,7 +143,7 @@ for region, classes in cohort.region_classes.items():
 # %%
 study = read_study("brats", SCALE)  # one file holds the settings of all three scales
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
-encoder = random_encoder(EncoderSettings(len(cohort.channels), **shape), seed=0)
+encoder = make_encoder(EncoderSettings(len(cohort.channels), **shape), seed=0)
 task = make_task("masked", encoder.settings, seed=0)
 volumes = cohort.images(split.pretrain[:2])
 draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
@@ -165,7 +166,7 @@ watched = cohort.images(split.validation[:2])
 view = Live(task, encoder, watched, chance=0.0)
 display(view)
 training = TrainSettings(steps=size["pretrain"], learning_rate=2e-3)
-encoder, history = pretrain(task, encoder, cohort, split.pretrain, training, watch=view.watch)
+history = pretrain(task, encoder, cohort, split.pretrain, training, callback=view.watch)
 held_out = proxy_score(task, encoder, cohort, split.validation)
 print(f"explained on patients it has not seen: {held_out['explained']:.2f}, chance: 0")
 
@@ -204,14 +205,14 @@ tuning = FinetuneSettings(steps=size["finetune"])
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 networks = {}
 for name, begin, settings in (("masked", encoder, warm), ("scratch", start, tuning)):
-    network = random_unet(deepcopy(begin), len(cohort.label_names), seed=0)
-    networks[name], _ = finetune(network, cohort, labelled, settings)
+    networks[name] = make_network(deepcopy(begin), cohort, seed=0)
+    finetune(networks[name], cohort, labelled, settings)
     result = evaluate(networks[name], cohort, split.test, hausdorff=False, progress=False)
     print(f"{name:8}", result.line())
 
 # %%
 answers = {
-    name: predict(network, cohort.images(split.test[:2]))[0].cpu().numpy()
+    name: predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
     for name, network in networks.items()
 }
 image, label = cohort[split.test[0]]
@@ -347,7 +348,7 @@ print(f"{about.title}\n\naccess: {about.access}\n\nlicence: {about.licence}\nsiz
 TERAFLOPS = 30  # assumed: reached in training, not the data sheet's number
 paper = read_study("brats", "full")
 big = EncoderSettings(4, **paper.encoder | {"filters": tuple(paper.encoder["filters"])})
-unet = random_unet(random_encoder(big, 0), 4, 0)
+unet = make_unet(make_encoder(big, 0), 4, 0)
 runs = [run for job in plan(paper).values() for run in job]
 for name, network, given, protocols in (
     ("pretraining", unet.encoder, paper.pretrain, ("proxy",)),
@@ -373,7 +374,7 @@ for name, network, given, protocols in (
 # <details><summary>Hint</summary>
 #
 # `cohort.images(split.test)` is a tensor (case, channel, x, y, z): copy it and set one channel to
-# 0. `predict(network, images)` gives class maps, and `score(iter(maps), cohort, split.test,
+# 0. `predict_batch(network, images)` gives class maps, and `score(iter(maps), cohort, split.test,
 # hausdorff=False, progress=False)` from `ssl3d_lite.evaluation.segmentation` scores them.
 #
 # </details>
@@ -387,7 +388,7 @@ for name, network, given, protocols in (
 # for channel, name in enumerate(cohort.channels):
 #     blind = images.clone()
 #     blind[:, channel] = 0
-#     maps = predict(networks["masked"], blind).cpu()
+#     maps = predict_batch(networks["masked"], blind).cpu()
 #     print(f"without {name:5}", score(iter(maps), cohort, split.test, False, False).line())
 # ```
 #

@@ -40,13 +40,14 @@ from matplotlib.figure import Figure
 from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
-from ssl3d_lite.evaluation.prediction import predict
+from ssl3d_lite.evaluation.prediction import predict_batch
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import adapt_channels, random_encoder
+from ssl3d_lite.models.encoders import adapt_channels, make_encoder
+from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.operations import training_operations
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.models.unet import make_unet
 from ssl3d_lite.show.browser.live import Live
 from ssl3d_lite.show.browser.slices import Slices
 from ssl3d_lite.show.figures import curves, figures
@@ -129,7 +130,7 @@ print(f"{len(seen)} scans to pretrain on, {len(unseen)} scans of {len(apart)} ot
 # %%
 study = read_study("transfer", SCALE)  # one file holds the settings of all three scales
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
-encoder = random_encoder(EncoderSettings(len(corpus.channels), **shape), seed=0)
+encoder = make_encoder(EncoderSettings(len(corpus.channels), **shape), seed=0)
 task = make_task("masked", encoder.settings, seed=0)
 volumes = corpus.images(seen[:2])
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
@@ -143,7 +144,7 @@ figures.puzzle(volumes, batch)
 view = Live(task, encoder, corpus.images(unseen[:2]), chance=0.0)
 display(view)
 training = TrainSettings(steps=size["pretrain"], learning_rate=2e-3)
-encoder, history = pretrain(task, encoder, corpus, seen, training, watch=view.watch)
+history = pretrain(task, encoder, corpus, seen, training, callback=view.watch)
 held_out = proxy_score(task, encoder, corpus, unseen)
 print(f"explained on people it has not seen: {held_out['explained']:.2f}, chance: 0")
 
@@ -212,18 +213,18 @@ display(figure)
 labelled = cohort.subset(split.train, parse_label_budget(study.labels[0]))
 tuning = FinetuneSettings(steps=size["finetune"])
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
-start = random_encoder(adapted.settings, seed=0)
+start = make_encoder(adapted.settings, seed=0)
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
 networks = {}
 for name, begin, settings in (("transferred", adapted, warm), ("scratch", start, tuning)):
-    network = random_unet(deepcopy(begin), len(cohort.label_names), seed=0)
-    networks[name], _ = finetune(network, cohort, labelled, settings)
+    networks[name] = make_network(deepcopy(begin), cohort, seed=0)
+    finetune(networks[name], cohort, labelled, settings)
     result = evaluate(networks[name], cohort, split.test, hausdorff=False, progress=False)
     print(f"{name:12}", result.line())
 
 # %%
 answers = {
-    name: predict(network, cohort.images(split.test[:2]))[0].cpu().numpy()
+    name: predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
     for name, network in networks.items()
 }
 image, label = cohort[split.test[0]]
@@ -361,8 +362,8 @@ print(f"size: {about.size}\ntime: {about.time}")
 TERAFLOPS = 30  # assumed: reached in training, not the data sheet's number
 paper = read_study("transfer", "full")
 filters = {"filters": tuple(paper.encoder["filters"])}
-small = random_encoder(EncoderSettings(2, **paper.encoder | filters), 0)
-unet = random_unet(adapt_channels(small, 4), 4, 0)
+small = make_encoder(EncoderSettings(2, **paper.encoder | filters), 0)
+unet = make_unet(adapt_channels(small, 4), 4, 0)
 runs = [run for job in plan(paper).values() for run in job]
 for name, network, channels, given, protocols in (
     ("pretraining", small, 2, paper.pretrain, ("proxy",)),

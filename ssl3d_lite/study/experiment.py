@@ -22,15 +22,15 @@ from torch import nn
 
 from ssl3d_lite.data.cohort import Cohort, parse_label_budget
 from ssl3d_lite.errors import DivergedError
+from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.device import choose_device, machine_name
-from ssl3d_lite.models.classifier import random_classifier
-from ssl3d_lite.models.encoders import adapt_channels, random_encoder
+from ssl3d_lite.models.encoders import adapt_channels, make_encoder
+from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import random_unet
 from ssl3d_lite.tasks import ProxyTask, make_task, measure
 from ssl3d_lite.training.finetuning import finetune
 from ssl3d_lite.training.presets import SLICES, preset, published
@@ -236,19 +236,19 @@ class Experiment:
         """The job's encoder, trained if its arm is; and its proxy tasks with their heads."""
         arm, cohort = job.arm, self.data.benchmark(job.arm)
         scans = self.data.corpus(arm, job.fold)
-        encoder = random_encoder(self.start(job), job.seed)
+        encoder = make_encoder(self.start(job), job.seed)
         tasks = [
             make_task(name, encoder.settings, job.seed, **own)
             for name, own in self.task_settings(arm).items()
         ]
         if tasks:
-            encoder, _ = pretrain(
+            pretrain(
                 tasks, encoder, scans.cohort, scans.seen, self.pretraining(job), self.folder(job)
             )
         elif arm.source == "oracle":
             network = self.network(encoder, cohort, job.seed)
             training, everything = self.oracle_training(job), self.data.split(arm, job.fold).train
-            network, _ = finetune(network, cohort, everything, training, self.folder(job))
+            finetune(network, cohort, everything, training, self.folder(job))
             encoder = network.encoder
         return encoder.to(choose_device(self.machine.device)), tasks
 
@@ -261,8 +261,7 @@ class Experiment:
         return adapt_channels(encoder, channels).to(device)
 
     def network(self, encoder: nn.Module, cohort: Cohort, seed: int) -> nn.Module:
-        make = random_classifier if cohort.ordinal else random_unet
-        return make(encoder, len(cohort.label_names), seed)
+        return make_network(encoder, cohort, seed)
 
 
 def _record(settings: TrainSettings) -> dict[str, Any]:
@@ -275,7 +274,7 @@ def dry_run(experiment: Experiment) -> None:
     for arm in experiment.study.parsed_arms():
         job = Job(arm, experiment.study.folds[0], 0)
         scans, benchmark = experiment.data.corpus(arm, job.fold), experiment.data.benchmark(arm)
-        encoder = random_encoder(experiment.encoder_settings(arm, benchmark), 0)
+        encoder = make_encoder(experiment.encoder_settings(arm, benchmark), 0)
         experiment.network(encoder, benchmark, 0)
         encoder.check(torch.zeros(1, len(benchmark.channels), *benchmark.shape))
         for protocol in ("finetune", "frozen"):
@@ -288,7 +287,7 @@ def dry_run(experiment: Experiment) -> None:
             views = task.make_views(
                 volumes, task.sample_params(volumes, torch.Generator().manual_seed(0))
             ).views
-            random_encoder(shape, 0).check(views.flatten(0, 1))
+            make_encoder(shape, 0).check(views.flatten(0, 1))
 
 
 # ---- running -----------------------------------------------------------------------------------
@@ -346,16 +345,15 @@ def read_finetuning(
     split, settings = experiment.data.split(job.arm, job.fold), experiment.finetuning(run)
     network = experiment.network(experiment.fitted(encoder, job.arm), cohort, job.seed)
     labelled = cohort.subset(split.train, parse_label_budget(run.labels), job.seed)
-    validation = split.validation if settings.validate_every else ()
-    network, history = finetune(
+    out = experiment.out / "runs" / experiment.key(run)
+    hooks = eval_hooks(
         network,
         cohort,
-        labelled,
         settings,
-        experiment.out / "runs" / experiment.key(run),
-        validation,
-        split.test if settings.test_at else (),
+        validation=split.validation if settings.validate_every else (),
+        test=split.test if settings.test_at else (),
     )
+    history = finetune(network, cohort, labelled, settings, out, hooks=hooks)
     result = on_rank_zero(evaluate, network, cohort, split.test, settings.patch, False, False)
     row = scored(result) | {"scans": len(cohort.scans(labelled)), "steps": settings.steps}
     looks = [(h["validation"], h["step"]) for h in history if "validation" in h]
