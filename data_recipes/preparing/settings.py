@@ -6,6 +6,7 @@ under a field is its help on the command line.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from ssl3d_lite.machine.parallel import Workforce
 
@@ -39,6 +40,8 @@ class About:
 @dataclass(frozen=True, kw_only=True)
 class Into:
     """Where to. A recipe names it last of its bases, so that its help begins with it."""
+
+    about: ClassVar[About]
 
     out: Path
     """Folder for the prepared cohort."""

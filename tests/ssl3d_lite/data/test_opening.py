@@ -54,7 +54,7 @@ def test_few_scans_are_made_in_this_process_and_many_in_others(tmp_path, monkeyp
 
         return VirtualHippocampus, prepared
 
-    monkeypatch.setattr("data_recipes.load_recipe", recipe)
+    monkeypatch.setattr("ssl3d_lite.data.registry.load_recipe", recipe)
     for cases, given in ((40, {}), (41, {}), (39, {"workers": 3})):
         with pytest.raises(InputError, match="far enough"):
             open_cohort("hippocampus", cases=cases, **given)
