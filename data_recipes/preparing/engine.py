@@ -29,7 +29,7 @@ from ssl3d_lite.machine.parallel import for_each
 
 from .folds import FEWEST, deal_folds
 from .records import Record, Stamps, read_records, remove_records, write_record
-from .settings import Dealing
+from .settings import FoldSettings
 from .virtual_note import with_virtual_identity
 
 
@@ -100,7 +100,7 @@ def prepare_cohort(
     cases: Sequence[RawCase],
     raw: Path,
     prepare: Callable[[RawCase], Prepared],
-    settings: Dealing,
+    settings: FoldSettings,
 ) -> Summary:
     """Prepare ``cases`` into the folder of ``about``, going on from what a former run left there.
 
@@ -147,7 +147,7 @@ def _finish(
     about: CohortDescription,
     outcomes: list["_Outcome"],
     known: Mapping[str, Record],
-    settings: Dealing,
+    settings: FoldSettings,
 ) -> Summary:
     """Write the manifest, and say how it went."""
     rejected = tuple({"case": o.id, "reason": o.reason} for o in outcomes if o.case is None)
@@ -180,7 +180,7 @@ def _finish(
     )
 
 
-def _check(cases: Sequence[RawCase], settings: Dealing) -> None:
+def _check(cases: Sequence[RawCase], settings: FoldSettings) -> None:
     """Refuse settings without meaning, and cases that share a name, before any work is done."""
     if settings.folds < FEWEST:
         raise InputError(f"{settings.folds} folds; a split needs at least {FEWEST}")

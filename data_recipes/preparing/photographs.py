@@ -21,7 +21,7 @@ from ssl3d_lite.errors import InputError
 
 from .description import describe
 from .engine import Prepared, RawCase, Summary, prepare_cohort
-from .settings import About, Dealing
+from .settings import About, FoldSettings
 
 COLOURS = ("red", "green", "blue")
 GRADES = ("no retinopathy", "mild", "moderate", "severe", "proliferative")  # by number, 0 to 4
@@ -43,7 +43,7 @@ TURNS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Photographs(Dealing):
+class Photographs(FoldSettings):
     """How photographs become pictures of one size."""
 
     about: ClassVar[About]

@@ -56,7 +56,7 @@ class FromRaw(Into):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dealing(Workforce):
+class FoldSettings(Workforce):
     """How patients are dealt to folds."""
 
     folds: int = 5
