@@ -35,7 +35,6 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.evaluation.prediction import predict_batch
@@ -199,7 +198,7 @@ Slices(three, channel_names=("shown", "rebuilt", "truth"), title=cohort.channels
 # random weights are not worth being kept still.
 
 # %%
-labelled = cohort.subset(split.train, parse_label_budget(study.labels[0]))
+labelled = cohort.subset(split.train, study.labels[0])
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
 tuning = FinetuneSettings(steps=size["finetune"])
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)

@@ -35,7 +35,6 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.evaluation.prediction import predict_batch
@@ -186,7 +185,7 @@ curves.learning_curves({"CPC": history}, {"CPC": held_out})
 
 # %%
 BOX = None if SCALE == "full" else (32, 32, 32)
-labelled = cohort.subset(split.train, parse_label_budget(study.labels[0]))
+labelled = cohort.subset(split.train, study.labels[0])
 tuning = FinetuneSettings(steps=size["finetune"], patch=BOX)
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 print("labelled scans:", [cohort.cases[case].id for case in labelled])

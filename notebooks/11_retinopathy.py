@@ -35,7 +35,6 @@ import numpy as np
 import torch
 from IPython.display import Code, Markdown, display
 
-from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.evaluation import grades as grading
@@ -206,7 +205,7 @@ curves.learning_curves({"rotation": history}, {"rotation": held_out})
 # the same photographs, last layer, order of batches and number of steps.
 
 # %%
-labelled = cohort.subset(split.train, parse_label_budget("25%"))
+labelled = cohort.subset(split.train, "25%")
 tuning = FinetuneSettings(steps=size["finetune"], batch=16)
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 by_hand = {}

@@ -37,7 +37,6 @@ import torch
 from IPython.display import Code, Markdown, display
 from matplotlib.figure import Figure
 
-from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.evaluation.prediction import predict_batch
@@ -210,7 +209,7 @@ display(figure)
 # start, order of batches and number of steps.
 
 # %%
-labelled = cohort.subset(split.train, parse_label_budget(study.labels[0]))
+labelled = cohort.subset(split.train, study.labels[0])
 tuning = FinetuneSettings(steps=size["finetune"])
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 start = make_encoder(adapted.settings, seed=0)

@@ -15,7 +15,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from ssl3d_lite.data.cohort import parse_label_budget
+from ssl3d_lite.data.label_budget import parse_label_budget
 from ssl3d_lite.evaluation.prediction import BATCH
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.encoders import make_encoder
@@ -188,7 +188,9 @@ def run_work(bench: Experiment, run: Run) -> Iterator[Work]:
     look = answering(bench, arm)
     if run.protocol == "probe":
         few = parse_label_budget(run.labels)
-        scans = few if isinstance(few, int) else few * frame.scans * (FOLDS - 2) / FOLDS
+        scans = few.scans
+        if few.fraction is not None:
+            scans = few.fraction * frame.scans * (FOLDS - 2) / FOLDS
         drawn = scans * frame.per_scan * len(bench.probing(0)["draws"])
         yield look.times(held_out + drawn + CALIBRATION * frame.per_scan)
         return

@@ -10,7 +10,8 @@ from typing import Annotated, Generic, Literal, TypeVar
 import numpy as np
 import tyro
 
-from ssl3d_lite.data.cohort import Cohort, Split, fits, parse_label_budget
+from ssl3d_lite.data.cohort import Cohort, Split, fits
+from ssl3d_lite.data.label_budget import parse_label_budget
 from ssl3d_lite.evaluation.grades import OrdinalEvaluation
 from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.evaluation.prediction import predict as write_predictions
@@ -153,7 +154,7 @@ def finetune(settings: Finetune) -> Evaluation | OrdinalEvaluation:
     cohort, split = open_cohort(settings.cohort, settings.fold, training.device)
     encoder = find_encoder(settings.encoder, cohort, settings.shape, training.seed)
     network = make_network(encoder, cohort, training.seed)
-    labelled = cohort.subset(split.train, parse_label_budget(settings.labels), training.seed)
+    labelled = cohort.subset(split.train, settings.labels, training.seed)
     validation = split.validation if training.validate_every else ()
     test = split.test if training.test_at else ()
     hooks = eval_hooks(network, cohort, training, validation=validation, test=test)
@@ -191,8 +192,7 @@ def probe(settings: Probe) -> list[Evaluation] | list[OrdinalEvaluation]:
     cohort, split = open_cohort(settings.cohort, settings.fold, settings.device)
     encoder = find_encoder(settings.encoder, cohort, settings.shape, settings.seed)
     encoder = recalibrated(encoder.to(choose_device(settings.device)), cohort, split.pretrain[:16])
-    wanted = parse_label_budget(settings.labels)
-    draws = [cohort.subset(split.train, wanted, draw) for draw in range(settings.draws)]
+    draws = [cohort.subset(split.train, settings.labels, draw) for draw in range(settings.draws)]
     results = linear_probes(encoder, cohort, draws, split.test)
     for draw, result in enumerate(results):
         print(f"draw {draw}: {result.line()}")

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ssl3d_lite.data.cohort import Cohort, Split, fits, parse_label_budget
+from ssl3d_lite.data.cohort import Cohort, Split, fits
 from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.device import choose_device
@@ -89,7 +89,7 @@ def check_data(study: Study, folders: DataFolders) -> None:
                 raise InputError(f"{cohort.name} has no labelled case for {side} in fold {fold}")
         check_leakage(cohort, split, corpus)
         for labels in study.labels:
-            cohort.subset(split.train, parse_label_budget(labels))  # says if there are too few
+            cohort.subset(split.train, labels)  # says if there are too few
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ssl3d_lite.data.cohort import Cohort, parse_label_budget
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import DivergedError
 from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
@@ -344,7 +344,7 @@ def read_finetuning(
     job, cohort = run.job, experiment.data.benchmark(run.job.arm)
     split, settings = experiment.data.split(job.arm, job.fold), experiment.finetuning(run)
     network = experiment.network(experiment.fitted(encoder, job.arm), cohort, job.seed)
-    labelled = cohort.subset(split.train, parse_label_budget(run.labels), job.seed)
+    labelled = cohort.subset(split.train, run.labels, job.seed)
     out = experiment.out / "runs" / experiment.key(run)
     hooks = eval_hooks(
         network,
@@ -382,7 +382,7 @@ def probe_row(experiment: Experiment, run: Run, encoder: nn.Module) -> ResultRow
     some = list(cohort.scans(split.pretrain).values())[:CALIBRATION]
     encoder = recalibrated(experiment.fitted(encoder, job.arm), cohort, list(chain(*some)))
     draws = [
-        cohort.subset(split.train, parse_label_budget(run.labels), draw)
+        cohort.subset(split.train, run.labels, draw)
         for draw in probing["draws"]
     ]
     probes = linear_probes(encoder, cohort, draws, split.test, probing["voxels"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl3d_lite.data.cohort import parse_label_budget
+from ssl3d_lite.data.label_budget import parse_label_budget
 
 from .arms import Arm, parse_arm
 from .ledger import ResultRow
@@ -54,7 +54,9 @@ class Results:
         if counted:
             return float(np.mean(counted))
         asked = parse_label_budget(labels)
-        return asked if isinstance(asked, int) else asked * (self.facts.get("train") or math.inf)
+        if asked.fraction is None:
+            return asked.scans
+        return asked.fraction * (self.facts.get("train") or math.inf)
 
     @cached_property
     def milestones(self) -> tuple[int, ...]:
