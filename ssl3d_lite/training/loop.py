@@ -105,7 +105,7 @@ def fit(
                 _check_finite(rows, progress, out, settings)
                 _look(looks, done, rows[-1], learner, progress)
                 progress.history.extend(rows)
-                if fault := learner.fault(progress.history):
+                if fault := learner.check_health(progress.history):
                     raise DivergedError(f"step {done}: {fault}{_kept(progress, out)}")
                 bar.set_postfix_str(_in_short(rows))
                 stopped = watch is not None and bool(on_rank_zero(watch, list(progress.history)))
