@@ -109,8 +109,8 @@ encoder = make_encoder(EncoderSettings(in_channels=len(cohort.channels), filters
 task = make_task("cpc", encoder.settings, seed=0)
 
 volumes = cohort.images(split.train[:2])
-draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.make_views(volumes, draw)  # nothing random: the same draw, the same puzzle
+params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, params)  # nothing random: the same draw, the same puzzle
 print("views (scan, patch, channel, x, y, z):", tuple(batch.views.shape))
 untrained = proxy_score(task, encoder, cohort, split.validation)
 print(f"untrained: {untrained['accuracy']:.1%} right, chance {untrained['chance']:.1%}")

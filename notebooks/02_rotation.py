@@ -70,10 +70,10 @@ split = cohort.split()
 
 # %%
 encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task = make_task("rotation", encoder_settings, seed=0, edge=size["edge"], turns_per_scan=4)
+task = make_task("rotation", encoder_settings, seed=0, crop_size=size["edge"], rotations_per_scan=4)
 volumes = cohort.images(split.pretrain[:2])
-draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.make_views(volumes, draw)  # nothing random
+params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, params)  # nothing random
 figures.turns(volumes, batch)
 
 # %% [markdown]
@@ -87,7 +87,7 @@ figures.turns(volumes, batch)
 # turns its copies get.
 
 # %%
-for name, value in draw.items():
+for name, value in params.items():
     print(f"{name:7}", tuple(value.shape), value.tolist())
 NAMES = figures.turn_names(dims=3)
 for number, (plane, _) in enumerate(task.turns):
@@ -100,7 +100,7 @@ for number, (plane, _) in enumerate(task.turns):
 
 # %%
 TURN = 8  # change it, and run the cell again
-hand = {"corner": draw["corner"][:1], "turn": torch.tensor([[0, TURN]])}
+hand = {"corner": params["corner"][:1], "rotation": torch.tensor([[0, TURN]])}
 figures.turns(volumes[:1], task.make_views(volumes[:1], hand))
 
 # %% [markdown]
@@ -118,7 +118,7 @@ slider = IntSlider(TURN, 0, len(task.turns) - 1, description="turn")
 
 
 def set_turn(change: dict) -> None:
-    hand["turn"][0, 1] = change["new"]
+    hand["rotation"][0, 1] = change["new"]
     in_3d.show(volumes[:1], task.make_views(volumes[:1], hand))
 
 
@@ -144,7 +144,7 @@ puzzle_slices(volumes, batch)
 # All figures draw with such matrices.
 
 # %%
-EDGE = task.settings.edge
+EDGE = task.settings.crop_size
 plane, quarters = task.turns[TURN]
 print(turn_matrix(plane, quarters, EDGE, dims=3).int().numpy())
 cube = volumes[:1, :, :EDGE, :EDGE, :EDGE]
@@ -174,7 +174,7 @@ for dims in (2, 3):
 # The heart of the task is to make the copies. It loops over ten turns, never over scans.
 
 # %%
-display(Markdown(f"```python\n{getsource(rotation.Rotation.pose)}```"))
+display(Markdown(f"```python\n{getsource(rotation.Rotation.make_views)}```"))
 
 # %% [markdown]
 # Why a cube? A longer box would change its shape when it is turned, and the shape alone would tell.
@@ -192,7 +192,7 @@ device = volumes.device
 
 def make_pair(seed: int) -> tuple:
     """A task and an encoder that have learnt nothing."""
-    task = make_task("rotation", encoder_settings, seed, edge=size["edge"])
+    task = make_task("rotation", encoder_settings, seed, crop_size=size["edge"])
     return task.to(device), make_encoder(encoder_settings, seed).to(device)
 
 
@@ -238,9 +238,9 @@ truth, guesses = [], []
 for _ in range(10):
     batch = task.make_views(seen, task.sample_params(seen, generator))
     with torch.inference_mode():
-        answer = task(encoder, batch)
+        prediction = task(encoder, batch)
     truth.append(batch.target.flatten().cpu())
-    guesses.append(answer.argmax(-1).cpu())
+    guesses.append(prediction.argmax(-1).cpu())
 truth, guesses = torch.cat(truth).numpy(), torch.cat(guesses).numpy()
 figures.confusion(truth, guesses, NAMES, title="validation scans, seed 0")
 

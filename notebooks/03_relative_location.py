@@ -71,8 +71,8 @@ split = cohort.split()
 encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
 task = make_task("rpl", encoder_settings, seed=0)
 volumes = cohort.images(split.pretrain[:2])
-draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.make_views(volumes, draw)  # nothing random
+params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, params)  # nothing random
 figures.puzzle(volumes, batch)
 
 # %% [markdown]
@@ -95,7 +95,7 @@ for start in range(0, len(names), 9):
 # moved (its *jitter*).
 
 # %%
-for name, value in draw.items():
+for name, value in params.items():
     print(f"{name:7}", tuple(value.shape), value[0].tolist())
 
 # %% [markdown]
@@ -104,7 +104,7 @@ for name, value in draw.items():
 
 # %%
 corners = [number for number, name in enumerate(names) if len(name) == 3]
-hand = {name: value.clone() for name, value in draw.items()}
+hand = {name: value.clone() for name, value in params.items()}
 hand["query"][:] = torch.tensor(corners)
 hand["jitter"][:] = 0
 by_hand = task.make_views(volumes, hand)
@@ -163,7 +163,7 @@ print("first voxels along each axis:", [sorted(set(axis.tolist())) for axis in s
 # Only patches that are asked about are cut, and each is encoded once.
 
 # %%
-source = getsource(relative_location.RelativeLocation.pose)
+source = getsource(relative_location.RelativeLocation.make_views)
 source += "\n" + getsource(relative_location.RelativeLocation.forward)
 display(Markdown(f"```python\n{source}```"))
 
@@ -235,9 +235,9 @@ truth, guesses = [], []
 for _ in range(20):
     batch = task.make_views(seen, task.sample_params(seen, generator))
     with torch.inference_mode():
-        answer = task(encoder, batch)
+        prediction = task(encoder, batch)
     truth.append(batch.target.flatten().cpu())
-    guesses.append(answer.argmax(-1).cpu())
+    guesses.append(prediction.argmax(-1).cpu())
 truth, guesses = torch.cat(truth).numpy(), torch.cat(guesses).numpy()
 figures.confusion(truth, guesses, names, title="validation scans, seed 0")
 

@@ -71,8 +71,8 @@ split = cohort.split()
 encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
 task = make_task("jigsaw", encoder_settings, seed=0, permutations=size["orders"])
 volumes = cohort.images(split.pretrain[:2])
-draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.make_views(volumes, draw)  # nothing random
+params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, params)  # nothing random
 figures.shuffled(volumes, batch)
 
 # %% [markdown]
@@ -93,9 +93,9 @@ Puzzle3D(volumes, batch)
 # its cell (its *jitter*).
 
 # %%
-for name, value in draw.items():
+for name, value in params.items():
     print(f"{name:11}", tuple(value.shape))
-hand = {name: value.clone() for name, value in draw.items()}
+hand = {name: value.clone() for name, value in params.items()}
 hand["permutation"][:] = 3  # change it, and run the cell again
 hand["jitter"][:] = 0
 by_hand = task.make_views(volumes, hand)
@@ -185,7 +185,7 @@ print(five[:8])
 # The pieces are cut in the order in which they are shown. Nothing has to be moved afterwards.
 
 # %%
-source = getsource(jigsaw.Jigsaw.pose) + "\n" + getsource(jigsaw.Jigsaw.forward)
+source = getsource(jigsaw.Jigsaw.make_views) + "\n" + getsource(jigsaw.Jigsaw.forward)
 display(Markdown(f"```python\n{source}```"))
 
 # %% [markdown]

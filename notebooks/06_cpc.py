@@ -68,8 +68,8 @@ split = cohort.split()
 encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
 task = make_task("cpc", encoder_settings, seed=0)
 volumes = cohort.images(split.pretrain[:2])
-draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.make_views(volumes, draw)  # nothing random
+params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, params)  # nothing random
 figures.pyramid(volumes, batch, row=1, ahead=2)
 
 # %% [markdown]
@@ -150,10 +150,10 @@ print("the same as a field of codes: ", tuple(field.shape))
 seen = []
 counter = encoder.register_forward_hook(lambda module, given, _: seen.append(len(given[0])))
 with torch.no_grad():
-    answer = task(encoder, batch)
+    prediction = task(encoder, batch)
 counter.remove()
 print(f"calls: {len(seen)}, patches encoded: {sum(seen)}, patches there: {len(latents)}")
-print("answer (prediction, latent to choose from):", tuple(answer.shape))
+print("answer (prediction, latent to choose from):", tuple(prediction.shape))
 
 # %% [markdown]
 # ## 4. Context: what the network may have seen
@@ -205,11 +205,11 @@ display(figure)
 # $-\log(1/N) = \log N$.
 
 # %%
-choices = answer.shape[1]
-equal = torch.zeros_like(answer)
+choices = prediction.shape[1]
+equal = torch.zeros_like(prediction)
 print(f"N = {choices}: log N = {math.log(choices):.4f}")
 print(f"loss of equal answers:         {float(task.loss(equal, batch)):.4f}")
-print(f"loss of the untrained network: {float(task.loss(answer, batch)):.4f}")
+print(f"loss of the untrained network: {float(task.loss(prediction, batch)):.4f}")
 
 # %% [markdown]
 # **Predict before you run:** can the untrained loss lie *above* $\log N$? What would a loss of 0
@@ -217,7 +217,7 @@ print(f"loss of the untrained network: {float(task.loss(answer, batch)):.4f}")
 
 # %%
 for temperature in (1.0, 0.1, 0.02):
-    sharper = answer * s.temperature / temperature
+    sharper = prediction * s.temperature / temperature
     print(f"temperature {temperature:4}: loss {float(task.loss(sharper, batch)):.3f}")
 
 # %% [markdown]
@@ -339,8 +339,8 @@ curves.label_efficiency(scores)
 #
 # ## 9. Exercise
 #
-# Ask for the very next row: `make_task("cpc", encoder_settings, seed=0, ahead=(1,))`. Predict
-# first: is the puzzle easier? Are the features better? Train it for as many steps and probe it.
+# Ask for the very next row: `make_task("cpc", encoder_settings, seed=0, prediction_steps=(1,))`.
+# Predict first: is the puzzle easier? Are the features better? Train it for as many steps and probe it.
 #
 # <details><summary>Hint</summary>
 #
@@ -351,7 +351,7 @@ curves.label_efficiency(scores)
 # <details><summary>Solution</summary>
 #
 # ```python
-# near = make_task("cpc", encoder_settings, seed=0, ahead=(1,))
+# near = make_task("cpc", encoder_settings, seed=0, prediction_steps=(1,))
 # close = make_encoder(encoder_settings, seed=0)
 # pretrain(near, close, cohort, split.pretrain, settings)
 # print(proxy_score(near, close, cohort, split.validation))

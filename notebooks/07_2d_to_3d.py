@@ -135,8 +135,8 @@ for name in ("rotation", "rpl", "jigsaw", "exemplar", "cpc"):
             volumes, task.sample_params(volumes, torch.Generator().manual_seed(0))
         )
         with torch.no_grad():
-            answer = task(make_encoder(SHAPES[dims], seed=0).to(device), batch)
-        chance = task.score(answer, batch)["chance"]
+            prediction = task(make_encoder(SHAPES[dims], seed=0).to(device), batch)
+        chance = task.score(prediction, batch)["chance"]
         print(f"{name:9} {dims}D  views {tuple(batch.views.shape)!s:26} chance {chance:.3f}")
 
 # %% [markdown]
@@ -158,17 +158,17 @@ PLACE = 2
 name = f"s{solid.shape[2] // 2:03d}"
 slices = flat.images([n for n in flat_split.train if flat.cases[n].id.endswith(name)][:2])
 rpl = make_task("rpl", SHAPES[2], queries_per_scan=1)
-draw = rpl.sample_params(slices, torch.Generator().manual_seed(0))
-draw["query"][:] = PLACE
-figures.puzzle(slices, rpl.make_views(slices, draw))
+params = rpl.sample_params(slices, torch.Generator().manual_seed(0))
+params["query"][:] = PLACE
+figures.puzzle(slices, rpl.make_views(slices, params))
 
 # %%
 volumes = solid.images(split.train[:2])
 rpl = make_task("rpl", SHAPES[3], queries_per_scan=1)
-draw = rpl.sample_params(volumes, torch.Generator().manual_seed(0))
+params = rpl.sample_params(volumes, torch.Generator().manual_seed(0))
 cell = 3 * (PLACE + (PLACE >= 4)) + 1  # the same row and column, in the middle layer of three
-draw["query"][:] = cell - (cell > 13)  # places leave the centre, cell 13, out
-figures.puzzle(volumes, rpl.make_views(volumes, draw))
+params["query"][:] = cell - (cell > 13)  # places leave the centre, cell 13, out
+figures.puzzle(volumes, rpl.make_views(volumes, params))
 
 # %% [markdown]
 # *What to look at:* the blue box is the centre, the other the query. The slice has one picture, the

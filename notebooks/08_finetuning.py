@@ -253,7 +253,7 @@ print(f"chosen on the test scans:   {max(row['test'] for row in rows):.3f} (neve
 # much with that. How much depends on the norm and on the start, so there are two of each.
 
 # %%
-collapsed = make_task("collapsed", shape, seed=0, edge=16 if scale() == "smoke" else 24)
+collapsed = make_task("collapsed", shape, seed=0, crop_size=16 if scale() == "smoke" else 24)
 steps = TrainSettings(steps=max(10, size["pretrain"] // 2), batch=8, learning_rate=1e-3)
 nothing = make_encoder(shape, seed=0)
 pretrain(collapsed, nothing, cohort, split.pretrain, steps)

@@ -145,8 +145,8 @@ shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
 encoder = make_encoder(EncoderSettings(len(cohort.channels), **shape), seed=0)
 task = make_task("masked", encoder.settings, seed=0)
 volumes = cohort.images(split.pretrain[:2])
-draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.make_views(volumes, draw)  # nothing random
+params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, params)  # nothing random
 figures.puzzle(volumes, batch)
 
 # %% [markdown]
@@ -167,7 +167,7 @@ display(view)
 training = TrainSettings(steps=size["pretrain"], learning_rate=2e-3)
 history = pretrain(task, encoder, cohort, split.pretrain, training, callback=view.watch)
 held_out = proxy_score(task, encoder, cohort, split.validation)
-print(f"explained on patients it has not seen: {held_out['explained']:.2f}, chance: 0")
+print(f"explained on patients it has not seen: {held_out['r2']:.2f}, chance: 0")
 
 # %%
 curves.learning_curves({"masked": history}, {"masked": held_out})

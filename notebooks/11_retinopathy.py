@@ -158,9 +158,9 @@ for name, answer in cheap.items():
 study = read_study("retina", SCALE)  # one file holds the settings of all three scales
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
 named = preset(study.preset, "rotation", cohort.spatial_dims)  # "quick", at full scale "paper"
-edge = min(48, *cohort.shape) if SCALE != "full" else named.tasks["rotation"]["edge"]
+edge = min(48, *cohort.shape) if SCALE != "full" else named.tasks["rotation"]["crop_size"]
 encoder = make_encoder(EncoderSettings(len(cohort.channels), 2, **shape), seed=0)
-task = make_task("rotation", encoder.settings, seed=0, edge=edge, turns_per_scan=4)
+task = make_task("rotation", encoder.settings, seed=0, crop_size=edge, rotations_per_scan=4)
 volumes = cohort.images(split.pretrain[:2])
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 figures.puzzle(volumes, batch)
@@ -252,14 +252,14 @@ CHANGES = {
     "smoke": {
         "arms": ("rotation", "scratch", "random", "collapsed"),
         "labels": ("100%",),
-        "tasks": {"rotation": {"edge": edge}},
+        "tasks": {"rotation": {"crop_size": edge}},
     },
     "class": {
         "arms": ("rotation", "scratch", "random", "random@group", "collapsed"),
         "labels": ("25%", "100%"),
         "folds": (0, 1, 2, 3, 4),
         "milestones": (30, 60, 90),
-        "tasks": {"rotation": {"edge": edge}},
+        "tasks": {"rotation": {"crop_size": edge}},
         "pretrain": {"steps": 80, "batch": 16},
         "finetune": {"steps": 120, "batch": 16, "validate_every": 30},
     },

@@ -145,7 +145,7 @@ display(view)
 training = TrainSettings(steps=size["pretrain"], learning_rate=2e-3)
 history = pretrain(task, encoder, corpus, seen, training, callback=view.watch)
 held_out = proxy_score(task, encoder, corpus, unseen)
-print(f"explained on people it has not seen: {held_out['explained']:.2f}, chance: 0")
+print(f"explained on people it has not seen: {held_out['r2']:.2f}, chance: 0")
 
 # %%
 curves.learning_curves({"masked": history}, {"masked": held_out})

@@ -156,20 +156,20 @@ def solve(task, volumes, describe):
 class Padded(Rotation):
     """Of each cube six voxels at top and bottom are black."""
 
-    def make_views(self, volumes, draw):
-        z = torch.arange(volumes.shape[-1]) - draw["corner"][:, 0, 2:]  # within the cube
-        inside = ((z >= 6) & (z < self.settings.edge - 6))[:, None, None, None]
+    def make_views(self, volumes, params):
+        z = torch.arange(volumes.shape[-1]) - params["corner"][:, 0, 2:]  # within the cube
+        inside = ((z >= 6) & (z < self.settings.crop_size - 6))[:, None, None, None]
         flat = volumes.where(inside.to(volumes.device), volumes.amin())
-        return super().make_views(flat, draw)
+        return super().make_views(flat, params)
 
 
 class Smeared(Rotation):
     """What is turned is resampled half a voxel off, as an interpolating routine may do."""
 
-    def make_views(self, volumes, draw):
-        batch = super().make_views(volumes, draw)
+    def make_views(self, volumes, params):
+        batch = super().make_views(volumes, params)
         for number, (plane, _) in enumerate(self.turns[1:], start=1):
-            chosen = draw["turn"] == number
+            chosen = params["rotation"] == number
             for axis in plane:
                 views = batch.views[chosen]
                 batch.views[chosen] = (views + views.roll(1, 2 + axis)) / 2
@@ -184,17 +184,17 @@ def make(kind, seed=0, **settings):
         return kind(kind.Settings(**settings), shape)
 
 
-padded = make(Padded, edge=24)
-draw = padded.sample_params(scans[:1], torch.Generator().manual_seed(0))
-draw["turn"] = torch.tensor([[0, 1, 4]])  # set by hand: none, then 90 degrees about two axes
-figures.turns(scans[:1], padded.make_views(scans[:1], draw))
+padded = make(Padded, crop_size=24)
+params = padded.sample_params(scans[:1], torch.Generator().manual_seed(0))
+params["rotation"] = torch.tensor([[0, 1, 4]])  # set by hand: none, then 90 degrees about two axes
+figures.turns(scans[:1], padded.make_views(scans[:1], params))
 
 # %% [markdown]
 # *What to look at:* one cube, turned in three ways. The black stripes stand or lie, whatever the
 # brain between them shows. Below the same in three planes: scroll with the mouse wheel.
 
 # %%
-puzzle_slices(scans[:1], padded.make_views(scans[:1], draw))
+puzzle_slices(scans[:1], padded.make_views(scans[:1], params))
 
 # %% [markdown]
 # **Predict before you run.** There are ten turns: none, and 90, 180 and 270 degrees about each of
@@ -223,7 +223,7 @@ def sides_and_sharpness(batch):
 
 rows = []
 for kind in (Rotation, Padded, Smeared):
-    task = make(kind, edge=24)
+    task = make(kind, crop_size=24)
     rows.append(
         (kind.__name__, *(solve(task, v, sides_and_sharpness) for v in (noise, scans)), 0.1)
     )
@@ -256,7 +256,7 @@ def rim(batch):
 edges = (16, 24, 32, min(cohort.shape))
 table(
     ("edge of the cube", "solved by the rim alone", "chance"),
-    [(edge, solve(make(Rotation, edge=edge), scans, rim), 0.1) for edge in edges],
+    [(edge, solve(make(Rotation, crop_size=edge), scans, rim), 0.1) for edge in edges],
 )
 
 # %%
@@ -285,7 +285,7 @@ display(figure)
 # %%
 def train(kind, here, seed=0, watched=None):
     """Pretrain, and score on validation cases. `watched`: a task, an encoder, and who watches."""
-    new = make(kind, seed, edge=24), make_encoder(shape, seed), None
+    new = make(kind, seed, crop_size=24), make_encoder(shape, seed), None
     task, encoder, callback = watched or new
     settings = TrainSettings(steps=size["steps"], batch=4, learning_rate=2e-3, seed=seed)
     pretrain(task, encoder, here, split.pretrain, settings, callback=callback)
@@ -293,7 +293,7 @@ def train(kind, here, seed=0, watched=None):
     return encoder, float(np.mean([score["accuracy"] for score in scores]))
 
 
-task, encoder = make(Rotation, edge=24), make_encoder(shape, seed=0)
+task, encoder = make(Rotation, crop_size=24), make_encoder(shape, seed=0)
 view = Live(task, encoder, cohort.images(split.validation[:2]))
 display(view)
 
@@ -490,12 +490,12 @@ display(figure)
 # %%
 histories = {}
 for name in ("exemplar", "collapsed"):
-    task, encoder = make_task(name, shape, edge=24), make_encoder(shape, seed=0)
+    task, encoder = make_task(name, shape, crop_size=24), make_encoder(shape, seed=0)
     histories[name] = pretrain(
         task, encoder, cohort, split.pretrain, TrainSettings(steps=size["collapse"], batch=8)
     )
 figure = Figure(figsize=(8, 2.8), layout="constrained")
-for axes, what in zip(figure.subplots(1, 2), ("loss", "spread"), strict=True):
+for axes, what in zip(figure.subplots(1, 2), ("loss", "embedding_std"), strict=True):
     for colour, (name, history) in zip(COLOURS, histories.items(), strict=False):
         axes.semilogy(
             [r["step"] for r in history], [r[what] for r in history], color=colour, label=name
@@ -506,13 +506,13 @@ for axes, what in zip(figure.subplots(1, 2), ("loss", "spread"), strict=True):
 display(figure)
 
 # %% [markdown]
-# *What to look at:* by its loss the collapsed run looks the better one. The *spread* of the
-# embeddings, $1 - \lVert \frac{1}{n}\sum_i z_i \rVert^2$ for points $z_i$ on the unit sphere,
-# tells the truth: 0 means one point for all. `Exemplar.fault` reads it while training runs, and
-# stops the run. Shown the collapsed history, it says:
+# *What to look at:* by its loss the collapsed run looks the better one. The *standard
+# deviation* of the embeddings, $\sqrt{1 - \lVert \frac{1}{n}\sum_i z_i \rVert^2}$ for points $z_i$
+# on the unit sphere, tells the truth: 0 means one point for all. `Exemplar.check_health` reads it
+# while training runs, and stops the run. Shown the collapsed history, it says:
 
 # %%
-print(make_task("exemplar", shape).fault(histories["collapsed"]))
+print(make_task("exemplar", shape).check_health(histories["collapsed"]))
 
 # %% [markdown]
 # ## 7. CPC: the answer must not be in the question
@@ -573,7 +573,7 @@ display(figure)
 # %%
 def match_overlap(volumes, ahead, patch=16, stride=8):
     """CPC without a network: the patch whose first planes are most like the last ones of this."""
-    task = make_task("cpc", shape, patch=patch, stride=stride, ahead=(ahead,))
+    task = make_task("cpc", shape, patch=patch, stride=stride, prediction_steps=(ahead,))
     generator, right = torch.Generator().manual_seed(0), []
     for pair in volumes[list(split.validation)].split(2):
         batch = task.make_views(pair, task.sample_params(pair, generator))
@@ -610,8 +610,8 @@ table(("predict", "shared with the target", "on noise", "on scans", "chance"), r
 class Unhidden(Masked):
     """Shows the blocks that are to be rebuilt."""
 
-    def make_views(self, volumes, draw):
-        batch = super().make_views(volumes, draw)
+    def make_views(self, volumes, params):
+        batch = super().make_views(volumes, params)
         views = batch.target.where(~batch.target.isnan(), batch.views)
         return replace(batch, views=views)
 
@@ -622,7 +622,7 @@ for kind in (Masked, Unhidden):
     batch = task.make_views(
         scans[:4], task.sample_params(scans[:4], torch.Generator().manual_seed(0))
     )
-    explained = task.score(batch.views, batch)["explained"]
+    explained = task.score(batch.views, batch)["r2"]
     rows.append((kind.__name__, float(explained), 0.0))
 table(("task", "variance explained by handing in the input", "by guessing the mean"), rows)
 figures.puzzle(scans[:4], batch)
@@ -840,7 +840,7 @@ display(figure)
 # | padding, interpolation, rims | solve the task on noise | exact `geometry.turn`; cubes |
 # | borders that fit | match borders without a network | `jitter`, gaps; CPC's `ahead` |
 # | brightness, bias field | regression on means and slopes | `normalise`; correct the field first |
-# | collapse | spread of the embedding, not the loss | `Exemplar.fault`, the control `collapsed` |
+# | collapse | `embedding_std`, not the loss | `Exemplar.check_health`, the control `collapsed` |
 # | a context that looks ahead | derivative above the diagonal | `PyramidConv.mask` |
 # | blocks that are shown | hand in the input as the answer | `Masked.make_views` |
 # | a patient on two sides | patients, pictures, raw files | `check_leakage`, `ssl3d verify` |
@@ -862,12 +862,12 @@ display(figure)
 #
 # ```python
 # class Bottom(Rotation):
-#     def make_views(self, volumes, draw):
-#         z = torch.arange(volumes.shape[-1]) - draw["corner"][:, 0, 2:]
+#     def make_views(self, volumes, params):
+#         z = torch.arange(volumes.shape[-1]) - params["corner"][:, 0, 2:]
 #         inside = (z >= 12)[:, None, None, None]
-#         return super().make_views(volumes.where(inside, volumes.amin()), draw)
+#         return super().make_views(volumes.where(inside, volumes.amin()), params)
 #
-# print(solve(make(Bottom, edge=24), noise, sides_and_sharpness))
+# print(solve(make(Bottom, crop_size=24), noise, sides_and_sharpness))
 # ```
 #
 # </details>

@@ -288,17 +288,17 @@ def sample_params(self, volumes, generator):
 
 
 # %%
-def make_views(self, volumes, draw):
+def make_views(self, volumes, params):
     s = self.settings
     room = (volumes.shape[2 + s.axis] - 2 * s.margin) // 3  # for each slab
-    shown = ORDERS[draw["order"][:, 0]]  # (scan, place): which slab is shown there
-    corner = draw["column"].repeat(1, 3, 1)  # (scan, place, axis)
+    shown = ORDERS[params["order"][:, 0]]  # (scan, place): which slab is shown there
+    corner = params["column"].repeat(1, 3, 1)  # (scan, place, axis)
     corner[..., s.axis] = s.margin + room * shown + (room - s.thickness - s.jitter) // 2
-    corner[..., s.axis] += draw["jitter"].gather(1, shown)
+    corner[..., s.axis] += params["jitter"].gather(1, shown)
     views = normalised(cut(volumes, corner, self.slab))
     grid = [3 if axis == s.axis else 1 for axis in range(self.dims)]
     placement = Placement(shift_matrix(corner), tuple(grid))
-    return ProxyBatch(views, draw["order"].to(views.device), placement)
+    return ProxyBatch(views, params["order"].to(views.device), placement)
 
 
 # %% [markdown]
@@ -316,7 +316,7 @@ class Stack(ProxyTask):
     """In which order do three slabs belong?"""
 
     name, Settings = "stack", StackSettings
-    draw, pose, forward = sample_params, make_views, forward
+    sample_params, make_views, forward = sample_params, make_views, forward
 
     def __init__(self, settings, encoder):
         super().__init__(settings, encoder)

@@ -1017,7 +1017,7 @@ steps = 10
 patch = [16, 16, 16]
 
 [tasks.collapsed]
-edge = 16
+crop_size = 16
 
 [smoke]
 probe = { draws = 1, voxels = 500 }

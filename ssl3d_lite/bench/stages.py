@@ -99,8 +99,8 @@ class TrainingSetup:
 
     def views(self, step: int):
         volumes = self.cohort.images(cases_of_step(self.cases, self.settings, step))
-        draw = self.task.sample_params(volumes, step_generator(self.settings.seed, step))
-        return volumes, self.task.make_views(volumes, draw)
+        params = self.task.sample_params(volumes, step_generator(self.settings.seed, step))
+        return volumes, self.task.make_views(volumes, params)
 
 
 def make_setup(

@@ -75,7 +75,7 @@ def findings(found: Tour) -> list[str]:
 
 SOLVED = {  # by the task's measure
     "accuracy": "solves {} of the {} puzzles",
-    "explained": "explains {} of the variance of what {} hides",
+    "r2": "explains {} of the variance of what {} hides",
 }
 
 

@@ -37,10 +37,11 @@ class Pretraining(Learner):
         answer = task(self.encoder, batch)
         return task.loss(answer, batch), {"task": task.name, **task.score(answer, batch)}
 
-    def fault(self, history: list[Row]) -> str | None:
+    def check_health(self, history: list[Row]) -> str | None:
         last = history[-RECENT * len(self.tasks) :]  # a long run should not read it all each time
         faults = (
-            task.fault([row for row in last if row["task"] == task.name]) for task in self.tasks
+            task.check_health([row for row in last if row["task"] == task.name])
+            for task in self.tasks
         )
         return next(filter(None, faults), None)
 
@@ -101,8 +102,8 @@ def pretrain(
         volumes = cohort.images(chosen[own]).to(device)
         # every process draws for the whole batch, as one alone would; a draw reads no voxel
         whole = volumes[:1].expand(len(chosen), *volumes.shape[1:])
-        draw = tasks[turn].sample_params(whole, step_generator(settings.seed, step))
-        return turn, tasks[turn].make_views(volumes, part_of(draw, own))
+        params = tasks[turn].sample_params(whole, step_generator(settings.seed, step))
+        return turn, tasks[turn].make_views(volumes, part_of(params, own))
 
     learner = Pretraining(encoder, tasks)
     title = f"pretrain {record['task']}"

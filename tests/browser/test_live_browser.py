@@ -23,7 +23,7 @@ SHAPE = EncoderSettings(filters=(4, 8))
 settings = TrainSettings(steps=STEPS, checkpoint_every=1000)
 
 def begin():
-    return make_task("rotation", SHAPE, edge=12), make_encoder(SHAPE, 0)
+    return make_task("rotation", SHAPE, crop_size=12), make_encoder(SHAPE, 0)
 
 def slowly(history):
     time.sleep(0.25)

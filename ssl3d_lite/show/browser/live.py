@@ -82,8 +82,8 @@ class Live(anywidget.AnyWidget):
         if not isinstance(task, ProxyTask):
             raise InputError("Live shows one task; of several trained by turns give the one to see")
         self._task, self._encoder, self._chance, self._names = task, encoder, chance, names
-        draw = task.sample_params(volumes, torch.Generator().manual_seed(seed))
-        self._batch = task.make_views(volumes, draw)
+        params = task.sample_params(volumes, torch.Generator().manual_seed(seed))
+        self._batch = task.make_views(volumes, params)
         asked = questions(self._batch, names)
         # evenly from all, so that every scan is there
         self._chosen = np.linspace(0, len(asked) - 1, min(MOST, len(asked))).astype(int).tolist()

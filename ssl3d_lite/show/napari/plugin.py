@@ -118,8 +118,8 @@ class Explorer(Container):
             volumes = volumes_of(layer)
             shape = EncoderSettings(volumes.shape[1], volumes.ndim - 2, filters=(4, 8))
             task = make_task(self.task.value, shape, 0, **self._chosen())
-            draw = task.sample_params(volumes, torch.Generator().manual_seed(self.seed.value))
-            batch = task.make_views(volumes, draw)
+            params = task.sample_params(volumes, torch.Generator().manual_seed(self.seed.value))
+            batch = task.make_views(volumes, params)
         except InputError as reason:
             self.answers.value = f"This puzzle cannot be posed: {reason}."
             return

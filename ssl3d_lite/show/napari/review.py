@@ -169,8 +169,8 @@ class Review:
         # the seed alone
         other = self.cases[(self.place + 1) % len(self.cases)]
         volumes = self.cohort.images([self.case, other])
-        draw = self.task.sample_params(volumes, torch.Generator().manual_seed(self.seed))
-        self.puzzle = add_puzzle(self.viewer, volumes, self.task.make_views(volumes, draw))
+        params = self.task.sample_params(volumes, torch.Generator().manual_seed(self.seed))
+        self.puzzle = add_puzzle(self.viewer, volumes, self.task.make_views(volumes, params))
         if self.apart or self.shown:
             self.puzzle.arrange(float(self.apart), self.shown)
         self._show_marks()

@@ -20,12 +20,12 @@ OWN = {
     "cpc": {"patch": 8, "stride": 4, "jitter": 0},
     "rpl": {"patch": 4, "queries_per_scan": 4},
     "jigsaw": {"patch": 4, "permutations": 10},
-    "rotation": {"edge": 12},
-    "exemplar": {"edge": 12, "memory": 6},
-    "masked": {"edge": 16, "block_edge": 4},
-    "tissue": {"edge": 16},
-    "random": {"edge": 12},
-    "collapsed": {"edge": 12},
+    "rotation": {"crop_size": 12},
+    "exemplar": {"crop_size": 12, "memory": 6},
+    "masked": {"crop_size": 16, "block_size": 4},
+    "tissue": {"crop_size": 16},
+    "random": {"crop_size": 12},
+    "collapsed": {"crop_size": 12},
 }
 
 
@@ -71,7 +71,7 @@ def test_a_task_that_throws_dice_in_answering_does_not_move_the_trainings(cohort
             return super().forward(encoder, batch)
 
     shape = EncoderSettings(filters=(4, 8))
-    task = Careless(Careless.Settings(edge=12), shape)
+    task = Careless(Careless.Settings(crop_size=12), shape)
     torch.manual_seed(0)
     Live(task, make_encoder(shape, 0), cohort.images([0, 1]))
     found = torch.rand(1)
@@ -175,7 +175,7 @@ def test_of_tasks_by_turns_one_is_shown(cohort):
     (rotation, encoder), (masked, _) = begin("rotation"), begin("masked")
     view = Live(masked, encoder, cohort.images([0, 1]))
     history = watched_run(cohort, view, [rotation, masked], encoder, steps=20)
-    assert view._progress["score"] == [row["explained"] for row in history if "explained" in row]
+    assert view._progress["score"] == [row["r2"] for row in history if "r2" in row]
     assert len(view._progress["score"]) == 2
     with pytest.raises(InputError, match="Live shows one task"):
         Live([rotation, masked], encoder, cohort.images([0, 1]))
@@ -315,6 +315,8 @@ def test_an_answer_that_cannot_be_read_is_left_out(cohort):
             return super().forward(encoder, batch)[:, None]
 
     shape = EncoderSettings(filters=(4, 8))
-    view = Live(Own(Own.Settings(edge=12), shape), make_encoder(shape, 0), cohort.images([0, 1]))
+    view = Live(
+        Own(Own.Settings(crop_size=12), shape), make_encoder(shape, 0), cohort.images([0, 1])
+    )
     assert (view._guesses, view._right) == ([], "")
     assert len(view._questions) == 4

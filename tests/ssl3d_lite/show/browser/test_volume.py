@@ -17,12 +17,12 @@ from ssl3d_lite.show.pieces import COLOURS, box_corners, pieces
 from ssl3d_lite.tasks import make_task
 
 OWN = {
-    "rotation": {"edge": 12, "turns_per_scan": 4},
+    "rotation": {"crop_size": 12, "rotations_per_scan": 4},
     "rpl": {"patch": 4, "jitter": 2},
     "jigsaw": {"patch": 4, "jitter": 2},
-    "exemplar": {"edge": 12, "turn": 1.0},
+    "exemplar": {"crop_size": 12, "rotation": 1.0},
     "cpc": {"patch": 8, "stride": 4, "jitter": 0},
-    "masked": {"edge": 16, "block_edge": 4},
+    "masked": {"crop_size": 16, "block_size": 4},
 }
 
 

@@ -25,12 +25,12 @@ def pixels(figure: Figure) -> np.ndarray:
 @pytest.mark.parametrize(
     ("task", "settings"),
     [
-        ("rotation", {"edge": 12}),
+        ("rotation", {"crop_size": 12}),
         ("cpc", {"patch": 8, "stride": 4, "jitter": 4}),
         ("rpl", {"patch": 4}),
         ("rpl", {"patch": 4, "queries_per_scan": 1}),
         ("jigsaw", {"patch": 4}),
-        ("exemplar", {"edge": 16}),
+        ("exemplar", {"crop_size": 16}),
         ("masked", {}),
         ("tissue", {}),
     ],
@@ -57,14 +57,14 @@ def titles(task: str, **settings) -> list[str]:
 
 
 def test_every_answer_stands_over_its_own_view():
-    answers, shown = titles("rotation", edge=12)
+    answers, shown = titles("rotation", crop_size=12)
     assert shown == ["", *(f"view {v}\nanswer {a}" for v, a in enumerate(answers))]
     answers, shown = titles("rpl", patch=4, queries_per_scan=3)
     asked = [f"view {v}\nanswer {a}" for v, a in enumerate(answers, start=1)]
     assert shown == ["", "view 0", *asked], "the centre is only compared with"
     (answer,), shown = titles("jigsaw", patch=4)
     assert shown == [f"answer {answer}", *(f"view {v}" for v in range(9, 18))]
-    _, shown = titles("exemplar", edge=16)
+    _, shown = titles("exemplar", crop_size=16)
     assert shown == ["", "view 0", "view 1"]
 
 
@@ -90,8 +90,8 @@ def posed(task, shape=(24, 32, 24), volumes=None, scans=2, seed=0, **settings):
         volumes = torch.randn(scans, 1, *shape, generator=torch.Generator().manual_seed(seed))
     encoder = EncoderSettings(volumes.shape[1], volumes.ndim - 2, filters=(4,))
     made = make_task(task, encoder, **settings)
-    draw = made.sample_params(volumes, torch.Generator().manual_seed(seed))
-    return volumes, made.make_views(volumes, draw)
+    params = made.sample_params(volumes, torch.Generator().manual_seed(seed))
+    return volumes, made.make_views(volumes, params)
 
 
 def shown(axes, number=0):
@@ -100,11 +100,11 @@ def shown(axes, number=0):
 
 def test_a_photograph_is_drawn_in_colour_and_other_channels_in_grey():
     photograph = torch.rand(1, 3, 30, 24)
-    volumes, batch = posed("rotation", volumes=photograph, edge=12)
+    volumes, batch = posed("rotation", volumes=photograph, crop_size=12)
     whole, first, *_ = figures.puzzle(volumes, batch).axes
     np.testing.assert_array_equal(shown(whole), photograph[0].numpy().T)
     np.testing.assert_array_equal(shown(first), batch.views[0, 0].numpy().T)
-    volumes, batch = posed("rotation", volumes=torch.rand(1, 4, 30, 24), edge=12)
+    volumes, batch = posed("rotation", volumes=torch.rand(1, 4, 30, 24), crop_size=12)
     assert shown(figures.puzzle(volumes, batch).axes[0]).shape == (24, 30)
 
 
@@ -147,7 +147,7 @@ def test_one_layer_of_a_puzzle_and_layers_that_are_not():
     with pytest.raises(InputError, match="plane is 3, but the grid has the layers 0 to 2"):
         figures.shuffled(volumes, batch, plane=3)
     with pytest.raises(InputError, match="form no grid"):
-        figures.shuffled(*posed("rotation", edge=12))
+        figures.shuffled(*posed("rotation", crop_size=12))
 
 
 def test_the_letters_of_a_turned_view_are_true():
@@ -155,7 +155,7 @@ def test_the_letters_of_a_turned_view_are_true():
     for axis, (low, high) in enumerate(("LR", "PA", "IS")):
         ramp = torch.arange(12.0).view(1, 1, *(12 if a == axis else 1 for a in range(3)))
         volumes = ramp.expand(1, 1, 12, 12, 12)
-        _, batch = posed("rotation", volumes=volumes, edge=12, turns_per_scan=10)
+        _, batch = posed("rotation", volumes=volumes, crop_size=12, rotations_per_scan=10)
         figure = figures.turns(volumes, batch)
         seen = 0
         for axes in figure.axes:
@@ -171,7 +171,7 @@ def test_the_letters_of_a_turned_view_are_true():
 
 
 def test_turned_views_are_named_by_their_turn():
-    volumes, batch = posed("rotation", edge=12, turns_per_scan=10)
+    volumes, batch = posed("rotation", crop_size=12, rotations_per_scan=10)
     titles = [axes.get_title() for axes in figures.turns(volumes, batch).axes if axes.get_title()]
     assert titles[0] == "in the scan"
     names = [name.replace(" about ", " about\n") for name in figures.turn_names(3)]
@@ -181,14 +181,14 @@ def test_turned_views_are_named_by_their_turn():
 
 
 def test_a_box_stands_beside_its_turned_copies_as_it_lies_in_the_scan():
-    volumes, batch = posed("rotation", (20, 30), edge=12, turns_per_scan=4)
+    volumes, batch = posed("rotation", (20, 30), crop_size=12, rotations_per_scan=4)
     scan, *views = figures.turns(volumes, batch, 1).axes
     upright = batch.target[1].tolist().index(0)
     np.testing.assert_array_equal(shown(scan), shown(views[upright]))
 
 
 def test_triplets_name_the_counter_example_and_tell_right_from_wrong():
-    volumes, batch = posed("exemplar", (24, 30), scans=4, edge=12)
+    volumes, batch = posed("exemplar", (24, 30), scans=4, crop_size=12)
     points = torch.nn.functional.normalize(torch.randn(4, 2, 8), dim=-1)
     rows = np.array(figures.triplets(volumes, batch, points).axes).reshape(4, 3)
     flat, owner = points.flatten(0, 1), torch.arange(4).repeat_interleave(2)
@@ -204,11 +204,11 @@ def test_triplets_name_the_counter_example_and_tell_right_from_wrong():
         assert other.get_title() == f"counter-example: scan {view // 2}\ndistance {far:.2f}"
         np.testing.assert_array_equal(shown(other), batch.views[view // 2, view % 2, 0].T)
     with pytest.raises(InputError, match="of the task exemplar"):
-        figures.triplets(*posed("rotation", edge=12))
+        figures.triplets(*posed("rotation", crop_size=12))
 
 
 def test_a_volume_of_a_triplet_is_drawn_in_three_planes():
-    volumes, batch = posed("exemplar", edge=16)
+    volumes, batch = posed("exemplar", crop_size=16)
     first = figures.triplets(volumes, batch).axes[0]
     for axis, image in enumerate(first.images):
         plane = np.take(batch.views[0, 0, 0].numpy(), 8, axis)

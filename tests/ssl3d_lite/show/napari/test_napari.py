@@ -32,13 +32,13 @@ from ssl3d_lite.tasks import TASKS, make_task
 
 ROOT = Path(__file__).parents[4]
 OWN = {
-    "rotation": {"edge": 12},
+    "rotation": {"crop_size": 12},
     "rpl": {"patch": 4},
     "jigsaw": {"patch": 4},
-    "exemplar": {"edge": 12},
+    "exemplar": {"crop_size": 12},
     "cpc": {"patch": 8, "stride": 4, "jitter": 0},
-    "masked": {"edge": 16, "block_edge": 4},
-    "tissue": {"edge": 12},
+    "masked": {"crop_size": 16, "block_size": 4},
+    "tissue": {"crop_size": 12},
 }
 needs_xvfb = pytest.mark.skipif(
     shutil.which("Xvfb") is None, reason="Xvfb is not installed, so napari cannot draw here"
@@ -460,7 +460,7 @@ def test_a_file_that_holds_no_marks_is_left_alone(cohort, tmp_path):
 
 
 def test_photographs_and_tasks_that_compare_scans_can_be_reviewed(cohort, tmp_path):
-    task = make_task("exemplar", EncoderSettings(filters=(4, 8)), 0, edge=12)
+    task = make_task("exemplar", EncoderSettings(filters=(4, 8)), 0, crop_size=12)
     shown = review(cohort, task, [0], tmp_path / "marks.csv", viewer=ViewerModel())
     assert names(shown.viewer) == ["scan", "labels", "piece 0", "piece 1", "boxes", "numbers"]
 
@@ -626,7 +626,7 @@ def test_a_layers_voxels_and_world_are_read_from_napari():
 @pytest.mark.parametrize("name", TASKS)
 def test_settings_bring_the_help_that_stands_under_them(name):
     texts = field_help(TASKS[name].Settings)
-    assert texts["edge" if "edge" in texts else "patch"].startswith("Edge of")
+    assert texts["crop_size" if "crop_size" in texts else "patch"].startswith("Edge of")
 
 
 EXPLORE = """
@@ -675,8 +675,8 @@ widget.settings["patch"].value = 30
 widget.sample_params.clicked.emit(True)
 assert "cannot be posed" in widget.answers.value
 widget.task.value = "cpc"
-assert widget.settings["ahead"].value == "2, 3"
-widget.settings["ahead"].value = "2, x"
+assert widget.settings["prediction_steps"].value == "2, 3"
+widget.settings["prediction_steps"].value = "2, x"
 widget.sample_params.clicked.emit(True)
 assert "must be numbers" in widget.answers.value
 viewer.layers.selection.active = viewer.add_image(np.zeros((3, 4, 5, 6)), name="other")
