@@ -20,10 +20,10 @@ from browser.lab import RUN_CELL, Lab, Notebook, Server, find_browser  # noqa: E
 
 SETUP = """
 import torch
-from ssl3d_lite.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.networks import EncoderSettings, random_encoder
-from ssl3d_lite.show.figures import place_names
-from ssl3d_lite.show.live import Live
+from ssl3d_lite.show import place_names
+from ssl3d_lite.show import Live
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training import TrainSettings, pretrain
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from helpers import make_cohort
 from ssl3d_lite.networks import EncoderSettings, random_encoder
-from ssl3d_lite.show.live import Live
+from ssl3d_lite.show import Live
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training import TrainSettings, pretrain
 
