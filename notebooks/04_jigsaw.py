@@ -33,15 +33,12 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
+from ssl3d_lite import show
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.browser.live import Live
-from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
-from ssl3d_lite.show.browser.slices import puzzle_slices
-from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.tasks import jigsaw, make_task
 from ssl3d_lite.tasks.permutations import affine_set, hamming, permutation_set
 from ssl3d_lite.training.pretraining import pretrain
@@ -73,7 +70,7 @@ task = make_task("jigsaw", encoder_settings, seed=0, permutations=size["orders"]
 volumes = cohort.images(split.pretrain[:2])
 params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
 batch = task.make_views(volumes, params)  # nothing random
-figures.shuffled(volumes, batch)
+show.shuffled_pieces(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* left the pieces as the network gets them, in the middle put back, right the
@@ -84,7 +81,7 @@ figures.shuffled(volumes, batch)
 # whole. A click on a piece says where it came from.
 
 # %%
-Puzzle3D(volumes, batch)
+show.Puzzle3D(volumes, batch)
 
 # %% [markdown]
 # ## 2. Set a draw by hand
@@ -122,10 +119,10 @@ print("along x, the pieces now start at", corner[:, 0].tolist())
 # where the piece was shown and where it was cut. Then the figure of it, without jitter.
 
 # %%
-puzzle_slices(volumes, by_hand)
+show.puzzle_slices(volumes, by_hand)
 
 # %%
-figures.shuffled(volumes, by_hand)
+show.shuffled_pieces(volumes, by_hand)
 
 # %% [markdown]
 # *What to look at:* between the restored pieces there are gaps. Nothing runs on over a border, so a
@@ -216,7 +213,7 @@ def train(task, encoder, seed: int, callback=None) -> list:
 
 # %%
 pairs = [make_pair(seed) for seed in range(size["seeds"])]
-view = Live(*pairs[0], cohort.images(split.validation[:4]), chance=1 / size["orders"])
+view = show.Live(*pairs[0], cohort.images(split.validation[:4]), chance=1 / size["orders"])
 display(view)
 
 # %%
@@ -236,7 +233,7 @@ held_out = {}
 for run, task, encoder in zip(histories, tasks, encoders):
     held_out[run] = proxy_score(task, encoder, cohort, split.validation * 10)
     print(run, {name: round(value, 3) for name, value in held_out[run].items()})
-curves.learning_curves(histories, held_out)
+show.learning_curves(histories, held_out)
 
 # %% [markdown]
 # *What to look at:* how far above the dashed line of guessing do the dots lie, the held-out scans?
@@ -269,12 +266,12 @@ for right in (True, False):
 # %%
 scan = int((guesses == truth).long().argmax())  # the first that is right, if any is
 print("truth", int(truth[scan]), "guess", int(guesses[scan]))
-Puzzle3D(seen, batch, scan, guess=task.permutations[guesses[scan]])
+show.Puzzle3D(seen, batch, scan, prediction=task.permutations[guesses[scan]])
 
 # %%
 scan = int((guesses != truth).long().argmax())  # the first that is wrong, if any is
 print("truth", int(truth[scan]), "guess", int(guesses[scan]))
-Puzzle3D(seen, batch, scan, guess=task.permutations[guesses[scan]])
+show.Puzzle3D(seen, batch, scan, prediction=task.permutations[guesses[scan]])
 
 # %% [markdown]
 # ## 7. What are the features good for?
@@ -307,7 +304,7 @@ for norm in ("batch", "group"):
 scores = {arm: probe(candidates) for arm, candidates in arms.items()}
 for arm, by_amount in scores.items():
     print(f"{arm:20}", {n: round(float(np.mean(s)), 3) for n, s in by_amount.items()})
-curves.label_efficiency(scores)
+show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* is the line of the pretrained encoders above **both** random ones, and above

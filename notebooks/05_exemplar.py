@@ -34,15 +34,13 @@ import torch.nn.functional as F
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
+from ssl3d_lite import show
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.errors import DivergedError
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.browser.live import Live
-from ssl3d_lite.show.browser.slices import puzzle_slices
-from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.tasks import exemplar, make_task
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
@@ -73,7 +71,7 @@ task = make_task("exemplar", encoder_settings, seed=0, crop_size=size["edge"])
 volumes = cohort.images(split.pretrain[:4])
 params = task.sample_params(volumes, torch.Generator().manual_seed(3))  # everything random
 batch = task.make_views(volumes, params)  # nothing random
-figures.triplets(volumes, batch)
+show.triplets(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* each row is one triplet. Could you tell which of the right two pictures shows
@@ -98,7 +96,7 @@ hand["plane"][0], hand["angle"][0] = 2, np.deg2rad(ANGLE)
 hand["flip"][0] = torch.tensor(FLIP, dtype=torch.bool)
 hand["zoom"][0], hand["gain"][0], hand["shift"][0] = ZOOM, GAIN, SHIFT
 by_hand = task.make_views(volumes, hand)
-figures.puzzle(volumes, by_hand)
+show.puzzle(volumes, by_hand)
 
 # %% [markdown]
 # *What to look at:* the boxes of anchor and copy in the scan they were cut from. The turned box
@@ -107,7 +105,7 @@ figures.puzzle(volumes, by_hand)
 # The same in three planes that you can scroll. Click into a box: the view says whose it is.
 
 # %%
-puzzle_slices(volumes, by_hand)
+show.puzzle_slices(volumes, by_hand)
 
 # %% [markdown]
 # All distortions are one affine map a scan, so a copy is resampled once, and blurred once. This is
@@ -229,7 +227,7 @@ tries = {name: attempt(name, settings) for name, settings in TRIALS.items()}
 figure = Figure(figsize=(9, 3), layout="constrained")
 panels = dict(zip(("loss", "accuracy", "embedding_std"), figure.subplots(1, 3), strict=True))
 for quantity, axes in panels.items():
-    for colour, (name, (_, rows)) in zip(curves.COLOURS, tries.items(), strict=False):
+    for colour, (name, (_, rows)) in zip(show.COLOURS, tries.items(), strict=False):
         steps, values = zip(*((row["step"], row[quantity]) for row in rows), strict=True)
         axes.plot(steps, values, color=colour, marker=".", label=name)
     axes.set(xlabel="step", ylabel=quantity)
@@ -237,7 +235,7 @@ panels["loss"].axhline(task.settings.margin, color="grey", linestyle="--")
 panels["accuracy"].axhline(rows[0]["chance"], color="grey", linestyle="--")
 panels["embedding_std"].axhline(exemplar.COLLAPSED, color="grey", linestyle="--")
 panels["embedding_std"].set_yscale("log")
-curves.tidy(*panels.values())
+show.tidy(*panels.values())
 figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
 display(figure)
 
@@ -267,7 +265,7 @@ display(Markdown(f"```python\n{getsource(exemplar.Exemplar.check_health)}```"))
 # %%
 encoder = make_encoder(encoder_settings, seed=0)
 task = make_task("exemplar", encoder_settings, seed=0, crop_size=size["edge"])
-view = Live(task, encoder, cohort.images(split.validation[:4]))
+view = show.Live(task, encoder, cohort.images(split.validation[:4]))
 display(view)
 
 # %%
@@ -289,7 +287,7 @@ for seed in range(1, size["seeds"]):
     histories[f"seed {seed}"] = pretrain(again, start, cohort, split.pretrain, other)
     encoders.append(start)
     scored[f"seed {seed}"] = proxy_score(again, start, cohort, split.validation, batch=8)
-curves.learning_curves(histories, scored)
+show.learning_curves(histories, scored)
 
 # %% [markdown]
 # *What to look at:* the dots are the scores on validation scans, which the networks never saw. Are
@@ -303,7 +301,7 @@ batch = task.make_views(unseen, task.sample_params(unseen, torch.Generator().man
 task.eval()
 with torch.no_grad():
     prediction = task(encoder, batch)
-figures.triplets(unseen, batch, prediction)
+show.triplets(unseen, batch, prediction)
 
 # %% [markdown]
 # *What to look at:* where is the copy not the nearer one? Would you have told them apart?
@@ -339,7 +337,7 @@ for norm in ("batch", "group"):
         scores[f"random, {norm} norm, start {start}"] = probe([make_encoder(shape, start)])
 for name, found in scores.items():
     print(f"{name:30}", {n: round(float(np.mean(dice)), 3) for n, dice in found.items()})
-curves.label_efficiency(scores)
+show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* is exemplar's line above that of the *best* random encoder, or only above those

@@ -43,18 +43,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ssl3d_lite import show
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.browser.live import Live
-from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
-from ssl3d_lite.show.browser.slices import puzzle_slices
-from ssl3d_lite.show.figures import curves, figures
-from ssl3d_lite.show.figures.planes import overlay_classes, show_plane
-from ssl3d_lite.show.pieces import COLOURS
 from ssl3d_lite.study.leakage import check_leakage
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.tasks.masked import Masked
@@ -115,7 +110,7 @@ noise_cohort = with_noise(cohort)
 noise = noise_cohort.images(range(len(cohort))).cpu()
 figure = Figure(figsize=(5, 2.6), layout="constrained")
 for axes, volume, title in zip(figure.subplots(1, 2), (scans, noise), ("scan", "noise")):
-    show_plane(axes, volume[0, 0].numpy(), 1)
+    show.draw_plane(axes, volume[0, 0].numpy(), 1)
     axes.set_title(title)
 display(figure)
 
@@ -187,14 +182,14 @@ def make(kind, seed=0, **settings):
 padded = make(Padded, crop_size=24)
 params = padded.sample_params(scans[:1], torch.Generator().manual_seed(0))
 params["rotation"] = torch.tensor([[0, 1, 4]])  # set by hand: none, then 90 degrees about two axes
-figures.turns(scans[:1], padded.make_views(scans[:1], params))
+show.turns(scans[:1], padded.make_views(scans[:1], params))
 
 # %% [markdown]
 # *What to look at:* one cube, turned in three ways. The black stripes stand or lie, whatever the
 # brain between them shows. Below the same in three planes: scroll with the mouse wheel.
 
 # %%
-puzzle_slices(scans[:1], padded.make_views(scans[:1], params))
+show.puzzle_slices(scans[:1], padded.make_views(scans[:1], params))
 
 # %% [markdown]
 # **Predict before you run.** There are ten turns: none, and 90, 180 and 270 degrees about each of
@@ -267,8 +262,8 @@ repeated = (np.diff(image, axis=0, prepend=np.nan) == 0) | (
 figure = Figure(figsize=(5, 2.6), layout="constrained")
 left, right = figure.subplots(1, 2)
 for axes in (left, right):
-    show_plane(axes, image, 1)
-overlay_classes(right, repeated.astype(np.uint8), 1, image.shape[1] // 2)
+    show.draw_plane(axes, image, 1)
+show.overlay_classes(right, repeated.astype(np.uint8), 1, image.shape[1] // 2)
 display(figure)
 
 # %% [markdown]
@@ -294,7 +289,7 @@ def train(kind, here, seed=0, watched=None):
 
 
 task, encoder = make(Rotation, crop_size=24), make_encoder(shape, seed=0)
-view = Live(task, encoder, cohort.images(split.validation[:2]))
+view = show.Live(task, encoder, cohort.images(split.validation[:2]))
 display(view)
 
 # %%
@@ -334,14 +329,14 @@ for arm, candidates in arms.items():
 def draw_scores(figure):
     axes = figure.subplots()
     for place, several in enumerate(probes.values()):
-        colour = COLOURS[place]
+        colour = show.COLOURS[place]
         for shift, results in enumerate(several):
             dice = [result.mean_dice for result in results]
             axes.plot([place + 0.2 * shift] * len(dice), dice, ".", color=colour, alpha=0.5)
             axes.plot(place + 0.2 * shift, np.mean(dice), "_", color=colour, markersize=22)
     axes.set_xticks(range(len(probes)), [arm.replace(", ", "\n") for arm in probes], fontsize=9)
     axes.set_ylabel("mean Dice of the linear probe")
-    curves.tidy(axes)
+    show.tidy(axes)
     return figure
 
 
@@ -409,10 +404,10 @@ volumes = scans[:1, :, :39, 8:47, :39]
 puzzle = touching.make_views(
     volumes, touching.sample_params(volumes, torch.Generator().manual_seed(1))
 )
-Puzzle3D(volumes, puzzle)
+show.Puzzle3D(volumes, puzzle)
 
 # %%
-figures.shuffled(volumes, puzzle)
+show.shuffled_pieces(volumes, puzzle)
 
 # %% [markdown]
 # *What to look at:* in the restored puzzle every line runs on across the borders of the pieces.
@@ -467,7 +462,7 @@ table(("volumes", "normalised", "solved by brightness", "by slope", "chance"), r
 cells = F.avg_pool3d(((noise + 3) * coil).mean(0, keepdim=True), (13, 18, 13))[0, 0]
 figure = Figure(figsize=(7.5, 2.6), layout="constrained")
 left, *others = figure.subplots(1, 4)
-show_plane(left, ((noise[0, 0] + 3) * coil).numpy(), 2)
+show.draw_plane(left, ((noise[0, 0] + 3) * coil).numpy(), 2)
 left.set_title("noise in a coil", fontsize=9)
 for layer, axes in enumerate(others):
     axes.imshow(cells[..., layer].T, cmap="gray", origin="lower", vmin=0, vmax=float(cells.max()))
@@ -496,13 +491,13 @@ for name in ("exemplar", "collapsed"):
     )
 figure = Figure(figsize=(8, 2.8), layout="constrained")
 for axes, what in zip(figure.subplots(1, 2), ("loss", "embedding_std"), strict=True):
-    for colour, (name, history) in zip(COLOURS, histories.items(), strict=False):
+    for colour, (name, history) in zip(show.COLOURS, histories.items(), strict=False):
         axes.semilogy(
             [r["step"] for r in history], [r[what] for r in history], color=colour, label=name
         )
     axes.set(xlabel="step", ylabel=what)
     axes.legend(frameon=False)
-    curves.tidy(axes)
+    show.tidy(axes)
 display(figure)
 
 # %% [markdown]
@@ -625,7 +620,7 @@ for kind in (Masked, Unhidden):
     explained = task.score(batch.views, batch)["r2"]
     rows.append((kind.__name__, float(explained), 0.0))
 table(("task", "variance explained by handing in the input", "by guessing the mean"), rows)
-figures.puzzle(scans[:4], batch)
+show.puzzle(scans[:4], batch)
 
 # %% [markdown]
 # *What to look at:* the view is the whole scan, with nothing hidden. Copying explains all of it.
@@ -757,7 +752,7 @@ table(
 figure = Figure(figsize=(5.6, 3), layout="constrained")
 axes = figure.subplots()
 chosen = {"on the test cases": flattery, "on validation cases": honest_choice}
-for colour, (name, gains) in zip(COLOURS, chosen.items(), strict=False):
+for colour, (name, gains) in zip(show.COLOURS, chosen.items(), strict=False):
     low, middle, high = np.percentile([gains[k] for k in many], (10, 50, 90), axis=1)
     axes.fill_between(many, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.plot(many, middle, "o-", color=colour, label=f"chosen {name}")
@@ -766,7 +761,7 @@ axes.set(xlabel="networks to choose from", ylabel="reported minus true Dice", xs
 axes.set_xticks(many, [str(k) for k in many])
 axes.minorticks_off()
 axes.legend(frameon=False)
-curves.tidy(axes)
+show.tidy(axes)
 display(figure)
 
 # %% [markdown]
@@ -816,16 +811,16 @@ print(f"its spread from draw to draw: paired {np.std(a - b):.3f}, unpaired {unpa
 figure = Figure(figsize=(6.4, 2.8), layout="constrained")
 left, right = figure.subplots(1, 2)
 for x, y in zip(a, b, strict=True):
-    left.plot([0, 1], [y, x], "o-", color=COLOURS[0], alpha=0.6)
+    left.plot([0, 1], [y, x], "o-", color=show.COLOURS[0], alpha=0.6)
 left.set_xticks([0, 1], ["random", "rotation"])
 left.set_ylabel("mean Dice")
 for place, differences in enumerate((a - b, unpaired)):
     jitter = np.linspace(-0.15, 0.15, len(differences))
-    right.plot(place + jitter, differences, ".", color=COLOURS[place])
+    right.plot(place + jitter, differences, ".", color=show.COLOURS[place])
 right.axhline(0, color="black", linewidth=1)
 right.set_xticks([0, 1], ["paired", "unpaired"])
 right.set_ylabel("difference")
-curves.tidy(left, right)
+show.tidy(left, right)
 display(figure)
 
 # %% [markdown]

@@ -520,11 +520,11 @@ check_it_learns((8, 11))
 # Your task in the library's views and in its loop:
 
 # %% tags=["show"]
-from ssl3d_lite.show.figures import figures
+from ssl3d_lite import show
 
 task = MyRotation(RotationSettings(crop_size=32, rotations_per_scan=4), shape)
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-figures.turns(volumes, batch)
+show.turns(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* the letters are drawn by your placement. Do they fit the anatomy, as far as you
@@ -533,11 +533,10 @@ figures.turns(volumes, batch)
 # %% tags=["show"]
 from IPython.display import display
 
-from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
-from ssl3d_lite.show.browser.slices import puzzle_slices
+from ssl3d_lite import show
 
-display(puzzle_slices(volumes, batch))
-display(Puzzle3D(volumes, batch))
+display(show.puzzle_slices(volumes, batch))
+display(show.Puzzle3D(volumes, batch))
 
 # %% tags=["show"]
 torch.manual_seed(0)
@@ -891,13 +890,12 @@ check_it_learns((25, 24))
 # %% tags=["show"]
 from IPython.display import display
 
-from ssl3d_lite.show.browser.slices import puzzle_slices
-from ssl3d_lite.show.figures import figures
+from ssl3d_lite import show
 
 task = MyLocation(RelativeLocationSettings(), shape)
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-display(figures.puzzle(volumes, batch))
-display(puzzle_slices(volumes, batch))
+display(show.puzzle(volumes, batch))
+display(show.puzzle_slices(volumes, batch))
 
 # %% tags=["show"]
 torch.manual_seed(0)

@@ -531,13 +531,12 @@ check_it_learns((18, 16))
 # %% tags=["show"]
 from IPython.display import display
 
-from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
-from ssl3d_lite.show.figures import figures
+from ssl3d_lite import show
 
 task = MyJigsaw(JigsawSettings(permutations=size["orders"]), shape)
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-display(figures.shuffled(volumes, batch))
-display(Puzzle3D(volumes, batch))
+display(show.shuffled_pieces(volumes, batch))
+display(show.Puzzle3D(volumes, batch))
 
 # %% [markdown]
 # *What to look at:* press *put back*. Do the pieces go where they belong? They do if your placement

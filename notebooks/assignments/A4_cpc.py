@@ -1335,14 +1335,13 @@ check_scans(0.0, 45, 1)
 # %% tags=["show"]
 from IPython.display import display
 
-from ssl3d_lite.show.browser.slices import puzzle_slices
-from ssl3d_lite.show.figures import figures
+from ssl3d_lite import show
 
 torch.manual_seed(0)
 task = MyCPC(CPCSettings(), shape)
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-display(figures.pyramid(volumes, batch, row=1, ahead=2))
-display(puzzle_slices(volumes, batch))
+display(show.pyramid(volumes, batch, row=1, rows_ahead=2))
+display(show.puzzle_slices(volumes, batch))
 
 # %% [markdown]
 # And trained. (At smoke scale too little is learnt to conclude anything.) **Predict before you

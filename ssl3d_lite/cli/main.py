@@ -150,10 +150,9 @@ def verify(arguments: list[str]) -> int:
 
 
 def show(arguments: list[str]) -> None:
-    from ssl3d_lite.show.cohort_page import Show
-    from ssl3d_lite.show.cohort_page import show as run
+    from ssl3d_lite.show.cohort_page import CohortPage, write_cohort_page
 
-    print(f"page: {run(parse(Show, 'show', arguments))}")
+    print(f"page: {write_cohort_page(parse(CohortPage, 'show', arguments))}")
 
 
 def pretrain(arguments: list[str]) -> None:

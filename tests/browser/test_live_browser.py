@@ -13,7 +13,7 @@ import torch
 from helpers import make_cohort
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.live import Live
+from ssl3d_lite.show import Live
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training import TrainSettings, pretrain
 
