@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from data_recipes.preparing.description import describe
 from data_recipes.preparing.engine import RawCase, Summary, prepare_cohort
 from data_recipes.preparing.settings import About, FromRaw
 from data_recipes.preparing.volumes import CUBE, Framing, Preparation, prepare_scan
-from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
 
@@ -82,21 +82,17 @@ def prepare(settings: Brats) -> Summary:
     raw = settings.raw.resolve()
     cases = find_cases(raw)
     enhancing = settings.enhancing or _enhancing_value(cases)
-    blank = Cohort(
-        name="BraTS",
-        licence=settings.about.licence,
-        citation=CITATION,
-        channels=CHANNELS,
-        label_values=(0, 1, 2, enhancing),
-        label_names=("background", "necrotic and solid core", "oedema", "enhancing tumour"),
+    names = ("background", "necrotic and solid core", "oedema", "enhancing tumour")
+    description = describe(
+        settings,
+        "BraTS",
+        CHANNELS,
+        dict(zip((0, 1, 2, enhancing), names, strict=True)),
+        {"name": "brats"} | asdict(how),
         regions={"WT": (1, 2, enhancing), "TC": (1, enhancing), "ET": (enhancing,)},
-        spacing=(),
-        recipe={"name": "brats"} | asdict(how),
-        cases=(),
-        folder=settings.out,
     )
-    make = partial(prepare_scan, how=how, values=blank.label_values)
-    return prepare_cohort(blank, cases, raw, make, settings)
+    make = partial(prepare_scan, how=how, values=description.label_values)
+    return prepare_cohort(description, cases, raw, make, settings)
 
 
 def find_cases(raw: Path) -> list[RawCase]:

@@ -11,9 +11,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from data_recipes.preparing.description import describe
 from data_recipes.preparing.engine import Prepared, RawCase, Summary, prepare_cohort
 from data_recipes.preparing.settings import About, FromRaw
-from data_recipes.preparing.virtual_note import as_what_it_is
+from data_recipes.preparing.virtual_note import with_virtual_identity
 from data_recipes.preparing.volumes import (
     Framing,
     Preparation,
@@ -24,7 +25,7 @@ from data_recipes.preparing.volumes import (
 from data_recipes.readers.dicom import dicom_folders, read_series
 from data_recipes.readers.nifti import check_same_grid, read_nifti
 from data_recipes.readers.tables import read_table
-from ssl3d_lite.data.cohort import UNLABELLED, Cohort
+from ssl3d_lite.data.cohort import UNLABELLED
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
 from ssl3d_lite.machine.parallel import Workforce, for_each
@@ -98,24 +99,20 @@ def prepare(settings: Folder) -> Summary:
     )
     names = settings.label_names or tuple(map(str, values))
     _check_labels(values, names)
-    blank = Cohort(
-        name=settings.name or raw.name,
+    description = describe(
+        settings,
+        settings.name or raw.name,
+        settings.channels,
+        dict(zip(values, names, strict=True)),
+        {"name": "folder"} | asdict(how),
         licence=settings.licence,
         citation="",
-        channels=settings.channels,
-        label_values=values,
-        label_names=names,
-        regions={name: (value,) for value, name in zip(values[1:], names[1:])},
-        spacing=(),
-        recipe={"name": "folder"} | asdict(how),
-        cases=(),
-        folder=settings.out,
     )
-    blank = as_what_it_is(blank, raw)  # the engine looks in root, which may lie above it
+    # here, as the engine looks in root, which may lie above it
+    description = with_virtual_identity(description, raw)
     root = Path(os.path.commonpath([raw, labels])) if labels else raw
-    return prepare_cohort(
-        blank, cases, root, partial(prepare_any, how=how, values=values), settings
-    )
+    make = partial(prepare_any, how=how, values=values)
+    return prepare_cohort(description, cases, root, make, settings)
 
 
 def _check_labels(values: tuple[int, ...], names: tuple[str, ...]) -> None:

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from data_recipes.preparing.description import describe
 from data_recipes.preparing.engine import RawCase, Summary, prepare_cohort
 from data_recipes.preparing.settings import About, Into
 from data_recipes.preparing.volumes import CUBE, Fit, Framing, Preparation, prepare_scan
-from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.files import read_json
 
@@ -112,24 +112,19 @@ def prepare(settings: Msd, addresses: Mapping[str, tuple[str, str]] | None = Non
     task = next((t for t in (settings.task, raw.name) if t in TASKS), None)
     described = read_description(raw)
     how = settings.preparation(_own(task, described.channels))
-    values, names = zip(*described.labels.items(), strict=True)
     name = task or described.name
-    blank = Cohort(
-        name=name,
+    description = describe(
+        settings,
+        name,
+        described.channels,
+        described.labels,
+        {"name": "msd", "task": name} | asdict(how),
         licence=described.licence,
         citation=CITATION if task else described.citation,
-        channels=described.channels,
-        label_values=values,
-        label_names=names,
-        regions={label: (value,) for value, label in described.labels.items() if value != 0},
-        spacing=(),
-        recipe={"name": "msd", "task": name} | asdict(how),
-        cases=(),
         description=described.description,
-        folder=settings.out,
     )
-    make = partial(prepare_scan, how=how, values=values)
-    return prepare_cohort(blank, described.cases, raw, make, settings)
+    make = partial(prepare_scan, how=how, values=description.label_values)
+    return prepare_cohort(description, described.cases, raw, make, settings)
 
 
 def read_description(folder: Path) -> Description:

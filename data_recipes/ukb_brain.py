@@ -11,11 +11,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from data_recipes.preparing.description import describe
 from data_recipes.preparing.engine import Prepared, RawCase, Summary, prepare_cohort
 from data_recipes.preparing.settings import About, FromRaw
 from data_recipes.preparing.volumes import CUBE, Framing, Preparation, prepare_volume
 from data_recipes.readers.nifti import Scan, check_same_grid, parse_nifti
-from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
 
@@ -62,20 +62,15 @@ def prepare(settings: UkbBrain) -> Summary:
     """
     how = settings.preparation()
     raw = settings.raw.resolve()
-    blank = Cohort(
-        name="UK Biobank brain MRI",
-        licence=settings.about.licence,
-        citation=settings.about.citation,
-        channels=tuple(CHANNELS.values()),
-        label_values=(0,),
-        label_names=("background",),
-        regions={},
-        spacing=(),
-        recipe={"name": "ukb-brain"} | asdict(how),
-        cases=(),
-        folder=settings.out,
+    description = describe(
+        settings,
+        "UK Biobank brain MRI",
+        tuple(CHANNELS.values()),
+        {0: "background"},
+        {"name": "ukb-brain"} | asdict(how),
     )
-    return prepare_cohort(blank, find_cases(raw), raw, partial(prepare_zips, how=how), settings)
+    make = partial(prepare_zips, how=how)
+    return prepare_cohort(description, find_cases(raw), raw, make, settings)
 
 
 def find_cases(raw: Path) -> list[RawCase]:

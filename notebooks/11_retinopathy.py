@@ -35,24 +35,21 @@ import numpy as np
 import torch
 from IPython.display import Code, Markdown, display
 
-from ssl3d_lite.data.cohort import parse_label_budget
+from ssl3d_lite import show
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.evaluation import grades as grading
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.classifier import random_classifier
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.operations import training_operations
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.browser.live import Live
-from ssl3d_lite.show.figures import curves, figures
-from ssl3d_lite.show.figures.contact_sheet import contact_sheet, grade_counts
 from ssl3d_lite.study import pictures, read_study, run_study, tables
 from ssl3d_lite.study.claims import claims
 from ssl3d_lite.study.experiment import plan
 from ssl3d_lite.study.limits import limits
-from ssl3d_lite.study.published import beside, published
+from ssl3d_lite.study.published import beside_paper, published_tables
 from ssl3d_lite.study.sentences import each_arm, overall
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training.finetuning import finetune
@@ -89,7 +86,7 @@ print(f"{len(split.pretrain)} to pretrain on, graded or not")
 # %%
 grades = cohort.labels(split.train).tolist()
 rows = [[c for c, grade in zip(split.train, grades) if grade == row][:2] for row in range(5)]
-contact_sheet(cohort, [case for row in rows for case in row])
+show.contact_sheet(cohort, [case for row in rows for case in row])
 
 # %% [markdown]
 # *What to look at:* photographs from grade 0 to 4, two of each where there are so many. The bright
@@ -98,7 +95,7 @@ contact_sheet(cohort, [case for row in rows for case in row])
 # up?
 
 # %%
-grade_counts(cohort)
+show.grade_counts(cohort)
 
 # %% [markdown]
 # *What to look at:* grades are unequally many. A network that always says the commonest one is
@@ -159,12 +156,12 @@ for name, answer in cheap.items():
 study = read_study("retina", SCALE)  # one file holds the settings of all three scales
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
 named = preset(study.preset, "rotation", cohort.spatial_dims)  # "quick", at full scale "paper"
-edge = min(48, *cohort.shape) if SCALE != "full" else named.tasks["rotation"]["edge"]
-encoder = random_encoder(EncoderSettings(len(cohort.channels), 2, **shape), seed=0)
-task = make_task("rotation", encoder.settings, seed=0, edge=edge, turns_per_scan=4)
+edge = min(48, *cohort.shape) if SCALE != "full" else named.tasks["rotation"]["crop_size"]
+encoder = make_encoder(EncoderSettings(len(cohort.channels), 2, **shape), seed=0)
+task = make_task("rotation", encoder.settings, seed=0, crop_size=edge, rotations_per_scan=4)
 volumes = cohort.images(split.pretrain[:2])
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-figures.puzzle(volumes, batch)
+show.puzzle(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* the square in the photograph, and its turned copies with the answers. **Predict
@@ -178,22 +175,22 @@ figures.puzzle(volumes, batch)
 
 # %%
 start = deepcopy(encoder)
-view = Live(task, encoder, cohort.images(split.validation[:4]), chance=0.25)
+view = show.Live(task, encoder, cohort.images(split.validation[:4]), chance=0.25)
 display(view)
 training = {"batch": 16, "learning_rate": named.training["learning_rate"]}
-encoder, history = pretrain(
+history = pretrain(
     task,
     encoder,
     cohort,
     split.pretrain,
     TrainSettings(steps=size["pretrain"], **training),
-    watch=view.watch,
+    callback=view.watch,
 )
 held_out = proxy_score(task, encoder, cohort, split.validation, batch=4)
 print(f"right on photographs it has not seen: {held_out['accuracy']:.0%}, chance: 25%")
 
 # %%
-curves.learning_curves({"rotation": history}, {"rotation": held_out})
+show.learning_curves({"rotation": history}, {"rotation": held_out})
 
 # %% [markdown]
 # *What to look at:* how soon is the line at the top? A puzzle that is solved at once stops
@@ -206,19 +203,19 @@ curves.learning_curves({"rotation": history}, {"rotation": held_out})
 # the same photographs, last layer, order of batches and number of steps.
 
 # %%
-labelled = cohort.subset(split.train, parse_label_budget("25%"))
+labelled = cohort.subset(split.train, "25%")
 tuning = FinetuneSettings(steps=size["finetune"], batch=16)
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 by_hand = {}
 for name, begin, settings in (("rotation", encoder, warm), ("scratch", start, tuning)):
-    network = random_classifier(deepcopy(begin), len(cohort.label_names), seed=0)
-    network, _ = finetune(network, cohort, labelled, settings)
+    network = make_network(deepcopy(begin), cohort, seed=0)
+    finetune(network, cohort, labelled, settings)
     by_hand[name] = evaluate(network, cohort, split.test)
     print(f"{name:8} with {len(labelled)} grades:", by_hand[name].line())
 
 # %%
 mine = by_hand["rotation"]
-figures.confusion(mine.truth, mine.answer, cohort.label_names)
+show.confusion(mine.truth, mine.answer, cohort.label_names)
 
 # %% [markdown]
 # *What to look at:* each row is a true grade, and the numbers are per cent of it. Mistakes near the
@@ -233,7 +230,7 @@ places = np.argsort(-wrong, kind="stable")[[0, 1, -2, -1]]  # the worst two, and
 for place in places:
     told = [f"{name} {found.answer[place]}" for name, found in by_hand.items()]
     print(f"{mine.cases[place]}: truth {mine.truth[place]}, {', '.join(told)}")
-contact_sheet(cohort, [split.test[place] for place in places])
+show.contact_sheet(cohort, [split.test[place] for place in places])
 
 # %% [markdown]
 # *What to look at:* the first two are the arm's worst mistakes, the last two it has right, or
@@ -253,23 +250,23 @@ CHANGES = {
     "smoke": {
         "arms": ("rotation", "scratch", "random", "collapsed"),
         "labels": ("100%",),
-        "tasks": {"rotation": {"edge": edge}},
+        "tasks": {"rotation": {"crop_size": edge}},
     },
     "class": {
         "arms": ("rotation", "scratch", "random", "random@group", "collapsed"),
         "labels": ("25%", "100%"),
         "folds": (0, 1, 2, 3, 4),
         "milestones": (30, 60, 90),
-        "tasks": {"rotation": {"edge": edge}},
+        "tasks": {"rotation": {"crop_size": edge}},
         "pretrain": {"steps": 80, "batch": 16},
         "finetune": {"steps": 120, "batch": 16, "validate_every": 30},
     },
     "full": {},  # the paper's rates and warm-up, all arms, five folds, three seeds
 }
-few_readings = {} if SCALE == "full" else {"readings": ("finetune", "probe", "convergence")}
-study = replace(study, **few_readings, **CHANGES[SCALE])
+few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
+study = replace(study, **few_protocols, **CHANGES[SCALE])
 print(study.question)
-print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} readings")
+print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} protocols")
 
 # %% [markdown]
 # It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
@@ -286,9 +283,9 @@ print("\n".join(tables.facts(results)))
 
 # %%
 display(Markdown(tables.as_markdown(tables.proxy_table(results))))
-for reading in ("finetune", "probe"):
-    display(Markdown(f"**{tables.TITLES[reading]}: {results.quantity}**"))
-    display(Markdown(tables.as_markdown(tables.score_table(results, reading))))
+for protocol in ("finetune", "probe"):
+    display(Markdown(f"**{tables.TITLES[protocol]}: {results.quantity}**"))
+    display(Markdown(tables.as_markdown(tables.score_table(results, protocol))))
 display(Markdown(f"**{tables.part_title(results)}**"))
 display(Markdown(tables.as_markdown(tables.part_table(results))))
 
@@ -336,9 +333,9 @@ pictures.effects(results, found)
 # 0.01, is that of a network that always says the same. Ours has an equal budget on both sides.
 
 # %%
-for block in published(study.published):
+for block in published_tables(study.published):
     display(Markdown(f"**{block.title}**. {tables.beside_note(results, block)}"))
-    display(Markdown(tables.as_markdown(beside(results, block))))
+    display(Markdown(tables.as_markdown(beside_paper(results, block))))
 
 # %% [markdown]
 # ### What such a run can say, and what it cannot
@@ -380,14 +377,14 @@ nets = {
     "DenseNet-121": EncoderSettings(3, 2, network="densenet121"),
 }
 for name, settings in nets.items():
-    step = training_operations(random_encoder(settings, 0), 32, 3, 224, 224)
+    step = training_operations(make_encoder(settings, 0), 32, 3, 224, 224)
     own = [run for run in runs if bool(run.job.arm.network) == (name == "DenseNet-121")]
-    for what, given, readings in (
+    for what, given, protocols in (
         ("pretraining", paper.pretrain, ("proxy",)),
         ("fine-tuning", paper.finetune, ("finetune", "frozen")),
     ):
         hours = step * given["steps"] / TERAFLOPS / 1e12 / 3600
-        count = sum(run.reading in readings for run in own)
+        count = sum(run.protocol in protocols for run in own)
         print(
             f"{name}, {what}: {hours:.2f} GPU hours a run, {count} runs: {count * hours:.0f} hours"
         )
@@ -401,7 +398,7 @@ for name, settings in nets.items():
 #
 # <details><summary>Hint</summary>
 #
-# `random_classifier(encoder, 6, seed=0)` has five outputs. Write the loop yourself: `cohort.images`
+# `make_classifier(encoder, 6, seed=0)` has five outputs. Write the loop yourself: `cohort.images`
 # and `cohort.labels` give a batch, `torch.nn.functional.cross_entropy` the loss. Then
 # `grading.score_grades(network(images).argmax(1), cohort, split.test)`.
 #
@@ -410,7 +407,7 @@ for name, settings in nets.items():
 # <details><summary>A solution</summary>
 #
 # ```python
-# network = random_classifier(deepcopy(encoder), 6, seed=0)
+# network = make_classifier(deepcopy(encoder), 6, seed=0)
 # optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
 # generator = np.random.default_rng(0)
 # network.train()

@@ -16,12 +16,12 @@ from typing import ClassVar
 import numpy as np
 from PIL import ExifTags, Image
 
-from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.preparation import Intensity
 from ssl3d_lite.errors import InputError
 
+from .description import describe
 from .engine import Prepared, RawCase, Summary, prepare_cohort
-from .settings import About, Dealing
+from .settings import About, FoldSettings
 
 COLOURS = ("red", "green", "blue")
 GRADES = ("no retinopathy", "mild", "moderate", "severe", "proliferative")  # by number, 0 to 4
@@ -43,7 +43,7 @@ TURNS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Photographs(Dealing):
+class Photographs(FoldSettings):
     """How photographs become pictures of one size."""
 
     about: ClassVar[About]
@@ -77,22 +77,18 @@ def prepare_photographs(
     Raises:
         InputError: as :func:`prepare_cohort`.
     """
-    blank = Cohort(
-        name=name,
-        licence=settings.about.licence,
-        citation=settings.about.citation,
-        channels=COLOURS,
-        label_values=tuple(range(len(GRADES))),
-        label_names=GRADES,
+    description = describe(
+        settings,
+        name,
+        COLOURS,
+        dict(enumerate(GRADES)),
+        {"name": recipe, "edge": settings.edge, "intensity": settings.intensity},
         regions={},
-        spacing=(),
-        recipe={"name": recipe, "edge": settings.edge, "intensity": settings.intensity},
-        cases=(),
-        graded=True,
+        ordinal=True,
         unit="px",
-        folder=settings.out,
     )
-    return prepare_cohort(blank, cases, raw, partial(prepare_photograph, how=settings), settings)
+    make = partial(prepare_photograph, how=settings)
+    return prepare_cohort(description, cases, raw, make, settings)
 
 
 def read_photograph(path: Path) -> Image.Image:

@@ -6,6 +6,7 @@ under a field is its help on the command line.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from ssl3d_lite.machine.parallel import Workforce
 
@@ -40,6 +41,8 @@ class About:
 class Into:
     """Where to. A recipe names it last of its bases, so that its help begins with it."""
 
+    about: ClassVar[About]
+
     out: Path
     """Folder for the prepared cohort."""
 
@@ -53,7 +56,7 @@ class FromRaw(Into):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dealing(Workforce):
+class FoldSettings(Workforce):
     """How patients are dealt to folds."""
 
     folds: int = 5

@@ -20,7 +20,7 @@ from ssl3d_lite.data.preparation import Intensity
 from ssl3d_lite.errors import InputError, unknown
 
 from .engine import Prepared, RawCase
-from .settings import Dealing
+from .settings import FoldSettings
 
 Box = tuple[slice, ...]  # [start, stop) an axis, in voxels
 Fit = Literal["pad", "resize", "stretch"]
@@ -61,7 +61,7 @@ class Preparation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Framing(Dealing):
+class Framing(FoldSettings):
     """How scans become volumes. What is not given is the data set's own, or the paper's."""
 
     own: ClassVar[Preparation | None] = None  # None: depends on the data

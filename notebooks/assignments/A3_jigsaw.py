@@ -49,7 +49,7 @@ import torch
 
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import Placement, ProxyBatch, ProxyTask
@@ -391,15 +391,15 @@ class MyJigsaw(ProxyTask):
             "shift": torch.randint(s.jitter + 1, shape, generator=generator),
         }
 
-    def make_views(self, volumes, draw):
+    def make_views(self, volumes, params):
         ### BEGIN SOLUTION
         s = self.settings
-        corners = puzzle_corners(volumes.shape[2:], 3, s.patch, s.jitter) + draw["shift"]
-        corners = shuffle(corners, self.orders[draw["permutation"][:, 0]])
+        corners = puzzle_corners(volumes.shape[2:], 3, s.patch, s.jitter) + params["shift"]
+        corners = shuffle(corners, self.orders[params["permutation"][:, 0]])
         views = cut(volumes, corners, (s.patch,) * self.dims)
         views = normalise_pieces(views) if s.normalise else views
         placement = Placement(shift_matrix(corners), grid=(3,) * self.dims)
-        return ProxyBatch(views, draw["permutation"].to(views.device), placement)
+        return ProxyBatch(views, params["permutation"].to(views.device), placement)
         ### END SOLUTION
 
     def forward(self, encoder, batch):
@@ -410,7 +410,7 @@ class MyJigsaw(ProxyTask):
 # %% nbgrader={"grade": true, "grade_id": "a3-3-tests", "locked": true, "points": 25, "schema_version": 3, "solution": false, "task": false}
 import torch
 
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks.jigsaw import JigsawSettings
 
@@ -445,31 +445,31 @@ def check_jigsaw(space, seed, scans=3, **settings):
     volumes = places + 100.0 * torch.arange(scans).view(-1, 1, *(1,) * dims)
     task, encoder = make_jigsaw(dims, **settings)
     s, count = task.settings, 3**dims
-    draw = task.sample_params(volumes, torch.Generator().manual_seed(seed))
-    kept = volumes.clone(), {name: each.clone() for name, each in draw.items()}
+    params = task.sample_params(volumes, torch.Generator().manual_seed(seed))
+    kept = volumes.clone(), {name: each.clone() for name, each in params.items()}
     state, orders = torch.get_rng_state(), task.orders.clone()
-    batch = task.make_views(volumes, draw)
+    batch = task.make_views(volumes, params)
     assert torch.equal(torch.get_rng_state(), state), "pose should draw nothing at random"
     assert torch.equal(volumes, kept[0]), "the volumes that pose was given have been changed"
-    assert all(torch.equal(draw[n], kept[1][n]) for n in draw), "the draw has been changed"
+    assert all(torch.equal(params[n], kept[1][n]) for n in params), "the draw has been changed"
     assert torch.equal(orders, task.orders), "the task's orders have been changed"
     wanted = (scans, count, dims, *(s.patch,) * dims)
     assert tuple(batch.views.shape) == wanted, (
         f"{dims}D: views should have the shape {wanted}, not {tuple(batch.views.shape)}"
     )
-    assert torch.equal(batch.target, draw["permutation"]), (
+    assert torch.equal(batch.target, params["permutation"]), (
         f"{dims}D: the targets should be the numbers of the orders, "
-        f"{draw['permutation'].flatten().tolist()}"
+        f"{params['permutation'].flatten().tolist()}"
     )
     grid = tuple(batch.placement.grid)
     assert grid == (3,) * dims, f"{dims}D: the pieces form a grid of {(3,) * dims}, not {grid}"
     cells = torch.cartesian_prod(*[torch.arange(3)] * dims)
     whole = torch.tensor(space) // 3
     for scan in range(scans):
-        order = orders[int(draw["permutation"][scan])].tolist()
+        order = orders[int(params["permutation"][scan])].tolist()
         for place, cell in enumerate(order):
             start = cells[cell] * whole + (whole - s.patch - s.jitter) // 2
-            start = (start + draw["shift"][scan, cell]).tolist()
+            start = (start + params["shift"][scan, cell]).tolist()
             what = f"{dims}D, scan {scan}: place {place} should show the piece of cell {cell}"
             right = volumes[(scan, slice(None), *(slice(c, c + s.patch) for c in start))]
             mine = batch.views[scan, place]
@@ -514,7 +514,7 @@ check_jigsaw((30, 41), 8, 5, patch=6, jitter=3)
 
 def check_it_learns(space):
     task, encoder, batch = check_jigsaw(space, 9, patch=4, jitter=1)
-    answer = task(random_encoder(encoder, seed=0), batch)
+    answer = task(make_encoder(encoder, seed=0), batch)
     assert answer.shape == (3, 12), "one answer for each scan"
     loss = task.loss(answer, batch)
     loss.backward()
@@ -531,13 +531,12 @@ check_it_learns((18, 16))
 # %% tags=["show"]
 from IPython.display import display
 
-from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
-from ssl3d_lite.show.figures import figures
+from ssl3d_lite import show
 
 task = MyJigsaw(JigsawSettings(permutations=size["orders"]), shape)
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-display(figures.shuffled(volumes, batch))
-display(Puzzle3D(volumes, batch))
+display(show.shuffled_pieces(volumes, batch))
+display(show.Puzzle3D(volumes, batch))
 
 # %% [markdown]
 # *What to look at:* press *put back*. Do the pieces go where they belong? They do if your placement
@@ -869,9 +868,9 @@ noise_cohort = replace(cohort, resident=(noise_like(scans), cohort.labels(everyt
 def learn(settings, here):
     """Train, and count the right answers on validation cases."""
     torch.manual_seed(0)
-    task, encoder = Jigsaw(settings, shape), random_encoder(shape, seed=0)
+    task, encoder = Jigsaw(settings, shape), make_encoder(shape, seed=0)
     training = TrainSettings(steps=size["steps"], batch=8, learning_rate=2e-3, device="cpu")
-    encoder, _ = pretrain(task, encoder, here, split.pretrain, training)
+    pretrain(task, encoder, here, split.pretrain, training)
     task.eval()
     held_out = here.images(split.validation).cpu()
     generator, right = torch.Generator().manual_seed(1), 0

@@ -15,14 +15,14 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from ssl3d_lite.data.cohort import parse_label_budget
+from ssl3d_lite.data.label_budget import parse_label_budget
 from ssl3d_lite.evaluation.prediction import BATCH
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.study.arms import Arm
-from ssl3d_lite.study.experiment import CALIBRATION, Bench, Job, Machine, Run, plan
+from ssl3d_lite.study.experiment import CALIBRATION, Experiment, Job, Machine, Run, plan
 from ssl3d_lite.study.settings import Scale, Study, read_study, shipped_studies
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training.finetuning import Finetuning
@@ -112,7 +112,7 @@ class Frame:
 
 
 class Frames:
-    """What :class:`ssl3d_lite.study.runs.Bench` asks of a study's data."""
+    """What :class:`ssl3d_lite.study.experiment.Experiment` asks of a study's data."""
 
     def __init__(self, study: Study):
         self.study, self.scans = study, frame_of(study.cohort)
@@ -153,7 +153,7 @@ def frame_of(table: dict[str, Any]) -> Frame:
 
 def study_work(study: Study) -> Work:
     """All steps and operations of a study's runs."""
-    bench, total = Bench(study, Frames(study), Path(), Machine("cpu")), Work()
+    bench, total = Experiment(study, Frames(study), Path(), Machine("cpu")), Work()
     for job, runs in plan(study).items():
         total += encoder_work(bench, job)
         for run in runs:
@@ -161,7 +161,7 @@ def study_work(study: Study) -> Work:
     return total
 
 
-def encoder_work(bench: Bench, job: Job) -> Work:
+def encoder_work(bench: Experiment, job: Job) -> Work:
     """Of the job's pretraining, or of an oracle's training."""
     arm = job.arm
     if arm.source == "oracle":
@@ -178,17 +178,19 @@ def encoder_work(bench: Bench, job: Job) -> Work:
     return sum(turns, Work()).times(settings.steps / len(turns))
 
 
-def run_work(bench: Bench, run: Run) -> Iterator[Work]:
-    """Of one reading: training, looks at validation and test cases, the score."""
-    if run.reading == "proxy":  # a few batches
+def run_work(bench: Experiment, run: Run) -> Iterator[Work]:
+    """One protocol: training, looks at validation and test cases, the score."""
+    if run.protocol == "proxy":  # a few batches
         return
     arm = run.job.arm
     frame = bench.data.benchmark(arm)
     held_out = frame.scans * frame.per_scan / FOLDS  # validation cases, and as many test cases
     look = answering(bench, arm)
-    if run.reading == "probe":
+    if run.protocol == "probe":
         few = parse_label_budget(run.labels)
-        scans = few if isinstance(few, int) else few * frame.scans * (FOLDS - 2) / FOLDS
+        scans = few.scans
+        if few.fraction is not None:
+            scans = few.fraction * frame.scans * (FOLDS - 2) / FOLDS
         drawn = scans * frame.per_scan * len(bench.probing(0)["draws"])
         yield look.times(held_out + drawn + CALIBRATION * frame.per_scan)
         return
@@ -217,7 +219,7 @@ def pretraining_step(
     return Work(1, operations(lambda: learner(0, posed)[0].backward()))
 
 
-def finetuning_step(bench: Bench, arm: Arm, settings: FinetuneSettings, frozen: bool) -> Work:
+def finetuning_step(bench: Experiment, arm: Arm, settings: FinetuneSettings, frozen: bool) -> Work:
     frame = bench.data.benchmark(arm)
     shape = bench.encoder_settings(arm, frame)
     space = tuple(settings.patch or frame.shape)
@@ -243,7 +245,7 @@ def _finetuning_step(
     return Work(1, operations(lambda: learner(images, labels)[0].backward()))
 
 
-def answering(bench: Bench, arm: Arm) -> Work:
+def answering(bench: Experiment, arm: Arm) -> Work:
     """Of one case that is answered, in batches of four."""
     frame = bench.data.benchmark(arm)
     shape = bench.encoder_settings(arm, frame)

@@ -113,11 +113,14 @@ def tour(arguments: list[str]) -> None:
 
 
 def prepare(arguments: list[str]) -> int:
-    from ssl3d_lite.data.registry import load_recipe, recipes
+    from ssl3d_lite.data.registry import load_recipe, load_recipes
 
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: ssl3d prepare RECIPE --out COHORT [settings]\n\nrecipes:")
-        print("\n".join(f"  {name:<20} {load_recipe(name)[0].about.title}" for name in recipes()))
+        working, broken = load_recipes()
+        print("\n".join(f"  {name:<20} {recipe.about.title}" for name, recipe in working.items()))
+        for reason in broken.values():
+            print(f"  {reason}")
         return 0
     settings_class, run = load_recipe(arguments[0])
     does, own = " ".join(settings_class.__doc__.split()), getattr(settings_class, "own", None)
@@ -132,10 +135,9 @@ def prepare(arguments: list[str]) -> int:
 
 
 def data(arguments: list[str]) -> None:
-    from ssl3d_lite.data.catalogue import Data
-    from ssl3d_lite.data.catalogue import data as run
+    from ssl3d_lite.data.catalogue import DataListing, list_data
 
-    print(run(parse(Data, "data", arguments)))
+    print(list_data(parse(DataListing, "data", arguments)))
 
 
 def verify(arguments: list[str]) -> int:
@@ -148,10 +150,9 @@ def verify(arguments: list[str]) -> int:
 
 
 def show(arguments: list[str]) -> None:
-    from ssl3d_lite.show.cohort_page import Show
-    from ssl3d_lite.show.cohort_page import show as run
+    from ssl3d_lite.show.cohort_page import CohortPage, write_cohort_page
 
-    print(f"page: {run(parse(Show, 'show', arguments))}")
+    print(f"page: {write_cohort_page(parse(CohortPage, 'show', arguments))}")
 
 
 def pretrain(arguments: list[str]) -> None:

@@ -5,7 +5,7 @@ Run it after copying a cohort, before publishing a number, or when a score looks
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import checksum
 from ssl3d_lite.machine.parallel import Workforce, for_each
 
-from .cohort import SAFE_NAME, Case, Cohort, array_path
+from .cohort import SAFE_NAME, Case, Cohort, CohortDescription, array_path
 from .preparation import Intensity
 
 ROUNDING = 1e-3  # of float16 near 1
@@ -62,7 +62,7 @@ def verify(settings: Verify) -> Verdict:
     cohort = Cohort.open(settings.cohort.resolve() if settings.dask else settings.cohort)
     raw = raw_root(cohort, settings.raw.resolve()) if settings.raw else None
     faults = [*manifest_faults(cohort), *leaks(cohort), *strays(cohort)]
-    check = partial(case_faults, blank=replace(cohort, cases=()), raw=raw)
+    check = partial(case_faults, cohort=cohort.about, raw=raw)
     found = dict(for_each(check, cohort.cases, settings, f"verify {cohort.name}"))
     faults += [fault for case in cohort.cases for fault in found[case.id]]
     notes = []
@@ -157,20 +157,20 @@ def raw_root(cohort: Cohort, raw: Path) -> Path:
 # ---- a case ------------------------------------------------------------------------------------
 
 
-def case_faults(case: Case, blank: Cohort, raw: Path | None) -> tuple[str, list[str]]:
+def case_faults(case: Case, cohort: CohortDescription, raw: Path | None) -> tuple[str, list[str]]:
     """A case's id, and what is wrong with its arrays and, if given, its raw files."""
     faults = []
     try:
-        image, label = replace(blank, cases=(case,))[0]
+        image, label = cohort.read(case)
     except InputError as reason:
         return case.id, [str(reason)]
     for kind, folder in (("image", "images"), ("label", "labels")):
-        path = array_path(blank.folder, folder, case.id)
+        path = array_path(cohort.folder, folder, case.id)
         if kind in case.sha256 and (not path.exists() or checksum(path) != case.sha256[kind]):
             faults.append(f"{path} has changed since it was prepared; prepare it again")
-    faults += [f"{case.id}: {fault}" for fault in image_faults(image, blank, case)]
-    if label is not None and not blank.ordinal:
-        faults += [f"{case.id}: {fault}" for fault in label_faults(label, blank)]
+    faults += [f"{case.id}: {fault}" for fault in image_faults(image, cohort, case)]
+    if label is not None and not cohort.ordinal:
+        faults += [f"{case.id}: {fault}" for fault in label_faults(label, cohort)]
     for name, file in case.source.files.items() if raw else ():
         path = raw / file
         if not path.exists():
@@ -180,7 +180,7 @@ def case_faults(case: Case, blank: Cohort, raw: Path | None) -> tuple[str, list[
     return case.id, faults
 
 
-def image_faults(image: np.ndarray, cohort: Cohort, case: Case) -> Iterator[str]:
+def image_faults(image: np.ndarray, cohort: CohortDescription, case: Case) -> Iterator[str]:
     """What is wrong with the values of an image (channel, *space)."""
     if image.dtype != np.float16:
         yield f"its image is {image.dtype}, not float16"
@@ -195,7 +195,7 @@ def image_faults(image: np.ndarray, cohort: Cohort, case: Case) -> Iterator[str]
             yield f"{name} goes from {low:g} to {high:g}, where {bounds} are the bounds"
 
 
-def intensity_bounds(cohort: Cohort) -> tuple[float, float] | None:
+def intensity_bounds(cohort: CohortDescription) -> tuple[float, float] | None:
     """Between what an image's values must lie, by how the cohort was prepared; None: not known."""
     recipe = cohort.recipe.get("cohort", cohort.recipe)  # slices are what their scans were
     if "intensity" not in recipe:
@@ -203,7 +203,7 @@ def intensity_bounds(cohort: Cohort) -> tuple[float, float] | None:
     return Intensity.parse(recipe["intensity"]).bounds
 
 
-def label_faults(label: np.ndarray, cohort: Cohort) -> Iterator[str]:
+def label_faults(label: np.ndarray, cohort: CohortDescription) -> Iterator[str]:
     """What is wrong with the values of a label map (*space)."""
     if label.dtype != np.uint8:
         yield f"its label map is {label.dtype}, not uint8"

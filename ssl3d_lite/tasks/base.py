@@ -72,7 +72,7 @@ class ProxyTask(nn.Module):
         """
         raise NotImplementedError
 
-    def make_views(self, volumes: Tensor, draw: ViewParams) -> ProxyBatch:
+    def make_views(self, volumes: Tensor, params: ViewParams) -> ProxyBatch:
         """Make the puzzles that were drawn. The same draw gives the same puzzles."""
         raise NotImplementedError
 
@@ -88,15 +88,15 @@ class ProxyTask(nn.Module):
         """
         return all_gather(part) if self.training else part
 
-    def loss(self, answer: Tensor, batch: ProxyBatch) -> Tensor:
-        return F.cross_entropy(answer, batch.target.flatten())
+    def loss(self, prediction: Tensor, batch: ProxyBatch) -> Tensor:
+        return F.cross_entropy(prediction, batch.target.flatten())
 
-    def score(self, answer: Tensor, batch: ProxyBatch) -> dict[str, Tensor | float]:
+    def score(self, prediction: Tensor, batch: ProxyBatch) -> dict[str, Tensor | float]:
         """How good an answer is: the task's measure, then "chance": what guessing gives."""
-        right = (answer.argmax(-1) == batch.target.flatten()).float().mean()
-        return {"accuracy": right, "chance": 1 / answer.shape[-1]}
+        correct = (prediction.argmax(-1) == batch.target.flatten()).float().mean()
+        return {"accuracy": correct, "chance": 1 / prediction.shape[-1]}
 
-    def fault(self, history: Sequence[Row]) -> str | None:
+    def check_health(self, history: Sequence[Row]) -> str | None:
         """What has gone wrong in a training whose loss is still a number, in one line; or None.
 
         Args:
@@ -105,9 +105,9 @@ class ProxyTask(nn.Module):
         return None
 
 
-def part_of(draw: ViewParams, scans: slice) -> ViewParams:
+def part_of(params: ViewParams, scans: slice) -> ViewParams:
     """The part of a draw that is about some of its scans, with what holds for the whole batch."""
-    return {name: each if len(each) == 1 else each[scans] for name, each in draw.items()}
+    return {name: each if len(each) == 1 else each[scans] for name, each in params.items()}
 
 
 def measure(row: Row) -> str:

@@ -39,8 +39,8 @@ class Collapsed(Exemplar):
 
     name = "collapsed"
 
-    def loss(self, answer: Tensor, batch: ProxyBatch) -> Tensor:
-        return distance(answer[:, :1], answer[:, 1:]).mean()
+    def loss(self, prediction: Tensor, batch: ProxyBatch) -> Tensor:
+        return distance(prediction[:, :1], prediction[:, 1:]).mean()
 
-    def fault(self, history: Sequence[Row]) -> str | None:
+    def check_health(self, history: Sequence[Row]) -> str | None:
         return None

@@ -35,17 +35,17 @@ class CPCSettings:
     """Edge of a patch, voxels."""
     stride: int = 8
     """From one patch to the next, voxels."""
-    most: int = 5
+    max_patches: int = 5
     """Patches along an axis at the most; of a larger scan a part is taken, anywhere in it."""
     jitter: int = 8
     """Voxels along each axis that the grid leaves free at least, to start in a new place each
     time: else the same patch would always show the same place."""
-    ahead: tuple[int, ...] = (2, 3)
+    prediction_steps: tuple[int, ...] = (2, 3)
     """How many rows ahead to predict."""
     directions: tuple[str, ...] = ("+1",)
     """Ways through the grid, one drawn for each batch: sign and space axis, so "+1" goes along
     axis 1 (from back to front in RAS), "-1" against it."""
-    code: int = 64
+    embedding_dim: int = 64
     """Length of a latent (patch embedding); 64 in the paper."""
     context: Literal["conv", "gru"] = "conv"
     """What sums up the pyramid: masked convolutions, or a GRU that goes from row to row. The
@@ -67,28 +67,32 @@ class CPC(ProxyTask):
         super().__init__(settings, encoder)
         self.directions = [parse_direction(d, self.dims) for d in settings.directions]
         # anatomy differs with the way one goes, so the context is told which it is
-        self.way = nn.Embedding(2 * self.dims, settings.code)
-        self.embed = head(encoder.width, settings.hidden, settings.code)
+        self.way = nn.Embedding(2 * self.dims, settings.embedding_dim)
+        self.embed = head(encoder.width, settings.hidden, settings.embedding_dim)
         self.context = (
-            PyramidGRU(settings.code)
+            PyramidGRU(settings.embedding_dim)
             if settings.context == "gru"
             else nn.Sequential(
-                *(PyramidConv(settings.code, self.dims) for _ in range(settings.context_layers))
+                *(
+                    PyramidConv(settings.embedding_dim, self.dims)
+                    for _ in range(settings.context_layers)
+                )
             )
         )
         self.predict = nn.ModuleList(
-            CONV[self.dims](settings.code, settings.code, 1) for _ in settings.ahead
+            CONV[self.dims](settings.embedding_dim, settings.embedding_dim, 1)
+            for _ in settings.prediction_steps
         )
 
     def grid(self, space: Sequence[int]) -> tuple[int, ...]:
         """Patches per axis in a volume of ``space``."""
         s = self.settings
         fitting = grid_shape([edge - s.jitter for edge in space], s.patch, s.stride)
-        grid = tuple(min(n, s.most) for n in fitting)
+        grid = tuple(min(n, s.max_patches) for n in fitting)
         for axis, _ in self.directions:
-            if grid[axis] <= min(s.ahead):
+            if grid[axis] <= min(s.prediction_steps):
                 raise InputError(
-                    f"CPC predicts {min(s.ahead)} rows ahead along axis {axis}, but a volume of "
+                    f"CPC predicts {min(s.prediction_steps)} rows ahead along axis {axis}, but a volume of "
                     f"{tuple(space)} has {grid[axis]} rows of patches; "
                     "use smaller patches, stride or jitter"
                 )
@@ -103,15 +107,17 @@ class CPC(ProxyTask):
             "direction": torch.randint(len(s.directions), (1,), generator=generator),
         }
 
-    def make_views(self, volumes: Tensor, draw: ViewParams) -> ProxyBatch:
+    def make_views(self, volumes: Tensor, params: ViewParams) -> ProxyBatch:
         s = self.settings
         grid = self.grid(volumes.shape[2:])
-        corner = draw["start"] + grid_corners(grid, s.stride)  # (scan, patch, D)
+        corner = params["start"] + grid_corners(grid, s.stride)  # (scan, patch, D)
         views = cut(volumes, corner, (s.patch,) * self.dims)
-        direction = self.directions[int(draw["direction"])]
+        direction = self.directions[int(params["direction"])]
         number = torch.arange(views.shape[0] * views.shape[1]).view(len(views), 1, *grid)
         rows = along(number, direction)
-        target = torch.cat([rows[:, :, step:].flatten() for step in s.ahead])  # none past the end
+        target = torch.cat(
+            [rows[:, :, step:].flatten() for step in s.prediction_steps]
+        )  # none past the end
         placement = Placement(shift_matrix(corner), grid, direction)
         return ProxyBatch(views, target.to(views.device), placement)
 
@@ -127,7 +133,7 @@ class CPC(ProxyTask):
         predictions = torch.cat(
             [
                 linear(context[:, :, :-step]).movedim(1, -1).flatten(0, -2)
-                for linear, step in zip(self.predict, self.settings.ahead, strict=True)
+                for linear, step in zip(self.predict, self.settings.prediction_steps, strict=True)
                 if step < context.shape[2]
             ]
         )

@@ -29,13 +29,13 @@ from .geometry import PLANES, box_size, cut, random_box, shift_matrix, warp
 Negatives = Literal["random", "hardest"]
 
 EMPTY = 0  # whose a place of the memory is that nothing was put in yet
-COLLAPSED = 1e-3  # spread of the points below which they are all the same
+COLLAPSED = 1e-3**0.5  # standard deviation of the points below which they are all the same
 PATIENCE = 5  # rows of the history, ten steps each, for which that must last
 
 
 @dataclass(frozen=True)
 class ExemplarSettings:
-    edge: int = 32
+    crop_size: int = 32
     """Edge of the box taken from a scan, voxels; less along an axis that is shorter."""
     margin: float = 0.2
     """By how much another scan must be further away (points lie at most 2 apart)."""
@@ -46,13 +46,13 @@ class ExemplarSettings:
     (8 scans a step, learning rate 1e-3) the points of virtual scans collapsed, without them not."""
     flip: float = 0.5
     """Chance of being mirrored, for each axis."""
-    turn: float = 0.5
+    rotation: float = 0.5
     """Chance of being turned, by any angle about one axis."""
     contrast: float = 0.5
     """Chance of another brightness and contrast."""
     zoom: float = 0.2
     """Chance of being zoomed, by up to 20 %."""
-    code: int = 64
+    embedding_dim: int = 64
     """Length of an embedding; 1024 in the paper."""
     hidden: int = 128
     """Width of the head's hidden layer."""
@@ -75,8 +75,10 @@ class Exemplar(ProxyTask):
 
     def __init__(self, settings: ExemplarSettings, encoder: EncoderSettings):
         super().__init__(settings, encoder)
-        self.head = head(encoder.width, settings.hidden, settings.code)  # one for all views
-        self.register_buffer("memory", torch.zeros(settings.memory, settings.code))
+        self.head = head(
+            encoder.width, settings.hidden, settings.embedding_dim
+        )  # one for all views
+        self.register_buffer("memory", torch.zeros(settings.memory, settings.embedding_dim))
         self.register_buffer("remembered", torch.zeros(settings.memory, dtype=torch.long))
 
     def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
@@ -94,28 +96,28 @@ class Exemplar(ProxyTask):
             return low + (high - low) * torch.rand(scans, generator=generator)
 
         return {
-            "corner": random_box(volumes.shape[2:], s.edge, scans, generator)[1],
+            "corner": random_box(volumes.shape[2:], s.crop_size, scans, generator)[1],
             "flip": chance(s.flip, self.dims),
             "plane": torch.randint(len(PLANES[self.dims]), (scans,), generator=generator),
-            "angle": between(-torch.pi, torch.pi) * chance(s.turn),
+            "angle": between(-torch.pi, torch.pi) * chance(s.rotation),
             "zoom": torch.where(chance(s.zoom), between(0.8, 1.2), 1),
             "gain": torch.where(recoloured := chance(s.contrast), between(0.7, 1.4), 1),
             "shift": torch.where(recoloured, between(-0.3, 0.3), 0),
             "negative": torch.randint(2**31, (scans,), generator=generator),
         }
 
-    def make_views(self, volumes: Tensor, draw: ViewParams) -> ProxyBatch:
-        size = box_size(volumes.shape[2:], self.settings.edge)
-        anchor = shift_matrix(draw["corner"])  # (scan, 1, D+1, D+1)
-        copy = anchor[:, 0] @ distortion(draw, size)
+    def make_views(self, volumes: Tensor, params: ViewParams) -> ProxyBatch:
+        size = box_size(volumes.shape[2:], self.settings.crop_size)
+        anchor = shift_matrix(params["corner"])  # (scan, 1, D+1, D+1)
+        copy = anchor[:, 0] @ distortion(params, size)
         views = volumes.new_empty(len(volumes), 2, volumes.shape[1], *size)
-        views[:, :1] = cut(volumes, draw["corner"], size)
+        views[:, :1] = cut(volumes, params["corner"], size)
         gain, shift = (
-            draw[name].to(volumes).view(-1, 1, *[1] * (self.dims)) for name in ("gain", "shift")
+            params[name].to(volumes).view(-1, 1, *[1] * (self.dims)) for name in ("gain", "shift")
         )
-        views[:, 1] = warp(volumes, copy, draw["plane"], size).mul_(gain).add_(shift)
+        views[:, 1] = warp(volumes, copy, params["plane"], size).mul_(gain).add_(shift)
         # one answer of two numbers: which scan it is, and what picks its counter-example
-        target = torch.stack([identity(volumes), draw["negative"].to(volumes.device)], 1)[:, None]
+        target = torch.stack([identity(volumes), params["negative"].to(volumes.device)], 1)[:, None]
         return ProxyBatch(views, target, Placement(torch.cat([anchor, copy[:, None]], 1)))
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
@@ -124,16 +126,16 @@ class Exemplar(ProxyTask):
         points = self.head(features).to(self.memory)  # half precision would blur near neighbours
         return F.normalize(points, dim=-1).unflatten(0, batch.views.shape[:2])
 
-    def loss(self, answer: Tensor, batch: ProxyBatch) -> Tensor:
+    def loss(self, prediction: Tensor, batch: ProxyBatch) -> Tensor:
         """Triplet loss: max(0, to the own copy - to another scan + margin), the mean over scans."""
         scan, number = batch.target[:, 0].unbind(1)
-        points = self.whole(answer).flatten(0, 1)
+        points = self.whole(prediction).flatten(0, 1)
         owners = self.whole(scan).repeat_interleave(2)
         others, whose = points, owners
         if self.training:  # validation neither reads the memory nor leaves a trace in it
             others, whose = torch.cat([others, self.memory]), torch.cat([whose, self.remembered])
-        to_copy = distance(answer[:, :1], answer[:, 1:])[:, 0, 0]
-        to_others = distance(answer[:, 0], others)
+        to_copy = distance(prediction[:, :1], prediction[:, 1:])[:, 0, 0]
+        to_others = distance(prediction[:, 0], others)
         allowed = (whose != scan[:, None]) & (whose != EMPTY)
         to_other = choose(to_others, allowed, number, self.settings.negatives)
         if self.training and self.settings.memory:
@@ -141,26 +143,26 @@ class Exemplar(ProxyTask):
         hinge = F.relu(to_copy - to_other + self.settings.margin)
         return hinge.where(allowed.any(1), 0).mean()  # a scan that comes alone asks nothing
 
-    def score(self, answer: Tensor, batch: ProxyBatch) -> dict[str, Tensor | float]:
+    def score(self, prediction: Tensor, batch: ProxyBatch) -> dict[str, Tensor | float]:
         """Share of boxes that lie nearer to their own copy than to any view of another scan of
-        the batch; and the points' spread, from 0 (all the same) to 1."""
-        answer, scan = answer.detach(), batch.target[:, 0, 0]
-        points, whose = self.whole(answer).flatten(0, 1), self.whole(scan).repeat_interleave(2)
-        others, same = distance(answer[:, 0], points), scan[:, None] == whose
-        to_copy = distance(answer[:, :1], answer[:, 1:])[:, 0]
+        the batch; and the points' standard deviation, from 0 (all the same) to 1."""
+        prediction, scan = prediction.detach(), batch.target[:, 0, 0]
+        points, whose = self.whole(prediction).flatten(0, 1), self.whole(scan).repeat_interleave(2)
+        others, same = distance(prediction[:, 0], points), scan[:, None] == whose
+        to_copy = distance(prediction[:, :1], prediction[:, 1:])[:, 0]
         nearer = (to_copy < others.masked_fill(same, torch.inf)).all(1).float().mean()
-        spread = 1 - points.mean(0).square().sum()
-        return {"accuracy": nearer, "chance": 1 / (len(points) - 1), "spread": spread}
+        deviation = points.var(0, correction=0).sum().sqrt()  # of unit vectors: √(1 - |mean|²)
+        return {"accuracy": nearer, "chance": 1 / (len(points) - 1), "embedding_std": deviation}
 
-    def fault(self, history: Sequence[Row]) -> str | None:
+    def check_health(self, history: Sequence[Row]) -> str | None:
         last = history[-PATIENCE:]
-        if len(last) < PATIENCE or any(row["spread"] >= COLLAPSED for row in last):
+        if len(last) < PATIENCE or any(row["embedding_std"] >= COLLAPSED for row in last):
             return None
-        if last[-1]["spread"] > last[0]["spread"]:  # slow to begin, but getting there
+        if last[-1]["embedding_std"] > last[0]["embedding_std"]:  # slow to begin, but getting there
             return None
         return (
             f"exemplar has collapsed: in the last {PATIENCE} rows of the history all scans had the "
-            f"same embedding (spread {last[-1]['spread']:.1g}; loss {last[-1]['loss']:.2g}, margin "
+            f"same embedding (spread {last[-1]['embedding_std']:.1g}; loss {last[-1]['loss']:.2g}, margin "
             f"{self.settings.margin:g}); try a lower learning rate, a smaller margin, random "
             "negatives or a smaller memory"
         )
@@ -172,19 +174,19 @@ class Exemplar(ProxyTask):
         self.remembered = torch.cat([owners, self.remembered])[:size]
 
 
-def distortion(draw: ViewParams, size: Sequence[int]) -> Tensor:
+def distortion(params: ViewParams, size: Sequence[int]) -> Tensor:
     """Voxel of the copy → voxel of the box, about its middle: (scan, D+1, D+1)."""
-    dims, scans = len(size), len(draw["angle"])
-    first, second = torch.tensor(PLANES[dims])[draw["plane"]].unbind(1)
+    dims, scans = len(size), len(params["angle"])
+    first, second = torch.tensor(PLANES[dims])[params["plane"]].unbind(1)
     row = torch.arange(scans)
     turned = torch.eye(dims).repeat(scans, 1, 1)
-    cosine, sine = draw["angle"].cos(), draw["angle"].sin()
+    cosine, sine = params["angle"].cos(), params["angle"].sin()
     turned[row, first, first], turned[row, first, second] = cosine, -sine
     turned[row, second, first], turned[row, second, second] = sine, cosine
-    mirror = 1 - 2 * draw["flip"].float()
+    mirror = 1 - 2 * params["flip"].float()
     middle = (torch.tensor(size) - 1) / 2
     matrix = torch.eye(dims + 1).repeat(scans, 1, 1)
-    matrix[:, :dims, :dims] = turned * (mirror / draw["zoom"][:, None])[:, None]
+    matrix[:, :dims, :dims] = turned * (mirror / params["zoom"][:, None])[:, None]
     matrix[:, :dims, dims] = middle - matrix[:, :dims, :dims] @ middle
     return matrix
 

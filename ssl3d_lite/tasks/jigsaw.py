@@ -72,15 +72,15 @@ class Jigsaw(ProxyTask):
             "jitter": torch.randint(s.jitter + 1, shape, generator=generator),  # by cell
         }
 
-    def make_views(self, volumes: Tensor, draw: ViewParams) -> ProxyBatch:
+    def make_views(self, volumes: Tensor, params: ViewParams) -> ProxyBatch:
         s = self.settings
-        stands = puzzle_corners(volumes.shape[2:], SIDE, s.patch, s.jitter) + draw["jitter"]
-        shown = self.permutations[draw["permutation"][:, 0]]  # (scan, place): a cell
+        stands = puzzle_corners(volumes.shape[2:], SIDE, s.patch, s.jitter) + params["jitter"]
+        shown = self.permutations[params["permutation"][:, 0]]  # (scan, place): a cell
         corner = shuffled(stands, shown)
         views = cut(volumes, corner, (s.patch,) * self.dims)  # cut in the order they are shown
         views = normalised(views) if s.normalise else views
         placement = Placement(shift_matrix(corner), grid=(SIDE,) * self.dims)
-        return ProxyBatch(views, draw["permutation"].to(views.device), placement)
+        return ProxyBatch(views, params["permutation"].to(views.device), placement)
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         """Logits (scan, permutation)."""

@@ -63,11 +63,11 @@ class RelativeLocation(ProxyTask):
         jitter = torch.randint(s.jitter + 1, shape, generator=generator)
         return {"query": query, "jitter": jitter}
 
-    def make_views(self, volumes: Tensor, draw: ViewParams) -> ProxyBatch:
-        s, query = self.settings, draw["query"]
+    def make_views(self, volumes: Tensor, params: ViewParams) -> ProxyBatch:
+        s, query = self.settings, params["query"]
         place = query + (query >= self.centre)  # number of the cell: places leave the centre out
         cell = torch.cat([torch.full_like(place[:, :1], self.centre), place], 1)
-        corner = puzzle_corners(volumes.shape[2:], SIDE, s.patch, s.jitter)[cell] + draw["jitter"]
+        corner = puzzle_corners(volumes.shape[2:], SIDE, s.patch, s.jitter)[cell] + params["jitter"]
         views = cut(volumes, corner, (s.patch,) * self.dims)  # no other patch is cut
         views = normalised(views) if s.normalise else views
         return ProxyBatch(views, query.to(views.device), Placement(shift_matrix(corner)))

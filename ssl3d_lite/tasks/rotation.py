@@ -18,10 +18,10 @@ from .geometry import cut, quarter_turns, random_corner, shift_matrix, turn, tur
 
 @dataclass(frozen=True)
 class RotationSettings:
-    edge: int = 32
+    crop_size: int = 32
     """Edge of the cube, voxels. A cube: the shape of a longer box would betray the turn, and so
     would padding."""
-    turns_per_scan: int = 2
+    rotations_per_scan: int = 2
     """Differently turned copies of each scan's cube in a batch."""
     hidden: int = 64
     """Width of the head's hidden layer."""
@@ -40,25 +40,25 @@ class Rotation(ProxyTask):
 
     def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
         scans, space = len(volumes), volumes.shape[2:]
-        size = (self.settings.edge,) * self.dims
+        size = (self.settings.crop_size,) * self.dims
         # A scan's copies are all different, and over scans each turn is as likely as any other.
         order = torch.rand(scans, len(self.turns), generator=generator).argsort(1)
         return {
             "corner": random_corner(space, size, (scans, 1), generator),
-            "turn": order[:, : self.settings.turns_per_scan],
+            "rotation": order[:, : self.settings.rotations_per_scan],
         }
 
-    def make_views(self, volumes: Tensor, draw: ViewParams) -> ProxyBatch:
-        size, turns = (self.settings.edge,) * self.dims, draw["turn"]
+    def make_views(self, volumes: Tensor, params: ViewParams) -> ProxyBatch:
+        size, turns = (self.settings.crop_size,) * self.dims, params["rotation"]
         views = volumes.new_empty(*turns.shape, volumes.shape[1], *size)
         matrices = []
         for number, (plane, quarters) in enumerate(self.turns):
             # a loop over ten turns, not over scans; the draw is on the CPU, so nothing waits
             scan, copy = (turns == number).nonzero(as_tuple=True)
-            cubes = cut(volumes, draw["corner"][scan, 0], size, scan)  # (cube, channel, *size)
+            cubes = cut(volumes, params["corner"][scan, 0], size, scan)  # (cube, channel, *size)
             views[scan.to(views.device), copy.to(views.device)] = turn(cubes, plane, quarters)
-            matrices.append(turn_matrix(plane, quarters, self.settings.edge, self.dims))
-        matrix = shift_matrix(draw["corner"]) @ torch.stack(matrices)[turns]
+            matrices.append(turn_matrix(plane, quarters, self.settings.crop_size, self.dims))
+        matrix = shift_matrix(params["corner"]) @ torch.stack(matrices)[turns]
         return ProxyBatch(views, turns.to(views.device), Placement(matrix))
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:

@@ -25,11 +25,11 @@ ROUNDS = 20  # of expectation and maximisation
 
 @dataclass(frozen=True)
 class TissueSettings:
-    edge: int = 64
+    crop_size: int = 64
     """Edge of the box taken from a scan, voxels; less along an axis that is shorter."""
     classes: int = 3
     """Tissues: in MRI of the brain fluid, grey and white matter."""
-    code: int = 16
+    decoder_channels: int = 16
     """Channels of the decoder."""
 
 
@@ -41,15 +41,15 @@ class Tissue(ProxyTask):
 
     def __init__(self, settings: TissueSettings, encoder: EncoderSettings):
         super().__init__(settings, encoder)
-        self.decoder = LightDecoder(encoder, settings.code, 1 + settings.classes)
+        self.decoder = LightDecoder(encoder, settings.decoder_channels, 1 + settings.classes)
 
     def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
         space = volumes.shape[2:]
-        return {"corner": random_box(space, self.settings.edge, len(volumes), generator)[1]}
+        return {"corner": random_box(space, self.settings.crop_size, len(volumes), generator)[1]}
 
-    def make_views(self, volumes: Tensor, draw: ViewParams) -> ProxyBatch:
-        s, corner = self.settings, draw["corner"]
-        size = box_size(volumes.shape[2:], s.edge)
+    def make_views(self, volumes: Tensor, params: ViewParams) -> ProxyBatch:
+        s, corner = self.settings, params["corner"]
+        size = box_size(volumes.shape[2:], s.crop_size)
         tissue = tissues(volumes[:, 0], s.classes)[:, None]  # of the whole scan, then cut
         target = cut(tissue, corner, size)[:, :, 0]
         return ProxyBatch(cut(volumes, corner, size), target, Placement(shift_matrix(corner)))
@@ -58,14 +58,14 @@ class Tissue(ProxyTask):
         """Logits (scan, 1, *space, tissue)."""
         return self.decoder(encoder(batch.views[:, 0])).movedim(1, -1).unsqueeze(1)
 
-    def loss(self, answer: Tensor, batch: ProxyBatch) -> Tensor:
-        return F.cross_entropy(answer.flatten(0, -2), batch.target.flatten())
+    def loss(self, prediction: Tensor, batch: ProxyBatch) -> Tensor:
+        return F.cross_entropy(prediction.flatten(0, -2), batch.target.flatten())
 
-    def score(self, answer: Tensor, batch: ProxyBatch) -> dict[str, Tensor | float]:
+    def score(self, prediction: Tensor, batch: ProxyBatch) -> dict[str, Tensor | float]:
         """Share of voxels named right; always naming the commonest gives "chance"."""
-        right = (answer.argmax(-1) == batch.target).float().mean()
-        counts = F.one_hot(batch.target, answer.shape[-1]).flatten(0, -2).sum(0)
-        return {"accuracy": right, "chance": counts.max() / batch.target.numel()}
+        correct = (prediction.argmax(-1) == batch.target).float().mean()
+        counts = F.one_hot(batch.target, prediction.shape[-1]).flatten(0, -2).sum(0)
+        return {"accuracy": correct, "chance": counts.max() / batch.target.numel()}
 
 
 def tissues(volumes: Tensor, classes: int) -> Tensor:

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ssl3d_lite import show
 from ssl3d_lite.html import Table, as_html, bullets, escape, picture, write_html
 from ssl3d_lite.machine.device import machine_name
-from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.tasks import measure
 from ssl3d_lite.training.settings import TrainSettings
 
@@ -75,7 +75,7 @@ def findings(found: Tour) -> list[str]:
 
 SOLVED = {  # by the task's measure
     "accuracy": "solves {} of the {} puzzles",
-    "explained": "explains {} of the variance of what {} hides",
+    "r2": "explains {} of the variance of what {} hides",
 }
 
 
@@ -184,9 +184,9 @@ def task_section(found: Tour, task: str) -> list[str]:
     )
     return [
         f"<h2>What {escape(task)} shows the network</h2>",
-        picture(figures.puzzle(*found.puzzles[task]), shown),
+        picture(show.puzzle(*found.puzzles[task]), shown),
         f"<h2>Pretraining on {escape(task)}</h2>",
-        picture(curves.learning_curves(found.histories[task], found.held_out[task]), learnt),
+        picture(show.learning_curves(found.histories[task], found.held_out[task]), learnt),
     ]
 
 
@@ -201,7 +201,7 @@ def probe_section(found: Tour) -> str:
     )
     note = "Mean, and in brackets the lowest and highest run (each encoder, each draw of labels)."
     return (
-        picture(curves.label_efficiency(scores), caption)
+        picture(show.label_efficiency(scores), caption)
         + as_html(probe_table(found))
         + f'<p class="note">{note}</p>'
     )
@@ -210,7 +210,7 @@ def probe_section(found: Tour) -> str:
 def finetune_section(found: Tour) -> str:
     example = found.example
     answers = {name: np.asarray(answer) for name, answer in example["answers"].items()}
-    drawn = figures.segmentations(
+    drawn = show.segmentations(
         np.asarray(example["image"], np.float32), answers, found.cohort.label_names
     )
     caption = (

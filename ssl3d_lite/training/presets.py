@@ -73,9 +73,9 @@ def published(name: str, dims: int) -> dict[str, Settings]:
         "cpc": {
             "patch": patch,
             "stride": stride,
-            "most": 4,  # [O] 64 patches in 3D
+            "max_patches": 4,  # [O] 64 patches in 3D
             "jitter": 3,  # [P]
-            "code": 64,  # [P] patch embedding
+            "embedding_dim": 64,  # [P] patch embedding
             "hidden": 1024,  # [P] code size
             "context": "gru",  # [P]
         },
@@ -85,14 +85,14 @@ def published(name: str, dims: int) -> dict[str, Settings]:
             "jitter": 3,  # [P]
             "permutations": {"paper": 1000, "original": 100}[name],  # [P], [O]
         },
-        "rotation": {"edge": EDGE[dims]},  # [P] whole volumes; several turned copies each
+        "rotation": {"crop_size": EDGE[dims]},  # [P] whole volumes; several turned copies each
         "exemplar": {
-            "edge": EDGE[dims],  # [P] whole volumes
+            "crop_size": EDGE[dims],  # [P] whole volumes
             "margin": 1.0,  # [P]
             "memory": 0,  # [P] the counter-example is another scan of the batch
-            "code": 1024,  # [P]
+            "embedding_dim": 1024,  # [P]
             "flip": 0.5,  # [P]
-            "turn": 0.5,  # [P]
+            "rotation": 0.5,  # [P]
             "contrast": 0.5,  # [P]
             "zoom": 0.2,  # [P] by up to 20 %
         },

@@ -44,9 +44,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from ssl3d_lite.machine.device import choose_precision, machine_name
 from ssl3d_lite.machine.timing import now
 from ssl3d_lite.models.blocks import channels_last
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.models.unet import make_unet
 from ssl3d_lite.tasks import ProxyTask, make_task
 
 PACKAGES = ("torch", "monai", "torchio", "SimpleITK", "numpy", "scipy")
@@ -113,11 +113,11 @@ def puzzles(edge: int) -> dict[str, dict]:
     """The settings of each task, made to use as much of a volume as it can."""
     third = {"patch": edge // 3 - 3, "jitter": 3}
     return {
-        "rotation": {"edge": edge, "turns_per_scan": 1},
+        "rotation": {"crop_size": edge, "rotations_per_scan": 1},
         "rpl": third | {"queries_per_scan": 1},
         "jigsaw": third,
         "cpc": {},  # up to 125 patches of 16³, half overlapping
-        "exemplar": {"edge": edge, "flip": 1, "turn": 1, "contrast": 1, "zoom": 1},
+        "exemplar": {"crop_size": edge, "flip": 1, "rotation": 1, "contrast": 1, "zoom": 1},
     }
 
 
@@ -126,8 +126,10 @@ def our_views(task: ProxyTask, volumes: Tensor, generator: torch.Generator) -> T
 
 
 def views_by_hand(task: ProxyTask, volumes: Tensor, generator: torch.Generator) -> object:
-    draw = task.sample_params(volumes, generator)
-    return by_hand.views(task, volumes.numpy(), {name: each.numpy() for name, each in draw.items()})
+    params = task.sample_params(volumes, generator)
+    return by_hand.views(
+        task, volumes.numpy(), {name: each.numpy() for name, each in params.items()}
+    )
 
 
 def scan_by_scan(make: Scans, volumes: Tensor) -> Tensor:
@@ -338,8 +340,8 @@ def compare_views(volumes: Tensor, rounds: int) -> Iterator[Row]:
 
 
 def our_net() -> nn.Module:
-    encoder = random_encoder(EncoderSettings(filters=FILTERS), 0)
-    return random_unet(encoder, classes=2, seed=0)
+    encoder = make_encoder(EncoderSettings(filters=FILTERS), 0)
+    return make_unet(encoder, classes=2, seed=0)
 
 
 def peer_nets() -> dict[str, tuple[nn.Module, bool]]:

@@ -202,7 +202,7 @@ def test_a_task_is_downloaded(make_task, out, tmp_path, monkeypatch):
         assert url == "address"
         shutil.copy(archive, part)
 
-    monkeypatch.setattr("data_recipes.download._download", from_disk)
+    monkeypatch.setattr("data_recipes.readers.download._download", from_disk)
     settings = Msd(out=out, task="Task04_Hippocampus", cache=tmp_path / "cache", workers=1)
     summary = prepare(settings, addresses={"Task04_Hippocampus": ("address", md5)})
     assert summary.prepared == 6

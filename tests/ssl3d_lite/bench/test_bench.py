@@ -97,8 +97,9 @@ def test_the_work_of_a_step(resident, task):
 
 def test_what_is_slow_is_seen_where_it_is_slow(resident, monkeypatch):
     bout = make_setup("masked", resident, resident.split().pretrain, "cpu", "32-true")
-    pose, slow_clip = bout.task.pose, stages.clip
-    monkeypatch.setattr(type(bout.task), "pose", lambda self, *a: (time.sleep(0.05), pose(*a))[1])
+    make_views, slow_clip = bout.task.make_views, stages.clip
+    slow = lambda self, *a: (time.sleep(0.05), make_views(*a))[1]  # noqa: E731
+    monkeypatch.setattr(type(bout.task), "make_views", slow)
     monkeypatch.setattr(stages, "clip", lambda *a: (time.sleep(0.03), slow_clip(*a))[1])
     found = {s.name: s for s in training_stages(bout, CEILINGS, 0.1)}
     assert found["views"].seconds >= 0.05
@@ -163,7 +164,7 @@ def changed(**changes):
     return read_study(
         "hippocampus",
         "smoke",
-        **{"arms": ["scratch"], "labels": ["2"], "readings": ["finetune"], "seeds": 1}
+        **{"arms": ["scratch"], "labels": ["2"], "protocols": ["finetune"], "seeds": 1}
         | {"milestones": [], "finetune": {"steps": 10, "validate_every": 0}}
         | changes,
     )

@@ -8,10 +8,10 @@ from torch import nn
 from data_recipes.virtual import VirtualHippocampus, prepare
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.operations import training_operations
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.models.unet import make_unet
 
 
 def test_the_scale_is_class_unless_the_environment_says_another(monkeypatch):
@@ -47,14 +47,11 @@ def test_few_scans_are_made_in_this_process_and_many_in_others(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     workers = {}
 
-    def recipe(name):
-        def prepared(settings):
-            workers[settings.cases] = settings.workers
-            raise InputError("far enough")
+    def prepared(settings):
+        workers[settings.cases] = settings.workers
+        raise InputError("far enough")
 
-        return VirtualHippocampus, prepared
-
-    monkeypatch.setattr("data_recipes.load_recipe", recipe)
+    monkeypatch.setattr("data_recipes.virtual.prepare", prepared)
     for cases, given in ((40, {}), (41, {}), (39, {"workers": 3})):
         with pytest.raises(InputError, match="far enough"):
             open_cohort("hippocampus", cases=cases, **given)
@@ -72,10 +69,13 @@ def test_scans_are_taken_where_they_are_prepared(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.endswith("(real scans)\n")
 
 
-def test_a_cohort_without_a_twin_is_refused(tmp_path, monkeypatch):
+def test_a_misspelt_cohort_or_setting_is_refused_with_the_nearest(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="brats"):
+    with pytest.raises(InputError, match="unknown cohort 'brat'; did you mean 'brats'"):
         open_cohort("brat")
+    said = "unknown setting of recipe virtual-brain 'case'; did you mean 'cases'"
+    with pytest.raises(InputError, match=said):
+        open_cohort("brats", case=3)
 
 
 def test_a_step_is_counted_without_being_computed():
@@ -87,7 +87,7 @@ def test_a_step_is_counted_without_being_computed():
 
 def test_the_papers_network_is_counted_in_no_memory():
     shape = EncoderSettings(4, filters=(32, 64, 128, 256, 512), block="residual")
-    network = random_unet(random_encoder(shape, 0), 4, 0)
+    network = make_unet(make_encoder(shape, 0), 4, 0)
     one, two = (training_operations(network, scans, 4, 128, 128, 128) for scans in (1, 2))
     assert two == 2 * one
     assert 1e12 < one < 1e13

@@ -6,7 +6,7 @@ import torch
 from helpers import Means, cell_numbers, drawn, looked_up, posed
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.tasks.geometry import cut, normalised, puzzle_corners, shift_matrix
@@ -41,11 +41,11 @@ def test_placement_says_where_every_voxel_came_from(dims):
 def test_the_inverse_permutation_puts_the_pieces_back(dims, normalise):
     task = jigsaw(dims, normalise=normalise)
     volumes = torch.randn(6, 2, *(15, 16, 19)[:dims])
-    draw = drawn(task, volumes)
-    batch = task.make_views(volumes, draw)
+    params = drawn(task, volumes)
+    batch = task.make_views(volumes, params)
     inverse = task.permutations[batch.target[:, 0]].argsort(1)
     scan = torch.arange(6)[:, None]
-    corner = puzzle_corners(volumes.shape[2:], 3, 3, 2) + draw["jitter"]
+    corner = puzzle_corners(volumes.shape[2:], 3, 3, 2) + params["jitter"]
     pieces = cut(volumes, corner, (3,) * dims)
     pieces = normalised(pieces) if normalise else pieces
     assert torch.equal(batch.views[scan, inverse], pieces)
@@ -112,8 +112,8 @@ def test_fault_12_a_seed_of_their_own_chooses_the_permutations(dims):
 
 
 def test_draws_are_balanced_over_the_permutations():
-    draw = drawn(jigsaw(2, permutations=10), torch.zeros(10000, 1, 15, 15))
-    counts = torch.bincount(draw["permutation"].flatten(), minlength=10)
+    params = drawn(jigsaw(2, permutations=10), torch.zeros(10000, 1, 15, 15))
+    counts = torch.bincount(params["permutation"].flatten(), minlength=10)
     expected = 10000 / 10
     chi_square = ((counts - expected) ** 2 / expected).sum()
     assert chi_square < 27.9, f"p < 0.001 for even draws: {counts.tolist()}"
@@ -153,9 +153,9 @@ def test_fault_13_brightness_alone_solves_the_puzzle_unless_it_is_normalised(dim
         batch = posed(jigsaw(dims, patch=4, jitter=0, normalise=normalise), scans)
         means = batch.views.flatten(2).mean(-1).round(decimals=3)  # all below is rounding
         seen, asked = means.split(1000)
-        which, right = (half.flatten() for half in batch.target.split(1000))
+        which, correct = (half.flatten() for half in batch.target.split(1000))
         likeness = torch.stack([seen[which == number].mean(0) for number in range(20)])
-        return (torch.cdist(asked, likeness).argmin(1) == right).float().mean().item()
+        return (torch.cdist(asked, likeness).argmin(1) == correct).float().mean().item()
 
     assert solved(normalise=False) > 0.95
     assert solved(normalise=True) == pytest.approx(1 / 20, abs=0.025)
@@ -165,12 +165,12 @@ def test_fault_13_brightness_alone_solves_the_puzzle_unless_it_is_normalised(dim
 
 
 def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
-    encoder = random_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
     task = make_task("jigsaw", encoder.settings, patch=7, jitter=1, permutations=20)
     batch = posed(task, cohort.images([*range(4)] * 25))
     before = task.score(task(encoder, batch), batch)
     settings = TrainSettings(steps=60, batch=4, learning_rate=3e-3)
-    _, history = pretrain(task, encoder, cohort, range(4), settings)
+    history = pretrain(task, encoder, cohort, range(4), settings)
     assert before["accuracy"] < 3 / 20
     assert history[-1]["accuracy"] > 0.9
     assert history[-1]["chance"] == pytest.approx(1 / 20)

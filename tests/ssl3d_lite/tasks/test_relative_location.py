@@ -7,7 +7,7 @@ from helpers import Means, cell_numbers, drawn, looked_up, posed
 from scipy.stats import chi2
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.tasks.geometry import cut
@@ -92,7 +92,9 @@ def test_the_head_reads_the_centre_then_a_query_in_the_order_of_the_answers(dims
     task = rpl(dims, normalise=False, queries_per_scan=5)
     batch = posed(task, torch.randn(3, 1, *[15] * dims))
     read = []
-    task.head.register_forward_hook(lambda module, given, answer: read.extend([*given, answer]))
+    task.head.register_forward_hook(
+        lambda module, given, prediction: read.extend([*given, prediction])
+    )
     logits = task(Means(), batch)
     means = batch.views.flatten(2).mean(-1)
     want = torch.stack([means[:, :1].expand(3, 5), means[:, 1:]], -1)
@@ -133,9 +135,9 @@ def test_draws_are_balanced_and_a_scans_queries_differ(dims):
 @BOTH
 def test_more_queries_than_places_ask_about_every_place_once(dims):
     task = rpl(dims, queries_per_scan=99)
-    draw = drawn(task, torch.zeros(20, 1, *[15] * dims))
-    assert torch.equal(draw["query"].sort(1).values, torch.arange(PLACES[dims]).expand(20, -1))
-    assert draw["jitter"].shape == (20, 1 + PLACES[dims], dims)
+    params = drawn(task, torch.zeros(20, 1, *[15] * dims))
+    assert torch.equal(params["query"].sort(1).values, torch.arange(PLACES[dims]).expand(20, -1))
+    assert params["jitter"].shape == (20, 1 + PLACES[dims], dims)
 
 
 @BOTH
@@ -173,9 +175,9 @@ def test_fault_13_brightness_alone_solves_the_puzzle_unless_it_is_normalised(dim
     def solved(normalise, read):
         batch = posed(rpl(dims, patch=4, jitter=0, normalise=normalise), scans)
         seen, asked = (half.flatten(0, 1) for half in read(batch.views[:, 1:]).split(500))
-        where, right = (half.flatten() for half in batch.target.split(500))
+        where, correct = (half.flatten() for half in batch.target.split(500))
         likeness = torch.stack([seen[where == place].mean(0) for place in range(PLACES[dims])])
-        return (torch.cdist(asked, likeness).argmin(1) == right).float().mean().item()
+        return (torch.cdist(asked, likeness).argmin(1) == correct).float().mean().item()
 
     def mean(views):
         return views.flatten(2).mean(-1, keepdim=True).round(decimals=3)  # all below is rounding
@@ -192,12 +194,12 @@ def test_fault_13_brightness_alone_solves_the_puzzle_unless_it_is_normalised(dim
 
 
 def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
-    encoder = random_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
     task = make_task("rpl", encoder.settings, patch=7, jitter=1, queries_per_scan=26)
     batch = posed(task, cohort.images(range(4)))
     before = task.score(task(encoder, batch), batch)
     settings = TrainSettings(steps=60, batch=4, learning_rate=3e-3)
-    _, history = pretrain(task, encoder, cohort, range(4), settings)
+    history = pretrain(task, encoder, cohort, range(4), settings)
     assert before["accuracy"] < 3 / 26
     assert history[-1]["accuracy"] > 0.9
     assert history[-1]["chance"] == pytest.approx(1 / 26)

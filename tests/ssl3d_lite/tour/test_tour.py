@@ -154,8 +154,8 @@ def test_the_fine_tuning_sentence_follows_the_numbers(found, tuned, said):
         ("rpl", {"accuracy": 0.05, "chance": 0.1}, "5% of the rpl puzzles"),
         ("rpl", {"accuracy": 0.05, "chance": 0.1}, "it was not learnt"),
         ("rpl", {"accuracy": 0.5, "chance": 0.1}, "guessing gives 10.0%: it was learnt"),
-        ("masked", {"explained": 0.4, "chance": 0.0}, "40% of the variance of what masked hides"),
-        ("masked", {"explained": -0.1, "chance": 0.0}, "it was not learnt"),
+        ("masked", {"r2": 0.4, "chance": 0.0}, "40% of the variance of what masked hides"),
+        ("masked", {"r2": -0.1, "chance": 0.0}, "it was not learnt"),
     ],
 )
 def test_how_far_a_task_was_learnt_follows_the_numbers(task, scores, said):

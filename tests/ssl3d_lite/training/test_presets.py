@@ -5,7 +5,7 @@ import torch
 
 from ssl3d_lite.cli.commands import Shape, pretrain_settings
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import TASKS, make_task
 from ssl3d_lite.training.presets import preset
@@ -82,7 +82,7 @@ def test_what_is_not_there_is_refused(name, task, said):
 def test_the_command_line_takes_a_presets_numbers_as_defaults():
     _, default = pretrain_settings("cpc+masked")
     assert default.options.cpc.patch == 16
-    assert default.options.masked.block_edge == 8
+    assert default.options.masked.block_size == 8
     _, default = pretrain_settings("rpl", "paper", 2)
     assert (default.options.patch, default.training.batch) == (71, 32)
     assert default.shape.block == "residual"
@@ -90,5 +90,5 @@ def test_the_command_line_takes_a_presets_numbers_as_defaults():
 
 def test_an_encoder_can_be_made_of_every_shape():
     for name in ("paper", "original"):
-        encoder = random_encoder(EncoderSettings(**preset(name).shape), 0)
+        encoder = make_encoder(EncoderSettings(**preset(name).shape), 0)
         assert encoder.width == preset(name).shape["filters"][-1]
