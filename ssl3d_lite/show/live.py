@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..evaluation import device_of, evaluating
 from ..tasks import ProxyTask, Row, measure
+from .browser_module import browser_module
 from .guesses import Guess, Question, guesses, questions
 
 MOST = 8  # questions shown
@@ -45,7 +46,7 @@ class Live(anywidget.AnyWidget):
         state: "waiting", "running", "stopped" by the button, or "ended" with the cell that trained.
     """
 
-    _esm = Path(__file__).with_suffix(".js")
+    _esm = browser_module(Path(__file__).with_suffix(".js"))
     _css = Path(__file__).with_suffix(".css")
 
     state = traitlets.Unicode("waiting").tag(sync=True)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..tasks import ProxyBatch
+from .browser_module import browser_module
 from .pieces import COLOURS, Piece
 from .pieces import pieces as pieces_of
 
@@ -39,7 +40,7 @@ class Slices(anywidget.AnyWidget):
         opacity: of the labels, 0 to 1.
     """
 
-    _esm = Path(__file__).with_suffix(".js")
+    _esm = browser_module(Path(__file__).with_suffix(".js"))
     _css = Path(__file__).with_suffix(".css")
 
     voxel = traitlets.List(traitlets.Int()).tag(sync=True)

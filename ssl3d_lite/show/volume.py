@@ -28,12 +28,13 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..tasks import Placement, ProxyBatch
+from .browser_module import browser_module
 from .pieces import COLOURS, Piece, pieces
 from .places import ROOM, Places, apart, places, room_for
 
 Array = np.ndarray | Tensor
 EDGES = (*COLOURS[:-1], "#999999")  # black edges would not be seen around black air
-RIGHT, WRONG = "#009E73", "#D55E00"  # as in volume.js, which adds ✓ and ✗
+RIGHT, WRONG = "#009E73", "#D55E00"  # as in volume_marks.js, which adds ✓ and ✗
 CUT_FROM = (240, 15)  # degrees: azimuth and elevation, the side that the reader sees
 HINT = "Drag to turn it. Click a piece to ask about it"
 
@@ -262,7 +263,7 @@ class Puzzle3D(anywidget.AnyWidget):
         InputError: 2D views, a scan or channel that there is not, or a guess that does not fit.
     """
 
-    _esm = Path(__file__).with_suffix(".js")
+    _esm = browser_module(Path(__file__).with_suffix(".js"))
     _css = Path(__file__).with_suffix(".css")
     _scene = traitlets.Dict().tag(sync=True)
     _voxels = traitlets.Bytes().tag(sync=True)
