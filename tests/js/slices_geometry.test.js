@@ -31,14 +31,12 @@ function boxFrom(first, edges, more = {}) {
 const along = (...sizes) => sizes.map((size, axis) => replaced([0, 0, 0], axis, size));
 const SQUARE = boxFrom([2, 3, 4], along(4, 6, 8));
 // the same square, seen from above, turned by 45 degrees
-const DIAMOND = boxFrom(
-  [0, -2, 0],
-  [
-    [2, 2, 0],
-    [-2, 2, 0],
-    [0, 0, 5],
-  ],
-);
+const SLANTED = [
+  [2, 2, 0],
+  [-2, 2, 0],
+  [0, 0, 5],
+];
+const DIAMOND = boxFrom([0, -2, 0], SLANTED);
 
 test("a box has twelve edges, each between corners that differ in one bit", () => {
   assert.equal(EDGES.length, 12);
@@ -78,6 +76,9 @@ test("where boxes overlap, the one whose middle is nearest counts", () => {
   assert.equal(boxAt([], [0, 0, 0]), null);
 });
 
+const sides = (points) =>
+  points.map(([u, v], n) => Math.hypot(points.at(n - 1)[0] - u, points.at(n - 1)[1] - v));
+
 test("a plane cuts an upright box in a rectangle, in order around it", () => {
   const round = [
     [2, 3],
@@ -86,18 +87,25 @@ test("a plane cuts an upright box in a rectangle, in order around it", () => {
     [2, 9],
   ];
   assert.deepEqual(cut(SQUARE, AXIAL, 8), round);
-  const sides = (points) => points.map((p, n) => Math.hypot(...sub(points.at(n - 1), p)));
   assert.deepEqual(sides(cut(SQUARE, SAGITTAL, 3)).sort(), [6, 6, 8, 8]);
   assert.deepEqual(sides(cut(SQUARE, CORONAL, 4)).sort(), [4, 4, 8, 8]);
 });
-
-const sub = ([a, b], [c, d]) => [a - c, b - d];
 
 test("a plane cuts a turned box where its edges cross it", () => {
   const points = cut(DIAMOND, AXIAL, 1);
   assert.deepEqual(points.map(String).sort(), ["-2,0", "0,-2", "0,2", "2,0"]);
   const widths = cut(DIAMOND, CORONAL, 1).map(([x]) => x);
   assert.deepEqual([Math.min(...widths), Math.max(...widths)], [-1, 1]);
+});
+
+test("an outline goes around the box wherever that is", () => {
+  const points = cut(boxFrom([20, 28, 0], SLANTED), AXIAL, 1);
+  for (const side of sides(points)) assert.ok(Math.abs(side - Math.hypot(2, 2)) < 1e-9);
+});
+
+test("where two boxes touch, a plane cuts only the one that ends there", () => {
+  assert.equal(cut(SQUARE, AXIAL, 12).length, 4);
+  assert.deepEqual(cut(SQUARE, AXIAL, 4), []);
 });
 
 test("a plane beside a box cuts nothing", () => {
@@ -148,8 +156,9 @@ test("no plane is higher than 360 pixels, nor smaller than one", () => {
   ]);
 });
 
-test("on a narrow page each plane may have the whole width", () => {
+test("on a page narrower than 420 pixels each plane may have the whole width", () => {
   const scan = { shape: [10, 20, 30], spacing: [1, 1, 1] };
+  assert.deepEqual(planeSizes(PLANES, scan, 420)[0], [202, 303]);
   assert.deepEqual(planeSizes(PLANES, scan, 200), [
     [200, 300],
     [100, 300],

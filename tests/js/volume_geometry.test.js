@@ -248,6 +248,31 @@ test("two panels stand side by side below their titles, at one scale", () => {
   assert.equal(views[0].scale, views[1].scale);
 });
 
+test("titles take their room from the pieces", () => {
+  const low = { wide: 600, high: 200 };
+  const [view] = viewsOf(SCENE, [TOGETHER, TOGETHER], [30, 25], 0, low);
+  assertNear(view.scale, (0.57 * 176) / Math.hypot(10, 5, 5));
+});
+
+test("a row or a tower is drawn up to a margin of 8 pixels", () => {
+  const many = [0, 1, 2, 3, 4, 5];
+  const ends = (axis, panels, wide) => {
+    const places = many.map((n) =>
+      at(
+        SAME,
+        [0, 0, 0].map((_, i) => (i === axis ? 60 * n : 0)),
+      ),
+    );
+    const [view] = viewsOf(SCENE, Array(panels).fill(places), [0, 0], 0, { wide, high: 400 });
+    const seen = places.flatMap((m) => boxOf(SCENE.size).map((p) => project(view, apply(m, p))));
+    return seen.map((p) => p[axis ? 1 : 0]);
+  };
+  const within = (numbers) => [Math.min(...numbers), Math.max(...numbers)];
+  assertNear(within(ends(0, 2, 600)), [8, 292]);
+  assertNear(within(ends(2, 1, 600)), [8, 392]);
+  assertNear(within(ends(2, 2, 1200)), [32, 392]);
+});
+
 test("the scan's own box is amid the view as far as it is drawn", () => {
   const centre = (framed) => viewsOf(SCENE, [TOGETHER], [0, 0], framed, CANVAS)[0].centre;
   assertNear(centre(1), [19.5, 19.5, 19.5]);
@@ -318,6 +343,19 @@ test("a side's corners go around it, and its picture begins at the first", () =>
     [
       [-0.5, 0.5],
       [0.5, -0.5],
+    ],
+  );
+});
+
+test("the far side lies one length of the box behind the near one", () => {
+  const view = { ...look([90, 0]), x: 0, y: 0, scale: 1, centre: [0, 0, 0] };
+  const first = (far) =>
+    sideOnCanvas(view, at(SAME, [0, 0, 0]), [2, 3, 4], { axis: 1, far }).quad[0];
+  assertNear(
+    [first(false), first(true)],
+    [
+      [-0.5, 0.5],
+      [2.5, 0.5],
     ],
   );
 });
