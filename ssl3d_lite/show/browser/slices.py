@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.arrays import Array, as_numpy
+from .browser_module import browser_module
 from ssl3d_lite.show.pieces import COLOURS, Piece, pieces_of
 from ssl3d_lite.tasks import ProxyBatch
 
@@ -38,7 +39,7 @@ class Slices(anywidget.AnyWidget):
         opacity: opacity of the labels, 0 to 1.
     """
 
-    _esm = Path(__file__).with_suffix(".js")
+    _esm = browser_module(Path(__file__).with_suffix(".js"))
     _css = Path(__file__).with_suffix(".css")
 
     voxel = traitlets.List(traitlets.Int()).tag(sync=True)
