@@ -26,6 +26,7 @@ from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.machine.timing import middle, now
 from ssl3d_lite.models.blocks import channels_last
 from ssl3d_lite.models.encoders import Encoder, make_encoder
+from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.operations import operations
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, make_task

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.arrays import Array, as_numpy
-from .browser_module import browser_module
 from ssl3d_lite.show.pieces import COLOURS, Piece, pieces_of
 from ssl3d_lite.tasks import ProxyBatch
+
+from .browser_module import browser_module
 
 BRIGHT = {"#000000": "#F0E442"}  # planes are dark: yellow (Okabe and Ito's) takes black's place
 ROBUST = (0.5, 99.5)  # percentiles of a channel that are shown as black and white
