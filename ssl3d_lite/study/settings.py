@@ -26,7 +26,7 @@ from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import task_classes
-from ssl3d_lite.training.presets import Name as PresetName
+from ssl3d_lite.training.presets import PresetName
 from ssl3d_lite.training.settings import LOG_EVERY, FinetuneSettings, TrainSettings
 
 from .arms import Arm, parse_arm
