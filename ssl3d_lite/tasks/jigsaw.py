@@ -54,7 +54,7 @@ class Jigsaw(ProxyTask):
         >>> encoder = UNetEncoder(EncoderSettings(filters=(4, 8), spatial_dims=2))
         >>> task = make_task("jigsaw", encoder, patch=4, jitter=1, permutations=20)
         >>> task.note
-        '20 orders of 9 pieces; any two differ in at least 7 places, and in 8.26 on average'
+        '20 orders of 9 pieces; any two differ in at least 7 places, and in 8.38 on average'
         >>> volumes = torch.rand(3, 1, 15, 18)
         >>> params = task.sample_params(volumes, torch.Generator().manual_seed(0))
         >>> batch = task.make_views(volumes, params)

@@ -9,7 +9,7 @@ from scipy.ndimage import map_coordinates
 from torch import nn
 
 from ssl3d_lite.errors import DivergedError, InputError
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import UNetEncoder, random_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import Placement, ProxyBatch, make_task
 from ssl3d_lite.tasks.exemplar import COLLAPSE_PATIENCE, COLLAPSED, Exemplar
@@ -149,7 +149,7 @@ def test_pretraining_says_which_scans_are_the_same(cohort, monkeypatch):
             seen.append(batch.ids)
             return super().loss(prediction, batch)
 
-    encoder = random_encoder(EncoderSettings(filters=(4, 8)), 0)
+    encoder = UNetEncoder(EncoderSettings(filters=(4, 8)))
     task = Spy(Exemplar.Settings(crop_size=8), encoder.settings)
     settings = TrainSettings(steps=12, batch=2, precision="32-true")
     pretrain(task, encoder, cohort, (3, 5, 9), settings)
