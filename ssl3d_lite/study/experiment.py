@@ -33,7 +33,7 @@ from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import ProxyTask, make_task, measure
 from ssl3d_lite.training.finetuning import finetune
-from ssl3d_lite.training.presets import SLICES, preset, published
+from ssl3d_lite.training.presets import QUICK_SLICES, preset, published_settings
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
@@ -145,7 +145,7 @@ class Experiment:
     def preset_of(self, task: str, dims: int) -> str:
         """Tasks that are not in the paper have none of its settings, so they get ours."""
         name = self.study.preset
-        return name if name == "quick" or task in published(name, dims) else "quick"
+        return name if name == "quick" or task in published_settings(name, dims) else "quick"
 
     def pretraining(self, job: Job) -> TrainSettings:
         arm = job.arm
@@ -157,7 +157,7 @@ class Experiment:
     def finetuning(self, run: Run) -> FinetuneSettings:
         study, arm = self.study, run.job.arm
         dims = self.data.benchmark(arm).spatial_dims
-        given = {"batch": 2 if dims == 3 else SLICES} | self._given("finetune", arm)
+        given = {"batch": 2 if dims == 3 else QUICK_SLICES} | self._given("finetune", arm)
         settings = FinetuneSettings(**given, seed=run.job.seed, **asdict(self.machine))
         if run.protocol == "frozen":
             return replace(settings, freeze_encoder_steps=settings.steps)

@@ -27,7 +27,7 @@ from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.old_names import renamed
 from ssl3d_lite.tasks import task_classes
-from ssl3d_lite.training.presets import Name as PresetName
+from ssl3d_lite.training.presets import PresetName
 from ssl3d_lite.training.settings import LOG_EVERY, FinetuneSettings, TrainSettings
 
 from .arms import Arm, parse_arm

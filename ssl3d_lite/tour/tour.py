@@ -33,7 +33,7 @@ from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row, make_task, task_classes
 from ssl3d_lite.training.finetuning import finetune
-from ssl3d_lite.training.presets import SLICES, preset
+from ssl3d_lite.training.presets import QUICK_SLICES, preset
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
@@ -172,7 +172,7 @@ def check_cohort(cohort: Cohort, settings: TourSettings) -> Split:
 
 def batch_of(found: Tour) -> int:
     """Scans a step of fine-tuning."""
-    return found.settings.batch or (2 if found.cohort.spatial_dims == 3 else SLICES)
+    return found.settings.batch or (2 if found.cohort.spatial_dims == 3 else QUICK_SLICES)
 
 
 def encoder_settings(found: Tour, norm: str = "batch") -> EncoderSettings:

@@ -103,7 +103,9 @@ def pretrain(
         # every process draws for the whole batch, as one alone would; a draw reads no voxel
         whole = volumes[:1].expand(len(chosen), *volumes.shape[1:])
         params = tasks[turn].sample_params(whole, step_generator(settings.seed, step))
-        return turn, tasks[turn].make_views(volumes, part_of(params, own))
+        views = tasks[turn].make_views(volumes, part_of(params, own))
+        # at the end of a round a scan may stand in a batch twice: its number says so
+        return turn, replace(views, ids=tuple(chosen[own]))
 
     learner = Pretraining(encoder, tasks)
     title = f"pretrain {record['task']}"
