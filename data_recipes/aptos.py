@@ -50,7 +50,6 @@ def prepare(settings: Aptos) -> Summary:
         InputError: no photographs there; a table that cannot be read; or as
             :func:`prepare_cohort`.
     """
-    settings.check()
     raw = (settings.raw or _download()).resolve()
     cases = [*_listed(raw, "train", with_grades=True), *_listed(raw, "test", with_grades=False)]
     return prepare_photographs("aptos", "APTOS 2019", cases, raw, settings)

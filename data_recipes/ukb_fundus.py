@@ -40,7 +40,6 @@ def prepare(settings: UkbFundus) -> Summary:
     Raises:
         InputError: no photographs there, or as :func:`prepare_cohort`.
     """
-    settings.check()
     raw = settings.raw.resolve()
     return prepare_photographs(
         "ukb-fundus", "UK Biobank fundus photographs", find_cases(raw), raw, settings

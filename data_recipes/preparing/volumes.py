@@ -9,7 +9,7 @@ is no class.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import nibabel as nib
 import numpy as np
@@ -17,13 +17,16 @@ from scipy import ndimage
 
 from data_recipes.readers.nifti import Scan, check_same_grid, read_images, read_label
 from ssl3d_lite.data.preparation import Intensity
-from ssl3d_lite.errors import InputError, unknown
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.settings import CheckedSettings, PositiveFloat, PositiveInt
 
 from .engine import Prepared, RawCase
 from .settings import FoldSettings
 
 Box = tuple[slice, ...]  # [start, stop) an axis, in voxels
 Fit = Literal["pad", "resize", "stretch"]
+VoxelSize = tuple[PositiveFloat, PositiveFloat, PositiveFloat]  # mm
+VolumeSize = tuple[PositiveInt, PositiveInt, PositiveInt]  # voxels
 
 CUBE = (128, 128, 128)  # voxels of the paper's volumes
 COARSE = 1.5  # raw voxels to a prepared one, from which on a scan is smoothed before it is sampled
@@ -32,7 +35,7 @@ SNAP = 1e-4  # a voxel size this near the wanted one, relatively, is that size: 
 
 
 @dataclass(frozen=True)
-class Preparation:
+class Preparation(CheckedSettings):
     """What becomes of every scan of a cohort, once it is turned to RAS.
 
     ``fit`` says how a scan comes to ``size``. "pad" keeps the voxel size, and cuts or pads about
@@ -41,19 +44,14 @@ class Preparation:
     """
 
     crop: bool  # cut away the border where all channels are empty
-    spacing: tuple[float, float, float] | None  # mm a voxel; None: the scan's own
-    size: tuple[int, int, int] | None  # voxels; None: as many as there are
+    spacing: VoxelSize | None  # mm a voxel; None: the scan's own
+    size: VolumeSize | None  # voxels; None: as many as there are
     fit: Fit
     intensity: str  # see Intensity
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         Intensity.parse(self.intensity)
-        if self.fit not in get_args(Fit):
-            raise unknown("fit", self.fit, get_args(Fit))
-        if self.spacing and not all(0 < mm < np.inf for mm in self.spacing):
-            raise InputError(f"spacing {self.spacing}: numbers of mm above 0 are wanted")
-        if self.size and not all(n > 0 for n in self.size):
-            raise InputError(f"size {self.size}: numbers of voxels above 0 are wanted")
         if self.spacing and self.size and self.fit != "pad":
             raise InputError(
                 f"fit {self.fit} finds the spacing itself; leave it out, or take fit pad"
@@ -73,7 +71,7 @@ class Framing(FoldSettings):
     crop: bool | None = None
     """Cut away the empty border first: voxels of 0, or below the window. Default: as above."""
 
-    size: tuple[int, int, int] | None = None
+    size: VolumeSize | None = None
     """Voxels of every prepared volume. Default: as above."""
 
     fit: Fit | None = None
@@ -81,12 +79,17 @@ class Framing(FoldSettings):
     resize: the whole field in isotropic voxels, padded; stretch: each axis by itself. Default: as
     above."""
 
-    spacing: tuple[float, float, float] | None = None
+    spacing: VoxelSize | None = None
     """Voxel size in mm, with fit=pad. Default: the scan's own."""
 
     intensity: str | None = None
     """zscore, zscore-brain, unit, or window:LOW,HIGH in HU; always each channel by itself. Default:
     as above."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.intensity is not None:
+            Intensity.parse(self.intensity)
 
     def preparation(self, own: Preparation | None = None) -> Preparation:
         """What is given; else the preset's; else what is the data set's own."""

@@ -55,7 +55,7 @@ from .organs import (
 )
 
 DECATHLON_EDGE = 512  # voxels across a slice
-SMALLEST_EDGE = 48  # voxels of 8 mm: a tumour is hardly larger
+SMALLEST_ABDOMEN = 48  # voxels of 8 mm: a tumour is hardly larger
 SLAB = 2_000_000  # voxels painted at a time, so that memory does not grow with the grid
 
 Affine = NDArray[np.float64]
@@ -591,8 +591,8 @@ def body_rows(y: NDArray[np.float64], patient: Patient) -> slice:
 
 def _scene(seed: int, index: int, edge: int | None) -> tuple[Values, Labels, Affine, Scanner, Rng]:
     """The truth about one case, before noise: HU and organs, (z, y, x)."""
-    if edge is not None and edge < SMALLEST_EDGE:
-        raise InputError(f"edge must be at least {SMALLEST_EDGE} voxels, not {edge}")
+    if edge is not None and edge < SMALLEST_ABDOMEN:
+        raise InputError(f"edge must be at least {SMALLEST_ABDOMEN} voxels, not {edge}")
     anatomy, lesion, scanning = np.random.default_rng([seed, index]).spawn(3)
     patient = draw_patient(anatomy, lesion)
     scanner = make_scanner(scanning, patient)

@@ -45,7 +45,7 @@ BRAIN_CENTRE = np.array([0.0, -17.0, 5.0])  # MNI mm
 BRATS_SHAPE = (240, 240, 155)
 BRATS_CENTRE = np.array([-119.5, 119.5, 77.0])  # of its grid, in its own world, mm
 CUBE = 192.0  # mm: the edge of the cube that ``edge`` voxels divide; it holds the whole brain
-SMALLEST_EDGE = 32  # voxels of 6 mm: the rim of a glioma is hardly thicker
+SMALLEST_HEAD = 32  # voxels of 6 mm: the rim of a glioma is hardly thicker
 
 Affine = NDArray[np.float64]
 
@@ -190,8 +190,8 @@ def check_head(edge: int | None, modalities: Sequence[str]) -> None:
     Raises:
         InputError: ``edge`` is too small, or a modality unknown.
     """
-    if edge is not None and edge < SMALLEST_EDGE:
-        raise InputError(f"edge must be at least {SMALLEST_EDGE} voxels, not {edge}")
+    if edge is not None and edge < SMALLEST_HEAD:
+        raise InputError(f"edge must be at least {SMALLEST_HEAD} voxels, not {edge}")
     if not modalities:
         raise InputError(f"no modalities; name some of {', '.join(MODALITIES)}")
     for name in modalities:

@@ -40,7 +40,7 @@ from .retinopathy import Lesion, Spot, paint_lesion, plan_lesions, quadrant_of
 
 APTOS_COUNTS = (1805, 370, 999, 193, 295)  # of the 3662 labelled photographs, by grade
 EYES = ("right", "left")
-SMALLEST_EDGE = 128  # pixels: a microaneurysm is then about two thirds of a pixel wide
+SMALLEST_FUNDUS = 128  # pixels: a microaneurysm is then about two thirds of a pixel wide
 
 # ---- the retina's colours, and the camera --------------------------------------------------------
 
@@ -234,8 +234,8 @@ def _check_case(
         raise InputError(f"seed and index must be 0 or more, not {seed} and {index}")
     if grade not in range(len(GRADES)):
         raise InputError(f"grade must be 0 to {len(GRADES) - 1}, not {grade}")
-    if edge < SMALLEST_EDGE:
-        raise InputError(f"edge must be at least {SMALLEST_EDGE} pixels, not {edge}")
+    if edge < SMALLEST_FUNDUS:
+        raise InputError(f"edge must be at least {SMALLEST_FUNDUS} pixels, not {edge}")
     if eye not in EYES:
         raise unknown("eye", eye, EYES)
     if frame is not None and not (frame.aspect >= 0.95 and 0.5 <= frame.diameter <= 1.25):
