@@ -96,7 +96,7 @@ def prepare(settings: Folder) -> Summary:
     """
     how = settings.preparation()
     raw, labels = settings.raw.resolve(), settings.labels and settings.labels.resolve()
-    cases = find_cases(raw, labels, settings.channels)
+    cases = find_scans(raw, labels, settings.channels)
     if settings.table:
         cases = with_patients(cases, raw, settings.table, settings.channels)
     values = settings.label_values or (
@@ -138,7 +138,7 @@ def case_name(path: str) -> str:
     return ENDING.sub("", path).strip("/").replace("/", "_")
 
 
-def find_cases(raw: Path, labels: Path | None, channels: tuple[str, ...]) -> list[RawCase]:
+def find_scans(raw: Path, labels: Path | None, channels: tuple[str, ...]) -> list[RawCase]:
     """All scans below ``raw`` with their label maps; what does not fit together is a fault.
 
     Raises:

@@ -16,7 +16,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import clear_leftovers
 from ssl3d_lite.settings import CheckedSettings, PositiveInt, Probability
 
-PLANES = ("sagittal", "coronal", "axial")  # by the axis they are cut across: volumes are RAS
+_PLANES = ("sagittal", "coronal", "axial")  # by the axis they are cut across: volumes are RAS
 Value = TypeVar("Value")
 
 
@@ -148,7 +148,7 @@ def _check(settings: Slices, volumes: Cohort) -> None:
 
 def _describe(settings: Slices, volumes: Cohort) -> CohortDescription:
     """What is known of the 2D cohort."""
-    plane = PLANES[settings.axis]
+    plane = _PLANES[settings.axis]
     text = (
         f"{plane.capitalize()} slices (across axis {settings.axis}) of the 3D cohort "
         f"{volumes.name}; scores are of scans, stacked again. {volumes.description}"

@@ -13,8 +13,8 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge
 
 from data_recipes.preparing.engine import Summary
-from data_recipes.preparing.settings import About, Into
 from data_recipes.preparing.photographs import PictureEdge
+from data_recipes.preparing.settings import About, Into
 from data_recipes.virtual_patients.abdomen import SMALLEST_ABDOMEN
 from data_recipes.virtual_patients.brain import SMALLEST_HEAD, TEMPLATE, TEMPLATE_LICENCE
 from ssl3d_lite.machine.parallel import Workforce
@@ -22,7 +22,7 @@ from ssl3d_lite.settings import Count, PositiveInt, Seed
 
 from . import aptos, brats, msd, ukb_brain, ukb_fundus
 from .virtual_files import (
-    OURS,
+    FREE_LICENCE,
     write_abdomens,
     write_fundus,
     write_heads,
@@ -125,7 +125,7 @@ class VirtualAbdomen(Virtual):
 
     about: ClassVar[About] = _about(
         "Virtual CT of the abdomen with pancreas and tumour, a stand-in for the Decathlon's Task 7",
-        OURS,
+        FREE_LICENCE,
         "ssl3d_lite",
         "raw 0.8 MB and prepared 2 MB a scan at 96 voxels an edge; 24 MB and 4 MB at 512x512",
         "1.5 s a scan and core at 96 voxels an edge, 20 s at 512x512",
@@ -149,7 +149,7 @@ class VirtualFundus(VirtualEyes):
 
     about: ClassVar[About] = _about(
         "Virtual fundus photographs with diabetic retinopathy, a stand-in for APTOS 2019",
-        OURS,
+        FREE_LICENCE,
         "ssl3d_lite",
         "raw 0.2 MB and prepared 0.3 MB a photograph",
         "0.5 s a photograph and core",
@@ -186,7 +186,7 @@ class VirtualUkbFundus(VirtualEyes):
 
     about: ClassVar[About] = _about(
         "Virtual fundus photographs of both eyes, a stand-in for UK Biobank's",
-        OURS,
+        FREE_LICENCE,
         "ssl3d_lite",
         "raw 0.2 MB and prepared 0.3 MB a photograph",
         "0.5 s a photograph and core",

@@ -24,7 +24,7 @@ from .description import describe
 from .engine import Prepared, RawCase, Summary, prepare_cohort
 from .settings import About, FoldSettings
 
-COLOURS = ("red", "green", "blue")
+COLOUR_CHANNELS = ("red", "green", "blue")
 GRADES = ("no retinopathy", "mild", "moderate", "severe", "proliferative")  # by number, 0 to 4
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 DARK = 16  # of 255: the surround is darker, compression's noise included
@@ -81,7 +81,7 @@ def prepare_photographs(
     description = describe(
         settings,
         name,
-        COLOURS,
+        COLOUR_CHANNELS,
         dict(enumerate(GRADES)),
         {"name": recipe, "edge": settings.edge, "intensity": settings.intensity},
         regions={},

@@ -1,6 +1,6 @@
 """From a raw scan to a prepared volume: turn it to RAS, lay a frame over it, sample it once.
 
-Crop, voxel size and final size are composed into one :class:`Frame`. A frame that only moves by
+Crop, voxel size and final size are composed into one :class:`VolumeFrame`. A frame that only moves by
 whole voxels is cut out exactly; any other is interpolated once, images linearly (and smoothed
 first, if they become much coarser) and labels by their nearest voxel, since the mean of two classes
 is no class.
@@ -23,12 +23,12 @@ from ssl3d_lite.settings import CheckedSettings, PositiveFloat, PositiveInt
 from .engine import Prepared, RawCase
 from .settings import FoldSettings
 
-Box = tuple[slice, ...]  # [start, stop) an axis, in voxels
+VoxelBox = tuple[slice, ...]  # [start, stop) an axis, in voxels
 Fit = Literal["pad", "resize", "stretch"]
 VoxelSize = tuple[PositiveFloat, PositiveFloat, PositiveFloat]  # mm
 VolumeSize = tuple[PositiveInt, PositiveInt, PositiveInt]  # voxels
 
-CUBE = (128, 128, 128)  # voxels of the paper's volumes
+PAPER_CUBE = (128, 128, 128)  # voxels of the paper's volumes
 COARSE = 1.5  # raw voxels to a prepared one, from which on a scan is smoothed before it is sampled
 REACH = 3  # deviations of the Gaussian that does it
 SNAP = 1e-4  # a voxel size this near the wanted one, relatively, is that size: headers round
@@ -104,14 +104,14 @@ class Framing(FoldSettings):
         return Preparation(
             crop=choose("crop", True),
             spacing=self.spacing,
-            size=choose("size", CUBE),
+            size=choose("size", PAPER_CUBE),
             fit=choose("fit", "stretch"),
             intensity=choose("intensity", own.intensity if window else "unit"),
         )
 
 
 @dataclass(frozen=True)
-class Frame:
+class VolumeFrame:
     """A grid along the axes of a RAS volume: voxel i has its centre at ``origin + scale * i``."""
 
     origin: tuple[float, ...]  # in voxels of the volume
@@ -123,7 +123,7 @@ class Frame:
         """Voxel of the frame → voxel of the volume, (4, 4)."""
         return nib.affines.from_matvec(np.diag(self.scale), self.origin)
 
-    def covers(self, shape: Sequence[int]) -> Box:
+    def covers(self, shape: Sequence[int]) -> VoxelBox:
         """The voxels of a volume of ``shape`` whose centres lie within the frame."""
         origin, scale, size = map(np.array, (self.origin, self.scale, self.size))
         edges = origin - scale / 2, origin + scale * (size - 0.5)
@@ -135,12 +135,12 @@ class Frame:
         """Deviation, in voxels of the volume, of the Gaussian that an image is smoothed with."""
         return tuple((scale - 1) / 2 if scale >= COARSE else 0.0 for scale in self.scale)
 
-    def sees(self, box: Box) -> Box:
+    def sees(self, box: VoxelBox) -> VoxelBox:
         """``box`` and the voxels about it that interpolation and smoothing draw on."""
         margins = [1 + round(REACH * blur + 0.5) for blur in self.blur]
         return tuple(slice(max(0, s.start - m), s.stop + m) for s, m in zip(box, margins))
 
-    def within(self, box: Box) -> "Frame":
+    def within(self, box: VoxelBox) -> "VolumeFrame":
         """The same frame, in voxels of the volume cut down to ``box``."""
         return replace(self, origin=tuple(o - s.start for o, s in zip(self.origin, box)))
 
@@ -166,7 +166,7 @@ class Frame:
         )
 
 
-def lay_frame(box: Box, voxel: Sequence[float], how: Preparation) -> Frame:
+def lay_frame(box: VoxelBox, voxel: Sequence[float], how: Preparation) -> VolumeFrame:
     """The frame about the centre of ``box``, whose voxels measure ``voxel`` mm."""
     start, stop = np.array([(s.start, s.stop) for s in box]).T
     length, voxel = stop - start, np.asarray(voxel)
@@ -180,10 +180,10 @@ def lay_frame(box: Box, voxel: Sequence[float], how: Preparation) -> Frame:
     # the same centre: where frame and box are equally long, their edges coincide
     origin = start + (length - 1) / 2 - scale * (size - 1) / 2
     origin = np.where(scale == 1, np.floor(origin), origin)  # whole voxels: nothing to interpolate
-    return Frame(tuple(origin.tolist()), tuple(scale.tolist()), tuple(map(int, size)))
+    return VolumeFrame(tuple(origin.tolist()), tuple(scale.tolist()), tuple(map(int, size)))
 
 
-def bounding_box(mask: np.ndarray) -> Box:
+def bounding_box(mask: np.ndarray) -> VoxelBox:
     """The smallest box that holds all that is true; everything, if nothing is."""
     found = ndimage.find_objects(mask.astype(np.uint8))
     return found[0] if found else tuple(slice(0, n) for n in mask.shape)

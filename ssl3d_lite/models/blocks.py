@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ssl3d_lite.errors import unknown
 
-from .settings import EncoderSettings, Norm
+from .settings import EncoderSettings, NormKind
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 UP_CONV = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -14,7 +14,7 @@ MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
 INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
-def make_norm(kind: Norm, channels: int, dims: int) -> nn.Module:
+def make_norm(kind: NormKind, channels: int, dims: int) -> nn.Module:
     if kind == "batch":
         return {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[dims](channels)
     if kind == "group":

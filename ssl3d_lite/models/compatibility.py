@@ -8,7 +8,7 @@ from ssl3d_lite.errors import InputError
 from .encoders import Encoder
 
 
-def check_answers(network: nn.Module, cohort: Cohort) -> None:
+def check_labels_fit(network: nn.Module, cohort: Cohort) -> None:
     """Raise InputError unless the network answers what the cohort's labels say.
 
     A module without ``answers`` is taken at its word.
@@ -22,7 +22,7 @@ def check_answers(network: nn.Module, cohort: Cohort) -> None:
         )
 
 
-def check_fits(encoder: Encoder, cohort: Cohort) -> None:
+def check_encoder_fits(encoder: Encoder, cohort: Cohort) -> None:
     """Raise InputError unless the encoder can read the cohort's scans."""
     has = (encoder.settings.in_channels, encoder.settings.spatial_dims)
     wants = (len(cohort.channels), cohort.spatial_dims)

@@ -5,11 +5,11 @@ from typing import Literal
 
 from ssl3d_lite.errors import InputError, unknown
 
-Norm = Literal["batch", "group", "instance"]
-Block = Literal["plain", "residual"]
-Network = Literal["unet", "densenet121"]
+NormKind = Literal["batch", "group", "instance"]
+BlockKind = Literal["plain", "residual"]
+NetworkKind = Literal["unet", "densenet121"]
 
-FILTERS = {"unet": (16, 32, 64, 128), "densenet121": (64, 256, 512, 1024, 1024)}
+DEFAULT_FILTERS = {"unet": (16, 32, 64, 128), "densenet121": (64, 256, 512, 1024, 1024)}
 
 
 @dataclass(frozen=True)
@@ -21,19 +21,19 @@ class EncoderSettings:
     filters: tuple[int, ...] = ()
     """Channels of each level. Of a U-Net, if not given, (16, 32, 64, 128); the paper has (32, 64,
     128, 256, 512). DenseNet-121 has (64, 256, 512, 1024, 1024), and no others."""
-    block: Block = "plain"
+    block: BlockKind = "plain"
     """"plain": two convolutions a level; "residual": the same with a shortcut, as in the paper.
     Of a U-Net alone."""
-    norm: Norm = "batch"
-    network: Network = "unet"
+    norm: NormKind = "batch"
+    network: NetworkKind = "unet"
     """The paper has "unet" in 3D and "densenet121" for photographs."""
 
     def __post_init__(self):
-        if self.network not in FILTERS:
-            raise unknown("network", self.network, FILTERS)
+        if self.network not in DEFAULT_FILTERS:
+            raise unknown("network", self.network, DEFAULT_FILTERS)
         if not self.filters:
-            object.__setattr__(self, "filters", FILTERS[self.network])
-        fixed = (FILTERS["densenet121"], "plain")
+            object.__setattr__(self, "filters", DEFAULT_FILTERS[self.network])
+        fixed = (DEFAULT_FILTERS["densenet121"], "plain")
         if self.network == "densenet121" and (self.filters, self.block) != fixed:
             raise InputError(
                 f"densenet121 has levels of {fixed[0]} filters in blocks of its own, but filters "

@@ -22,7 +22,7 @@ from data_recipes.virtual_patients.anatomy import (
     smooth_field,
     template,
     vessels,
-    warp,
+    warp_template,
 )
 from data_recipes.virtual_patients.brain import (
     BRAIN_CENTRE,
@@ -48,7 +48,7 @@ def world(axes) -> np.ndarray:
 def anatomy(index: int, edge: int) -> np.ndarray:
     """The template points that a head without a tumour shows."""
     rng = np.random.default_rng([0, index]).spawn(3)[0]
-    return warp(rng, head_grid(edge)[0], BRAIN_CENTRE, size=0.9)
+    return warp_template(rng, head_grid(edge)[0], BRAIN_CENTRE, size=0.9)
 
 
 def no_field(rng, spacing):
@@ -81,7 +81,7 @@ def test_neighbours_in_a_field_resemble_each_other():
 def test_a_warp_does_not_fold():
     axes = tuple(np.arange(-60.0, 60.0, 2.0) for _ in range(3))
     for seed in range(5):
-        points = warp(np.random.default_rng(seed), axes, np.zeros(3), size=0.9)
+        points = warp_template(np.random.default_rng(seed), axes, np.zeros(3), size=0.9)
         jacobian = np.stack(np.gradient(points, 2.0, axis=(1, 2, 3)), axis=-1)
         volume = np.linalg.det(np.moveaxis(jacobian, 0, -2))
         assert volume.min() > 0.2
