@@ -5,7 +5,7 @@ so there one window fits all.
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 
@@ -43,12 +43,12 @@ class Intensity:
                 low = high = np.nan
             if not -np.inf < low < high < np.inf:
                 raise InputError(f"intensity {text!r} is no window; write e.g. window:-100,240")
-            return cls(kind, (low, high))
+            return cls("window", (low, high))
         if text not in get_args(IntensityKind):
             raise unknown(
                 "intensity", text, {*get_args(IntensityKind), "window:LOW,HIGH"} - {"window"}
             )
-        return cls(text)
+        return cls(cast(IntensityKind, text))
 
     def foreground(self, volume: np.ndarray) -> np.ndarray:
         """True where a scan shows something: above the window's lower end, or not 0."""

@@ -171,7 +171,9 @@ def case_faults(case: Case, cohort: CohortDescription, raw: Path | None) -> tupl
     faults += [f"{case.id}: {fault}" for fault in image_faults(image, cohort, case)]
     if label is not None and not cohort.ordinal:
         faults += [f"{case.id}: {fault}" for fault in label_faults(label, cohort)]
-    for name, file in case.source.files.items() if raw else ():
+    for name, file in case.source.files.items():
+        if raw is None:
+            break
         path = raw / file
         if not path.exists():
             faults.append(f"{case.id}: its raw file {path} is missing")

@@ -9,17 +9,18 @@ from .encoders import Encoder
 
 
 def check_labels_fit(network: nn.Module, cohort: Cohort) -> None:
-    """Raise InputError unless the network answers what the cohort's labels say.
+    """Raise InputError unless the network has as many classes, or grades, as the cohort's labels.
 
-    A module without ``answers`` is taken at its word.
+    A module without ``head_settings`` is trusted.
     """
     wants = {"grades" if cohort.ordinal else "classes": len(cohort.label_names)}
-    has = getattr(network, "answers", wants)
+    has: dict[str, int] = getattr(network, "head_settings", wants)
     if has != wants:
-        (one, own), (other, theirs) = *has.items(), *wants.items()
-        raise InputError(
-            f"the network tells {own} {one} apart, but {cohort.name} has {theirs} {other}"
+        theirs, ours = (
+            " and ".join(f"{number} {what}" for what, number in each.items())
+            for each in (wants, has)
         )
+        raise InputError(f"the network tells {ours} apart, but {cohort.name} has {theirs}")
 
 
 def check_encoder_fits(encoder: Encoder, cohort: Cohort) -> None:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ssl3d_lite.errors import InputError, unknown
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.settings import CheckedSettings, PositiveInt
 
 NormKind = Literal["batch", "group", "instance"]
 BlockKind = Literal["plain", "residual"]
@@ -13,24 +14,28 @@ DEFAULT_FILTERS = {"unet": (16, 32, 64, 128), "densenet121": (64, 256, 512, 1024
 
 
 @dataclass(frozen=True)
-class EncoderSettings:
-    """The shape of an encoder: all that is needed, with its weights, to build it again."""
+class EncoderSettings(CheckedSettings):
+    """The shape of an encoder: all that is needed, with its weights, to build it again.
 
-    in_channels: int = 1
-    spatial_dims: int = 3
-    filters: tuple[int, ...] = ()
-    """Channels of each level. Of a U-Net, if not given, (16, 32, 64, 128); the paper has (32, 64,
-    128, 256, 512). DenseNet-121 has (64, 256, 512, 1024, 1024), and no others."""
+    Example::
+
+        EncoderSettings(in_channels=4, filters=(32, 64, 128, 256, 512), block="residual")
+    """
+
+    in_channels: PositiveInt = 1
+    spatial_dims: Literal[2, 3] = 3
+    filters: tuple[PositiveInt, ...] = ()
+    """Number of channels in each level. A U-Net has (16, 32, 64, 128) if none are given; the
+    paper's has (32, 64, 128, 256, 512). DenseNet-121 has (64, 256, 512, 1024, 1024), no others."""
     block: BlockKind = "plain"
     """"plain": two convolutions a level; "residual": the same with a shortcut, as in the paper.
-    Of a U-Net alone."""
+    Only a U-Net has a choice."""
     norm: NormKind = "batch"
     network: NetworkKind = "unet"
     """The paper has "unet" in 3D and "densenet121" for photographs."""
 
-    def __post_init__(self):
-        if self.network not in DEFAULT_FILTERS:
-            raise unknown("network", self.network, DEFAULT_FILTERS)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.filters:
             object.__setattr__(self, "filters", DEFAULT_FILTERS[self.network])
         fixed = (DEFAULT_FILTERS["densenet121"], "plain")
@@ -42,7 +47,7 @@ class EncoderSettings:
 
     @property
     def width(self) -> int:
-        """Channels of the deepest level, which the heads read."""
+        """Number of channels in the deepest level, which the heads read."""
         return self.filters[-1]
 
     @property

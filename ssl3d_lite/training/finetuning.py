@@ -83,7 +83,7 @@ def finetune(
     record = {
         "kind": "finetune",
         "encoder": asdict(network.encoder.settings),
-        **network.answers,
+        **network.head_settings,
         "training": settings.record(),
         "start": digest(network),
         "data": [cohort.name, len(cohort), list(cases), list(validation), list(test)],

@@ -15,8 +15,8 @@ from nibabel.processing import resample_from_to
 from data_recipes.preparing import volumes
 from data_recipes.preparing.engine import Prepared, RawCase
 from data_recipes.preparing.volumes import (
-    VolumeFrame,
     Preparation,
+    VolumeFrame,
     bounding_box,
     lay_frame,
     prepare_scan,

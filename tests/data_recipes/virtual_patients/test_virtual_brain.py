@@ -27,7 +27,7 @@ from data_recipes.virtual_patients.anatomy import (
 from data_recipes.virtual_patients.brain import (
     BRAIN_CENTRE,
     MODALITIES,
-    grade,
+    glioma_grade,
     head_case,
     head_grid,
     hippocampus_case,
@@ -312,7 +312,7 @@ def test_a_low_grade_glioma_is_solid():
     white = (label == 0) & (sample(template("white"), anatomy(LOW, EDGE)) > 0.95)
     assert images["t1ce"][label == 1].mean() < 0.8 * images["t1ce"][white].mean()
     assert images["flair"][label == 1].mean() > 1.3 * images["flair"][white].mean()
-    assert [grade(index) for index in range(8)].count("LGG") == 2
+    assert [glioma_grade(index) for index in range(8)].count("LGG") == 2
 
 
 def test_a_glioma_pushes_tissue_away_and_leaves_the_far_side_alone():
