@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.machine.collectives import local_slice, on_rank_zero
-from ssl3d_lite.models.compatibility import check_fits
+from ssl3d_lite.models.compatibility import check_encoder_fits
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row, part_of
 
@@ -75,7 +75,7 @@ def pretrain(
     Raises:
         DivergedError: the loss is not finite, or the task says that its training has failed.
     """
-    check_fits(encoder, cohort)
+    check_encoder_fits(encoder, cohort)
     cases = cohort.split().pretrain if cases is None else cases
     settings = changed(settings or TrainSettings(), changes)
     tasks = [task] if isinstance(task, ProxyTask) else list(task)
