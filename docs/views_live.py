@@ -21,7 +21,8 @@ from browser.lab import RUN_CELL, Lab, Notebook, Server, find_browser  # noqa: E
 SETUP = """
 import torch
 from ssl3d_lite.cohort import Cohort
-from ssl3d_lite.networks import EncoderSettings, random_encoder
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.figures import place_names
 from ssl3d_lite.show.live import Live
 from ssl3d_lite.tasks import make_task
@@ -30,14 +31,14 @@ from ssl3d_lite.training import TrainSettings, pretrain
 torch.set_num_threads(1)
 cohort = Cohort.open({folder!r}).to("cpu")
 split = cohort.split()
-encoder = random_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
+encoder = make_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
 task = make_task("rpl", encoder.settings, patch=10)
 view = Live(task, encoder, cohort.images(split.validation[:2]), names=place_names(3))
 view
 """
 TRAIN = """
 settings = TrainSettings(steps={steps}, batch=8, learning_rate=2e-3)
-_ = pretrain(task, encoder, cohort, split.pretrain, settings, watch=view.watch)
+_ = pretrain(task, encoder, cohort, split.pretrain, settings, callback=view.watch)
 """
 
 

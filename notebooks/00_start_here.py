@@ -36,13 +36,13 @@ import torch
 from IPython.display import display
 
 from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.evaluation.prediction import predict
+from ssl3d_lite.evaluation.prediction import predict_batch
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import random_unet
 from ssl3d_lite.show.browser.live import Live
 from ssl3d_lite.show.browser.slices import Slices
 from ssl3d_lite.show.figures import curves, figures
@@ -105,7 +105,7 @@ figures.segmentations(image[0], {"label": label}, cohort.label_names)
 
 # %%
 FILTERS = (8, 16, 32, 64)
-encoder = random_encoder(EncoderSettings(in_channels=len(cohort.channels), filters=FILTERS), seed=0)
+encoder = make_encoder(EncoderSettings(in_channels=len(cohort.channels), filters=FILTERS), seed=0)
 task = make_task("cpc", encoder.settings, seed=0)
 
 volumes = cohort.images(split.train[:2])
@@ -132,13 +132,13 @@ view = Live(task, encoder, cohort.images(split.validation[:2]))
 display(view)
 
 # %%
-encoder, history = pretrain(
+history = pretrain(
     task,
     encoder,
     cohort,
     split.pretrain,
     TrainSettings(steps=size["pretrain"], learning_rate=2e-3),
-    watch=view.watch,
+    callback=view.watch,
 )
 held_out = proxy_score(task, encoder, cohort, split.validation)
 print({name: round(value, 3) for name, value in held_out.items()})
@@ -160,7 +160,7 @@ arms = {"CPC": [encoder]}
 for norm in ("batch", "group"):
     settings = EncoderSettings(len(cohort.channels), filters=FILTERS, norm=norm)
     arms[f"random, {norm} norm"] = [
-        random_encoder(settings, seed).to(volumes.device) for seed in (100, 101)
+        make_encoder(settings, seed).to(volumes.device) for seed in (100, 101)
     ]
 
 draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
@@ -190,10 +190,10 @@ curves.label_efficiency(scores)
 two = cohort.subset(split.train, 2)
 answers = {}
 for name, begin in {"CPC": encoder, "scratch": start}.items():
-    network = random_unet(deepcopy(begin), len(cohort.label_names), seed=0)
-    network, _ = finetune(network, cohort, two, FinetuneSettings(steps=size["finetune"]))
+    network = make_network(deepcopy(begin), cohort, seed=0)
+    finetune(network, cohort, two, FinetuneSettings(steps=size["finetune"]))
     print(f"{name:8}", evaluate(network, cohort, split.test, hausdorff=False, progress=False))
-    answers[name] = predict(network, cohort.images(split.test[:2]))[0].cpu().numpy()
+    answers[name] = predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
 
 image, label = cohort[split.test[0]]
 figures.segmentations(

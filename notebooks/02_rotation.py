@@ -36,7 +36,7 @@ from ipywidgets import IntSlider, VBox
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.browser.live import Live
 from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
@@ -193,12 +193,12 @@ device = volumes.device
 def make_pair(seed: int) -> tuple:
     """A task and an encoder that have learnt nothing."""
     task = make_task("rotation", encoder_settings, seed, edge=size["edge"])
-    return task.to(device), random_encoder(encoder_settings, seed).to(device)
+    return task.to(device), make_encoder(encoder_settings, seed).to(device)
 
 
-def train(task, encoder, seed: int, watch=None) -> tuple:
+def train(task, encoder, seed: int, callback=None) -> list:
     settings = TrainSettings(steps=size["steps"], batch=4, learning_rate=2e-3, seed=seed)
-    return pretrain(task, encoder, cohort, split.pretrain, settings, watch=watch)
+    return pretrain(task, encoder, cohort, split.pretrain, settings, callback=callback)
 
 
 # %%
@@ -209,8 +209,8 @@ display(view)
 # %%
 histories = {}
 for seed, (task, encoder) in enumerate(pairs):
-    watch = view.watch if seed == 0 else None
-    encoder, histories[f"seed {seed}"] = train(task, encoder, seed, watch)
+    callback = view.watch if seed == 0 else None
+    histories[f"seed {seed}"] = train(task, encoder, seed, callback)
 tasks, encoders = zip(*pairs)
 
 # %% [markdown]
@@ -274,7 +274,7 @@ def probe(encoders: list) -> dict:
 arms = {"rotation": encoders}
 for norm in ("batch", "group"):
     settings = EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
-    arms[f"random, {norm} norm"] = [random_encoder(settings, s).to(device) for s in (100, 101)]
+    arms[f"random, {norm} norm"] = [make_encoder(settings, s).to(device) for s in (100, 101)]
 scores = {arm: probe(candidates) for arm, candidates in arms.items()}
 for arm, by_amount in scores.items():
     print(f"{arm:20}", {n: round(float(np.mean(s)), 3) for n, s in by_amount.items()})

@@ -38,7 +38,7 @@ from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.errors import DivergedError
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.browser.live import Live
 from ssl3d_lite.show.browser.slices import puzzle_slices
@@ -134,7 +134,7 @@ display(Markdown(f"```python\n{getsource(exemplar.distortion)}```"))
 
 # %%
 device = volumes.device
-encoder, task = random_encoder(encoder_settings, seed=0).to(device), task.to(device).eval()
+encoder, task = make_encoder(encoder_settings, seed=0).to(device), task.to(device).eval()
 with torch.no_grad():
     answer = task(encoder, batch)  # (scan, view, code)
 points = answer.flatten(0, 1)  # anchor and copy of scan 0, of scan 1, …
@@ -212,13 +212,13 @@ def attempt(name, settings):
     """Pretrain shortly: the encoder, and its history up to the end or to the collapse."""
     rows, kind = [], "collapsed" if name.startswith("none") else "exemplar"
     tried = make_task(kind, encoder_settings, seed=0, edge=size["edge"], **settings)
-    candidate = random_encoder(encoder_settings, seed=0)
+    candidate = make_encoder(encoder_settings, seed=0)
 
     def watch(history):
         rows[:] = history  # kept even if the training fails
 
     try:
-        pretrain(tried, candidate, cohort, split.pretrain, trial, watch=watch)
+        pretrain(tried, candidate, cohort, split.pretrain, trial, callback=watch)
     except DivergedError as fault:
         print(f"{name}: {fault}")
     return candidate.eval(), rows
@@ -265,14 +265,14 @@ display(Markdown(f"```python\n{getsource(exemplar.Exemplar.fault)}```"))
 # and stop when you have seen enough.
 
 # %%
-encoder = random_encoder(encoder_settings, seed=0)
+encoder = make_encoder(encoder_settings, seed=0)
 task = make_task("exemplar", encoder_settings, seed=0, edge=size["edge"])
 view = Live(task, encoder, cohort.images(split.validation[:4]))
 display(view)
 
 # %%
 settings = TrainSettings(steps=size["steps"], batch=8, learning_rate=1e-3)
-encoder, history = pretrain(task, encoder, cohort, split.pretrain, settings, watch=view.watch)
+history = pretrain(task, encoder, cohort, split.pretrain, settings, callback=view.watch)
 held_out = proxy_score(task, encoder, cohort, split.validation, batch=8)
 ratio = held_out["accuracy"] / held_out["chance"]
 print({name: round(value, 3) for name, value in held_out.items()}, f"{ratio:.1f} times chance")
@@ -284,12 +284,11 @@ print({name: round(value, 3) for name, value in held_out.items()}, f"{ratio:.1f}
 encoders, histories, scored = [encoder], {"seed 0": history}, {"seed 0": held_out}
 for seed in range(1, size["seeds"]):
     again = make_task("exemplar", encoder_settings, seed, edge=size["edge"])
-    start = random_encoder(encoder_settings, seed)
+    start = make_encoder(encoder_settings, seed)
     other = TrainSettings(steps=size["steps"], batch=8, learning_rate=1e-3, seed=seed)
-    trained, rows = pretrain(again, start, cohort, split.pretrain, other)
-    encoders.append(trained)
-    histories[f"seed {seed}"] = rows
-    scored[f"seed {seed}"] = proxy_score(again, trained, cohort, split.validation, batch=8)
+    histories[f"seed {seed}"] = pretrain(again, start, cohort, split.pretrain, other)
+    encoders.append(start)
+    scored[f"seed {seed}"] = proxy_score(again, start, cohort, split.validation, batch=8)
 curves.learning_curves(histories, scored)
 
 # %% [markdown]
@@ -337,7 +336,7 @@ scores = {"exemplar": probe(encoders), "collapsed": probe([tries["none (control)
 for norm in ("batch", "group"):
     shape = EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
     for start in (100, 101):
-        scores[f"random, {norm} norm, start {start}"] = probe([random_encoder(shape, start)])
+        scores[f"random, {norm} norm, start {start}"] = probe([make_encoder(shape, start)])
 for name, found in scores.items():
     print(f"{name:30}", {n: round(float(np.mean(dice)), 3) for n, dice in found.items()})
 curves.label_efficiency(scores)
@@ -363,7 +362,7 @@ curves.label_efficiency(scores)
 # plain = make_task(
 #     "exemplar", encoder_settings, edge=size["edge"], flip=0, turn=0, contrast=0, zoom=0
 # )
-# untrained = random_encoder(encoder_settings, seed=0).to(device)
+# untrained = make_encoder(encoder_settings, seed=0).to(device)
 # print(proxy_score(plain.to(device), untrained, cohort, split.validation, batch=8))
 # ```
 #

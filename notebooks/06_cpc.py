@@ -37,7 +37,7 @@ from matplotlib.figure import Figure
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.heads import global_avg_pool
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.browser.live import Live
@@ -134,7 +134,7 @@ for step in range(4):
 # and targets are both read from these latents.
 
 # %%
-encoder = random_encoder(encoder_settings, seed=0).to(volumes.device)
+encoder = make_encoder(encoder_settings, seed=0).to(volumes.device)
 task = task.to(volumes.device).eval()
 with torch.no_grad():
     latents = task.embed(global_avg_pool(encoder(batch.views.flatten(0, 1))))
@@ -255,13 +255,13 @@ figures.pyramid(volumes, backwards.make_views(volumes, hand), row=1, ahead=2)
 
 # %%
 task = make_task("cpc", encoder_settings, seed=0)
-encoder = random_encoder(encoder_settings, seed=0)
+encoder = make_encoder(encoder_settings, seed=0)
 view = Live(task, encoder, cohort.images(split.validation[:2]))
 display(view)
 
 # %%
 settings = TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3)
-encoder, history = pretrain(task, encoder, cohort, split.pretrain, settings, watch=view.watch)
+history = pretrain(task, encoder, cohort, split.pretrain, settings, callback=view.watch)
 histories, encoders = {"seed 0": history}, [encoder]
 held_out = {"seed 0": proxy_score(task, encoder, cohort, split.validation)}
 for name, value in held_out["seed 0"].items():
@@ -275,11 +275,9 @@ for name, value in held_out["seed 0"].items():
 for seed in range(1, size["seeds"]):
     again = make_task("cpc", encoder_settings, seed)
     other = TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3, seed=seed)
-    trained, rows = pretrain(
-        again, random_encoder(encoder_settings, seed), cohort, split.pretrain, other
-    )
+    trained = make_encoder(encoder_settings, seed)
+    histories[f"seed {seed}"] = pretrain(again, trained, cohort, split.pretrain, other)
     encoders.append(trained)
-    histories[f"seed {seed}"] = rows
     held_out[f"seed {seed}"] = proxy_score(again, trained, cohort, split.validation)
 curves.learning_curves(histories, held_out)
 
@@ -329,7 +327,7 @@ def probe(candidates):
 scores = {"CPC": probe(encoders)}
 for norm in ("batch", "group"):
     shape = EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
-    starts = [random_encoder(shape, start) for start in (100, 101)]
+    starts = [make_encoder(shape, start) for start in (100, 101)]
     scores[f"random, {norm} norm"] = probe(starts)
 for name, found in scores.items():
     spread = {n: (round(min(d), 3), round(max(d), 3)) for n, d in found.items()}
@@ -354,8 +352,8 @@ curves.label_efficiency(scores)
 #
 # ```python
 # near = make_task("cpc", encoder_settings, seed=0, ahead=(1,))
-# start = random_encoder(encoder_settings, seed=0)
-# close, _ = pretrain(near, start, cohort, split.pretrain, settings)
+# close = make_encoder(encoder_settings, seed=0)
+# pretrain(near, close, cohort, split.pretrain, settings)
 # print(proxy_score(near, close, cohort, split.validation))
 # print(probe([close]))
 # ```

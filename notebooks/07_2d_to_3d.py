@@ -39,14 +39,14 @@ from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.browser.live import Live
 from ssl3d_lite.show.browser.slices import Slices
 from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.study import load_results
 from ssl3d_lite.study.claims import claims
-from ssl3d_lite.study.published import arms, published
+from ssl3d_lite.study.published import paper_arms, published_tables
 from ssl3d_lite.study.sentences import each_arm, overall
 from ssl3d_lite.tasks import geometry, make_task
 from ssl3d_lite.training.pretraining import pretrain
@@ -135,7 +135,7 @@ for name in ("rotation", "rpl", "jigsaw", "exemplar", "cpc"):
             volumes, task.sample_params(volumes, torch.Generator().manual_seed(0))
         )
         with torch.no_grad():
-            answer = task(random_encoder(SHAPES[dims], seed=0).to(device), batch)
+            answer = task(make_encoder(SHAPES[dims], seed=0).to(device), batch)
         chance = task.score(answer, batch)["chance"]
         print(f"{name:9} {dims}D  views {tuple(batch.views.shape)!s:26} chance {chance:.3f}")
 
@@ -185,13 +185,13 @@ figures.puzzle(volumes, rpl.make_views(volumes, draw))
 
 # %%
 order = torch.randperm(len(sources[2]), generator=torch.Generator().manual_seed(1))
-encoder = random_encoder(SHAPES[2], seed=0).to(device).eval()
+encoder = make_encoder(SHAPES[2], seed=0).to(device).eval()
 with torch.no_grad():
     straight, shuffled = encoder(sources[2])[-1], encoder(sources[2][order])[-1]
 print("slices shuffled, features the same:", torch.allclose(straight[order], shuffled, atol=1e-5))
 
 stack = sources[3]
-encoder = random_encoder(SHAPES[3], seed=0).to(device).eval()
+encoder = make_encoder(SHAPES[3], seed=0).to(device).eval()
 with torch.no_grad():
     straight = encoder(stack)[0]
     mixed = torch.randperm(stack.shape[-1], generator=torch.Generator().manual_seed(1))
@@ -221,17 +221,16 @@ RUN = {
     3: (solid, split, TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3)),
 }
 tasks = {dims: make_task("cpc", SHAPES[dims], seed=0) for dims in RUN}
-starts = {dims: random_encoder(SHAPES[dims], seed=0) for dims in RUN}
+starts = {dims: make_encoder(SHAPES[dims], seed=0) for dims in RUN}
 view = Live(tasks[3], starts[3], solid.images(split.validation[:2]))
 display(view)
 
 # %%
 encoders, histories, held_out = {2: [], 3: []}, {}, {}
 for dims, (cohort, parts, settings) in RUN.items():
-    begin, watch = time.process_time(), view.watch if dims == 3 else None
-    encoder, history = pretrain(
-        tasks[dims], starts[dims], cohort, parts.pretrain, settings, watch=watch
-    )
+    begin, encoder = time.process_time(), starts[dims]
+    callback = view.watch if dims == 3 else None
+    history = pretrain(tasks[dims], encoder, cohort, parts.pretrain, settings, callback=callback)
     seconds = time.process_time() - begin
     encoders[dims].append(encoder)
     histories[dims] = history
@@ -256,8 +255,9 @@ for seed in range(1, size["seeds"]):
     for dims, (cohort, parts, settings) in RUN.items():
         again = make_task("cpc", SHAPES[dims], seed)
         other = TrainSettings(settings.steps, batch=settings.batch, learning_rate=2e-3, seed=seed)
-        start = random_encoder(SHAPES[dims], seed)
-        encoders[dims].append(pretrain(again, start, cohort, parts.pretrain, other)[0])
+        start = make_encoder(SHAPES[dims], seed)
+        pretrain(again, start, cohort, parts.pretrain, other)
+        encoders[dims].append(start)
 print({f"{dims}D": len(each) for dims, each in encoders.items()}, "encoders")
 
 # %% [markdown]
@@ -290,7 +290,7 @@ for dims in (3, 2):
     scores[f"CPC {dims}D"] = probe(encoders[dims], cohort, parts)
     for norm in ("batch", "group"):
         shape = EncoderSettings(1, spatial_dims=dims, filters=size["filters"], norm=norm)
-        starts = [random_encoder(shape, 100), random_encoder(shape, 101)]
+        starts = [make_encoder(shape, 100), make_encoder(shape, 101)]
         scores[f"random {dims}D, {norm} norm"] = probe(starts, cohort, parts)
 for name, found in scores.items():
     print(f"{name:22}", {n: round(float(np.mean(dice)), 3) for n, dice in found.items()})
@@ -315,8 +315,8 @@ for n in labels:
 # Table 1 (Dice in %, published without seeds or error bars):
 
 # %%
-table, *_ = published("brats")
-code = arms()
+table, *_ = published_tables("brats")
+code = paper_arms()
 by_arm = {code[model]: scores for model, scores in table.rows.items() if model in code}
 print(f"{'3D minus 2D':10}", *(f"{region:>6}" for region in table.columns))
 for name in ("cpc", "rpl", "jigsaw", "rotation", "exemplar"):
@@ -364,12 +364,12 @@ else:
 # recipe.prepare(recipe.Slices(cohort=solid.folder, out=side, axis=0))
 # sagittal = Cohort.open(side).to(device)
 # settings, shape = RUN[2][2], SHAPES[2]
-# encoder, _ = pretrain(
-#     make_task("cpc", shape, seed=0), random_encoder(shape, 0), sagittal,
-#     sagittal.split().pretrain, settings,
+# encoder = make_encoder(shape, seed=0)
+# pretrain(
+#     make_task("cpc", shape, seed=0), encoder, sagittal, sagittal.split().pretrain, settings
 # )
 # print("CPC   ", probe([encoder], sagittal, sagittal.split()))
-# print("random", probe([random_encoder(shape, 100)], sagittal, sagittal.split()))
+# print("random", probe([make_encoder(shape, 100)], sagittal, sagittal.split()))
 # ```
 #
 # Axial and sagittal planes contain the direction from back to front, coronal ones do not: in a

@@ -35,13 +35,14 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.evaluation.prediction import predict
+from ssl3d_lite.evaluation.monitor import eval_hooks
+from ssl3d_lite.evaluation.prediction import predict_batch
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import random_unet
 from ssl3d_lite.show.browser.live import Live
 from ssl3d_lite.show.browser.slices import Slices
 from ssl3d_lite.show.figures import curves, figures
@@ -135,7 +136,7 @@ figures.segmentations(
 
 # %%
 shape = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task, encoder = make_task("cpc", shape, seed=0), random_encoder(shape, seed=0)
+task, encoder = make_task("cpc", shape, seed=0), make_encoder(shape, seed=0)
 view = Live(task, encoder, cohort.images(split.validation[:2]))
 display(view)
 
@@ -143,10 +144,10 @@ display(view)
 pretrained = []
 for seed in range(size["pretrainings"]):
     if seed:  # the first is the one that is watched
-        task, encoder = make_task("cpc", shape, seed), random_encoder(shape, seed)
+        task, encoder = make_task("cpc", shape, seed), make_encoder(shape, seed)
     settings = TrainSettings(steps=size["pretrain"], batch=2, learning_rate=2e-3, seed=seed)
-    watch = None if seed else view.watch
-    encoder, history = pretrain(task, encoder, cohort, split.pretrain, settings, watch=watch)
+    callback = None if seed else view.watch
+    history = pretrain(task, encoder, cohort, split.pretrain, settings, callback=callback)
     held_out = proxy_score(task, encoder, cohort, split.validation)
     print(f"seed {seed}: accuracy {held_out['accuracy']:.3f}, chance {held_out['chance']:.3f}")
     pretrained.append(encoder)
@@ -168,7 +169,7 @@ validation = split.validation[: size["validation"]]
 
 def tune(encoder, seed, warm_up=0.0, test_at=()):
     """Fine-tune with two labelled scans: the network of the best checkpoint, and its history."""
-    network = random_unet(deepcopy(encoder), len(cohort.label_names), seed)
+    network = make_network(deepcopy(encoder), cohort, seed)
     settings = FinetuneSettings(
         steps=size["finetune"],
         freeze_encoder_steps=int(warm_up * size["finetune"]),
@@ -178,13 +179,13 @@ def tune(encoder, seed, warm_up=0.0, test_at=()):
         test_at=test_at,
     )
     few = cohort.subset(split.train, 2, seed)
-    return finetune(
-        network, cohort, few, settings, validation=validation, test=split.test if test_at else ()
-    )
+    test = split.test if test_at else ()
+    hooks = eval_hooks(network, cohort, settings, validation=validation, test=test)
+    return network, finetune(network, cohort, few, settings, hooks=hooks)
 
 
 # %%
-start = random_encoder(shape, seed=0)  # what the pretrained encoder was before
+start = make_encoder(shape, seed=0)  # what the pretrained encoder was before
 looks = tuple(range(size["every"], size["finetune"] + 1, size["every"]))
 ways = {
     "scratch": tune(start, seed=0, test_at=looks),
@@ -215,7 +216,7 @@ display(figure)
 # %%
 NAME = "CPC, warm-up"
 image, label = cohort[validation[0]]
-answer = predict(ways[NAME][0], cohort.images(validation[:1]))[0].cpu()
+answer = predict_batch(ways[NAME][0], cohort.images(validation[:1]))[0].cpu()
 Slices(image[0], answer, label_names=cohort.label_names, spacing=cohort.spacing, title=NAME)
 
 # %% [markdown]
@@ -254,18 +255,19 @@ print(f"chosen on the test scans:   {max(row['test'] for row in rows):.3f} (neve
 # %%
 collapsed = make_task("collapsed", shape, seed=0, edge=16 if scale() == "smoke" else 24)
 steps = TrainSettings(steps=max(10, size["pretrain"] // 2), batch=8, learning_rate=1e-3)
-nothing, _ = pretrain(collapsed, random_encoder(shape, seed=0), cohort, split.pretrain, steps)
+nothing = make_encoder(shape, seed=0)
+pretrain(collapsed, nothing, cohort, split.pretrain, steps)
 print({k: round(v, 4) for k, v in proxy_score(collapsed, nothing, cohort, validation).items()})
 everything = FinetuneSettings(steps=size["finetune"], patch=size["patch"], batch=4)
-oracle = random_unet(random_encoder(shape, seed=0), len(cohort.label_names), seed=0)
-oracle, _ = finetune(oracle, cohort, split.train, everything)
+oracle = make_network(make_encoder(shape, seed=0), cohort, seed=0)
+finetune(oracle, cohort, split.train, everything)
 
 # %%
 draws = [cohort.subset(split.train, 2, seed) for seed in range(size["draws"])]
 arms = {"CPC": pretrained[:1], "collapsed": [nothing], "oracle (all labels)": [oracle.encoder]}
 for norm in ("batch", "group"):
     other = EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
-    arms[f"random, {norm} norm"] = [random_encoder(other, number) for number in (100, 101)]
+    arms[f"random, {norm} norm"] = [make_encoder(other, number) for number in (100, 101)]
 device, probed = cohort.images([0]).device, {}
 for arm, encoders in arms.items():
     ready = [recalibrated(each.to(device), cohort, split.pretrain[:16]) for each in encoders]
@@ -302,12 +304,12 @@ display(figure)
 known = {("CPC", 0): ways["CPC, warm-up"], ("scratch", 0): ways["scratch"]}  # from section 4
 pairs = {"CPC": [], "scratch": []}
 for seed in range(size["pairs"]):
-    before = random_encoder(shape, seed % len(pretrained))
+    before = make_encoder(shape, seed % len(pretrained))
     twins = {"CPC": (pretrained[seed % len(pretrained)], 0.25), "scratch": (before, 0.0)}
     for arm, (candidate, warm_up) in twins.items():
         network, _ = known.get((arm, seed)) or tune(candidate, seed, warm_up)
         dice = evaluate(network, cohort, split.test, hausdorff=False, progress=False).mean_dice
-        row = {"reading": "finetune", "labels": "2", "steps": size["finetune"], "fold": 0}
+        row = {"protocol": "finetune", "labels": "2", "steps": size["finetune"], "fold": 0}
         pairs[arm].append(row | {"seed": seed, "score": dice})
 
 # %%

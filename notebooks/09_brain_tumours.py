@@ -38,13 +38,14 @@ from IPython.display import Markdown, display
 from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
-from ssl3d_lite.evaluation.prediction import predict
+from ssl3d_lite.evaluation.prediction import predict_batch
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.operations import training_operations
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.models.unet import make_unet
 from ssl3d_lite.show.browser.live import Live
 from ssl3d_lite.show.browser.slices import Slices
 from ssl3d_lite.show.figures import curves, figures
@@ -53,7 +54,7 @@ from ssl3d_lite.study import pictures, read_study, run_study, tables
 from ssl3d_lite.study.claims import claims
 from ssl3d_lite.study.experiment import plan
 from ssl3d_lite.study.limits import limits
-from ssl3d_lite.study.published import beside, published
+from ssl3d_lite.study.published import beside_paper, published_tables
 from ssl3d_lite.study.sentences import each_arm, overall
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training.finetuning import finetune
@@ -142,7 +143,7 @@ for region, classes in cohort.region_classes.items():
 # %%
 study = read_study("brats", SCALE)  # one file holds the settings of all three scales
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
-encoder = random_encoder(EncoderSettings(len(cohort.channels), **shape), seed=0)
+encoder = make_encoder(EncoderSettings(len(cohort.channels), **shape), seed=0)
 task = make_task("masked", encoder.settings, seed=0)
 volumes = cohort.images(split.pretrain[:2])
 draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
@@ -165,7 +166,7 @@ watched = cohort.images(split.validation[:2])
 view = Live(task, encoder, watched, chance=0.0)
 display(view)
 training = TrainSettings(steps=size["pretrain"], learning_rate=2e-3)
-encoder, history = pretrain(task, encoder, cohort, split.pretrain, training, watch=view.watch)
+history = pretrain(task, encoder, cohort, split.pretrain, training, callback=view.watch)
 held_out = proxy_score(task, encoder, cohort, split.validation)
 print(f"explained on patients it has not seen: {held_out['explained']:.2f}, chance: 0")
 
@@ -204,14 +205,14 @@ tuning = FinetuneSettings(steps=size["finetune"])
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 networks = {}
 for name, begin, settings in (("masked", encoder, warm), ("scratch", start, tuning)):
-    network = random_unet(deepcopy(begin), len(cohort.label_names), seed=0)
-    networks[name], _ = finetune(network, cohort, labelled, settings)
+    networks[name] = make_network(deepcopy(begin), cohort, seed=0)
+    finetune(networks[name], cohort, labelled, settings)
     result = evaluate(networks[name], cohort, split.test, hausdorff=False, progress=False)
     print(f"{name:8}", result.line())
 
 # %%
 answers = {
-    name: predict(network, cohort.images(split.test[:2]))[0].cpu().numpy()
+    name: predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
     for name, network in networks.items()
 }
 image, label = cohort[split.test[0]]
@@ -247,10 +248,10 @@ CHANGES = {
     },
     "full": {},  # the paper's networks, rates and warm-up, all arms, five seeds
 }
-few_readings = {} if SCALE == "full" else {"readings": ("finetune", "probe", "convergence")}
-study = replace(study, **few_readings, **CHANGES[SCALE])
+few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
+study = replace(study, **few_protocols, **CHANGES[SCALE])
 print(study.question)
-print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} readings")
+print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} protocols")
 
 # %% [markdown]
 # It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
@@ -267,9 +268,9 @@ print("\n".join(tables.facts(results)))
 # for the linear probe? Is it the same?
 
 # %%
-for reading in ("finetune", "probe"):
-    display(Markdown(f"**{tables.TITLES[reading]}**"))
-    display(Markdown(tables.as_markdown(tables.score_table(results, reading))))
+for protocol in ("finetune", "probe"):
+    display(Markdown(f"**{tables.TITLES[protocol]}**"))
+    display(Markdown(tables.as_markdown(tables.score_table(results, protocol))))
 display(Markdown(f"**{tables.part_title(results)}**"))
 display(Markdown(tables.as_markdown(tables.part_table(results))))
 
@@ -312,9 +313,9 @@ pictures.effects(results, found)
 # No spread was published, so nobody can say which of the paper's differences are luck.
 
 # %%
-for block in published(study.published):
+for block in published_tables(study.published):
     display(Markdown(f"**{block.title}**. {tables.beside_note(results, block)}"))
-    display(Markdown(tables.as_markdown(beside(results, block))))
+    display(Markdown(tables.as_markdown(beside_paper(results, block))))
 
 # %% [markdown]
 # ### What such a run can say, and what it cannot
@@ -347,15 +348,15 @@ print(f"{about.title}\n\naccess: {about.access}\n\nlicence: {about.licence}\nsiz
 TERAFLOPS = 30  # assumed: reached in training, not the data sheet's number
 paper = read_study("brats", "full")
 big = EncoderSettings(4, **paper.encoder | {"filters": tuple(paper.encoder["filters"])})
-unet = random_unet(random_encoder(big, 0), 4, 0)
+unet = make_unet(make_encoder(big, 0), 4, 0)
 runs = [run for job in plan(paper).values() for run in job]
-for name, network, given, readings in (
+for name, network, given, protocols in (
     ("pretraining", unet.encoder, paper.pretrain, ("proxy",)),
     ("fine-tuning", unet, {"batch": 2} | paper.finetune, ("finetune", "frozen")),
 ):
     step = training_operations(network, given["batch"], 4, 128, 128, 128)
     hours = step * given["steps"] / TERAFLOPS / 1e12 / 3600
-    count = sum(run.reading in readings for run in runs)
+    count = sum(run.protocol in protocols for run in runs)
     print(f"{name}: {hours:.1f} GPU hours a run, {count} runs: {count * hours:.0f} hours")
 
 # %% [markdown]
@@ -373,7 +374,7 @@ for name, network, given, readings in (
 # <details><summary>Hint</summary>
 #
 # `cohort.images(split.test)` is a tensor (case, channel, x, y, z): copy it and set one channel to
-# 0. `predict(network, images)` gives class maps, and `score(iter(maps), cohort, split.test,
+# 0. `predict_batch(network, images)` gives class maps, and `score(iter(maps), cohort, split.test,
 # hausdorff=False, progress=False)` from `ssl3d_lite.evaluation.segmentation` scores them.
 #
 # </details>
@@ -387,7 +388,7 @@ for name, network, given, readings in (
 # for channel, name in enumerate(cohort.channels):
 #     blind = images.clone()
 #     blind[:, channel] = 0
-#     maps = predict(networks["masked"], blind).cpu()
+#     maps = predict_batch(networks["masked"], blind).cpu()
 #     print(f"without {name:5}", score(iter(maps), cohort, split.test, False, False).line())
 # ```
 #

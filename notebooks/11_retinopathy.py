@@ -41,8 +41,8 @@ from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.evaluation import grades as grading
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.classifier import random_classifier
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.operations import training_operations
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.browser.live import Live
@@ -52,7 +52,7 @@ from ssl3d_lite.study import pictures, read_study, run_study, tables
 from ssl3d_lite.study.claims import claims
 from ssl3d_lite.study.experiment import plan
 from ssl3d_lite.study.limits import limits
-from ssl3d_lite.study.published import beside, published
+from ssl3d_lite.study.published import beside_paper, published_tables
 from ssl3d_lite.study.sentences import each_arm, overall
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training.finetuning import finetune
@@ -160,7 +160,7 @@ study = read_study("retina", SCALE)  # one file holds the settings of all three 
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
 named = preset(study.preset, "rotation", cohort.spatial_dims)  # "quick", at full scale "paper"
 edge = min(48, *cohort.shape) if SCALE != "full" else named.tasks["rotation"]["edge"]
-encoder = random_encoder(EncoderSettings(len(cohort.channels), 2, **shape), seed=0)
+encoder = make_encoder(EncoderSettings(len(cohort.channels), 2, **shape), seed=0)
 task = make_task("rotation", encoder.settings, seed=0, edge=edge, turns_per_scan=4)
 volumes = cohort.images(split.pretrain[:2])
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
@@ -181,13 +181,13 @@ start = deepcopy(encoder)
 view = Live(task, encoder, cohort.images(split.validation[:4]), chance=0.25)
 display(view)
 training = {"batch": 16, "learning_rate": named.training["learning_rate"]}
-encoder, history = pretrain(
+history = pretrain(
     task,
     encoder,
     cohort,
     split.pretrain,
     TrainSettings(steps=size["pretrain"], **training),
-    watch=view.watch,
+    callback=view.watch,
 )
 held_out = proxy_score(task, encoder, cohort, split.validation, batch=4)
 print(f"right on photographs it has not seen: {held_out['accuracy']:.0%}, chance: 25%")
@@ -211,8 +211,8 @@ tuning = FinetuneSettings(steps=size["finetune"], batch=16)
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 by_hand = {}
 for name, begin, settings in (("rotation", encoder, warm), ("scratch", start, tuning)):
-    network = random_classifier(deepcopy(begin), len(cohort.label_names), seed=0)
-    network, _ = finetune(network, cohort, labelled, settings)
+    network = make_network(deepcopy(begin), cohort, seed=0)
+    finetune(network, cohort, labelled, settings)
     by_hand[name] = evaluate(network, cohort, split.test)
     print(f"{name:8} with {len(labelled)} grades:", by_hand[name].line())
 
@@ -266,10 +266,10 @@ CHANGES = {
     },
     "full": {},  # the paper's rates and warm-up, all arms, five folds, three seeds
 }
-few_readings = {} if SCALE == "full" else {"readings": ("finetune", "probe", "convergence")}
-study = replace(study, **few_readings, **CHANGES[SCALE])
+few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
+study = replace(study, **few_protocols, **CHANGES[SCALE])
 print(study.question)
-print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} readings")
+print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} protocols")
 
 # %% [markdown]
 # It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
@@ -286,9 +286,9 @@ print("\n".join(tables.facts(results)))
 
 # %%
 display(Markdown(tables.as_markdown(tables.proxy_table(results))))
-for reading in ("finetune", "probe"):
-    display(Markdown(f"**{tables.TITLES[reading]}: {results.quantity}**"))
-    display(Markdown(tables.as_markdown(tables.score_table(results, reading))))
+for protocol in ("finetune", "probe"):
+    display(Markdown(f"**{tables.TITLES[protocol]}: {results.quantity}**"))
+    display(Markdown(tables.as_markdown(tables.score_table(results, protocol))))
 display(Markdown(f"**{tables.part_title(results)}**"))
 display(Markdown(tables.as_markdown(tables.part_table(results))))
 
@@ -336,9 +336,9 @@ pictures.effects(results, found)
 # 0.01, is that of a network that always says the same. Ours has an equal budget on both sides.
 
 # %%
-for block in published(study.published):
+for block in published_tables(study.published):
     display(Markdown(f"**{block.title}**. {tables.beside_note(results, block)}"))
-    display(Markdown(tables.as_markdown(beside(results, block))))
+    display(Markdown(tables.as_markdown(beside_paper(results, block))))
 
 # %% [markdown]
 # ### What such a run can say, and what it cannot
@@ -380,14 +380,14 @@ nets = {
     "DenseNet-121": EncoderSettings(3, 2, network="densenet121"),
 }
 for name, settings in nets.items():
-    step = training_operations(random_encoder(settings, 0), 32, 3, 224, 224)
+    step = training_operations(make_encoder(settings, 0), 32, 3, 224, 224)
     own = [run for run in runs if bool(run.job.arm.network) == (name == "DenseNet-121")]
-    for what, given, readings in (
+    for what, given, protocols in (
         ("pretraining", paper.pretrain, ("proxy",)),
         ("fine-tuning", paper.finetune, ("finetune", "frozen")),
     ):
         hours = step * given["steps"] / TERAFLOPS / 1e12 / 3600
-        count = sum(run.reading in readings for run in own)
+        count = sum(run.protocol in protocols for run in own)
         print(
             f"{name}, {what}: {hours:.2f} GPU hours a run, {count} runs: {count * hours:.0f} hours"
         )
@@ -401,7 +401,7 @@ for name, settings in nets.items():
 #
 # <details><summary>Hint</summary>
 #
-# `random_classifier(encoder, 6, seed=0)` has five outputs. Write the loop yourself: `cohort.images`
+# `make_classifier(encoder, 6, seed=0)` has five outputs. Write the loop yourself: `cohort.images`
 # and `cohort.labels` give a batch, `torch.nn.functional.cross_entropy` the loss. Then
 # `grading.score_grades(network(images).argmax(1), cohort, split.test)`.
 #
@@ -410,7 +410,7 @@ for name, settings in nets.items():
 # <details><summary>A solution</summary>
 #
 # ```python
-# network = random_classifier(deepcopy(encoder), 6, seed=0)
+# network = make_classifier(deepcopy(encoder), 6, seed=0)
 # optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
 # generator = np.random.default_rng(0)
 # network.train()

@@ -40,13 +40,14 @@ from matplotlib.figure import Figure
 from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
-from ssl3d_lite.evaluation.prediction import predict
+from ssl3d_lite.evaluation.prediction import predict_batch
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import adapt_channels, random_encoder
+from ssl3d_lite.models.encoders import adapt_channels, make_encoder
+from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.operations import training_operations
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.models.unet import make_unet
 from ssl3d_lite.show.browser.live import Live
 from ssl3d_lite.show.browser.slices import Slices
 from ssl3d_lite.show.figures import curves, figures
@@ -56,7 +57,7 @@ from ssl3d_lite.study.claims import claims
 from ssl3d_lite.study.experiment import plan
 from ssl3d_lite.study.leakage import check_leakage
 from ssl3d_lite.study.limits import limits
-from ssl3d_lite.study.published import beside, published
+from ssl3d_lite.study.published import beside_paper, published_tables
 from ssl3d_lite.study.sentences import each_arm, overall
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training.finetuning import finetune
@@ -129,7 +130,7 @@ print(f"{len(seen)} scans to pretrain on, {len(unseen)} scans of {len(apart)} ot
 # %%
 study = read_study("transfer", SCALE)  # one file holds the settings of all three scales
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
-encoder = random_encoder(EncoderSettings(len(corpus.channels), **shape), seed=0)
+encoder = make_encoder(EncoderSettings(len(corpus.channels), **shape), seed=0)
 task = make_task("masked", encoder.settings, seed=0)
 volumes = corpus.images(seen[:2])
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
@@ -143,7 +144,7 @@ figures.puzzle(volumes, batch)
 view = Live(task, encoder, corpus.images(unseen[:2]), chance=0.0)
 display(view)
 training = TrainSettings(steps=size["pretrain"], learning_rate=2e-3)
-encoder, history = pretrain(task, encoder, corpus, seen, training, watch=view.watch)
+history = pretrain(task, encoder, corpus, seen, training, callback=view.watch)
 held_out = proxy_score(task, encoder, corpus, unseen)
 print(f"explained on people it has not seen: {held_out['explained']:.2f}, chance: 0")
 
@@ -212,18 +213,18 @@ display(figure)
 labelled = cohort.subset(split.train, parse_label_budget(study.labels[0]))
 tuning = FinetuneSettings(steps=size["finetune"])
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
-start = random_encoder(adapted.settings, seed=0)
+start = make_encoder(adapted.settings, seed=0)
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
 networks = {}
 for name, begin, settings in (("transferred", adapted, warm), ("scratch", start, tuning)):
-    network = random_unet(deepcopy(begin), len(cohort.label_names), seed=0)
-    networks[name], _ = finetune(network, cohort, labelled, settings)
+    networks[name] = make_network(deepcopy(begin), cohort, seed=0)
+    finetune(networks[name], cohort, labelled, settings)
     result = evaluate(networks[name], cohort, split.test, hausdorff=False, progress=False)
     print(f"{name:12}", result.line())
 
 # %%
 answers = {
-    name: predict(network, cohort.images(split.test[:2]))[0].cpu().numpy()
+    name: predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
     for name, network in networks.items()
 }
 image, label = cohort[split.test[0]]
@@ -236,11 +237,11 @@ figures.segmentations(flair, {"truth": np.asarray(label), **answers}, cohort.lab
 #
 # ## 5. The honest comparison
 #
-# The fair question has two rivals. Is the transferred encoder ahead of training **from scratch**?
-# And is it ahead of the same puzzle on the benchmark's **own** scans, which cost no corpus at all
-# (the arm `masked@own`)? Controls are random encoders of two norms, and a *collapsed* one that cost
-# as much training and learnt nothing. Settings are those of `ssl3d study transfer`, cut down to
-# what fits into the time.
+# The fair question has two baselines. Is the transferred encoder ahead of training **from
+# scratch**? And is it ahead of the same puzzle on the benchmark's **own** scans, which cost no
+# corpus at all (the arm `masked@own`)? Controls are random encoders of two norms, and a *collapsed*
+# one that cost as much training and learnt nothing. Settings are those of `ssl3d study transfer`,
+# cut down to what fits into the time.
 
 # %%
 CHANGES = {
@@ -258,10 +259,10 @@ CHANGES = {
     },
     "full": {},  # the paper's networks, rates and warm-up, all arms, five seeds
 }
-few_readings = {} if SCALE == "full" else {"readings": ("finetune", "probe", "convergence")}
-study = replace(study, **few_readings, **CHANGES[SCALE])
+few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
+study = replace(study, **few_protocols, **CHANGES[SCALE])
 print(study.question)
-print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} readings")
+print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} protocols")
 
 # %% [markdown]
 # It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
@@ -278,9 +279,9 @@ print("\n".join(tables.facts(results)))
 # and of what they show.
 
 # %%
-for reading in ("finetune", "probe"):
-    display(Markdown(f"**{tables.TITLES[reading]}**"))
-    display(Markdown(tables.as_markdown(tables.score_table(results, reading))))
+for protocol in ("finetune", "probe"):
+    display(Markdown(f"**{tables.TITLES[protocol]}**"))
+    display(Markdown(tables.as_markdown(tables.score_table(results, protocol))))
 display(Markdown(f"**{tables.part_title(results)}**"))
 display(Markdown(tables.as_markdown(tables.part_table(results))))
 
@@ -321,9 +322,9 @@ pictures.effects(results, found)
 # itself is worth.
 
 # %%
-for block in published(study.published):
+for block in published_tables(study.published):
     display(Markdown(f"**{block.title}**. {tables.beside_note(results, block)}"))
-    display(Markdown(tables.as_markdown(beside(results, block))))
+    display(Markdown(tables.as_markdown(beside_paper(results, block))))
 
 # %% [markdown]
 # ### What such a run can say, and what it cannot
@@ -361,16 +362,16 @@ print(f"size: {about.size}\ntime: {about.time}")
 TERAFLOPS = 30  # assumed: reached in training, not the data sheet's number
 paper = read_study("transfer", "full")
 filters = {"filters": tuple(paper.encoder["filters"])}
-small = random_encoder(EncoderSettings(2, **paper.encoder | filters), 0)
-unet = random_unet(adapt_channels(small, 4), 4, 0)
+small = make_encoder(EncoderSettings(2, **paper.encoder | filters), 0)
+unet = make_unet(adapt_channels(small, 4), 4, 0)
 runs = [run for job in plan(paper).values() for run in job]
-for name, network, channels, given, readings in (
+for name, network, channels, given, protocols in (
     ("pretraining", small, 2, paper.pretrain, ("proxy",)),
     ("fine-tuning", unet, 4, {"batch": 2} | paper.finetune, ("finetune", "frozen")),
 ):
     step = training_operations(network, given["batch"], channels, 128, 128, 128)
     hours = step * given["steps"] / TERAFLOPS / 1e12 / 3600
-    count = sum(run.reading in readings for run in runs)
+    count = sum(run.protocol in protocols for run in runs)
     print(f"{name}: {hours:.1f} GPU hours a run, {count} runs: {count * hours:.0f} hours")
 rounds = paper.pretrain["steps"] * paper.pretrain["batch"] / 22_000
 print(f"pretraining goes {rounds:.0f} times through 22 000 scans")

@@ -47,7 +47,7 @@ from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.browser.live import Live
 from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
@@ -285,15 +285,15 @@ display(figure)
 # %%
 def train(kind, here, seed=0, watched=None):
     """Pretrain, and score on validation cases. `watched`: a task, an encoder, and who watches."""
-    new = make(kind, seed, edge=24), random_encoder(shape, seed), None
-    task, encoder, watch = watched or new
+    new = make(kind, seed, edge=24), make_encoder(shape, seed), None
+    task, encoder, callback = watched or new
     settings = TrainSettings(steps=size["steps"], batch=4, learning_rate=2e-3, seed=seed)
-    encoder, _ = pretrain(task, encoder, here, split.pretrain, settings, watch=watch)
+    pretrain(task, encoder, here, split.pretrain, settings, callback=callback)
     scores = [proxy_score(task, encoder, here, split.validation, seed=s) for s in range(20)]
     return encoder, float(np.mean([score["accuracy"] for score in scores]))
 
 
-task, encoder = make(Rotation, edge=24), random_encoder(shape, seed=0)
+task, encoder = make(Rotation, edge=24), make_encoder(shape, seed=0)
 view = Live(task, encoder, cohort.images(split.validation[:2]))
 display(view)
 
@@ -320,7 +320,7 @@ for name, kind in {"rotation, honest": Rotation, "rotation, padded": Padded}.ite
     arms[name] = [trained[kind.__name__, "scans"][0], *others]
 for norm in ("batch", "group"):
     arms[f"random, {norm} norm"] = [
-        random_encoder(replace(shape, norm=norm), seed).to(cohort.images([0]).device)
+        make_encoder(replace(shape, norm=norm), seed).to(cohort.images([0]).device)
         for seed in (100, 101)
     ]
 labelled = [cohort.subset(split.train, 2, seed) for seed in range(size["draws"])]
@@ -490,8 +490,8 @@ display(figure)
 # %%
 histories = {}
 for name in ("exemplar", "collapsed"):
-    task, encoder = make_task(name, shape, edge=24), random_encoder(shape, seed=0)
-    _, histories[name] = pretrain(
+    task, encoder = make_task(name, shape, edge=24), make_encoder(shape, seed=0)
+    histories[name] = pretrain(
         task, encoder, cohort, split.pretrain, TrainSettings(steps=size["collapse"], batch=8)
     )
 figure = Figure(figsize=(8, 2.8), layout="constrained")

@@ -51,7 +51,7 @@ from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.files import write_csv
 from ssl3d_lite.machine.device import choose_device
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.browser.live import Live
@@ -407,12 +407,12 @@ print("a part of the draw is a part of the batch")
 # order easier or harder than naming one of ten turns?
 
 # %%
-encoder = random_encoder(shape, seed=0)
+encoder = make_encoder(shape, seed=0)
 names = ["".join(str(slab + 1) for slab in order) for order in ORDERS.tolist()]
 view = Live(task, encoder, volumes, names=names)
 display(view)
 training = TrainSettings(steps=size["steps"], batch=8, learning_rate=2e-3)
-encoder, history = pretrain(task, encoder, cohort, split.pretrain, training, watch=view.watch)
+history = pretrain(task, encoder, cohort, split.pretrain, training, callback=view.watch)
 
 
 # %%
@@ -432,8 +432,8 @@ print({name: round(value, 3) for name, value in held_out.items()})
 everyone = range(len(cohort))
 noise = torch.randn(cohort.images(everyone).shape, generator=torch.Generator().manual_seed(0))
 noisy = replace(cohort, resident=(noise.to(volumes.device), cohort.labels(everyone)))
-blind_task, blind = make_task("stack", shape, seed=0), random_encoder(shape, seed=0)
-blind, noise_history = pretrain(blind_task, blind, noisy, split.pretrain, training)
+blind_task, blind = make_task("stack", shape, seed=0), make_encoder(shape, seed=0)
+noise_history = pretrain(blind_task, blind, noisy, split.pretrain, training)
 curves.learning_curves(
     {"on scans": history, "on noise": noise_history},
     {"on scans": held_out, "on noise": asked_often(blind_task, blind, noisy)},
@@ -484,12 +484,12 @@ figures.confusion(truth, said, names)
 # %%
 arms = {"stack": [encoder]}
 for seed in range(1, size["seeds"]):
-    other_task, other = make_task("stack", shape, seed=seed), random_encoder(shape, seed=seed)
-    other, _ = pretrain(other_task, other, cohort, split.pretrain, replace(training, seed=seed))
+    other_task, other = make_task("stack", shape, seed=seed), make_encoder(shape, seed=seed)
+    pretrain(other_task, other, cohort, split.pretrain, replace(training, seed=seed))
     arms["stack"].append(other)
 for norm in ("batch", "group"):
     arms[f"random, {norm} norm"] = [
-        random_encoder(replace(shape, norm=norm), seed).to(volumes.device) for seed in (100, 101)
+        make_encoder(replace(shape, norm=norm), seed).to(volumes.device) for seed in (100, 101)
     ]
 draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
 labelled = [cohort.subset(split.train, n, d) for n, d in draws]
@@ -525,7 +525,7 @@ study_file.write_text("""\
 title = "Does putting slabs in order help?"
 arms = ["stack", "cpc", "rotation", "scratch", "random", "random@group", "collapsed"]
 labels = ["2", "5"]
-readings = ["finetune", "probe"]
+protocols = ["finetune", "probe"]
 seeds = 3
 cohort = { recipe = "virtual-hippocampus", cases = 100 }
 encoder.filters = [8, 16, 32, 64]

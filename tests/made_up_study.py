@@ -33,7 +33,7 @@ def make_row(arm: str, score: float | None, seed: int = 0, **more: Any) -> dict[
         "study": "made-up",
         "cohort": "Made-up scans",
         "arm": arm,
-        "reading": "finetune",
+        "protocol": "finetune",
         "task": "",
         "labels": "2",
         "scans": None,
@@ -43,7 +43,7 @@ def make_row(arm: str, score: float | None, seed: int = 0, **more: Any) -> dict[
         "measure": "dice",
         "score": score,
         "chance": None,
-        "fault": "",
+        "failure": "",
         "best_step": None,
         "validation": None,
         "seconds": 1.5,
@@ -58,28 +58,28 @@ def make_rows(arm: str, scores: Sequence[float | None], **more: Any) -> list[dic
     return [make_row(arm, score, seed, **more) for seed, score in enumerate(scores)]
 
 
-def lost(arm: str, fault: str = "the exemplar collapsed", **more: Any) -> dict[str, Any]:
+def lost(arm: str, failure: str = "the exemplar collapsed", **more: Any) -> dict[str, Any]:
     """The row of a run that failed."""
-    return make_row(arm, None, **{"steps": None, "measure": "", "fault": fault} | more)
+    return make_row(arm, None, **{"steps": None, "measure": "", "failure": failure} | more)
 
 
 def all_rows(study: Study, score: Callable[..., float]) -> list[dict[str, Any]]:
-    """Every row that the study would have: ``score`` gives one from arm, reading, labels' place,
+    """Every row that the study would have: ``score`` gives one from arm, protocol, labels' place,
     steps, seed and fold."""
     rows = []
     units = [(seed, fold) for seed in range(study.seeds) for fold in study.folds]
     for arm in study.parsed_arms():
-        for reading in readings_of(study, arm.source):
-            steps = study.milestones if reading == "convergence" else (100,)
+        for protocol in protocols_of(study, arm.source):
+            steps = study.milestones if protocol == "convergence" else (100,)
             for place, labels in enumerate(study.labels):
                 for after in steps:
                     rows += [
                         make_row(
                             arm.name,
-                            score(arm.name, reading, place, after, seed, fold),
+                            score(arm.name, protocol, place, after, seed, fold),
                             seed,
                             fold=fold,
-                            reading=reading,
+                            protocol=protocol,
                             labels=labels,
                             steps=after,
                         )
@@ -88,9 +88,11 @@ def all_rows(study: Study, score: Callable[..., float]) -> list[dict[str, Any]]:
     return rows
 
 
-def readings_of(study: Study, source: str) -> list[str]:
+def protocols_of(study: Study, source: str) -> list[str]:
     has = {"scratch": ("finetune", "convergence"), "random": ("frozen", "probe")}
-    return [reading for reading in study.readings if reading in has.get(source, study.readings)]
+    return [
+        protocol for protocol in study.protocols if protocol in has.get(source, study.protocols)
+    ]
 
 
 def results_of(study: Study, rows: list[dict[str, Any]], **facts: Any) -> Results:

@@ -52,7 +52,7 @@ import torch
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import Placement, ProxyBatch, ProxyTask
@@ -423,7 +423,7 @@ class MyRotation(ProxyTask):
 # %% nbgrader={"grade": true, "grade_id": "a2-3-tests", "locked": true, "points": 20, "schema_version": 3, "solution": false, "task": false}
 import torch
 
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks.geometry import quarter_turns
 from ssl3d_lite.tasks.rotation import RotationSettings
@@ -505,7 +505,7 @@ check_rotation((8, 8), 8, 5, copies=4, scans=2)
 
 def check_it_learns(space):
     task, batch, encoder = check_rotation(space, 8, 9, copies=3, scans=4)
-    answer = task(random_encoder(encoder, seed=0), batch)
+    answer = task(make_encoder(encoder, seed=0), batch)
     assert answer.shape == (12, len(quarter_turns(len(space)))), "one answer for each copy"
     loss = task.loss(answer, batch)
     loss.backward()
@@ -542,9 +542,9 @@ display(Puzzle3D(volumes, batch))
 # %% tags=["show"]
 torch.manual_seed(0)
 task = MyRotation(RotationSettings(edge=24), shape).to(volumes.device)
-encoder = random_encoder(shape, seed=0).to(volumes.device)
+encoder = make_encoder(shape, seed=0).to(volumes.device)
 settings = TrainSettings(steps=size["rotation"], batch=4, learning_rate=2e-3)
-encoder, history = pretrain(task, encoder, cohort, split.pretrain, settings)
+history = pretrain(task, encoder, cohort, split.pretrain, settings)
 score = proxy_score(task, encoder, cohort, split.validation * 10)
 print(f"on scans it has not seen: {score['accuracy']:.0%} right, by chance {score['chance']:.0%}")
 
@@ -758,7 +758,7 @@ class MyLocation(ProxyTask):
 # %% nbgrader={"grade": true, "grade_id": "a2-5-tests", "locked": true, "points": 20, "schema_version": 3, "solution": false, "task": false}
 import torch
 
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks.relative_location import RelativeLocationSettings
 
@@ -874,7 +874,7 @@ check_pose((30, 29), 7, 2, queries_per_scan=8, patch=6, jitter=3)
 
 def check_it_learns(space):
     task, batch, encoder = check_pose(space, 8, queries_per_scan=6, patch=4, jitter=3)
-    answer = task(random_encoder(encoder, seed=0), batch)
+    answer = task(make_encoder(encoder, seed=0), batch)
     assert answer.shape == (18, 3 ** len(space) - 1), "one answer for each query"
     loss = task.loss(answer, batch)
     loss.backward()
@@ -902,9 +902,9 @@ display(puzzle_slices(volumes, batch))
 # %% tags=["show"]
 torch.manual_seed(0)
 task = MyLocation(RelativeLocationSettings(), shape).to(volumes.device)
-encoder = random_encoder(shape, seed=0).to(volumes.device)
+encoder = make_encoder(shape, seed=0).to(volumes.device)
 settings = TrainSettings(steps=size["location"], batch=8, learning_rate=2e-3)
-encoder, history = pretrain(task, encoder, cohort, split.pretrain, settings)
+history = pretrain(task, encoder, cohort, split.pretrain, settings)
 score = proxy_score(task, encoder, cohort, split.validation * 10)
 print(f"on scans it has not seen: {score['accuracy']:.0%} right, by chance {score['chance']:.0%}")
 

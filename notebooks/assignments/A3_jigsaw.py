@@ -49,7 +49,7 @@ import torch
 
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import Placement, ProxyBatch, ProxyTask
@@ -410,7 +410,7 @@ class MyJigsaw(ProxyTask):
 # %% nbgrader={"grade": true, "grade_id": "a3-3-tests", "locked": true, "points": 25, "schema_version": 3, "solution": false, "task": false}
 import torch
 
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks.jigsaw import JigsawSettings
 
@@ -514,7 +514,7 @@ check_jigsaw((30, 41), 8, 5, patch=6, jitter=3)
 
 def check_it_learns(space):
     task, encoder, batch = check_jigsaw(space, 9, patch=4, jitter=1)
-    answer = task(random_encoder(encoder, seed=0), batch)
+    answer = task(make_encoder(encoder, seed=0), batch)
     assert answer.shape == (3, 12), "one answer for each scan"
     loss = task.loss(answer, batch)
     loss.backward()
@@ -869,9 +869,9 @@ noise_cohort = replace(cohort, resident=(noise_like(scans), cohort.labels(everyt
 def learn(settings, here):
     """Train, and count the right answers on validation cases."""
     torch.manual_seed(0)
-    task, encoder = Jigsaw(settings, shape), random_encoder(shape, seed=0)
+    task, encoder = Jigsaw(settings, shape), make_encoder(shape, seed=0)
     training = TrainSettings(steps=size["steps"], batch=8, learning_rate=2e-3, device="cpu")
-    encoder, _ = pretrain(task, encoder, here, split.pretrain, training)
+    pretrain(task, encoder, here, split.pretrain, training)
     task.eval()
     held_out = here.images(split.validation).cpu()
     generator, right = torch.Generator().manual_seed(1), 0

@@ -56,7 +56,7 @@ from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.models.blocks import CONV
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import Placement, ProxyBatch, ProxyTask, cpc, make_task
@@ -391,7 +391,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 
@@ -412,7 +412,7 @@ def check_encoding(grid, scans, channels=1, code=5, seed=0):
     dims, count = len(grid), int(np.prod(grid))
     generator = torch.Generator().manual_seed(seed)
     shape = EncoderSettings(in_channels=channels, spatial_dims=dims, filters=(3, 6))
-    encoder = Counting(random_encoder(shape, seed)).eval()
+    encoder = Counting(make_encoder(shape, seed)).eval()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         embed = head(6, 8, code)
@@ -504,7 +504,7 @@ example = make_task("cpc", shape, seed=0).to(volumes.device).eval()
 puzzle = example.make_views(
     volumes, example.sample_params(volumes, torch.Generator().manual_seed(0))
 )
-encoder = random_encoder(shape, seed=0).to(volumes.device).eval()
+encoder = make_encoder(shape, seed=0).to(volumes.device).eval()
 with torch.no_grad():
     for times in (0, 1, 3):  # 0: the first call of all takes longer, and does not count
         start = perf_counter()
@@ -1095,7 +1095,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
 
@@ -1138,7 +1138,7 @@ def make_cpc(space, scans, seed, volumes=None, **settings):
     state = torch.get_rng_state()
     batch = mine.make_views(volumes, draw)
     assert torch.equal(torch.get_rng_state(), state), "targets should draw nothing at random"
-    return mine, library, random_encoder(shape, seed), batch, library.make_views(volumes, draw)
+    return mine, library, make_encoder(shape, seed), batch, library.make_views(volumes, draw)
 
 
 def check_pairs(space, scans, seed, **settings):
@@ -1351,9 +1351,9 @@ display(puzzle_slices(volumes, batch))
 
 # %% tags=["show"]
 task = task.to(volumes.device)
-encoder = random_encoder(shape, seed=0).to(volumes.device)
+encoder = make_encoder(shape, seed=0).to(volumes.device)
 settings = TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3)
-encoder, history = pretrain(task, encoder, cohort, split.pretrain, settings)
+history = pretrain(task, encoder, cohort, split.pretrain, settings)
 
 
 def judge(name, encoder):

@@ -662,22 +662,22 @@ from ssl3d_lite.study.statistics import interval, verdict
 # | entry | what it says |
 # |---|---|
 # | `arm` | where the encoder comes from: `"scratch"`, `"random"`, `"collapsed"`, `"cpc"` … |
-# | `reading` | what was done with it: `"finetune"` or `"probe"` |
+# | `protocol` | what was done with it: `"finetune"` or `"probe"` |
 # | `seed` | an integer |
 # | `pretrain_steps` | 0 where nothing was pretrained |
 # | `steps` | of fine-tuning; 0 for a probe |
 # | `pretrained_on`, `labelled`, `tested_on` | tuples of scans, each named `"PATIENT/VISIT"` |
 # | `chosen_on` | by what the checkpoint was chosen: `"validation"`, `"test"`, or `"last"` |
 #
-# Fine-tuning and probing are two readings. **Compare runs within a reading, never across.** These
-# are the words to report, for each reading that has runs:
+# Fine-tuning and probing are two protocols. **Compare runs within a protocol, never across.** These
+# are the words to report, for each protocol that has runs:
 #
 # | word | reported if |
 # |---|---|
 # | `"steps"` | two runs differ in `steps`, or two runs *that were pretrained* in `pretrain_steps` |
 # | `"seeds"` | the arms do not all have the same seeds, or an arm has a seed twice |
 # | `"few seeds"` | fewer than 3 seeds are there that **all** arms have |
-# | `"controls"` | one of the reading's two controls is missing |
+# | `"controls"` | one of the protocol's two controls is missing |
 # | `"labels"` | two runs with the same seed have other labelled scans, in whatever order |
 # | `"test scans"` | two runs are tested on other scans, in whatever order |
 # | `"chosen on test"` | a checkpoint was chosen on the test scans |
@@ -693,7 +693,7 @@ from ssl3d_lite.study.statistics import interval, verdict
 #
 # <details><summary>Hint</summary>
 #
-# Put the runs of each reading into a list of their own first. Then most lines of the table are one
+# Put the runs of each protocol into a list of their own first. Then most lines of the table are one
 # line of Python about a set: how many different values are there? Sets can be in a set if they are
 # a `frozenset`.
 #
@@ -704,10 +704,10 @@ from ssl3d_lite.study.statistics import interval, verdict
 def unfairness(runs):
     """Everything that makes a study's comparisons unfair: a set of words of the table above."""
     ### BEGIN SOLUTION
-    by_reading, found = defaultdict(list), set()
+    by_protocol, found = defaultdict(list), set()
     for run in runs:
-        by_reading[run["reading"]].append(run)
-    for reading, own in by_reading.items():
+        by_protocol[run["protocol"]].append(run)
+    for protocol, own in by_protocol.items():
         pretrained = {run["pretrain_steps"] for run in own} - {0}
         if len({run["steps"] for run in own}) > 1 or len(pretrained) > 1:
             found.add("steps")
@@ -721,7 +721,7 @@ def unfairness(runs):
             found.add("seeds")
         if len(set.intersection(*map(set, seeds.values()))) < 3:
             found.add("few seeds")
-        if not {"finetune": {"scratch"}, "probe": {"random"}}[reading] | {"collapsed"} <= set(
+        if not {"finetune": {"scratch"}, "probe": {"random"}}[protocol] | {"collapsed"} <= set(
             seeds
         ):
             found.add("controls")
@@ -754,18 +754,18 @@ def fair_runs(tasks=("cpc",), seeds=(0, 1, 2), number=2, pretrain=100, steps=50,
     return [
         {
             "arm": arm,
-            "reading": reading,
+            "protocol": protocol,
             "seed": seed,
             "pretrain_steps": 0 if arm in ("scratch", "random") else pretrain,
-            "steps": steps if reading == "finetune" else 0,
+            "steps": steps if protocol == "finetune" else 0,
             "pretrained_on": () if arm in ("scratch", "random") else tuple(names[4:]),
             "labelled": tuple(names[4 + (seed + k) % (patients - 4)] for k in range(number)),
             "tested_on": tuple(names[:4]),
-            "chosen_on": "validation" if reading == "finetune" else "last",
+            "chosen_on": "validation" if protocol == "finetune" else "last",
         }
         for seed in seeds
-        for reading in arms
-        for arm in arms[reading]
+        for protocol in arms
+        for arm in arms[protocol]
     ]
 
 
@@ -819,7 +819,7 @@ check_judge(
     "cpc was pretrained on the second visit of a patient who is tested on",
 )
 check_judge(
-    changed(fair, {"tested_on": ("p00/1", "p01/1")}, arm="cpc", reading="probe"),
+    changed(fair, {"tested_on": ("p00/1", "p01/1")}, arm="cpc", protocol="probe"),
     ["test scans"],
     "the probe of cpc is tested on other scans than that of random",
 )
@@ -833,30 +833,30 @@ turned = [{**run, "labelled": run["labelled"][::-1]} for run in big[::2]] + big[
 check_judge(turned, (), "the same labelled scans in another order")
 moved = changed(big, {"tested_on": big[0]["tested_on"][::-1]}, arm="jigsaw")
 check_judge(moved, (), "the same test scans in another order")
-check_judge(without(big, reading="probe"), (), "fine-tuning alone")
-check_judge(without(big, reading="finetune"), (), "probes alone")
-check_judge(without(big, reading="probe", arm="cpc"), (), "an arm that was never probed")
+check_judge(without(big, protocol="probe"), (), "fine-tuning alone")
+check_judge(without(big, protocol="finetune"), (), "probes alone")
+check_judge(without(big, protocol="probe", arm="cpc"), (), "an arm that was never probed")
 check_judge(without(big, seed=1), (), "four seeds, not in a row")
-more = changed(big, {"labelled": ("p20/1", "p21/1"), "tested_on": ("p00/1",)}, reading="probe")
+more = changed(big, {"labelled": ("p20/1", "p21/1"), "tested_on": ("p00/1",)}, protocol="probe")
 check_judge(more, (), "probes have other labels and test scans than fine-tuning")
 check_judge(changed(big, {"chosen_on": "last"}), (), "the last checkpoint counts everywhere")
 check_judge(without(big, arm="scratch"), ["controls"], "fine-tuning without scratch")
-check_judge(without(big, arm="collapsed", reading="probe"), ["controls"], "probe, not collapsed")
-one = without(big, arm="jigsaw", seed=4, reading="probe")
-check_judge(one, ["seeds"], "one arm lacks a seed in one reading")
+check_judge(without(big, arm="collapsed", protocol="probe"), ["controls"], "probe, not collapsed")
+one = without(big, arm="jigsaw", seed=4, protocol="probe")
+check_judge(one, ["seeds"], "one arm lacks a seed in one protocol")
 check_judge([*big, copy.deepcopy(big[3])], ["seeds"], "one run stands there twice")
 twice = [*big, *(dict(run) for run in big if run["seed"] == 2)]
 check_judge(twice, ["seeds"], "every arm has seed 2 twice")
 apart = [{**run, "seed": run["seed"] + 2 * (run["arm"] == "cpc")} for run in fair_runs()]
 check_judge(apart, ["seeds", "few seeds", "labels"], "cpc has the seeds 2 3 4, the rest 0 1 2")
 check_judge(fair_runs(seeds=(3, 9)), ["few seeds"], "two seeds")
-visit = changed(big, {"labelled": ("p01/2", "p30/1")}, seed=3, reading="finetune")
+visit = changed(big, {"labelled": ("p01/2", "p30/1")}, seed=3, protocol="finetune")
 check_judge(visit, ["leakage"], "labels of a tested patient's second visit, alike for all")
-seen = changed(big, {"pretrained_on": ("p02/1",)}, arm="collapsed", seed=0, reading="probe")
+seen = changed(big, {"pretrained_on": ("p02/1",)}, arm="collapsed", seed=0, protocol="probe")
 check_judge(seen, ["leakage"], "a control saw a test scan")
 close = fair_runs(patients=120, number=3)
 check_judge(changed(close, {"tested_on": ("p1/1",)}), (), "p1 is not p11")
-paper = changed(fair_runs(seeds=(0,)), {"steps": 150}, arm="scratch", reading="finetune")
+paper = changed(fair_runs(seeds=(0,)), {"steps": 150}, arm="scratch", protocol="finetune")
 paper = changed(paper, {"pretrained_on": tuple(f"p{n:02}/1" for n in range(12))}, arm="cpc")
 paper = without(changed(paper, {"chosen_on": "test"}, arm="cpc"), arm="collapsed")
 wrong = ["steps", "few seeds", "controls", "leakage", "chosen on test"]
@@ -875,7 +875,7 @@ from ssl3d_lite.study.experiment import plan
 from ssl3d_lite.training.settings import FinetuneSettings
 
 original = fair_runs(("cpc", "jigsaw"), seeds=(0,), pretrain=1000, steps=400)
-original = without(without(original, reading="probe"), arm="collapsed")
+original = without(without(original, protocol="probe"), arm="collapsed")
 original = changed(original, {"steps": 150}, arm="scratch")
 everyone = tuple(f"p{n:02}/1" for n in range(12))
 original = [{**run, "pretrained_on": everyone if run["pretrain_steps"] else ()} for run in original]
@@ -890,9 +890,9 @@ def runs_of(study):
         return tuple(f"{cohort.cases[n].patient}/{cohort.cases[n].id}" for n in cases)
 
     for run in (run for runs in plan(study).values() for run in runs):
-        if run.labels != study.labels[0] or run.reading not in ("finetune", "probe"):
+        if run.labels != study.labels[0] or run.protocol not in ("finetune", "probe"):
             continue
-        job, tuned, draws = run.job, run.reading == "finetune", study.probe.get("draws", 3)
+        job, tuned, draws = run.job, run.protocol == "finetune", study.probe.get("draws", 3)
         lots = [job.seed] if tuned else range(job.seed * draws, (job.seed + 1) * draws)
         labelled = {
             n
@@ -903,7 +903,7 @@ def runs_of(study):
         made.append(
             {
                 "arm": job.arm.name,
-                "reading": run.reading,
+                "protocol": run.protocol,
                 "seed": job.seed,
                 "pretrain_steps": study.pretrain["steps"] if job.arm.tasks else 0,
                 "steps": study.finetune.get("steps", FinetuneSettings.steps) if tuned else 0,
@@ -960,13 +960,13 @@ finetune = { steps = 60, patch = [24, 32, 24] }
 # All of them are explained in `ssl3d_lite/study/settings.py`; notebook 12 runs a study.
 #
 # Write yours. And write down, **before you run it**, which claim it is to test: an arm, against
-# whom, by which reading, with how many labels. Who looks at all results first and then picks a
+# whom, by which protocol, with how many labels. Who looks at all results first and then picks a
 # claim will find one that holds, if there are enough of them.
 #
 # The check asks the same at all three scales:
 #
 # - a title, a question, the recipe `virtual-hippocampus`, no corpus;
-# - the readings `finetune` and `probe`;
+# - the protocols `finetune` and `probe`;
 # - at least **3 seeds**;
 # - at least one proxy task; and for each arm with one, its **twins**: `scratch`, `random` and
 #   `collapsed` of the same dimension, norm and network. `cpc@group` has the twin `scratch@group`,
@@ -976,7 +976,7 @@ finetune = { steps = 60, patch = [24, 32, 24] }
 # - `min_effect`, written down: a Dice of at least 0.005 and at most 0.1;
 # - at smoke scale, a small one: at most 8 arms, 5 seeds, 2 numbers of labels (none above 10), 20
 #   steps of pretraining and 20 of fine-tuning, filters up to 16, no DenseNet, no `milestones`;
-# - the claim's arm has a proxy task; it is compared with its own twin that has this reading
+# - the claim's arm has a proxy task; it is compared with its own twin that has this protocol
 #   (fine-tuning: `scratch` or `collapsed`; probe: `random` or `collapsed`), with a number of labels
 #   that the study has.
 #
@@ -992,7 +992,7 @@ finetune = { steps = 60, patch = [24, 32, 24] }
 
 
 # %% nbgrader={"grade": false, "grade_id": "a5-5-solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
-"""MY_STUDY, a text in TOML, and MY_CLAIM, {"arm": …, "against": …, "reading": …, "labels": …}."""
+"""MY_STUDY, a text in TOML, and MY_CLAIM, {"arm": …, "against": …, "protocol": …, "labels": …}."""
 ### BEGIN SOLUTION
 MY_STUDY = """
 title = "Does CPC help with two labelled scans?"
@@ -1000,8 +1000,8 @@ question = "Are a linear probe's scores higher on CPC's features than on those o
 arms = ["cpc", "scratch", "random", "random@group", "collapsed"]
 labels = ["2"]
 seeds = 3
-readings = ["finetune", "probe"]
-worthwhile = 0.03
+protocols = ["finetune", "probe"]
+min_effect = 0.03
 
 [cohort]
 recipe = "virtual-hippocampus"
@@ -1035,7 +1035,7 @@ encoder.filters = [16, 32, 64, 128]
 pretrain.steps = 600
 finetune = { steps = 400, patch = [40, 56, 40], validate_every = 50 }
 """
-MY_CLAIM = {"arm": "cpc", "against": "random", "reading": "probe", "labels": "2"}
+MY_CLAIM = {"arm": "cpc", "against": "random", "protocol": "probe", "labels": "2"}
 ### END SOLUTION
 
 
@@ -1081,14 +1081,14 @@ def check_settings(study, what):
     assert study.cohort.get("recipe") == "virtual-hippocampus" and not study.corpus, (
         f"{what}: all arms learn from the cohort virtual-hippocampus, without a corpus"
     )
-    for reading in TWINS_OF:
-        assert reading in study.readings, f"{what}: the reading {reading!r} is missing"
+    for protocol in TWINS_OF:
+        assert protocol in study.protocols, f"{what}: the protocol {protocol!r} is missing"
     assert study.seeds >= 3, f"{what}: {study.seeds} seeds; with fewer than 3 nothing can be shown"
     for part in ("pretrain", "finetune"):
         own = study.flat.get(part, {})
         assert "steps" not in own, f"{what}: 2D arms have other steps than 3D arms (flat.{part})"
     assert 0.005 <= study.min_effect <= 0.1, (
-        f"{what}: worthwhile is {study.worthwhile}; with that, hardly any result could say "
+        f"{what}: min_effect is {study.min_effect}; with that, hardly any result could say "
         "'does not hold', or hardly any other"
     )
 
@@ -1115,17 +1115,17 @@ def check_small(study):
 
 def check_claim(claim, study, what):
     arms = {arm.name: arm for arm in study.parsed_arms()}
-    assert set(claim) == {"arm", "against", "reading", "labels"}, (
-        f"the claim says arm, against, reading and labels, not {', '.join(claim)}"
+    assert set(claim) == {"arm", "against", "protocol", "labels"}, (
+        f"the claim says arm, against, protocol and labels, not {', '.join(claim)}"
     )
     arm = arms.get(claim["arm"])
     assert arm and not arm.is_control and arm.source != "tissue", (
         f"{what}: the claim is for {claim['arm']!r}, which is no arm with a proxy task"
     )
-    assert claim["reading"] in TWINS_OF, f"{claim['reading']!r} is no reading for a claim"
-    twins = {twin_of(study, arm, source) for source in TWINS_OF[claim["reading"]]}
+    assert claim["protocol"] in TWINS_OF, f"{claim['protocol']!r} is no protocol for a claim"
+    twins = {twin_of(study, arm, source) for source in TWINS_OF[claim["protocol"]]}
     assert claim["against"] in twins, (
-        f"{what}: by the reading {claim['reading']!r}, {arm.name} can be compared with "
+        f"{what}: by the protocol {claim['protocol']!r}, {arm.name} can be compared with "
         f"{' or '.join(sorted(map(str, twins)))}, not with {claim['against']!r}"
     )
     assert claim["labels"] in study.labels, (
@@ -1139,7 +1139,7 @@ def check_study(text, claim):
     record = tomllib.loads(text)
     said = [record, *(record.get(each, {}) for each in studies)]
     assert any("min_effect" in each for each in said), (
-        "worthwhile is not written down: what would be worth having is decided before the run"
+        "min_effect is not written down: what would be worth having is decided before the run"
     )
     for each, study in studies.items():
         what = f"scale {each}"
@@ -1153,13 +1153,13 @@ def check_study(text, claim):
 studies = check_study(MY_STUDY, MY_CLAIM)
 print("part 5: the visible checks pass")
 ### BEGIN HIDDEN TESTS
-from ssl3d_lite.study.data import Data, Folders, check_data
+from ssl3d_lite.study.data import DataFolders, StudyData, check_data
 from ssl3d_lite.study.experiment import Experiment, Machine, dry_run
 
 smallest = studies["smoke"]
 if not any(arm.flat for arm in smallest.parsed_arms()):
-    check_data(smallest, Folders(cohort.folder))
-    data = Data(Folders(cohort.folder), "cpu")
+    check_data(smallest, DataFolders(cohort.folder))
+    data = StudyData(DataFolders(cohort.folder), "cpu")
     dry_run(Experiment(smallest, data, Path("runs"), Machine("cpu", precision="32-true")))
 ### END HIDDEN TESTS
 
@@ -1169,24 +1169,24 @@ if not any(arm.flat for arm in smallest.parsed_arms()):
 # A study writes a row for each score into `results.csv`, and a row without a score for a run that
 # failed. The file is a ledger, so it may hold more than you want: rows of other settings, which you
 # tried before; a run that was done again; and scores that fine-tuning had on its way, under the
-# reading `convergence`. Write three functions.
+# protocol `convergence`. Write three functions.
 #
 # `read_rows(text, runs)` reads the file's text and returns a list of its rows as dictionaries, in
 # any order, with all its columns. It keeps
 #
 # - only rows whose `run`, a checksum of the settings, is among `runs`;
 # - only rows with a score: it may be empty, or `nan`;
-# - of rows that agree in `arm`, `reading`, `task`, `labels`, `seed`, `fold` and `steps`, the last
+# - of rows that agree in `arm`, `protocol`, `task`, `labels`, `seed`, `fold` and `steps`, the last
 #   that has a score.
 #
 # `seed` and `fold` become integers and `score` a float; the other columns stay text.
 #
-# `mean_and_spread(rows, arm, reading, labels)` returns the mean of these scores, their standard
+# `mean_and_spread(rows, arm, protocol, labels)` returns the mean of these scores, their standard
 # deviation (that of a sample, $n - 1$; `None` where there is one score only), and how many they
 # are.
 #
-# `claim_of(rows, arm, against, reading, labels, worthwhile)` makes the statement that a machine can
-# read: a dictionary with `arm`, `against`, `reading` and `labels` as given, `pairs` (how many),
+# `claim_of(rows, arm, against, protocol, labels, min_effect)` makes the statement that a machine can
+# read: a dictionary with `arm`, `against`, `protocol` and `labels` as given, `pairs` (how many),
 # `mean` (of the paired differences), `low` and `high` (of their interval; `None` with fewer than
 # two pairs) and `verdict`. The library's `paired`, `interval` and `verdict` do the most of it (ask
 # `verdict?`). Every number is made from rows; none is typed. There is at least one pair.
@@ -1194,7 +1194,7 @@ if not any(arm.flat for arm in smallest.parsed_arms()):
 # <details><summary>Hint</summary>
 #
 # `csv.DictReader(io.StringIO(text))` reads; a dictionary by a tuple of the seven columns keeps the
-# last. The library's `paired` wants `"reading"` and `"steps"` in a row too, which they have.
+# last. The library's `paired` wants `"protocol"` and `"steps"` in a row too, which they have.
 #
 # </details>
 
@@ -1213,34 +1213,34 @@ def read_rows(text, runs):
         score = float(row["score"] or "nan")
         if row["run"] not in runs or not math.isfinite(score):
             continue
-        columns = ("arm", "reading", "task", "labels", "seed", "fold", "steps")
+        columns = ("arm", "protocol", "task", "labels", "seed", "fold", "steps")
         typed = {"seed": int(row["seed"]), "fold": int(row["fold"]), "score": score}
         kept[tuple(row[name] for name in columns)] = row | typed
     return list(kept.values())
     ### END SOLUTION
 
 
-def mean_and_spread(rows, arm, reading, labels):
+def mean_and_spread(rows, arm, protocol, labels):
     """Mean, standard deviation and number of an arm's scores."""
     ### BEGIN SOLUTION
-    wanted = (arm, reading, labels)
-    scores = [r["score"] for r in rows if (r["arm"], r["reading"], r["labels"]) == wanted]
+    wanted = (arm, protocol, labels)
+    scores = [r["score"] for r in rows if (r["arm"], r["protocol"], r["labels"]) == wanted]
     spread = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
     return float(np.mean(scores)), spread, len(scores)
     ### END SOLUTION
 
 
-def claim_of(rows, arm, against, reading, labels, min_effect):
+def claim_of(rows, arm, against, protocol, labels, min_effect):
     """A comparison and its verdict as a dictionary."""
     ### BEGIN SOLUTION
     ours, theirs = (
-        [r for r in rows if (r["arm"], r["reading"], r["labels"]) == (name, reading, labels)]
+        [r for r in rows if (r["arm"], r["protocol"], r["labels"]) == (name, protocol, labels)]
         for name in (arm, against)
     )
     found = list(paired(ours, theirs).values())
     low, high = interval(found) or (None, None)
     return {
-        **{"arm": arm, "against": against, "reading": reading, "labels": labels},
+        **{"arm": arm, "against": against, "protocol": protocol, "labels": labels},
         **{"pairs": len(found), "mean": float(np.mean(found)), "low": low, "high": high},
         "verdict": verdict(found, min_effect),
     }
@@ -1255,12 +1255,12 @@ import numpy as np
 from ssl3d_lite.study.statistics import interval as their_interval
 from ssl3d_lite.study.statistics import verdict as their_verdict
 
-COLUMNS = ("run", "arm", "reading", "task", "labels", "seed", "fold", "steps", "score", "fault")
+COLUMNS = ("run", "arm", "protocol", "task", "labels", "seed", "fold", "steps", "score", "failure")
 
 
-def line(arm, reading, labels, seed, score, run="r1", steps="", fault="", fold=0):
+def line(arm, protocol, labels, seed, score, run="r1", steps="", failure="", fold=0):
     """A row of results.csv."""
-    return f"{run},{arm},{reading},,{labels},{seed},{fold},{steps},{score},{fault}"
+    return f"{run},{arm},{protocol},,{labels},{seed},{fold},{steps},{score},{failure}"
 
 
 def file_of(*lines):
@@ -1268,10 +1268,10 @@ def file_of(*lines):
 
 
 def check_rows(text, runs, expected, what):
-    """``expected``: (arm, reading, labels, seed, fold, score) of each row that counts."""
+    """``expected``: (arm, protocol, labels, seed, fold, score) of each row that counts."""
     rows = read_rows(text, runs)
     found = [
-        tuple(r[n] for n in ("arm", "reading", "labels", "seed", "fold", "score")) for r in rows
+        tuple(r[n] for n in ("arm", "protocol", "labels", "seed", "fold", "score")) for r in rows
     ]
     for each in found:
         assert each in expected, f"{what}: {each} should not count"
@@ -1282,11 +1282,11 @@ def check_rows(text, runs, expected, what):
     return rows
 
 
-def check_mean(rows, arm, reading, labels, scores):
+def check_mean(rows, arm, protocol, labels, scores):
     kept = copy.deepcopy(rows)
-    mean, spread, number = mean_and_spread(rows, arm, reading, labels)
+    mean, spread, number = mean_and_spread(rows, arm, protocol, labels)
     assert rows == kept, "the rows that you were given have been changed"
-    what = f"{arm}, {reading}, {labels} labels"
+    what = f"{arm}, {protocol}, {labels} labels"
     assert number == len(scores), f"{what}: there are {len(scores)} scores, but you say {number}"
     assert np.isclose(mean, np.mean(scores)), (
         f"{what}: the mean is {np.mean(scores):.4f}, not {mean}"
@@ -1305,7 +1305,7 @@ def check_statement(rows, ask, differences, min_effect):
     found = claim_of(rows, *ask, min_effect)
     assert rows == kept, "the rows that you were given have been changed"
     low, high = their_interval(differences) or (None, None)
-    expected = dict(zip(("arm", "against", "reading", "labels"), ask))
+    expected = dict(zip(("arm", "against", "protocol", "labels"), ask))
     expected |= {"pairs": len(differences), "mean": float(np.mean(differences))}
     expected |= {"low": low, "high": high, "verdict": their_verdict(differences, min_effect)}
     for name, right in expected.items():
@@ -1322,7 +1322,7 @@ example = file_of(
     line("cpc", "finetune", "2", 0, 0.60, steps=50),
     line("cpc", "convergence", "2", 0, 0.10, steps=20),
     line("scratch", "finetune", "2", 1, 0.52, steps=50),
-    line("cpc", "finetune", "2", 1, "", fault="diverged"),
+    line("cpc", "finetune", "2", 1, "", failure="diverged"),
     line("cpc", "finetune", "2", 2, 0.30, run="old", steps=50),
     line("scratch", "finetune", "2", 0, 0.50, steps=50),
     line("cpc", "finetune", "2", 1, 0.57, steps=50),
@@ -1344,8 +1344,8 @@ rows = check_rows(
     "the example",
 )
 given = [
-    dict(zip(COLUMNS, ("r1", arm, reading, "", labels, seed, 0, "", score, "")))
-    for arm, reading, labels, seed, score in (
+    dict(zip(COLUMNS, ("r1", arm, protocol, "", labels, seed, 0, "", score, "")))
+    for arm, protocol, labels, seed, score in (
         *(("cpc", "finetune", "2", seed, 0.5 + 0.04 * seed) for seed in (2, 0, 1)),
         *(("scratch", "finetune", "2", seed, 0.48 + 0.05 * seed) for seed in (0, 1, 2, 3)),
         *(("cpc", "convergence", "2", seed, 0.1) for seed in (0, 1, 2)),
@@ -1362,9 +1362,9 @@ print("part 6: the visible checks pass")
 ### BEGIN HIDDEN TESTS
 rng = np.random.default_rng(61)
 planned = [
-    (arm, reading, labels, seed, fold)
+    (arm, protocol, labels, seed, fold)
     for arm in ("masked", "2d-cpc", "random", "collapsed")
-    for reading in ("probe", "frozen")
+    for protocol in ("probe", "frozen")
     for labels in ("2", "10%")
     for seed in range(4)
     for fold in range(2)
@@ -1376,7 +1376,7 @@ lines = [
     for n, (place, score) in enumerate(scores.items())
 ]
 others = [line(*place[:4], 0.5, run="k9", fold=place[4]) for place in order[:9]]
-failed = [line(*place[:4], "", run="k1", fault="diverged", fold=place[4]) for place in order[:5]]
+failed = [line(*place[:4], "", run="k1", failure="diverged", fold=place[4]) for place in order[:5]]
 again = [line(*place[:4], 0.99, run="k1", fold=place[4]) for place in order[:6]]
 kept = [(*place, score) for place, score in scores.items()]
 runs = [f"k{n}" for n in range(7)]
@@ -1387,16 +1387,16 @@ stepped = [line("cpc", "finetune", "2", 0, 0.4, steps=s) for s in (10, 20)]
 stepped_kept = [("cpc", "finetune", "2", 0, 0, 0.4)] * 2
 check_rows(file_of(*stepped), ["r1"], stepped_kept, "other steps are other rows")
 typed = [
-    dict(zip(COLUMNS, ("k", arm, reading, "", labels, seed, fold, "", score, "")))
-    for (arm, reading, labels, seed, fold), score in scores.items()
+    dict(zip(COLUMNS, ("k", arm, protocol, "", labels, seed, fold, "", score, "")))
+    for (arm, protocol, labels, seed, fold), score in scores.items()
 ]
 for arm, against in (("masked", "random"), ("2d-cpc", "collapsed"), ("random", "masked")):
-    for reading, labels in (("probe", "10%"), ("frozen", "2")):
+    for protocol, labels in (("probe", "10%"), ("frozen", "2")):
         units = [(seed, fold) for seed in range(4) for fold in range(2)]
-        ours, theirs = ([scores[a, reading, labels, *u] for u in units] for a in (arm, against))
-        check_mean(typed, arm, reading, labels, ours)
+        ours, theirs = ([scores[a, protocol, labels, *u] for u in units] for a in (arm, against))
+        check_mean(typed, arm, protocol, labels, ours)
         differences = [a - b for a, b in zip(ours, theirs)]
-        check_statement(typed, (arm, against, reading, labels), differences, 0.02)
+        check_statement(typed, (arm, against, protocol, labels), differences, 0.02)
 for gains, min_effect in (
     ([0.1, 0.12, 0.11, 0.1], 0.02),
     ([0.01, 0.012, 0.011, 0.01], 0.02),
@@ -1410,7 +1410,7 @@ for gains, min_effect in (
     ]
     check_statement(pairs, ("cpc", "random", "probe", "2"), gains, min_effect)
 alone = typed[0]
-check_mean([alone], alone["arm"], alone["reading"], alone["labels"], [alone["score"]])
+check_mean([alone], alone["arm"], alone["protocol"], alone["labels"], [alone["score"]])
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -1432,10 +1432,10 @@ results = run_study(study, folder / scale(), cohort=cohort.folder)
 # %% tags=["show"]
 text = (folder / scale() / "results.csv").read_text()
 rows = read_rows(text, set(results.facts["runs"]))
-ask = (MY_CLAIM["reading"], MY_CLAIM["labels"])
+ask = (MY_CLAIM["protocol"], MY_CLAIM["labels"])
 print(f"{ask[0]}, {ask[1]} labelled scans, mean Dice")
 for arm in study.arms:
-    if any((row["arm"], row["reading"], row["labels"]) == (arm, *ask) for row in rows):
+    if any((row["arm"], row["protocol"], row["labels"]) == (arm, *ask) for row in rows):
         mean, spread, number = mean_and_spread(rows, arm, *ask)
         print(f"  {arm:14} {mean:.3f} ± {spread or math.nan:.3f} ({number})")
 compared = [(MY_CLAIM["arm"], MY_CLAIM["against"])]
@@ -1491,7 +1491,7 @@ print(", ".join(unfairness(runs_of(study))) or "fair")
 # For the lecturer. Ask first for the student's results.csv, or read the printed table above: a
 # number in the answer that cannot be found there earns nothing. No verdict is better than another.
 #
-# - **Claim, 4 points.** One arm, one rival, one reading, one number of labels, a direction (2). A
+# - **Claim, 4 points.** One arm, one baseline, one protocol, one number of labels, a direction (2). A
 #   reason that does not come from the results (1). It is the claim of MY_CLAIM (1).
 # - **Evidence, 8 points.** Both means with their spread and number (2). Mean of the paired
 #   differences with its interval and number of pairs (3). The verdict that the interval gives (2);

@@ -192,13 +192,13 @@ def encoder_work(experiment: Experiment, job: Job) -> Workload:
 
 def run_work(experiment: Experiment, run: Run) -> Iterator[Workload]:
     """The work of one run: training, evaluation on validation and test cases, the final score."""
-    if run.reading == "proxy":  # a few batches
+    if run.protocol == "proxy":  # a few batches
         return
     arm = run.job.arm
     cohort = _benchmark_shape(experiment, arm)
     held_out = cohort.scans * cohort.per_scan / _FOLDS  # validation cases, and as many test cases
     one_case = prediction_work(experiment, arm)
-    if run.reading == "probe":
+    if run.protocol == "probe":
         budget = parse_label_budget(run.labels)
         scans = budget if isinstance(budget, int) else budget * cohort.scans * (_FOLDS - 2) / _FOLDS
         drawn = scans * cohort.per_scan * len(experiment.probing(0)["draws"])

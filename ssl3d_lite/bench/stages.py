@@ -25,10 +25,10 @@ from ssl3d_lite.evaluation.probe import linear_probes
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.machine.timing import middle, now
 from ssl3d_lite.models.blocks import channels_last
-from ssl3d_lite.models.encoders import Encoder, random_encoder
+from ssl3d_lite.models.encoders import Encoder, make_encoder
+from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.operations import operations
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import random_unet
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, make_task
 from ssl3d_lite.training.batches import cases_of_step, step_generator
 from ssl3d_lite.training.learner import Learner, clip
@@ -118,7 +118,7 @@ def make_setup(
     settings = TrainSettings(**training, device=device, precision=precision)
     task = make_task(name, shape)
     return TrainingSetup(
-        task.to(device), random_encoder(shape, 0).to(device), cohort, cases, settings
+        task.to(device), make_encoder(shape, 0).to(device), cohort, cases, settings
     )
 
 
@@ -229,8 +229,8 @@ def scoring_stages(
     """
     device = peaks.device
     shape = EncoderSettings(len(cohort.channels), cohort.spatial_dims, _FILTERS)
-    encoder: Any = random_encoder(shape, 0).to(device).eval()
-    network = random_unet(encoder, len(cohort.label_names), 0).to(device).eval()
+    encoder = make_encoder(shape, 0).to(device).eval()
+    network = make_network(encoder, cohort, 0).to(device).eval()
     images = cohort.images(cases)
     dice = partial(evaluate, network, cohort, cases, hausdorff=False, progress=False)
     fitted, tested = cases[:2], cases[2:]

@@ -12,7 +12,8 @@ import tyro
 
 from ssl3d_lite.data.cohort import Cohort, Split, fits, parse_label_budget
 from ssl3d_lite.evaluation.grades import OrdinalEvaluation
-from ssl3d_lite.evaluation.prediction import predict_cohort
+from ssl3d_lite.evaluation.monitor import eval_hooks
+from ssl3d_lite.evaluation.prediction import predict as write_predictions
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import Evaluation, evaluate
@@ -20,11 +21,10 @@ from ssl3d_lite.files import read_json, write_csv
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.device import choose_device
 from ssl3d_lite.machine.launch import launch
-from ssl3d_lite.models.classifier import random_classifier
 from ssl3d_lite.models.compatibility import check_answers, check_fits
-from ssl3d_lite.models.encoders import Encoder, adapt_channels, random_encoder
-from ssl3d_lite.models.settings import Block, EncoderSettings, Network, Norm
-from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.models.encoders import Encoder, adapt_channels, make_encoder
+from ssl3d_lite.models.networks import make_network
+from ssl3d_lite.models.settings import Block, Network, Norm
 from ssl3d_lite.tasks import make_task, measure, task_classes
 from ssl3d_lite.training.checkpoint import SETTINGS, load_encoder, load_network
 from ssl3d_lite.training.finetuning import finetune as train_network
@@ -53,8 +53,7 @@ class Shape:
 
     def encoder(self, cohort: Cohort, seed: int) -> Encoder:
         """A random encoder of this shape for the cohort's scans."""
-        settings = EncoderSettings(len(cohort.channels), cohort.spatial_dims, **vars(self))
-        return random_encoder(settings, seed)
+        return make_encoder(cohort, seed, **vars(self))
 
 
 # ---- pretrain ----------------------------------------------------------------------------------
@@ -112,7 +111,7 @@ def pretrain(settings: Pretrain) -> Encoder:
     for task in tasks:
         if task.note:
             print(f"{task.name}: {task.note}")
-    encoder, _ = train_encoder(tasks, encoder, cohort, split.pretrain, training, settings.out)
+    train_encoder(tasks, encoder, cohort, split.pretrain, training, settings.out)
     if not split.validation:
         print(f"{cohort.name} has no labels, so no case was held out to try the puzzles on")
     for task in tasks if split.validation else ():
@@ -153,12 +152,12 @@ def finetune(settings: Finetune) -> Evaluation | OrdinalEvaluation:
     launch(training.devices, training.device, training.precision)
     cohort, split = open_cohort(settings.cohort, settings.fold, training.device)
     encoder = find_encoder(settings.encoder, cohort, settings.shape, training.seed)
-    make = random_classifier if cohort.ordinal else random_unet
-    network = make(encoder, len(cohort.label_names), training.seed)
+    network = make_network(encoder, cohort, training.seed)
     labelled = cohort.subset(split.train, parse_label_budget(settings.labels), training.seed)
     validation = split.validation if training.validate_every else ()
     test = split.test if training.test_at else ()
-    network, _ = train_network(network, cohort, labelled, training, settings.out, validation, test)
+    hooks = eval_hooks(network, cohort, training, validation=validation, test=test)
+    train_network(network, cohort, labelled, training, settings.out, hooks=hooks)
     result = on_rank_zero(evaluate, network, cohort, split.test, training.patch)
     on_rank_zero(write_csv, settings.out / "scores.csv", result.rows())
     print(f"{len(labelled)} labelled cases; {len(split.test)} test cases:\n{result}")
@@ -231,7 +230,7 @@ def predict(settings: Predict) -> list[Path]:
         range(len(cohort)) if all_cases else getattr(cohort.split(settings.fold), settings.cases)
     )
     patch = read_json(settings.model / SETTINGS, "network")["training"]["patch"]
-    paths = predict_cohort(network, cohort, cases, settings.out, patch)
+    paths = write_predictions(network, cohort, settings.out, cases, patch)
     print(f"{len(cases)} predictions in {settings.out}")
     return paths
 

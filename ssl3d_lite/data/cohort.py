@@ -137,6 +137,11 @@ class Cohort:
     def __len__(self) -> int:
         return len(self.cases)
 
+    @property
+    def ordinal(self) -> bool:
+        """Whether a label is a grade, one class a case, and no map."""
+        return self.graded
+
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Image (channel, *space) and label (*space) or None, memory-mapped and read-only.
 

@@ -22,7 +22,9 @@ from ssl3d_lite.models.ordinal import decode
 BATCH = 4  # volumes read at once
 
 
-def predict(network: nn.Module, images: Tensor, window: Sequence[int] | None = None) -> Tensor:
+def predict_batch(
+    network: nn.Module, images: Tensor, window: Sequence[int] | None = None
+) -> Tensor:
     """Class of each voxel: (batch, channel, *space) → integers (batch, *space); of a classifier
     the grades (batch).
 
@@ -49,7 +51,7 @@ def predictions(
 ) -> Iterator[Tensor]:
     """Class map (*space), or grade, on the CPU, of one case after another."""
     for batch in in_batches(cases):
-        yield from predict(network, cohort.images(batch).to(device_of(network)), window).cpu()
+        yield from predict_batch(network, cohort.images(batch).to(device_of(network)), window).cpu()
 
 
 def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
@@ -81,14 +83,14 @@ def write_prediction(path: Path, answer: np.ndarray, case: Case, values: Sequenc
         atomic_write(path, lambda file: file.write(image.to_bytes()))
 
 
-def predict_cohort(
+def predict(
     network: nn.Module,
     cohort: Cohort,
-    cases: Sequence[int],
-    out: Path,
+    out: str | Path,
+    cases: Sequence[int] | None = None,
     window: Sequence[int] | None = None,
 ) -> list[Path]:
-    """Predict ``cases`` and write ``out/ID.nii.gz`` for each, in the raw scan's space.
+    """Predict ``cases`` (by default the test cases) and write ``out/ID.nii.gz`` for each, in the raw scan's space.
 
     Of a graded cohort one ``out/grades.csv`` is written: id, grade and the grade's name.
 
@@ -96,8 +98,9 @@ def predict_cohort(
         InputError: the cases are slices, or the network does not answer what the labels say.
     """
     check_answers(network, cohort)
+    cases = cohort.split().test if cases is None else cases
     if cohort.ordinal:
-        return [_write_grades(network, cohort, cases, out)]
+        return [_write_grades(network, cohort, cases, Path(out))]
     if cohort.spatial_dims != 3:
         raise InputError(
             f"{cohort.name} is {cohort.spatial_dims}D: a prediction is laid over a whole raw scan, "

@@ -5,13 +5,15 @@ for photographs a DenseNet-121 (Huang et al. 2017). Features are a list of level
 the proxy tasks, the U-Net, the classifier and the probes all read that list.
 """
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError, unknown
 
 from .blocks import MAX_POOL, ConvBlock
@@ -45,7 +47,7 @@ class Encoder(CheckpointedModule):
             of_unet = want.network == "unet"
             what = f"{len(want.filters)} levels need" if of_unet else f"{want.network} needs"
             raise InputError(
-                f"{what} edges of at least {want.smallest} voxels, but got {tuple(x.shape[2:])}; "
+                f"{what} edges of at least {want.min_edge} voxels, but got {tuple(x.shape[2:])}; "
                 f"use {'fewer levels or ' if of_unet else ''}larger patches"
             )
 
@@ -118,16 +120,41 @@ class DenseNetEncoder(Encoder):
 # ---- building and moving weights ---------------------------------------------------------------
 
 
-def make_encoder(settings: EncoderSettings) -> Encoder:
-    """An encoder of that shape, its weights from torch's global generator."""
-    return {"unet": UNetEncoder, "densenet121": DenseNetEncoder}[settings.network](settings)
+def make_encoder(what: Cohort | EncoderSettings, seed: int = 0, **shape: Any) -> Encoder:
+    """An untrained encoder, for the scans of a cohort or of the shape that settings give.
 
+    The weights depend on ``seed`` and shape alone; torch's global generator stays as it was.
 
-def random_encoder(settings: EncoderSettings, seed: int) -> Encoder:
-    """An untrained encoder whose weights depend on ``seed`` alone."""
+    Args:
+        what: a cohort, which says how many channels and axes the encoder reads; or the settings.
+        seed: number that the weights are drawn from.
+        shape: fields of :class:`EncoderSettings`, in place of the defaults or of those in ``what``.
+
+    Raises:
+        InputError: a misspelt field (names the nearest), or a value that a field cannot have.
+
+    Example::
+
+        encoder = make_encoder(open_cohort("hippocampus"), seed=0, filters=(8, 16, 32, 64))
+        same = make_encoder(encoder.settings, seed=0)
+    """
+    settings = _settings_of(what, **shape)
+    kind = {"unet": UNetEncoder, "densenet121": DenseNetEncoder}[settings.network]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return make_encoder(settings)
+        return kind(settings)
+
+
+def _settings_of(what: Cohort | EncoderSettings, **shape: Any) -> EncoderSettings:
+    """The settings of an encoder for a cohort's scans, or ``what`` with some fields replaced."""
+    known = [each.name for each in fields(EncoderSettings)]
+    for name in shape:
+        if name not in known:
+            raise unknown("setting of an encoder", name, known)
+    if isinstance(what, EncoderSettings):
+        return replace(what, **shape)
+    read = {"in_channels": len(what.channels), "spatial_dims": what.spatial_dims}
+    return EncoderSettings(**read | shape)
 
 
 def load_weights(network: nn.Module, weights: dict[str, Tensor], partly: bool = False) -> None:

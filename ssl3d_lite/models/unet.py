@@ -51,7 +51,7 @@ class UNet(CheckpointedModule):
         return self.blocks[depth](torch.cat([y, skip], 1))
 
 
-def random_unet(encoder: UNetEncoder, classes: int, seed: int) -> UNet:
+def make_unet(encoder: UNetEncoder, classes: int, seed: int = 0) -> UNet:
     """A U-Net about ``encoder`` whose decoder depends on ``seed`` alone: twins start alike."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,6 +1,6 @@
 """The study: arms × labels × seeds, with equal budgets, and what it says of the paper's claims."""
 
+from .running import load_results, run_study
 from .settings import Study, read_study, shipped_studies
-from .study import load_results, run_study
 
 __all__ = ["Study", "load_results", "read_study", "run_study", "shipped_studies"]

@@ -1,6 +1,6 @@
 """The paper's five claims and one of ours, each put to the test for every arm that is no control.
 
-A claim is a trial: which reading, at which numbers of labels, against whom. The verdict is the
+A claim is a trial: which protocol, at which numbers of labels, against whom. The verdict is the
 paired interval's; :mod:`ssl3d_lite.study.sentences` says it in words.
 """
 
@@ -20,7 +20,7 @@ from .statistics import Comparison, Side, compare
 class Where:
     """Which rows are compared."""
 
-    reading: str
+    protocol: str
     labels: tuple[str, ...]
     steps: tuple[int, ...] | None = None
 
@@ -36,7 +36,7 @@ class Trial:
     statement: str
     """What is claimed of an arm, and by what it is judged."""
     where: Where
-    rival: Choice
+    baseline: Choice
     arms: list[Arm]
     noise: str = "collapsed"
     """The source of the control that gets the same comparison, to show what chance can do."""
@@ -51,7 +51,7 @@ class Finding:
     arm: str
     comparison: Comparison | None  # None if the study has nothing to compare it with
     noise: Comparison | None = None  # the arm against the collapsed control
-    more: tuple[Comparison, ...] = ()  # the same at single numbers of labels, or another rival
+    more: tuple[Comparison, ...] = ()  # the same at single numbers of labels, or another baseline
     saved: tuple[str, float, str | None] | None = None
     """The fewest labels, the mean score there, and the labels with which scratch reaches it."""
 
@@ -61,7 +61,7 @@ class Finding:
 
     @property
     def indistinguishable_from_control(self) -> bool:
-        """Whether it is ahead of its rival, but so is what learns nothing, and not clearly less."""
+        """Whether it is ahead of its baseline, but what learns nothing gains about as much."""
         if self.verdict != "holds" or self.noise is None or not self.noise.differences:
             return False
         return self.noise.verdict != "holds" and self.noise.mean < self.comparison.mean
@@ -97,7 +97,7 @@ def trials(results: Results) -> list[Trial]:
         best_random,
         arms,
     )
-    return [features, *against_scratch(results, arms), *against_kin(results, arms)]
+    return [features, *against_scratch(results, arms), *against_related_arms(results, arms)]
 
 
 def against_scratch(results: Results, arms: list[Arm]) -> list[Trial]:
@@ -130,7 +130,7 @@ def against_scratch(results: Results, arms: list[Arm]) -> list[Trial]:
     ]
 
 
-def against_kin(results: Results, arms: list[Arm]) -> list[Trial]:
+def against_related_arms(results: Results, arms: list[Arm]) -> list[Trial]:
     """The claims about the same task on slices, and about pretraining elsewhere."""
     tuned = Where("finetune", results.labels)
     twinned = [arm for arm in arms if flat_twin(results, arm)]
@@ -160,15 +160,15 @@ def against_kin(results: Results, arms: list[Arm]) -> list[Trial]:
 def judge(results: Results, trial: Trial) -> Claim:
     """Put one claim to the test."""
     untested = trial.untested
-    if trial.where.reading not in results.study.readings:
-        untested = f"the study has no reading {trial.where.reading!r}"
+    if trial.where.protocol not in results.study.protocols:
+        untested = f"the study has no protocol {trial.where.protocol!r}"
     if untested:
         return Claim(trial, (), (), untested)
     noise = [
         compared
         for arm in results.arms
         if arm.source == trial.noise
-        for compared in [contrast(results, trial.where, arm, trial.rival)]
+        for compared in [contrast(results, trial.where, arm, trial.baseline)]
         if compared and compared.differences
     ]
     return Claim(trial, tuple(finding(results, trial, arm) for arm in trial.arms), tuple(noise))
@@ -177,14 +177,14 @@ def judge(results: Results, trial: Trial) -> Claim:
 def finding(results: Results, trial: Trial, arm: Arm) -> Finding:
     """Put one claim to the test for one arm."""
     where = trial.where
-    compared = contrast(results, where, arm, trial.rival)
+    compared = contrast(results, where, arm, trial.baseline)
     if compared is None:
         return Finding(arm.name, None)
     noise = contrast(results, where, arm, collapsed) if trial.noise == "collapsed" else None
     more, saved = (), None
     if trial.name == "better features" and len(where.labels) > 1:
         singles = [replace(where, labels=(labels,)) for labels in where.labels]
-        more = tuple(contrast(results, single, arm, trial.rival) for single in singles)
+        more = tuple(contrast(results, single, arm, trial.baseline) for single in singles)
     if trial.name == "fewer labels":
         saved = labels_saved(results, arm)
     if trial.name == "transfer" and (beside := contrast(results, where, arm, on_own_scans)):
@@ -193,18 +193,18 @@ def finding(results: Results, trial: Trial, arm: Arm) -> Finding:
 
 
 def contrast(results: Results, where: Where, arm: Arm, choice: Choice) -> Comparison | None:
-    """An arm against its rival; None if the study has none."""
-    rival = choice(results, where, arm)
-    if rival is None:
+    """An arm against its baseline; None if the study has none."""
+    baseline = choice(results, where, arm)
+    if baseline is None:
         return None
-    return compare(rows_of(results, where, arm.name), rival, results.study.min_effect)
+    return compare(rows_of(results, where, arm.name), baseline, results.study.min_effect)
 
 
 def rows_of(results: Results, where: Where, arm: str | None) -> Side | None:
-    return arm and (arm, results.of(where.reading, arm, where.labels, where.steps))
+    return arm and (arm, results.of(where.protocol, arm, where.labels, where.steps))
 
 
-# ---- rivals ------------------------------------------------------------------------------------
+# ---- baselines ---------------------------------------------------------------------------------
 
 
 def from_scratch(results: Results, where: Where, arm: Arm) -> Side | None:
@@ -235,11 +235,11 @@ def best_random(results: Results, where: Where, arm: Arm) -> Side | None:
     names = [a.name for a in [a for a in every if a.network == arm.network] or every]
     best, rows = {}, []
     for labels in where.labels:
-        scores = {name: results.scores(where.reading, name, labels) for name in names}
+        scores = {name: results.scores(where.protocol, name, labels) for name in names}
         means = {name: float(np.mean(found)) for name, found in scores.items() if found}
         if means:
             best[labels] = max(means, key=means.get)
-            rows += results.of(where.reading, best[labels], (labels,))
+            rows += results.of(where.protocol, best[labels], (labels,))
     if not names:
         return None
     if len(set(best.values())) > 1:

@@ -10,10 +10,10 @@ from tyro.conf import Positional
 from .experiment import Machine
 from .launch import Launch
 from .results import Results
-from .settings import Reading, Scale, read_study
-from .study import run_study
+from .running import run_study
+from .settings import ProtocolName, Scale, read_study
 
-FLAT = tyro.conf.arg(name="")
+_FLAT = tyro.conf.arg(name="")
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,19 @@ class StudySettings:
     """Other arms than the file's: cpc 2d-cpc scratch random@group."""
     labels: tuple[str, ...] = ()
     """Other numbers of labels than the file's: 2 5 10%."""
-    readings: tuple[Reading, ...] = ()
-    """Other readings than the file's."""
+    protocols: tuple[ProtocolName, ...] = ()
+    """Other protocols than the file's."""
     seeds: int = 0
     """Another number of seeds than the file's. More seeds later cost only those that are new."""
-    machine: Annotated[Machine, FLAT] = field(default_factory=Machine)
-    launch: Annotated[Launch, FLAT] = field(default_factory=Launch)
+    machine: Annotated[Machine, _FLAT] = field(default_factory=Machine)
+    launch: Annotated[Launch, _FLAT] = field(default_factory=Launch)
 
 
 def study(settings: StudySettings) -> tuple[Results, Path]:
     """Run a study; returns its results and the folder they lie in."""
     changes = {
         name: given
-        for name in ("arms", "labels", "readings", "seeds")
+        for name in ("arms", "labels", "protocols", "seeds")
         if (given := getattr(settings, name))
     }
     wanted = read_study(settings.study, settings.scale, **changes)

@@ -12,13 +12,13 @@ from ssl3d_lite.machine.device import choose_device
 
 from .arms import Arm
 from .leakage import check_leakage
-from .settings import Study, build
+from .settings import Study, build_settings
 
 UNSEEN = 10  # of a corpus without labels one patient of so many is kept to try the puzzles on
 
 
 @dataclass(frozen=True)
-class Folders:
+class DataFolders:
     """Where a study's cohorts lie."""
 
     cohort: Path
@@ -29,7 +29,7 @@ class Folders:
 
 def find_data(
     study: Study, out: Path, cohort: Path | None = None, corpus: Path | None = None
-) -> Folders:
+) -> DataFolders:
     """Make what is not given by the study's recipes, cut slices where arms want them, and check
     that no test case is trained on.
 
@@ -42,7 +42,7 @@ def find_data(
     cohort = cohort or make(study.cohort, out / "cohort", study.name)
     if study.corpus:
         corpus = corpus or make(study.corpus, out / "corpus", study.name)
-    folders = Folders(cohort, corpus)
+    folders = DataFolders(cohort, corpus)
     if any(arm.flat for arm in study.parsed_arms()):
         if Cohort.open(cohort).spatial_dims == 2:
             raise InputError(f"{cohort} is 2D already: study {study.name} has no use for 2d- arms")
@@ -62,19 +62,23 @@ def make(table: dict[str, Any], out: Path, study: str) -> Path:
         raise InputError(f"study {study}: its cohort names no recipe")
     name = table.pop("recipe")
     settings, prepare = load_recipe(name)
-    prepare(build(settings, table | {"out": out}, f"cohort of study {study} (recipe {name})"))
+    prepare(
+        build_settings(settings, table | {"out": out}, f"cohort of study {study} (recipe {name})")
+    )
     return out
 
 
 def cut_slices(study: Study, cohort: Path, out: Path) -> Path:
     settings, prepare = load_recipe("slices")
     prepare(
-        build(settings, study.slices | {"cohort": cohort, "out": out}, f"slices of {study.name}")
+        build_settings(
+            settings, study.slices | {"cohort": cohort, "out": out}, f"slices of {study.name}"
+        )
     )
     return out
 
 
-def check_data(study: Study, folders: Folders) -> None:
+def check_data(study: Study, folders: DataFolders) -> None:
     """Raise InputError if a cohort cannot carry the study, or leaks."""
     cohort = Cohort.open(folders.cohort)
     corpus = folders.corpus and Cohort.open(folders.corpus)
@@ -98,10 +102,10 @@ class Corpus:
 
 
 @dataclass(frozen=True)
-class Data:
+class StudyData:
     """A study's cohorts, opened, on a device where they fit."""
 
-    folders: Folders
+    folders: DataFolders
     device: str
     resident: bool = False  # whether scans are put on the device, to be trained on
 

@@ -1,6 +1,6 @@
 """The runs of a study: an encoder, and what is read off it.
 
-A job is one encoder: an arm, a test fold, a seed. Its runs are the readings at each number of
+A job is one encoder: an arm, a test fold, a seed. Its runs are the protocols at each number of
 labels; each gives one row, fine-tuning with milestones one more for each. Everything random in a
 run comes from its seed, which all arms share: the encoder's start, the scans that have labels, the
 decoder's start, the order of batches.
@@ -22,15 +22,15 @@ from torch import nn
 
 from ssl3d_lite.data.cohort import Cohort, parse_label_budget
 from ssl3d_lite.errors import DivergedError
+from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.device import choose_device, machine_name
-from ssl3d_lite.models.classifier import random_classifier
-from ssl3d_lite.models.encoders import adapt_channels, random_encoder
+from ssl3d_lite.models.encoders import adapt_channels, make_encoder
+from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import random_unet
 from ssl3d_lite.tasks import ProxyTask, make_task, measure
 from ssl3d_lite.training.finetuning import finetune
 from ssl3d_lite.training.presets import SLICES, preset, published
@@ -38,14 +38,14 @@ from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
 from .arms import Arm
-from .data import Data
-from .ledger import Ledger, Row, key_of
+from .data import StudyData
+from .ledger import Ledger, ResultRow, settings_key
 from .settings import Study
 
-FORMAT = 1  # of a row; another makes all old rows those of other settings
+ROW_FORMAT = 1  # of a row; another makes all old rows those of other settings
 CALIBRATION = 16  # scans whose statistics a probed encoder's BatchNorm takes
 # what no score depends on
-MACHINE = ("device", "devices", "activation_checkpointing", "layout", "checkpoint_every")
+_MACHINE = ("device", "devices", "activation_checkpointing", "layout", "checkpoint_every")
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Run:
-    """One reading of it. ``labels`` is empty for the proxy task's own score, which needs none."""
+    """One protocol of it. ``labels`` is empty for the proxy task's own score, which needs none."""
 
     job: Job
-    reading: str
+    protocol: str
     labels: str = ""
 
 
@@ -85,12 +85,12 @@ def plan(study: Study) -> dict[Job, list[Run]]:
 def _runs(study: Study, job: Job):
     if job.arm.tasks:
         yield Run(job, "proxy")
-    readings = {"scratch": ("finetune",), "random": ("frozen", "probe")}.get(
+    protocols = {"scratch": ("finetune",), "random": ("frozen", "probe")}.get(
         job.arm.source, ("finetune", "frozen", "probe")
     )
-    for reading in readings:
-        for labels in study.labels if reading in study.readings else ():
-            yield Run(job, reading, labels)
+    for protocol in protocols:
+        for labels in study.labels if protocol in study.protocols else ():
+            yield Run(job, protocol, labels)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Machine:
 class Experiment:
     """A study laid out to be run: settings, cohorts, and the folder for its weights."""
 
-    def __init__(self, study: Study, data: Data, out: Path, machine: Machine):
+    def __init__(self, study: Study, data: StudyData, out: Path, machine: Machine):
         self.study, self.data, self.out, self.machine = study, data, out, machine
 
     # ---- settings ------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ class Experiment:
         dims = self.data.benchmark(arm).spatial_dims
         given = {"batch": 2 if dims == 3 else SLICES} | self._given("finetune", arm)
         settings = FinetuneSettings(**given, seed=run.job.seed, **asdict(self.machine))
-        if run.reading == "frozen":
+        if run.protocol == "frozen":
             return replace(settings, freeze_encoder_steps=settings.steps)
         settings = replace(settings, test_at=study.milestones)  # whether or not they are wanted now
         if arm.source == "scratch":
@@ -187,18 +187,18 @@ class Experiment:
         """A checksum of all that the run's score depends on."""
         job = run.job
         depends = {
-            "format": FORMAT,
+            "format": ROW_FORMAT,
             "benchmark": self.data.benchmark(job.arm).fingerprint,
             "fold": job.fold,
             "encoder": self.depends(job),
-            "reading": run.reading,
+            "protocol": run.protocol,
             "labels": run.labels,
         }
-        if run.reading == "probe":
+        if run.protocol == "probe":
             depends["probe"] = self.probing(job.seed)
-        elif run.reading != "proxy":
+        elif run.protocol != "proxy":
             depends["finetune"] = _record(self.finetuning(run))
-        return key_of(depends)
+        return settings_key(depends)
 
     def depends(self, job: Job) -> dict[str, Any]:
         """All that a job's encoder depends on."""
@@ -230,25 +230,25 @@ class Experiment:
 
     def folder(self, job: Job) -> Path:
         """Where a job's encoder is kept: not where one of other settings is."""
-        return self.out / "encoders" / f"{job.name}-{key_of(self.depends(job))[:8]}"
+        return self.out / "encoders" / f"{job.name}-{settings_key(self.depends(job))[:8]}"
 
     def encoder(self, job: Job) -> tuple[nn.Module, list[ProxyTask]]:
         """The job's encoder, trained if its arm is; and its proxy tasks with their heads."""
         arm, cohort = job.arm, self.data.benchmark(job.arm)
         scans = self.data.corpus(arm, job.fold)
-        encoder = random_encoder(self.start(job), job.seed)
+        encoder = make_encoder(self.start(job), job.seed)
         tasks = [
             make_task(name, encoder.settings, job.seed, **own)
             for name, own in self.task_settings(arm).items()
         ]
         if tasks:
-            encoder, _ = pretrain(
+            pretrain(
                 tasks, encoder, scans.cohort, scans.seen, self.pretraining(job), self.folder(job)
             )
         elif arm.source == "oracle":
             network = self.network(encoder, cohort, job.seed)
             training, everything = self.oracle_training(job), self.data.split(arm, job.fold).train
-            network, _ = finetune(network, cohort, everything, training, self.folder(job))
+            finetune(network, cohort, everything, training, self.folder(job))
             encoder = network.encoder
         return encoder.to(choose_device(self.machine.device)), tasks
 
@@ -261,12 +261,11 @@ class Experiment:
         return adapt_channels(encoder, channels).to(device)
 
     def network(self, encoder: nn.Module, cohort: Cohort, seed: int) -> nn.Module:
-        make = random_classifier if cohort.ordinal else random_unet
-        return make(encoder, len(cohort.label_names), seed)
+        return make_network(encoder, cohort, seed)
 
 
 def _record(settings: TrainSettings) -> dict[str, Any]:
-    return {name: value for name, value in settings.record().items() if name not in MACHINE}
+    return {name: value for name, value in settings.record().items() if name not in _MACHINE}
 
 
 def dry_run(experiment: Experiment) -> None:
@@ -275,11 +274,11 @@ def dry_run(experiment: Experiment) -> None:
     for arm in experiment.study.parsed_arms():
         job = Job(arm, experiment.study.folds[0], 0)
         scans, benchmark = experiment.data.corpus(arm, job.fold), experiment.data.benchmark(arm)
-        encoder = random_encoder(experiment.encoder_settings(arm, benchmark), 0)
+        encoder = make_encoder(experiment.encoder_settings(arm, benchmark), 0)
         experiment.network(encoder, benchmark, 0)
         encoder.check(torch.zeros(1, len(benchmark.channels), *benchmark.shape))
-        for reading in ("finetune", "frozen"):
-            experiment.finetuning(Run(job, reading))
+        for protocol in ("finetune", "frozen"):
+            experiment.finetuning(Run(job, protocol))
         for name, own in experiment.task_settings(arm).items():
             shape = experiment.encoder_settings(arm, scans.cohort)
             count = min(2, experiment.pretraining(job).batch, len(scans.seen))
@@ -288,7 +287,7 @@ def dry_run(experiment: Experiment) -> None:
             views = task.make_views(
                 volumes, task.sample_params(volumes, torch.Generator().manual_seed(0))
             ).views
-            random_encoder(shape, 0).check(views.flatten(0, 1))
+            make_encoder(shape, 0).check(views.flatten(0, 1))
 
 
 # ---- running -----------------------------------------------------------------------------------
@@ -299,24 +298,24 @@ def run_job(experiment: Experiment, job: Job, runs: Sequence[Run], ledger: Ledge
 
     A training that fails, such as an exemplar that collapses, is a result too: its row says why.
     """
-    encoder, tasks, fault = None, [], None
+    encoder, tasks, failure = None, [], None
     for run in runs:
         start, key = time.perf_counter(), experiment.key(run)
         try:
-            if fault:
-                raise fault
+            if failure:
+                raise failure
             if encoder is None:
                 encoder, tasks = experiment.encoder(job)
-            rows = READ[run.reading](experiment, run, encoder, tasks)
+            rows = READ[run.protocol](experiment, run, encoder, tasks)
         except DivergedError as reason:
-            fault = reason if encoder is None else None  # the next run has the same encoder
-            rows = [{"fault": str(reason)}]
+            failure = reason if encoder is None else None  # the next run has the same encoder
+            rows = [{"failure": str(reason)}]
         common = row_of(experiment, run) | {"seconds": round(time.perf_counter() - start, 1)}
-        on_rank_zero(keep, experiment, key, [common | row for row in rows], ledger)
+        on_rank_zero(save_rows, experiment, key, [common | row for row in rows], ledger)
         yield run
 
 
-def keep(experiment: Experiment, key: str, rows: list[Row], ledger: Ledger) -> None:
+def save_rows(experiment: Experiment, key: str, rows: list[ResultRow], ledger: Ledger) -> None:
     """Put a run's rows where they are safe, and delete the weights that were scored."""
     ledger.put(key, rows)
     shutil.rmtree(experiment.out / "runs" / key, ignore_errors=True)
@@ -324,7 +323,7 @@ def keep(experiment: Experiment, key: str, rows: list[Row], ledger: Ledger) -> N
 
 def read_proxy(
     experiment: Experiment, run: Run, encoder: nn.Module, tasks: list[ProxyTask]
-) -> list[Row]:
+) -> list[ResultRow]:
     """How well the puzzles are solved on scans that no training saw."""
     batch = experiment.pretraining(run.job).batch
     scans = experiment.data.corpus(run.job.arm, run.job.fold)
@@ -340,22 +339,21 @@ def read_proxy(
 
 def read_finetuning(
     experiment: Experiment, run: Run, encoder: nn.Module, tasks: list[ProxyTask]
-) -> list[Row]:
+) -> list[ResultRow]:
     """The test score after fine-tuning; and after each milestone, by which nothing is chosen."""
     job, cohort = run.job, experiment.data.benchmark(run.job.arm)
     split, settings = experiment.data.split(job.arm, job.fold), experiment.finetuning(run)
     network = experiment.network(experiment.fitted(encoder, job.arm), cohort, job.seed)
     labelled = cohort.subset(split.train, parse_label_budget(run.labels), job.seed)
-    validation = split.validation if settings.validate_every else ()
-    network, history = finetune(
+    out = experiment.out / "runs" / experiment.key(run)
+    hooks = eval_hooks(
         network,
         cohort,
-        labelled,
         settings,
-        experiment.out / "runs" / experiment.key(run),
-        validation,
-        split.test if settings.test_at else (),
+        validation=split.validation if settings.validate_every else (),
+        test=split.test if settings.test_at else (),
     )
+    history = finetune(network, cohort, labelled, settings, out, hooks=hooks)
     result = on_rank_zero(evaluate, network, cohort, split.test, settings.patch, False, False)
     row = scored(result) | {"scans": len(cohort.scans(labelled)), "steps": settings.steps}
     looks = [(h["validation"], h["step"]) for h in history if "validation" in h]
@@ -363,7 +361,7 @@ def read_finetuning(
         best, step = max(looks, key=lambda look: (look[0], -look[1]))
         row |= {"validation": best, "best_step": step}
     at_milestones = [
-        {"reading": "convergence", "steps": h["step"], "score": h["test"]}
+        {"protocol": "convergence", "steps": h["step"], "score": h["test"]}
         for h in history
         if "test" in h
     ]
@@ -373,12 +371,12 @@ def read_finetuning(
 
 def read_probe(
     experiment: Experiment, run: Run, encoder: nn.Module, tasks: list[ProxyTask]
-) -> list[Row]:
+) -> list[ResultRow]:
     """The linear probe of the frozen encoder: the mean over this seed's draws of labels."""
     return [on_rank_zero(probe_row, experiment, run, encoder)]
 
 
-def probe_row(experiment: Experiment, run: Run, encoder: nn.Module) -> Row:
+def probe_row(experiment: Experiment, run: Run, encoder: nn.Module) -> ResultRow:
     job, cohort = run.job, experiment.data.benchmark(run.job.arm)
     split, probing = experiment.data.split(job.arm, job.fold), experiment.probing(job.seed)
     some = list(cohort.scans(split.pretrain).values())[:CALIBRATION]
@@ -395,7 +393,7 @@ def probe_row(experiment: Experiment, run: Run, encoder: nn.Module) -> Row:
     return means | {"measure": rows[0]["measure"], "scans": len(cohort.scans(draws[0]))}
 
 
-READ: dict[str, Callable[[Experiment, Run, nn.Module, list[ProxyTask]], list[Row]]] = {
+READ: dict[str, Callable[[Experiment, Run, nn.Module, list[ProxyTask]], list[ResultRow]]] = {
     "proxy": read_proxy,
     "finetune": read_finetuning,
     "frozen": read_finetuning,
@@ -403,13 +401,13 @@ READ: dict[str, Callable[[Experiment, Run, nn.Module, list[ProxyTask]], list[Row
 }
 
 
-def scored(result: Any) -> Row:
+def scored(result: Any) -> ResultRow:
     """A test result as columns: the score, and that of each part."""
     parts = {f"{result.measure} {name}": score for name, score in result.parts.items()}
     return {"measure": result.measure, "score": result.score, **parts}
 
 
-def row_of(experiment: Experiment, run: Run) -> Row:
+def row_of(experiment: Experiment, run: Run) -> ResultRow:
     """The columns that all rows have, in their order."""
     job, cohort = run.job, experiment.data.benchmark(run.job.arm)
     return {
@@ -417,7 +415,7 @@ def row_of(experiment: Experiment, run: Run) -> Row:
         "study": experiment.study.name,
         "cohort": cohort.name,
         "arm": job.arm.name,
-        "reading": run.reading,
+        "protocol": run.protocol,
         "task": "",
         "labels": run.labels,
         "scans": None,
@@ -427,7 +425,7 @@ def row_of(experiment: Experiment, run: Run) -> Row:
         "measure": "",
         "score": None,
         "chance": None,
-        "fault": "",
+        "failure": "",
         "validation": None,
         "best_step": None,
         "seconds": None,

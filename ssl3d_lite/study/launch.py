@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import on_rank_zero, rank
 
-from .data import Data, Folders
+from .data import DataFolders, StudyData
 from .experiment import Experiment, Job, Machine, Run, run_job
 from .ledger import Ledger
 from .settings import Study
@@ -62,11 +62,11 @@ class Launch:
 
 
 @dataclass(frozen=True)
-class Work:
+class RemoteJob:
     """A job as another process gets it: the function it runs, with all it needs."""
 
     study: Study
-    folders: Folders
+    folders: DataFolders
     out: Path
     machine: Machine
     job: Job
@@ -76,7 +76,7 @@ class Work:
     def __call__(self) -> None:
         if self.threads:
             torch.set_num_threads(self.threads)
-        data, ledger = Data(self.folders, self.machine.device, resident=True), Ledger(self.out)
+        data, ledger = StudyData(self.folders, self.machine.device, resident=True), Ledger(self.out)
         experiment = Experiment(self.study, data, self.out, self.machine)
         # whoever led the study may have been killed, and this job given a second time
         with FileLock(self.out / "logs" / f"{self.job.name}.lock"):
@@ -105,7 +105,7 @@ def run_here(experiment: Experiment, todo: dict[Job, list[Run]], ledger: Ledger)
             for run in run_job(experiment, job, runs, ledger):
                 on_rank_zero(ledger.collect)
                 bar.update()
-                bar.set_postfix_str(f"{job.name} {run.reading} {run.labels}")
+                bar.set_postfix_str(f"{job.name} {run.protocol} {run.labels}")
 
 
 def run_elsewhere(
@@ -126,8 +126,8 @@ def run_elsewhere(
         while waiting or active:
             room = len(waiting) if how.launcher == "slurm" else how.jobs - len(active)
             given, waiting = waiting[:room], waiting[room:]
-            works = [
-                Work(
+            remote_jobs = [
+                RemoteJob(
                     experiment.study,
                     experiment.data.folders,
                     experiment.out,
@@ -139,7 +139,7 @@ def run_elsewhere(
                 for job in given
                 for runs in [tuple(todo[job])]
             ]
-            active |= zip(given, submit(executor, works), strict=True)
+            active |= zip(given, submit(executor, remote_jobs), strict=True)
             tries.update(given)
             time.sleep(POLL)
             ledger.collect()
@@ -147,12 +147,12 @@ def run_elsewhere(
             bar.refresh()
             for job in [job for job, task in active.items() if task.done()]:
                 task = active.pop(job)
-                if (fault := task.exception()) is None:
+                if (failure := task.exception()) is None:
                     continue
                 if tries[job] < how.tries:
                     waiting.append(job)
                 else:
-                    failed[job] = f"{last_line(fault)} (log: {task.paths.stderr})"
+                    failed[job] = f"{last_line(failure)} (log: {task.paths.stderr})"
     ledger.collect()
     if failed:
         job, why = next(iter(failed.items()))
@@ -162,12 +162,12 @@ def run_elsewhere(
         )
 
 
-def submit(executor: Any, works: list[Callable[[], None]]) -> list[Any]:
+def submit(executor: Any, remote_jobs: list[Callable[[], None]]) -> list[Any]:
     """Give jobs to submitit: on Slurm as one array."""
-    if not works:
+    if not remote_jobs:
         return []
     with executor.batch():
-        return [executor.submit(work) for work in works]
+        return [executor.submit(job) for job in remote_jobs]
 
 
 def make_executor(how: Launch, logs: Path, name: str) -> Any:
@@ -198,7 +198,7 @@ def make_executor(how: Launch, logs: Path, name: str) -> Any:
     return executor
 
 
-def last_line(fault: BaseException) -> str:
+def last_line(failure: BaseException) -> str:
     """What a failed job says: the last line of its traceback."""
-    lines = str(fault).strip().splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip(" -")), repr(fault))
+    lines = str(failure).strip().splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip(" -")), repr(failure))

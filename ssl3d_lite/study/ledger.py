@@ -18,18 +18,19 @@ from filelock import FileLock, Timeout
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import read_json, write_csv, write_json
+from ssl3d_lite.old_names import renamed
 
-Row = dict[str, Any]  # results.csv has these columns, then a score a region ("dice WT")
+ResultRow = dict[str, Any]  # results.csv has these columns, then a score a region ("dice WT")
 
 WORDS = (
-    *("run", "study", "cohort", "arm", "reading", "task", "labels", "measure", "fault"),
+    *("run", "study", "cohort", "arm", "protocol", "task", "labels", "measure", "failure"),
     *("machine", "version"),
 )
 NUMBERS = ("scans", "seed", "fold", "steps", "best_step")
 RESULTS = "results.csv"
 
 
-def key_of(depends: dict[str, Any]) -> str:
+def settings_key(depends: dict[str, Any]) -> str:
     """A checksum of all that a run depends on."""
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -40,11 +41,11 @@ class Ledger:
     def __init__(self, out: Path):
         self.out = out
 
-    def put(self, key: str, rows: Sequence[Row]) -> None:
+    def put(self, key: str, rows: Sequence[ResultRow]) -> None:
         """Leave all rows of one run, at once."""
         write_json(self.out / "rows" / f"{key}.json", list(rows))
 
-    def collect(self) -> list[Row]:
+    def collect(self) -> list[ResultRow]:
         """Move what runs have left into results.csv, and return all that it then holds."""
         left = sorted((self.out / "rows").glob("*.json"), key=lambda path: path.stat().st_mtime)
         if left:
@@ -58,13 +59,13 @@ class Ledger:
             path.unlink()
         return self.rows()
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[ResultRow]:
         """All rows of results.csv."""
         path = self.out / RESULTS
         if not path.exists():
             return []
         with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
+            rows = list(map(renamed, csv.DictReader(file)))
         try:
             return [{name: typed(name, text) for name, text in row.items()} for row in rows]
         except (TypeError, ValueError) as reason:

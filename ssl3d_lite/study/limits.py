@@ -4,7 +4,7 @@ from .claims import Claim
 from .results import Results
 from .statistics import CONFIDENCE
 
-FEW = 5  # pairs, below which an interval rests on little
+FEW_PAIRS = 5  # pairs, below which an interval rests on little
 
 
 def limits(results: Results, claims: list[Claim]) -> list[str]:
@@ -19,7 +19,7 @@ def limits(results: Results, claims: list[Claim]) -> list[str]:
     ]
     if results.planned == 1:
         said.append("One seed decides nothing, so nothing is decided here.")
-    elif results.planned < FEW:
+    elif results.planned < FEW_PAIRS:
         said.append(
             f"{results.planned} pairs are few: Student's t, which assumes that differences are "
             "spread normally, then decides the intervals, and only large effects can be told."

@@ -10,13 +10,13 @@ from .results import Results
 from .statistics import Comparison
 
 
-def label_curves(results: Results, reading: str) -> Figure:
+def label_curves(results: Results, protocol: str) -> Figure:
     """Score over the number of labelled scans: a panel a source, controls in each."""
     curves = {}
     for arm in results.arms:
         places = {}
         for labels in results.labels:
-            if scores := results.scores(reading, arm.name, labels):
+            if scores := results.scores(protocol, arm.name, labels):
                 places[results.scans(labels)] = scores
         curves[arm.name] = places
     xlabel = "labelled scans"

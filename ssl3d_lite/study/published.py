@@ -21,7 +21,7 @@ SCRATCH = "scratch"
 
 
 @dataclass(frozen=True)
-class Block:
+class PublishedTable:
     """One published table or figure."""
 
     title: str
@@ -47,15 +47,15 @@ def _read() -> dict[str, Any]:
     return tomllib.loads((resources.files(__package__) / "published.toml").read_text())
 
 
-def arms() -> dict[str, str]:
+def paper_arms() -> dict[str, str]:
     """A model's name in the paper → our arm that is meant to do the same."""
     return _read()["arms"]
 
 
-def published(benchmark: str) -> list[Block]:
+def published_tables(benchmark: str) -> list[PublishedTable]:
     """What the paper has of a benchmark: brats, pancreas, retina; nothing of any other."""
     return [
-        Block(
+        PublishedTable(
             **block
             | {
                 "columns": tuple(block["columns"]),
@@ -69,10 +69,10 @@ def published(benchmark: str) -> list[Block]:
 # ---- beside ours -------------------------------------------------------------------------------
 
 
-def beside(results: Results, block: Block) -> Table:
+def beside_paper(results: Results, block: PublishedTable) -> Table:
     """A row a published model, and below it our arm's, if there is one. In brackets is how far it
     is ahead of scratch: ours by pairs."""
-    names = arms()
+    names = paper_arms()
     base = next(scores for model, scores in block.rows.items() if names.get(model) == SCRATCH)
     rows = []
     for model, scores in block.rows.items():
@@ -86,7 +86,7 @@ def beside(results: Results, block: Block) -> Table:
     return ["model", "whose", *block.columns], rows
 
 
-def our_cell(results: Results, block: Block, arm: str, column: str) -> str:
+def our_cell(results: Results, block: PublishedTable, arm: str, column: str) -> str:
     """Our mean for the same column, with how far it is ahead of scratch; empty if we have none."""
     labels = results.labels[-1] if block.column == "region" else column
     score = f"{results.measure} {column}" if block.column == "region" else block.score

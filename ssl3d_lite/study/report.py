@@ -13,14 +13,13 @@ from ssl3d_lite.html import Table, as_html, bullets, escape, picture, write_html
 from .claims import Claim, claims
 from .limits import limits
 from .pictures import effects, label_curves, step_curves
-from .published import beside, published
+from .published import beside_paper, published_tables
 from .results import Results
 from .sentences import each_arm, many, overall
 from .tables import (
     SPREAD,
     TITLES,
     beside_note,
-    facts,
     failure_table,
     gain_note,
     gain_table,
@@ -30,6 +29,7 @@ from .tables import (
     score_note,
     score_table,
     shown,
+    study_facts,
     table_text,
 )
 
@@ -50,7 +50,7 @@ def write_report(results: Results, path: Path) -> None:
         note("Each sentence opens to what was found for every arm."),
         *verdicts(results, judged),
         *differences(results, judged),
-        *(part for reading in study.readings for part in reading_section(results, reading)),
+        *(part for protocol in study.protocols for part in protocol_section(results, protocol)),
         *region_section(results),
         *published_section(results),
         "<h2>What this does not show</h2>",
@@ -76,7 +76,7 @@ def completeness(results: Results) -> str:
 
 
 def any_score(results: Results, arm: str) -> bool:
-    return any(results.of(reading, arm) for reading in results.study.readings)
+    return any(results.of(protocol, arm) for protocol in results.study.protocols)
 
 
 def verdicts(results: Results, judged: list[Claim]) -> list[str]:
@@ -101,7 +101,7 @@ def differences(results: Results, judged: list[Claim]) -> list[str]:
     caption = (
         "The mean of the paired differences with its 95 % interval; below each, the single pairs. "
         "Blue: the interval lies above zero, so the claim holds. Orange: a gain of "
-        f"{results.study.worthwhile:g} (dashed) can be ruled out. Grey: undecided. Grey names are "
+        f"{results.study.min_effect:g} (dashed) can be ruled out. Grey: undecided. Grey names are "
         "controls; an interval that ends in an arrow goes on."
     )
     return [picture(figure, caption)]
@@ -110,23 +110,23 @@ def differences(results: Results, judged: list[Claim]) -> list[str]:
 # ---- what they rest on -------------------------------------------------------------------------
 
 
-def reading_section(results: Results, reading: str) -> list[str]:
-    """One reading: its curves, scores and paired differences."""
-    if not shown(results, reading):
+def protocol_section(results: Results, protocol: str) -> list[str]:
+    """One protocol: its curves, scores and paired differences."""
+    if not shown(results, protocol):
         return []
-    parts = [f"<h2>{escape(TITLES[reading])}</h2>"]
-    if any(results.of(reading, arm.name) for arm in results.arms):
-        late = reading == "convergence"
-        figure = step_curves(results) if late else label_curves(results, reading)
+    parts = [f"<h2>{escape(TITLES[protocol])}</h2>"]
+    if any(results.of(protocol, arm.name) for arm in results.arms):
+        late = protocol == "convergence"
+        figure = step_curves(results) if late else label_curves(results, protocol)
         caption = (
             f"{results.quantity[0].upper()}{results.quantity[1:]} on test cases. Lines join means "
             "over pairs of seed and fold; bands reach from the lowest to the highest. Controls are "
             "grey, and the first of them has a band."
         )
         parts.append(picture(figure, escape(caption)))
-    parts += [numbers(score_table(results, reading)), note(score_note(results, reading))]
-    if (gains := gain_table(results, reading))[1]:
-        parts += [numbers(gains), note(gain_note(reading))]
+    parts += [numbers(score_table(results, protocol)), note(score_note(results, protocol))]
+    if (gains := gain_table(results, protocol))[1]:
+        parts += [numbers(gains), note(gain_note(protocol))]
     return parts
 
 
@@ -158,10 +158,10 @@ def published_section(results: Results) -> list[str]:
     """The paper's numbers, and ours below each."""
     return [
         part
-        for block in published(results.study.published)
+        for block in published_tables(results.study.published)
         for part in (
             f"<h2>Beside the paper: {escape(block.title)}</h2>",
-            numbers(beside(results, block)),
+            numbers(beside_paper(results, block)),
             note(beside_note(results, block)),
         )
     ]
@@ -186,7 +186,7 @@ def provenance(results: Results) -> list[str]:
     """Data, machines and hours."""
     known = results.facts
     return [
-        *facts(results),
+        *study_facts(results),
         *([f"About the scans: {known['description']}"] if known.get("description") else []),
         *([f"Licence: {known['licence']}"] if known.get("licence") else []),
         *([f"Source: {known['citation']}"] if known.get("citation") else []),
@@ -196,14 +196,14 @@ def provenance(results: Results) -> list[str]:
 
 
 def hours(results: Results) -> str:
-    """What the runs took, by reading. A run has several rows, each with all of its time."""
+    """What the runs took, by protocol. A run has several rows, each with all of its time."""
     by_run = {row["run"]: row for row in results.rows if row.get("seconds")}
-    by_reading = defaultdict(float)
+    by_protocol = defaultdict(float)
     for row in by_run.values():
-        reading = "finetune" if row["reading"] == "convergence" else row["reading"]
-        by_reading[reading] += row["seconds"]
-    told = ", ".join(f"{reading} {taken(seconds)}" for reading, seconds in by_reading.items())
-    return f"{taken(sum(by_reading.values()))} in all" + (f" ({told})" if told else "")
+        protocol = "finetune" if row["protocol"] == "convergence" else row["protocol"]
+        by_protocol[protocol] += row["seconds"]
+    told = ", ".join(f"{protocol} {taken(seconds)}" for protocol, seconds in by_protocol.items())
+    return f"{taken(sum(by_protocol.values()))} in all" + (f" ({told})" if told else "")
 
 
 def taken(seconds: float) -> str:

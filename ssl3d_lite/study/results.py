@@ -1,4 +1,4 @@
-"""A study's results as those who read them want them: rows by reading, arm and number of labels."""
+"""A study's results: rows by protocol, arm and number of labels."""
 
 import math
 from collections import defaultdict
@@ -12,7 +12,7 @@ import numpy as np
 from ssl3d_lite.data.cohort import parse_label_budget
 
 from .arms import Arm, parse_arm
-from .ledger import Row
+from .ledger import ResultRow
 from .settings import Study
 
 Unit = tuple[int, int]  # seed, fold: within it all arms had the same labels, decoder and batches
@@ -23,7 +23,7 @@ class Results:
     """What a study found so far. Anything may be missing: arms, seeds, numbers of labels."""
 
     study: Study
-    rows: list[Row]
+    rows: list[ResultRow]
     """A row a score, as results.csv has them. A run that was done again counts once, as the last
     time."""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -32,10 +32,10 @@ class Results:
     and ``other rows``, those of other settings that were left out."""
 
     def __post_init__(self):
-        identity = ("arm", "reading", "task", "labels", "seed", "fold", "steps")
+        identity = ("arm", "protocol", "task", "labels", "seed", "fold", "steps")
         self.rows = list({tuple(row.get(n) for n in identity): row for row in self.rows}.values())
-        done = {place(row) for row in self.rows if not row["fault"]}
-        self.rows = [row for row in self.rows if not row["fault"] or place(row) not in done]
+        done = {place(row) for row in self.rows if not row["failure"]}
+        self.rows = [row for row in self.rows if not row["failure"] or place(row) not in done]
 
     @cached_property
     def arms(self) -> list[Arm]:
@@ -59,7 +59,7 @@ class Results:
     @cached_property
     def milestones(self) -> tuple[int, ...]:
         """Steps after which convergence was read."""
-        return tuple(sorted({r["steps"] for r in self.rows if r["reading"] == "convergence"}))
+        return tuple(sorted({r["steps"] for r in self.rows if r["protocol"] == "convergence"}))
 
     @property
     def planned(self) -> int:
@@ -69,7 +69,7 @@ class Results:
     @cached_property
     def measure(self) -> str:
         """What the benchmark is scored by: dice or kappa."""
-        named = (r["measure"] for r in self.rows if r["reading"] != "proxy" and r["measure"])
+        named = (r["measure"] for r in self.rows if r["protocol"] != "proxy" and r["measure"])
         return next(named, "score")
 
     @property
@@ -87,49 +87,49 @@ class Results:
 
     def of(
         self,
-        reading: str,
+        protocol: str,
         arm: str,
         labels: Collection[str] | None = None,
         steps: Collection[int] | None = None,
-    ) -> list[Row]:
+    ) -> list[ResultRow]:
         """The rows of an arm that have a score."""
         return [
             row
-            for row in self._scored.get((reading, arm), ())
+            for row in self._scored.get((protocol, arm), ())
             if (labels is None or row["labels"] in labels)
             and (steps is None or row["steps"] in steps)
         ]
 
     @cached_property
-    def _scored(self) -> dict[tuple[str, str], list[Row]]:
+    def _scored(self) -> dict[tuple[str, str], list[ResultRow]]:
         found = defaultdict(list)
         for row in self.rows:
             if has_score(row):
-                found[row["reading"], row["arm"]].append(row)
+                found[row["protocol"], row["arm"]].append(row)
         return dict(found)
 
     def scores(
         self,
-        reading: str,
+        protocol: str,
         arm: str,
         labels: str,
         steps: int | None = None,
         column: str = "score",
     ) -> list[float]:
         """One figure a pair of seed and fold."""
-        rows = self.of(reading, arm, (labels,), None if steps is None else (steps,))
+        rows = self.of(protocol, arm, (labels,), None if steps is None else (steps,))
         return [row[column] for row in rows if row.get(column) is not None]
 
     def failed(
-        self, reading: str | None = None, arm: str | None = None, labels: str | None = None
-    ) -> list[Row]:
+        self, protocol: str | None = None, arm: str | None = None, labels: str | None = None
+    ) -> list[ResultRow]:
         """The rows of runs that failed. Convergence is read off fine-tuning, and fails with it."""
-        reading = "finetune" if reading == "convergence" else reading
+        protocol = "finetune" if protocol == "convergence" else protocol
         return [
             row
             for row in self.rows
-            if row["fault"]
-            and reading in (None, row["reading"])
+            if row["failure"]
+            and protocol in (None, row["protocol"])
             and arm in (None, row["arm"])
             and labels in (None, row["labels"])
         ]
@@ -156,12 +156,12 @@ class Results:
         return kinds.get(arm.alike(source)) or kinds.get((arm.flat, source, None, None))
 
 
-def has_score(row: Row) -> bool:
+def has_score(row: ResultRow) -> bool:
     """Kappa of graders who never differ is no number: that is no score either."""
     return row["score"] is not None and math.isfinite(row["score"])
 
 
-def place(row: Row) -> tuple[Any, ...]:
+def place(row: ResultRow) -> tuple[Any, ...]:
     """What a run is, whether it failed or not."""
-    reading = "finetune" if row["reading"] == "convergence" else row["reading"]
-    return row["arm"], reading, row["labels"], row["seed"], row["fold"]
+    protocol = "finetune" if row["protocol"] == "convergence" else row["protocol"]
+    return row["arm"], protocol, row["labels"], row["seed"], row["fold"]

@@ -78,7 +78,7 @@ def finding_sentence(results: Results, claim: Claim, finding: Finding) -> str:
             f"With {results.labelled(fewest)} it reaches {reached:.3f} on average; "
             f"{compared.against} reaches that with {other}."
         )
-    lost = len(results.failed(claim.trial.where.reading, finding.arm))
+    lost = len(results.failed(claim.trial.where.protocol, finding.arm))
     if lost:
         parts.append(f"{lost} of its runs failed.")
     return " ".join(parts)
@@ -97,7 +97,7 @@ def sentence(results: Results, compared: Comparison) -> str:
             f"{start}{compared.mean:+.3f} on average (95 % interval {compared.low:+.3f} to "
             f"{compared.high:+.3f}): {compared.verdict} at {at}."
         ]
-    least = f"{compared.worthwhile:g}"
+    least = f"{compared.min_effect:g}"
     if compared.verdict == "holds" and too_small(compared):
         parts.append(f"The gain is smaller than the {least} that is worth having.")
     if compared.verdict == "does not hold":

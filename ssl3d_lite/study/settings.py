@@ -25,6 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.old_names import renamed
 from ssl3d_lite.tasks import task_classes
 from ssl3d_lite.training.presets import Name as PresetName
 from ssl3d_lite.training.settings import LOG_EVERY, FinetuneSettings, TrainSettings
@@ -32,9 +33,9 @@ from ssl3d_lite.training.settings import LOG_EVERY, FinetuneSettings, TrainSetti
 from .arms import Arm, parse_arm
 
 Scale = Literal["smoke", "class", "full"]
-Reading = Literal["finetune", "frozen", "probe", "convergence"]
+ProtocolName = Literal["finetune", "frozen", "probe", "convergence"]
 Published = Literal["", "brats", "pancreas", "retina"]
-Table = dict[str, Any]
+TomlTable = dict[str, Any]
 
 SHIPPED = "shipped"  # the folder beside this file that holds the studies of the package
 ELSEWHERE = (  # the study says these itself, or the command line does
@@ -62,7 +63,7 @@ class Study:
     """What is compared: see :mod:`ssl3d_lite.study.arms`."""
     labels: tuple[str, ...]
     """Labelled scans to learn from, as numbers or shares: "5", "10%"."""
-    cohort: Table
+    cohort: TomlTable
     """The benchmark, where none is given: a recipe's name as ``recipe``, and its settings."""
     question: str = ""
     """What it asks, for the report."""
@@ -71,26 +72,26 @@ class Study:
     start and the order of all batches, alike for every arm."""
     folds: tuple[int, ...] = (0,)
     """Folds that are the test set in turn; several for cross-validation."""
-    readings: tuple[Reading, ...] = get_args(Reading)
+    protocols: tuple[ProtocolName, ...] = get_args(ProtocolName)
     published: Published = ""
     """Beside which of the paper's results the table stands."""
     min_effect: float = 0.02
     """The smallest difference worth having. If it can be ruled out, a claim does not hold."""
-    corpus: Table = field(default_factory=dict)
+    corpus: TomlTable = field(default_factory=dict)
     """Where encoders are pretrained instead, if not on the benchmark's own scans."""
-    slices: Table = field(default_factory=dict)
+    slices: TomlTable = field(default_factory=dict)
     """How 2D arms' slices are cut: axis, first, last, every."""
-    encoder: Table = field(default_factory=dict)
+    encoder: TomlTable = field(default_factory=dict)
     """Of EncoderSettings: filters, block, norm, network."""
     preset: PresetName = "quick"
     """Where the tasks' settings come from that are not in ``tasks``."""
-    tasks: dict[str, Table] = field(default_factory=dict)
+    tasks: dict[str, TomlTable] = field(default_factory=dict)
     """Task → its own settings. "2d-cpc" are those of the task on slices."""
-    pretrain: Table = field(default_factory=dict)
+    pretrain: TomlTable = field(default_factory=dict)
     """Of TrainSettings; the steps are the same for every arm."""
-    finetune: Table = field(default_factory=dict)
+    finetune: TomlTable = field(default_factory=dict)
     """Of FinetuneSettings."""
-    flat: dict[str, Table] = field(default_factory=dict)
+    flat: dict[str, TomlTable] = field(default_factory=dict)
     """What ``pretrain`` and ``finetune`` have otherwise for 2D arms of a 3D benchmark."""
     warm_up: float = 0.25
     """Share of fine-tuning in which a pretrained encoder stands still (the paper's warm-up)."""
@@ -99,21 +100,21 @@ class Study:
     of it."""
     milestones: tuple[int, ...] = ()
     """Steps of fine-tuning after which convergence is read."""
-    probe: Table = field(default_factory=dict)
+    probe: TomlTable = field(default_factory=dict)
     """``voxels`` a scan, and ``draws`` of labels that a seed's score is the mean of."""
 
     def __post_init__(self):
-        for name in ("seeds", "arms", "labels", "folds", "readings"):
+        for name in ("seeds", "arms", "labels", "folds", "protocols"):
             if not getattr(self, name):
                 raise InputError(f"study {self.name}: {name} is empty or 0")
         for name, number in {"seeds": self.seeds, **self.probe}.items():
             if not isinstance(number, int) or number < 1:
                 raise InputError(f"study {self.name}: {name} is {number!r}, but 1 is the least")
-        for name in ("arms", "labels", "folds", "readings"):
+        for name in ("arms", "labels", "folds", "protocols"):
             if len(set(values := getattr(self, name))) < len(values):
                 raise InputError(f"study {self.name}: {name} names something twice: {values}")
-        if "convergence" in self.readings and "finetune" not in self.readings:
-            raise InputError("convergence is read off fine-tuning: name finetune among readings")
+        if "convergence" in self.protocols and "finetune" not in self.protocols:
+            raise InputError("convergence is read off fine-tuning: name finetune among protocols")
         if not 0 <= self.warm_up < 1:
             raise InputError(f"warm_up is {self.warm_up}, but lies in [0, 1)")
         for table, kind, leave in (
@@ -123,7 +124,7 @@ class Study:
             (self.flat.get("pretrain", {}), TrainSettings, ELSEWHERE),
             (self.flat.get("finetune", {}), FinetuneSettings, ELSEWHERE),
         ):
-            build(kind, table, f"study {self.name}", leave)
+            build_settings(kind, table, f"study {self.name}", leave)
         check_names(self.probe, ("voxels", "draws"), f"setting of the probe in {self.name}")
         check_names(self.flat, ("pretrain", "finetune"), f"table of flat in {self.name}")
         self.check_arms()
@@ -135,7 +136,7 @@ class Study:
             kind, *more = task_classes(name.removeprefix("2d-"))
             if more:
                 raise InputError(f"study {self.name}: give tasks.{name} one task at a time")
-            build(kind.Settings, own, f"tasks.{name} of study {self.name}")
+            build_settings(kind.Settings, own, f"tasks.{name} of study {self.name}")
         for labels in self.labels:
             parse_label_budget(labels)
 
@@ -170,7 +171,7 @@ def read_study(name: str | Path, scale: str = "smoke", **changes: Any) -> Study:
     if path.suffix != ".toml":
         path = shipped(str(name))
     try:
-        record = tomllib.loads(path.read_text())
+        record = renamed(tomllib.loads(path.read_text()))
     except (OSError, ValueError) as reason:
         raise InputError(f"study {path} cannot be read: {reason}") from None
     if scale not in get_args(Scale):
@@ -178,8 +179,8 @@ def read_study(name: str | Path, scale: str = "smoke", **changes: Any) -> Study:
     scales = {each: record.pop(each, {}) for each in get_args(Scale)}
     if wrong := [each for each, table in scales.items() if not isinstance(table, Mapping)]:
         raise InputError(f"{path.name}: {wrong[0]} is a scale, so it must be a table: [{wrong[0]}]")
-    for each, table in scales.items():  # a fault in another scale shows at once, not on the day
-        study = build(
+    for each, table in scales.items():  # a failure in another scale shows at once, not on the day
+        study = build_settings(
             Study,
             merged(merged(record, table), changes) | {"name": path.stem, "scale": each},
             f"{path.name}, scale {each}",
@@ -202,7 +203,7 @@ def shipped(name: str) -> Path:
     return there[name]
 
 
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> TomlTable:
     """``base`` with what ``over`` says otherwise; tables are merged, everything else replaced."""
     both = {
         name: merged(base[name], value)
@@ -213,7 +214,9 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
     return {**base, **both}
 
 
-def build(kind: type, table: Mapping[str, Any], where: str, leave: tuple[str, ...] = ()) -> Any:
+def build_settings(
+    kind: type, table: Mapping[str, Any], where: str, leave: tuple[str, ...] = ()
+) -> Any:
     """A settings dataclass from a table of TOML.
 
     Args:

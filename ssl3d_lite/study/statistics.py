@@ -14,15 +14,15 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from .ledger import Row
+from .ledger import ResultRow
 from .results import Unit, has_score
 
-Verdict = Literal["holds", "does not hold", "undecided"]
+VerdictName = Literal["holds", "does not hold", "undecided"]
 Interval = tuple[float, float]
-Side = tuple[str, list[Row]]  # an arm's name, and its rows
+Side = tuple[str, list[ResultRow]]  # an arm's name, and its rows
 
 CONFIDENCE = 0.95
-ROUNDING = 1e-12  # differences no further apart than this are the same
+_ROUNDING = 1e-12  # differences no further apart than this are the same
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Comparison:
     arm: str
     against: str
     differences: dict[Unit, float]  # a pair's: positive where ``arm`` is ahead
-    verdict: Verdict
+    verdict: VerdictName
     min_effect: float  # the smallest difference worth having
     unpaired: int = 0  # scores that only one side has: left out
     uneven: bool = False  # some pairs have scores at more numbers of labels than others
@@ -55,7 +55,7 @@ class Comparison:
 
 
 def compare(ours: Side, theirs: Side, min_effect: float) -> Comparison:
-    """Compare two arms by their rows of one reading."""
+    """Compare two arms by their rows of one protocol."""
     (arm, our_rows), (against, their_rows) = ours, theirs
     differences = paired(our_rows, their_rows)
     a, b = _scores(our_rows), _scores(their_rows)
@@ -73,7 +73,7 @@ def compare(ours: Side, theirs: Side, min_effect: float) -> Comparison:
     )
 
 
-def paired(ours: Iterable[Row], theirs: Iterable[Row]) -> dict[Unit, float]:
+def paired(ours: Iterable[ResultRow], theirs: Iterable[ResultRow]) -> dict[Unit, float]:
     """Seed and fold → the difference of the two arms' scores there.
 
     Scores are compared at the same number of labels, and of convergence after the same number of
@@ -88,13 +88,13 @@ def paired(ours: Iterable[Row], theirs: Iterable[Row]) -> dict[Unit, float]:
     return {unit: float(np.mean(found[unit])) for unit in sorted(found)}
 
 
-def _scores(rows: Iterable[Row]) -> dict[tuple[Any, ...], float]:
+def _scores(rows: Iterable[ResultRow]) -> dict[tuple[Any, ...], float]:
     """Scores by what two rows must share to be compared. Steps are no part of it except where
     they are what is read: slices are fine-tuned in other steps than volumes."""
     return {
         (
             row["labels"],
-            row["steps"] if row["reading"] == "convergence" else 0,
+            row["steps"] if row["protocol"] == "convergence" else 0,
             row["seed"],
             row["fold"],
         ): row["score"]
@@ -120,7 +120,7 @@ def _interval(differences: tuple[float, ...]) -> Interval | None:
     if len(values) < 2:
         return None
     mean = float(values.mean())
-    if np.ptp(values) < ROUNDING:
+    if np.ptp(values) < _ROUNDING:
         return mean, mean
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * stats.sem(values))
     drawn = stats.bootstrap(
@@ -133,7 +133,7 @@ def _interval(differences: tuple[float, ...]) -> Interval | None:
     return min(mean - half, float(drawn.low)), max(mean + half, float(drawn.high))
 
 
-def verdict(differences: Sequence[float], min_effect: float) -> Verdict:
+def verdict(differences: Sequence[float], min_effect: float) -> VerdictName:
     """What the differences say of the claim that their mean is above zero.
 
     It holds if the whole interval is above zero. It does not hold if a gain of ``min_effect`` can

@@ -10,8 +10,8 @@ import numpy as np
 from ssl3d_lite.html import Table
 
 from .claims import Where, best_random, claims, contrast, from_scratch
-from .ledger import Row
-from .published import Block, beside, published
+from .ledger import ResultRow
+from .published import PublishedTable, beside_paper, published_tables
 from .results import Results
 from .sentences import brief, each_arm, many, overall
 
@@ -27,10 +27,10 @@ SPREAD = "Mean ± standard deviation over pairs of seed and fold; in brackets, h
 # ---- scores ------------------------------------------------------------------------------------
 
 
-def score_table(results: Results, reading: str) -> Table:
+def score_table(results: Results, protocol: str) -> Table:
     """An arm a row, a number of labels a column; of convergence, at the fewest labels, a number of
     steps a column."""
-    if reading == "convergence":
+    if protocol == "convergence":
         fewest = results.labels[0]
         columns = {f"{n} steps": (fewest, n) for n in results.milestones}
     else:
@@ -39,28 +39,28 @@ def score_table(results: Results, reading: str) -> Table:
         [
             arm,
             *(
-                spread(
-                    results.scores(reading, arm, labels, steps),
-                    len(results.failed(reading, arm, labels)),
+                mean_and_deviation(
+                    results.scores(protocol, arm, labels, steps),
+                    len(results.failed(protocol, arm, labels)),
                 )
                 for labels, steps in columns.values()
             ),
         ]
-        for arm in shown(results, reading)
+        for arm in shown(results, protocol)
     ]
     return ["arm", *columns], rows
 
 
-def shown(results: Results, reading: str) -> list[str]:
-    """The arms that have a row of the reading, failed or not."""
+def shown(results: Results, protocol: str) -> list[str]:
+    """The arms that have a row of the protocol, failed or not."""
     return [
         arm.name
         for arm in results.arms
-        if results.of(reading, arm.name) or results.failed(reading, arm.name)
+        if results.of(protocol, arm.name) or results.failed(protocol, arm.name)
     ]
 
 
-def spread(scores: list[float], failed: int = 0) -> str:
+def mean_and_deviation(scores: list[float], failed: int = 0) -> str:
     """Mean ± standard deviation (how many). Failed runs are said."""
     lost = f"{failed} failed" if failed else ""
     if not scores:
@@ -69,34 +69,34 @@ def spread(scores: list[float], failed: int = 0) -> str:
     return f"{np.mean(scores):.3f} ± {deviation} ({len(scores)})" + (f", {lost}" if lost else "")
 
 
-def gain_table(results: Results, reading: str) -> Table:
+def gain_table(results: Results, protocol: str) -> Table:
     """Paired differences in the same layout: to scratch, or where the encoder is frozen, to the
     best random one. Of convergence, they are averaged over the numbers of labels."""
-    if reading == "convergence":
-        columns = {f"{n} steps": Where(reading, results.labels, (n,)) for n in results.milestones}
+    if protocol == "convergence":
+        columns = {f"{n} steps": Where(protocol, results.labels, (n,)) for n in results.milestones}
     else:
-        columns = {results.amount(n): Where(reading, (n,)) for n in results.labels}
-    choice = from_scratch if reading in ("finetune", "convergence") else best_random
+        columns = {results.amount(n): Where(protocol, (n,)) for n in results.labels}
+    choice = from_scratch if protocol in ("finetune", "convergence") else best_random
     rows = []
     for arm in results.arms:
-        if arm.source not in ("scratch", "random") and arm.name in shown(results, reading):
+        if arm.source not in ("scratch", "random") and arm.name in shown(results, protocol):
             found = [contrast(results, where, arm, choice) for where in columns.values()]
-            rivals = dict.fromkeys(c.against for c in found if c and c.differences)
-            if rivals:
-                rows.append([arm.name, ", ".join(rivals), *map(brief, found)])
+            baselines = dict.fromkeys(c.against for c in found if c and c.differences)
+            if baselines:
+                rows.append([arm.name, ", ".join(baselines), *map(brief, found)])
     return ["arm", "against", *columns], rows
 
 
-def score_note(results: Results, reading: str) -> str:
+def score_note(results: Results, protocol: str) -> str:
     """What a table of scores shows."""
-    late = reading == "convergence"
+    late = protocol == "convergence"
     return (f"With {results.labelled(results.labels[0])}. " if late else "") + SPREAD
 
 
-def gain_note(reading: str) -> str:
+def gain_note(protocol: str) -> str:
     """What a table of paired differences shows."""
     note = "Mean of the paired differences; in brackets, its 95 % interval."
-    return note + (" Averaged over all numbers of labels." if reading == "convergence" else "")
+    return note + (" Averaged over all numbers of labels." if protocol == "convergence" else "")
 
 
 def part_title(results: Results) -> str:
@@ -112,7 +112,7 @@ def part_table(results: Results) -> Table:
     for arm in shown(results, "finetune"):
         failed = len(results.failed("finetune", arm, most))
         scores = (results.scores("finetune", arm, most, None, part) for part in results.parts)
-        rows.append([arm, *(spread(found, failed) for found in scores)])
+        rows.append([arm, *(mean_and_deviation(found, failed) for found in scores)])
     return ["arm", *names], rows
 
 
@@ -123,7 +123,7 @@ def proxy_table(results: Results) -> Table:
     """How well each arm's puzzles are solved on scans that no training saw."""
     found = defaultdict(list)
     for row in results.rows:
-        if row["reading"] == "proxy" and row["score"] is not None:
+        if row["protocol"] == "proxy" and row["score"] is not None:
             found[row["arm"], row["task"], row["measure"]].append(row)
     rows = []
     for (arm, task, measure), scored in found.items():
@@ -131,7 +131,7 @@ def proxy_table(results: Results) -> Table:
         chance = float(np.mean([row["chance"] or 0.0 for row in scored]))
         learnt = sum(row["score"] > (row["chance"] or 0.0) for row in scored)
         said = f"{learnt} of {len(scored)}"
-        rows.append([arm, task, measure, spread(scores), f"{chance:.3f}", said])
+        rows.append([arm, task, measure, mean_and_deviation(scores), f"{chance:.3f}", said])
     return ["arm", "puzzle", "measure", "score", "guessing gives", "above that"], rows
 
 
@@ -139,22 +139,23 @@ def failure_table(results: Results) -> Table:
     """The runs that failed, those of one arm and for one reason together."""
     found = defaultdict(list)
     for row in results.failed():
-        found[row["arm"], row["fault"]].append(row)
+        found[row["arm"], row["failure"]].append(row)
     rows = [
-        [arm, many(len(lost), "run"), seeds_of(lost), fault] for (arm, fault), lost in found.items()
+        [arm, many(len(lost), "run"), seeds_of(lost), failure]
+        for (arm, failure), lost in found.items()
     ]
     return ["arm", "lost", "seeds", "why"], rows
 
 
-def seeds_of(rows: list[Row]) -> str:
+def seeds_of(rows: list[ResultRow]) -> str:
     return ", ".join(map(str, sorted({row["seed"] for row in rows})))
 
 
-def facts(results: Results) -> list[str]:
+def study_facts(results: Results) -> list[str]:
     """What was done, on what, and how much of it is there."""
     study, known = results.study, results.facts
     other = known.get("other rows", 0)
-    scored = [row for row in results.rows if not row["fault"]]
+    scored = [row for row in results.rows if not row["failure"]]
     counts = ", ".join(
         f"{known[side]} {words}"
         for side, words in (
@@ -185,7 +186,7 @@ def counted(results: Results, column: str) -> str:
     return ", ".join(f"{name} ({many(n, 'row')})" for name, n in found.most_common()) or "none yet"
 
 
-def beside_note(results: Results, block: Block) -> str:
+def beside_note(results: Results, block: PublishedTable) -> str:
     """What to know before one compares ours with the paper's."""
     most = results.labelled(results.labels[-1])
     ours = f", fine-tuned with {most}" if block.column == "region" else ""
@@ -202,19 +203,19 @@ def beside_note(results: Results, block: Block) -> str:
 
 def table_text(results: Results) -> str:
     """All tables and all verdicts, as markdown."""
-    parts = [f"# {results.study.title}", items(facts(results))]
-    for reading in results.study.readings:
-        if shown(results, reading):
-            parts += [f"## {TITLES[reading]}: {results.quantity}", score_note(results, reading)]
-            parts.append(as_markdown(score_table(results, reading)))
-            if (gains := gain_table(results, reading))[1]:
-                parts += [gain_note(reading), as_markdown(gains)]
+    parts = [f"# {results.study.title}", items(study_facts(results))]
+    for protocol in results.study.protocols:
+        if shown(results, protocol):
+            parts += [f"## {TITLES[protocol]}: {results.quantity}", score_note(results, protocol)]
+            parts.append(as_markdown(score_table(results, protocol)))
+            if (gains := gain_table(results, protocol))[1]:
+                parts += [gain_note(protocol), as_markdown(gains)]
     if results.parts and shown(results, "finetune"):
         parts += [f"## {part_title(results)}", SPREAD]
         parts += [as_markdown(part_table(results))]
-    for block in published(results.study.published):
+    for block in published_tables(results.study.published):
         parts += [f"## Beside the paper: {block.title}", beside_note(results, block)]
-        parts += [as_markdown(beside(results, block))]
+        parts += [as_markdown(beside_paper(results, block))]
     parts.append("## The claims")
     for claim in claims(results):
         parts.append(f"### {overall(results, claim)}")
@@ -236,7 +237,7 @@ def as_markdown(table: Table) -> str:
 
 
 def in_cell(text: str) -> str:
-    """A name or a fault must not end its cell."""
+    """A name or a failure must not end its cell."""
     return " ".join(text.replace("|", "\\|").split())
 
 

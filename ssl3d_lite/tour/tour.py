@@ -20,16 +20,17 @@ from tqdm.auto import tqdm
 from ssl3d_lite.data.cohort import Cohort, Split
 from ssl3d_lite.data.registry import make_cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation.prediction import predict
+from ssl3d_lite.evaluation.prediction import predict_batch
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import Evaluation, evaluate
 from ssl3d_lite.files import write_csv
 from ssl3d_lite.machine.device import choose_device
-from ssl3d_lite.models.encoders import UNetEncoder, random_encoder
+from ssl3d_lite.models.encoders import UNetEncoder, make_encoder
 from ssl3d_lite.models.modes import device_of
+from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import UNet, random_unet
+from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row, make_task, task_classes
 from ssl3d_lite.training.finetuning import finetune
 from ssl3d_lite.training.presets import SLICES, preset
@@ -189,13 +190,13 @@ def pretrained_encoders(found: Tour) -> list[UNetEncoder]:
     chosen = preset("quick", settings.task, cohort.spatial_dims)
     encoders = []
     for seed in range(settings.seeds):
-        encoder = random_encoder(encoder_settings(found), seed)
+        encoder = make_encoder(encoder_settings(found), seed)
         tasks = [
             make_task(name, encoder.settings, seed, **own) for name, own in chosen.tasks.items()
         ]
         training = TrainSettings(**pretraining(found), seed=seed, device=settings.device)
         out = settings.out / f"{settings.task}-seed{seed}"
-        encoder, history = pretrain(tasks, encoder, cohort, split.pretrain, training, out)
+        history = pretrain(tasks, encoder, cohort, split.pretrain, training, out)
         for task in tasks:
             run = f"{task.name}, seed {seed}"
             rows = [row for row in history if row["task"] == task.name]
@@ -225,14 +226,13 @@ def example_puzzle(task: ProxyTask, cohort: Cohort, split: Split) -> tuple[Tenso
 def supervised_encoder(found: Tour) -> UNetEncoder:
     """The oracle: an encoder trained with the labels of all training cases."""
     settings, cohort = found.settings, found.cohort
-    network = random_unet(
-        random_encoder(encoder_settings(found), 0), len(cohort.label_names), seed=0
-    )
+    network = make_network(make_encoder(encoder_settings(found), 0), cohort, seed=0)
     training = FinetuneSettings(
         steps=settings.oracle_steps, batch=batch_of(found), device=settings.device
     )
     out = settings.out / "oracle"
-    return finetune(network, cohort, found.split.train, training, out)[0].encoder
+    finetune(network, cohort, found.split.train, training, out)
+    return network.encoder
 
 
 # ---- the two readings --------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def probe_all(found: Tour, encoders: Sequence[UNetEncoder], oracle: UNetEncoder)
     arms = [(settings.task, seed, encoder) for seed, encoder in enumerate(encoders)]
     for norm in ("batch", "group"):
         for seed in range(max(2, settings.seeds)):
-            random = random_encoder(encoder_settings(found, norm), 100 + seed)
+            random = make_encoder(encoder_settings(found, norm), 100 + seed)
             arms.append((f"random, {norm} norm", seed, random.to(choose_device(settings.device))))
     arms.append(("oracle (all labels)", 0, oracle))
     draws = [(n, d) for n in settings.probe_labels for d in range(settings.probe_draws)]
@@ -262,16 +262,16 @@ def finetune_pairs(found: Tour, encoders: Sequence[UNetEncoder]) -> None:
     for seed, pretrained in enumerate(encoders):
         starts = {
             settings.task: deepcopy(pretrained),
-            "scratch": random_encoder(pretrained.settings, seed),
+            "scratch": make_encoder(pretrained.settings, seed),
         }
         labelled = cohort.subset(split.train, settings.finetune_labels, seed)
         training = FinetuneSettings(
             steps=settings.finetune_steps, batch=batch_of(found), seed=seed, device=settings.device
         )
         for arm, encoder in starts.items():
-            network = random_unet(encoder, len(cohort.label_names), seed)
+            network = make_network(encoder, cohort, seed)
             out = settings.out / f"finetune-{arm}-seed{seed}"
-            network, _ = finetune(network, cohort, labelled, training, out)
+            finetune(network, cohort, labelled, training, out)
             result = evaluate(network, cohort, split.test, hausdorff=False)
             found.add("fine-tuning", arm, seed, settings.finetune_labels, seed, result)
             if seed == 0:
@@ -289,5 +289,5 @@ def keep_example(found: Tour, arm: str, network: UNet, result: Evaluation) -> No
         found.example = {"image": image[0], "id": cohort.cases[case].id, "case": case}
         found.example["answers"] = {"truth": label}
     case = found.example["case"]
-    answer = predict(network, cohort.images([case]).to(device_of(network)))[0]
+    answer = predict_batch(network, cohort.images([case]).to(device_of(network)))[0]
     found.example["answers"][arm] = answer.cpu().numpy()

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from .batches import cases_of_step, step_generator
 from .checkpoint import digest, save_network
 from .learner import Learner
 from .loop import EvalHook, fit
-from .settings import FinetuneSettings
+from .settings import FinetuneSettings, changed
 
 # ---- fine-tuning -------------------------------------------------------------------------------
 
@@ -63,22 +63,27 @@ def map_loss() -> Callable[[Tensor, Tensor], Tensor]:
 def finetune(
     network: UNet | Classifier,
     cohort: Cohort,
-    cases: Sequence[int],
-    settings: FinetuneSettings,
-    out: Path | None = None,
-    validation: Sequence[int] = (),
-    test: Sequence[int] = (),
-) -> tuple[UNet | Classifier, list[Row]]:
-    """Train ``network`` on the labels of ``cases``; keep the best weights by ``validation``.
+    cases: Sequence[int] | None = None,
+    settings: FinetuneSettings | None = None,
+    out: str | Path | None = None,
+    *,
+    hooks: Sequence[EvalHook] = (),
+    **changes: Any,
+) -> list[Row]:
+    """Train ``network`` in place on the labels of ``cases``.
 
-    A U-Net learns label maps, a classifier the grades of a graded cohort. ``test`` cases are
-    scored after the steps ``settings.test_at``, and change nothing.
+    A U-Net learns label maps, a classifier the grades of an ordinal cohort. ``hooks``, made by
+    :func:`ssl3d_lite.evaluation.monitor.eval_hooks`, score validation and test cases on the way;
+    the best weights by the validation cases are kept, the test cases change nothing.
 
     Returns:
-        The network in evaluation mode; and the history: mean loss of every ten steps, and the
-        scores (mean Dice, or kappa) of the "validation" and "test" cases where they were looked at.
+        The history: mean loss of every ten steps, and the scores (mean Dice, or kappa) of the
+        "validation" and "test" cases. The network is left in evaluation mode.
     """
-    settings = settings.for_cases(len(cases))
+    cases = cohort.split().train if cases is None else cases
+    settings = changed(settings or FinetuneSettings(), changes).for_cases(len(cases))
+    scored = {hook.name: hook.cases for hook in hooks}
+    validation, test = scored.get("validation", ()), scored.get("test", ())
     _check_finetuning(network, cohort, settings, cases, validation, test)
     record = {
         "kind": "finetune",
@@ -103,23 +108,13 @@ def finetune(
         boxes = cut(images, corner, settings.patch), cut(labels[:, None], corner, settings.patch)
         return boxes[0][:, 0], boxes[1][:, 0, 0]
 
-    def score_of(cases: Sequence[int]) -> float:
-        from ssl3d_lite.evaluation.segmentation import evaluate
-
-        return evaluate(network, cohort, cases, hausdorff=False, progress=False).score
-
-    looks, every = [], settings.validate_every
-    if every:
-        at = {*range(every, settings.steps, every), settings.steps}
-        looks.append(EvalHook("validation", partial(score_of, validation), at, chooses=True))
-    if settings.test_at:
-        looks.append(EvalHook("test", partial(score_of, test), settings.test_at))
     learner = Finetuning(network, settings)
-    history = fit(learner, batch_of, settings, record, out, looks)
+    history = fit(learner, batch_of, settings, record, out and Path(out), hooks)
     network.requires_grad_(True)
     if out is not None:
         on_rank_zero(save_network, Path(out), network, record, cohort)
-    return network.eval(), history
+    network.eval()
+    return history
 
 
 def _check_finetuning(

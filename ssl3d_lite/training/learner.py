@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ssl3d_lite.tasks import Row
 
-Watch = Callable[[list[Row]], bool]  # is shown the history so far; True stops the run
+Callback = Callable[[list[Row]], bool]  # is shown the history so far; True stops the run
 
 
 # ---- pretraining -------------------------------------------------------------------------------

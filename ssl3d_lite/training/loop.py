@@ -4,7 +4,7 @@ Every step makes its own random numbers from (seed, step), so a run that was kil
 again by the same call ends with the same weights, bit for bit on a CPU, as one that was not.
 """
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from ssl3d_lite.models.checkpointing import set_activation_checkpointing
 from ssl3d_lite.tasks import Row, measure
 
 from .checkpoint import Progress
-from .learner import Learner, Watch, clip
+from .learner import Callback, Learner, clip
 from .memory import check_memory
 from .settings import LOG_EVERY, TrainSettings
 
@@ -41,7 +41,8 @@ class EvalHook:
 
     name: str
     score: Callable[[], float]
-    steps: Container[int]  # multiples of 10, or the last
+    cases: tuple[int, ...]  # the cases that are scored
+    due: Callable[[int, TrainSettings], bool]  # after which steps (a multiple of 10, or the last)
     chooses: bool = False  # whether the weights that are best by it are kept
 
 
@@ -53,12 +54,12 @@ def fit(
     out: Path | None = None,
     looks: Sequence[EvalHook] = (),
     title: str = "finetune",
-    watch: Watch | None = None,
+    callback: Callback | None = None,
 ) -> list[Row]:
     """Train ``learner`` for ``settings.steps`` steps on the batches that ``batch_of`` makes.
 
     ``record`` says all that the run depends on; a folder ``out`` with another record is refused.
-    ``watch`` may stop it earlier, see :func:`pretrain`.
+    ``callback`` may stop it earlier, see :func:`pretrain`.
 
     Raises:
         InputError: a step needs more memory than is free.
@@ -103,12 +104,14 @@ def fit(
                 window.clear()
                 broadcast_buffers(learner)
                 _check_finite(rows, progress, out, settings)
-                _look(looks, done, rows[-1], learner, progress)
+                _look(looks, done, rows[-1], learner, progress, settings)
                 progress.history.extend(rows)
                 if fault := learner.fault(progress.history):
                     raise DivergedError(f"step {done}: {fault}{_kept(progress, out)}")
                 bar.set_postfix_str(_in_short(rows))
-                stopped = watch is not None and bool(on_rank_zero(watch, list(progress.history)))
+                stopped = callback is not None and bool(
+                    on_rank_zero(callback, list(progress.history))
+                )
             if stopped or done % settings.checkpoint_every == 0 or done == settings.steps:
                 progress.save(out, done, record, learner, optimizer)
             bar.update()
@@ -127,11 +130,16 @@ def _end_early(bar: tqdm, step: int) -> None:
 
 
 def _look(
-    looks: Sequence[EvalHook], step: int, row: Row, learner: Learner, progress: Progress
+    looks: Sequence[EvalHook],
+    step: int,
+    row: Row,
+    learner: Learner,
+    progress: Progress,
+    settings: TrainSettings,
 ) -> None:
     """Score the weights of this step where that is wanted, and keep them if they are the best."""
     for look in looks:
-        if step in look.steps:
+        if look.due(step, settings):
             row[look.name] = on_rank_zero(look.score)
             if look.chooses:
                 progress.keep_best(row[look.name], step, learner)

@@ -16,9 +16,9 @@ from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row, part_of
 
 from .batches import cases_of_step, step_generator
 from .checkpoint import digest, save_encoder
-from .learner import Learner, Watch
+from .learner import Callback, Learner
 from .loop import fit
-from .settings import RECENT, TrainSettings
+from .settings import RECENT, TrainSettings, changed
 
 
 class Pretraining(Learner):
@@ -49,30 +49,34 @@ def pretrain(
     task: ProxyTask | Sequence[ProxyTask],
     encoder: Encoder,
     cohort: Cohort,
-    cases: Sequence[int],
-    settings: TrainSettings,
-    out: Path | None = None,
-    watch: Watch | None = None,
-) -> tuple[Encoder, list[Row]]:
+    cases: Sequence[int] | None = None,
+    settings: TrainSettings | None = None,
+    out: str | Path | None = None,
+    *,
+    callback: Callback | None = None,
+    **changes: Any,
+) -> list[Row]:
     """Train ``encoder`` on a proxy task, or on several by turns, over ``cases``, without labels.
 
     With ``out``, checkpoints go there, and the same call continues from the last one: with encoder
     and tasks made anew from the same seeds, as those of this call are trained where they stand. If
     there are fewer cases than a batch, a batch is all of them: no scan stands beside itself.
 
-    ``watch`` is called after every ten steps with the history so far. If it returns True, the run
+    ``callback`` is called after every ten steps with the history so far. If it returns True, the run
     stops there, with a checkpoint of that very step; ``encoder.safetensors`` is written by a run
     that ends. The run's record does not name it: with or without, it is the same run. It must not
     leave the networks in another mode, nor change their weights.
 
     Returns:
-        The encoder alone, in evaluation mode, without the tasks' heads; and the history: mean
-        loss and scores of every ten steps, a row for each task.
+        The history: mean loss and scores of every ten steps, a row for each task. The encoder and
+        the tasks themselves are trained in place; the encoder is left in evaluation mode.
 
     Raises:
         DivergedError: the loss is not finite, or the task says that its training has failed.
     """
     check_fits(encoder, cohort)
+    cases = cohort.split().pretrain if cases is None else cases
+    settings = changed(settings or TrainSettings(), changes)
     tasks = [task] if isinstance(task, ProxyTask) else list(task)
     settings = replace(settings, batch=min(settings.batch, len(cases))).for_cases(len(cases))
     record = {
@@ -102,7 +106,10 @@ def pretrain(
 
     learner = Pretraining(encoder, tasks)
     title = f"pretrain {record['task']}"
-    history = fit(learner, batch_of, settings, record, out, title=title, watch=watch)
+    history = fit(
+        learner, batch_of, settings, record, out and Path(out), title=title, callback=callback
+    )
     if out is not None and history[-1]["step"] == settings.steps:
         on_rank_zero(save_encoder, Path(out), encoder, record)
-    return encoder.eval(), history
+    encoder.eval()
+    return history

@@ -1,7 +1,8 @@
 """Settings of pretraining and fine-tuning."""
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, TypeVar
 
 from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.machine.device import choose_device, choose_precision
@@ -73,6 +74,22 @@ class TrainSettings:
         depend on it, where on the devices they do not."""
         precision = choose_precision(self.precision, choose_device(self.device))
         return {**asdict(self), "precision": precision}
+
+
+Kind = TypeVar("Kind", bound=TrainSettings)
+
+
+def changed(settings: Kind, changes: Mapping[str, Any]) -> Kind:
+    """The settings with some of them changed.
+
+    Raises:
+        InputError: no such setting (the nearest is named), or a value that is not allowed.
+    """
+    known = [each.name for each in fields(settings)]
+    for name in changes:
+        if name not in known:
+            raise unknown("setting", name, known)
+    return replace(settings, **changes)
 
 
 @dataclass(frozen=True)

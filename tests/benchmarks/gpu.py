@@ -49,7 +49,7 @@ def idle(out: Path) -> None:
     """A trace of the real loop, and a loop in which every wait for the device is told of."""
     from torch.profiler import ProfilerActivity, profile
 
-    from ssl3d_lite.models.encoders import random_encoder
+    from ssl3d_lite.models.encoders import make_encoder
     from ssl3d_lite.models.settings import EncoderSettings
     from ssl3d_lite.tasks import make_task
     from ssl3d_lite.training.pretraining import pretrain
@@ -65,8 +65,8 @@ def idle(out: Path) -> None:
         trace = profile(activities=[ProfilerActivity.CUDA])
 
         def train(watch=None, name=name, settings=settings):
-            task, encoder = make_task(name, shape), random_encoder(shape, 0)
-            pretrain(task, encoder, cohort, range(16), settings, watch=watch)
+            task, encoder = make_task(name, shape), make_encoder(shape, 0)
+            pretrain(task, encoder, cohort, range(16), settings, callback=watch)
 
         def record(history, trace=trace):
             if history[-1]["step"] == 10:
@@ -104,7 +104,7 @@ def study(out: Path) -> None:
     changes = {
         "arms": [*TASKS, "scratch"],
         "labels": ["10%"],
-        "readings": ["finetune"],
+        "protocols": ["finetune"],
         "milestones": [],
         "seeds": 3,
         "cohort": {"recipe": "virtual-brain", "cases": 100, "edge": EDGE},

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from ssl3d_lite.data.cohort import Case, Cohort, Source, array_path
 from ssl3d_lite.machine.device import machine_name
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.pieces import COLOURS
 from ssl3d_lite.tasks import make_task
@@ -63,7 +63,7 @@ def point(edge: int, batch: int, devices: int, device: str) -> dict[str, float]:
     """Seconds a step, bytes at the peak beyond those before the training, and the estimate."""
     torch.set_num_threads(max(1, torch.get_num_threads() // devices))
     shape = EncoderSettings(filters=FILTERS)
-    task, encoder = make_task("masked", shape, edge=edge), random_encoder(shape, 0)
+    task, encoder = make_task("masked", shape, edge=edge), make_encoder(shape, 0)
     cohort, settings = Volumes(edge, device), TrainSettings(STEPS, batch=batch, device=device)
     settings = replace(settings, devices=devices)
     volumes = cohort.images(list(range(batch // devices)))
@@ -76,7 +76,7 @@ def point(edge: int, batch: int, devices: int, device: str) -> dict[str, float]:
         ticks.append(time.perf_counter())
         return False
 
-    pretrain(task, encoder, cohort, range(16), settings, watch=watch)
+    pretrain(task, encoder, cohort, range(16), settings, callback=watch)
     took = (ticks[-1] - ticks[0]) / (STEPS - 10)
     return {"seconds": took, "bytes": peak(device) - before, "estimate": said}
 

@@ -44,9 +44,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from ssl3d_lite.machine.device import choose_precision, machine_name
 from ssl3d_lite.machine.timing import now
 from ssl3d_lite.models.blocks import channels_last
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.models.unet import make_unet
 from ssl3d_lite.tasks import ProxyTask, make_task
 
 PACKAGES = ("torch", "monai", "torchio", "SimpleITK", "numpy", "scipy")
@@ -338,8 +338,8 @@ def compare_views(volumes: Tensor, rounds: int) -> Iterator[Row]:
 
 
 def our_net() -> nn.Module:
-    encoder = random_encoder(EncoderSettings(filters=FILTERS), 0)
-    return random_unet(encoder, classes=2, seed=0)
+    encoder = make_encoder(EncoderSettings(filters=FILTERS), 0)
+    return make_unet(encoder, classes=2, seed=0)
 
 
 def peer_nets() -> dict[str, tuple[nn.Module, bool]]:

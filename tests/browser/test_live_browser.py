@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 import torch
 from helpers import make_cohort
-from ssl3d_lite.networks import EncoderSettings, random_encoder
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.live import Live
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training import TrainSettings, pretrain
@@ -22,7 +23,7 @@ SHAPE = EncoderSettings(filters=(4, 8))
 settings = TrainSettings(steps=STEPS, checkpoint_every=1000)
 
 def begin():
-    return make_task("rotation", SHAPE, edge=12), random_encoder(SHAPE, 0)
+    return make_task("rotation", SHAPE, edge=12), make_encoder(SHAPE, 0)
 
 def slowly(history):
     time.sleep(0.25)
@@ -34,8 +35,8 @@ view
 """
 TRAIN = """
 begun = time.monotonic()
-_, history = pretrain(
-    task, encoder, cohort, range(2, 12), settings, Path("run"), watch=slowly
+history = pretrain(
+    task, encoder, cohort, range(2, 12), settings, Path("run"), callback=slowly
 )
 """
 STEPS = 2000
@@ -49,7 +50,7 @@ def further(rows):
 
 def run(*out):
     task, encoder = begin()
-    return pretrain(task, encoder, cohort, range(2, 12), settings, *out, watch=further)
+    return encoder, pretrain(task, encoder, cohort, range(2, 12), settings, *out, callback=further)
 
 (went_on, rows), (whole, all_rows) = run(Path("run")), run()
 same = all(torch.equal(a, b) for a, b in zip(went_on.parameters(), whole.parameters()))
@@ -102,7 +103,7 @@ def test_curves_move_while_a_cell_trains_and_the_button_ends_it(notebook):
 
 def test_with_the_cell_the_view_ends_and_has_nothing_to_stop(notebook):
     short = "TrainSettings(steps=30)"
-    code = f"_ = pretrain(*begin(), cohort, range(2, 12), {short}, watch=view.watch)"
+    code = f"_ = pretrain(*begin(), cohort, range(2, 12), {short}, callback=view.watch)"
     notebook.run(code)
     notebook.until(lambda: status(notebook).startswith("ended · step 30 · "), "the end")
     assert notebook.locate(".ssl3d-live button").is_disabled()

@@ -4,7 +4,7 @@
 
     view = Live(task, encoder, cohort.images(split.validation[:2]))
     display(view)
-    encoder, history = pretrain(task, encoder, ..., watch=view.watch)
+    history = pretrain(task, encoder, ..., callback=view.watch)
 
 The browser draws (``live.js``); the kernel sends numbers and a few small pictures, every ten steps.
 
@@ -97,7 +97,7 @@ class Live(anywidget.AnyWidget):
     def watch(self, history: list[Row]) -> bool:
         """Show the history so far and the answers of now; True if the stop button was pressed.
 
-        To be given to ``pretrain(..., watch=view.watch)``.
+        To be given to ``pretrain(..., callback=view.watch)``.
         """
         rows = [row for row in history if row.get("task") in (self._task.name, None)]
         if self.state != "running" and get_ipython():

@@ -33,8 +33,8 @@ DECIDE = RIGHT["decide"]
 JUDGE = """
     def unfairness(runs):
         found = set()
-        for reading in {run["reading"] for run in runs}:
-            own = [run for run in runs if run["reading"] == reading]
+        for protocol in {run["protocol"] for run in runs}:
+            own = [run for run in runs if run["protocol"] == protocol]
             if len({run["steps"] for run in own}) > 1:
                 found.add("steps")
             if len({run["pretrain_steps"] for run in own if run["pretrain_steps"]}) > 1:
@@ -45,7 +45,7 @@ JUDGE = """
                 found.add("seeds")
             if len(set.intersection(*map(set, seeds))) < 3:
                 found.add("few seeds")
-            needed = {"scratch", "collapsed"} if reading == "finetune" else {"random", "collapsed"}
+            needed = {"scratch", "collapsed"} if protocol == "finetune" else {"random", "collapsed"}
             if needed - set(arms):
                 found.add("controls")
             for seed in {run["seed"] for run in own}:
@@ -68,8 +68,8 @@ question = "Does it help with two labelled scans?"
 arms = ["jigsaw", "scratch", "random", "random@instance", "collapsed"]
 labels = ["2", "4"]
 seeds = 3
-readings = ["finetune", "probe"]
-worthwhile = 0.02
+protocols = ["finetune", "probe"]
+min_effect = 0.02
 
 [cohort]
 recipe = "virtual-hippocampus"
@@ -88,22 +88,22 @@ patch = [16, 16, 16]
 pretrain.steps = 100
 finetune.steps = 60
 """
-MY_CLAIM = {"arm": "jigsaw", "against": "scratch", "reading": "finetune", "labels": "2"}
+MY_CLAIM = {"arm": "jigsaw", "against": "scratch", "protocol": "finetune", "labels": "2"}
 '''
 ROWS = RIGHT["read_rows"]
 MEAN = RIGHT["mean_and_spread"]
 CLAIM = """
-    def claim_of(rows, arm, against, reading, labels, worthwhile):
+    def claim_of(rows, arm, against, protocol, labels, min_effect):
         def own(name):
-            wanted = (name, reading, labels)
-            return [r for r in rows if (r["arm"], r["reading"], r["labels"]) == wanted]
+            wanted = (name, protocol, labels)
+            return [r for r in rows if (r["arm"], r["protocol"], r["labels"]) == wanted]
 
         found = list(paired(own(arm), own(against)).values())
         low, high = interval(found) or (None, None)
         return {
-            **{"arm": arm, "against": against, "reading": reading, "labels": labels},
+            **{"arm": arm, "against": against, "protocol": protocol, "labels": labels},
             **{"pairs": len(found), "mean": float(np.mean(found)), "low": low, "high": high},
-            "verdict": verdict(found, worthwhile),
+            "verdict": verdict(found, min_effect),
         }
 """
 
@@ -125,7 +125,7 @@ def bounding(name: str, *changes: tuple[str, str]) -> Mistake:
 
 
 def deciding(name: str, body: str) -> Mistake:
-    return mistake(name, 3, STUDENT, f"def decide(low, high, worthwhile):\n    {body}")
+    return mistake(name, 3, STUDENT, f"def decide(low, high, min_effect):\n    {body}")
 
 
 def judging(name: str, *changes: tuple[str, str]) -> Mistake:
@@ -300,12 +300,12 @@ MISTAKES = [
     ),
     deciding(
         "holds only if it is worth having",
-        'return "holds" if low > worthwhile else "does not hold" if high < worthwhile '
+        'return "holds" if low > min_effect else "does not hold" if high < min_effect '
         'else "undecided"',
     ),
     deciding(
         "small is refuted",
-        'return "does not hold" if high < worthwhile else "holds" if low > 0 else "undecided"',
+        'return "does not hold" if high < min_effect else "holds" if low > 0 else "undecided"',
     ),
     # ---- 4: the judge
     judging(
@@ -318,9 +318,9 @@ MISTAKES = [
         ('len({run["pretrain_steps"] for run in own if run["pretrain_steps"]}) > 1', "False"),
     ),
     judging(
-        "readings are mixed",
-        ('for reading in {run["reading"] for run in runs}', 'for reading in ("finetune",)'),
-        ('[run for run in runs if run["reading"] == reading]', "runs"),
+        "protocols are mixed",
+        ('for protocol in {run["protocol"] for run in runs}', 'for protocol in ("finetune",)'),
+        ('[run for run in runs if run["protocol"] == protocol]', "runs"),
     ),
     judging("as many seeds are the same seeds", ("each != seeds[0]", "len(each) != len(seeds[0])")),
     judging(
@@ -336,7 +336,7 @@ MISTAKES = [
         ('{"random", "collapsed"}', '{"random"}'),
     ),
     judging(
-        "controls of one reading serve the other",
+        "controls of one protocol serve the other",
         ("needed - set(arms)", 'needed - {run["arm"] for run in runs}'),
     ),
     judging("labels by their order", ('frozenset(r["labelled"])', 'tuple(r["labelled"])')),
@@ -371,13 +371,14 @@ MISTAKES = [
     ),
     planning("controls, but no proxy task", ('["jigsaw", "scratch"', '["scratch"')),
     planning("fine-tuning alone", ('["finetune", "probe"]', '["finetune"]')),
-    planning("what is worth having is not said", ("worthwhile = 0.02\n", "")),
-    planning("nothing could be refuted", ("worthwhile = 0.02", "worthwhile = 0.0")),
+    planning("what is worth having is not said", ("min_effect = 0.02\n", "")),
+    planning("nothing could be refuted", ("min_effect = 0.02", "min_effect = 0.0")),
     planning("unequal steps for slices", ("[class]", "[flat.finetune]\nsteps = 40\n\n[class]")),
     planning("no question", ("Does it help with two labelled scans?", "")),
     planning("as large as on a cluster", ("[pretrain]\nsteps = 10", "[pretrain]\nsteps = 2000")),
     planning(
-        "a claim against another reading's control", ('"scratch", "reading"', '"random", "reading"')
+        "a claim against another protocol's control",
+        ('"scratch", "protocol"', '"random", "protocol"'),
     ),
     planning("a claim for a control", ('{"arm": "jigsaw"', '{"arm": "collapsed"')),
     planning("a claim about labels that were not run", ('"labels": "2"', '"labels": "20"')),
@@ -404,7 +405,7 @@ MISTAKES = [
     reading(
         "on its way and at the end taken for one",
         (
-            '("arm", "reading", "task", "labels", "seed", "fold", "steps")',
+            '("arm", "protocol", "task", "labels", "seed", "fold", "steps")',
             '("arm", "labels", "seed", "fold")',
         ),
     ),
@@ -418,13 +419,13 @@ MISTAKES = [
         CLAIM,
     ),
     mistake(
-        "scores of all readings averaged",
+        "scores of all protocols averaged",
         6,
         ROWS,
         changed(
             MEAN,
-            ("(arm, reading, labels)\n", "(arm, labels)\n"),
-            ('(r["arm"], r["reading"], r["labels"])', '(r["arm"], r["labels"])'),
+            ("(arm, protocol, labels)\n", "(arm, labels)\n"),
+            ('(r["arm"], r["protocol"], r["labels"])', '(r["arm"], r["labels"])'),
         ),
         CLAIM,
     ),
@@ -449,13 +450,13 @@ MISTAKES = [
     ),
     claiming(
         "numbers of labels mixed",
-        ("(name, reading, labels)", "(name, reading)"),
-        ('(r["arm"], r["reading"], r["labels"])', '(r["arm"], r["reading"])'),
+        ("(name, protocol, labels)", "(name, protocol)"),
+        ('(r["arm"], r["protocol"], r["labels"])', '(r["arm"], r["protocol"])'),
     ),
     claiming(
         "verdict from the mean alone",
-        ("verdict(found, worthwhile)", '"holds" if np.mean(found) > 0 else "does not hold"'),
+        ("verdict(found, min_effect)", '"holds" if np.mean(found) > 0 else "does not hold"'),
     ),
-    claiming("a level of its own", ("verdict(found, worthwhile)", "verdict(found, 0.02)")),
+    claiming("a level of its own", ("verdict(found, min_effect)", "verdict(found, 0.02)")),
     claiming("one pair has an interval", ("(None, None)", "(found[0], found[0])")),
 ]

@@ -180,7 +180,7 @@ def changed(**changes):
     return read_study(
         "hippocampus",
         "smoke",
-        **{"arms": ["scratch"], "labels": ["2"], "readings": ["finetune"], "seeds": 1}
+        **{"arms": ["scratch"], "labels": ["2"], "protocols": ["finetune"], "seeds": 1}
         | {"milestones": [], "finetune": {"steps": 10, "validate_every": 0}}
         | changes,
     )

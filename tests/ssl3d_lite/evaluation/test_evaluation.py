@@ -15,13 +15,13 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.prediction import (
     in_batches,
     predict,
-    predict_cohort,
+    predict_batch,
     predictions,
     write_prediction,
 )
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate, score, score_case
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.modes import evaluating
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
@@ -135,10 +135,10 @@ class Brightness(nn.Module):
 
 def test_a_sliding_window_gives_what_the_whole_volume_gives():
     images = torch.randn(2, 1, 20, 25, 18)
-    whole = predict(Brightness(), images)
+    whole = predict_batch(Brightness(), images)
     assert torch.equal(whole, (images[:, 0] > 0).long())
-    assert torch.equal(predict(Brightness(), images, (8, 8, 8)), whole)
-    assert torch.equal(predict(Brightness(), images, (99, 99, 99)), whole)
+    assert torch.equal(predict_batch(Brightness(), images, (8, 8, 8)), whole)
+    assert torch.equal(predict_batch(Brightness(), images, (99, 99, 99)), whole)
 
 
 def test_many_cases_are_answered_in_batches_and_in_order(cohort):
@@ -197,8 +197,8 @@ def test_a_prediction_lies_over_the_raw_scan_voxel_for_voxel(tmp_path, axes):
 
 
 def test_predictions_of_a_cohort_are_files_and_the_same_each_time(cohort, tmp_path):
-    paths = predict_cohort(Brightness(), cohort, (0, 2), tmp_path / "a")
-    again = predict_cohort(Brightness(), cohort, (0, 2), tmp_path / "b")
+    paths = predict(Brightness(), cohort, tmp_path / "a", (0, 2))
+    again = predict(Brightness(), cohort, tmp_path / "b", (0, 2))
     assert [p.name for p in paths] == ["case_000.nii.gz", "case_002.nii.gz"]
     assert [p.read_bytes() for p in paths] == [p.read_bytes() for p in again]
 
@@ -206,12 +206,12 @@ def test_predictions_of_a_cohort_are_files_and_the_same_each_time(cohort, tmp_pa
 def test_a_prediction_of_a_slice_is_refused_before_anything_is_written(tmp_path):
     flat = make_cohort(tmp_path / "flat", 1, (8, 10))
     with pytest.raises(InputError, match=r"^made up is 2D: .*, so predict a 3D cohort$"):
-        predict_cohort(Brightness(), flat, (0,), tmp_path / "out")
+        predict(Brightness(), flat, tmp_path / "out", (0,))
     assert not (tmp_path / "out").exists()
 
 
 def test_proxy_score_is_the_same_again_and_changes_no_module(cohort):
-    encoder = random_encoder(EncoderSettings(filters=(4, 8)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
     task = make_task("rotation", encoder.settings, edge=12)
     before = {n: w.clone() for n, w in encoder.state_dict().items()}
     first = proxy_score(task, encoder, cohort, (0, 1, 2, 3))

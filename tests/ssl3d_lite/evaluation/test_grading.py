@@ -12,14 +12,15 @@ from torch import nn
 from ssl3d_lite.data.cohort import array_path, write_array
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.grades import OrdinalEvaluation, score_grades
-from ssl3d_lite.evaluation.prediction import predict_cohort
+from ssl3d_lite.evaluation.monitor import eval_hooks
+from ssl3d_lite.evaluation.prediction import predict
 from ssl3d_lite.evaluation.probe import linear_probes, picture_features
 from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.classifier import Classifier, random_classifier
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.classifier import Classifier, make_classifier
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.ordinal import decode, ordinal_code, ordinal_loss
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.models.unet import make_unet
 from ssl3d_lite.training.checkpoint import load_encoder, load_network
 from ssl3d_lite.training.finetuning import finetune
 from ssl3d_lite.training.settings import FinetuneSettings
@@ -70,14 +71,15 @@ def ordinal(truth, answer, names=NAMES):
 
 
 def classifier():
-    return random_classifier(random_encoder(SMALL, 0), 3, 0)
+    return make_classifier(make_encoder(SMALL, 0), 3, 0)
 
 
 def finetuned(cohort, out=None, **settings):
     training = FinetuneSettings(**{"steps": 20, "batch": 6, "checkpoint_every": 10} | settings)
     split = cohort.split()
-    test = split.test if training.test_at else ()
-    return finetune(classifier(), cohort, split.train, training, out, split.validation, test)
+    test, network = split.test if training.test_at else (), classifier()
+    hooks = eval_hooks(network, cohort, training, validation=split.validation, test=test)
+    return network, finetune(network, cohort, split.train, training, out, hooks=hooks)
 
 
 def same(a, b):
@@ -168,7 +170,7 @@ def test_a_grade_that_no_case_has_has_no_recall():
 
 
 def test_segmentations_and_grades_have_the_same_face(cohort, shades):
-    unet = random_unet(random_encoder(EncoderSettings(filters=(4, 8)), 0), 3, 0)
+    unet = make_unet(make_encoder(EncoderSettings(filters=(4, 8)), 0), 3, 0)
     maps = evaluate(unet, cohort, (0, 1), hausdorff=False, progress=False)
     grades = evaluate(classifier(), shades, (0, 1))
     assert (maps.measure, maps.score, maps.parts) == ("dice", maps.mean_dice, maps.by_region)
@@ -198,7 +200,7 @@ def test_an_ungraded_case_cannot_be_scored_and_neither_can_none(tmp_path):
 
 def test_predicted_grades_are_a_table(tmp_path):
     cohort = make_graded(tmp_path / "cohort", [0, 2, None])
-    (path,) = predict_cohort(thresholds(0.1, 9.0), cohort, (0, 2), tmp_path / "out")
+    (path,) = predict(thresholds(0.1, 9.0), cohort, tmp_path / "out", (0, 2))
     with open(path) as file:
         assert list(csv.DictReader(file)) == [
             {"id": "case_000", "grade": "1", "name": "mild"},
@@ -218,8 +220,8 @@ def test_the_probe_of_separable_features_has_kappa_1(shades):
 
 
 def test_the_probe_reads_the_mean_of_every_level(shades):
-    (first, second) = picture_features(random_encoder(SMALL, 0).eval(), shades, (4, 2))
-    levels = random_encoder(SMALL, 0).eval()(shades.images([2]))
+    (first, second) = picture_features(make_encoder(SMALL, 0).eval(), shades, (4, 2))
+    levels = make_encoder(SMALL, 0).eval()(shades.images([2]))
     want = torch.cat([level.mean((2, 3))[0] for level in levels])
     assert first.shape == second.shape == (4 + 8,)
     torch.testing.assert_close(torch.from_numpy(second), want.detach(), rtol=1e-4, atol=1e-5)
@@ -241,11 +243,11 @@ def test_a_seed_sets_the_last_layer_and_leaves_the_global_generator_alone():
     first, again = classifier(), classifier()
     assert torch.equal(torch.rand(3), want)
     assert same(first, again)
-    other = random_classifier(random_encoder(SMALL, 0), 3, 1)
+    other = make_classifier(make_encoder(SMALL, 0), 3, 1)
     assert not torch.equal(first.last.weight, other.last.weight)
     assert first(torch.randn(2, 3, 8, 8)).shape == (2, 2)
     with pytest.raises(InputError, match="2 grades or more, not 1"):
-        random_classifier(random_encoder(SMALL, 0), 1, 0)
+        make_classifier(make_encoder(SMALL, 0), 1, 0)
 
 
 def test_grades_are_learnt(shades):
@@ -302,11 +304,11 @@ def test_the_history_holds_the_test_scores_that_were_asked_for(cohort, shades, t
     split = data.split()
 
     def run(steps, **settings):
-        unet = random_unet(random_encoder(EncoderSettings(filters=(4, 8)), 0), 3, 0)
+        unet = make_unet(make_encoder(EncoderSettings(filters=(4, 8)), 0), 3, 0)
         network = unet if kind == "maps" else classifier()
         training = FinetuneSettings(steps=steps, **settings)
-        test = split.test if training.test_at else ()
-        return finetune(network, data, split.train[:4], training, test=test)
+        hooks = eval_hooks(network, data, training, test=split.test if training.test_at else ())
+        return network, finetune(network, data, split.train[:4], training, hooks=hooks)
 
     network, history = run(25, test_at=(10, 20))
     assert [row["step"] for row in history if "test" in row] == [10, 20]
@@ -338,7 +340,9 @@ def test_nothing_is_chosen_by_test_scores(shades):
 def test_settings_that_do_not_fit_are_refused(shades, settings, test, said):
     def run():
         training = FinetuneSettings(steps=30, **settings)
-        finetune(classifier(), shades, (1, 2), training, test=test)
+        network = classifier()
+        hooks = eval_hooks(network, shades, training, test=test)
+        finetune(network, shades, (1, 2), training, hooks=hooks)
 
     with pytest.raises(InputError, match=said):
         run()
@@ -346,8 +350,8 @@ def test_settings_that_do_not_fit_are_refused(shades, settings, test, said):
 
 def test_a_network_that_answers_something_else_is_refused(cohort, shades, tmp_path):
     flat = make_cohort(tmp_path, 3, (8, 8), channels=3)
-    unet = random_unet(random_encoder(SMALL, 0), 3, 0)
-    five = random_classifier(random_encoder(SMALL, 0), 5, 0)
+    unet = make_unet(make_encoder(SMALL, 0), 3, 0)
+    five = make_classifier(make_encoder(SMALL, 0), 5, 0)
     for network, data, said in (
         (unet, shades, "the network tells 3 classes apart, but made up has 3 grades"),
         (classifier(), flat, "the network tells 3 grades apart, but made up has 3 classes"),
@@ -358,7 +362,7 @@ def test_a_network_that_answers_something_else_is_refused(cohort, shades, tmp_pa
         with pytest.raises(InputError, match=said):
             evaluate(network, data, (0, 1), progress=False)
         with pytest.raises(InputError, match=said):
-            predict_cohort(network, data, (0, 1), tmp_path / "out")
+            predict(network, data, tmp_path / "out", (0, 1))
     with pytest.raises(InputError, match="case_001 has no label"):
         finetune(
             classifier(), make_graded(tmp_path / "g", [0, None]), (0, 1), FinetuneSettings(steps=1)

@@ -15,7 +15,7 @@ from ssl3d_lite.evaluation.probe import (
     recalibrated,
     sample_features,
 )
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 
 
@@ -113,14 +113,14 @@ def test_every_encoder_is_probed_at_the_same_voxels(cohort):
 
 
 def test_probes_do_not_change_the_encoder(cohort):
-    encoder = random_encoder(EncoderSettings(filters=(4, 8)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
     before = {n: w.clone() for n, w in encoder.state_dict().items()}
     linear_probes(encoder, cohort, [(0, 1)], (2,), voxels=500)
     assert all(torch.equal(before[n], w) for n, w in encoder.state_dict().items())
 
 
 def test_recalibrated_statistics_are_those_of_the_volumes(cohort):
-    encoder = random_encoder(EncoderSettings(filters=(4, 8)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
     copy = recalibrated(encoder, cohort, (0, 1, 2))
     norm = copy.levels[0].norm1
     seen = [encoder.levels[0].conv1(cohort.images([case])) for case in (0, 1, 2)]
@@ -132,7 +132,7 @@ def test_recalibrated_statistics_are_those_of_the_volumes(cohort):
 
 @pytest.mark.parametrize("norm", ["group", "instance"])
 def test_other_norms_need_no_recalibration(cohort, norm):
-    encoder = random_encoder(EncoderSettings(filters=(4, 8), norm=norm), 0)
+    encoder = make_encoder(EncoderSettings(filters=(4, 8), norm=norm), 0)
     copy = recalibrated(encoder, cohort, (0,))
     scan = cohort.images([3])
     torch.testing.assert_close(copy(scan)[-1], encoder(scan)[-1])

@@ -19,13 +19,13 @@ from torch import nn
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.machine import launch as distributed
 from ssl3d_lite.machine.collectives import all_gather, local_slice, on_rank_zero, rank
 from ssl3d_lite.machine.launch import check_devices, launch
-from ssl3d_lite.models.classifier import random_classifier
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import random_unet
 from ssl3d_lite.tasks import TASKS, make_task, part_of
 from ssl3d_lite.training.checkpoint import load_encoder
 from ssl3d_lite.training.finetuning import finetune
@@ -53,18 +53,19 @@ GRADES = EncoderSettings(3, 2, filters=(4, 8), norm="group")
 
 def pretrained(cohort, names, devices, own=None, **settings):
     settings = TrainSettings(**{"batch": 4, "clip": 0, "seed": 1, "devices": devices} | settings)
-    trained = random_encoder(SMALL, 0), *(make_task(n, SMALL, **(own or OWN[n])) for n in names)
+    trained = make_encoder(SMALL, 0), *(make_task(n, SMALL, **(own or OWN[n])) for n in names)
     start = flat(*trained)
-    _, history = pretrain(trained[1:], trained[0], cohort, range(8), settings)
+    history = pretrain(trained[1:], trained[0], cohort, range(8), settings)
     return flat(*trained) - start, history
 
 
 def finetuned(cohort, devices, validation=(), **settings):
     settings = FinetuneSettings(**{"batch": 4, "clip": 0, "seed": 1, "devices": devices} | settings)
-    encoder = random_encoder(GRADES if cohort.ordinal else SMALL, 0)
-    network = (random_classifier if cohort.ordinal else random_unet)(encoder, 3, 0)
+    encoder = make_encoder(GRADES if cohort.ordinal else SMALL, 0)
+    network = make_network(encoder, cohort, 0)
     start = flat(network)
-    _, history = finetune(network, cohort, range(8), settings, validation=validation)
+    hooks = eval_hooks(network, cohort, settings, validation=validation)
+    history = finetune(network, cohort, range(8), settings, hooks=hooks)
     return flat(network) - start, history
 
 
@@ -123,7 +124,7 @@ def program(folder):
     launch(2, "cpu")
     found = everything(folder, 2)
     torch.save(found, folder / f"{rank()}.pt")
-    encoder = random_encoder(EncoderSettings(filters=(4, 8)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
     task, maps = make_task("rotation", SMALL, edge=12), Cohort.open(folder / "maps")
     pretrain(task, encoder, maps, range(8), TrainSettings(steps=2, batch=4, devices=2))
     for tensor in encoder.state_dict().values():
@@ -227,7 +228,7 @@ def command(folder, out, *more):
 
 
 def moved(out):
-    return flat(load_encoder(out)) - flat(random_encoder(SMALL, 0))
+    return flat(load_encoder(out)) - flat(make_encoder(SMALL, 0))
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +290,7 @@ def test_a_batch_that_cannot_be_shared_out_is_one_clear_line(folder, tmp_path, c
 def test_a_batch_that_has_fewer_cases_is_refused_too(cohort):
     """It is all of them then: three here."""
     settings = TrainSettings(batch=4, devices=2)
-    encoder = random_encoder(SMALL, 0)
+    encoder = make_encoder(SMALL, 0)
     with pytest.raises(InputError, match=r"a batch of 3 scans .* among 2 devices"):
         pretrain(make_task("rpl", SMALL), encoder, cohort, range(3), settings)
 
@@ -332,7 +333,7 @@ def test_a_run_may_go_on_with_another_device_but_not_in_another_precision(cohort
     def run(**settings):
         training = TrainSettings(steps=2, **settings)
         task = make_task("rotation", SMALL, edge=12)
-        return pretrain(task, random_encoder(SMALL, 0), cohort, range(8), training, tmp_path)
+        pretrain(task, make_encoder(SMALL, 0), cohort, range(8), training, tmp_path)
 
     run(device="auto")
     run(device="cpu", devices=1)
@@ -378,7 +379,7 @@ def test_alone_nothing_is_gathered_and_everything_is_done_once():
 def test_batch_norm_is_shared_on_gpus_and_plain_again_afterwards(monkeypatch):
     """As far as that can be seen without a GPU: torch's own takes over while a run lasts."""
     monkeypatch.setattr(distributed, "joined", lambda: True)
-    encoder = random_encoder(EncoderSettings(filters=(4, 8)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
     names = [type(module) for module in encoder.modules()]
     fabric = SimpleNamespace(device=torch.device("cuda"))
     with distributed.sync_batch_norm(encoder, fabric):

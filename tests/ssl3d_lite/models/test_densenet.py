@@ -8,8 +8,8 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.probe import linear_probes, picture_features, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.classifier import random_classifier
-from ssl3d_lite.models.encoders import UNetEncoder, adapt_channels, random_encoder
+from ssl3d_lite.models.classifier import make_classifier
+from ssl3d_lite.models.encoders import UNetEncoder, adapt_channels, make_encoder
 from ssl3d_lite.models.heads import global_avg_pool
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.models.unet import UNet
@@ -25,7 +25,7 @@ WIDTHS = (64, 256, 512, 1024, 1024)
 
 @pytest.fixture(scope="module")
 def dense():
-    return random_encoder(DENSE, 0).eval()
+    return make_encoder(DENSE, 0).eval()
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +60,14 @@ def test_it_is_densenet_121(dense):
 
 @pytest.mark.parametrize("norm", ["group", "instance"])
 def test_it_has_every_norm(norm):
-    encoder = random_encoder(EncoderSettings(1, 2, norm=norm, network="densenet121"), 0)
+    encoder = make_encoder(EncoderSettings(1, 2, norm=norm, network="densenet121"), 0)
     assert [f.shape[1] for f in encoder(torch.randn(1, 1, 64, 64))] == list(WIDTHS)
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in encoder.modules())
 
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_too_small_an_input_says_how_large_it_must_be(dims):
-    encoder = random_encoder(EncoderSettings(1, dims, network="densenet121"), 0)
+    encoder = make_encoder(EncoderSettings(1, dims, network="densenet121"), 0)
     with pytest.raises(InputError, match=r"^densenet121 needs edges of at least 32 voxels"):
         encoder(torch.zeros(1, 1, *[31] * dims))
     with pytest.raises(InputError, match=rf"takes \(batch, 1, {dims} space axes\), but got"):
@@ -84,7 +84,7 @@ def test_too_small_an_input_says_how_large_it_must_be(dims):
 )
 def test_settings_that_it_does_not_have_are_refused(settings, said):
     with pytest.raises(InputError, match=said):
-        random_encoder(EncoderSettings(3, 2, network="densenet121", **settings), 0)
+        make_encoder(EncoderSettings(3, 2, network="densenet121", **settings), 0)
 
 
 def test_a_misspelt_network_names_the_nearest():
@@ -102,7 +102,7 @@ def test_what_answers_for_every_voxel_is_refused(dense):
 
 @pytest.mark.parametrize(("old", "new"), [(3, 6), (1, 3)])
 def test_adapted_channels_give_the_same_features_for_repeated_input(old, new):
-    encoder = random_encoder(EncoderSettings(old, 2, network="densenet121"), 0).eval()
+    encoder = make_encoder(EncoderSettings(old, 2, network="densenet121"), 0).eval()
     adapted = adapt_channels(encoder, new).eval()
     picture = torch.randn(1, old, 32, 32)
     repeated = picture[:, torch.arange(new) % old]
@@ -128,9 +128,10 @@ def test_every_puzzle_of_large_enough_patches_can_be_put_to_it(tmp_path, dense, 
 
 
 def test_it_is_pretrained_saved_probed_and_fine_tuned(eyes, tmp_path):
-    encoder, _ = pretrain(
+    encoder = make_encoder(DENSE, 0)
+    pretrain(
         make_task("rotation", DENSE, edge=32),
-        random_encoder(DENSE, 0),
+        encoder,
         eyes,
         eyes.split().pretrain,
         TrainSettings(steps=2, batch=3),
@@ -143,16 +144,16 @@ def test_it_is_pretrained_saved_probed_and_fine_tuned(eyes, tmp_path):
     judged = recalibrated(loaded, eyes, split.pretrain)
     assert len(next(picture_features(judged, eyes, (0,)))) == sum(WIDTHS)
     assert len(linear_probes(judged, eyes, [split.train], split.test)[0].cases) == 3
-    network = random_classifier(loaded, 3, 0)
+    network = make_classifier(loaded, 3, 0)
     training = FinetuneSettings(steps=2, batch=3)
-    network, _ = finetune(network, eyes, split.train, training, tmp_path / "network")
+    finetune(network, eyes, split.train, training, tmp_path / "network")
     again = load_network(tmp_path / "network")
     answers = [evaluate(n, eyes, split.test).answer.tolist() for n in (network, again)]
     assert answers[0] == answers[1]
 
 
 def test_settings_from_before_there_was_a_choice_are_those_of_a_unet(tmp_path):
-    encoder = random_encoder(EncoderSettings(filters=(4, 8)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
     shape = {"in_channels": 1, "spatial_dims": 3, "filters": [4, 8], "block": "plain"}
     save_encoder(tmp_path, encoder, {"kind": "pretrain", "encoder": shape | {"norm": "batch"}})
     assert "network" not in json.loads((tmp_path / "settings.json").read_text())["encoder"]

@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.models.encoders import UNetEncoder, adapt_channels, load_weights, random_encoder
+from ssl3d_lite.models.encoders import UNetEncoder, adapt_channels, load_weights, make_encoder
 from ssl3d_lite.models.heads import global_avg_pool
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import UNet, random_unet
+from ssl3d_lite.models.unet import UNet, make_unet
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -57,10 +57,10 @@ def test_a_seed_sets_every_weight_and_leaves_the_global_generator_alone():
     torch.manual_seed(5)
     want = torch.rand(3)
     torch.manual_seed(5)
-    first = random_unet(random_encoder(EncoderSettings(filters=(2, 3)), 1), 3, 7)
+    first = make_unet(make_encoder(EncoderSettings(filters=(2, 3)), 1), 3, 7)
     assert torch.equal(torch.rand(3), want)
-    again = random_unet(random_encoder(EncoderSettings(filters=(2, 3)), 1), 3, 7)
-    other = random_unet(random_encoder(EncoderSettings(filters=(2, 3)), 1), 3, 8)
+    again = make_unet(make_encoder(EncoderSettings(filters=(2, 3)), 1), 3, 7)
+    other = make_unet(make_encoder(EncoderSettings(filters=(2, 3)), 1), 3, 8)
     weights = first.state_dict()
     assert all(torch.equal(w, again.state_dict()[n]) for n, w in weights.items())
     assert not torch.equal(first.last.weight, other.last.weight)
@@ -68,8 +68,8 @@ def test_a_seed_sets_every_weight_and_leaves_the_global_generator_alone():
 
 
 def test_fault_16_loading_names_every_layer_that_does_not_fit():
-    encoder = random_encoder(EncoderSettings(filters=(2, 3)), 0)
-    weights = random_encoder(EncoderSettings(filters=(2, 4)), 1).state_dict()
+    encoder = make_encoder(EncoderSettings(filters=(2, 3)), 0)
+    weights = make_encoder(EncoderSettings(filters=(2, 4)), 1).state_dict()
     del weights["levels.0.norm1.weight"]
     weights["extra"] = torch.zeros(1)
     before = {name: w.clone() for name, w in encoder.state_dict().items()}
@@ -84,8 +84,8 @@ def test_fault_16_loading_names_every_layer_that_does_not_fit():
 
 
 def test_loading_partly_takes_what_fits():
-    encoder = random_encoder(EncoderSettings(filters=(2, 3)), 0)
-    donor = random_encoder(EncoderSettings(filters=(2, 4)), 1).state_dict()
+    encoder = make_encoder(EncoderSettings(filters=(2, 3)), 0)
+    donor = make_encoder(EncoderSettings(filters=(2, 4)), 1).state_dict()
     load_weights(encoder, donor, partly=True)
     own = encoder.state_dict()
     assert torch.equal(own["levels.0.conv1.weight"], donor["levels.0.conv1.weight"])
@@ -95,7 +95,7 @@ def test_loading_partly_takes_what_fits():
 @pytest.mark.parametrize("block", ["plain", "residual"])
 @pytest.mark.parametrize(("old", "new"), [(2, 4), (1, 3), (2, 3)])
 def test_adapted_channels_give_the_same_features_for_repeated_input(block, old, new):
-    encoder = random_encoder(EncoderSettings(old, 3, (4, 6), block), 0).eval()
+    encoder = make_encoder(EncoderSettings(old, 3, (4, 6), block), 0).eval()
     adapted = adapt_channels(encoder, new).eval()
     scan = torch.randn(1, old, 8, 8, 8)
     repeated = scan[:, torch.arange(new) % old]

@@ -31,9 +31,9 @@ def planted():
     """CPC is ahead of everything by 0.1, relative location of nothing."""
     study = make_study(ARMS, ("2", "5", "20"), seeds=4, milestones=(20, 100))
 
-    def score(arm, reading, place, steps, seed, fold):
+    def score(arm, protocol, place, steps, seed, fold):
         ahead = 0.1 if arm == "cpc" else 0
-        return 0.4 + 0.1 * place + 0.05 * seed + ahead + noise(arm, reading, place, steps, seed)
+        return 0.4 + 0.1 * place + 0.05 * seed + ahead + noise(arm, protocol, place, steps, seed)
 
     return judged(study, score)
 
@@ -92,9 +92,9 @@ def test_a_milestone_at_the_end_of_fine_tuning_is_not_on_the_way(planted):
 
 
 def test_the_best_random_encoder_is_chosen_at_each_number_of_labels():
-    study = make_study(("cpc", "random", "random@group"), ("2", "5"), readings=("probe",))
+    study = make_study(("cpc", "random", "random@group"), ("2", "5"), protocols=("probe",))
 
-    def score(arm, reading, place, steps, seed, fold):
+    def score(arm, protocol, place, steps, seed, fold):
         return {"cpc": (0.6, 0.6), "random": (0.3, 0.5), "random@group": (0.4, 0.4)}[arm][place]
 
     results, found = judged(study, score)
@@ -104,19 +104,19 @@ def test_the_best_random_encoder_is_chosen_at_each_number_of_labels():
     assert [each.against for each in finding.more] == ["random@group", "random"]
     said = each_arm(results, found["better features"])[0]
     assert "the best random encoder (random@group with 2; random with 5): +0.150" in said
-    assert "no reading 'finetune'" in overall(results, found["better final score"])
+    assert "no protocol 'finetune'" in overall(results, found["better final score"])
 
 
 def test_random_encoders_of_the_same_network_come_first():
     arms = ("cpc@densenet121", "cpc", "random", "random@densenet121")
-    study = make_study(arms, ("2",), readings=("probe",))
+    study = make_study(arms, ("2",), protocols=("probe",))
     _, found = judged(study, lambda arm, *_: 0.5 if arm == "random" else 0.4)
     against = {f.arm: f.comparison.against for f in found["better features"].findings}
     assert against == {"cpc@densenet121": "random@densenet121", "cpc": "random"}
 
 
 def test_noisy_pairs_are_undecided():
-    study = make_study(labels=("2",), readings=("finetune",))
+    study = make_study(labels=("2",), protocols=("finetune",))
     rows = make_rows("cpc", [0.6, 0.4, 0.5]) + make_rows("scratch", [0.5, 0.5, 0.45])
     results = results_of(study, rows)
     claim = claims(results)[2]
@@ -156,7 +156,7 @@ def test_an_arm_no_better_than_a_collapsed_one_may_be_noise():
 
 
 def test_a_control_that_falls_behind_casts_no_doubt_on_an_arm_that_holds():
-    """It failed in one seed, so the arm is not clearly ahead of it: that is the control's fault."""
+    """It failed in one seed, so the arm is not clearly ahead of it: the control's failure."""
     study = make_study(("cpc", "scratch", "collapsed"), ("2",))
     rows = make_rows("cpc", [0.6, 0.61, 0.6]) + make_rows("scratch", [0.5, 0.5, 0.5])
     results = results_of(study, rows + make_rows("collapsed", [0.5, 0.5, 0.1]))
@@ -167,7 +167,7 @@ def test_a_control_that_falls_behind_casts_no_doubt_on_an_arm_that_holds():
 
 def test_3d_is_compared_with_the_same_task_on_slices_whatever_the_steps():
     arms = ("cpc", "2d-cpc", "rpl", "scratch", "2d-scratch")
-    study = make_study(arms, ("2",), readings=("finetune",))
+    study = make_study(arms, ("2",), protocols=("finetune",))
     rows = make_rows("cpc", [0.6, 0.61, 0.6]) + make_rows("2d-cpc", [0.5, 0.5, 0.5], steps=7)
     rows += make_rows("scratch", [0.4, 0.41, 0.4]) + make_rows("2d-scratch", [0.4, 0.4, 0.41])
     results = results_of(study, rows)

@@ -5,16 +5,23 @@ import pytest
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.study import ledger as module
-from ssl3d_lite.study.ledger import Ledger, key_of, typed
+from ssl3d_lite.study.ledger import Ledger, settings_key, typed
 
 
 def row(key, score=0.5, **more):
-    return {"run": key, "arm": "cpc", "labels": "2", "seed": 0, "score": score, "fault": ""} | more
+    return {
+        "run": key,
+        "arm": "cpc",
+        "labels": "2",
+        "seed": 0,
+        "score": score,
+        "failure": "",
+    } | more
 
 
 def test_rows_are_read_as_they_were_put(tmp_path):
     ledger = Ledger(tmp_path)
-    first, second = row("a", 0.1 + 0.2, best_step=20), row("b", None, fault="collapsed, at 10")
+    first, second = row("a", 0.1 + 0.2, best_step=20), row("b", None, failure="collapsed, at 10")
     ledger.put("a", [first])
     assert ledger.done() == {"a"}
     assert ledger.collect() == [first]
@@ -53,11 +60,11 @@ def test_killed_while_rows_are_moved_none_is_lost_and_none_comes_twice(
 
 def test_the_table_is_an_ordinary_csv(tmp_path):
     ledger = Ledger(tmp_path)
-    ledger.put("a", [row("a", fault='said "no", twice')])
+    ledger.put("a", [row("a", failure='said "no", twice')])
     ledger.collect()
     with open(tmp_path / "results.csv") as file:
         (read,) = csv.DictReader(file)
-    assert read["fault"] == 'said "no", twice'
+    assert read["failure"] == 'said "no", twice'
 
 
 def test_cells_have_the_type_of_their_column():
@@ -75,8 +82,8 @@ def test_a_cell_that_is_no_number_is_said(tmp_path):
 
 
 def test_a_key_knows_the_order_of_nothing_but_lists():
-    assert key_of({"a": 1, "b": [1, 2]}) == key_of({"b": [1, 2], "a": 1})
-    assert key_of({"a": 1, "b": [1, 2]}) != key_of({"a": 1, "b": [2, 1]})
+    assert settings_key({"a": 1, "b": [1, 2]}) == settings_key({"b": [1, 2], "a": 1})
+    assert settings_key({"a": 1, "b": [1, 2]}) != settings_key({"a": 1, "b": [2, 1]})
 
 
 def hold(out, held, release):

@@ -4,7 +4,7 @@ import pytest
 from made_up_study import make_rows, make_study, results_of
 
 from ssl3d_lite.study.arms import parse_arm
-from ssl3d_lite.study.published import arms, beside, published
+from ssl3d_lite.study.published import beside_paper, paper_arms, published_tables
 
 BENCHMARKS = ("brats", "pancreas", "retina")
 
@@ -26,32 +26,34 @@ BENCHMARKS = ("brats", "pancreas", "retina")
     ],
 )
 def test_published_numbers(benchmark, place, model, column, score):
-    block = published(benchmark)[place]
+    block = published_tables(benchmark)[place]
     assert block.rows[model][block.columns.index(column)] == score
 
 
 def test_table_1_is_whole():
-    table, efficiency = published("brats")
+    table, efficiency = published_tables("brats")
     assert len(table.rows) == 16
     assert len(efficiency.rows) == 6
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS)
 def test_every_block_names_its_source_and_every_row_is_as_long_as_the_header(benchmark):
-    for block in published(benchmark):
+    for block in published_tables(benchmark):
         assert "paper" in block.source or "authors' code" in block.source
         assert all(len(scores) == len(block.columns) for scores in block.rows.values())
 
 
 def test_other_benchmarks_have_nothing_published():
-    assert published("") == []
+    assert published_tables("") == []
 
 
 def test_every_model_is_an_arm_of_ours_or_anothers_work():
-    for model, arm in arms().items():
+    for model, arm in paper_arms().items():
         assert parse_arm(arm).flat == model.startswith("2D-")
-    models = {model for name in BENCHMARKS for block in published(name) for model in block.rows}
-    assert {m for m in models if m not in arms()} == {
+    models = {
+        model for name in BENCHMARKS for block in published_tables(name) for model in block.rows
+    }
+    assert {m for m in models if m not in paper_arms()} == {
         *("Popli et al.", "Baid et al.", "Chandra et al.", "Isensee et al."),
     }
 
@@ -63,7 +65,9 @@ def test_ours_stand_below_the_papers_and_each_beside_its_scratch():
         for arm, score in (("cpc", cpc), ("scratch", scratch)):
             parts = {"dice ET": score - 0.1, "dice WT": score + 0.1, "dice TC": score}
             rows += make_rows(arm, [score, score], labels=labels, **parts)
-    regions, shares = (beside(results_of(study, rows), block) for block in published("brats"))
+    regions, shares = (
+        beside_paper(results_of(study, rows), block) for block in published_tables("brats")
+    )
     assert regions[0] == ["model", "whose", "ET", "WT", "TC"]
     assert ["cpc", "here", "70.00 (+5.00)", "90.00 (+5.00)", "80.00 (+5.00)"] in regions[1]
     assert ["scratch", "here", "65.00", "85.00", "75.00"] in regions[1]
@@ -78,8 +82,10 @@ def test_ours_stand_below_the_papers_and_each_beside_its_scratch():
 def test_kappa_stands_beside_kappa():
     study = make_study(("rpl",), ("5%",), published="retina")
     rows = make_rows("rpl", [0.4, 0.5], labels="5%", measure="kappa")
-    (block,) = published("retina")
-    assert ["rpl", "here", "0.450", "–", "–", "–", "–"] in beside(results_of(study, rows), block)[1]
+    (block,) = published_tables("retina")
+    assert ["rpl", "here", "0.450", "–", "–", "–", "–"] in beside_paper(
+        results_of(study, rows), block
+    )[1]
 
 
 def test_the_numbers_come_with_the_package():

@@ -20,9 +20,9 @@ from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.study import Study, load_results, run_study, shipped_studies
 from ssl3d_lite.study import launch as launching
-from ssl3d_lite.study.data import Data, Folders
+from ssl3d_lite.study.data import DataFolders, StudyData
 from ssl3d_lite.study.experiment import Experiment, Job, Machine, Run, plan
-from ssl3d_lite.study.launch import Launch, Work
+from ssl3d_lite.study.launch import Launch, RemoteJob
 
 SMALL = Study(
     name="small",
@@ -63,7 +63,7 @@ def table(out):
 
 
 def experiment(study, folders, out):
-    return Experiment(study, Data(folders, "cpu"), out, Machine())
+    return Experiment(study, StudyData(folders, "cpu"), out, Machine())
 
 
 # ---- the plan ----------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ def experiment(study, folders, out):
 
 def test_every_run_has_a_row_and_a_milestone_one_more(small):
     results, _ = small
-    counted = Counter((row["arm"], row["reading"]) for row in results.rows)
+    counted = Counter((row["arm"], row["protocol"]) for row in results.rows)
     four = 4  # two seeds, two numbers of labels
     assert counted == {
         ("cpc", "proxy"): 2,
@@ -91,13 +91,13 @@ def test_every_run_has_a_row_and_a_milestone_one_more(small):
 
 def test_a_row_says_what_it_is(small):
     results, _ = small
-    row = next(r for r in results.rows if r["reading"] == "finetune" and r["labels"] == "50%")
+    row = next(r for r in results.rows if r["protocol"] == "finetune" and r["labels"] == "50%")
     assert (row["scans"], row["steps"], row["measure"]) == (4, 20, "dice")  # of 9 to train with
     assert row["score"] == pytest.approx(
         np.mean([row[f"dice {region}"] for region in ("front", "back", "whole")])
     )
     assert row["best_step"] in (10, 20)
-    proxy = next(r for r in results.rows if r["reading"] == "proxy")
+    proxy = next(r for r in results.rows if r["protocol"] == "proxy")
     assert (proxy["task"], proxy["labels"], proxy["measure"]) == ("cpc", "", "accuracy")
     assert 0 < proxy["chance"] < 0.1
 
@@ -134,7 +134,7 @@ def test_fault_15_every_arm_has_the_same_steps_labels_decoder_and_order(scans, t
     """The original fine-tuned for 150 epochs from scratch and for 400 after pretraining."""
     arms = ("cpc", "rotation", "scratch", "collapsed", "oracle")
     study = replace(SMALL, arms=arms, encoder_lr_scale=0.1)
-    laid_out = experiment(study, Folders(scans), tmp_path)
+    laid_out = experiment(study, DataFolders(scans), tmp_path)
     cohort = Cohort.open(scans)
     jobs = [Job(arm, 0, 1) for arm in study.parsed_arms()]
     settings = [laid_out.finetuning(Run(job, "finetune", "2")) for job in jobs]
@@ -158,14 +158,14 @@ def test_fault_15_every_arm_has_the_same_steps_labels_decoder_and_order(scans, t
 
 
 def test_the_frozen_reading_never_trains_the_encoder(scans, tmp_path):
-    laid_out = experiment(SMALL, Folders(scans), tmp_path)
+    laid_out = experiment(SMALL, DataFolders(scans), tmp_path)
     settings = laid_out.finetuning(Run(Job(SMALL.parsed_arms()[0], 0, 0), "frozen", "2"))
     assert settings.freeze_encoder_steps == settings.steps
 
 
 def test_fault_14_pretraining_sees_no_held_out_scan_and_the_test_set_stands_still(scans, tmp_path):
     cohort = Cohort.open(scans)
-    data = Data(Folders(scans), "cpu")
+    data = StudyData(DataFolders(scans), "cpu")
     (arm, *_) = SMALL.parsed_arms()
     for fold in range(5):
         split, corpus = cohort.split(fold), data.corpus(arm, fold)
@@ -176,7 +176,7 @@ def test_fault_14_pretraining_sees_no_held_out_scan_and_the_test_set_stands_stil
 def test_twins_of_another_norm_and_a_corpus_without_labels(scans, tmp_path):
     make_cohort(tmp_path / "corpus", 20, (16, 24, 16), channels=2, unlabelled=20)
     study = replace(SMALL, arms=("cpc@group", "cpc@own"), corpus={"recipe": "none"})
-    laid_out = experiment(study, Folders(scans, tmp_path / "corpus"), tmp_path)
+    laid_out = experiment(study, DataFolders(scans, tmp_path / "corpus"), tmp_path)
     away, own = study.parsed_arms()
     corpus = laid_out.data.corpus(away, 0)
     assert (len(corpus.seen), len(corpus.unseen)) == (18, 2)  # one in ten to try puzzles on
@@ -207,11 +207,11 @@ def test_rows_of_a_changed_setting_are_kept_and_never_mixed_in(small, scans, tmp
         SMALL, arms=("scratch", "random"), finetune=SMALL.finetune | {"learning_rate": 0.01}
     )
     results = run_study(other, out, cohort=scans)
-    by_reading = Counter(row["reading"] for row in results.rows)
-    assert by_reading == {"finetune": 4, "convergence": 8, "frozen": 4, "probe": 4}
+    by_protocol = Counter(row["protocol"] for row in results.rows)
+    assert by_protocol == {"finetune": 4, "convergence": 8, "frozen": 4, "probe": 4}
     old = {row[0][1] for row in table(first)}
     new = {row["run"] for row in results.rows}
-    assert {r["run"] for r in results.rows if r["reading"] == "probe"} <= old  # no rate in these
+    assert {r["run"] for r in results.rows if r["protocol"] == "probe"} <= old  # no rate in these
     assert len(new - old) == 8
     assert results.facts["other rows"] == len(table(first)) - 4
     assert {row[0][1] for row in table(out)} == old | new
@@ -219,8 +219,8 @@ def test_rows_of_a_changed_setting_are_kept_and_never_mixed_in(small, scans, tmp
 
 def test_more_seeds_cost_only_those_that_are_new(small, scans, tmp_path):
     _, first = small
-    laid_out = experiment(SMALL, Folders(scans), tmp_path)
-    more = experiment(replace(SMALL, seeds=3), Folders(scans), tmp_path)
+    laid_out = experiment(SMALL, DataFolders(scans), tmp_path)
+    more = experiment(replace(SMALL, seeds=3), DataFolders(scans), tmp_path)
     keys = {laid_out.key(run) for runs in plan(laid_out.study).values() for run in runs}
     more_keys = {more.key(run) for runs in plan(more.study).values() for run in runs}
     assert keys < more_keys
@@ -230,13 +230,13 @@ def test_more_seeds_cost_only_those_that_are_new(small, scans, tmp_path):
 
 def test_a_key_knows_the_cohort_and_not_the_machine(scans, tmp_path):
     run = Run(Job(SMALL.parsed_arms()[0], 0, 0), "finetune", "2")
-    key = experiment(SMALL, Folders(scans), tmp_path).key(run)
-    data = Data(Folders(scans), "cpu")
+    key = experiment(SMALL, DataFolders(scans), tmp_path).key(run)
+    data = StudyData(DataFolders(scans), "cpu")
     assert Experiment(SMALL, data, tmp_path / "b", Machine("cpu", devices=2)).key(run) == key
     rounded = Experiment(SMALL, data, tmp_path, Machine(precision="bf16-mixed"))
     assert rounded.key(run) != key  # bfloat16 gives other numbers
     make_cohort(tmp_path / "other", 16, (16, 24, 16))
-    assert experiment(SMALL, Folders(tmp_path / "other"), tmp_path).key(run) != key
+    assert experiment(SMALL, DataFolders(tmp_path / "other"), tmp_path).key(run) != key
 
 
 SCRIPT = """
@@ -292,8 +292,8 @@ def test_a_training_that_fails_is_a_row_that_says_why_and_the_study_goes_on(scan
     )
     results = run_study(study, tmp_path / "out", cohort=scans)
     failed = [row for row in results.rows if row["arm"] == "cpc"]
-    assert [row["reading"] for row in failed] == ["proxy", "finetune", "frozen", "probe"]
-    assert all("diverged" in row["fault"] and row["score"] is None for row in failed)
+    assert [row["protocol"] for row in failed] == ["proxy", "finetune", "frozen", "probe"]
+    assert all("diverged" in row["failure"] and row["score"] is None for row in failed)
     assert all(row["score"] is not None for row in results.rows if row["arm"] == "scratch")
 
 
@@ -335,11 +335,11 @@ def test_2d_arms_have_the_same_labels_in_slices(scans, tmp_path):
         arms=("2d-cpc", "2d-scratch", "scratch"),
         seeds=1,
         labels=("2",),
-        readings=("finetune",),
+        protocols=("finetune",),
     )
     results = run_study(study, tmp_path, cohort=scans)
     flat, solid = Cohort.open(tmp_path / "slices"), Cohort.open(scans)
-    assert {row["arm"]: row["scans"] for row in results.rows if row["reading"] == "finetune"} == {
+    assert {row["arm"]: row["scans"] for row in results.rows if row["protocol"] == "finetune"} == {
         **{"2d-cpc": 2, "2d-scratch": 2, "scratch": 2}
     }
     few = flat.subset(flat.split().train, 2, seed=0)
@@ -359,7 +359,7 @@ def test_a_graded_study_reads_kappa_over_its_folds(tmp_path):
         tasks={"rotation": {"edge": 16}},
     )
     results = run_study(study, tmp_path / "out", cohort=tmp_path / "photos")
-    scored = [row for row in results.rows if row["reading"] != "proxy"]
+    scored = [row for row in results.rows if row["protocol"] != "proxy"]
     assert {row["measure"] for row in scored} == {"kappa"}
     assert {row["fold"] for row in scored} == {0, 1}
     assert all(-1 <= row["score"] <= 1 for row in scored)
@@ -383,11 +383,11 @@ def test_jobs_side_by_side_give_the_same_numbers(small, scans, tmp_path):
 
 def test_a_job_that_is_lost_is_given_again(scans, tmp_path, monkeypatch):
     """Its process is killed the first time, as a cluster does that takes a machine away."""
-    only = replace(SMALL, arms=("random",), seeds=1, labels=("2",), readings=("probe",))
+    only = replace(SMALL, arms=("random",), seeds=1, labels=("2",), protocols=("probe",))
     submitted = launching.submit
 
-    def submit_and_lose(executor, works):
-        tasks = submitted(executor, works)
+    def submit_and_lose(executor, remote_jobs):
+        tasks = submitted(executor, remote_jobs)
         if not lost:
             lost.extend(tasks)
             tasks[0].cancel(check=False)
@@ -397,11 +397,11 @@ def test_a_job_that_is_lost_is_given_again(scans, tmp_path, monkeypatch):
     monkeypatch.setattr(launching, "submit", submit_and_lose)
     results = run_study(only, tmp_path, cohort=scans, launch=Launch("local", jobs=1))
     assert len(lost) == 1
-    assert [row["reading"] for row in results.rows] == ["probe"]
+    assert [row["protocol"] for row in results.rows] == ["probe"]
 
 
 def test_jobs_that_fail_each_time_are_said_with_their_log(scans, tmp_path):
-    broken = replace(SMALL, arms=("random",), seeds=1, labels=("2",), readings=("probe",))
+    broken = replace(SMALL, arms=("random",), seeds=1, labels=("2",), protocols=("probe",))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "rows").write_text("a file where rows should go")
     with pytest.raises(InputError, match=r"failed 2 times, such as random-fold0-seed0: .*log: "):
@@ -422,12 +422,14 @@ def test_a_slurm_array_is_asked_for_as_it_was_set(tmp_path, monkeypatch):
         "slurm", jobs=3, hours=2, partition="gpu", gpus=1, cpus=6, memory_gb=20, slurm=("qos=long",)
     )
     executor = launching.make_executor(how, tmp_path / "logs", "small")
-    works = [Work(SMALL, Folders(tmp_path), tmp_path, Machine(), job, ()) for job in plan(SMALL)]
-    tasks = launching.submit(executor, works)
-    assert [task.job_id for task in tasks] == [f"12_{n}" for n in range(len(works))]
+    remote_jobs = [
+        RemoteJob(SMALL, DataFolders(tmp_path), tmp_path, Machine(), job, ()) for job in plan(SMALL)
+    ]
+    tasks = launching.submit(executor, remote_jobs)
+    assert [task.job_id for task in tasks] == [f"12_{n}" for n in range(len(remote_jobs))]
     asked = (tmp_path / "asked").read_text()
     for line in (
-        f"--array=0-{len(works) - 1}%3",
+        f"--array=0-{len(remote_jobs) - 1}%3",
         "--time=120",
         "--partition=gpu",
         "--gpus-per-node=1",
@@ -441,7 +443,7 @@ def test_a_slurm_array_is_asked_for_as_it_was_set(tmp_path, monkeypatch):
 
 def test_a_job_that_reaches_its_time_limit_asks_for_itself_again(tmp_path):
     job = next(iter(plan(SMALL)))
-    work = Work(SMALL, Folders(tmp_path), tmp_path, Machine(), job, ())
+    work = RemoteJob(SMALL, DataFolders(tmp_path), tmp_path, Machine(), job, ())
     assert work.checkpoint().function is work
 
 

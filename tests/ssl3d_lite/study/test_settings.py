@@ -2,7 +2,7 @@ import pytest
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.study.arms import parse_arm
-from ssl3d_lite.study.settings import build, merged, read_study, shipped_studies
+from ssl3d_lite.study.settings import build_settings, merged, read_study, shipped_studies
 from ssl3d_lite.training.settings import LOG_EVERY, FinetuneSettings
 
 SMALL = """
@@ -130,7 +130,7 @@ def test_full_studies_hold_every_task_of_the_paper():
 
 
 def test_build_gives_a_dataclass_its_types():
-    settings = build(FinetuneSettings, {"steps": 7, "patch": [8, 8, 8]}, "here")
+    settings = build_settings(FinetuneSettings, {"steps": 7, "patch": [8, 8, 8]}, "here")
     assert (settings.steps, settings.patch) == (7, (8, 8, 8))
 
 

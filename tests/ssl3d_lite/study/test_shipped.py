@@ -10,7 +10,7 @@ from helpers import make_cohort, make_graded
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.study import read_study, shipped_studies
-from ssl3d_lite.study.data import Data, Folders
+from ssl3d_lite.study.data import DataFolders, StudyData
 from ssl3d_lite.study.experiment import Experiment, Machine, dry_run
 
 CHANNELS = {"virtual-brain": 4, "virtual-ukb-brain": 2}
@@ -37,7 +37,7 @@ def manifest(folder, table, flat=False):
 def test_every_arm_can_be_built_and_its_puzzles_drawn(tmp_path, name, scale):
     study = read_study(name, scale)
     arms = study.parsed_arms()
-    folders = Folders(manifest(tmp_path / "cohort", study.cohort))
+    folders = DataFolders(manifest(tmp_path / "cohort", study.cohort))
     if study.corpus:
         folders = replace(folders, corpus=manifest(tmp_path / "corpus", study.corpus))
     if any(arm.flat for arm in arms):
@@ -46,7 +46,7 @@ def test_every_arm_can_be_built_and_its_puzzles_drawn(tmp_path, name, scale):
     # the U-Net of the paper takes seconds to make, and no puzzle asks how wide it is
     filters = tuple(range(2, 2 + len(study.encoder.get("filters", (1, 1, 1, 1)))))
     study = replace(study, encoder=study.encoder | {"filters": filters})
-    dry_run(Experiment(study, Data(folders, "cpu"), tmp_path, Machine(precision="32-true")))
+    dry_run(Experiment(study, StudyData(folders, "cpu"), tmp_path, Machine(precision="32-true")))
     assert Cohort.open(folders.cohort).shape
 
 

@@ -41,7 +41,7 @@ def test_pairs_with_scores_at_other_numbers_of_labels_are_noted():
 
 
 def test_convergence_is_compared_step_by_step_and_fine_tuning_whatever_its_steps():
-    at = {"reading": "convergence"}
+    at = {"protocol": "convergence"}
     ours = [make_row("cpc", 0.5, steps=10, **at), make_row("cpc", 0.9, steps=20, **at)]
     theirs = [make_row("scratch", 0.3, steps=10, **at)]
     assert paired(ours, theirs) == pytest.approx({(0, 0): 0.2})

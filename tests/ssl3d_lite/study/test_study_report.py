@@ -14,7 +14,7 @@ from ssl3d_lite.study.sentences import each_arm, overall
 ARMS = ("cpc", "2d-cpc", "scratch", "random", "collapsed")
 
 
-def score(arm, reading, place, steps, seed, fold):
+def score(arm, protocol, place, steps, seed, fold):
     return 0.3 + 0.1 * place + 0.013 * seed * len(arm) + 0.001 * steps
 
 
@@ -30,8 +30,8 @@ def results():
         ARMS, ("2", "5"), milestones=(20, 40), published="brats", question="Does it?"
     )
     rows = [*all_rows(study, score), lost("2d-cpc", "<i>it diverged</i>", seed=2)]
-    rows = [r for r in rows if r["fault"] or (r["arm"], r["seed"]) != ("2d-cpc", 2)]
-    rows += make_rows("cpc", [0.5], reading="proxy", task="cpc", labels="", chance=0.03)
+    rows = [r for r in rows if r["failure"] or (r["arm"], r["seed"]) != ("2d-cpc", 2)]
+    rows += make_rows("cpc", [0.5], protocol="proxy", task="cpc", labels="", chance=0.03)
     return results_of(study, rows)
 
 
@@ -43,7 +43,7 @@ def page(results, tmp_path_factory):
 
 
 def test_the_page_needs_no_other_file(page):
-    assert len(page.sources) == 5, "all differences, and a figure a reading"
+    assert len(page.sources) == 5, "all differences, and a figure a protocol"
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)
 
 
@@ -52,7 +52,7 @@ def test_the_page_holds_every_verdict_and_every_table(page, results):
     for claim in claims(results):
         assert overall(results, claim) in text
         assert all(line in text for line in each_arm(results, claim))
-    shown = [tables.score_table(results, reading) for reading in results.study.readings]
+    shown = [tables.score_table(results, protocol) for protocol in results.study.protocols]
     shown += [tables.gain_table(results, "finetune"), tables.proxy_table(results)]
     for header, rows in shown:
         assert all(cell in text for row in [header, *rows] for cell in row)
@@ -78,7 +78,7 @@ def test_names_and_faults_cannot_write_html(results, tmp_path):
     text = (tmp_path / "evil.html").read_text()
     for tag in ("<script", "<b>x", "<u>", "<em>", "<h1>title", "<tt>", "<i>it diverged"):
         assert tag not in text
-    assert html.escape("<i>it diverged</i>") in text, "the fault is shown nevertheless"
+    assert html.escape("<i>it diverged</i>") in text, "the failure is shown nevertheless"
 
 
 @pytest.mark.parametrize("rows", [[], make_rows("cpc", [0.5]), [lost("cpc"), lost("scratch")]])
@@ -113,8 +113,8 @@ def test_luck_is_counted_in_verdicts(results):
 
 def test_the_time_of_a_run_counts_once():
     rows = make_rows("cpc", [0.5, 0.6], run="a", seconds=60.0)
-    rows += make_rows("cpc", [0.5], run="a", reading="convergence", seconds=60.0)
-    rows += make_rows("cpc", [0.5], run="b", reading="probe", seconds=90.0)
+    rows += make_rows("cpc", [0.5], run="a", protocol="convergence", seconds=60.0)
+    rows += make_rows("cpc", [0.5], run="b", protocol="probe", seconds=90.0)
     assert hours(results_of(make_study(), rows)) == "2 min in all (finetune 60 s, probe 90 s)"
 
 

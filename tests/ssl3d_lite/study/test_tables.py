@@ -13,7 +13,7 @@ from ssl3d_lite.study.statistics import interval
 ARMS = ("cpc", "scratch", "random", "collapsed")
 
 
-def score(arm, reading, place, steps, seed, fold):
+def score(arm, protocol, place, steps, seed, fold):
     return 0.3 + 0.1 * place + 0.02 * seed * len(arm) + 0.001 * steps + 0.01 * fold
 
 
@@ -22,9 +22,9 @@ def results():
     study = make_study(ARMS, ("2", "5"), milestones=(20, 40), published="pancreas")
     rows = all_rows(study, score)
     for row in rows:
-        if row["reading"] == "finetune":
+        if row["protocol"] == "finetune":
             row |= {"dice front": row["score"] + 0.1, "dice back": row["score"] - 0.1}
-    rows += make_rows("cpc", [0.5, 0.7, 0.02], reading="proxy", task="cpc", labels="", chance=0.03)
+    rows += make_rows("cpc", [0.5, 0.7, 0.02], protocol="proxy", task="cpc", labels="", chance=0.03)
     return results_of(study, rows)
 
 
@@ -34,15 +34,15 @@ def cell_of(table, arm, column):
     return row[header.index(column)]
 
 
-@pytest.mark.parametrize("reading", ["finetune", "probe", "frozen"])
-def test_a_cell_is_the_mean_of_its_rows(results, reading):
-    table = tables.score_table(results, reading)
-    for arm in tables.shown(results, reading):
+@pytest.mark.parametrize("protocol", ["finetune", "probe", "frozen"])
+def test_a_cell_is_the_mean_of_its_rows(results, protocol):
+    table = tables.score_table(results, protocol)
+    for arm in tables.shown(results, protocol):
         for labels in ("2", "5"):
             scores = [
                 row["score"]
                 for row in results.rows
-                if (row["reading"], row["arm"], row["labels"]) == (reading, arm, labels)
+                if (row["protocol"], row["arm"], row["labels"]) == (protocol, arm, labels)
             ]
             mean, deviation = statistics.mean(scores), statistics.stdev(scores)
             assert cell_of(table, arm, labels) == f"{mean:.3f} ± {deviation:.3f} (3)"
@@ -107,8 +107,8 @@ def test_the_text_holds_facts_tables_verdicts_and_what_was_published(results):
     assert "20 to train on, 5 validation, 10 test, 25 to pretrain on scans" in text
     assert "an abacus" in text
     assert f"{len(results.rows)} scores; 0 runs failed" in text
-    for reading in results.study.readings:
-        assert tables.as_markdown(tables.score_table(results, reading)) in text
+    for protocol in results.study.protocols:
+        assert tables.as_markdown(tables.score_table(results, protocol)) in text
     for claim in claims(results):
         assert overall(results, claim) in text
         assert all(f"- {line}" in text for line in each_arm(results, claim))

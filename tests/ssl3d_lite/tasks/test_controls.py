@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.heads import global_avg_pool
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
@@ -14,11 +14,11 @@ from ssl3d_lite.training.settings import TrainSettings
 
 def learnt(name, cohort, norm, **settings):
     """Encoder and task before and after a short training on eight scans; and the history."""
-    encoder = random_encoder(EncoderSettings(filters=(8, 16, 32), norm=norm), 0)
+    encoder = make_encoder(EncoderSettings(filters=(8, 16, 32), norm=norm), 0)
     task = make_task(name, encoder.settings, edge=16)
     before = copy.deepcopy((encoder, task))
     training = TrainSettings(batch=4, learning_rate=3e-3, precision="32-true", **settings)
-    encoder, history = pretrain(task, encoder, cohort, range(8), training)
+    history = pretrain(task, encoder, cohort, range(8), training)
     return before, (encoder, task), history
 
 
@@ -38,7 +38,7 @@ def test_random_learns_with_its_head_alone(cohort, norm):
 
 def test_random_knows_how_bright_the_scans_are():
     """What is measured and not learnt, BatchNorm's statistics, becomes that of the scans."""
-    encoder = random_encoder(EncoderSettings(filters=(4, 8)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
     task = make_task("random", encoder.settings, edge=8)
     volumes = 5 + torch.randn(4, 1, 8, 8, 8)
     task(

@@ -8,7 +8,7 @@ from scipy.ndimage import map_coordinates
 from torch import nn
 
 from ssl3d_lite.errors import DivergedError, InputError
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import Placement, ProxyBatch, make_task
 from ssl3d_lite.tasks.exemplar import COLLAPSED, EMPTY, PATIENCE, identity
@@ -47,7 +47,7 @@ class Same(nn.Module):
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_fault_09_a_view_has_one_embedding_wherever_it_stands(dims):
-    encoder = random_encoder(FOUR[dims], 0).eval()
+    encoder = make_encoder(FOUR[dims], 0).eval()
     task = make_task("exemplar", FOUR[dims], edge=6)
     batch = posed(task, torch.randn(3, 1, *[8] * dims))
     swapped = ProxyBatch(batch.views.flip(1), batch.target, batch.placement)
@@ -64,7 +64,7 @@ def test_fault_09_there_is_one_head_and_no_more():
 @pytest.mark.parametrize("view", [0, 1])
 def test_fault_09_both_views_teach_the_same_head(view):
     task = make_task("exemplar", FOUR[3], edge=6)
-    answer = task(random_encoder(FOUR[3], 0), posed(task, torch.randn(2, 1, 8, 8, 8)))
+    answer = task(make_encoder(FOUR[3], 0), posed(task, torch.randn(2, 1, 8, 8, 8)))
     answer[:, view, 0].sum().backward()
     assert all(p.grad.abs().sum() > 0 for p in task.head.parameters())
 
@@ -72,7 +72,7 @@ def test_fault_09_both_views_teach_the_same_head(view):
 @pytest.mark.parametrize("dims", [2, 3])
 def test_embeddings_lie_on_the_unit_sphere(dims):
     task = make_task("exemplar", FOUR[dims], edge=6, code=5)
-    answer = task(random_encoder(FOUR[dims], 0), posed(task, torch.randn(3, 2, *[8] * dims)[:, :1]))
+    answer = task(make_encoder(FOUR[dims], 0), posed(task, torch.randn(3, 2, *[8] * dims)[:, :1]))
     assert answer.shape == (3, 2, 5)
     torch.testing.assert_close(answer.norm(dim=-1), torch.ones(3, 2))
 
@@ -263,7 +263,7 @@ def test_fault_14_a_resumed_run_has_its_memory_again(cohort, tmp_path, monkeypat
     """Killed in step 13 and continued from the checkpoint of step 10: bit for bit the same."""
 
     def run(out=None):
-        encoder = random_encoder(EncoderSettings(filters=(4, 8)), 0)
+        encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
         task = make_task("exemplar", encoder.settings, edge=12, memory=20)
         settings = TrainSettings(steps=20, batch=3, checkpoint_every=10, precision="32-true")
         pretrain(task, encoder, cohort, range(8), settings, out)
@@ -495,7 +495,7 @@ def test_a_collapse_is_one_clear_line_whatever_the_loss(loss):
 
 
 def test_a_run_that_collapses_is_stopped(cohort, tmp_path):
-    encoder = random_encoder(EncoderSettings(filters=(4, 8), norm="group"), 0)
+    encoder = make_encoder(EncoderSettings(filters=(4, 8), norm="group"), 0)
     task = make_task("exemplar", encoder.settings, edge=8, margin=1.0, negatives="hardest")
     settings = TrainSettings(steps=200, batch=4, learning_rate=0.1, precision="32-true")
     with pytest.raises(DivergedError, match=r"step \d+: exemplar has collapsed"):
@@ -504,10 +504,10 @@ def test_a_run_that_collapses_is_stopped(cohort, tmp_path):
 
 
 def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
-    encoder = random_encoder(EncoderSettings(filters=(8, 16), norm="group"), 0)
+    encoder = make_encoder(EncoderSettings(filters=(8, 16), norm="group"), 0)
     task = make_task("exemplar", encoder.settings, edge=16)
     settings = TrainSettings(steps=150, batch=4, learning_rate=3e-3, precision="32-true")
-    _, history = pretrain(task, encoder, cohort, range(4), settings)
+    history = pretrain(task, encoder, cohort, range(4), settings)
     assert history[0]["accuracy"] < 0.6
     assert history[-1]["accuracy"] > 0.75
     assert history[-1]["chance"] == pytest.approx(1 / 7)
@@ -531,7 +531,7 @@ def test_settings_without_meaning_are_refused(setting, said):
 
 def test_fault_09_one_scan_alone_is_refused_whatever_the_batch(cohort):
     """A batch of two would hold that scan twice."""
-    encoder = random_encoder(EncoderSettings(filters=(4, 8)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
     task = make_task("exemplar", encoder.settings, edge=8)
     with pytest.raises(InputError, match="exemplar tells scans apart"):
         pretrain(task, encoder, cohort, (0,), TrainSettings(batch=2))

@@ -8,7 +8,7 @@ from data_recipes.msd import Msd
 from data_recipes.msd import prepare as prepare_msd
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task, measure
 from ssl3d_lite.training.presets import preset
@@ -38,7 +38,7 @@ def hippocampi(real_hippocampus: Path, tmp_path_factory: pytest.TempPathFactory)
 def test_a_short_run_is_above_chance_on_scans_it_has_not_seen(name, hippocampi):
     steps, bound = SHORT[name]
     split = hippocampi.split()
-    encoder = random_encoder(EncoderSettings(filters=(4, 8, 16, 32)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(4, 8, 16, 32)), 0)
     task = make_task(name, encoder.settings)
     quick = preset("quick", name).training | {"steps": steps, "precision": "32-true"}
     pretrain(task, encoder, hippocampi, split.pretrain, TrainSettings(**quick))

@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.mixture import GaussianMixture
 
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.tasks.tissue import BINS, fit_mixture, tissues
@@ -152,7 +152,7 @@ def test_loss_is_the_cross_entropy_of_every_voxel(space):
     """Against NumPy in float64."""
     task = make_task("tissue", SMALL[len(space)], edge=10).double()
     batch = posed(task, torch.randn(2, 1, *space).double())
-    answer = task(random_encoder(SMALL[len(space)], 0).double(), batch).detach()
+    answer = task(make_encoder(SMALL[len(space)], 0).double(), batch).detach()
     assert answer.shape == (*batch.target.shape, 4)
     exponents = np.exp(answer.numpy())
     share = exponents / exponents.sum(-1, keepdims=True)
@@ -189,10 +189,10 @@ def test_one_seed_one_puzzle():
 
 
 def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
-    encoder = random_encoder(EncoderSettings(filters=(8, 16)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(8, 16)), 0)
     task = make_task("tissue", encoder.settings, edge=16)
     settings = TrainSettings(steps=50, batch=4, learning_rate=1e-2, precision="32-true")
-    _, history = pretrain(task, encoder, cohort, range(4), settings)
+    history = pretrain(task, encoder, cohort, range(4), settings)
     assert history[0]["accuracy"] < history[0]["chance"]
     assert history[-1]["accuracy"] > history[-1]["chance"]
     assert history[-1]["loss"] < history[0]["loss"] / 3

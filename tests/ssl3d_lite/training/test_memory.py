@@ -16,10 +16,10 @@ from torch import nn
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine import launch as distributed
 from ssl3d_lite.models.checkpointing import set_activation_checkpointing
-from ssl3d_lite.models.classifier import random_classifier
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.classifier import make_classifier
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.models.unet import make_unet
 from ssl3d_lite.study.experiment import _record
 from ssl3d_lite.tasks import TASKS, make_task
 from ssl3d_lite.training import memory
@@ -35,7 +35,7 @@ ONCE = TrainSettings(device="cpu")
 
 def segmenting(edge=16, dims=3, batch=2, **shape):
     """A U-Net of three classes that learns label maps, and a batch for it."""
-    network = random_unet(random_encoder(EncoderSettings(1, dims, **shape), 0), 3, 0)
+    network = make_unet(make_encoder(EncoderSettings(1, dims, **shape), 0), 3, 0)
     labels = torch.zeros(batch, *[edge] * dims, dtype=torch.uint8)
     batch = torch.randn(batch, 1, *[edge] * dims), labels
     return Finetuning(network, FinetuneSettings()), batch
@@ -43,7 +43,7 @@ def segmenting(edge=16, dims=3, batch=2, **shape):
 
 def puzzling(name, dims=3, edge=32, network="unet"):
     """An encoder with a task, and a batch of its puzzles."""
-    encoder = random_encoder(EncoderSettings(1, dims, network=network), 0)
+    encoder = make_encoder(EncoderSettings(1, dims, network=network), 0)
     own = {"patch": 32} if network != "unet" and name in ("cpc", "rpl", "jigsaw") else {}
     task = make_task(name, encoder.settings, **own)
     return Pretraining(encoder, [task]), (0, posed(task, torch.randn(2, 1, *[edge] * dims)))
@@ -83,8 +83,8 @@ def test_every_task_can_be_counted(name, dims):
 
 
 def test_networks_for_photographs_can_be_counted():
-    encoder = random_encoder(EncoderSettings(3, 2, network="densenet121"), 0)
-    learner = Finetuning(random_classifier(encoder, 5, 0), FinetuneSettings())
+    encoder = make_encoder(EncoderSettings(3, 2, network="densenet121"), 0)
+    learner = Finetuning(make_classifier(encoder, 5, 0), FinetuneSettings())
     batch = torch.randn(2, 3, 160, 160), torch.zeros(2, dtype=torch.long)
     whole, again, half = (
         step_bytes(learner, batch, TrainSettings(device="cpu", **more))
@@ -113,7 +113,7 @@ def test_recomputing_and_half_precision_lower_the_count(dims):
 
 
 def test_a_frozen_encoder_is_counted_as_it_learns_in_the_end():
-    network = random_unet(random_encoder(SMALL, 0), 3, 0)
+    network = make_unet(make_encoder(SMALL, 0), 3, 0)
     _, batch = segmenting()
     counts = []
     for frozen in (0, 9, 10):
@@ -189,7 +189,9 @@ from pathlib import Path
 from types import SimpleNamespace
 import torch
 from ssl3d_lite import memory, training
-from ssl3d_lite.networks import EncoderSettings, random_encoder, random_unet
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.models.unet import make_unet
 from ssl3d_lite.tasks import make_task
 
 def measured(name):
@@ -212,11 +214,11 @@ class Scans:
         return (self.scans[cases, 0] > 0).byte()
 
 def train(edge, **shape):
-    encoder, cohort = random_encoder(EncoderSettings(**shape), 0), Scans(edge)
+    encoder, cohort = make_encoder(EncoderSettings(**shape), 0), Scans(edge)
     common = {"steps": 2, "device": "cpu", "activation_checkpointing": again == "again"}
     if kind == "unet":
         settings = training.FinetuneSettings(**common)
-        training.finetune(random_unet(encoder, 3, 0), cohort, range(4), settings)
+        training.finetune(make_unet(encoder, 3, 0), cohort, range(4), settings)
     else:
         task = make_task(kind, encoder.settings)
         training.pretrain(task, encoder, cohort, range(4), training.TrainSettings(**common))
@@ -264,9 +266,9 @@ def test_the_count_is_what_a_step_takes(kind, edge, again):
 
 
 def finetuned(cohort, out=None, **settings):
-    network = random_unet(random_encoder(SMALL, 0), 3, 0)
+    network = make_unet(make_encoder(SMALL, 0), 3, 0)
     training = FinetuneSettings(**{"steps": 20, "checkpoint_every": 10, "batch": 4} | settings)
-    return finetune(network, cohort, range(4), training, out)
+    return network, finetune(network, cohort, range(4), training, out)
 
 
 def refusal(monkeypatch, free, run, *arguments, **settings):
@@ -313,7 +315,7 @@ def test_a_batch_that_a_task_cannot_use_is_not_named(cohort, monkeypatch):
     """Exemplar tells scans apart: two are the least."""
 
     def pretrained(batch):
-        encoder = random_encoder(SMALL, 0)
+        encoder = make_encoder(SMALL, 0)
         tasks = [make_task(name, SMALL) for name in ("masked", "exemplar")]
         pretrain(tasks, encoder, cohort, range(8), TrainSettings(steps=2, batch=batch))
 
@@ -326,8 +328,8 @@ def test_a_batch_that_a_task_cannot_use_is_not_named(cohort, monkeypatch):
 
 def test_grades_are_not_read_from_boxes(tmp_path, monkeypatch):
     graded = make_graded(tmp_path, [0, 1, 2] * 5, edge=16)
-    encoder = random_encoder(EncoderSettings(3, 2, (4, 8)), 0)
-    network = random_classifier(encoder, 3, 0)
+    encoder = make_encoder(EncoderSettings(3, 2, (4, 8)), 0)
+    network = make_classifier(encoder, 3, 0)
     settings = FinetuneSettings(steps=1, batch=2)
     said = refusal(monkeypatch, 1000, finetune, network, graded, range(4), settings)
     assert "patch" not in said

@@ -5,7 +5,7 @@ import torch
 
 from ssl3d_lite.cli.commands import Shape, pretrain_settings
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import TASKS, make_task
 from ssl3d_lite.training.presets import preset
@@ -90,5 +90,5 @@ def test_the_command_line_takes_a_presets_numbers_as_defaults():
 
 def test_an_encoder_can_be_made_of_every_shape():
     for name in ("paper", "original"):
-        encoder = random_encoder(EncoderSettings(**preset(name).shape), 0)
+        encoder = make_encoder(EncoderSettings(**preset(name).shape), 0)
         assert encoder.width == preset(name).shape["filters"][-1]

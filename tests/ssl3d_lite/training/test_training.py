@@ -14,10 +14,11 @@ from torch import nn
 
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.errors import DivergedError, InputError
+from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import random_unet
+from ssl3d_lite.models.unet import make_unet
 from ssl3d_lite.tasks import TASKS, make_task
 from ssl3d_lite.training import loop as training
 from ssl3d_lite.training.batches import cases_of_step, step_generator
@@ -31,17 +32,18 @@ SMALL = EncoderSettings(filters=(4, 8))
 
 
 def pretrained(cohort, out=None, seed=0, **settings):
-    encoder = random_encoder(SMALL, seed)
+    encoder = make_encoder(SMALL, seed)
     task = make_task("rotation", encoder.settings, seed=seed, edge=12)
     training = TrainSettings(**{"steps": 20, "checkpoint_every": 10, "seed": seed} | settings)
-    return pretrain(task, encoder, cohort, cohort.split().pretrain, training, out)
+    return encoder, pretrain(task, encoder, cohort, cohort.split().pretrain, training, out)
 
 
 def finetuned(cohort, out=None, encoder=None, **settings):
-    network = random_unet(encoder or random_encoder(SMALL, 0), 3, 0)
+    network = make_unet(encoder or make_encoder(SMALL, 0), 3, 0)
     training = FinetuneSettings(**{"steps": 20, "checkpoint_every": 10} | settings)
     split = cohort.split()
-    return finetune(network, cohort, split.train[:4], training, out, split.validation)
+    hooks = eval_hooks(network, cohort, training, validation=split.validation)
+    return network, finetune(network, cohort, split.train[:4], training, out, hooks=hooks)
 
 
 OWN = {
@@ -57,10 +59,10 @@ def tasks_of(*names):
 
 
 def by_turns(cohort, out=None, tasks=None, **settings):
-    encoder = random_encoder(SMALL, 0)
+    encoder = make_encoder(SMALL, 0)
     tasks = tasks or tasks_of("exemplar", "masked")
     training = TrainSettings(**{"steps": 20, "checkpoint_every": 10} | settings)
-    return pretrain(tasks, encoder, cohort, cohort.split().pretrain, training, out)
+    return encoder, pretrain(tasks, encoder, cohort, cohort.split().pretrain, training, out)
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
@@ -192,7 +194,7 @@ def test_a_full_disk_is_one_clear_line_and_the_last_checkpoint_stays(cohort, tmp
 
 
 def test_the_encoder_stands_still_while_frozen_and_then_learns(cohort):
-    start = random_encoder(SMALL, 0)
+    start = make_encoder(SMALL, 0)
     frozen, _ = finetuned(cohort, freeze_encoder_steps=20)
     thawed, _ = finetuned(cohort, freeze_encoder_steps=10)
     before = dict(start.named_parameters())
@@ -205,7 +207,7 @@ def test_the_encoder_stands_still_while_frozen_and_then_learns(cohort):
 
 def test_the_encoder_gets_its_share_of_the_learning_rate(cohort):
     """Of the first step of Adam, which is the rate itself times the gradient's sign."""
-    start = dict(random_unet(random_encoder(SMALL, 0), 3, 0).named_parameters())
+    start = dict(make_unet(make_encoder(SMALL, 0), 3, 0).named_parameters())
     settings = {"steps": 1, "weight_decay": 0.0, "learning_rate": 0.01}
 
     def first_step(share):
@@ -233,8 +235,8 @@ def test_fault_15_the_best_weights_by_validation_are_kept_not_the_last(cohort, t
 
 def test_fine_tuning_learns_a_handful_of_volumes_by_heart(cohort):
     settings = FinetuneSettings(steps=80, learning_rate=1e-2, batch=2)
-    network = random_unet(random_encoder(EncoderSettings(filters=(8, 16)), 0), 3, 0)
-    network, history = finetune(network, cohort, (0, 1), settings)
+    network = make_unet(make_encoder(EncoderSettings(filters=(8, 16)), 0), 3, 0)
+    history = finetune(network, cohort, (0, 1), settings)
     assert history[-1]["loss"] < history[0]["loss"] / 2
     result = evaluate(network, cohort, (0, 1), hausdorff=False)
     assert result.by_region["whole"] > 0.85
@@ -247,7 +249,7 @@ def test_fine_tuning_on_boxes(cohort):
 
 def test_an_unlabelled_case_cannot_be_fine_tuned_on(tmp_path):
     cohort = make_cohort(tmp_path, 6, unlabelled=1)
-    network = random_unet(random_encoder(SMALL, 0), 3, 0)
+    network = make_unet(make_encoder(SMALL, 0), 3, 0)
     with pytest.raises(InputError, match="case_005 has no label"):
         finetune(network, cohort, (4, 5), FinetuneSettings(steps=1))
 
@@ -380,7 +382,7 @@ def test_a_fine_tuned_networks_encoder_can_be_fine_tuned_again(cohort, tmp_path)
 
 
 def test_an_encoder_of_other_dimensions_is_refused_before_anything_is_drawn(cohort):
-    encoder = random_encoder(EncoderSettings(spatial_dims=2, filters=(4, 8)), 0)
+    encoder = make_encoder(EncoderSettings(spatial_dims=2, filters=(4, 8)), 0)
     with pytest.raises(InputError, match=r"reads 1 channels in 2D, but made up has 1 in 3D"):
         pretrain(make_task("rpl", encoder.settings), encoder, cohort, (0, 1), TrainSettings())
 
@@ -390,10 +392,10 @@ def test_an_encoder_of_other_dimensions_is_refused_before_anything_is_drawn(coho
 
 def watched(cohort, watch, out=None, names=("rotation",), **settings):
     """A run of 40 steps with a checkpoint at the end alone; the encoder, the tasks, the history."""
-    encoder, tasks = random_encoder(SMALL, 0), tasks_of(*names)
+    encoder, tasks = make_encoder(SMALL, 0), tasks_of(*names)
     training = TrainSettings(**{"steps": 40, "checkpoint_every": 100} | settings)
     cases = cohort.split().pretrain
-    encoder, history = pretrain(tasks, encoder, cohort, cases, training, out, watch=watch)
+    history = pretrain(tasks, encoder, cohort, cases, training, out, callback=watch)
     return encoder, nn.ModuleList(tasks), history
 
 
@@ -417,9 +419,9 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(cohort, tmp_path, names):
 
 
 def test_a_notebooks_cell_run_twice_is_told_to_make_the_networks_anew(cohort, tmp_path):
-    encoder, task = random_encoder(SMALL, 0), tasks_of("rotation")
+    encoder, task = make_encoder(SMALL, 0), tasks_of("rotation")
     settings, cases = TrainSettings(steps=20), cohort.split().pretrain
-    pretrain(task, encoder, cohort, cases, settings, tmp_path, watch=lambda rows: True)
+    pretrain(task, encoder, cohort, cases, settings, tmp_path, callback=lambda rows: True)
     with pytest.raises(InputError, match="make the networks anew from the same seeds"):
         pretrain(task, encoder, cohort, cases, settings, tmp_path)
 
@@ -460,7 +462,8 @@ import json, sys
 from pathlib import Path
 from ssl3d_lite.cohort import Cohort
 from ssl3d_lite.distributed import averaged, launch, rank
-from ssl3d_lite.networks import EncoderSettings, random_encoder
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training import TrainSettings, pretrain
 
@@ -469,8 +472,8 @@ folder, shape = Path(sys.argv[1]), EncoderSettings(filters=(4, 8), norm="group")
 task, cohort = make_task("rotation", shape, edge=12), Cohort.open(folder / "cohort")
 watch = lambda rows: rank() == 0 and rows[-1]["step"] == 20  # the second would never stop
 settings = TrainSettings(steps=40, batch=4, devices=2)
-encoder = random_encoder(shape, 0)
-_, history = pretrain(task, encoder, cohort, range(8), settings, folder / "run", watch=watch)
+encoder = make_encoder(shape, 0)
+history = pretrain(task, encoder, cohort, range(8), settings, folder / "run", callback=watch)
 (folder / f"{rank()}.json").write_text(json.dumps([row["step"] for row in history]))
 averaged([0.0], "cpu")  # wait for one another: the second ends as soon as the first does
 """

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.models.encoders import random_encoder
+from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.browser.guesses import guesses, planes, questions
 from ssl3d_lite.show.browser.live import MOST, POINTS, Live
@@ -31,7 +31,7 @@ OWN = {
 
 def begin(name, channels=1, dims=3):
     shape = EncoderSettings(channels, dims, filters=(4, 8))
-    return make_task(name, shape, **OWN[name]), random_encoder(shape, 0)
+    return make_task(name, shape, **OWN[name]), make_encoder(shape, 0)
 
 
 def posed(name, dims=3, channels=1):
@@ -53,7 +53,7 @@ def test_a_watched_run_is_bit_for_bit_that_of_an_unwatched(cohort, name):
         task, encoder = begin(name)
         watch = Live(task, encoder, cohort.images([0, 1])).watch if watched else None
         settings = TrainSettings(steps=20, batch=4)
-        _, history = pretrain(task, encoder, cohort, range(2, 12), settings, watch=watch)
+        history = pretrain(task, encoder, cohort, range(2, 12), settings, callback=watch)
         modules = nn.ModuleList([task, encoder])
         return modules.state_dict(), history, torch.rand(4), [m.training for m in modules.modules()]
 
@@ -73,7 +73,7 @@ def test_a_task_that_throws_dice_in_answering_does_not_move_the_trainings(cohort
     shape = EncoderSettings(filters=(4, 8))
     task = Careless(Careless.Settings(edge=12), shape)
     torch.manual_seed(0)
-    Live(task, random_encoder(shape, 0), cohort.images([0, 1]))
+    Live(task, make_encoder(shape, 0), cohort.images([0, 1]))
     found = torch.rand(1)
     torch.manual_seed(0)
     assert torch.equal(found, torch.rand(1))
@@ -91,7 +91,7 @@ def watched_run(cohort, view, task, encoder, steps=40, after=None):
         return view.watch(history)
 
     settings = TrainSettings(steps=steps)
-    return pretrain(task, encoder, cohort, range(2, 12), settings, watch=watch)[1]
+    return pretrain(task, encoder, cohort, range(2, 12), settings, callback=watch)
 
 
 @pytest.fixture
@@ -315,6 +315,6 @@ def test_an_answer_that_cannot_be_read_is_left_out(cohort):
             return super().forward(encoder, batch)[:, None]
 
     shape = EncoderSettings(filters=(4, 8))
-    view = Live(Own(Own.Settings(edge=12), shape), random_encoder(shape, 0), cohort.images([0, 1]))
+    view = Live(Own(Own.Settings(edge=12), shape), make_encoder(shape, 0), cohort.images([0, 1]))
     assert (view._guesses, view._right) == ([], "")
     assert len(view._questions) == 4

@@ -12,13 +12,14 @@ from ssl3d_lite.files import read_json, write_json
 from ssl3d_lite.machine.collectives import on_rank_zero, rank
 from ssl3d_lite.machine.device import choose_device, choose_precision
 from ssl3d_lite.machine.launch import launch as share
+from ssl3d_lite.old_names import renamed
 
-from .data import Data, find_data
+from .data import StudyData, find_data
 from .experiment import Experiment, Machine, dry_run, plan
 from .launch import Launch, run_elsewhere, run_here
-from .ledger import Ledger, Row
+from .ledger import Ledger, ResultRow
 from .results import Results
-from .settings import Study, build
+from .settings import Study, build_settings
 
 STUDY = "study.json"  # settings and facts of a finished study, beside its results.csv
 
@@ -50,9 +51,9 @@ def run_study(
     machine = settled(machine, launch)
     with ledger.held() if rank() == 0 else nullcontext():
         folders = on_rank_zero(find_data, study, out, cohort, corpus)
-        experiment = Experiment(study, Data(folders, machine.device), out, machine)
+        experiment = Experiment(study, StudyData(folders, machine.device), out, machine)
         on_rank_zero(dry_run, experiment)
-        done = on_rank_zero(begin, ledger)
+        done = on_rank_zero(_begin, ledger)
         todo = {
             job: left
             for job, runs in plan(study).items()
@@ -75,7 +76,7 @@ def load_results(folder: Path) -> Results:
     """
     folder = Path(folder)
     record = read_json(folder / STUDY, "finished study")
-    study = build(Study, record["study"], f"{folder / STUDY}")
+    study = build_settings(Study, renamed(record["study"]), f"{folder / STUDY}")
     rows = in_order(Ledger(folder).rows(), record["facts"]["runs"])
     return Results(study, rows, record["facts"])
 
@@ -98,7 +99,7 @@ def settled(machine: Machine, launch: Launch) -> Machine:
     return replace(machine, precision=precision)
 
 
-def begin(ledger: Ledger) -> set[str]:
+def _begin(ledger: Ledger) -> set[str]:
     """What was run before, wherever its rows were left."""
     ledger.collect()
     done = ledger.done()
@@ -116,7 +117,7 @@ def results_of(experiment: Experiment) -> Results:
     return Results(experiment.study, own, facts)
 
 
-def in_order(rows: list[Row], runs: list[str]) -> list[Row]:
+def in_order(rows: list[ResultRow], runs: list[str]) -> list[ResultRow]:
     """The rows of these runs, as the runs are ordered."""
     place = {run: n for n, run in enumerate(runs)}
     return sorted((row for row in rows if row["run"] in place), key=lambda row: place[row["run"]])
