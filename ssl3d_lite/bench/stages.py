@@ -15,7 +15,6 @@ from functools import partial
 from io import StringIO
 from itertools import pairwise
 from statistics import median
-from typing import Any
 
 import torch
 from torch import Tensor

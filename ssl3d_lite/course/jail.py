@@ -10,10 +10,10 @@ rights needed. ``python -m ssl3d_lite.course.jail JSON -- COMMAND`` gives its ri
 becomes COMMAND, which cannot get them back. Nothing heavy is imported here.
 
 Why no library does it. bubblewrap is a program of the system that needs user namespaces, which many
-servers and containers forbid, or a setuid binary, which only an administrator can install. pyseccomp
-is a wrapper of libseccomp's C library, which pip does not install. The package landlock is an alpha
-version that restricts files only: neither TCP nor signals. What is left is small: four system calls
-and a table of their numbers. So a course server needs nothing but ``pip install``.
+servers and containers forbid, or a setuid binary, which only an administrator can install.
+pyseccomp wraps libseccomp's C library, which pip does not install. The package landlock is an alpha
+version that restricts files only: neither TCP nor signals. What is left to do here is small: four
+system calls, and a table of their numbers. So a course server needs nothing but ``pip install``.
 """
 
 import ctypes

@@ -1,8 +1,8 @@
 """Sources of assignments: one percent script each, with solutions and hidden tests in it.
 
 A source gives the student's notebook (blanks, visible checks) and the solved one. An assignment is
-a list of *parts*. A part has a cell for the student's code (``a1-2-solution``) and one that tests it
-(``a1-2-tests``), or it is an open question that a person marks. nbgrader's metadata say which
+a list of *parts*. A part has a cell for the student's code (``a1-2-solution``) and one that tests
+it (``a1-2-tests``), or it is an open question that a person marks. nbgrader's metadata say which
 cell is which, so nbgrader can be used on the same files.
 """
 
