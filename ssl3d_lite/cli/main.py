@@ -223,14 +223,14 @@ def course(arguments: list[str]) -> int | None:
     if action not in actions:
         raise unknown("action", action, actions)
     if action == "build":
-        from ssl3d_lite.course.build import Build, build
+        from ssl3d_lite.course.build import BuildSettings, build_course
 
-        print(f"course: {build(parse(Build, 'course build', rest))}")
+        print(f"course: {build_course(parse(BuildSettings, 'course build', rest))}")
         return 0
-    from ssl3d_lite.course.grade import Grade, grade
+    from ssl3d_lite.course.grade import GradeSettings, grade_submissions
 
-    records = grade(parse(Grade, "course grade", rest))
-    return int(any(record.faulty for record in records))
+    records = grade_submissions(parse(GradeSettings, "course grade", rest))
+    return int(any(record.failed for record in records))
 
 
 def bench(arguments: list[str]) -> None:
