@@ -16,7 +16,7 @@ A rule about several fields at once stays in ``__post_init__``, after ``super().
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -70,7 +70,7 @@ def check_values(settings: Any) -> None:
         object.__setattr__(settings, name, _checked(name, given, adapter))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _adapters(kind: type) -> dict[str, Any]:
     """For each field, what checks its values. Settings within settings have checked themselves."""
     from pydantic import ConfigDict, TypeAdapter  # costs as much as all else here: not on import

@@ -463,7 +463,9 @@ def check_rotation(space, edge, draw_seed=0, turns=None, copies=2, scans=3):
         f"{dims}D: the placement's matrix has the shape {tuple(matrix.shape)}"
     )
     voxels = torch.stack(torch.meshgrid(*[torch.arange(edge)] * dims, indexing="ij")).flatten(1)
-    for scan, copy in torch.cartesian_prod(*(torch.arange(n) for n in params["rotation"].shape)).tolist():
+    for scan, copy in torch.cartesian_prod(
+        *(torch.arange(n) for n in params["rotation"].shape)
+    ).tolist():
         number = int(params["rotation"][scan, copy])
         plane, quarters = task.turns[number]
         where = params["corner"][scan, 0].tolist()
@@ -779,7 +781,9 @@ def check_draw(space, seeds=200, scans=4, **settings):
         assert torch.equal(torch.get_rng_state(), state), (
             "draw from the generator, and seed nothing"
         )
-        assert sorted(params) == ["query", "shift"], f"a draw holds query and shift, not {list(params)}"
+        assert sorted(params) == ["query", "shift"], (
+            f"a draw holds query and shift, not {list(params)}"
+        )
         assert all(torch.equal(params[n], again[n]) for n in params), "the same seed, another draw"
         drawn.append(params)
     query, shift = (torch.stack([params[name] for params in drawn]) for name in ("query", "shift"))

@@ -1030,9 +1030,14 @@ class MyCPC(ProxyTask):
         self.embed = head(encoder.width, s.hidden, s.embedding_dim)
         steps = range(s.context_layers)
         self.context = nn.Sequential(*(PyramidConv(s.embedding_dim, self.dims) for _ in steps))
-        self.predict = nn.ModuleList(CONV[self.dims](s.embedding_dim, s.embedding_dim, 1) for _ in s.prediction_steps)
+        self.predict = nn.ModuleList(
+            CONV[self.dims](s.embedding_dim, s.embedding_dim, 1) for _ in s.prediction_steps
+        )
 
-    grid, sample_params = CPC.grid, CPC.sample_params  # the library's: part 1, and where each scan's grid starts
+    grid, sample_params = (
+        CPC.grid,
+        CPC.sample_params,
+    )  # the library's: part 1, and where each scan's grid starts
 
     def make_views(self, volumes, params):
         grid, direction = self.grid(volumes.shape[2:]), self.directions[int(params["direction"])]
@@ -1127,7 +1132,14 @@ def ramps(scans, space):
 def make_cpc(space, scans, seed, volumes=None, **settings):
     """Your task, the library's with the same weights, and a batch of yours."""
     dims = len(space)
-    settings = {"patch": 4, "stride": 2, "jitter": 2, "max_patches": 9, "embedding_dim": 32, "hidden": 8} | settings
+    settings = {
+        "patch": 4,
+        "stride": 2,
+        "jitter": 2,
+        "max_patches": 9,
+        "embedding_dim": 32,
+        "hidden": 8,
+    } | settings
     shape = EncoderSettings(spatial_dims=dims, filters=(2, 4), norm="group")
     library = make_task("cpc", shape, seed, **settings)
     mine = MyCPC(library.settings, shape)
@@ -1310,7 +1322,10 @@ for seed, (space, settings) in enumerate(
         ((12, 17), {"directions": ("+0",), "prediction_steps": (2,)}),
         ((8, 12, 14), {"directions": ("-2",), "prediction_steps": (2, 3)}),
         ((14, 8, 10), {"directions": ("-0",), "prediction_steps": (3, 1)}),
-        ((8, 10, 12), {"directions": ("+1",), "prediction_steps": (2, 5)}),  # three rows: no prediction for 5
+        (
+            (8, 10, 12),
+            {"directions": ("+1",), "prediction_steps": (2, 5)},
+        ),  # three rows: no prediction for 5
         ((8, 16), {"directions": ("+1",), "prediction_steps": (2, 3), "temperature": 0.5}),
     )
 ):

@@ -894,11 +894,7 @@ def runs_of(study):
             continue
         job, tuned, draws = run.job, run.protocol == "finetune", study.probe.get("draws", 3)
         lots = [job.seed] if tuned else range(job.seed * draws, (job.seed + 1) * draws)
-        labelled = {
-            n
-            for lot in lots
-            for n in cohort.subset(split.train, run.labels, lot)
-        }
+        labelled = {n for lot in lots for n in cohort.subset(split.train, run.labels, lot)}
         chosen = tuned and study.finetune.get("validate_every")
         made.append(
             {

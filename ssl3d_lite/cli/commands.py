@@ -11,7 +11,6 @@ import numpy as np
 import tyro
 
 from ssl3d_lite.data.cohort import Cohort, Split, fits
-from ssl3d_lite.data.label_budget import parse_label_budget
 from ssl3d_lite.evaluation.grades import OrdinalEvaluation
 from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.evaluation.prediction import predict as write_predictions

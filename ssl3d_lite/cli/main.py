@@ -238,23 +238,17 @@ def bench(arguments: list[str]) -> None:
     from ssl3d_lite.bench.command import bench as run
 
     settings = parse(BenchSettings, "bench", arguments)
-    found = run(settings)
-    from ssl3d_lite.bench.found import (
-        hours_table,
-        layout_table,
-        peak_table,
-        remarks,
-        stage_table,
-    )
-    from ssl3d_lite.bench.report import write_reports
+    result = run(settings)
+    from ssl3d_lite.bench.report import write_bench_report
+    from ssl3d_lite.bench.result import bench_remarks, hours_table, peak_table, stage_table
     from ssl3d_lite.files import write_json
     from ssl3d_lite.html import as_text
 
-    for table in (peak_table, stage_table, layout_table, hours_table):
-        print("\n" + as_text(table(found)))
-    print("\n" + "\n".join(f"- {line}" for line in remarks(found)))
-    write_json(settings.out / "bench.json", found.record())
-    write_reports(found, settings.out)
+    for table in (peak_table, stage_table, hours_table):
+        print("\n" + as_text(table(result)))
+    print("\n" + "\n".join(f"- {line}" for line in bench_remarks(result)))
+    write_json(settings.out / "bench.json", result.record())
+    write_bench_report(result, settings.out)
     print(f"\nReport: {settings.out / 'report.html'}  All numbers: {settings.out / 'bench.json'}")
 
 

@@ -381,10 +381,7 @@ def probe_row(experiment: Experiment, run: Run, encoder: nn.Module) -> ResultRow
     split, probing = experiment.data.split(job.arm, job.fold), experiment.probing(job.seed)
     some = list(cohort.scans(split.pretrain).values())[:CALIBRATION]
     encoder = recalibrated(experiment.fitted(encoder, job.arm), cohort, list(chain(*some)))
-    draws = [
-        cohort.subset(split.train, run.labels, draw)
-        for draw in probing["draws"]
-    ]
+    draws = [cohort.subset(split.train, run.labels, draw) for draw in probing["draws"]]
     probes = linear_probes(encoder, cohort, draws, split.test, probing["voxels"])
     rows = [scored(result) for result in probes]
     means = {

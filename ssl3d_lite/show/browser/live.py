@@ -30,6 +30,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.modes import device_of, evaluating
 from ssl3d_lite.tasks import ProxyTask, Row, measure
 
+from .browser_module import browser_module
 from .predictions import Picture, Prediction, Question, questions, read_predictions
 
 MAX_QUESTIONS = 8
@@ -47,7 +48,7 @@ class Live(anywidget.AnyWidget):
         state: "waiting", "running", "stopped" by the button, or "ended" with the cell that trained.
     """
 
-    _esm = Path(__file__).with_suffix(".js")
+    _esm = browser_module(Path(__file__).with_suffix(".js"))
     _css = Path(__file__).with_suffix(".css")
 
     state = traitlets.Unicode("waiting").tag(sync=True)

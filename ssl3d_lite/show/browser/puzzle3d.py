@@ -26,6 +26,7 @@ from ssl3d_lite.show.arrays import air, as_numpy, greys
 from ssl3d_lite.show.pieces import COLOURS, CORRECT_COLOUR, WRONG_COLOUR, Piece, pieces_of
 from ssl3d_lite.tasks import Placement, ProxyBatch
 
+from .browser_module import browser_module
 from .places import MIN_ROOM, Places, apart, places, room_for
 
 EDGE_COLOURS = (*COLOURS[:-1], "#999999")  # black edges would not be seen around black air
@@ -65,7 +66,7 @@ class Puzzle3D(anywidget.AnyWidget):
         InputError: 2D views, no such scan or channel, or a prediction that does not fit.
     """
 
-    _esm = Path(__file__).with_suffix(".js")
+    _esm = browser_module(Path(__file__).with_suffix(".js"))
     _css = Path(__file__).with_suffix(".css")
     _scene = traitlets.Dict().tag(sync=True)
     _voxels = traitlets.Bytes().tag(sync=True)

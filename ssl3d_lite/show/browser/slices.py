@@ -17,6 +17,8 @@ from ssl3d_lite.show.arrays import Array, as_numpy
 from ssl3d_lite.show.pieces import COLOURS, Piece, pieces_of
 from ssl3d_lite.tasks import ProxyBatch
 
+from .browser_module import browser_module
+
 BRIGHT = {"#000000": "#F0E442"}  # planes are dark: yellow (Okabe and Ito's) takes black's place
 ROBUST = (0.5, 99.5)  # percentiles of a channel that are shown as black and white
 _WIDER = 0.5  # share of its width by which the window can be widened on either side
@@ -38,7 +40,7 @@ class Slices(anywidget.AnyWidget):
         opacity: opacity of the labels, 0 to 1.
     """
 
-    _esm = Path(__file__).with_suffix(".js")
+    _esm = browser_module(Path(__file__).with_suffix(".js"))
     _css = Path(__file__).with_suffix(".css")
 
     voxel = traitlets.List(traitlets.Int()).tag(sync=True)
