@@ -14,6 +14,7 @@ VARIANT
 ``2d-`` does the same on the slices of the scans.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -72,6 +73,13 @@ class Arm:
     def slug(self) -> str:
         """Its name in a path."""
         return self.name.replace("@", "-").replace("+", "-")
+
+
+def find_twin(arms: Sequence[Arm], arm: Arm, source: str) -> Arm | None:
+    """The arm of another source that is fairest to compare with: of the same dimension, norm and
+    network, or else the plain one of the same dimension."""
+    kinds = {each.kind: each for each in reversed(arms)}
+    return kinds.get(arm.alike(source)) or kinds.get((arm.flat, source, None, None))
 
 
 def parse_arm(text: str) -> Arm:
