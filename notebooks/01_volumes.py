@@ -37,7 +37,7 @@ from matplotlib.figure import Figure
 from nibabel import aff2axcodes
 from nibabel.affines import apply_affine, voxel_sizes
 
-from data_recipes.preparing.volumes import Frame, bounding_box, ras_affine, to_ras
+from data_recipes.preparing.volumes import VolumeFrame, bounding_box, ras_affine, to_ras
 from data_recipes.virtual_patients.abdomen import abdomen_case
 from data_recipes.virtual_patients.brain import hippocampus_case
 from ssl3d_lite import show
@@ -222,7 +222,7 @@ planes({"without clipping": plain, "with": clipped}, axis=2, place=0)
 # %%
 two = np.where(classes[bounding_box(classes == 2)] == 2, 2, 0)  # the tumour alone
 two = np.pad(two, 3).astype(np.float32)
-finer = Frame(origin=(-0.25,) * 3, scale=(0.5,) * 3, size=tuple(2 * n for n in two.shape))
+finer = VolumeFrame(origin=(-0.25,) * 3, scale=(0.5,) * 3, size=tuple(2 * n for n in two.shape))
 wrong, right = np.rint(finer.sample(two)), finer.sample(two, label=True)
 for name, values in {"interpolated and rounded": wrong, "nearest": right}.items():
     found, counts = np.unique(values, return_counts=True)

@@ -338,7 +338,8 @@ show.label_efficiency(scores)
 # ## 9. Exercise
 #
 # Ask for the very next row: `make_task("cpc", encoder_settings, seed=0, prediction_steps=(1,))`.
-# Predict first: is the puzzle easier? Are the features better? Train it for as many steps and probe it.
+# Predict first: is the puzzle easier? Are the features better? Train it for as many steps and
+# probe it.
 #
 # <details><summary>Hint</summary>
 #

@@ -47,7 +47,7 @@ from ssl3d_lite.models.operations import training_operations
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.study import pictures, read_study, run_study, tables
 from ssl3d_lite.study.claims import claims
-from ssl3d_lite.study.experiment import plan
+from ssl3d_lite.study.jobs import plan
 from ssl3d_lite.study.limits import limits
 from ssl3d_lite.study.published import beside_paper, published_tables
 from ssl3d_lite.study.sentences import each_arm, overall

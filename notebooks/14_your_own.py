@@ -43,7 +43,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from scipy.ndimage import map_coordinates
 
 from data_recipes.folder import Folder, prepare
-from data_recipes.virtual_patients.brain import LICENCE, hippocampus_case
+from data_recipes.virtual_patients.brain import TEMPLATE_LICENCE, hippocampus_case
 from ssl3d_lite import show
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.opening import scale
@@ -155,7 +155,7 @@ settings = Folder(
     size=(40, 56, 40),
     label_names=("background", "anterior", "posterior"),
     name="MyHippocampi",
-    licence=LICENCE,
+    licence=TEMPLATE_LICENCE,
     workers=1,
 )
 summary = str(prepare(settings))
