@@ -164,8 +164,7 @@ def find_scans(raw: Path, labels: Path | None, channels: tuple[str, ...]) -> lis
         else:
             cases[name][channel] = path
     maps: dict[str, Path] = {}
-    for path in _nifti_files(labels) if labels else ():
-        name = case_name(path.relative_to(labels).as_posix())
+    for name, path in _named_maps(labels) if labels else ():
         if name in maps:
             raise InputError(f"{path} and {maps[name]} have one name; rename one")
         maps[name] = path
@@ -180,6 +179,11 @@ def find_scans(raw: Path, labels: Path | None, channels: tuple[str, ...]) -> lis
         )
         for name in sorted(cases.keys() | faults.keys())
     ]
+
+
+def _named_maps(labels: Path) -> Iterator[tuple[str, Path]]:
+    for path in _nifti_files(labels):
+        yield case_name(path.relative_to(labels).as_posix()), path
 
 
 def _nifti_files(folder: Path) -> Iterator[Path]:

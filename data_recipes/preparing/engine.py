@@ -27,7 +27,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import checksum, clear_leftovers
 from ssl3d_lite.machine.parallel import for_each
 
-from .folds import deal_folds
+from .folds import assign_folds
 from .records import Record, Stamps, read_records, remove_records, write_record
 from .settings import FoldSettings
 from .virtual_note import with_virtual_identity
@@ -128,7 +128,7 @@ def prepare_cohort(
     outcomes: list[_Outcome] = []
     try:
         for outcome in for_each(make, items, settings, about.name):
-            if outcome.fresh:
+            if outcome.case and outcome.fresh:
                 if settings.dask and not is_whole(about, outcome.case):
                     raise InputError(f"the Dask workers do not see {about.folder} as this machine")
                 write_record(about, outcome.case, outcome.stamps)
@@ -151,11 +151,11 @@ def _finish(
 ) -> Summary:
     """Write the manifest, and say how it went."""
     rejected = tuple({"case": o.id, "reason": o.reason} for o in outcomes if o.case is None)
-    done = [outcome for outcome in outcomes if outcome.case]
+    done = [outcome.case for outcome in outcomes if outcome.case]
     if not done:
         why = f"; {rejected[0]['reason']}" if rejected else ""
         raise InputError(f"none of {len(rejected)} cases can be prepared{why}")
-    cases, notes = deal_folds([outcome.case for outcome in done], settings.folds, settings.seed)
+    cases, notes = assign_folds(done, settings.folds, settings.seed)
     voxels = [nib.affines.voxel_sizes(np.array(case.affine)) for case in cases]
     spacing = tuple(np.mean(voxels, axis=0).round(6).tolist())
     about.with_cases(cases, spacing, rejected).save()
@@ -168,7 +168,7 @@ def _finish(
             array_path(about.folder, kind, name).unlink(missing_ok=True)
     if gone := len(dropped - {o.id for o in outcomes}):
         notes = (*notes, f"removed, as their raw scans are gone: {gone} cases of a former run")
-    fresh = sum(outcome.fresh for outcome in done)
+    fresh = sum(outcome.fresh for outcome in outcomes)
     return Summary(
         folder=about.folder,
         prepared=fresh,
@@ -215,7 +215,7 @@ def _prepare_one(
         names = {key: path.relative_to(raw_folder).as_posix() for key, path in files.items()}
         stamps = _stamps(files)
         same = known and names == known.case.source.files and is_whole(about, known.case)
-        if same and _is_current(known, raw, files, stamps):
+        if known and same and _is_current(known, raw, files, stamps):
             return _Outcome(raw.id, known.case)
         source = Source(names, _checksums(files), shape=(), affine=[])
         made = prepare(raw)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge
@@ -22,7 +22,7 @@ from ssl3d_lite.errors import InputError
 
 from .description import describe
 from .engine import Prepared, RawCase, Summary, prepare_cohort
-from .settings import About, FoldSettings
+from .settings import FoldSettings, Into
 
 COLOUR_CHANNELS = ("red", "green", "blue")
 GRADES = ("no retinopathy", "mild", "moderate", "severe", "proliferative")  # by number, 0 to 4
@@ -49,8 +49,6 @@ TURNS = {
 class Photographs(FoldSettings):
     """How photographs become pictures of one size."""
 
-    about: ClassVar[About]
-
     edge: PictureEdge = 224
     """Edge in pixels of the prepared square; the paper has 224."""
 
@@ -63,17 +61,22 @@ class Photographs(FoldSettings):
         Intensity.parse(self.intensity)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PhotographRecipe(Photographs, Into):
+    """Settings of a recipe for photographs."""
+
+
 def prepare_photographs(
-    recipe: str, name: str, cases: Sequence[RawCase], raw: Path, settings: Photographs
+    recipe: str, name: str, cases: Sequence[RawCase], raw: Path, settings: PhotographRecipe
 ) -> Summary:
-    """Prepare ``cases`` as a graded 2D cohort.
+    """Prepare ``cases`` as an ordinal 2D cohort.
 
     Args:
         recipe: its name.
         name: of the data set.
         cases: photographs, with a grade or without.
         raw: the folder they lie in.
-        settings: the recipe's own, with ``about`` and ``out``.
+        settings: the recipe's own.
 
     Raises:
         InputError: as :func:`prepare_cohort`.
@@ -102,10 +105,10 @@ def read_photograph(path: Path) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of metadata, and of transparency, which is left out
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                few = picture.mode in ("1", "L", "LA", "F") or picture.mode.startswith("I")
-                turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation))
-                picture = picture.convert("RGB")
+            with Image.open(path) as file:
+                one_channel = file.mode in ("1", "L", "LA", "F") or file.mode.startswith("I")
+                turn = TURNS.get(file.getexif().get(ExifTags.Base.Orientation, 1))
+                picture = file.convert("RGB")
                 picture = picture if turn is None else picture.transpose(turn)
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
@@ -115,7 +118,7 @@ def read_photograph(path: Path) -> Image.Image:
         why = " ".join(str(reason).split())
         raise InputError(f"{path} is damaged or no picture, copy it again: {why}") from None
     pixels = np.asarray(picture)
-    if few or (_is_grey(pixels) and pixels.max() >= DARK):  # else it is simply dark
+    if one_channel or (_is_grey(pixels) and pixels.max() >= DARK):  # else it is simply dark
         raise InputError(f"{path} is grey, where a colour photograph is wanted")
     return picture
 

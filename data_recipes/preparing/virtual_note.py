@@ -32,7 +32,7 @@ def with_virtual_identity(description: CohortDescription, raw: Path) -> CohortDe
     if home is None:
         return description
     note = _read_note(home)
-    identity = {key: str(note["identity"].get(key, "")) for key in IDENTITY}
+    identity: dict[str, Any] = {key: str(note["identity"].get(key, "")) for key in IDENTITY}
     recipe = description.recipe | {"virtual": note["settings"].get("set")}
     return replace(description, recipe=recipe, **identity)
 
@@ -69,7 +69,7 @@ def claim(
         return
     old = _read_note(folder)
     there = old["settings"]
-    other = [key for key in settings | there if settings.get(key) != there.get(key)]
+    other = [key for key in {**settings, **there} if settings.get(key) != there.get(key)]
     if other:
         raise InputError(
             f"{folder} holds a virtual set with another {' and another '.join(other)} "

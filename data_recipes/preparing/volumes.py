@@ -1,6 +1,6 @@
 """From a raw scan to a prepared volume: turn it to RAS, lay a frame over it, sample it once.
 
-Crop, voxel size and final size are composed into one :class:`VolumeFrame`. A frame that only moves by
+Crop, voxel size and final size are composed into one :class:`VolumeFrame`. One that only moves by
 whole voxels is cut out exactly; any other is interpolated once, images linearly (and smoothed
 first, if they become much coarser) and labels by their nearest voxel, since the mean of two classes
 is no class.
@@ -94,6 +94,7 @@ class Framing(FoldSettings):
     def preparation(self, own: Preparation | None = None) -> Preparation:
         """What is given; else the preset's; else what is the data set's own."""
         own = own or self.own
+        assert own is not None, "a recipe has settings of its own"
 
         def choose(name: str, paper: Any) -> Any:
             given = getattr(self, name)
@@ -169,11 +170,11 @@ class VolumeFrame:
 def lay_frame(box: VoxelBox, voxel: Sequence[float], how: Preparation) -> VolumeFrame:
     """The frame about the centre of ``box``, whose voxels measure ``voxel`` mm."""
     start, stop = np.array([(s.start, s.stop) for s in box]).T
-    length, voxel = stop - start, np.asarray(voxel)
-    scale = np.ones(len(box)) if how.spacing is None else how.spacing / voxel
+    length, edges = stop - start, np.asarray(voxel)
+    scale = np.ones(len(box)) if how.spacing is None else np.asarray(how.spacing) / edges
     size = np.maximum(1, np.rint(length / scale)) if how.size is None else np.array(how.size)
     if how.size and how.fit == "resize":
-        scale = (length * voxel / size).max() / voxel
+        scale = (length * edges / size).max() / edges
     elif how.size and how.fit == "stretch":
         scale = length / size
     scale = np.where(abs(scale - 1) < SNAP, 1.0, scale)

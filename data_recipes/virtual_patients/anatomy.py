@@ -146,7 +146,8 @@ def region_map(region: Region, side: int) -> Floats:
     low, high = tube[:, :3].min(0) - 12, tube[:, :3].max(0) + 12
 
     values = np.zeros(template("t1").shape, np.float32)
-    axes = [start + np.arange(n) for start, n in zip(TEMPLATE_ORIGIN, values.shape)]
+    shape: tuple[int, ...] = values.shape
+    axes = [start + np.arange(n) for start, n in zip(TEMPLATE_ORIGIN, shape)]
     axes[0] = side * axes[0]  # the template is mirrored, so one tube serves both sides
     near = np.ix_(*((a < axis) & (axis < b) for a, axis, b in zip(low, axes, high)))
     x, y, z = np.meshgrid(*(axis[i.ravel()] for axis, i in zip(axes, near)), indexing="ij")
