@@ -62,16 +62,16 @@ def _listed(raw: Path, part: str, with_grades: bool) -> list[RawCase]:
         return []  # the graded photographs alone will do
     rows = read_table(table, ("id_code", "diagnosis") if with_grades else ("id_code",))
     pictures: dict[str, Path] = {}
-    twins: dict[str, Path | None] = {}
+    doubles: dict[str, Path | None] = {}
     for path in files_below(folder):
         if path.suffix.lower() in ENDINGS:
-            twins[path.stem] = pictures.get(path.stem)
+            doubles[path.stem] = pictures.get(path.stem)
             pictures[path.stem] = path
     cases = []
     for name in sorted(rows.keys() | pictures.keys()):
         fault, grade = "", None
-        if twins.get(name):
-            fault = f"{twins[name]} and {pictures[name]} are both there; remove one"
+        if doubles.get(name):
+            fault = f"{doubles[name]} and {pictures[name]} are both there; remove one"
         elif name not in pictures:
             fault = f"{table} has a row for it, but {folder.name} has no picture"
         elif name not in rows:

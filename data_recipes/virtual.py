@@ -95,7 +95,7 @@ class VirtualHippocampus(Virtual):
 
     size: ClassVar[tuple[int, int, int] | None] = msd.DECATHLON_TASKS[
         "Task04_Hippocampus"
-    ].size  # of a prepared scan
+    ].size  # voxels of a prepared scan
 
     cases: PositiveInt = 200
     """How many, each of another subject."""

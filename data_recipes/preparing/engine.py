@@ -65,7 +65,7 @@ class Summary:
     folder: Path
     prepared: int  # cases made by this run
     skipped: int  # cases that were there already
-    unlabelled: int  # of both
+    unlabelled: int  # among both
     rejected: tuple[dict[str, str], ...]  # {"case", "reason"}
     lost: dict[str, int] = field(default_factory=dict)  # case → labelled voxels cut off, if any
     notes: tuple[str, ...] = ()
@@ -109,17 +109,14 @@ def prepare_cohort(
         raw: the folder that sources are named relative to.
         prepare: makes one case's arrays in a worker, so it must be picklable. It raises InputError
             for a case that cannot be used.
-        settings: who does the work, and how patients are dealt to folds.
+        settings: who does the work, and how patients are assigned to folds.
 
     Raises:
         InputError: two cases have one id; no case can be used; the folder was prepared with other
             settings; nothing can be written to it, for instance because the disk is full.
     """
     _check_names(cases)
-    about = replace(about, recipe=about.recipe | {"folds": settings.folds, "seed": settings.seed})
-    if settings.dask:  # workers elsewhere start in another folder
-        about = replace(about, folder=about.folder.resolve())
-    about = with_virtual_identity(about, raw)
+    about = _completed(about, raw, settings)
     known = read_records(about)
     clear_leftovers(about.folder)
 
@@ -136,11 +133,19 @@ def prepare_cohort(
         outcomes.sort(key=lambda outcome: outcome.id)
         return _finish(about, outcomes, known, settings)
     except OSError as reason:  # from writing: a file that cannot be read is its case's fault
-        done = sum(outcome.case is not None for outcome in outcomes)
+        done = f"{sum(each.case is not None for each in outcomes)} of {len(cases)} cases are done"
         raise InputError(
-            f"cannot write to {about.folder}: {reason.strerror or reason}; {done} of "
-            f"{len(cases)} cases are done and kept, and the same command goes on from there"
+            f"cannot write to {about.folder}: {reason.strerror or reason}; {done} and kept, and "
+            "the same command goes on from there"
         ) from None
+
+
+def _completed(about: CohortDescription, raw: Path, settings: FoldSettings) -> CohortDescription:
+    """The description with what the engine adds: how folds are made, and whose files these are."""
+    recipe = about.recipe | {"folds": settings.folds, "seed": settings.seed}
+    # workers on other machines start in another folder
+    folder = about.folder.resolve() if settings.dask else about.folder
+    return with_virtual_identity(replace(about, recipe=recipe, folder=folder), raw)
 
 
 def _finish(
@@ -257,7 +262,7 @@ def _files(raw: RawCase, raw_folder: Path, channels: Sequence[str]) -> dict[str,
 def _stamps(files: dict[str, Path]) -> Stamps:
     """Size and time of each file: whether it is the one that was read, without reading it again.
 
-    Of a folder of slices, their whole size and the last one's time.
+    A folder of slices has the sum of their sizes, and the time of the latest.
     """
     stamps = {}
     for name, path in files.items():

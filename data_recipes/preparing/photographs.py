@@ -27,9 +27,9 @@ from .settings import FoldSettings, Into
 COLOUR_CHANNELS = ("red", "green", "blue")
 GRADES = ("no retinopathy", "mild", "moderate", "severe", "proliferative")  # by number, 0 to 4
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-DARK = 16  # of 255: the surround is darker, compression's noise included
+DARK = 16  # brightness, to 255: the surround is darker, compression's noise included
 LEAST = 0.1  # share of the picture that the retina fills at the least
-EDGE_SHARE = 0.02  # of a row or column of the circle is bright at the least: not a caption
+EDGE_SHARE = 0.02  # bright share of a row or column of the circle, at least: a caption has less
 
 PictureEdge = Annotated[int, Ge(8)]  # pixels of a square
 
@@ -103,7 +103,7 @@ def read_photograph(path: Path) -> Image.Image:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of metadata, and of transparency, which is left out
+            warnings.simplefilter("ignore")  # metadata, and transparency, which is left out
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as file:
                 one_channel = file.mode in ("1", "L", "LA", "F") or file.mode.startswith("I")
@@ -168,7 +168,7 @@ def prepare_photograph(case: RawCase, how: Photographs) -> Prepared:
     except InputError as reason:
         raise InputError(f"{path} {reason}") from None
     scale = side / how.edge
-    first = (scale - 1) / 2  # of the first prepared pixel's centre
+    first = (scale - 1) / 2  # where the first prepared pixel's centre is
     affine = np.array(
         [[scale, 0, left + first], [0, -scale, top + side - 1 - first], [0, 0, 1]], float
     )

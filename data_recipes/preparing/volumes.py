@@ -260,13 +260,11 @@ def prepare_volume(
     kept = frame.covers(channels[0].shape)
 
     image = np.empty((len(channels), *frame.size), np.float16)
-    near = frame.sees(kept)  # no more need be scaled
     for row, channel, name in zip(image, channels, names, strict=True):
         try:
-            scaled = intensity.normalise(channel[near], reference=channel[box])
+            row[...] = _sample_scaled(channel, intensity, box, frame)
         except InputError as reason:
             raise InputError(f"{name}: {reason}") from None
-        row[...] = frame.within(near).sample(scaled)
     lost = 0
     if label is not None:
         label = to_ras(label, affine)
@@ -281,3 +279,12 @@ def prepare_volume(
         raw_affine=affine,
         lost=lost,
     )
+
+
+def _sample_scaled(
+    channel: np.ndarray, intensity: Intensity, box: VoxelBox, frame: VolumeFrame
+) -> np.ndarray:
+    """What a channel shows in ``frame``, scaled by the statistics of ``box``."""
+    near = frame.sees(frame.covers(channel.shape))  # no more need be scaled
+    scaled = intensity.normalise(channel[near], reference=channel[box])
+    return frame.within(near).sample(scaled)

@@ -67,7 +67,7 @@ SLAB = 2_000_000  # voxels painted at a time, so that memory does not grow with 
 class Tumour:
     """One tumour, or cyst."""
 
-    centre: NDArray[np.float64]  # of the template, mm
+    centre: NDArray[np.float64]  # in the template, mm
     radii: NDArray[np.float64]
     hu: float
     cystic: bool
@@ -88,7 +88,7 @@ class Patient:
     small_bowel: tuple[NDArray[np.float64], ...]  # stations of its loops
     tumour: Tumour
     gas: NDArray[np.float64]  # how far gas fills stomach, colon and bowel, -1 to 1
-    seeds: NDArray[np.int64]  # of random fields: 0 to 8 of the canvas, the last 6 of the warp
+    seeds: NDArray[np.int64]  # for random fields: 0 to 8 for the canvas, the last 6 for the warp
 
     def placed(self, organ: int, stations: NDArray[np.float64]) -> NDArray[np.float64]:
         """A smooth tube along ``stations``, where this patient has it and as wide."""

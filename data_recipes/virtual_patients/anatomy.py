@@ -19,7 +19,7 @@ from .arrays import Axes, Floats, Labels, Rng
 Field = Callable[[Rng, float], Floats]  # smooth_field at the voxels of one subject
 
 FIELD_REACH = 140.0  # mm from the origin, along every axis, that a random field covers
-TEMPLATE_ORIGIN = (-98.0, -134.0, -72.0)  # of the template's first voxel
+TEMPLATE_ORIGIN = (-98.0, -134.0, -72.0)  # centre of the template's first voxel
 
 # ---- fields and warps ----------------------------------------------------------------------------
 

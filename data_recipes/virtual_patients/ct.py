@@ -1,8 +1,8 @@
 """What virtual CTs are painted with: a canvas in Hounsfield units, solids, and a scanner.
 
 Organs are painted one over the other. A solid is known by its *depth*: how many millimetres a point
-lies within it, negative outside. Depths make edges of any grid alike: a voxel that an edge crosses
-takes a share of either side.
+lies within it, negative outside. Depths make edges the same on any grid: a voxel that an edge
+crosses takes a share of either side.
 
 Arrays are (z, y, x) throughout, so that a slab of slices is one piece of memory.
 """
@@ -40,7 +40,7 @@ class Canvas:
     hu: Floats  # (z, y, x)
     organs: Labels  # (z, y, x)
     blend: float  # mm over which an edge passes from one side to the other
-    seeds: NDArray[np.int64]  # of the random fields
+    seeds: NDArray[np.int64]  # for the random fields
     room: Floats | None = None  # depth in the space that organs share, once it is known
     gut_room: Floats | None = None  # and of that, in the part that is left for the gut
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import expit
 
-from data_recipes.preparing.photographs import GRADES
 from ssl3d_lite.errors import InputError, unknown
 
 from .arrays import Floats, Points, Rng
@@ -34,9 +33,9 @@ from .eye import (
     paint_retinal_vessels,
     retina_field,
 )
-from .retinopathy import Lesion, Spot, paint_lesion, plan_lesions, quadrant_of
+from .retinopathy import GRADE_COUNT, Lesion, Spot, paint_lesion, plan_lesions, quadrant_of
 
-APTOS_COUNTS = (1805, 370, 999, 193, 295)  # of the 3662 labelled photographs, by grade
+APTOS_COUNTS = (1805, 370, 999, 193, 295)  # labelled photographs by grade, 3662 in all
 EYES = ("right", "left")
 SMALLEST_FUNDUS = 128  # pixels: a microaneurysm is then about two thirds of a pixel wide
 
@@ -66,7 +65,7 @@ WOOL = np.array([0.95, 0.84, 0.66], np.float32)
 
 
 def draw_subject(rng: Rng) -> Subject:
-    depth = rng.uniform(0, len(TINTS) - 1)  # of pigment
+    depth = rng.uniform(0, len(TINTS) - 1)  # how dark the pigment is
     tint = np.array([np.interp(depth, np.arange(len(TINTS)), c) for c in TINTS.T], np.float32)
     return Subject(
         tint=tint * rng.uniform(0.94, 1.06, 3).astype(np.float32),
@@ -177,7 +176,7 @@ def fundus_case(
 
     Args:
         seed, index: what makes it this person.
-        grade: of diabetic retinopathy, 0 to 4; see :data:`GRADES`.
+        grade: of diabetic retinopathy, 0 to 4; see :data:`~.retinopathy.FINDINGS`.
         edge: the photograph's height in pixels, 128 or more; everything in it scales along.
         eye: "right" or "left"; a person's two eyes share pigment and camera.
         frame: how the aperture lies in the picture; drawn as they occur in APTOS by default.
@@ -216,7 +215,7 @@ def _anatomy(seed: int, index: int, eye: str) -> tuple[Eye, tuple[Vessel, ...]]:
 
 
 def _streams(seed: int, index: int, eye: str) -> list[Rng]:
-    """Of the person, and of this eye's aim, surface, lesions, camera and anatomy."""
+    """Random streams: the person's, and this eye's aim, surface, lesions, camera, anatomy."""
     person, *eyes = np.random.default_rng([seed, index]).spawn(3)
     return [person, *eyes[EYES.index(eye)].spawn(5)]
 
@@ -232,8 +231,8 @@ def _check_case(
 ) -> None:
     if min(seed, index) < 0:
         raise InputError(f"seed and index must be 0 or more, not {seed} and {index}")
-    if grade not in range(len(GRADES)):
-        raise InputError(f"grade must be 0 to {len(GRADES) - 1}, not {grade}")
+    if grade not in range(GRADE_COUNT):
+        raise InputError(f"grade must be 0 to {GRADE_COUNT - 1}, not {grade}")
     if edge < SMALLEST_FUNDUS:
         raise InputError(f"edge must be at least {SMALLEST_FUNDUS} pixels, not {edge}")
     if eye not in EYES:
@@ -248,4 +247,4 @@ def _check_case(
 def draw_grade(seed: int, index: int) -> int:
     """The grade of a case, drawn with the frequencies of APTOS 2019."""
     rng = np.random.default_rng([seed, index, 1])  # not a stream of the picture
-    return int(rng.choice(len(GRADES), p=np.array(APTOS_COUNTS) / sum(APTOS_COUNTS)))
+    return int(rng.choice(GRADE_COUNT, p=np.array(APTOS_COUNTS) / sum(APTOS_COUNTS)))

@@ -35,7 +35,7 @@ class Lesion:
     row: float
     column: float
     radius: float
-    quadrant: str  # of the retina, about the fovea: "superior nasal" and so on
+    quadrant: str  # about the fovea: "superior nasal" and so on
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Findings:
     """How many lesions of each kind an eye has: the fewest and the most."""
 
     grade: int
-    share: float  # of the eyes of this grade
+    share: float  # how many eyes of this grade have these lesions
     microaneurysm: tuple[int, int] = (0, 0)
     haemorrhage: tuple[int, int] = (0, 0)  # in each of the four quadrants
     exudate: tuple[int, int] = (0, 0)  # clusters of them
@@ -71,6 +71,7 @@ FINDINGS = (
     Findings(4, 0.3, (8, 25), (2, 16), (0, 4), (0, 5), (0, 2), (0, 2), (1, 2), (1, 2)),
     Findings(4, 0.2, (8, 25), (2, 12), (0, 3), (0, 4), (0, 2), (0, 2), (0, 2), (0, 1), (1, 1)),
 )
+GRADE_COUNT = 1 + max(findings.grade for findings in FINDINGS)
 # as clinicians write them
 LESION_KINDS = {f.name: f.name.replace("_", " ") for f in fields(Findings)[2:]}
 LESION_KINDS |= {"cotton_wool_spot": "cotton-wool spot", "irma": "IRMA"}
