@@ -35,7 +35,7 @@ from ssl3d_lite.tasks import ProxyTask, make_task, measure
 from ssl3d_lite.training.finetuning import finetune
 from ssl3d_lite.training.presets import SLICES, preset, published
 from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
+from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings, machine_settings
 
 from .arms import Arm
 from .data import StudyData
@@ -44,8 +44,6 @@ from .settings import Study
 
 ROW_FORMAT = 1  # of a row; another makes all old rows those of other settings
 CALIBRATION = 16  # scans whose statistics a probed encoder's BatchNorm takes
-# what no score depends on
-_MACHINE = ("device", "devices", "activation_checkpointing", "layout", "checkpoint_every")
 
 
 @dataclass(frozen=True)
@@ -265,7 +263,8 @@ class Experiment:
 
 
 def _record(settings: TrainSettings) -> dict[str, Any]:
-    return {name: value for name, value in settings.record().items() if name not in _MACHINE}
+    machine = machine_settings()
+    return {name: value for name, value in settings.record().items() if name not in machine}
 
 
 def dry_run(experiment: Experiment) -> None:

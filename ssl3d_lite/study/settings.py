@@ -28,7 +28,7 @@ from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.old_names import renamed
 from ssl3d_lite.tasks import task_classes
 from ssl3d_lite.training.presets import Name as PresetName
-from ssl3d_lite.training.settings import LOG_EVERY, FinetuneSettings, TrainSettings
+from ssl3d_lite.training.settings import STEPS_PER_ROW, FinetuneSettings, TrainSettings
 
 from .arms import Arm, parse_arm
 
@@ -45,7 +45,7 @@ ELSEWHERE = (  # the study says these itself, or the command line does
         "devices",
         "precision",
         "activation_checkpointing",
-        "layout",
+        "memory_format",
         "checkpoint_every",
     ),
     *("epochs", "freeze_encoder_steps", "encoder_lr_scale", "test_at"),
@@ -147,10 +147,10 @@ class Study:
         steps = self.finetune.get("steps", FinetuneSettings.steps)
         steps = min(steps, self.flat.get("finetune", {}).get("steps", steps))
         for milestone in self.milestones:
-            if milestone % LOG_EVERY or not 0 < milestone <= steps:
+            if milestone % STEPS_PER_ROW or not 0 < milestone <= steps:
                 raise InputError(
-                    f"study {self.name}: milestone {milestone} is no multiple of {LOG_EVERY} among "
-                    f"the steps, of which fine-tuning has {steps}"
+                    f"study {self.name}: milestone {milestone} is no multiple of {STEPS_PER_ROW} "
+                    f"among the steps, of which fine-tuning has {steps}"
                 )
 
     def parsed_arms(self) -> list[Arm]:
