@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import content, small_disk
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_recipes.msd import Msd
@@ -422,6 +422,7 @@ def cohorts(draw):
     return [case(f"c{i}", f"p{p}", yes) for i, (p, yes) in enumerate(zip(patients, labelled))]
 
 
+@settings(deadline=None)  # the first one imports scikit-learn
 @given(cases=cohorts(), folds=st.integers(3, 8), seed=st.integers(0, 5))
 def test_folds_never_part_a_patient(cases, folds, seed):
     dealt, notes = assign_folds(cases, folds, seed)
