@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from data_recipes.preparing.engine import RawCase, Summary
 from data_recipes.preparing.photographs import (
-    COLOURS,
+    COLOUR_CHANNELS,
     ENDINGS,
     GRADES,
     Photographs,
@@ -50,18 +50,17 @@ def prepare(settings: Aptos) -> Summary:
         InputError: no photographs there; a table that cannot be read; or as
             :func:`prepare_cohort`.
     """
-    settings.check()
     raw = (settings.raw or _download()).resolve()
-    cases = [*_listed(raw, "train", ordinal=True), *_listed(raw, "test", ordinal=False)]
+    cases = [*_listed(raw, "train", with_grades=True), *_listed(raw, "test", with_grades=False)]
     return prepare_photographs("aptos", "APTOS 2019", cases, raw, settings)
 
 
-def _listed(raw: Path, part: str, graded: bool) -> list[RawCase]:
+def _listed(raw: Path, part: str, with_grades: bool) -> list[RawCase]:
     """All that part.csv or part_images/ knows of; what only one of them knows is a fault."""
     folder, table = raw / f"{part}_images", raw / f"{part}.csv"
-    if not graded and not table.exists() and not folder.exists():
+    if not with_grades and not table.exists() and not folder.exists():
         return []  # the graded photographs alone will do
-    rows = read_table(table, ("id_code", "diagnosis") if graded else ("id_code",))
+    rows = read_table(table, ("id_code", "diagnosis") if with_grades else ("id_code",))
     pictures, twins = {}, {}
     for path in files_below(folder):
         if path.suffix.lower() in ENDINGS:
@@ -76,9 +75,9 @@ def _listed(raw: Path, part: str, graded: bool) -> list[RawCase]:
             fault = f"{table} has a row for it, but {folder.name} has no picture"
         elif name not in rows:
             fault = f"{pictures[name]} has no row in {table.name}"
-        elif graded:
+        elif with_grades:
             grade, fault = _grade(rows[name]["diagnosis"], table)
-        images = dict.fromkeys(COLOURS, pictures[name]) if name in pictures else {}
+        images = dict.fromkeys(COLOUR_CHANNELS, pictures[name]) if name in pictures else {}
         cases.append(RawCase(name, patient=name, images=images, grade=grade, fault=fault))
     return cases
 

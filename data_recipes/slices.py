@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -11,16 +11,17 @@ from tqdm.auto import tqdm
 from data_recipes.preparing.engine import Summary, is_whole, write_arrays
 from data_recipes.preparing.records import Record, read_records, remove_records, write_record
 from data_recipes.preparing.settings import About
-from ssl3d_lite.data.cohort import Case, Cohort
+from ssl3d_lite.data.cohort import Case, Cohort, CohortDescription
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import clear_leftovers
+from ssl3d_lite.settings import CheckedSettings, PositiveInt, Probability
 
-PLANES = ("sagittal", "coronal", "axial")  # by the axis they are cut across: volumes are RAS
+_PLANES = ("sagittal", "coronal", "axial")  # by the axis they are cut across: volumes are RAS
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Slices:
+class Slices(CheckedSettings):
     """Makes every slice a case of its own. A slice keeps its scan's patient and fold, so the splits
     are the 3D cohort's. Labels are counted in scans, and scores are those of whole scans, stacked
     again: as in 3D."""
@@ -41,17 +42,22 @@ class Slices:
     out: Path
     """Folder for the 2D cohort."""
 
-    axis: int = 2
+    axis: Literal[0, 1, 2] = 2
     """Slices are cut across it: 0 sagittal, 1 coronal, 2 axial."""
 
-    first: float = 0.0
+    first: Probability = 0.0
     """Where on the axis the part that is taken begins, as a share of its length."""
 
-    last: float = 1.0
+    last: Probability = 1.0
     """Where that part ends. Voxels outside of it are not scored either."""
 
-    every: int = 1
+    every: PositiveInt = 1
     """Take every n-th slice of that part."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.first < self.last:
+            raise InputError(f"first {self.first}, last {self.last}: first must lie before last")
 
 
 def prepare(settings: Slices) -> Summary:
@@ -66,31 +72,32 @@ def prepare(settings: Slices) -> Summary:
     wanted = [slices_of(case, settings) for case in volumes.cases]
     if not any(wanted):
         raise InputError(f"no slice lies between first {settings.first} and last {settings.last}")
-    blank = _blank(settings, volumes)
-    known = read_records(blank)
-    clear_leftovers(blank.folder)
+    about = _describe(settings, volumes)
+    known = read_records(about)
+    clear_leftovers(about.folder)
     fresh, cases = 0, []
     try:
-        with tqdm(wanted, desc=blank.name, unit="scan") as bar:
+        with tqdm(wanted, desc=about.name, unit="scan") as bar:
             for scan, slices in enumerate(bar):
                 there = {
                     position: known[case.id].case
                     for position, case in slices.items()
-                    if _is_current(known.get(case.id), case, blank)
+                    if _is_current(known.get(case.id), case, about)
                 }
                 missing = {at: case for at, case in slices.items() if at not in there}
-                there |= _cut(volumes, scan, missing, settings.axis, blank)
+                there |= _cut(volumes, scan, missing, settings.axis, about)
                 fresh += len(missing)
                 cases += [there[position] for position in slices]
-        replace(blank, cases=tuple(cases)).save()
+        spacing = _without(volumes.spacing, settings.axis)
+        about.with_cases(cases, spacing, volumes.rejected).save()
     except OSError as reason:
         raise InputError(
-            f"cannot write to {blank.folder}: {reason.strerror or reason}; {fresh} slices were "
+            f"cannot write to {about.folder}: {reason.strerror or reason}; {fresh} slices were "
             "made and kept, and the same command goes on from there"
         ) from None
-    remove_records(blank.folder)
+    remove_records(about.folder)
     unlabelled = sum(not case.labelled for case in cases)
-    return Summary(blank.folder, fresh, len(cases) - fresh, unlabelled, rejected=())
+    return Summary(about.folder, fresh, len(cases) - fresh, unlabelled, rejected=())
 
 
 def slices_of(case: Case, settings: Slices) -> dict[int, Case]:
@@ -117,10 +124,10 @@ def slices_of(case: Case, settings: Slices) -> dict[int, Case]:
     return cases
 
 
-def _is_current(known: Record | None, case: Case, blank: Cohort) -> bool:
+def _is_current(known: Record | None, case: Case, about: CohortDescription) -> bool:
     """Whether a slice is there already, cut from the scan as it is now."""
     return (
-        known is not None and replace(known.case, sha256={}) == case and is_whole(blank, known.case)
+        known is not None and replace(known.case, sha256={}) == case and is_whole(about, known.case)
     )
 
 
@@ -137,28 +144,18 @@ def _check(settings: Slices, volumes: Cohort) -> None:
         raise InputError(f"{settings.cohort} is already {volumes.spatial_dims}D; give a 3D cohort")
     if settings.out.resolve() == settings.cohort.resolve():
         raise InputError(f"{settings.out} holds the 3D cohort; give another folder to --out")
-    if settings.axis not in range(3):
-        raise InputError(f"axis {settings.axis}: give 0 (sagittal), 1 (coronal) or 2 (axial)")
-    if not 0 <= settings.first < settings.last <= 1:
-        raise InputError(
-            f"first {settings.first}, last {settings.last}: give shares of the axis, "
-            "0 <= first < last <= 1"
-        )
-    if settings.every < 1:
-        raise InputError(f"every {settings.every}: give 1 for each slice, 2 for every second one")
 
 
-def _blank(settings: Slices, volumes: Cohort) -> Cohort:
-    """The 2D cohort without its cases."""
-    plane = PLANES[settings.axis]
-    description = (
+def _describe(settings: Slices, volumes: Cohort) -> CohortDescription:
+    """What is known of the 2D cohort."""
+    plane = _PLANES[settings.axis]
+    text = (
         f"{plane.capitalize()} slices (across axis {settings.axis}) of the 3D cohort "
         f"{volumes.name}; scores are of scans, stacked again. {volumes.description}"
     )
     return replace(
-        volumes,
+        volumes.about,
         name=f"{volumes.name}, {plane} slices",
-        spacing=_without(volumes.spacing, settings.axis),
         recipe={
             "name": "slices",
             "cohort": volumes.recipe,
@@ -167,14 +164,13 @@ def _blank(settings: Slices, volumes: Cohort) -> Cohort:
             "last": settings.last,
             "every": settings.every,
         },
-        cases=(),
-        description=description.strip(),
+        description=text.strip(),
         folder=settings.out,
     )
 
 
 def _cut(
-    volumes: Cohort, scan: int, slices: dict[int, Case], axis: int, blank: Cohort
+    volumes: Cohort, scan: int, slices: dict[int, Case], axis: int, about: CohortDescription
 ) -> dict[int, Case]:
     """Write the arrays of ``slices`` (by position) of one scan; the same with their checksums."""
     if not slices:
@@ -183,9 +179,9 @@ def _cut(
     done = {}
     for position, case in slices.items():
         flat = None if label is None else label.take(position, axis)
-        sums = write_arrays(blank.folder, case.id, image.take(position, axis + 1), flat)
+        sums = write_arrays(about.folder, case.id, image.take(position, axis + 1), flat)
         done[position] = replace(case, sha256=sums)
-        write_record(blank, done[position])
+        write_record(about, done[position])
     return done
 
 

@@ -20,9 +20,9 @@ from browser.lab import Lab, Notebook, Server, find_browser  # noqa: E402  (need
 
 SETUP = """
 import torch
-from ssl3d_lite.cohort import Cohort
-from ssl3d_lite.networks import EncoderSettings
-from ssl3d_lite.show.volume import Puzzle3D, Volume3D
+from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.show import Puzzle3D, Volume3D
 from ssl3d_lite.tasks import make_task
 
 cohort = Cohort.open({folder!r}).to("cpu")
@@ -86,7 +86,7 @@ def puzzle_picture(notebook: Notebook) -> None:
     notebook.run("puzzle.shuffled = False; puzzle.apart = 0.35")
     home = shot(notebook, view)
     view.evaluate("view => view.style.maxWidth = null")
-    notebook.run("puzzle.show(volumes, batch, guess=guess); puzzle.apart = 0.6")
+    notebook.run("puzzle.show(volumes, batch, prediction=guess); puzzle.apart = 0.6")
     guessed = shot(notebook, view)
     middle, top = guessed.width // 2, max(shuffled.height, home.height)
     whole = Image.new("RGB", (guessed.width, top + guessed.height), "white")

@@ -20,13 +20,14 @@ from browser.lab import RUN_CELL, Lab, Notebook, Server, find_browser  # noqa: E
 
 SETUP = """
 import torch
-from ssl3d_lite.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.figures import place_names
-from ssl3d_lite.show.live import Live
+from ssl3d_lite.show import place_names
+from ssl3d_lite.show import Live
 from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 torch.set_num_threads(1)
 cohort = Cohort.open({folder!r}).to("cpu")

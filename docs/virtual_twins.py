@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from data_recipes.virtual_patients.abdomen import abdomen_case
 from data_recipes.virtual_patients.brain import head_case
 from data_recipes.virtual_patients.fundus import fundus_case
-from ssl3d_lite.show.figures.contact_sheet import outline
-from ssl3d_lite.show.figures.planes import show_plane
+from ssl3d_lite.show.figures.contact_sheet import outline_classes
+from ssl3d_lite.show.figures.planes import draw_plane
 
 
 def upright(values: np.ndarray, affine: np.ndarray) -> np.ndarray:
@@ -23,8 +23,8 @@ brain, abdomen, coronal, healthy, ill = figure.subplots(1, 5)
 images, label, affine = head_case(seed=0, index=6, modalities=("flair",))
 flair, label = upright(images["flair"], affine), upright(label, affine)
 middle = int(np.argwhere(label).mean(0)[2])
-show_plane(brain, flair, axis=2, place=middle)
-outline(brain, label[:, :, middle])
+draw_plane(brain, flair, axis=2, place=middle)
+outline_classes(brain, label[:, :, middle])
 brain.set_title("virtual-brain", fontsize=10)
 
 image, label, affine = abdomen_case(seed=0, index=9, edge=256)
@@ -32,8 +32,8 @@ image, label = upright(image, affine).clip(-160, 240), upright(label, affine)
 spacing = nib.affines.voxel_sizes(affine)
 for axes, axis in ((abdomen, 2), (coronal, 1)):
     middle = int(np.argwhere(label == 2).mean(0)[axis])
-    show_plane(axes, image, axis, middle)
-    outline(axes, np.take(label, middle, axis))
+    draw_plane(axes, image, axis, middle)
+    outline_classes(axes, np.take(label, middle, axis))
 coronal.set_aspect(spacing[2] / spacing[0])
 abdomen.set_title("virtual-abdomen", fontsize=10)
 

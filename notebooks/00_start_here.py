@@ -35,6 +35,7 @@ import numpy as np
 import torch
 from IPython.display import display
 
+from ssl3d_lite import show
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.evaluation.prediction import predict_batch
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
@@ -43,9 +44,6 @@ from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.browser.live import Live
-from ssl3d_lite.show.browser.slices import Slices
-from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training.finetuning import finetune
 from ssl3d_lite.training.pretraining import pretrain
@@ -85,10 +83,10 @@ print(f"{len(split.train)} to train on, {len(split.validation)} validation, {len
 # %%
 image, label = cohort[split.train[0]]
 image, label = np.array(image, np.float32), np.array(label)
-Slices(image, label, label_names=cohort.label_names)
+show.Slices(image, label, label_names=cohort.label_names)
 
 # %%
-figures.segmentations(image[0], {"label": label}, cohort.label_names)
+show.segmentations(image[0], {"label": label}, cohort.label_names)
 
 # %% [markdown]
 # *What to look at:* the same scan on paper: three planes through the middle of the label.
@@ -109,12 +107,12 @@ encoder = make_encoder(EncoderSettings(in_channels=len(cohort.channels), filters
 task = make_task("cpc", encoder.settings, seed=0)
 
 volumes = cohort.images(split.train[:2])
-draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.make_views(volumes, draw)  # nothing random: the same draw, the same puzzle
+params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, params)  # nothing random: the same draw, the same puzzle
 print("views (scan, patch, channel, x, y, z):", tuple(batch.views.shape))
 untrained = proxy_score(task, encoder, cohort, split.validation)
 print(f"untrained: {untrained['accuracy']:.1%} right, chance {untrained['chance']:.1%}")
-figures.puzzle(volumes, batch)
+show.puzzle(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* the coloured boxes are the middle column of the grid, drawn in the scan they
@@ -128,7 +126,7 @@ figures.puzzle(volumes, batch)
 
 # %%
 start = deepcopy(encoder)
-view = Live(task, encoder, cohort.images(split.validation[:2]))
+view = show.Live(task, encoder, cohort.images(split.validation[:2]))
 display(view)
 
 # %%
@@ -142,7 +140,7 @@ history = pretrain(
 )
 held_out = proxy_score(task, encoder, cohort, split.validation)
 print({name: round(value, 3) for name, value in held_out.items()})
-curves.learning_curves({"CPC": history}, {"CPC": held_out})
+show.learning_curves({"CPC": history}, {"CPC": held_out})
 
 # %% [markdown]
 # *What to look at:* is the score, and the dot of the held-out cases, above the dashed line of
@@ -175,7 +173,7 @@ for arm, encoders in arms.items():
             scores[arm][n].append(result.mean_dice)
 for arm, by_amount in scores.items():
     print(f"{arm:20}", {n: round(float(np.mean(s)), 3) for n, s in by_amount.items()})
-curves.label_efficiency(scores)
+show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* is the line of CPC above all dots of the random encoders, or only above their
@@ -196,7 +194,7 @@ for name, begin in {"CPC": encoder, "scratch": start}.items():
     answers[name] = predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
 
 image, label = cohort[split.test[0]]
-figures.segmentations(
+show.segmentations(
     np.asarray(image[0], np.float32), {"truth": np.asarray(label), **answers}, cohort.label_names
 )
 

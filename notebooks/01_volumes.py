@@ -37,16 +37,12 @@ from matplotlib.figure import Figure
 from nibabel import aff2axcodes
 from nibabel.affines import apply_affine, voxel_sizes
 
-from data_recipes.preparing.volumes import Frame, bounding_box, ras_affine, to_ras
+from data_recipes.preparing.volumes import VolumeFrame, bounding_box, ras_affine, to_ras
 from data_recipes.virtual_patients.abdomen import abdomen_case
 from data_recipes.virtual_patients.brain import hippocampus_case
+from ssl3d_lite import show
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.preparation import Intensity
-from ssl3d_lite.show.browser.scan3d import Volume3D
-from ssl3d_lite.show.browser.slices import Slices, puzzle_slices
-from ssl3d_lite.show.figures import figures
-from ssl3d_lite.show.figures.planes import show_plane
-from ssl3d_lite.show.pieces import COLOURS
 from ssl3d_lite.tasks import Placement, ProxyBatch, geometry
 
 SIZES = {
@@ -120,7 +116,7 @@ def planes(volumes: dict, axis: int = 2, place: int | None = None) -> Figure:
     figure = Figure(figsize=(2.7 * len(volumes), 3), layout="constrained")
     columns = figure.subplots(1, len(volumes), squeeze=False)[0]
     for axes, (title, volume) in zip(columns, volumes.items()):
-        show_plane(axes, volume, axis, place)
+        show.draw_plane(axes, volume, axis, place)
         axes.set_title(title, fontsize=9)
     return figure
 
@@ -171,7 +167,7 @@ axes = figure.subplots()
 axes.hist(ras.flatten(), bins=np.arange(-1030, 700, 10), log=True, color="#888888")
 for row, (name, (low, high)) in enumerate(WINDOWS.items()):
     height = [10 ** (0.5 + 0.5 * row)] * 2
-    axes.plot([low, high], height, linewidth=4, label=name, color=COLOURS[row])
+    axes.plot([low, high], height, linewidth=4, label=name, color=show.COLOURS[row])
 axes.set(xlabel="HU", ylabel="voxels", xlim=(-1400, 1350))
 axes.legend(frameon=False, fontsize=9)
 display(figure)
@@ -226,7 +222,7 @@ planes({"without clipping": plain, "with": clipped}, axis=2, place=0)
 # %%
 two = np.where(classes[bounding_box(classes == 2)] == 2, 2, 0)  # the tumour alone
 two = np.pad(two, 3).astype(np.float32)
-finer = Frame(origin=(-0.25,) * 3, scale=(0.5,) * 3, size=tuple(2 * n for n in two.shape))
+finer = VolumeFrame(origin=(-0.25,) * 3, scale=(0.5,) * 3, size=tuple(2 * n for n in two.shape))
 wrong, right = np.rint(finer.sample(two)), finer.sample(two, label=True)
 for name, values in {"interpolated and rounded": wrong, "nearest": right}.items():
     found, counts = np.unique(values, return_counts=True)
@@ -243,7 +239,9 @@ for name, values in {"interpolated and rounded": wrong, "nearest": right}.items(
 
 # %%
 NAMES = ("background", "pancreas", "tumour")
-view = Slices(ras, classes, label_names=NAMES, spacing=voxel_sizes(upright), window=(-160, 240))
+view = show.Slices(
+    ras, classes, label_names=NAMES, spacing=voxel_sizes(upright), window=(-160, 240)
+)
 view.voxel = [int(n) for n in np.argwhere(classes == 2).mean(0)]  # python can move the cross, too
 display(view)
 
@@ -269,10 +267,10 @@ print(
 # And in 3D: drag to turn it, cut it open with the slider.
 
 # %%
-Volume3D(ras.clip(-160, 240), classes, label_names=NAMES, spacing=voxel_sizes(upright))
+show.Volume3D(ras.clip(-160, 240), classes, label_names=NAMES, spacing=voxel_sizes(upright))
 
 # %%
-figures.segmentations(ras.clip(-160, 240), {"label": classes}, NAMES)
+show.segmentations(ras.clip(-160, 240), {"label": classes}, NAMES)
 
 # %% [markdown]
 # *What to look at:* the planes go through the middle of the labels. How much of the volume is
@@ -332,14 +330,14 @@ def cut_up(volumes: torch.Tensor, patch: int, stride: int) -> tuple[ProxyBatch, 
 
 patches, corners = cut_up(volumes, patch=16, stride=16)
 print("patches (scan, patch, channel, x, y, z):", tuple(patches.views.shape))
-figures.puzzle(volumes, patches)
+show.puzzle(volumes, patches)
 
 # %% [markdown]
 # *What to look at:* the boxes are those of the middle layer. They do not reach the border
 # everywhere: where 16 does not divide the edge, a rest is left out.
 
 # %%
-puzzle_slices(volumes, patches)
+show.puzzle_slices(volumes, patches)
 
 # %% [markdown]
 # Click into a box: the view names the patch. Where does patch 3 lie in the room? Two matrices, one

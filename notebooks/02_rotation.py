@@ -33,15 +33,12 @@ import torch
 from IPython.display import Markdown, display
 from ipywidgets import IntSlider, VBox
 
+from ssl3d_lite import show
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.browser.live import Live
-from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
-from ssl3d_lite.show.browser.slices import puzzle_slices
-from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.tasks import make_task, rotation
 from ssl3d_lite.tasks.geometry import quarter_turns, turn, turn_matrix
 from ssl3d_lite.training.pretraining import pretrain
@@ -70,11 +67,11 @@ split = cohort.split()
 
 # %%
 encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task = make_task("rotation", encoder_settings, seed=0, edge=size["edge"], turns_per_scan=4)
+task = make_task("rotation", encoder_settings, seed=0, crop_size=size["edge"], rotations_per_scan=4)
 volumes = cohort.images(split.pretrain[:2])
-draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.make_views(volumes, draw)  # nothing random
-figures.turns(volumes, batch)
+params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, params)  # nothing random
+show.turns(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* each column is a copy of the same cube, in three planes as the network gets
@@ -87,9 +84,9 @@ figures.turns(volumes, batch)
 # turns its copies get.
 
 # %%
-for name, value in draw.items():
+for name, value in params.items():
     print(f"{name:7}", tuple(value.shape), value.tolist())
-NAMES = figures.turn_names(dims=3)
+NAMES = show.turn_names(dims=3)
 for number, (plane, _) in enumerate(task.turns):
     print(f"answer {number}: {NAMES[number]:12} in the plane of the axes {plane}")
 
@@ -100,8 +97,8 @@ for number, (plane, _) in enumerate(task.turns):
 
 # %%
 TURN = 8  # change it, and run the cell again
-hand = {"corner": draw["corner"][:1], "turn": torch.tensor([[0, TURN]])}
-figures.turns(volumes[:1], task.make_views(volumes[:1], hand))
+hand = {"corner": params["corner"][:1], "rotation": torch.tensor([[0, TURN]])}
+show.turns(volumes[:1], task.make_views(volumes[:1], hand))
 
 # %% [markdown]
 # *What to look at:* view 0 is not turned. View 1 shows the same tissue seen from elsewhere, and
@@ -113,12 +110,12 @@ figures.turns(volumes[:1], task.make_views(volumes[:1], hand))
 # slices deeper within.
 
 # %%
-in_3d = Puzzle3D(volumes[:1], task.make_views(volumes[:1], hand))
+in_3d = show.Puzzle3D(volumes[:1], task.make_views(volumes[:1], hand))
 slider = IntSlider(TURN, 0, len(task.turns) - 1, description="turn")
 
 
 def set_turn(change: dict) -> None:
-    hand["turn"][0, 1] = change["new"]
+    hand["rotation"][0, 1] = change["new"]
     in_3d.show(volumes[:1], task.make_views(volumes[:1], hand))
 
 
@@ -130,7 +127,7 @@ display(VBox([slider, in_3d]))
 # names the copy that lies there.
 
 # %%
-puzzle_slices(volumes, batch)
+show.puzzle_slices(volumes, batch)
 
 # %% [markdown]
 # ## 3. The maths
@@ -144,7 +141,7 @@ puzzle_slices(volumes, batch)
 # All figures draw with such matrices.
 
 # %%
-EDGE = task.settings.edge
+EDGE = task.settings.crop_size
 plane, quarters = task.turns[TURN]
 print(turn_matrix(plane, quarters, EDGE, dims=3).int().numpy())
 cube = volumes[:1, :, :EDGE, :EDGE, :EDGE]
@@ -174,7 +171,7 @@ for dims in (2, 3):
 # The heart of the task is to make the copies. It loops over ten turns, never over scans.
 
 # %%
-display(Markdown(f"```python\n{getsource(rotation.Rotation.pose)}```"))
+display(Markdown(f"```python\n{getsource(rotation.Rotation.make_views)}```"))
 
 # %% [markdown]
 # Why a cube? A longer box would change its shape when it is turned, and the shape alone would tell.
@@ -192,7 +189,7 @@ device = volumes.device
 
 def make_pair(seed: int) -> tuple:
     """A task and an encoder that have learnt nothing."""
-    task = make_task("rotation", encoder_settings, seed, edge=size["edge"])
+    task = make_task("rotation", encoder_settings, seed, crop_size=size["edge"])
     return task.to(device), make_encoder(encoder_settings, seed).to(device)
 
 
@@ -203,7 +200,7 @@ def train(task, encoder, seed: int, callback=None) -> list:
 
 # %%
 pairs = [make_pair(seed) for seed in range(size["seeds"])]
-view = Live(*pairs[0], cohort.images(split.validation[:2]), names=NAMES)
+view = show.Live(*pairs[0], cohort.images(split.validation[:2]), names=NAMES)
 display(view)
 
 # %%
@@ -222,7 +219,7 @@ held_out = {}
 for run, task, encoder in zip(histories, tasks, encoders):
     held_out[run] = proxy_score(task, encoder, cohort, split.validation)
     print(run, {name: round(value, 3) for name, value in held_out[run].items()})
-curves.learning_curves(histories, held_out)
+show.learning_curves(histories, held_out)
 
 # %% [markdown]
 # *What to look at:* how soon do the lines leave the dashed one, and do the dots, the held-out
@@ -238,11 +235,11 @@ truth, guesses = [], []
 for _ in range(10):
     batch = task.make_views(seen, task.sample_params(seen, generator))
     with torch.inference_mode():
-        answer = task(encoder, batch)
+        prediction = task(encoder, batch)
     truth.append(batch.target.flatten().cpu())
-    guesses.append(answer.argmax(-1).cpu())
+    guesses.append(prediction.argmax(-1).cpu())
 truth, guesses = torch.cat(truth).numpy(), torch.cat(guesses).numpy()
-figures.confusion(truth, guesses, NAMES, title="validation scans, seed 0")
+show.confusion(truth, guesses, NAMES, title="validation scans, seed 0")
 
 # %% [markdown]
 # *What to look at:* a perfect answer fills the diagonal alone. Are the mistakes spread out, or do
@@ -278,7 +275,7 @@ for norm in ("batch", "group"):
 scores = {arm: probe(candidates) for arm, candidates in arms.items()}
 for arm, by_amount in scores.items():
     print(f"{arm:20}", {n: round(float(np.mean(s)), 3) for n, s in by_amount.items()})
-curves.label_efficiency(scores)
+show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* is the line of the pretrained encoders above **both** random ones, and above

@@ -33,15 +33,12 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
+from ssl3d_lite import show
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.browser.live import Live
-from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
-from ssl3d_lite.show.browser.slices import puzzle_slices
-from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.tasks import make_task, relative_location
 from ssl3d_lite.tasks.geometry import puzzle_corners
 from ssl3d_lite.training.pretraining import pretrain
@@ -71,9 +68,9 @@ split = cohort.split()
 encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
 task = make_task("rpl", encoder_settings, seed=0)
 volumes = cohort.images(split.pretrain[:2])
-draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.make_views(volumes, draw)  # nothing random
-figures.puzzle(volumes, batch)
+params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, params)  # nothing random
+show.puzzle(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* view 0 is the centre; the others are queries, with the number of the place as
@@ -84,7 +81,7 @@ figures.puzzle(volumes, batch)
 
 # %%
 cells = [cell for cell in product(range(3), repeat=3) if cell != (1, 1, 1)]  # place → its cell
-names = figures.place_names(dims=3)
+names = show.place_names(dims=3)
 for start in range(0, len(names), 9):
     print("  ".join(f"{n:2} {name:4}" for n, name in list(enumerate(names))[start : start + 9]))
 
@@ -95,7 +92,7 @@ for start in range(0, len(names), 9):
 # moved (its *jitter*).
 
 # %%
-for name, value in draw.items():
+for name, value in params.items():
     print(f"{name:7}", tuple(value.shape), value[0].tolist())
 
 # %% [markdown]
@@ -104,11 +101,11 @@ for name, value in draw.items():
 
 # %%
 corners = [number for number, name in enumerate(names) if len(name) == 3]
-hand = {name: value.clone() for name, value in draw.items()}
+hand = {name: value.clone() for name, value in params.items()}
 hand["query"][:] = torch.tensor(corners)
 hand["jitter"][:] = 0
 by_hand = task.make_views(volumes, hand)
-puzzle_slices(volumes, by_hand)
+show.puzzle_slices(volumes, by_hand)
 
 # %% [markdown]
 # Scroll through the planes; a click into a box names it. Change `hand["query"]` or `hand["jitter"]`
@@ -116,13 +113,13 @@ puzzle_slices(volumes, by_hand)
 # in 3D, where the pieces can be pulled apart:
 
 # %%
-Puzzle3D(volumes, by_hand)
+show.Puzzle3D(volumes, by_hand)
 
 # %% [markdown]
 # And as a figure that stays when the notebook is closed:
 
 # %%
-figures.puzzle(volumes, by_hand)
+show.puzzle(volumes, by_hand)
 
 # %% [markdown]
 # *What to look at:* without jitter the boxes stand in a strict grid. Between them there is a gap,
@@ -163,7 +160,7 @@ print("first voxels along each axis:", [sorted(set(axis.tolist())) for axis in s
 # Only patches that are asked about are cut, and each is encoded once.
 
 # %%
-source = getsource(relative_location.RelativeLocation.pose)
+source = getsource(relative_location.RelativeLocation.make_views)
 source += "\n" + getsource(relative_location.RelativeLocation.forward)
 display(Markdown(f"```python\n{source}```"))
 
@@ -197,7 +194,7 @@ def train(task, encoder, seed: int, callback=None) -> list:
 
 # %%
 pairs = [make_pair(seed) for seed in range(size["seeds"])]
-view = Live(*pairs[0], cohort.images(split.validation[:2]), names=names)
+view = show.Live(*pairs[0], cohort.images(split.validation[:2]), names=names)
 display(view)
 
 # %%
@@ -216,7 +213,7 @@ held_out = {}
 for run, task, encoder in zip(histories, tasks, encoders):
     held_out[run] = proxy_score(task, encoder, cohort, split.validation)
     print(run, {name: round(value, 3) for name, value in held_out[run].items()})
-curves.learning_curves(histories, held_out)
+show.learning_curves(histories, held_out)
 
 # %% [markdown]
 # *What to look at:* how far above the dashed line of guessing do the dots lie, the held-out scans?
@@ -235,11 +232,11 @@ truth, guesses = [], []
 for _ in range(20):
     batch = task.make_views(seen, task.sample_params(seen, generator))
     with torch.inference_mode():
-        answer = task(encoder, batch)
+        prediction = task(encoder, batch)
     truth.append(batch.target.flatten().cpu())
-    guesses.append(answer.argmax(-1).cpu())
+    guesses.append(prediction.argmax(-1).cpu())
 truth, guesses = torch.cat(truth).numpy(), torch.cat(guesses).numpy()
-figures.confusion(truth, guesses, names, title="validation scans, seed 0")
+show.confusion(truth, guesses, names, title="validation scans, seed 0")
 
 # %% [markdown]
 # *What to look at:* the diagonal is right. Places stand in the order left to right, within it back
@@ -268,7 +265,7 @@ for axis, what in enumerate(("left, middle or right", "back to front", "bottom t
 last = (truth.reshape(20, len(seen), -1)[-1, 0], guesses.reshape(20, len(seen), -1)[-1, 0])
 print("truth:", [names[n] for n in last[0]])
 print("guess:", [names[n] for n in last[1]])
-Puzzle3D(seen, batch, guess=last[1].tolist())
+show.Puzzle3D(seen, batch, prediction=last[1].tolist())
 
 # %% [markdown]
 # ## 7. What are the features good for?
@@ -301,7 +298,7 @@ for norm in ("batch", "group"):
 scores = {arm: probe(candidates) for arm, candidates in arms.items()}
 for arm, by_amount in scores.items():
     print(f"{arm:20}", {n: round(float(np.mean(s)), 3) for n, s in by_amount.items()})
-curves.label_efficiency(scores)
+show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* is the line of the pretrained encoders above **both** random ones, and above

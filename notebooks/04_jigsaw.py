@@ -33,17 +33,14 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
+from ssl3d_lite import show
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.browser.live import Live
-from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
-from ssl3d_lite.show.browser.slices import puzzle_slices
-from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.tasks import jigsaw, make_task
-from ssl3d_lite.tasks.permutations import affine_set, hamming, permutation_set
+from ssl3d_lite.tasks.permutations import hamming, permutation_set
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
 
@@ -71,9 +68,9 @@ split = cohort.split()
 encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
 task = make_task("jigsaw", encoder_settings, seed=0, permutations=size["orders"])
 volumes = cohort.images(split.pretrain[:2])
-draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.make_views(volumes, draw)  # nothing random
-figures.shuffled(volumes, batch)
+params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, params)  # nothing random
+show.shuffled_pieces(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* left the pieces as the network gets them, in the middle put back, right the
@@ -84,7 +81,7 @@ figures.shuffled(volumes, batch)
 # whole. A click on a piece says where it came from.
 
 # %%
-Puzzle3D(volumes, batch)
+show.Puzzle3D(volumes, batch)
 
 # %% [markdown]
 # ## 2. Set a draw by hand
@@ -93,9 +90,9 @@ Puzzle3D(volumes, batch)
 # its cell (its *jitter*).
 
 # %%
-for name, value in draw.items():
+for name, value in params.items():
     print(f"{name:11}", tuple(value.shape))
-hand = {name: value.clone() for name, value in draw.items()}
+hand = {name: value.clone() for name, value in params.items()}
 hand["permutation"][:] = 3  # change it, and run the cell again
 hand["jitter"][:] = 0
 by_hand = task.make_views(volumes, hand)
@@ -122,10 +119,10 @@ print("along x, the pieces now start at", corner[:, 0].tolist())
 # where the piece was shown and where it was cut. Then the figure of it, without jitter.
 
 # %%
-puzzle_slices(volumes, by_hand)
+show.puzzle_slices(volumes, by_hand)
 
 # %%
-figures.shuffled(volumes, by_hand)
+show.shuffled_pieces(volumes, by_hand)
 
 # %% [markdown]
 # *What to look at:* between the restored pieces there are gaps. Nothing runs on over a border, so a
@@ -157,20 +154,21 @@ print("this task:", task.note)
 
 # %% [markdown]
 # In every place: no more than 27, one for each piece that can stand first. Allow one place to
-# agree, and a little algebra gives the longest list there can be. Number the cells by the elements
-# of a finite field and take all maps $x \mapsto a\,x + b$ with $a \ne 0$. Two of them agree where
-# $(a - a')\,x = b' - b$, which has at most one solution. For $q$ cells (a power of a prime) these
-# are $q(q-1)$ orders that differ in $q - 1$ places or more: 702 for 27 pieces. With five cells one
-# can read them:
+# agree, and a little algebra gives the longest list there can be. With a prime number $q$ of cells,
+# take all maps $x \mapsto a\,x + b$ modulo $q$ with $a \ne 0$. Two of them agree where
+# $(a - a')\,x = b' - b$, which has at most one solution. These are $q(q-1)$ orders that differ in
+# $q - 1$ places or more. With five cells one can read them:
 
 # %%
-five = affine_set(5)
-print(f"{len(five)} orders of 5, nearest two differ in {hamming(torch.from_numpy(five))[0]} places")
+five = torch.tensor([[(a * x + b) % 5 for x in range(5)] for a in range(1, 5) for b in range(5)])
+print(f"{len(five)} orders of 5, nearest two differ in {hamming(five)[0]} places")
 print(five[:8])
 
 # %% [markdown]
-# For more than that, the library searches: it adds the order that is farthest from all it has, as
-# Noroozi and Favaro did. The loss is the cross-entropy over $K$ puzzles $x_k$ with their orders
+# A larger distance is not the whole of it: in this list the pieces shown at two places give $a$ and
+# $b$, and with them all the others. A network could name the order and never look at the rest. So
+# the library searches instead: it adds the order that is farthest from all it has, as Noroozi and
+# Favaro did. The loss is the cross-entropy over $K$ puzzles $x_k$ with their orders
 # $y_k$,
 #
 # $$\mathcal{L}_{\mathrm{jig}} = -\frac{1}{K} \sum_{k=1}^{K} \log p(y_k \mid x_k), \qquad
@@ -185,7 +183,7 @@ print(five[:8])
 # The pieces are cut in the order in which they are shown. Nothing has to be moved afterwards.
 
 # %%
-source = getsource(jigsaw.Jigsaw.pose) + "\n" + getsource(jigsaw.Jigsaw.forward)
+source = getsource(jigsaw.Jigsaw.make_views) + "\n" + getsource(jigsaw.Jigsaw.forward)
 display(Markdown(f"```python\n{source}```"))
 
 # %% [markdown]
@@ -216,7 +214,7 @@ def train(task, encoder, seed: int, callback=None) -> list:
 
 # %%
 pairs = [make_pair(seed) for seed in range(size["seeds"])]
-view = Live(*pairs[0], cohort.images(split.validation[:4]), chance=1 / size["orders"])
+view = show.Live(*pairs[0], cohort.images(split.validation[:4]), chance=1 / size["orders"])
 display(view)
 
 # %%
@@ -236,7 +234,7 @@ held_out = {}
 for run, task, encoder in zip(histories, tasks, encoders):
     held_out[run] = proxy_score(task, encoder, cohort, split.validation * 10)
     print(run, {name: round(value, 3) for name, value in held_out[run].items()})
-curves.learning_curves(histories, held_out)
+show.learning_curves(histories, held_out)
 
 # %% [markdown]
 # *What to look at:* how far above the dashed line of guessing do the dots lie, the held-out scans?
@@ -269,12 +267,12 @@ for right in (True, False):
 # %%
 scan = int((guesses == truth).long().argmax())  # the first that is right, if any is
 print("truth", int(truth[scan]), "guess", int(guesses[scan]))
-Puzzle3D(seen, batch, scan, guess=task.permutations[guesses[scan]])
+show.Puzzle3D(seen, batch, scan, prediction=task.permutations[guesses[scan]])
 
 # %%
 scan = int((guesses != truth).long().argmax())  # the first that is wrong, if any is
 print("truth", int(truth[scan]), "guess", int(guesses[scan]))
-Puzzle3D(seen, batch, scan, guess=task.permutations[guesses[scan]])
+show.Puzzle3D(seen, batch, scan, prediction=task.permutations[guesses[scan]])
 
 # %% [markdown]
 # ## 7. What are the features good for?
@@ -307,7 +305,7 @@ for norm in ("batch", "group"):
 scores = {arm: probe(candidates) for arm, candidates in arms.items()}
 for arm, by_amount in scores.items():
     print(f"{arm:20}", {n: round(float(np.mean(s)), 3) for n, s in by_amount.items()})
-curves.label_efficiency(scores)
+show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* is the line of the pretrained encoders above **both** random ones, and above

@@ -34,15 +34,13 @@ import torch.nn.functional as F
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
+from ssl3d_lite import show
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.errors import DivergedError
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.browser.live import Live
-from ssl3d_lite.show.browser.slices import puzzle_slices
-from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.tasks import exemplar, make_task
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
@@ -69,11 +67,11 @@ split = cohort.split()
 
 # %%
 encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task = make_task("exemplar", encoder_settings, seed=0, edge=size["edge"])
+task = make_task("exemplar", encoder_settings, seed=0, crop_size=size["edge"])
 volumes = cohort.images(split.pretrain[:4])
-draw = task.sample_params(volumes, torch.Generator().manual_seed(3))  # everything random
-batch = task.make_views(volumes, draw)  # nothing random
-figures.triplets(volumes, batch)
+params = task.sample_params(volumes, torch.Generator().manual_seed(3))  # everything random
+batch = task.make_views(volumes, params)  # nothing random
+show.triplets(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* each row is one triplet. Could you tell which of the right two pictures shows
@@ -84,7 +82,7 @@ figures.triplets(volumes, batch)
 # A draw is a handful of named tensors, one entry a scan. Nothing else is random.
 
 # %%
-for name, value in draw.items():
+for name, value in params.items():
     print(f"{name:9}", [round(number, 2) for number in value.flatten().tolist()][:12])
 
 # %% [markdown]
@@ -98,7 +96,7 @@ hand["plane"][0], hand["angle"][0] = 2, np.deg2rad(ANGLE)
 hand["flip"][0] = torch.tensor(FLIP, dtype=torch.bool)
 hand["zoom"][0], hand["gain"][0], hand["shift"][0] = ZOOM, GAIN, SHIFT
 by_hand = task.make_views(volumes, hand)
-figures.puzzle(volumes, by_hand)
+show.puzzle(volumes, by_hand)
 
 # %% [markdown]
 # *What to look at:* the boxes of anchor and copy in the scan they were cut from. The turned box
@@ -107,7 +105,7 @@ figures.puzzle(volumes, by_hand)
 # The same in three planes that you can scroll. Click into a box: the view says whose it is.
 
 # %%
-puzzle_slices(volumes, by_hand)
+show.puzzle_slices(volumes, by_hand)
 
 # %% [markdown]
 # All distortions are one affine map a scan, so a copy is resampled once, and blurred once. This is
@@ -136,11 +134,11 @@ display(Markdown(f"```python\n{getsource(exemplar.distortion)}```"))
 device = volumes.device
 encoder, task = make_encoder(encoder_settings, seed=0).to(device), task.to(device).eval()
 with torch.no_grad():
-    answer = task(encoder, batch)  # (scan, view, code)
-points = answer.flatten(0, 1)  # anchor and copy of scan 0, of scan 1, …
-distances = exemplar.distance(answer[:, 0], points)
+    prediction = task(encoder, batch)  # (scan, view, code)
+points = prediction.flatten(0, 1)  # anchor and copy of scan 0, of scan 1, …
+distances = exemplar.distance(prediction[:, 0], points)
 print(np.array2string(distances.cpu().numpy(), precision=2, suppress_small=True))
-print("lengths:", np.round(answer.norm(dim=-1).flatten().tolist(), 3))
+print("lengths:", np.round(prediction.norm(dim=-1).flatten().tolist(), 3))
 
 # %% [markdown]
 # **Predict before you run.** In row 0, which number is the distance to the own copy? Which is the
@@ -152,8 +150,8 @@ for row in range(len(distances)):
     to_copy, hardest = distances[row, own], distances[row, others].min()
     hinge = F.relu(to_copy - hardest + task.settings.margin)
     print(f"scan {row}: copy {to_copy:.3f}, hardest other {hardest:.3f}, loss {hinge:.3f}")
-hard = make_task("exemplar", encoder_settings, edge=size["edge"], negatives="hardest").eval()
-print(f"mean, as the task works it out: {hard.loss(answer, batch):.3f}")
+hard = make_task("exemplar", encoder_settings, crop_size=size["edge"], negatives="hardest").eval()
+print(f"mean, as the task works it out: {hard.loss(prediction, batch):.3f}")
 
 # %% [markdown]
 # ## 4. Which counter-example?
@@ -162,8 +160,6 @@ print(f"mean, as the task works it out: {hard.loss(answer, batch):.3f}")
 #   away they cost nothing and teach nothing.
 # - **hardest**: the nearest. It always teaches, but it may be a scan that is truly alike, and early
 #   in training it pulls hard on points that mean nothing yet.
-# - from a **memory** of earlier batches: many more to choose from. But they were made by the
-#   encoder of some steps ago.
 #
 # The batch decides how many there are: with one scan, the counter-example would be the scan itself,
 # so the task refuses. The choice is four lines:
@@ -171,8 +167,8 @@ print(f"mean, as the task works it out: {hard.loss(answer, batch):.3f}")
 # %%
 display(Markdown(f"```python\n{getsource(exemplar.choose)}```"))
 for other in ("random", "hardest"):
-    again = make_task("exemplar", encoder_settings, edge=size["edge"], negatives=other).eval()
-    print(f"{other:8} loss of the untrained network: {again.loss(answer, batch):.3f}")
+    again = make_task("exemplar", encoder_settings, crop_size=size["edge"], negatives=other).eval()
+    print(f"{other:8} loss of the untrained network: {again.loss(prediction, batch):.3f}")
 
 # %% [markdown]
 # ## 5. Collapse
@@ -181,7 +177,7 @@ for other in ("random", "hardest"):
 # loss? Is that worse than where it starts, above?
 
 # %%
-same = torch.ones_like(answer) / answer.shape[-1] ** 0.5
+same = torch.ones_like(prediction) / prediction.shape[-1] ** 0.5
 scores = task.score(same, batch)
 print(f"loss {task.loss(same, batch):.3f}, margin {task.settings.margin}")
 print({name: round(float(value), 3) for name, value in scores.items()})
@@ -189,11 +185,11 @@ print({name: round(float(value), 3) for name, value in scores.items()})
 # %% [markdown]
 # One point for all: the loss stands at the margin, and its gradient does not say which way to go.
 # Nothing in that number says that something is wrong: a network that has just begun is not far from
-# it. What says it is the **spread** of the points,
+# it. What says it is the **standard deviation** of the points,
 #
-# $$s = 1 - \Bigl\lVert \tfrac{1}{n} \sum_j z_j \Bigr\rVert^2,$$
+# $$s = \sqrt{1 - \Bigl\lVert \tfrac{1}{n} \sum_j z_j \Bigr\rVert^2},$$
 #
-# 0 if all are the same and near 1 if they lie evenly about the sphere. Now four short runs, which
+# 0 if all are the same and near 1 if they lie evenly about the sphere. Now three short runs, which
 # differ in the counter-examples alone. The last is a control that has none at all. *Which will
 # collapse? By which curve would you have noticed?*
 
@@ -201,7 +197,6 @@ print({name: round(float(value), 3) for name, value in scores.items()})
 TRIALS = {
     "random": {},
     "hardest": {"negatives": "hardest"},
-    "memory of 64": {"memory": 64},
     "none (control)": {},
 }
 trial = TrainSettings(steps=size["trial"], batch=8, learning_rate=1e-3)
@@ -211,7 +206,7 @@ trial = TrainSettings(steps=size["trial"], batch=8, learning_rate=1e-3)
 def attempt(name, settings):
     """Pretrain shortly: the encoder, and its history up to the end or to the collapse."""
     rows, kind = [], "collapsed" if name.startswith("none") else "exemplar"
-    tried = make_task(kind, encoder_settings, seed=0, edge=size["edge"], **settings)
+    tried = make_task(kind, encoder_settings, seed=0, crop_size=size["edge"], **settings)
     candidate = make_encoder(encoder_settings, seed=0)
 
     def watch(history):
@@ -227,35 +222,32 @@ def attempt(name, settings):
 # %%
 tries = {name: attempt(name, settings) for name, settings in TRIALS.items()}
 figure = Figure(figsize=(9, 3), layout="constrained")
-panels = dict(zip(("loss", "accuracy", "spread"), figure.subplots(1, 3), strict=True))
+panels = dict(zip(("loss", "accuracy", "embedding_std"), figure.subplots(1, 3), strict=True))
 for quantity, axes in panels.items():
-    for colour, (name, (_, rows)) in zip(curves.COLOURS, tries.items(), strict=False):
+    for colour, (name, (_, rows)) in zip(show.COLOURS, tries.items(), strict=False):
         steps, values = zip(*((row["step"], row[quantity]) for row in rows), strict=True)
         axes.plot(steps, values, color=colour, marker=".", label=name)
     axes.set(xlabel="step", ylabel=quantity)
 panels["loss"].axhline(task.settings.margin, color="grey", linestyle="--")
 panels["accuracy"].axhline(rows[0]["chance"], color="grey", linestyle="--")
-panels["spread"].axhline(exemplar.COLLAPSED, color="grey", linestyle="--")
-panels["spread"].set_yscale("log")
-curves.tidy(*panels.values())
+panels["embedding_std"].axhline(exemplar.COLLAPSED, color="grey", linestyle="--")
+panels["embedding_std"].set_yscale("log")
+show.tidy(*panels.values())
 figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
 display(figure)
 
 # %% [markdown]
-# *What to look at:* dashed are the margin, what guessing gives, and the spread below which the
+# *What to look at:* dashed are the margin, what guessing gives, and the deviation below which the
 # library calls it a collapse. Find the curves that fall below the line on the right, then the same
 # colours on the left and in the middle. Would accuracy have told you? (It only asks which of the
 # distances is the smallest, and rounding differences will do for that.) The control's loss is
 # another one, the distance to the copy alone, and it can be brought to 0 by telling nothing.
 #
-# With a memory the loss may even lie *below* the margin although all points are the same: they
-# move on together, away from those remembered. Do you see it here?
-#
-# The library looks at the spread every ten steps, and a training that has collapsed ends with a
+# The library looks at it every ten steps, and a training that has collapsed ends with a
 # clear message instead of running on for hours:
 
 # %%
-display(Markdown(f"```python\n{getsource(exemplar.Exemplar.fault)}```"))
+display(Markdown(f"```python\n{getsource(exemplar.Exemplar.check_health)}```"))
 
 # %% [markdown]
 # ## 6. Pretraining
@@ -266,8 +258,8 @@ display(Markdown(f"```python\n{getsource(exemplar.Exemplar.fault)}```"))
 
 # %%
 encoder = make_encoder(encoder_settings, seed=0)
-task = make_task("exemplar", encoder_settings, seed=0, edge=size["edge"])
-view = Live(task, encoder, cohort.images(split.validation[:4]))
+task = make_task("exemplar", encoder_settings, seed=0, crop_size=size["edge"])
+view = show.Live(task, encoder, cohort.images(split.validation[:4]))
 display(view)
 
 # %%
@@ -283,13 +275,13 @@ print({name: round(value, 3) for name, value in held_out.items()}, f"{ratio:.1f}
 # %%
 encoders, histories, scored = [encoder], {"seed 0": history}, {"seed 0": held_out}
 for seed in range(1, size["seeds"]):
-    again = make_task("exemplar", encoder_settings, seed, edge=size["edge"])
+    again = make_task("exemplar", encoder_settings, seed, crop_size=size["edge"])
     start = make_encoder(encoder_settings, seed)
     other = TrainSettings(steps=size["steps"], batch=8, learning_rate=1e-3, seed=seed)
     histories[f"seed {seed}"] = pretrain(again, start, cohort, split.pretrain, other)
     encoders.append(start)
     scored[f"seed {seed}"] = proxy_score(again, start, cohort, split.validation, batch=8)
-curves.learning_curves(histories, scored)
+show.learning_curves(histories, scored)
 
 # %% [markdown]
 # *What to look at:* the dots are the scores on validation scans, which the networks never saw. Are
@@ -302,8 +294,8 @@ unseen = cohort.images(split.validation[:3])
 batch = task.make_views(unseen, task.sample_params(unseen, torch.Generator().manual_seed(1)))
 task.eval()
 with torch.no_grad():
-    answer = task(encoder, batch)
-figures.triplets(unseen, batch, answer)
+    prediction = task(encoder, batch)
+show.triplets(unseen, batch, prediction)
 
 # %% [markdown]
 # *What to look at:* where is the copy not the nearer one? Would you have told them apart?
@@ -339,7 +331,7 @@ for norm in ("batch", "group"):
         scores[f"random, {norm} norm, start {start}"] = probe([make_encoder(shape, start)])
 for name, found in scores.items():
     print(f"{name:30}", {n: round(float(np.mean(dice)), 3) for n, dice in found.items()})
-curves.label_efficiency(scores)
+show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* is exemplar's line above that of the *best* random encoder, or only above those
@@ -347,9 +339,9 @@ curves.label_efficiency(scores)
 #
 # ## 8. Exercise
 #
-# Switch all distortions off: `make_task("exemplar", …, flip=0, turn=0, contrast=0, zoom=0)`. Before
-# you train: what share of anchors does an *untrained* encoder get right? Check with `proxy_score`.
-# Then think about what each distortion forbids the network to use.
+# Switch all distortions off: `make_task("exemplar", …, flip=0, rotation=0, contrast=0, zoom=0)`.
+# Before you train: what share of anchors does an *untrained* encoder get right? Check with
+# `proxy_score`. Then think about what each distortion forbids the network to use.
 #
 # <details><summary>Hint</summary>
 #
@@ -360,7 +352,7 @@ curves.label_efficiency(scores)
 #
 # ```python
 # plain = make_task(
-#     "exemplar", encoder_settings, edge=size["edge"], flip=0, turn=0, contrast=0, zoom=0
+#     "exemplar", encoder_settings, crop_size=size["edge"], flip=0, rotation=0, contrast=0, zoom=0
 # )
 # untrained = make_encoder(encoder_settings, seed=0).to(device)
 # print(proxy_score(plain.to(device), untrained, cohort, split.validation, batch=8))

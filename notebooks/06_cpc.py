@@ -34,15 +34,13 @@ import torch
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
+from ssl3d_lite import show
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.heads import global_avg_pool
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.browser.live import Live
-from ssl3d_lite.show.browser.slices import puzzle_slices
-from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.tasks import cpc, make_task
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
@@ -68,9 +66,9 @@ split = cohort.split()
 encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
 task = make_task("cpc", encoder_settings, seed=0)
 volumes = cohort.images(split.pretrain[:2])
-draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.make_views(volumes, draw)  # nothing random
-figures.pyramid(volumes, batch, row=1, ahead=2)
+params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, params)  # nothing random
+show.pyramid(volumes, batch, row=1, rows_ahead=2)
 
 # %% [markdown]
 # *What to look at:* each small square is the middle of a patch; current patch and target are also
@@ -101,7 +99,7 @@ print("views (scan, patch, channel, x, y, z):", tuple(batch.views.shape))
 START = (4, 8, 0)  # first voxel of the grid: right, anterior, superior
 hand = {"start": torch.tensor([[START], [START]]), "direction": torch.tensor([0])}
 by_hand = task.make_views(volumes, hand)
-figures.puzzle(volumes, by_hand)
+show.puzzle(volumes, by_hand)
 
 # %% [markdown]
 # *What to look at:* the middle column of the grid, from back to front. Each patch shows again half
@@ -110,7 +108,7 @@ figures.puzzle(volumes, by_hand)
 # The whole grid, to be scrolled through. Click into the scan: the view says which patch it is.
 
 # %%
-puzzle_slices(volumes, by_hand)
+show.puzzle_slices(volumes, by_hand)
 
 # %% [markdown]
 # Half of what a neighbour shows: so the next row could be found by comparing borders, with no idea
@@ -150,10 +148,10 @@ print("the same as a field of codes: ", tuple(field.shape))
 seen = []
 counter = encoder.register_forward_hook(lambda module, given, _: seen.append(len(given[0])))
 with torch.no_grad():
-    answer = task(encoder, batch)
+    prediction = task(encoder, batch)
 counter.remove()
 print(f"calls: {len(seen)}, patches encoded: {sum(seen)}, patches there: {len(latents)}")
-print("answer (prediction, latent to choose from):", tuple(answer.shape))
+print("answer (prediction, latent to choose from):", tuple(prediction.shape))
 
 # %% [markdown]
 # ## 4. Context: what the network may have seen
@@ -183,7 +181,7 @@ for axes, (name, context) in zip(figure.subplots(1, 2), contexts.items(), strict
     flat = torch.randn(1, 16, 6, 9, requires_grad=True)  # batch, code, row, column
     context(flat)[0, :, 4, 4].sum().backward()
     axes.imshow(flat.grad[0].abs().sum(0) > 0, cmap="Blues", vmin=0, vmax=1.3)
-    axes.plot(4, 4, "o", color=curves.COLOURS[1])
+    axes.plot(4, 4, "o", color=show.COLOURS[1])
     axes.set(title=name, xlabel="column", ylabel="row (downwards: further on)")
 display(figure)
 
@@ -205,11 +203,11 @@ display(figure)
 # $-\log(1/N) = \log N$.
 
 # %%
-choices = answer.shape[1]
-equal = torch.zeros_like(answer)
+choices = prediction.shape[1]
+equal = torch.zeros_like(prediction)
 print(f"N = {choices}: log N = {math.log(choices):.4f}")
 print(f"loss of equal answers:         {float(task.loss(equal, batch)):.4f}")
-print(f"loss of the untrained network: {float(task.loss(answer, batch)):.4f}")
+print(f"loss of the untrained network: {float(task.loss(prediction, batch)):.4f}")
 
 # %% [markdown]
 # **Predict before you run:** can the untrained loss lie *above* $\log N$? What would a loss of 0
@@ -217,7 +215,7 @@ print(f"loss of the untrained network: {float(task.loss(answer, batch)):.4f}")
 
 # %%
 for temperature in (1.0, 0.1, 0.02):
-    sharper = answer * s.temperature / temperature
+    sharper = prediction * s.temperature / temperature
     print(f"temperature {temperature:4}: loss {float(task.loss(sharper, batch)):.3f}")
 
 # %% [markdown]
@@ -244,7 +242,7 @@ for direction in task.directions:
 
 # %%
 backwards = make_task("cpc", encoder_settings, directions=("-1",))
-figures.pyramid(volumes, backwards.make_views(volumes, hand), row=1, ahead=2)
+show.pyramid(volumes, backwards.make_views(volumes, hand), row=1, rows_ahead=2)
 
 # %% [markdown]
 # *What to look at:* context and target have changed sides. What stays the same?
@@ -256,7 +254,7 @@ figures.pyramid(volumes, backwards.make_views(volumes, hand), row=1, ahead=2)
 # %%
 task = make_task("cpc", encoder_settings, seed=0)
 encoder = make_encoder(encoder_settings, seed=0)
-view = Live(task, encoder, cohort.images(split.validation[:2]))
+view = show.Live(task, encoder, cohort.images(split.validation[:2]))
 display(view)
 
 # %%
@@ -279,7 +277,7 @@ for seed in range(1, size["seeds"]):
     histories[f"seed {seed}"] = pretrain(again, trained, cohort, split.pretrain, other)
     encoders.append(trained)
     held_out[f"seed {seed}"] = proxy_score(again, trained, cohort, split.validation)
-curves.learning_curves(histories, held_out)
+show.learning_curves(histories, held_out)
 
 # %% [markdown]
 # *What to look at:* the loss begins near $\log N$. Are the dots (validation scans) above the dashed
@@ -332,15 +330,16 @@ for norm in ("batch", "group"):
 for name, found in scores.items():
     spread = {n: (round(min(d), 3), round(max(d), 3)) for n, d in found.items()}
     print(f"{name:20}", {n: round(float(np.mean(d)), 3) for n, d in found.items()}, spread)
-curves.label_efficiency(scores)
+show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* does CPC's lowest dot lie above the highest dot of the random encoders?
 #
 # ## 9. Exercise
 #
-# Ask for the very next row: `make_task("cpc", encoder_settings, seed=0, ahead=(1,))`. Predict
-# first: is the puzzle easier? Are the features better? Train it for as many steps and probe it.
+# Ask for the very next row: `make_task("cpc", encoder_settings, seed=0, prediction_steps=(1,))`.
+# Predict first: is the puzzle easier? Are the features better? Train it for as many steps and
+# probe it.
 #
 # <details><summary>Hint</summary>
 #
@@ -351,7 +350,7 @@ curves.label_efficiency(scores)
 # <details><summary>Solution</summary>
 #
 # ```python
-# near = make_task("cpc", encoder_settings, seed=0, ahead=(1,))
+# near = make_task("cpc", encoder_settings, seed=0, prediction_steps=(1,))
 # close = make_encoder(encoder_settings, seed=0)
 # pretrain(near, close, cohort, split.pretrain, settings)
 # print(proxy_score(near, close, cohort, split.validation))

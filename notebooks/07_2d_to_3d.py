@@ -35,15 +35,13 @@ import torch
 from IPython.display import Markdown, display
 
 from data_recipes import slices as recipe
+from ssl3d_lite import show
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.browser.live import Live
-from ssl3d_lite.show.browser.slices import Slices
-from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.study import load_results
 from ssl3d_lite.study.claims import claims
 from ssl3d_lite.study.published import paper_arms, published_tables
@@ -73,7 +71,7 @@ split = solid.split()
 # %%
 case = split.train[0]
 image, label = solid[case]
-figures.segmentations(
+show.segmentations(
     np.asarray(image[0], np.float32), {"label": np.asarray(label)}, solid.label_names
 )
 
@@ -82,7 +80,7 @@ figures.segmentations(
 # begins? The same to scroll through:
 
 # %%
-Slices(image[0], label, label_names=solid.label_names, spacing=solid.spacing)
+show.Slices(image[0], label, label_names=solid.label_names, spacing=solid.spacing)
 
 # %% [markdown]
 # **Predict before you run:** of all slices that show any hippocampus, what share shows both parts,
@@ -135,8 +133,8 @@ for name in ("rotation", "rpl", "jigsaw", "exemplar", "cpc"):
             volumes, task.sample_params(volumes, torch.Generator().manual_seed(0))
         )
         with torch.no_grad():
-            answer = task(make_encoder(SHAPES[dims], seed=0).to(device), batch)
-        chance = task.score(answer, batch)["chance"]
+            prediction = task(make_encoder(SHAPES[dims], seed=0).to(device), batch)
+        chance = task.score(prediction, batch)["chance"]
         print(f"{name:9} {dims}D  views {tuple(batch.views.shape)!s:26} chance {chance:.3f}")
 
 # %% [markdown]
@@ -158,17 +156,17 @@ PLACE = 2
 name = f"s{solid.shape[2] // 2:03d}"
 slices = flat.images([n for n in flat_split.train if flat.cases[n].id.endswith(name)][:2])
 rpl = make_task("rpl", SHAPES[2], queries_per_scan=1)
-draw = rpl.sample_params(slices, torch.Generator().manual_seed(0))
-draw["query"][:] = PLACE
-figures.puzzle(slices, rpl.make_views(slices, draw))
+params = rpl.sample_params(slices, torch.Generator().manual_seed(0))
+params["query"][:] = PLACE
+show.puzzle(slices, rpl.make_views(slices, params))
 
 # %%
 volumes = solid.images(split.train[:2])
 rpl = make_task("rpl", SHAPES[3], queries_per_scan=1)
-draw = rpl.sample_params(volumes, torch.Generator().manual_seed(0))
+params = rpl.sample_params(volumes, torch.Generator().manual_seed(0))
 cell = 3 * (PLACE + (PLACE >= 4)) + 1  # the same row and column, in the middle layer of three
-draw["query"][:] = cell - (cell > 13)  # places leave the centre, cell 13, out
-figures.puzzle(volumes, rpl.make_views(volumes, draw))
+params["query"][:] = cell - (cell > 13)  # places leave the centre, cell 13, out
+show.puzzle(volumes, rpl.make_views(volumes, params))
 
 # %% [markdown]
 # *What to look at:* the blue box is the centre, the other the query. The slice has one picture, the
@@ -222,7 +220,7 @@ RUN = {
 }
 tasks = {dims: make_task("cpc", SHAPES[dims], seed=0) for dims in RUN}
 starts = {dims: make_encoder(SHAPES[dims], seed=0) for dims in RUN}
-view = Live(tasks[3], starts[3], solid.images(split.validation[:2]))
+view = show.Live(tasks[3], starts[3], solid.images(split.validation[:2]))
 display(view)
 
 # %%
@@ -242,7 +240,7 @@ for dims, (cohort, parts, settings) in RUN.items():
 
 # %%
 for dims in RUN:
-    display(curves.learning_curves({f"CPC in {dims}D": histories[dims]}))
+    display(show.learning_curves({f"CPC in {dims}D": histories[dims]}))
 
 # %% [markdown]
 # *What to look at:* each curve has its own dashed line. The two accuracies cannot be compared with
@@ -294,7 +292,7 @@ for dims in (3, 2):
         scores[f"random {dims}D, {norm} norm"] = probe(starts, cohort, parts)
 for name, found in scores.items():
     print(f"{name:22}", {n: round(float(np.mean(dice)), 3) for n, dice in found.items()})
-curves.label_efficiency(scores)
+show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* two questions, and they are not the same. Is 3D above 2D? And is the *gain*

@@ -34,6 +34,7 @@ import numpy as np
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
+from ssl3d_lite import show
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.evaluation.prediction import predict_batch
@@ -43,9 +44,6 @@ from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.browser.live import Live
-from ssl3d_lite.show.browser.slices import Slices
-from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.study import load_results
 from ssl3d_lite.study.sentences import sentence
 from ssl3d_lite.study.statistics import compare, interval, verdict
@@ -85,11 +83,11 @@ figure = Figure(figsize=(7, 2.4), layout="constrained")
 axes = figure.subplots()
 for row, (encoder_part, decoder_part) in enumerate(WAYS.values()):
     for bar, offset, colour in ((encoder_part, 0.05, 0), (decoder_part, -0.35, 1)):
-        axes.broken_barh([bar] if bar else [], (row + offset, 0.3), color=curves.COLOURS[colour])
+        axes.broken_barh([bar] if bar else [], (row + offset, 0.3), color=show.COLOURS[colour])
 axes.set_yticks(range(4), list(WAYS))
 axes.set(xlabel="share of the steps", xlim=(0, 1), ylim=(-0.6, 3.5))
-axes.plot([], [], color=curves.COLOURS[0], linewidth=6, label="encoder learns")
-axes.plot([], [], color=curves.COLOURS[1], linewidth=6, label="decoder learns")
+axes.plot([], [], color=show.COLOURS[0], linewidth=6, label="encoder learns")
+axes.plot([], [], color=show.COLOURS[1], linewidth=6, label="decoder learns")
 axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 display(figure)
 
@@ -121,7 +119,7 @@ SEED = 0
 for amount in (1, 2, 5):
     print(amount, [cohort.cases[n].id for n in cohort.subset(split.train, amount, SEED)])
 image, label = cohort[cohort.subset(split.train, 1, SEED)[0]]
-figures.segmentations(
+show.segmentations(
     np.asarray(image[0], np.float32), {"label": np.asarray(label)}, cohort.label_names
 )
 
@@ -137,7 +135,7 @@ figures.segmentations(
 # %%
 shape = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
 task, encoder = make_task("cpc", shape, seed=0), make_encoder(shape, seed=0)
-view = Live(task, encoder, cohort.images(split.validation[:2]))
+view = show.Live(task, encoder, cohort.images(split.validation[:2]))
 display(view)
 
 # %%
@@ -151,7 +149,7 @@ for seed in range(size["pretrainings"]):
     held_out = proxy_score(task, encoder, cohort, split.validation)
     print(f"seed {seed}: accuracy {held_out['accuracy']:.3f}, chance {held_out['chance']:.3f}")
     pretrained.append(encoder)
-curves.learning_curves({"CPC": history}, {"CPC": held_out})
+show.learning_curves({"CPC": history}, {"CPC": held_out})
 
 # %% [markdown]
 # *What to look at:* the dot, the score on validation scans, against the dashed line.
@@ -197,13 +195,13 @@ ways = {
 # %%
 figure = Figure(figsize=(6.4, 3.2), layout="constrained")
 axes = figure.subplots()
-for colour, (name, (_, rows)) in zip(curves.COLOURS, ways.items(), strict=False):
+for colour, (name, (_, rows)) in zip(show.COLOURS, ways.items(), strict=False):
     seen = [(row["step"], row["validation"]) for row in rows if "validation" in row]
     axes.plot(*zip(*seen, strict=True), "o-", color=colour, label=name)
     print(f"{name:24} best validation Dice {max(dice for _, dice in seen):.3f}")
 axes.set(xlabel="step of fine-tuning", ylabel="validation Dice")
 axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
-curves.tidy(axes)
+show.tidy(axes)
 display(figure)
 
 # %% [markdown]
@@ -217,7 +215,7 @@ display(figure)
 NAME = "CPC, warm-up"
 image, label = cohort[validation[0]]
 answer = predict_batch(ways[NAME][0], cohort.images(validation[:1]))[0].cpu()
-Slices(image[0], answer, label_names=cohort.label_names, spacing=cohort.spacing, title=NAME)
+show.Slices(image[0], answer, label_names=cohort.label_names, spacing=cohort.spacing, title=NAME)
 
 # %% [markdown]
 # ## 5. Which checkpoint counts?
@@ -253,7 +251,7 @@ print(f"chosen on the test scans:   {max(row['test'] for row in rows):.3f} (neve
 # much with that. How much depends on the norm and on the start, so there are two of each.
 
 # %%
-collapsed = make_task("collapsed", shape, seed=0, edge=16 if scale() == "smoke" else 24)
+collapsed = make_task("collapsed", shape, seed=0, crop_size=16 if scale() == "smoke" else 24)
 steps = TrainSettings(steps=max(10, size["pretrain"] // 2), batch=8, learning_rate=1e-3)
 nothing = make_encoder(shape, seed=0)
 pretrain(collapsed, nothing, cohort, split.pretrain, steps)
@@ -279,12 +277,12 @@ for arm, encoders in arms.items():
 figure = Figure(figsize=(6.4, 2.4), layout="constrained")
 axes = figure.subplots()
 for row, (arm, dice) in enumerate(probed.items()):
-    colour = curves.COLOURS[0] if arm == "CPC" else "#777777"
+    colour = show.COLOURS[0] if arm == "CPC" else "#777777"
     axes.plot(dice, [row] * len(dice), "o", color=colour, alpha=0.6)
     axes.plot(np.mean(dice), row, "|", color=colour, markersize=18)
 axes.set_yticks(range(len(probed)), list(probed))
 axes.set(xlabel="Dice of the linear probe with 2 labelled scans, test scans", ylim=(4.5, -0.5))
-curves.tidy(axes)
+show.tidy(axes)
 display(figure)
 
 # %% [markdown]
@@ -333,7 +331,7 @@ if len(pretrained) < size["pairs"]:
 # %%
 def effect(name, found):
     singles = list(found.differences.values())
-    return curves.Effect(name, found.mean, found.interval, singles, found.verdict)
+    return show.Effect(name, found.mean, found.interval, singles, found.verdict)
 
 
 effects = [effect("here", here)]
@@ -347,7 +345,7 @@ for name in ("longer_finetuning", "longer_pretraining"):
     found = compare(arms_of["cpc"], arms_of["scratch"], WORTHWHILE)
     print(f"{name}: {sentence(study, found)}")
     effects.append(effect(name, found))
-curves.forest({"CPC against scratch, 2 labelled scans": effects}, WORTHWHILE)
+show.forest({"CPC against scratch, 2 labelled scans": effects}, WORTHWHILE)
 
 # %% [markdown]
 # *What to look at:* the small dots are single pairs. Cover all but one with your hand: what would

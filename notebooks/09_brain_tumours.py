@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from ssl3d_lite.data.cohort import parse_label_budget
+from ssl3d_lite import show
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.evaluation.prediction import predict_batch
@@ -46,10 +46,6 @@ from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.operations import training_operations
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.models.unet import make_unet
-from ssl3d_lite.show.browser.live import Live
-from ssl3d_lite.show.browser.slices import Slices
-from ssl3d_lite.show.figures import curves, figures
-from ssl3d_lite.show.figures.contact_sheet import contact_sheet
 from ssl3d_lite.study import pictures, read_study, run_study, tables
 from ssl3d_lite.study.claims import claims
 from ssl3d_lite.study.jobs import plan
@@ -93,7 +89,7 @@ cohort = open_cohort("brats", cases=size["cases"], edge=size["edge"])
 split = cohort.split()
 print(f"{len(split.train)} to train on, {len(split.validation)} validation, {len(split.test)} test")
 print("contrasts:", ", ".join(cohort.channels))
-contact_sheet(cohort, split.train[:4])
+show.contact_sheet(cohort, split.train[:4])
 
 # %% [markdown]
 # *What to look at:* each row is a patient: three planes of T1 through the tumour, then the axial
@@ -106,7 +102,7 @@ contact_sheet(cohort, split.train[:4])
 # %%
 case = split.train[0]
 image, label = cohort[case]
-Slices(image, label, label_names=cohort.label_names, channel_names=cohort.channels)
+show.Slices(image, label, label_names=cohort.label_names, channel_names=cohort.channels)
 
 # %% [markdown]
 # ### Classes and regions
@@ -146,9 +142,9 @@ shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
 encoder = make_encoder(EncoderSettings(len(cohort.channels), **shape), seed=0)
 task = make_task("masked", encoder.settings, seed=0)
 volumes = cohort.images(split.pretrain[:2])
-draw = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.make_views(volumes, draw)  # nothing random
-figures.puzzle(volumes, batch)
+params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
+batch = task.make_views(volumes, params)  # nothing random
+show.puzzle(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* above the scan, below it what the network gets of its first contrast. The same
@@ -163,15 +159,15 @@ figures.puzzle(volumes, batch)
 # %%
 start = deepcopy(encoder)
 watched = cohort.images(split.validation[:2])
-view = Live(task, encoder, watched, chance=0.0)
+view = show.Live(task, encoder, watched, chance=0.0)
 display(view)
 training = TrainSettings(steps=size["pretrain"], learning_rate=2e-3)
 history = pretrain(task, encoder, cohort, split.pretrain, training, callback=view.watch)
 held_out = proxy_score(task, encoder, cohort, split.validation)
-print(f"explained on patients it has not seen: {held_out['explained']:.2f}, chance: 0")
+print(f"explained on patients it has not seen: {held_out['r2']:.2f}, chance: 0")
 
 # %%
-curves.learning_curves({"masked": history}, {"masked": held_out})
+show.learning_curves({"masked": history}, {"masked": held_out})
 
 # %% [markdown]
 # *What to look at:* the dot is the score on validation patients. If it lies far below the line, the
@@ -187,7 +183,7 @@ FLAIR = len(cohort.channels) - 1
 shown, hidden = puzzle.views[0, 0], puzzle.target[0, 0]
 truth = torch.where(hidden.isnan(), shown, hidden)
 three = torch.stack([shown[FLAIR], rebuilt[FLAIR], truth[FLAIR]])
-Slices(three, channel_names=("shown", "rebuilt", "truth"), title=cohort.channels[FLAIR])
+show.Slices(three, channel_names=("shown", "rebuilt", "truth"), title=cohort.channels[FLAIR])
 
 # %% [markdown]
 # ## 4. Fine-tuning by hand
@@ -199,7 +195,7 @@ Slices(three, channel_names=("shown", "rebuilt", "truth"), title=cohort.channels
 # random weights are not worth being kept still.
 
 # %%
-labelled = cohort.subset(split.train, parse_label_budget(study.labels[0]))
+labelled = cohort.subset(split.train, study.labels[0])
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
 tuning = FinetuneSettings(steps=size["finetune"])
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
@@ -216,7 +212,7 @@ answers = {
     for name, network in networks.items()
 }
 image, label = cohort[split.test[0]]
-figures.segmentations(
+show.segmentations(
     np.asarray(image[FLAIR], np.float32),
     {"truth": np.asarray(label), **answers},
     cohort.label_names,

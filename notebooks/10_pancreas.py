@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from ssl3d_lite.data.cohort import parse_label_budget
+from ssl3d_lite import show
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.evaluation.prediction import predict_batch
@@ -45,10 +45,6 @@ from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.operations import training_operations
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.browser.live import Live
-from ssl3d_lite.show.browser.slices import Slices
-from ssl3d_lite.show.figures import curves, figures
-from ssl3d_lite.show.figures.contact_sheet import contact_sheet, intensities
 from ssl3d_lite.study import pictures, read_study, run_study, tables
 from ssl3d_lite.study.claims import claims
 from ssl3d_lite.study.jobs import plan
@@ -95,7 +91,7 @@ print(f"{len(split.train)} to train on, {len(split.validation)} validation, {len
 print(f"pretraining sees the {len(split.train)} and {len(without)} more that have no label")
 
 # %%
-contact_sheet(cohort, [*split.train[:4], *without[:2]])
+show.contact_sheet(cohort, [*split.train[:4], *without[:2]])
 
 # %% [markdown]
 # *What to look at:* the outlined organ, which lies across the body behind the stomach, and how
@@ -107,14 +103,14 @@ contact_sheet(cohort, [*split.train[:4], *without[:2]])
 # %%
 case = split.train[0]
 image, label = cohort[case]
-Slices(image, label, label_names=cohort.label_names, channel_names=cohort.channels)
+show.Slices(image, label, label_names=cohort.label_names, channel_names=cohort.channels)
 
 # %%
 for region, classes in cohort.region_classes.items():
     voxels = [np.isin(cohort[case][1], classes).sum() for case in split.train]
     share = np.median(voxels) / label.size
     print(f"{region:9} {np.median(voxels):4.0f} voxels a scan (median), {share:.2%} of it")
-intensities(cohort, split.train[:6])
+show.intensities(cohort, split.train[:6])
 
 # %% [markdown]
 # *What to look at:* grey lines are scans, the blue one is their mean. The commonest value, 0, to
@@ -145,7 +141,7 @@ volumes = cohort.images(split.pretrain[:2])
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 choices = batch.views.shape[0] * batch.views.shape[1]
 print(f"{batch.views.shape[1]} patches a scan; guessing is right once in {choices} times")
-figures.pyramid(volumes, batch)
+show.pyramid(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* from the blue cells the latent of the orange target has to be told.
@@ -158,7 +154,7 @@ figures.pyramid(volumes, batch)
 
 # %%
 start = deepcopy(encoder)
-view = Live(task, encoder, cohort.images(split.validation[:2]), chance=1 / choices)
+view = show.Live(task, encoder, cohort.images(split.validation[:2]), chance=1 / choices)
 display(view)
 training = named.training | {"epochs": 0, "steps": size["pretrain"]}
 history = pretrain(
@@ -169,7 +165,7 @@ print(f"right on patients it has not seen: {held_out['accuracy']:.1%}", end=", "
 print(f"chance: {held_out['chance']:.1%}")
 
 # %%
-curves.learning_curves({"CPC": history}, {"CPC": held_out})
+show.learning_curves({"CPC": history}, {"CPC": held_out})
 
 # %% [markdown]
 # *What to look at:* how far is the line above chance, and is it still rising? Then training was cut
@@ -186,7 +182,7 @@ curves.learning_curves({"CPC": history}, {"CPC": held_out})
 
 # %%
 BOX = None if SCALE == "full" else (32, 32, 32)
-labelled = cohort.subset(split.train, parse_label_budget(study.labels[0]))
+labelled = cohort.subset(split.train, study.labels[0])
 tuning = FinetuneSettings(steps=size["finetune"], patch=BOX)
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
@@ -203,7 +199,7 @@ answers = {
     for name, network in networks.items()
 }
 image, label = cohort[split.test[0]]
-figures.segmentations(
+show.segmentations(
     np.asarray(image[0], np.float32), {"truth": np.asarray(label), **answers}, cohort.label_names
 )
 

@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from IPython.display import Code, Markdown, display
 
-from ssl3d_lite.data.cohort import parse_label_budget
+from ssl3d_lite import show
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.evaluation import grades as grading
@@ -45,9 +45,6 @@ from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.operations import training_operations
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.browser.live import Live
-from ssl3d_lite.show.figures import curves, figures
-from ssl3d_lite.show.figures.contact_sheet import contact_sheet, grade_counts
 from ssl3d_lite.study import pictures, read_study, run_study, tables
 from ssl3d_lite.study.claims import claims
 from ssl3d_lite.study.jobs import plan
@@ -89,7 +86,7 @@ print(f"{len(split.pretrain)} to pretrain on, graded or not")
 # %%
 grades = cohort.labels(split.train).tolist()
 rows = [[c for c, grade in zip(split.train, grades) if grade == row][:2] for row in range(5)]
-contact_sheet(cohort, [case for row in rows for case in row])
+show.contact_sheet(cohort, [case for row in rows for case in row])
 
 # %% [markdown]
 # *What to look at:* photographs from grade 0 to 4, two of each where there are so many. The bright
@@ -98,7 +95,7 @@ contact_sheet(cohort, [case for row in rows for case in row])
 # up?
 
 # %%
-grade_counts(cohort)
+show.grade_counts(cohort)
 
 # %% [markdown]
 # *What to look at:* grades are unequally many. A network that always says the commonest one is
@@ -159,12 +156,12 @@ for name, answer in cheap.items():
 study = read_study("retina", SCALE)  # one file holds the settings of all three scales
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
 named = preset(study.preset, "rotation", cohort.spatial_dims)  # "quick", at full scale "paper"
-edge = min(48, *cohort.shape) if SCALE != "full" else named.tasks["rotation"]["edge"]
+edge = min(48, *cohort.shape) if SCALE != "full" else named.tasks["rotation"]["crop_size"]
 encoder = make_encoder(EncoderSettings(len(cohort.channels), 2, **shape), seed=0)
-task = make_task("rotation", encoder.settings, seed=0, edge=edge, turns_per_scan=4)
+task = make_task("rotation", encoder.settings, seed=0, crop_size=edge, rotations_per_scan=4)
 volumes = cohort.images(split.pretrain[:2])
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-figures.puzzle(volumes, batch)
+show.puzzle(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* the square in the photograph, and its turned copies with the answers. **Predict
@@ -178,7 +175,7 @@ figures.puzzle(volumes, batch)
 
 # %%
 start = deepcopy(encoder)
-view = Live(task, encoder, cohort.images(split.validation[:4]), chance=0.25)
+view = show.Live(task, encoder, cohort.images(split.validation[:4]), chance=0.25)
 display(view)
 training = {"batch": 16, "learning_rate": named.training["learning_rate"]}
 history = pretrain(
@@ -193,7 +190,7 @@ held_out = proxy_score(task, encoder, cohort, split.validation, batch=4)
 print(f"right on photographs it has not seen: {held_out['accuracy']:.0%}, chance: 25%")
 
 # %%
-curves.learning_curves({"rotation": history}, {"rotation": held_out})
+show.learning_curves({"rotation": history}, {"rotation": held_out})
 
 # %% [markdown]
 # *What to look at:* how soon is the line at the top? A puzzle that is solved at once stops
@@ -206,7 +203,7 @@ curves.learning_curves({"rotation": history}, {"rotation": held_out})
 # the same photographs, last layer, order of batches and number of steps.
 
 # %%
-labelled = cohort.subset(split.train, parse_label_budget("25%"))
+labelled = cohort.subset(split.train, "25%")
 tuning = FinetuneSettings(steps=size["finetune"], batch=16)
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 by_hand = {}
@@ -218,7 +215,7 @@ for name, begin, settings in (("rotation", encoder, warm), ("scratch", start, tu
 
 # %%
 mine = by_hand["rotation"]
-figures.confusion(mine.truth, mine.answer, cohort.label_names)
+show.confusion(mine.truth, mine.answer, cohort.label_names)
 
 # %% [markdown]
 # *What to look at:* each row is a true grade, and the numbers are per cent of it. Mistakes near the
@@ -233,7 +230,7 @@ places = np.argsort(-wrong, kind="stable")[[0, 1, -2, -1]]  # the worst two, and
 for place in places:
     told = [f"{name} {found.answer[place]}" for name, found in by_hand.items()]
     print(f"{mine.cases[place]}: truth {mine.truth[place]}, {', '.join(told)}")
-contact_sheet(cohort, [split.test[place] for place in places])
+show.contact_sheet(cohort, [split.test[place] for place in places])
 
 # %% [markdown]
 # *What to look at:* the first two are the arm's worst mistakes, the last two it has right, or
@@ -253,14 +250,14 @@ CHANGES = {
     "smoke": {
         "arms": ("rotation", "scratch", "random", "collapsed"),
         "labels": ("100%",),
-        "tasks": {"rotation": {"edge": edge}},
+        "tasks": {"rotation": {"crop_size": edge}},
     },
     "class": {
         "arms": ("rotation", "scratch", "random", "random@group", "collapsed"),
         "labels": ("25%", "100%"),
         "folds": (0, 1, 2, 3, 4),
         "milestones": (30, 60, 90),
-        "tasks": {"rotation": {"edge": edge}},
+        "tasks": {"rotation": {"crop_size": edge}},
         "pretrain": {"steps": 80, "batch": 16},
         "finetune": {"steps": 120, "batch": 16, "validate_every": 30},
     },

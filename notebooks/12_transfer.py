@@ -37,7 +37,7 @@ import torch
 from IPython.display import Code, Markdown, display
 from matplotlib.figure import Figure
 
-from ssl3d_lite.data.cohort import parse_label_budget
+from ssl3d_lite import show
 from ssl3d_lite.data.opening import open_cohort, scale
 from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.evaluation.prediction import predict_batch
@@ -48,10 +48,6 @@ from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.operations import training_operations
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.models.unet import make_unet
-from ssl3d_lite.show.browser.live import Live
-from ssl3d_lite.show.browser.slices import Slices
-from ssl3d_lite.show.figures import curves, figures
-from ssl3d_lite.show.figures.contact_sheet import contact_sheet
 from ssl3d_lite.study import pictures, read_study, run_study, tables
 from ssl3d_lite.study.claims import claims
 from ssl3d_lite.study.jobs import plan
@@ -93,10 +89,10 @@ print(f"to pretrain on: {len(corpus)} scans of {', '.join(corpus.channels)}")
 print(f"to fine-tune on: {len(split.train)} scans of {', '.join(cohort.channels)}")
 
 # %%
-contact_sheet(corpus, range(3))
+show.contact_sheet(corpus, range(3))
 
 # %%
-contact_sheet(cohort, split.train[:3])
+show.contact_sheet(cohort, split.train[:3])
 
 # %% [markdown]
 # *What to look at:* the first sheet is the corpus, the second the benchmark. What is alike: the
@@ -107,7 +103,7 @@ contact_sheet(cohort, split.train[:3])
 # %%
 case = split.train[0]
 image, label = cohort[case]
-Slices(image, label, label_names=cohort.label_names, channel_names=cohort.channels)
+show.Slices(image, label, label_names=cohort.label_names, channel_names=cohort.channels)
 
 # %% [markdown]
 # ## 2. Pretraining on the corpus, by hand
@@ -134,22 +130,22 @@ encoder = make_encoder(EncoderSettings(len(corpus.channels), **shape), seed=0)
 task = make_task("masked", encoder.settings, seed=0)
 volumes = corpus.images(seen[:2])
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-figures.puzzle(volumes, batch)
+show.puzzle(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* above a scan of the corpus, below it what the network gets of its T1. The same
 # blocks are hidden in both contrasts: one cannot be copied from the other.
 
 # %%
-view = Live(task, encoder, corpus.images(unseen[:2]), chance=0.0)
+view = show.Live(task, encoder, corpus.images(unseen[:2]), chance=0.0)
 display(view)
 training = TrainSettings(steps=size["pretrain"], learning_rate=2e-3)
 history = pretrain(task, encoder, corpus, seen, training, callback=view.watch)
 held_out = proxy_score(task, encoder, corpus, unseen)
-print(f"explained on people it has not seen: {held_out['explained']:.2f}, chance: 0")
+print(f"explained on people it has not seen: {held_out['r2']:.2f}, chance: 0")
 
 # %%
-curves.learning_curves({"masked": history}, {"masked": held_out})
+show.learning_curves({"masked": history}, {"masked": held_out})
 
 # %% [markdown]
 # *What to look at:* the dot, the score on people kept apart, beside the line. The corpus is larger
@@ -210,7 +206,7 @@ display(figure)
 # start, order of batches and number of steps.
 
 # %%
-labelled = cohort.subset(split.train, parse_label_budget(study.labels[0]))
+labelled = cohort.subset(split.train, study.labels[0])
 tuning = FinetuneSettings(steps=size["finetune"])
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 start = make_encoder(adapted.settings, seed=0)
@@ -229,7 +225,7 @@ answers = {
 }
 image, label = cohort[split.test[0]]
 flair = np.asarray(image[-1], np.float32)
-figures.segmentations(flair, {"truth": np.asarray(label), **answers}, cohort.label_names)
+show.segmentations(flair, {"truth": np.asarray(label), **answers}, cohort.label_names)
 
 # %% [markdown]
 # *What to look at:* where the two answers differ. This is one seed: with another draw of labelled

@@ -43,7 +43,8 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from scipy.ndimage import map_coordinates
 
 from data_recipes.folder import Folder, prepare
-from data_recipes.virtual_patients.brain import LICENCE, hippocampus_case
+from data_recipes.virtual_patients.brain import TEMPLATE_LICENCE, hippocampus_case
+from ssl3d_lite import show
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.opening import scale
 from ssl3d_lite.data.verify import Verify, verify
@@ -54,12 +55,6 @@ from ssl3d_lite.machine.device import choose_device
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.browser.live import Live
-from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
-from ssl3d_lite.show.browser.slices import Slices, puzzle_slices
-from ssl3d_lite.show.figures import curves, figures
-from ssl3d_lite.show.figures.contact_sheet import contact_sheet
-from ssl3d_lite.show.figures.planes import show_plane
 from ssl3d_lite.study import read_study
 from ssl3d_lite.tasks import TASKS, Placement, ProxyBatch, ProxyTask, make_task, part_of
 from ssl3d_lite.tasks.geometry import cut, normalised, random_corner, shift_matrix
@@ -134,7 +129,7 @@ for axes, path in zip(figure.subplots(1, 4), some, strict=True):
     scan = nib.load(path)
     codes = "".join(nib.aff2axcodes(scan.affine))
     sizes = " × ".join(f"{mm:.0f}" for mm in scan.header.get_zooms())
-    show_plane(axes, np.asarray(scan.dataobj))
+    show.draw_plane(axes, np.asarray(scan.dataobj))
     axes.set_title(f"{path.name[:4]}: {codes}\n{scan.shape}, {sizes} mm", fontsize=8)
 display(figure)
 
@@ -160,7 +155,7 @@ settings = Folder(
     size=(40, 56, 40),
     label_names=("background", "anterior", "posterior"),
     name="MyHippocampi",
-    licence=LICENCE,
+    licence=TEMPLATE_LICENCE,
     workers=1,
 )
 summary = str(prepare(settings))
@@ -187,7 +182,7 @@ print(summary.replace(f"{RAW.resolve()}/", ""))  # shorter paths
 cohort = Cohort.open(settings.out).to(choose_device("auto"))
 split = cohort.split()
 print(f"{len(cohort)} scans of {len({case.patient for case in cohort.cases})} patients")
-contact_sheet(cohort, split.train[:8])
+show.contact_sheet(cohort, split.train[:8])
 
 # %% [markdown]
 # *What to look at:* every scan now stands upright and looks the same way, and the outlines lie on
@@ -198,7 +193,7 @@ contact_sheet(cohort, split.train[:8])
 
 # %%
 image, label = cohort[split.train[0]]
-Slices(np.array(image, np.float32), np.array(label), label_names=cohort.label_names)
+show.Slices(np.array(image, np.float32), np.array(label), label_names=cohort.label_names)
 
 # %% [markdown]
 # ## Is it sound?
@@ -288,17 +283,17 @@ def sample_params(self, volumes, generator):
 
 
 # %%
-def make_views(self, volumes, draw):
+def make_views(self, volumes, params):
     s = self.settings
     room = (volumes.shape[2 + s.axis] - 2 * s.margin) // 3  # for each slab
-    shown = ORDERS[draw["order"][:, 0]]  # (scan, place): which slab is shown there
-    corner = draw["column"].repeat(1, 3, 1)  # (scan, place, axis)
+    shown = ORDERS[params["order"][:, 0]]  # (scan, place): which slab is shown there
+    corner = params["column"].repeat(1, 3, 1)  # (scan, place, axis)
     corner[..., s.axis] = s.margin + room * shown + (room - s.thickness - s.jitter) // 2
-    corner[..., s.axis] += draw["jitter"].gather(1, shown)
+    corner[..., s.axis] += params["jitter"].gather(1, shown)
     views = normalised(cut(volumes, corner, self.slab))
     grid = [3 if axis == s.axis else 1 for axis in range(self.dims)]
     placement = Placement(shift_matrix(corner), tuple(grid))
-    return ProxyBatch(views, draw["order"].to(views.device), placement)
+    return ProxyBatch(views, params["order"].to(views.device), placement)
 
 
 # %% [markdown]
@@ -316,7 +311,7 @@ class Stack(ProxyTask):
     """In which order do three slabs belong?"""
 
     name, Settings = "stack", StackSettings
-    draw, pose, forward = sample_params, make_views, forward
+    sample_params, make_views, forward = sample_params, make_views, forward
 
     def __init__(self, settings, encoder):
         super().__init__(settings, encoder)
@@ -336,7 +331,7 @@ task = make_task("stack", shape, seed=0)
 volumes = cohort.images(split.validation[:2])
 drawn = task.sample_params(volumes, torch.Generator().manual_seed(0))
 batch = task.make_views(volumes, drawn)
-figures.puzzle(volumes, batch)
+show.puzzle(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* the views know nothing of your task, and yet they show it. Three boxes, one
@@ -409,7 +404,7 @@ print("a part of the draw is a part of the batch")
 # %%
 encoder = make_encoder(shape, seed=0)
 names = ["".join(str(slab + 1) for slab in order) for order in ORDERS.tolist()]
-view = Live(task, encoder, volumes, names=names)
+view = show.Live(task, encoder, volumes, names=names)
 display(view)
 training = TrainSettings(steps=size["steps"], batch=8, learning_rate=2e-3)
 history = pretrain(task, encoder, cohort, split.pretrain, training, callback=view.watch)
@@ -434,7 +429,7 @@ noise = torch.randn(cohort.images(everyone).shape, generator=torch.Generator().m
 noisy = replace(cohort, resident=(noise.to(volumes.device), cohort.labels(everyone)))
 blind_task, blind = make_task("stack", shape, seed=0), make_encoder(shape, seed=0)
 noise_history = pretrain(blind_task, blind, noisy, split.pretrain, training)
-curves.learning_curves(
+show.learning_curves(
     {"on scans": history, "on noise": noise_history},
     {"on scans": held_out, "on noise": asked_often(blind_task, blind, noisy)},
 )
@@ -452,10 +447,10 @@ curves.learning_curves(
 with torch.inference_mode():
     guess = task(encoder, batch).argmax(1)
 print("truth", [names[n] for n in batch.target[:, 0]], "guess", [names[n] for n in guess])
-Puzzle3D(volumes, batch, guess=ORDERS[int(guess[0])].tolist())
+show.Puzzle3D(volumes, batch, prediction=ORDERS[int(guess[0])].tolist())
 
 # %%
-puzzle_slices(volumes, batch)
+show.puzzle_slices(volumes, batch)
 
 # %% [markdown]
 # Where does it err, on all validation scans, each asked ten times?
@@ -470,7 +465,7 @@ with torch.inference_mode():
         )
         truth += asked.target[:, 0].tolist()
         said += task(encoder, asked).argmax(1).tolist()
-figures.confusion(truth, said, names)
+show.confusion(truth, said, names)
 
 # %% [markdown]
 # *What to look at:* the diagonal is right. Off it: does the network confuse orders that differ by
@@ -500,7 +495,7 @@ for arm, candidates in arms.items():
         results = linear_probes(candidate, cohort, labelled, split.test)
         for (n, _), result in zip(draws, results, strict=True):
             scores[arm][n].append(result.mean_dice)
-curves.label_efficiency(scores)
+show.label_efficiency(scores)
 
 # %%
 for arm, by_amount in scores.items():

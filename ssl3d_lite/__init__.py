@@ -1,4 +1,4 @@
-"""Self-supervised learning on 3D medical images: see what a network sees, train it, trust the number.
+"""Self-supervised learning on 3D medical images: see what a network sees, and trust the number.
 
     import ssl3d_lite as ssl3d
 

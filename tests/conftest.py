@@ -1,4 +1,4 @@
-"""What all tests share: the cohort of made-up scans, and where real scans may lie."""
+"""What all tests share: the cohort of made-up scans, raw files, and where real scans may lie."""
 
 from pathlib import Path
 
@@ -7,6 +7,8 @@ import torch
 from helpers import make_cohort
 
 from ssl3d_lite.data.cohort import Cohort
+
+pytest_plugins = ["raw_files"]
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared/data/msd/Task04_Hippocampus"

@@ -89,7 +89,7 @@ def make_graded(folder: Path, grades: list[int | None], edge: int = 8) -> Cohort
         made,
         cases=tuple(cases),
         channels=("red", "green", "blue"),
-        graded=True,
+        ordinal=True,
         unit="px",
         regions={},
         label_names=("none", "mild", "severe"),

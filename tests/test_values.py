@@ -100,7 +100,7 @@ def cases() -> Iterator[Any]:
             yield pytest.param(kind, field.name, values, id=name)
 
 
-@pytest.mark.parametrize(("kind", "name", "values"), cases())
+@pytest.mark.parametrize(("kind", "name", "values"), list(cases()))
 def test_a_wrong_value_is_refused_where_it_is_given(kind, name, values):
     for value in values:
         settings = object.__new__(kind)
@@ -146,5 +146,5 @@ class _Example(CheckedSettings):
 
 
 def test_the_check_runs_when_an_object_is_made():
-    with pytest.raises(InputError, match="steps is 2.5, but must be a whole number"):
+    with pytest.raises(InputError, match=r"steps is 2\.5, but must be a whole number"):
         _Example(steps=2.5)

@@ -15,15 +15,22 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from ssl3d_lite.data.cohort import SAFE_NAME, Case, Cohort, Source, array_path, write_array
+from ssl3d_lite.data.cohort import (
+    SAFE_NAME,
+    Case,
+    CohortDescription,
+    Source,
+    array_path,
+    write_array,
+)
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import checksum, clear_leftovers
 from ssl3d_lite.machine.parallel import for_each
 
-from .folds import FEWEST, deal_folds
+from .folds import deal_folds
 from .records import Record, Stamps, read_records, remove_records, write_record
-from .settings import Dealing
-from .virtual_note import as_what_it_is
+from .settings import FoldSettings
+from .virtual_note import with_virtual_identity
 
 
 @dataclass(frozen=True)
@@ -89,16 +96,16 @@ def _some(lines: list[str], most: int = 20) -> list[str]:
 
 
 def prepare_cohort(
-    blank: Cohort,
+    about: CohortDescription,
     cases: Sequence[RawCase],
     raw: Path,
     prepare: Callable[[RawCase], Prepared],
-    settings: Dealing,
+    settings: FoldSettings,
 ) -> Summary:
-    """Prepare ``cases`` into the folder of ``blank``, going on from what a former run left there.
+    """Prepare ``cases`` into the folder of ``about``, going on from what a former run left there.
 
     Args:
-        blank: the cohort with all that is known before a case is read, and no cases.
+        about: all that is known of the cohort before a case is read.
         raw: the folder that sources are named relative to.
         prepare: makes one case's arrays in a worker, so it must be picklable. It raises InputError
             for a case that cannot be used.
@@ -108,36 +115,39 @@ def prepare_cohort(
         InputError: two cases have one id; no case can be used; the folder was prepared with other
             settings; nothing can be written to it, for instance because the disk is full.
     """
-    _check(cases, settings)
-    blank = replace(blank, recipe=blank.recipe | {"folds": settings.folds, "seed": settings.seed})
+    _check_names(cases)
+    about = replace(about, recipe=about.recipe | {"folds": settings.folds, "seed": settings.seed})
     if settings.dask:  # workers elsewhere start in another folder
-        blank = replace(blank, folder=blank.folder.resolve())
-    blank = as_what_it_is(blank, raw)
-    known = read_records(blank)
-    clear_leftovers(blank.folder)
+        about = replace(about, folder=about.folder.resolve())
+    about = with_virtual_identity(about, raw)
+    known = read_records(about)
+    clear_leftovers(about.folder)
 
-    make = partial(_prepare_one, blank=blank, raw_folder=raw, prepare=prepare)
+    make = partial(_prepare_one, about=about, raw_folder=raw, prepare=prepare)
     items = [(case, known.get(case.id)) for case in cases]
     outcomes: list[_Outcome] = []
     try:
-        for outcome in for_each(make, items, settings, blank.name):
+        for outcome in for_each(make, items, settings, about.name):
             if outcome.fresh:
-                if settings.dask and not is_whole(blank, outcome.case):
-                    raise InputError(f"the Dask workers do not see {blank.folder} as this machine")
-                write_record(blank, outcome.case, outcome.stamps)
+                if settings.dask and not is_whole(about, outcome.case):
+                    raise InputError(f"the Dask workers do not see {about.folder} as this machine")
+                write_record(about, outcome.case, outcome.stamps)
             outcomes.append(outcome)
         outcomes.sort(key=lambda outcome: outcome.id)
-        return _finish(blank, outcomes, known, settings)
+        return _finish(about, outcomes, known, settings)
     except OSError as reason:  # from writing: a file that cannot be read is its case's fault
         done = sum(outcome.case is not None for outcome in outcomes)
         raise InputError(
-            f"cannot write to {blank.folder}: {reason.strerror or reason}; {done} of {len(cases)} "
-            "cases are done and kept, and the same command goes on from there"
+            f"cannot write to {about.folder}: {reason.strerror or reason}; {done} of "
+            f"{len(cases)} cases are done and kept, and the same command goes on from there"
         ) from None
 
 
 def _finish(
-    blank: Cohort, outcomes: list["_Outcome"], known: Mapping[str, Record], settings: Dealing
+    about: CohortDescription,
+    outcomes: list["_Outcome"],
+    known: Mapping[str, Record],
+    settings: FoldSettings,
 ) -> Summary:
     """Write the manifest, and say how it went."""
     rejected = tuple({"case": o.id, "reason": o.reason} for o in outcomes if o.case is None)
@@ -148,19 +158,19 @@ def _finish(
     cases, notes = deal_folds([outcome.case for outcome in done], settings.folds, settings.seed)
     voxels = [nib.affines.voxel_sizes(np.array(case.affine)) for case in cases]
     spacing = tuple(np.mean(voxels, axis=0).round(6).tolist())
-    replace(blank, spacing=spacing, cases=tuple(cases), rejected=rejected).save()
+    about.with_cases(cases, spacing, rejected).save()
     if (shapes := len({case.shape for case in cases})) > 1:
         notes = (*notes, f"the cases have {shapes} shapes; for training prepare them with --size")
-    remove_records(blank.folder)
+    remove_records(about.folder)
     dropped = known.keys() - {case.id for case in cases}
     for name in dropped:
         for kind in ("images", "labels"):
-            array_path(blank.folder, kind, name).unlink(missing_ok=True)
+            array_path(about.folder, kind, name).unlink(missing_ok=True)
     if gone := len(dropped - {o.id for o in outcomes}):
         notes = (*notes, f"removed, as their raw scans are gone: {gone} cases of a former run")
     fresh = sum(outcome.fresh for outcome in done)
     return Summary(
-        folder=blank.folder,
+        folder=about.folder,
         prepared=fresh,
         skipped=len(done) - fresh,
         unlabelled=sum(not case.labelled for case in cases),
@@ -170,12 +180,8 @@ def _finish(
     )
 
 
-def _check(cases: Sequence[RawCase], settings: Dealing) -> None:
-    """Refuse settings without meaning, and cases that share a name, before any work is done."""
-    if settings.folds < FEWEST:
-        raise InputError(f"{settings.folds} folds; a split needs at least {FEWEST}")
-    if not 0 <= settings.seed < 2**32:
-        raise InputError(f"seed {settings.seed}: a number from 0 to {2**32 - 1} is wanted")
+def _check_names(cases: Sequence[RawCase]) -> None:
+    """Refuse cases that share a name, before any work is done."""
     by_id = defaultdict(list)
     for case in cases:
         by_id[case.id].append(case)
@@ -199,16 +205,16 @@ class _Outcome:
 
 def _prepare_one(
     item: tuple[RawCase, Record | None],
-    blank: Cohort,
+    about: CohortDescription,
     raw_folder: Path,
     prepare: Callable[[RawCase], Prepared],
 ) -> _Outcome:
     raw, known = item
     try:
-        files = _files(raw, raw_folder, blank.channels)
+        files = _files(raw, raw_folder, about.channels)
         names = {key: path.relative_to(raw_folder).as_posix() for key, path in files.items()}
         stamps = _stamps(files)
-        same = known and names == known.case.source.files and is_whole(blank, known.case)
+        same = known and names == known.case.source.files and is_whole(about, known.case)
         if same and _is_current(known, raw, files, stamps):
             return _Outcome(raw.id, known.case)
         source = Source(names, _checksums(files), shape=(), affine=[])
@@ -225,7 +231,7 @@ def _prepare_one(
         labelled=made.label is not None or raw.grade is not None,
         lost=made.lost,
         grade=raw.grade,
-        sha256=write_arrays(blank.folder, raw.id, made.image, made.label),
+        sha256=write_arrays(about.folder, raw.id, made.image, made.label),
     )
     return _Outcome(raw.id, case, fresh=True, stamps=stamps)
 
@@ -307,10 +313,10 @@ def write_arrays(
     return sums
 
 
-def is_whole(blank: Cohort, case: Case) -> bool:
-    """Whether a case's arrays are in the folder of ``blank``, and of the shape that it says."""
+def is_whole(about: CohortDescription, case: Case) -> bool:
+    """Whether a case's arrays are in the folder of ``about``, and of the shape that it says."""
     try:
-        replace(blank, cases=(case,))[0]
+        about.read(case)
     except InputError:
         return False
     return True

@@ -11,24 +11,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_types import Ge
 from PIL import ExifTags, Image
 
-from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.preparation import Intensity
 from ssl3d_lite.errors import InputError
 
+from .description import describe
 from .engine import Prepared, RawCase, Summary, prepare_cohort
-from .settings import About, Dealing
+from .settings import About, FoldSettings
 
-COLOURS = ("red", "green", "blue")
+COLOUR_CHANNELS = ("red", "green", "blue")
 GRADES = ("no retinopathy", "mild", "moderate", "severe", "proliferative")  # by number, 0 to 4
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 DARK = 16  # of 255: the surround is darker, compression's noise included
 LEAST = 0.1  # share of the picture that the retina fills at the least
 EDGE_SHARE = 0.02  # of a row or column of the circle is bright at the least: not a caption
+
+PictureEdge = Annotated[int, Ge(8)]  # pixels of a square
 
 # by EXIF orientation; Pillow's own exif_transpose rewrites all EXIF, and fails where some is odd
 TURNS = {
@@ -43,23 +46,21 @@ TURNS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Photographs(Dealing):
+class Photographs(FoldSettings):
     """How photographs become pictures of one size."""
 
     about: ClassVar[About]
 
-    edge: int = 224
+    edge: PictureEdge = 224
     """Edge in pixels of the prepared square; the paper has 224."""
 
     intensity: str = "window:0,255"
     """window:0,255 brings brightness to 0 to 1; zscore: mean 0 and deviation 1 in the circle. Each
     colour by itself."""
 
-    def check(self) -> None:
-        """Refuse an edge or an intensity that has no meaning (InputError)."""
+    def __post_init__(self) -> None:
+        super().__post_init__()
         Intensity.parse(self.intensity)
-        if self.edge < 8:
-            raise InputError(f"edge {self.edge}: give the pixels of a square, 8 or more")
 
 
 def prepare_photographs(
@@ -77,22 +78,18 @@ def prepare_photographs(
     Raises:
         InputError: as :func:`prepare_cohort`.
     """
-    blank = Cohort(
-        name=name,
-        licence=settings.about.licence,
-        citation=settings.about.citation,
-        channels=COLOURS,
-        label_values=tuple(range(len(GRADES))),
-        label_names=GRADES,
+    description = describe(
+        settings,
+        name,
+        COLOUR_CHANNELS,
+        dict(enumerate(GRADES)),
+        {"name": recipe, "edge": settings.edge, "intensity": settings.intensity},
         regions={},
-        spacing=(),
-        recipe={"name": recipe, "edge": settings.edge, "intensity": settings.intensity},
-        cases=(),
-        graded=True,
+        ordinal=True,
         unit="px",
-        folder=settings.out,
     )
-    return prepare_cohort(blank, cases, raw, partial(prepare_photograph, how=settings), settings)
+    make = partial(prepare_photograph, how=settings)
+    return prepare_cohort(description, cases, raw, make, settings)
 
 
 def read_photograph(path: Path) -> Image.Image:

@@ -11,7 +11,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ssl3d_lite.data.cohort import MANIFEST, RECORDS, Case, Cohort, case_from_json
+from ssl3d_lite.data.cohort import (
+    MANIFEST,
+    RECORDS,
+    Case,
+    Cohort,
+    CohortDescription,
+    case_from_json,
+)
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import write_json
 
@@ -26,31 +33,31 @@ class Record:
     stamps: Stamps = field(default_factory=dict)  # not known of a case from the manifest
 
 
-def write_record(blank: Cohort, case: Case, stamps: Stamps | None = None) -> None:
+def write_record(about: CohortDescription, case: Case, stamps: Stamps | None = None) -> None:
     """Note that a case's arrays are complete."""
-    path = blank.folder / RECORDS / f"{case.id}.json"
-    write_json(path, {"terms": _terms(blank), "case": asdict(case), "stamps": stamps or {}})
+    path = about.folder / RECORDS / f"{case.id}.json"
+    write_json(path, {"terms": _terms(about), "case": asdict(case), "stamps": stamps or {}})
 
 
-def read_records(blank: Cohort) -> dict[str, Record]:
-    """What the folder of ``blank`` holds already, from manifest and records, by case id.
+def read_records(about: CohortDescription) -> dict[str, Record]:
+    """What the folder of ``about`` holds already, from manifest and records, by case id.
 
     Raises:
         InputError: it was made with other settings; says which.
     """
     known = {}
-    if (blank.folder / MANIFEST).exists():
-        old = Cohort.open(blank.folder)
-        _check(blank, _terms(old))
+    if (about.folder / MANIFEST).exists():
+        old = Cohort.open(about.folder)
+        _check(about, _terms(old))
         known = {case.id: Record(case) for case in old.cases}
-    for path in sorted((blank.folder / RECORDS).glob("*.json")):
+    for path in sorted((about.folder / RECORDS).glob("*.json")):
         try:
             record = json.loads(path.read_text())
             terms, stamps = record["terms"], record["stamps"]
             case = case_from_json(record["case"])
         except (ValueError, KeyError, TypeError):  # a power cut can empty a file: make it again
             continue
-        _check(blank, terms)
+        _check(about, terms)
         known[case.id] = Record(case, stamps)
     return known
 
@@ -60,17 +67,17 @@ def remove_records(folder: Path) -> None:
     shutil.rmtree(folder / RECORDS, ignore_errors=True)
 
 
-def _terms(cohort: Cohort) -> dict[str, Any]:
+def _terms(cohort: CohortDescription) -> dict[str, Any]:
     """All that decides what is in arrays and folds, as JSON gives it back."""
     terms = cohort.recipe | {"channels": cohort.channels, "label_values": cohort.label_values}
     return json.loads(json.dumps(terms))
 
 
-def _check(blank: Cohort, old: dict[str, Any]) -> None:
-    new = _terms(blank)
+def _check(about: CohortDescription, old: dict[str, Any]) -> None:
+    new = _terms(about)
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
             raise InputError(
-                f"{blank.folder} was prepared with {name} = {old.get(name)}, not "
+                f"{about.folder} was prepared with {name} = {old.get(name)}, not "
                 f"{new.get(name)}; keep to that, or prepare into another folder"
             )

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import CohortDescription
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import clear_leftovers, read_json, write_json
 from ssl3d_lite.machine.parallel import Workforce, for_each
@@ -25,17 +25,16 @@ IDENTITY = ("name", "licence", "citation", "description")  # what a cohort takes
 Files = dict[str, Path]  # of one case, by kind
 
 
-def as_what_it_is(blank: Cohort, raw: Path) -> Cohort:
-    """``blank``, under the name and licence of the virtual set if it is made from one."""
+def with_virtual_identity(description: CohortDescription, raw: Path) -> CohortDescription:
+    """The same description, but of a virtual set if ``raw`` holds one: its name and licence."""
     # it lies in the raw folder, or above a part of it such as HGG/
     home = next((folder for folder in (raw, *raw.parents[:2]) if (folder / NOTE).exists()), None)
     if home is None:
-        return blank
+        return description
     note = _read_note(home)
     identity = {key: str(note["identity"].get(key, "")) for key in IDENTITY}
-    return replace(
-        blank, recipe=blank.recipe | {"virtual": note["settings"].get("set")}, **identity
-    )
+    recipe = description.recipe | {"virtual": note["settings"].get("set")}
+    return replace(description, recipe=recipe, **identity)
 
 
 def claim(

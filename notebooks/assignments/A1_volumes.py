@@ -314,13 +314,13 @@ for order in permutations(range(3)):
 # %% tags=["show"]
 from IPython.display import display
 
-from ssl3d_lite.show.browser.slices import Slices
+from ssl3d_lite import show
 
 turned, new_affine = turn_to_ras(ct, affine)
 turned_label, _ = turn_to_ras(label, affine)
 names = ("background", "pancreas", "tumour")
-display(Slices(ct, label, label_names=names, window=(-160, 240), title="as in the file"))
-display(Slices(turned, turned_label, label_names=names, window=(-160, 240), title="turned"))
+display(show.Slices(ct, label, label_names=names, window=(-160, 240), title="as in the file"))
+display(show.Slices(turned, turned_label, label_names=names, window=(-160, 240), title="turned"))
 
 # %%
 # from here on the library's own
@@ -440,12 +440,12 @@ assert (windowed(lone) == 0).all(), "without contrast between the percentiles al
 # yours:
 
 # %% tags=["show"]
-from ssl3d_lite.show.browser.slices import Slices
+from ssl3d_lite import show
 
 broken = upright.astype(np.float32)[None].copy()
 broken[0, 0, 0, 0] = 1e6
 plain = (broken - broken.min()) / (broken.max() - broken.min())
-Slices(np.concatenate([plain, robust_window(broken)]), window=(0, 1), title="channel 1: yours")
+show.Slices(np.concatenate([plain, robust_window(broken)]), window=(0, 1), title="channel 1: yours")
 
 # %% [markdown]
 # ## Part 4: a patch grid that covers everything (15 points)
@@ -568,14 +568,14 @@ volumes = cohort.images(split.train[:2]).cpu()
 # %% tags=["show"]
 import torch
 
-from ssl3d_lite.show.browser.slices import puzzle_slices
+from ssl3d_lite import show
 from ssl3d_lite.tasks import Placement, ProxyBatch, geometry
 
 PATCH, STRIDE = 16, 11
 corners = covering_corners(cohort.shape, PATCH, STRIDE).expand(2, -1, -1)
 views = geometry.cut(volumes, corners, (PATCH,) * 3)
 placement = Placement(geometry.shift_matrix(corners))
-puzzle_slices(volumes, ProxyBatch(views, torch.zeros(2, 0), placement))
+show.puzzle_slices(volumes, ProxyBatch(views, torch.zeros(2, 0), placement))
 
 # %% [markdown]
 # *What to look at:* scroll through the planes. Is there a voxel without a box? Which boxes overlap

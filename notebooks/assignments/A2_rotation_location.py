@@ -56,7 +56,7 @@ from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import Placement, ProxyBatch, ProxyTask
-from ssl3d_lite.tasks.geometry import PLANES, cut, quarter_turns, random_corner, shift_matrix
+from ssl3d_lite.tasks.geometry import TURN_PLANES, cut, quarter_turns, random_corner, shift_matrix
 from ssl3d_lite.tasks.relative_location import RelativeLocationSettings
 from ssl3d_lite.tasks.rotation import RotationSettings
 from ssl3d_lite.training.pretraining import pretrain
@@ -159,7 +159,7 @@ def turn_matrix(plane, quarters, edge, dims):
 # %% nbgrader={"grade": true, "grade_id": "a2-1-tests", "locked": true, "points": 20, "schema_version": 3, "solution": false, "task": false}
 import torch
 
-from ssl3d_lite.tasks.geometry import PLANES
+from ssl3d_lite.tasks.geometry import TURN_PLANES
 
 
 def check_turn(dims, edge, plane, quarters):
@@ -211,7 +211,7 @@ print("part 1: the visible checks pass")
 for quarters in (-1, 1, 2, 3, 5):
     check_turn(2, 5, (0, 1), quarters)
     check_turn(2, 3, (1, 0), quarters)
-    for plane in (*PLANES[3], (2, 1)):
+    for plane in (*TURN_PLANES[3], (2, 1)):
         check_turn(3, 3, plane, quarters)
 flat = torch.arange(24.0).view(1, 1, 2, 3, 4)  # a batch that is no cube
 assert torch.equal(turn(flat, (0, 2), 1), torch.rot90(flat, 1, (2, 4))), "boxes that are no cubes"
@@ -352,7 +352,7 @@ else:
 # `corner` (S, 1, D), and the turns of its copies, `turn` (S, C), numbers in the list `self.turns`
 # of (plane, quarters).
 #
-# Write `make_views`. It cuts each scan's cube of edge `self.settings.edge`, turns its copies, and returns
+# Write `make_views`. It cuts each scan's cube of edge `self.settings.crop_size`, turns its copies, and returns
 # a `ProxyBatch` of
 #
 # - `views` (S, C, channel, *cube*);
@@ -384,7 +384,7 @@ class MyRotation(ProxyTask):
     """Which way was the cube turned?"""
 
     name = "my-rotation"
-    Settings = RotationSettings  # edge, turns_per_scan, hidden
+    Settings = RotationSettings  # edge, rotations_per_scan, hidden
 
     def __init__(self, settings, encoder):
         super().__init__(settings, encoder)  # gives self.settings and self.dims, 2 or 3
@@ -396,23 +396,23 @@ class MyRotation(ProxyTask):
         order = torch.rand(scans, len(self.turns), generator=generator).argsort(1)
         return {
             "corner": random_corner(
-                space, (self.settings.edge,) * self.dims, (scans, 1), generator
+                space, (self.settings.crop_size,) * self.dims, (scans, 1), generator
             ),
-            "turn": order[:, : self.settings.turns_per_scan],
+            "rotation": order[:, : self.settings.rotations_per_scan],
         }
 
-    def make_views(self, volumes, draw):
+    def make_views(self, volumes, params):
         ### BEGIN SOLUTION
-        size, turns = (self.settings.edge,) * self.dims, draw["turn"]
+        size, turns = (self.settings.crop_size,) * self.dims, params["rotation"]
         views = volumes.new_empty(*turns.shape, volumes.shape[1], *size)
         matrices = []
         for number, (plane, quarters) in enumerate(self.turns):
             scan, copy = (turns == number).nonzero(as_tuple=True)
             views[scan, copy] = turn(
-                cut(volumes, draw["corner"][scan, 0], size, scan), plane, quarters
+                cut(volumes, params["corner"][scan, 0], size, scan), plane, quarters
             )
-            matrices.append(turn_matrix(plane, quarters, self.settings.edge, self.dims))
-        matrix = shift_matrix(draw["corner"]) @ torch.stack(matrices)[turns]
+            matrices.append(turn_matrix(plane, quarters, self.settings.crop_size, self.dims))
+        matrix = shift_matrix(params["corner"]) @ torch.stack(matrices)[turns]
         return ProxyBatch(views, turns.to(views.device), Placement(matrix))
         ### END SOLUTION
 
@@ -441,32 +441,34 @@ def check_rotation(space, edge, draw_seed=0, turns=None, copies=2, scans=3):
     dims = len(space)
     volumes = numbered(scans, space)
     shape = EncoderSettings(in_channels=dims + 1, spatial_dims=dims, filters=(2, 4))
-    task = MyRotation(RotationSettings(edge=edge, turns_per_scan=copies, hidden=4), shape)
-    draw = task.sample_params(volumes, torch.Generator().manual_seed(draw_seed))
+    task = MyRotation(RotationSettings(crop_size=edge, rotations_per_scan=copies, hidden=4), shape)
+    params = task.sample_params(volumes, torch.Generator().manual_seed(draw_seed))
     if turns is not None:
-        draw["turn"] = torch.tensor(turns)
-    kept = volumes.clone(), {name: each.clone() for name, each in draw.items()}
+        params["rotation"] = torch.tensor(turns)
+    kept = volumes.clone(), {name: each.clone() for name, each in params.items()}
     state = torch.get_rng_state()
-    batch = task.make_views(volumes, draw)
+    batch = task.make_views(volumes, params)
     assert torch.equal(torch.get_rng_state(), state), "pose should draw nothing at random"
     assert torch.equal(volumes, kept[0]), "the volumes that pose was given have been changed"
-    assert all(torch.equal(draw[n], kept[1][n]) for n in draw), "the draw has been changed"
-    wanted = (*draw["turn"].shape, dims + 1, *(edge,) * dims)
+    assert all(torch.equal(params[n], kept[1][n]) for n in params), "the draw has been changed"
+    wanted = (*params["rotation"].shape, dims + 1, *(edge,) * dims)
     assert tuple(batch.views.shape) == wanted, (
         f"{dims}D: views should have the shape {wanted}, not {tuple(batch.views.shape)}"
     )
-    assert torch.equal(batch.target, draw["turn"]), (
+    assert torch.equal(batch.target, params["rotation"]), (
         f"{dims}D: the targets should be the turns drawn"
     )
     matrix = batch.placement.matrix
-    assert matrix.shape == (*draw["turn"].shape, dims + 1, dims + 1), (
+    assert matrix.shape == (*params["rotation"].shape, dims + 1, dims + 1), (
         f"{dims}D: the placement's matrix has the shape {tuple(matrix.shape)}"
     )
     voxels = torch.stack(torch.meshgrid(*[torch.arange(edge)] * dims, indexing="ij")).flatten(1)
-    for scan, copy in torch.cartesian_prod(*(torch.arange(n) for n in draw["turn"].shape)).tolist():
-        number = int(draw["turn"][scan, copy])
+    for scan, copy in torch.cartesian_prod(
+        *(torch.arange(n) for n in params["rotation"].shape)
+    ).tolist():
+        number = int(params["rotation"][scan, copy])
         plane, quarters = task.turns[number]
-        where = draw["corner"][scan, 0].tolist()
+        where = params["corner"][scan, 0].tolist()
         box = volumes[(slice(scan, scan + 1), slice(None), *(slice(c, c + edge) for c in where))]
         right = torch.rot90(box, quarters, (2 + plane[0], 2 + plane[1]))[0]
         mine, told = batch.views[scan, copy], f"{dims}D, scan {scan}, copy {copy}, turn {number}"
@@ -520,11 +522,11 @@ check_it_learns((8, 11))
 # Your task in the library's views and in its loop:
 
 # %% tags=["show"]
-from ssl3d_lite.show.figures import figures
+from ssl3d_lite import show
 
-task = MyRotation(RotationSettings(edge=32, turns_per_scan=4), shape)
+task = MyRotation(RotationSettings(crop_size=32, rotations_per_scan=4), shape)
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-figures.turns(volumes, batch)
+show.turns(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* the letters are drawn by your placement. Do they fit the anatomy, as far as you
@@ -533,15 +535,14 @@ figures.turns(volumes, batch)
 # %% tags=["show"]
 from IPython.display import display
 
-from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
-from ssl3d_lite.show.browser.slices import puzzle_slices
+from ssl3d_lite import show
 
-display(puzzle_slices(volumes, batch))
-display(Puzzle3D(volumes, batch))
+display(show.puzzle_slices(volumes, batch))
+display(show.Puzzle3D(volumes, batch))
 
 # %% tags=["show"]
 torch.manual_seed(0)
-task = MyRotation(RotationSettings(edge=24), shape).to(volumes.device)
+task = MyRotation(RotationSettings(crop_size=24), shape).to(volumes.device)
 encoder = make_encoder(shape, seed=0).to(volumes.device)
 settings = TrainSettings(steps=size["rotation"], batch=4, learning_rate=2e-3)
 history = pretrain(task, encoder, cohort, split.pretrain, settings)
@@ -737,12 +738,12 @@ class MyLocation(ProxyTask):
         return {"query": query, "shift": torch.randint(s.jitter + 1, shape, generator=generator)}
         ### END SOLUTION
 
-    def make_views(self, volumes, draw):
+    def make_views(self, volumes, params):
         ### BEGIN SOLUTION
-        s, query, centre = self.settings, draw["query"], self.places // 2
+        s, query, centre = self.settings, params["query"], self.places // 2
         cell = query + (query >= centre)
         cell = torch.cat([torch.full_like(cell[:, :1], centre), cell], 1)
-        corner = puzzle_corners(volumes.shape[2:], 3, s.patch, s.jitter)[cell] + draw["shift"]
+        corner = puzzle_corners(volumes.shape[2:], 3, s.patch, s.jitter)[cell] + params["shift"]
         views = cut(volumes, corner, (s.patch,) * self.dims)
         views = normalised(views) if s.normalise else views
         return ProxyBatch(views, query.to(views.device), Placement(shift_matrix(corner)))
@@ -774,16 +775,18 @@ def check_draw(space, seeds=200, scans=4, **settings):
     places, jitter, asked = 3**dims - 1, task.settings.jitter, task.settings.queries_per_scan
     state, drawn = torch.get_rng_state(), []
     for seed in range(seeds):
-        draw, again = (
+        params, again = (
             task.sample_params(volumes, torch.Generator().manual_seed(seed)) for _ in range(2)
         )
         assert torch.equal(torch.get_rng_state(), state), (
             "draw from the generator, and seed nothing"
         )
-        assert sorted(draw) == ["query", "shift"], f"a draw holds query and shift, not {list(draw)}"
-        assert all(torch.equal(draw[n], again[n]) for n in draw), "the same seed, another draw"
-        drawn.append(draw)
-    query, shift = (torch.stack([draw[name] for draw in drawn]) for name in ("query", "shift"))
+        assert sorted(params) == ["query", "shift"], (
+            f"a draw holds query and shift, not {list(params)}"
+        )
+        assert all(torch.equal(params[n], again[n]) for n in params), "the same seed, another draw"
+        drawn.append(params)
+    query, shift = (torch.stack([params[name] for params in drawn]) for name in ("query", "shift"))
     assert query.shape[1:] == (scans, asked), f"query has the shape {tuple(query.shape[1:])}"
     assert shift.shape[1:] == (scans, 1 + asked, dims), f"shift: {tuple(shift.shape[1:])}"
     ordered = query.sort(-1).values
@@ -817,9 +820,9 @@ def check_pose(space, seed, scans=3, query=None, **settings):
     else:
         query = torch.tensor([query] * scans)
     drawn = (scans, 1 + query.shape[1], dims)
-    draw = {"query": query, "shift": torch.randint(s.jitter + 1, drawn, generator=generator)}
+    params = {"query": query, "shift": torch.randint(s.jitter + 1, drawn, generator=generator)}
     kept, state = volumes.clone(), torch.get_rng_state()
-    batch = task.make_views(volumes, {name: each.clone() for name, each in draw.items()})
+    batch = task.make_views(volumes, {name: each.clone() for name, each in params.items()})
     assert torch.equal(torch.get_rng_state(), state), "pose should draw nothing at random"
     assert torch.equal(volumes, kept), "the volumes that pose was given have been changed"
     wanted = (*drawn[:2], dims, *(s.patch,) * dims)
@@ -831,7 +834,7 @@ def check_pose(space, seed, scans=3, query=None, **settings):
     for scan in range(scans):
         for view, place in enumerate([-1, *query[scan].tolist()]):
             start = cells[place + 1] * whole + (whole - s.patch - s.jitter) // 2
-            start = (start + draw["shift"][scan, view]).tolist()
+            start = (start + params["shift"][scan, view]).tolist()
             box = tuple(slice(c, c + s.patch) for c in start)
             right = volumes[(scan, slice(None), *box)]
             what = "the centre patch" if view == 0 else f"the patch of place {place}"
@@ -891,13 +894,12 @@ check_it_learns((25, 24))
 # %% tags=["show"]
 from IPython.display import display
 
-from ssl3d_lite.show.browser.slices import puzzle_slices
-from ssl3d_lite.show.figures import figures
+from ssl3d_lite import show
 
 task = MyLocation(RelativeLocationSettings(), shape)
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-display(figures.puzzle(volumes, batch))
-display(puzzle_slices(volumes, batch))
+display(show.puzzle(volumes, batch))
+display(show.puzzle_slices(volumes, batch))
 
 # %% tags=["show"]
 torch.manual_seed(0)

@@ -322,7 +322,7 @@ for scans, pieces, rest in ((5, 27, (2, 3, 3, 3)), (27, 27, (3,)), (1, 4, ()), (
 
 
 # %%
-from ssl3d_lite.tasks.permutations import shuffled as shuffle
+from ssl3d_lite.tasks.permutations import reorder as shuffle
 
 # %% [markdown]
 # ## Part 3: the puzzle (25 points)
@@ -391,15 +391,15 @@ class MyJigsaw(ProxyTask):
             "shift": torch.randint(s.jitter + 1, shape, generator=generator),
         }
 
-    def make_views(self, volumes, draw):
+    def make_views(self, volumes, params):
         ### BEGIN SOLUTION
         s = self.settings
-        corners = puzzle_corners(volumes.shape[2:], 3, s.patch, s.jitter) + draw["shift"]
-        corners = shuffle(corners, self.orders[draw["permutation"][:, 0]])
+        corners = puzzle_corners(volumes.shape[2:], 3, s.patch, s.jitter) + params["shift"]
+        corners = shuffle(corners, self.orders[params["permutation"][:, 0]])
         views = cut(volumes, corners, (s.patch,) * self.dims)
         views = normalise_pieces(views) if s.normalise else views
         placement = Placement(shift_matrix(corners), grid=(3,) * self.dims)
-        return ProxyBatch(views, draw["permutation"].to(views.device), placement)
+        return ProxyBatch(views, params["permutation"].to(views.device), placement)
         ### END SOLUTION
 
     def forward(self, encoder, batch):
@@ -445,31 +445,31 @@ def check_jigsaw(space, seed, scans=3, **settings):
     volumes = places + 100.0 * torch.arange(scans).view(-1, 1, *(1,) * dims)
     task, encoder = make_jigsaw(dims, **settings)
     s, count = task.settings, 3**dims
-    draw = task.sample_params(volumes, torch.Generator().manual_seed(seed))
-    kept = volumes.clone(), {name: each.clone() for name, each in draw.items()}
+    params = task.sample_params(volumes, torch.Generator().manual_seed(seed))
+    kept = volumes.clone(), {name: each.clone() for name, each in params.items()}
     state, orders = torch.get_rng_state(), task.orders.clone()
-    batch = task.make_views(volumes, draw)
+    batch = task.make_views(volumes, params)
     assert torch.equal(torch.get_rng_state(), state), "pose should draw nothing at random"
     assert torch.equal(volumes, kept[0]), "the volumes that pose was given have been changed"
-    assert all(torch.equal(draw[n], kept[1][n]) for n in draw), "the draw has been changed"
+    assert all(torch.equal(params[n], kept[1][n]) for n in params), "the draw has been changed"
     assert torch.equal(orders, task.orders), "the task's orders have been changed"
     wanted = (scans, count, dims, *(s.patch,) * dims)
     assert tuple(batch.views.shape) == wanted, (
         f"{dims}D: views should have the shape {wanted}, not {tuple(batch.views.shape)}"
     )
-    assert torch.equal(batch.target, draw["permutation"]), (
+    assert torch.equal(batch.target, params["permutation"]), (
         f"{dims}D: the targets should be the numbers of the orders, "
-        f"{draw['permutation'].flatten().tolist()}"
+        f"{params['permutation'].flatten().tolist()}"
     )
     grid = tuple(batch.placement.grid)
     assert grid == (3,) * dims, f"{dims}D: the pieces form a grid of {(3,) * dims}, not {grid}"
     cells = torch.cartesian_prod(*[torch.arange(3)] * dims)
     whole = torch.tensor(space) // 3
     for scan in range(scans):
-        order = orders[int(draw["permutation"][scan])].tolist()
+        order = orders[int(params["permutation"][scan])].tolist()
         for place, cell in enumerate(order):
             start = cells[cell] * whole + (whole - s.patch - s.jitter) // 2
-            start = (start + draw["shift"][scan, cell]).tolist()
+            start = (start + params["shift"][scan, cell]).tolist()
             what = f"{dims}D, scan {scan}: place {place} should show the piece of cell {cell}"
             right = volumes[(scan, slice(None), *(slice(c, c + s.patch) for c in start))]
             mine = batch.views[scan, place]
@@ -531,13 +531,12 @@ check_it_learns((18, 16))
 # %% tags=["show"]
 from IPython.display import display
 
-from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
-from ssl3d_lite.show.figures import figures
+from ssl3d_lite import show
 
 task = MyJigsaw(JigsawSettings(permutations=size["orders"]), shape)
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-display(figures.shuffled(volumes, batch))
-display(Puzzle3D(volumes, batch))
+display(show.shuffled_pieces(volumes, batch))
+display(show.Puzzle3D(volumes, batch))
 
 # %% [markdown]
 # *What to look at:* press *put back*. Do the pieces go where they belong? They do if your placement

@@ -975,7 +975,7 @@ for name, latents in {"as they are": raw, "mean taken off": raw - raw.mean(0)}.i
 # **The task.** Most of `MyCPC` is given. Two methods are missing. `targets` says, for each
 # prediction, the number of the latent that is right: among all $SV$ latents of the batch, in the
 # order of scans and in each scan of patches. There is a prediction for each scan, each of the steps
-# $l$ in `self.settings.ahead`, and each patch that has one $l$ rows ahead of it in the direction;
+# $l$ in `self.settings.prediction_steps`, and each patch that has one $l$ rows ahead of it in the direction;
 # past the end there is none. If the grid is too short for some step, that step has no prediction.
 #
 # `forward` gives the logits, (prediction, latent):
@@ -1026,17 +1026,22 @@ class MyCPC(ProxyTask):
         super().__init__(settings, encoder)  # gives self.settings and self.dims, 2 or 3
         s = settings
         self.directions = [parse_direction(d, self.dims) for d in s.directions]
-        self.way = nn.Embedding(2 * self.dims, s.code)
-        self.embed = head(encoder.width, s.hidden, s.code)
+        self.way = nn.Embedding(2 * self.dims, s.embedding_dim)
+        self.embed = head(encoder.width, s.hidden, s.embedding_dim)
         steps = range(s.context_layers)
-        self.context = nn.Sequential(*(PyramidConv(s.code, self.dims) for _ in steps))
-        self.predict = nn.ModuleList(CONV[self.dims](s.code, s.code, 1) for _ in s.ahead)
+        self.context = nn.Sequential(*(PyramidConv(s.embedding_dim, self.dims) for _ in steps))
+        self.predict = nn.ModuleList(
+            CONV[self.dims](s.embedding_dim, s.embedding_dim, 1) for _ in s.prediction_steps
+        )
 
-    grid, draw = CPC.grid, CPC.draw  # the library's: part 1, and where each scan's grid starts
+    grid, sample_params = (
+        CPC.grid,
+        CPC.sample_params,
+    )  # the library's: part 1, and where each scan's grid starts
 
-    def make_views(self, volumes, draw):
-        grid, direction = self.grid(volumes.shape[2:]), self.directions[int(draw["direction"])]
-        corner = draw["start"] + grid_corners(grid, self.settings.stride)
+    def make_views(self, volumes, params):
+        grid, direction = self.grid(volumes.shape[2:]), self.directions[int(params["direction"])]
+        corner = params["start"] + grid_corners(grid, self.settings.stride)
         views = cut(volumes, corner, (self.settings.patch,) * self.dims)
         target = self.targets(len(volumes), grid, direction).to(views.device)
         return ProxyBatch(views, target, Placement(shift_matrix(corner), grid, direction))
@@ -1052,7 +1057,7 @@ class MyCPC(ProxyTask):
         ### BEGIN SOLUTION
         number = torch.arange(scans * grid_corners(grid, 1).shape[0]).view(scans, 1, *grid)
         rows = along(number, direction)
-        return torch.cat([rows[:, :, step:].flatten() for step in self.settings.ahead])
+        return torch.cat([rows[:, :, step:].flatten() for step in self.settings.prediction_steps])
         ### END SOLUTION
 
     def forward(self, encoder, batch):
@@ -1063,7 +1068,7 @@ class MyCPC(ProxyTask):
         context = self.context(self.turned(field, place.direction))
         predictions = [
             linear(context[:, :, :-step]).movedim(1, -1).flatten(0, -2)
-            for linear, step in zip(self.predict, self.settings.ahead)
+            for linear, step in zip(self.predict, self.settings.prediction_steps)
             if step < context.shape[2]
         ]
         latents = field.flatten(2).movedim(1, 2).flatten(0, 1)
@@ -1127,32 +1132,39 @@ def ramps(scans, space):
 def make_cpc(space, scans, seed, volumes=None, **settings):
     """Your task, the library's with the same weights, and a batch of yours."""
     dims = len(space)
-    settings = {"patch": 4, "stride": 2, "jitter": 2, "most": 9, "code": 32, "hidden": 8} | settings
+    settings = {
+        "patch": 4,
+        "stride": 2,
+        "jitter": 2,
+        "max_patches": 9,
+        "embedding_dim": 32,
+        "hidden": 8,
+    } | settings
     shape = EncoderSettings(spatial_dims=dims, filters=(2, 4), norm="group")
     library = make_task("cpc", shape, seed, **settings)
     mine = MyCPC(library.settings, shape)
     mine.load_state_dict(library.state_dict())
     if volumes is None:
         volumes = torch.rand(scans, 1, *space, generator=torch.Generator().manual_seed(seed))
-    draw = mine.sample_params(volumes, torch.Generator().manual_seed(seed))
+    params = mine.sample_params(volumes, torch.Generator().manual_seed(seed))
     state = torch.get_rng_state()
-    batch = mine.make_views(volumes, draw)
+    batch = mine.make_views(volumes, params)
     assert torch.equal(torch.get_rng_state(), state), "targets should draw nothing at random"
-    return mine, library, make_encoder(shape, seed), batch, library.make_views(volumes, draw)
+    return mine, library, make_encoder(shape, seed), batch, library.make_views(volumes, params)
 
 
 def check_pairs(space, scans, seed, **settings):
     """A task whose context and W do nothing: each prediction is the latent of its own place."""
     task, _, _, batch, _ = make_cpc(space, scans, seed, ramps(scans, space), **settings)
     s, grid, (axis, backwards) = task.settings, batch.placement.grid, batch.placement.direction
-    what = f"grid {grid}, direction {(axis, backwards)}, {s.ahead} ahead"
+    what = f"grid {grid}, direction {(axis, backwards)}, {s.prediction_steps} ahead"
     task.way.weight.data.zero_()
-    task.context, task.embed = nn.Identity(), Waves(s.code)
-    task.predict = nn.ModuleList(nn.Identity() for _ in s.ahead)
+    task.context, task.embed = nn.Identity(), Waves(s.embedding_dim)
+    task.predict = nn.ModuleList(nn.Identity() for _ in s.prediction_steps)
     with torch.no_grad():
         logits = task(lambda patches: [patches], batch)
     count, places = int(np.prod(grid)), int(np.prod(grid)) // grid[axis]
-    wanted = {step: scans * places * max(0, grid[axis] - step) for step in s.ahead}
+    wanted = {step: scans * places * max(0, grid[axis] - step) for step in s.prediction_steps}
     total, target = sum(wanted.values()), batch.target
     assert tuple(target.shape) == (total,) and not target.is_floating_point(), (
         f"{what}: {scans} scans have {total} predictions, so {total} integers are wanted as "
@@ -1171,12 +1183,12 @@ def check_pairs(space, scans, seed, **settings):
         f"{s.temperature} the logit {1 / s.temperature:g}, but your largest is {logits.max():.3f}"
     )
     pairs = list(zip(logits.argmax(1).tolist(), target.tolist()))
-    found = dict.fromkeys(s.ahead, 0)
+    found = dict.fromkeys(s.prediction_steps, 0)
     for here, there in pairs:
         a, b = (np.array(np.unravel_index(n % count, grid)) for n in (here, there))
         step = int((a - b)[axis] if backwards else (b - a)[axis])
         aside = np.delete(a, axis).tolist() != np.delete(b, axis).tolist()
-        assert here // count == there // count and not aside and step in s.ahead, (
+        assert here // count == there // count and not aside and step in s.prediction_steps, (
             f"{what}: the prediction from {in_words(here, grid)} has {in_words(there, grid)} as "
             "its target"
         )
@@ -1201,8 +1213,8 @@ def check_wiring(space, scans, seed, **settings):
     """What is given to the context network, and which linear map makes which prediction."""
     task, _, _, batch, _ = make_cpc(space, scans, seed, ramps(scans, space), **settings)
     s, grid, (axis, backwards) = task.settings, batch.placement.grid, batch.placement.direction
-    task.context, task.embed = Times(0), Waves(s.code)
-    task.predict = nn.ModuleList(Times(1) for _ in s.ahead)
+    task.context, task.embed = Times(0), Waves(s.embedding_dim)
+    task.predict = nn.ModuleList(Times(1) for _ in s.prediction_steps)
 
     def answer():
         with torch.no_grad():
@@ -1224,8 +1236,8 @@ def check_wiring(space, scans, seed, **settings):
     task.context, count = Times(1), int(np.prod(grid))
     rows = torch.unravel_index(batch.target % count, grid)[axis]
     rows = grid[axis] - 1 - rows if backwards else rows
-    for at, step in enumerate(s.ahead):
-        task.predict = nn.ModuleList(Times(float(at == n)) for n in range(len(s.ahead)))
+    for at, step in enumerate(s.prediction_steps):
+        task.predict = nn.ModuleList(Times(float(at == n)) for n in range(len(s.prediction_steps)))
         made = answer().amax(1) > 0.1 / s.temperature
         many, first = int(made.sum()), int(rows[made].min()) if made.any() else None
         expected = scans * count // grid[axis] * max(0, grid[axis] - step)
@@ -1290,9 +1302,9 @@ def check_scans(nats, patches, expected):
 
 check_pairs((12, 14), 2, 0)
 check_pairs((10, 14, 8), 2, 1)
-check_pairs((10, 14, 8), 2, 2, directions=("-0",), ahead=(1, 2))
+check_pairs((10, 14, 8), 2, 2, directions=("-0",), prediction_steps=(1, 2))
 check_wiring((12, 14), 2, 3)
-check_wiring((10, 14, 8), 2, 3, directions=("-1",), ahead=(3, 2))
+check_wiring((10, 14, 8), 2, 3, directions=("-1",), prediction_steps=(3, 2))
 check_like_the_library((12, 14), 2, 3)
 check_like_the_library((10, 14, 8), 2, 4)
 check_collapsed((10, 14, 8), 2, 5)
@@ -1306,12 +1318,15 @@ print("part 5: the visible checks pass")
 ### BEGIN HIDDEN TESTS
 for seed, (space, settings) in enumerate(
     (
-        ((16, 12), {"directions": ("-1",), "ahead": (1, 3)}),
-        ((12, 17), {"directions": ("+0",), "ahead": (2,)}),
-        ((8, 12, 14), {"directions": ("-2",), "ahead": (2, 3)}),
-        ((14, 8, 10), {"directions": ("-0",), "ahead": (3, 1)}),
-        ((8, 10, 12), {"directions": ("+1",), "ahead": (2, 5)}),  # three rows: no prediction for 5
-        ((8, 16), {"directions": ("+1",), "ahead": (2, 3), "temperature": 0.5}),
+        ((16, 12), {"directions": ("-1",), "prediction_steps": (1, 3)}),
+        ((12, 17), {"directions": ("+0",), "prediction_steps": (2,)}),
+        ((8, 12, 14), {"directions": ("-2",), "prediction_steps": (2, 3)}),
+        ((14, 8, 10), {"directions": ("-0",), "prediction_steps": (3, 1)}),
+        (
+            (8, 10, 12),
+            {"directions": ("+1",), "prediction_steps": (2, 5)},
+        ),  # three rows: no prediction for 5
+        ((8, 16), {"directions": ("+1",), "prediction_steps": (2, 3), "temperature": 0.5}),
     )
 ):
     for scans in (1, 3):
@@ -1335,14 +1350,13 @@ check_scans(0.0, 45, 1)
 # %% tags=["show"]
 from IPython.display import display
 
-from ssl3d_lite.show.browser.slices import puzzle_slices
-from ssl3d_lite.show.figures import figures
+from ssl3d_lite import show
 
 torch.manual_seed(0)
 task = MyCPC(CPCSettings(), shape)
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-display(figures.pyramid(volumes, batch, row=1, ahead=2))
-display(puzzle_slices(volumes, batch))
+display(show.pyramid(volumes, batch, row=1, rows_ahead=2))
+display(show.puzzle_slices(volumes, batch))
 
 # %% [markdown]
 # And trained. (At smoke scale too little is learnt to conclude anything.) **Predict before you

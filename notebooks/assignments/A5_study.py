@@ -59,9 +59,9 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from scipy import stats
 
+from ssl3d_lite import show
 from ssl3d_lite.data.cohort import Split
 from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.show.figures import curves
 from ssl3d_lite.study import read_study, run_study
 
 cohort = open_cohort("hippocampus", cases={"smoke": 20, "class": 60, "full": 200}[scale()])
@@ -484,16 +484,16 @@ intervals = {"paired": bootstrap(found, rng), "taken apart": np.quantile(apart, 
 figure = Figure(figsize=(7, 2.6), layout="constrained")
 left, right = figure.subplots(1, 2)
 for x, y in zip(a, b):
-    left.plot([0, 1], [y, x], "o-", color=curves.GREY, markersize=4, linewidth=1)
+    left.plot([0, 1], [y, x], "o-", color=show.GREY, markersize=4, linewidth=1)
 left.set_xticks([0, 1], ["theirs", "ours"])
 left.set(ylabel="score", xlim=(-0.3, 1.3))
 for row, (low, high) in enumerate(intervals.values()):
-    right.plot([low, high], [row, row], color=curves.COLOURS[row], linewidth=4)
-right.plot(found, [-0.5] * 12, "o", color=curves.GREY, markersize=4)
+    right.plot([low, high], [row, row], color=show.COLOURS[row], linewidth=4)
+right.plot(found, [-0.5] * 12, "o", color=show.GREY, markersize=4)
 right.axvline(0, color="black", linewidth=1)
 right.set_yticks([-0.5, 0, 1], ["differences", *intervals])
 right.set(xlabel="mean difference, 95 %", ylim=(-1, 1.5))
-curves.tidy(left, right)
+show.tidy(left, right)
 display(figure)
 
 # %% [markdown]
@@ -630,7 +630,7 @@ for n in counts:
         covered[name].append(np.mean([low <= 0.03 <= high for low, high in found]))
 figure = Figure(figsize=(5, 2.8), layout="constrained")
 axes = figure.subplots()
-for colour, (name, shares) in zip(curves.COLOURS, covered.items()):
+for colour, (name, shares) in zip(show.COLOURS, covered.items()):
     axes.plot(counts, shares, "o-", color=colour, label=name)
 axes.axhline(0.95, color="black", linestyle="--", linewidth=1)
 axes.set_xscale("log")
@@ -638,7 +638,7 @@ axes.set_xticks(counts, [str(n) for n in counts])
 axes.minorticks_off()
 axes.set(xlabel="pairs", ylabel="share that holds the truth", ylim=(0.5, 1))
 axes.legend(frameon=False)
-curves.tidy(axes)
+show.tidy(axes)
 display(figure)
 
 # %% [markdown]
@@ -870,7 +870,7 @@ check_judge(paper, wrong, "several faults at once")
 # it?)
 
 # %% tags=["show"]
-from ssl3d_lite.data.cohort import parse_label_budget
+from ssl3d_lite.data.label_budget import parse_label_budget
 from ssl3d_lite.study.jobs import plan
 from ssl3d_lite.training.settings import FinetuneSettings
 
@@ -894,11 +894,7 @@ def runs_of(study):
             continue
         job, tuned, draws = run.job, run.protocol == "finetune", study.probe.get("draws", 3)
         lots = [job.seed] if tuned else range(job.seed * draws, (job.seed + 1) * draws)
-        labelled = {
-            n
-            for lot in lots
-            for n in cohort.subset(split.train, parse_label_budget(run.labels), lot)
-        }
+        labelled = {n for lot in lots for n in cohort.subset(split.train, run.labels, lot)}
         chosen = tuned and study.finetune.get("validate_every")
         made.append(
             {
@@ -1017,7 +1013,7 @@ steps = 10
 patch = [16, 16, 16]
 
 [tasks.collapsed]
-edge = 16
+crop_size = 16
 
 [smoke]
 probe = { draws = 1, voxels = 500 }
@@ -1044,7 +1040,7 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from ssl3d_lite.data.cohort import parse_label_budget
+from ssl3d_lite.data.label_budget import parse_label_budget
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.study import read_study
 
@@ -1108,7 +1104,7 @@ def check_small(study):
     ):
         assert found <= most, f"smoke: {found} {name}, but {most} is the most"
     for labels in study.labels:
-        assert parse_label_budget(labels) <= 10, (
+        assert (parse_label_budget(labels).scans or 0) <= 10, (
             f"smoke: {labels} labels, but there may be 12 training scans"
         )
 
@@ -1450,8 +1446,8 @@ for ours, theirs in compared:
     print({k: round(v, 4) if isinstance(v, float) else v for k, v in statement.items()})
     sides = [results.of(ask[0], name, (ask[1],)) for name in (ours, theirs)]
     singles, ends = list(paired(*sides).values()), (statement["low"], statement["high"])
-    effects.append(curves.Effect(ours, statement["mean"], ends, singles, statement["verdict"]))
-curves.forest({f"against {MY_CLAIM['against']}": effects}, study.min_effect)
+    effects.append(show.Effect(ours, statement["mean"], ends, singles, statement["verdict"]))
+show.forest({f"against {MY_CLAIM['against']}": effects}, study.min_effect)
 
 # %% [markdown]
 # *What to look at:* the small dots are single pairs. Does the control gain anything in the same

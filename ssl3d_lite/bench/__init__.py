@@ -1,1 +1,1 @@
-"""``ssl3d bench``: how fast every stage is, beside what this machine could do at best."""
+"""``ssl3d bench``: how fast every stage is, beside the best that this machine could do."""

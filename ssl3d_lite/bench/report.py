@@ -8,23 +8,23 @@ from ssl3d_lite.files import atomic_write
 from ssl3d_lite.html import as_html, bullets, escape, picture, write_html
 from ssl3d_lite.show.pieces import COLOURS
 
-from .found import BenchResult, hours_table, layout_table, peak_table, remarks, stage_table
+from .result import BenchResult, bench_remarks, hours_table, peak_table, stage_table
 
-CAPTION = (
-    "Where a minute of pretraining goes, by task: making the views, the network's way forward and "
-    "back, the optimiser, and the loop around them."
+_CAPTION = (
+    "Where a minute of pretraining goes, by task: making the views, the network's forward and "
+    "backward pass, the optimiser, and the loop around them."
 )
 
 
-def minute_figure(found: BenchResult) -> Figure:
-    """A bar a task, a minute long, of its stages."""
-    figure = Figure(figsize=(7.5, 0.5 * len(found.tasks) + 1.3), layout="constrained")
+def minute_figure(result: BenchResult) -> Figure:
+    """One bar per task: how a minute of its pretraining is divided among the stages."""
+    figure = Figure(figsize=(7.5, 0.5 * len(result.tasks) + 1.3), layout="constrained")
     axes = figure.subplots()
-    minutes = [found.minute(task) for task in found.tasks]
+    minutes = [result.minute(task) for task in result.tasks]
     left = [0.0] * len(minutes)
     for number, name in enumerate(minutes[0]):
         seconds = [minute[name] for minute in minutes]
-        axes.barh(found.tasks, seconds, left=left, color=COLOURS[number], label=name)
+        axes.barh(result.tasks, seconds, left=left, color=COLOURS[number], label=name)
         left = [a + b for a, b in zip(left, seconds)]
     axes.set(xlabel="seconds of a minute", xlim=(0, 60))
     axes.invert_yaxis()
@@ -33,26 +33,24 @@ def minute_figure(found: BenchResult) -> Figure:
     return figure
 
 
-def write_reports(found: BenchResult, out: Path) -> None:
-    """``report.html``, and its picture alone as ``minute.png``."""
-    figure = minute_figure(found)
-    about = f"{found.machine}; {found.threads} threads; {found.precision}; {found.cohort}"
-    versions = ", ".join(f"{name} {number}" for name, number in found.versions.items())
+def write_bench_report(result: BenchResult, out: Path) -> None:
+    """Write ``report.html``, and its picture alone as ``minute.png``."""
+    figure = minute_figure(result)
+    about = f"{result.machine}; {result.threads} threads; {result.precision}; {result.cohort}"
+    versions = ", ".join(f"{name} {number}" for name, number in result.versions.items())
     write_html(
         out / "report.html",
         "Bench",
         [
             "<h1>How fast, and how fast it could be</h1>",
             f'<p class="note">{escape(about)}; {escape(versions)}</p>',
-            bullets(remarks(found)),
-            as_html(peak_table(found)),
+            bullets(bench_remarks(result)),
+            as_html(peak_table(result)),
             "<h2>Every stage beside its limit</h2>",
-            as_html(stage_table(found)),
-            picture(figure, CAPTION),
-            "<h2>Memory format and precision</h2>",
-            as_html(layout_table(found)),
+            as_html(stage_table(result)),
+            picture(figure, _CAPTION),
             "<h2>The shipped studies on this machine</h2>",
-            as_html(hours_table(found)),
+            as_html(hours_table(result)),
         ],
     )
     atomic_write(out / "minute.png", lambda file: figure.savefig(file, format="png", dpi=110))

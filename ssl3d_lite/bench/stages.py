@@ -1,10 +1,10 @@
-"""Every stage between a scan on disk and a score, timed, and the least that it could take.
+"""Every stage between a scan on disk and a score, timed, and the least time that it could take.
 
 A stage's limit is written here beside the stage: the bytes that it has to move and the operations
-that it has to do, against :mod:`ssl3d_lite.bench.ceilings`. The stages of a training step are
-measured in a bare loop of draw, pose, forward, backward and optimiser, by turns with the real one,
-whose steps are told from when its task is asked. What the real one takes beyond the bare one is the
-price of history, progress bar and Fabric.
+that it has to do, against :mod:`ssl3d_lite.bench.peaks`. The stages of a training step (parameters
+and views, forward, backward, optimiser) are measured in a bare loop that does nothing else, by
+turns with the real ``pretrain()``, whose steps are timed by a hook on its task. What the real step
+takes beyond the bare one is the cost of history, progress bar and Fabric.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,66 +17,69 @@ from itertools import pairwise
 from statistics import median
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.evaluation.probe import linear_probes
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.machine.timing import middle, now
 from ssl3d_lite.models.blocks import channels_last
-from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.encoders import Encoder, make_encoder
 from ssl3d_lite.models.networks import make_network
+from ssl3d_lite.models.operations import operations
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.tasks import ProxyTask, make_task
+from ssl3d_lite.tasks import ProxyBatch, ProxyTask, make_task
 from ssl3d_lite.training.batches import cases_of_step, step_generator
 from ssl3d_lite.training.learner import Learner, clip
 from ssl3d_lite.training.presets import preset
 from ssl3d_lite.training.pretraining import Pretraining, pretrain
 from ssl3d_lite.training.settings import LOG_EVERY, TrainSettings
 
-from .ceilings import Peaks
-from .work import layer_bytes, operations
+from .peaks import Peaks
+from .traffic import layer_bytes
 
-PUZZLES = ("rotation", "rpl", "jigsaw", "exemplar", "cpc", "masked")  # the controls teach nothing
-FILTERS = (8, 16, 32, 64)
-ROUNDS = 3  # of bare steps and real ones by turns
-WARM = 2  # steps at the start of each that do not count
-STEP = ("views", "forward", "backward", "optimiser")
+TIMED_TASKS = ("rotation", "rpl", "jigsaw", "exemplar", "cpc", "masked")  # controls teach nothing
+_FILTERS = (8, 16, 32, 64)
+_ROUNDS = 3  # rounds of bare steps and real ones by turns
+_WARM = 2  # steps at the start of each round that do not count
+STEP_PARTS = ("views", "forward", "backward", "optimiser")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What was measured of a stage."""
+    """One stage: its measured time and its limit."""
 
     name: str
     task: str
     """Proxy task; empty for stages that have none."""
     seconds: float
-    """The median."""
+    """Median of the measured times."""
     moved: float
     """Bytes that have to be read or written."""
     operations: float
+    """Number of operations in convolutions and matrix products."""
     limit: float
-    """Seconds: the least that these could take on this machine."""
+    """The least seconds that these bytes and operations could take on this machine."""
     by: str
     """What limits it: copying, computing, or (a whole step) its own parts."""
 
     @property
     def share(self) -> float:
-        """Of the limit: 1 is as fast as it could be."""
+        """Speed as a share of the limit: 1 is as fast as it could be."""
         return self.limit / self.seconds
 
 
-def stage(
+def _make_stage(
     name: str,
     task: str,
     seconds: float,
-    ceilings: Peaks,
+    peaks: Peaks,
     moved: float = 0,
     counted: float = 0,
     precision: str = "32-true",
 ) -> Stage:
-    limit, by = ceilings.limit(moved, counted, precision)
+    """A stage with the limit that follows from its bytes and operations."""
+    limit, by = peaks.limit(moved, counted, precision)
     return Stage(name, task, seconds, moved, counted, limit, by)
 
 
@@ -85,10 +88,10 @@ def stage(
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """A task to be trained: what it takes, and where."""
+    """A task to be trained, with all that its training takes."""
 
     task: ProxyTask
-    encoder: nn.Module
+    encoder: Encoder
     cohort: Cohort
     cases: Sequence[int]
     settings: TrainSettings
@@ -97,17 +100,18 @@ class TrainingSetup:
     def device(self) -> str:
         return self.settings.device
 
-    def views(self, step: int):
+    def views(self, step: int) -> tuple[Tensor, ProxyBatch]:
+        """The step's volumes and the views that are made of them."""
         volumes = self.cohort.images(cases_of_step(self.cases, self.settings, step))
-        draw = self.task.sample_params(volumes, step_generator(self.settings.seed, step))
-        return volumes, self.task.make_views(volumes, draw)
+        params = self.task.sample_params(volumes, step_generator(self.settings.seed, step))
+        return volumes, self.task.make_views(volumes, params)
 
 
 def make_setup(
     name: str, cohort: Cohort, cases: Sequence[int], device: str, precision: str
 ) -> TrainingSetup:
-    """With the quick preset, as ``ssl3d pretrain`` has it."""
-    shape = EncoderSettings(len(cohort.channels), cohort.spatial_dims, FILTERS)
+    """A setup with the quick preset, as ``ssl3d pretrain`` uses it."""
+    shape = EncoderSettings(len(cohort.channels), cohort.spatial_dims, _FILTERS)
     training = preset("quick", name, cohort.spatial_dims).training
     training = training | {"batch": min(training["batch"], len(cases))}
     settings = TrainSettings(**training, device=device, precision=precision)
@@ -117,81 +121,81 @@ def make_setup(
     )
 
 
-def training_stages(bout: TrainingSetup, ceilings: Peaks, seconds: float) -> Iterator[Stage]:
-    """Views, forward, backward and optimiser of a task; and the loop's step beside these."""
+def training_stages(setup: TrainingSetup, peaks: Peaks, seconds: float) -> Iterator[Stage]:
+    """Views, forward, backward and optimiser of a task, and the loop's own step beside them."""
     rounds, loops = [], []
-    for _ in range(ROUNDS):
-        taken = bare_steps(bout, seconds / ROUNDS / 2)
-        rounds.append({name: median(taken[name]) for name in STEP})
-        loops.append(real_step(bout, len(taken["views"])))
-    took = {name: median(each[name] for each in rounds) for name in STEP}
-    precision, task = bout.settings.precision, bout.task.name
-    for name, work in step_work(bout).items():
-        yield stage(name, task, took[name], ceilings, *work, precision)
+    for _ in range(_ROUNDS):
+        taken = bare_steps(setup, seconds / _ROUNDS / 2)
+        rounds.append({name: median(taken[name]) for name in STEP_PARTS})
+        loops.append(real_step(setup, len(taken["views"])))
+    took = {name: median(each[name] for each in rounds) for name in STEP_PARTS}
+    precision, task = setup.settings.precision, setup.task.name
+    for name, work in step_work(setup).items():
+        yield _make_stage(name, task, took[name], peaks, *work, precision)
     # each round beside its own: a machine is not equally fast all the time
-    bare = [sum(each[name] for name in STEP[1:]) for each in rounds]
+    bare = [sum(each[name] for name in STEP_PARTS[1:]) for each in rounds]
     share, step = median(b / loop for b, loop in zip(bare, loops)), median(loops)
     yield Stage("step", task, step, 0, 0, share * step, "forward, backward and optimiser")
 
 
-def bare_steps(bout: TrainingSetup, seconds: float) -> dict[str, list[float]]:
-    """Seconds of each stage in every step of a loop that does nothing else."""
-    learner = learner_of(bout)
-    optimizer = torch.optim.AdamW(learner.parameters(), bout.settings.learning_rate)
-    half = bout.settings.precision == "bf16-mixed"
-    laps: dict[str, list[float]] = {name: [] for name in STEP}
-    begin, step = now(bout.device), 0
-    while step < WARM + 3 or now(bout.device) - begin < seconds:
-        clock = [now(bout.device)]
-        _, batch = bout.views(step)
-        clock.append(now(bout.device))
-        with torch.autocast(bout.device, torch.bfloat16, enabled=half):
+def bare_steps(setup: TrainingSetup, seconds: float) -> dict[str, list[float]]:
+    """Stage → its seconds in every step of a loop that does nothing else."""
+    learner = learner_of(setup)
+    optimizer = torch.optim.AdamW(learner.parameters(), setup.settings.learning_rate)
+    half = setup.settings.precision == "bf16-mixed"
+    laps: dict[str, list[float]] = {name: [] for name in STEP_PARTS}
+    begin, step = now(setup.device), 0
+    while step < _WARM + 3 or now(setup.device) - begin < seconds:
+        clock = [now(setup.device)]
+        _, batch = setup.views(step)
+        clock.append(now(setup.device))
+        with torch.autocast(setup.device, torch.bfloat16, enabled=half):
             loss, _ = learner(0, batch)
         optimizer.zero_grad()
-        clock.append(now(bout.device))
+        clock.append(now(setup.device))
         loss.backward()
-        clock.append(now(bout.device))
-        clip(learner, bout.settings.clip)
+        clock.append(now(setup.device))
+        clip(learner, setup.settings.clip)
         optimizer.step()
-        clock.append(now(bout.device))
-        for name, (start, end) in zip(STEP, pairwise(clock)):
+        clock.append(now(setup.device))
+        for name, (start, end) in zip(STEP_PARTS, pairwise(clock)):
             laps[name].append(end - start)
         step += 1
-    return {name: taken[WARM:] for name, taken in laps.items()}
+    return {name: taken[_WARM:] for name, taken in laps.items()}
 
 
-def real_step(bout: TrainingSetup, count: int) -> float:
-    """Seconds a step of ``pretrain()``: the mean of ``count`` steps, ten at least."""
+def real_step(setup: TrainingSetup, count: int) -> float:
+    """Seconds per step of ``pretrain()``: the mean of ``count`` steps, ten at least."""
     ticks: list[float] = []
     count = LOG_EVERY * max(1, round(count / LOG_EVERY))  # rows of the history count with them
-    settings = TrainSettings(**vars(bout.settings) | {"steps": WARM + count + 1})
-    task, encoder = deepcopy(bout.task), deepcopy(bout.encoder)
-    task.register_forward_pre_hook(lambda *_: ticks.append(now(bout.device)))
-    with redirect_stderr(StringIO()):  # its bar would break the bench's own
-        pretrain(task, encoder, bout.cohort, bout.cases, settings)
-    # what counts the memory asks a copy of the task once, before the first step
+    settings = TrainSettings(**vars(setup.settings) | {"steps": _WARM + count + 1})
+    task, encoder = deepcopy(setup.task), deepcopy(setup.encoder)
+    task.register_forward_pre_hook(lambda *_: ticks.append(now(setup.device)))
+    with redirect_stderr(StringIO()):  # the progress bar would break the bench's own
+        pretrain(task, encoder, setup.cohort, setup.cases, settings)
+    # the memory check runs a copy of the task once, before the first step
     ticks = ticks[-settings.steps :]
-    return (ticks[-1] - ticks[WARM]) / count
+    return (ticks[-1] - ticks[_WARM]) / count
 
 
-def learner_of(bout: TrainingSetup) -> Learner:
-    """A copy that may be trained."""
-    learner = Pretraining(deepcopy(bout.encoder), [deepcopy(bout.task)]).to(bout.device)
-    learner.to(memory_format=channels_last(learner))
+def learner_of(setup: TrainingSetup) -> Learner:
+    """A copy of task and encoder that may be trained."""
+    learner = Pretraining(deepcopy(setup.encoder), [deepcopy(setup.task)]).to(setup.device)
+    learner.to(memory_format=channels_last(learner))  # type: ignore[call-overload]  # torch's stub
     return learner.train()
 
 
-def step_work(bout: TrainingSetup) -> dict[str, tuple[float, float]]:
-    """Stage → bytes and operations: the least that a step needs."""
-    learner = learner_of(bout)
-    volumes, batch = bout.views(0)
+def step_work(setup: TrainingSetup) -> dict[str, tuple[float, float]]:
+    """Stage → the least bytes and operations that a step needs."""
+    learner = learner_of(setup)
+    volumes, batch = setup.views(0)
     made = batch.views.nbytes + (batch.target.nbytes if batch.target.is_floating_point() else 0)
-    # a voxel is read once, however many views it comes to lie in; and none that is not shown
+    # a voxel is read once, however many views show it; a voxel that none shows is not read
     views = made + min(volumes.nbytes, batch.views.nbytes)
     forward = operations(lambda: learner(0, batch))
     both = operations(lambda: learner(0, batch)[0].backward())
     moved = layer_bytes(learner, lambda: learner(0, batch))
-    half = 2 if bout.settings.precision == "bf16-mixed" else 1
+    half = 2 if setup.settings.precision == "bf16-mixed" else 1
     weights = sum(weight.nbytes for weight in learner.parameters())
     return {
         "views": (views, 0),
@@ -206,24 +210,24 @@ def step_work(bout: TrainingSetup) -> dict[str, tuple[float, float]]:
 # ---- before and after --------------------------------------------------------------------------
 
 
-def reading_stage(cohort: Cohort, ceilings: Peaks, seconds: float) -> Stage:
-    """A batch of scans from disk, memory-mapped; from the system's cache once it was read."""
+def reading_stage(cohort: Cohort, peaks: Peaks, seconds: float) -> Stage:
+    """Reading a batch of scans from memory-mapped files, which the system caches."""
     cases = list(range(min(8, len(cohort))))
-    device = ceilings.device
+    device = peaks.device
     took = middle(lambda: cohort.images(cases).to(device), device, seconds)
     moved = sum(cohort[case][0].nbytes for case in cases) + cohort.images(cases).nbytes
-    return stage("reading", "", took, ceilings, moved)
+    return _make_stage("reading", "", took, peaks, moved)
 
 
 def scoring_stages(
-    cohort: Cohort, cases: Sequence[int], ceilings: Peaks, seconds: float, precision: str
+    cohort: Cohort, cases: Sequence[int], peaks: Peaks, seconds: float, precision: str
 ) -> Iterator[Stage]:
     """Segmenting and scoring volumes; and a linear probe, fitted on two and scored on the rest.
 
-    The limit is that of the network's forward passes: all else could be hidden behind them.
+    The limit is that of the network's forward passes: everything else could run beside them.
     """
-    device = ceilings.device
-    shape = EncoderSettings(len(cohort.channels), cohort.spatial_dims, FILTERS)
+    device = peaks.device
+    shape = EncoderSettings(len(cohort.channels), cohort.spatial_dims, _FILTERS)
     encoder = make_encoder(shape, 0).to(device).eval()
     network = make_network(encoder, cohort, 0).to(device).eval()
     images = cohort.images(cases)
@@ -231,11 +235,11 @@ def scoring_stages(
     fitted, tested = cases[:2], cases[2:]
     probe = partial(linear_probes, encoder, cohort, [fitted], tested)
     for name, module, work in (("evaluation", network, dice), ("probe", encoder, probe)):
+        forward = partial(module, images)
         with torch.inference_mode():
             took = middle(work, device, seconds)
-            counted = operations(lambda m=module: m(images))
-            moved = layer_bytes(module, lambda m=module: m(images))
-        yield stage(name, "", took, ceilings, moved, counted, precision)
+            counted, moved = operations(forward), layer_bytes(module, forward)
+        yield _make_stage(name, "", took, peaks, moved, counted, precision)
 
 
 # ---- all ---------------------------------------------------------------------------------------
@@ -244,23 +248,27 @@ def scoring_stages(
 def measure_stages(
     cohort: Cohort,
     resident: Cohort,
-    ceilings: Peaks,
+    peaks: Peaks,
     precision: str,
     seconds: float,
-    tell: Callable[[str], None] = lambda name: None,
+    announce: Callable[[str], None] = lambda name: None,
 ) -> list[Stage]:
-    """All of them, on a cohort as it lies on disk and as it is ``resident`` on the device.
+    """Measure all stages.
 
-    ``seconds`` are spent on each task; ``tell`` is told what comes next.
+    Args:
+        cohort: the cohort on disk.
+        resident: the same cohort on the device.
+        seconds: spent on each task.
+        announce: is called with the name of what comes next.
     """
-    split, device = cohort.split(), ceilings.device
-    tell("reading")
-    stages = [reading_stage(cohort, ceilings, seconds / 5)]
-    for name in PUZZLES:
-        tell(name)
-        bout = make_setup(name, resident, split.pretrain, device, precision)
-        stages += training_stages(bout, ceilings, seconds)
-    tell("scores")
+    split, device = cohort.split(), peaks.device
+    announce("reading")
+    stages = [reading_stage(cohort, peaks, seconds / 5)]
+    for name in TIMED_TASKS:
+        announce(name)
+        setup = make_setup(name, resident, split.pretrain, device, precision)
+        stages += training_stages(setup, peaks, seconds)
+    announce("scores")
     labelled = [*split.train, *split.validation][:10]
-    stages += scoring_stages(resident, labelled, ceilings, seconds / 5, "32-true")
+    stages += scoring_stages(resident, labelled, peaks, seconds / 5, "32-true")
     return stages

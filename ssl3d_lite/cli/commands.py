@@ -10,7 +10,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 import numpy as np
 import tyro
 
-from ssl3d_lite.data.cohort import Cohort, Split, fits, parse_label_budget
+from ssl3d_lite.data.cohort import Cohort, Split, fits
 from ssl3d_lite.evaluation.grades import OrdinalEvaluation
 from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.evaluation.prediction import predict as write_predictions
@@ -21,15 +21,14 @@ from ssl3d_lite.files import read_json, write_csv
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.device import choose_device
 from ssl3d_lite.machine.launch import launch
-from ssl3d_lite.models.compatibility import check_answers, check_fits
+from ssl3d_lite.models.compatibility import check_encoder_fits, check_labels_fit
 from ssl3d_lite.models.encoders import Encoder, adapt_channels, make_encoder
 from ssl3d_lite.models.networks import make_network
-from ssl3d_lite.models.settings import Block, Network, Norm
+from ssl3d_lite.models.settings import BlockKind, NetworkKind, NormKind
 from ssl3d_lite.tasks import make_task, measure, task_classes
 from ssl3d_lite.training.checkpoint import SETTINGS, load_encoder, load_network
 from ssl3d_lite.training.finetuning import finetune as train_network
-from ssl3d_lite.training.presets import Name as PresetName
-from ssl3d_lite.training.presets import preset
+from ssl3d_lite.training.presets import PresetName, preset
 from ssl3d_lite.training.pretraining import pretrain as train_encoder
 from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
@@ -44,10 +43,10 @@ class Shape:
     filters: tuple[int, ...] = ()
     """Channels of each of the U-Net's levels, if not given 16 32 64 128; the paper has 32 64 128
     256 512. DenseNet-121 has its own."""
-    block: Block = "plain"
+    block: BlockKind = "plain"
     """Of the U-Net."""
-    norm: Norm = "batch"
-    network: Network = "unet"
+    norm: NormKind = "batch"
+    network: NetworkKind = "unet"
     """unet; or densenet121, the paper's for photographs, which takes no masked, no tissue and no
     label maps."""
 
@@ -153,7 +152,7 @@ def finetune(settings: Finetune) -> Evaluation | OrdinalEvaluation:
     cohort, split = open_cohort(settings.cohort, settings.fold, training.device)
     encoder = find_encoder(settings.encoder, cohort, settings.shape, training.seed)
     network = make_network(encoder, cohort, training.seed)
-    labelled = cohort.subset(split.train, parse_label_budget(settings.labels), training.seed)
+    labelled = cohort.subset(split.train, settings.labels, training.seed)
     validation = split.validation if training.validate_every else ()
     test = split.test if training.test_at else ()
     hooks = eval_hooks(network, cohort, training, validation=validation, test=test)
@@ -191,8 +190,7 @@ def probe(settings: Probe) -> list[Evaluation] | list[OrdinalEvaluation]:
     cohort, split = open_cohort(settings.cohort, settings.fold, settings.device)
     encoder = find_encoder(settings.encoder, cohort, settings.shape, settings.seed)
     encoder = recalibrated(encoder.to(choose_device(settings.device)), cohort, split.pretrain[:16])
-    wanted = parse_label_budget(settings.labels)
-    draws = [cohort.subset(split.train, wanted, draw) for draw in range(settings.draws)]
+    draws = [cohort.subset(split.train, settings.labels, draw) for draw in range(settings.draws)]
     results = linear_probes(encoder, cohort, draws, split.test)
     for draw, result in enumerate(results):
         print(f"draw {draw}: {result.line()}")
@@ -223,8 +221,8 @@ class Predict:
 def predict(settings: Predict) -> list[Path]:
     network = load_network(settings.model).to(choose_device(settings.device))
     cohort = Cohort.open(settings.cohort)
-    check_fits(network.encoder, cohort)
-    check_answers(network, cohort)
+    check_encoder_fits(network.encoder, cohort)
+    check_labels_fit(network, cohort)
     all_cases = settings.cases == "all"
     cases = (
         range(len(cohort)) if all_cases else getattr(cohort.split(settings.fold), settings.cases)
@@ -256,5 +254,5 @@ def find_encoder(name: str, cohort: Cohort, shape: Shape, seed: int) -> Encoder:
     if encoder.settings.in_channels != want:
         print(f"input layer adapted from {encoder.settings.in_channels} to {want} channels")
         encoder = adapt_channels(encoder, want)
-    check_fits(encoder, cohort)
+    check_encoder_fits(encoder, cohort)
     return encoder

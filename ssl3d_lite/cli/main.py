@@ -111,11 +111,14 @@ def _say_results(results: Any) -> None:
 
 
 def prepare(arguments: list[str]) -> int:
-    from ssl3d_lite.data.registry import load_recipe, recipes
+    from ssl3d_lite.data.registry import load_recipe, load_recipes
 
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: ssl3d prepare RECIPE --out COHORT [settings]\n\nrecipes:")
-        print("\n".join(f"  {name:<20} {load_recipe(name)[0].about.title}" for name in recipes()))
+        working, broken = load_recipes()
+        print("\n".join(f"  {name:<20} {recipe.about.title}" for name, recipe in working.items()))
+        for reason in broken.values():
+            print(f"  {reason}")
         return 0
     settings_class, run = load_recipe(arguments[0])
     does, own = " ".join(settings_class.__doc__.split()), getattr(settings_class, "own", None)
@@ -130,10 +133,9 @@ def prepare(arguments: list[str]) -> int:
 
 
 def data(arguments: list[str]) -> None:
-    from ssl3d_lite.data.catalogue import Data
-    from ssl3d_lite.data.catalogue import data as run
+    from ssl3d_lite.data.catalogue import DataListing, list_data
 
-    print(run(parse(Data, "data", arguments)))
+    print(list_data(parse(DataListing, "data", arguments)))
 
 
 def verify(arguments: list[str]) -> int:
@@ -146,10 +148,9 @@ def verify(arguments: list[str]) -> int:
 
 
 def show(arguments: list[str]) -> None:
-    from ssl3d_lite.show.cohort_page import Show
-    from ssl3d_lite.show.cohort_page import show as run
+    from ssl3d_lite.show.cohort_page import CohortPage, write_cohort_page
 
-    print(f"page: {run(parse(Show, 'show', arguments))}")
+    print(f"page: {write_cohort_page(parse(CohortPage, 'show', arguments))}")
 
 
 def pretrain(arguments: list[str]) -> None:
@@ -212,14 +213,14 @@ def course(arguments: list[str]) -> int | None:
     if action not in actions:
         raise unknown("action", action, actions)
     if action == "build":
-        from ssl3d_lite.course.build import Build, build
+        from ssl3d_lite.course.build import BuildSettings, build_course
 
-        print(f"course: {build(parse(Build, 'course build', rest))}")
+        print(f"course: {build_course(parse(BuildSettings, 'course build', rest))}")
         return 0
-    from ssl3d_lite.course.grade import Grade, grade
+    from ssl3d_lite.course.grade import GradeSettings, grade_submissions
 
-    records = grade(parse(Grade, "course grade", rest))
-    return int(any(record.faulty for record in records))
+    records = grade_submissions(parse(GradeSettings, "course grade", rest))
+    return int(any(record.failed for record in records))
 
 
 def bench(arguments: list[str]) -> None:
@@ -227,23 +228,17 @@ def bench(arguments: list[str]) -> None:
     from ssl3d_lite.bench.command import bench as run
 
     settings = parse(BenchSettings, "bench", arguments)
-    found = run(settings)
-    from ssl3d_lite.bench.found import (
-        hours_table,
-        layout_table,
-        peak_table,
-        remarks,
-        stage_table,
-    )
-    from ssl3d_lite.bench.report import write_reports
+    result = run(settings)
+    from ssl3d_lite.bench.report import write_bench_report
+    from ssl3d_lite.bench.result import bench_remarks, hours_table, peak_table, stage_table
     from ssl3d_lite.files import write_json
     from ssl3d_lite.html import as_text
 
-    for table in (peak_table, stage_table, layout_table, hours_table):
-        print("\n" + as_text(table(found)))
-    print("\n" + "\n".join(f"- {line}" for line in remarks(found)))
-    write_json(settings.out / "bench.json", found.record())
-    write_reports(found, settings.out)
+    for table in (peak_table, stage_table, hours_table):
+        print("\n" + as_text(table(result)))
+    print("\n" + "\n".join(f"- {line}" for line in bench_remarks(result)))
+    write_json(settings.out / "bench.json", result.record())
+    write_bench_report(result, settings.out)
     print(f"\nReport: {settings.out / 'report.html'}  All numbers: {settings.out / 'bench.json'}")
 
 

@@ -13,13 +13,13 @@ from tyro.conf import Positional
 from ssl3d_lite.errors import InputError
 
 from .cohort import MANIFEST, RECORDS, Cohort
-from .registry import load_recipe, recipes
+from .registry import load_recipes
 
 DEPTH = 3  # folders below the one that is searched
 
 
 @dataclass(frozen=True)
-class Data:
+class DataListing:
     """Lists the data sets that have a recipe, and which of them are prepared in a folder."""
 
     folder: Positional[Path] = Path(".")
@@ -27,7 +27,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundCohort:
     """A cohort's folder, finished or not."""
 
     folder: Path
@@ -39,7 +39,7 @@ class Found:
         return f"{self.folder}: {self.state}"
 
 
-def data(settings: Data) -> str:
+def list_data(settings: DataListing) -> str:
     """A list to be printed: each recipe, how one comes by its data, and what is prepared of it.
 
     Raises:
@@ -47,25 +47,26 @@ def data(settings: Data) -> str:
     """
     if not settings.folder.is_dir():
         raise InputError(f"no folder {settings.folder}")
-    known = recipes()
-    by_recipe: dict[str, list[Found]] = defaultdict(list)
+    working, broken = load_recipes()
+    by_recipe: dict[str, list[FoundCohort]] = defaultdict(list)
     for found in find_cohorts(settings.folder):
-        by_recipe[found.recipe if found.recipe in known else ""].append(found)
+        by_recipe[found.recipe if found.recipe in working else ""].append(found)
     lines = []
-    for name in known:
-        about = load_recipe(name)[0].about
+    for name, recipe in working.items():
+        about = recipe.about
         there = by_recipe[name]
         yours = name in ("folder", "slices")  # of which none need be there
         missing = "none yet" if yours else "missing"
         state = "prepared" if any(each.finished for each in there) else missing
         lines.append(f"{name:<20} {state:<9} {about.terms:<17} {about.title}")
         lines += [f"    {each}" for each in there]
+    lines += broken.values()
     lines += [f"of no recipe known here: {each}" for each in by_recipe[""]]
     lines.append("\nssl3d prepare NAME --help says how to get and prepare one.")
     return "\n".join(lines)
 
 
-def find_cohorts(folder: Path) -> Iterator[Found]:
+def find_cohorts(folder: Path) -> Iterator[FoundCohort]:
     """Cohorts in ``folder`` and, a few levels deep, below it."""
     levels = ["/".join(["*"] * depth) for depth in range(1, DEPTH + 1)]
     for place in sorted({folder, *(p for level in levels for p in folder.glob(level))}):
@@ -74,22 +75,22 @@ def find_cohorts(folder: Path) -> Iterator[Found]:
         if (place / MANIFEST).is_file():
             yield _finished(place)
         elif records := sorted((place / RECORDS).glob("*.json")):
-            yield Found(
+            yield FoundCohort(
                 place,
                 _recipe_of(records[0]),
                 f"stopped after {len(records)} cases; the same command goes on",
             )
 
 
-def _finished(folder: Path) -> Found:
+def _finished(folder: Path) -> FoundCohort:
     try:
         cohort = Cohort.open(folder)
     except InputError as reason:
-        return Found(folder, "", f"damaged: {reason}")
+        return FoundCohort(folder, "", f"damaged: {reason}")
     labelled = sum(case.labelled for case in cohort.cases)
     rejected = f", {len(cohort.rejected)} rejected" if cohort.rejected else ""
     state = f"{cohort.name}, {len(cohort)} cases, {labelled} with a label{rejected}"
-    return Found(folder, _recipe_in(cohort.recipe), state, finished=True)
+    return FoundCohort(folder, _recipe_in(cohort.recipe), state, finished=True)
 
 
 def _recipe_of(record: Path) -> str:

@@ -6,12 +6,11 @@ On disk it is a folder::
     images/ID.npy        float16, (channel, *space), normalised intensities
     labels/ID.npy        uint8, (*space), class 0 is background; absent where there is no label
 
-In a graded cohort (photographs of the retina) a case has one class instead of a map: its ``grade``,
-which stands in the manifest.
+In an ordinal cohort (photographs of the retina) a case has one class instead of a map: its
+``grade``, which stands in the manifest.
 
 Opening reads the manifest alone. Arrays are memory-mapped when they are asked for, or all put on
-a device once by :meth:`Cohort.to`. Recipes (the ``data_recipes`` package) write cohorts; everything
-else reads them.
+a device once by :meth:`Cohort.to`. Recipes write cohorts; everything else reads them.
 """
 
 import hashlib
@@ -25,18 +24,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
-import torch
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import atomic_write, read_json, write_json
 
+from .label_budget import parse_label_budget
+
 if TYPE_CHECKING:  # torch takes two seconds to import, and preparing a cohort needs none of it
     import torch
 
-FORMAT = 1
 MANIFEST = "cohort.json"
+MANIFEST_FORMAT = 1
+RECORDS = "records"  # folder of what is known of each case while a recipe is at work
 UNLABELLED = 255  # fills the label map of a case that has none
+SAFE_NAME = re.compile(r"\w[\w .+-]{0,199}")  # for a file, on every system
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Case:
     source: Source
     labelled: bool
     lost: int = 0  # labelled raw voxels outside the prepared volume
-    grade: int | None = None  # class of the whole scan, in a graded cohort
+    grade: int | None = None  # class of the whole scan, in an ordinal cohort
     sha256: dict[str, str] = field(default_factory=dict)  # "image", "label" → of its array's file
     fold: int | None = None  # None: in no fold, so free for pretraining in every split
     slice_of: str = ""  # id of the 3D case that a slice was cut from
@@ -86,9 +87,9 @@ class Split:
     pretrain: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Cohort:
-    """A prepared data set. Make one with :meth:`open`; index it for its cases' arrays."""
+@dataclass(frozen=True, kw_only=True)
+class CohortDescription:
+    """What is known of a cohort before its first case is prepared."""
 
     name: str
     licence: str
@@ -97,57 +98,30 @@ class Cohort:
     label_values: tuple[int, ...]  # value in the raw label map, by class: class 0 is background
     label_names: tuple[str, ...]  # by class
     regions: dict[str, tuple[int, ...]]  # region → raw label values it unites
-    spacing: tuple[float, ...]  # mm a prepared voxel; the mean where cases differ
     recipe: dict[str, Any]  # the recipe's name and settings
-    cases: tuple[Case, ...]
     description: str = ""  # what a reader of its scores should know
-    graded: bool = False  # a label is a grade, one class a case, and no map
+    ordinal: bool = False  # a label is a grade, one class a case, and no map
     unit: str = "mm"  # of affines and spacing; photographs have none but "px" of the raw picture
-    rejected: tuple[dict[str, str], ...] = ()  # {"case", "reason"}: raw cases that were refused
     folder: Path = field(default=Path("."), compare=False)
-    resident: "tuple[torch.Tensor, torch.Tensor] | None" = field(default=None, compare=False)
 
-    # ---- on disk -------------------------------------------------------------------------
+    def with_cases(
+        self,
+        cases: Sequence[Case],
+        spacing: Sequence[float],
+        rejected: Sequence[dict[str, str]] = (),
+    ) -> "Cohort":
+        """The cohort that has this description and these cases."""
+        about = {each.name: getattr(self, each.name) for each in fields(CohortDescription)}
+        return Cohort(**about, cases=tuple(cases), spacing=tuple(spacing), rejected=tuple(rejected))
 
-    @classmethod
-    def open(cls, folder: str | Path) -> "Cohort":
-        """Read a cohort's manifest. No array is touched.
-
-        Raises:
-            InputError: no manifest there, or not one of this format.
-        """
-        path = Path(folder) / MANIFEST
-        record = read_json(path, "cohort")
-        if not isinstance(record, dict) or record.pop("format", None) != FORMAT:
-            raise InputError(f"{path} is not a manifest of format {FORMAT}; prepare it again")
-        try:
-            return cls(**_from_json(record), folder=Path(folder))
-        except (TypeError, KeyError, AttributeError) as reason:
-            raise InputError(f"{path} is not a valid manifest: {reason}") from None
-
-    def save(self) -> None:
-        """Write the manifest, aside first and then renamed: it is there whole or not at all."""
-        record = {f.name: getattr(self, f.name) for f in fields(self)}
-        del record["folder"], record["resident"]
-        record["cases"] = [asdict(case) for case in self.cases]
-        write_json(self.folder / MANIFEST, {"format": FORMAT} | record)
-
-    # ---- cases ---------------------------------------------------------------------------
-
-    def __len__(self) -> int:
-        return len(self.cases)
-
-    @property
-    def ordinal(self) -> bool:
-        """Whether a label is a grade, one class a case, and no map."""
-        return self.graded
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+    def read(self, case: Case) -> tuple[np.ndarray, np.ndarray | None]:
         """Image (channel, *space) and label (*space) or None, memory-mapped and read-only.
 
-        The label of a graded cohort has no axes: it is the grade.
+        In an ordinal cohort the label has no axes: it is the grade.
+
+        Raises:
+            InputError: a file is missing, damaged, or of another shape than the case says.
         """
-        case = self.cases[index]
         image = self._map("images", case, (len(self.channels), *case.shape))
         if self.ordinal:
             return image, None if case.grade is None else np.array(case.grade, np.uint8)
@@ -162,6 +136,66 @@ class Cohort:
         if array.shape != tuple(shape):
             raise InputError(f"{path} has shape {array.shape}, the manifest says {tuple(shape)}")
         return array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cohort(CohortDescription):
+    """A prepared data set. Make one with :meth:`open`; index it for its cases' arrays.
+
+    Example::
+
+        cohort = Cohort.open("cohorts/hippocampus")
+        image, label = cohort[0]  # (channel, *space), (*space)
+        volumes = cohort.images(cohort.split().train)  # (case, channel, *space)
+    """
+
+    spacing: tuple[float, ...]  # mm a prepared voxel; the mean where cases differ
+    cases: tuple[Case, ...]
+    rejected: tuple[dict[str, str], ...] = ()  # {"case", "reason"}: raw cases that were refused
+    resident: "tuple[torch.Tensor, torch.Tensor] | None" = field(default=None, compare=False)
+
+    # ---- on disk -------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Cohort":
+        """Read a cohort's manifest. No array is touched.
+
+        Raises:
+            InputError: no manifest there, or not one of this format.
+        """
+        path = Path(folder) / MANIFEST
+        record = read_json(path, "cohort")
+        if not isinstance(record, dict) or record.pop("format", None) != MANIFEST_FORMAT:
+            raise InputError(
+                f"{path} is not a manifest of format {MANIFEST_FORMAT}; prepare it again"
+            )
+        try:
+            return cls(**_from_json(record), folder=Path(folder))
+        except (TypeError, KeyError, AttributeError) as reason:
+            raise InputError(f"{path} is not a valid manifest: {reason}") from None
+
+    def save(self) -> None:
+        """Write the manifest, aside first and then renamed: it is there whole or not at all."""
+        record: dict[str, Any] = {"format": MANIFEST_FORMAT}
+        record |= {name: getattr(self, IN_MANIFEST.get(name, name)) for name in MANIFEST_KEYS}
+        record["cases"] = [asdict(case) for case in self.cases]
+        write_json(self.folder / MANIFEST, record)
+
+    @property
+    def about(self) -> CohortDescription:
+        """The cohort's description without its cases, which is small enough to send to workers."""
+        return CohortDescription(
+            **{each.name: getattr(self, each.name) for each in fields(CohortDescription)}
+        )
+
+    # ---- cases ---------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """The arrays of case ``index``, as :meth:`read` gives them."""
+        return self.read(self.cases[index])
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -193,7 +227,7 @@ class Cohort:
     def labels(self, cases: Sequence[int]) -> "torch.Tensor":
         """Label maps of ``cases``: uint8 (case, *space), ``UNLABELLED`` where there is none.
 
-        Of a graded cohort, grades: uint8 (case).
+        In an ordinal cohort they are grades: uint8 (case).
         """
         return self._batch(cases, 1)
 
@@ -240,8 +274,8 @@ class Cohort:
         """Raise InputError unless the labels are maps, by which a network can learn to segment."""
         if self.ordinal:
             raise InputError(
-                f"{self.name} is a graded cohort: its labels are one class a case, and no maps to "
-                "segment by"
+                f"{self.name} is an ordinal cohort: its labels are one grade a case, and no maps "
+                "to segment by"
             )
 
     def split(self, fold: int = 0) -> Split:
@@ -279,37 +313,33 @@ class Cohort:
             by_scan.setdefault(self.cases[case].scan, []).append(case)
         return by_scan
 
-    def subset(self, cases: Sequence[int], amount: int | float, seed: int = 0) -> tuple[int, ...]:
-        """``parse_label_budget`` of ``cases``: so many scans (int), or a fraction of them (float in (0, 1]).
+    def subset(self, cases: Sequence[int], labels: int | str, seed: int = 0) -> tuple[int, ...]:
+        """Some of ``cases`` (positions): those whose labels there are to learn from.
 
-        Nested: with the same seed the smaller draw is the beginning of the larger, so 5 % lies
-        within 10 % within 25 %. Patients are drawn, and their scans come one after another; of a
-        cohort of slices, scans are drawn with all their slices.
+        Subsets are nested: with the same seed the smaller one is the beginning of the larger, so
+        5 % lies within 10 % within 25 %. Patients are drawn, and their scans come one after
+        another; in a cohort of slices, scans are drawn with all their slices.
+
+        Args:
+            labels: a number of scans (12), or a share of them as a text ("5%").
+            seed: number that the patients' order is drawn from.
 
         Raises:
-            InputError: more than there are, or none at all.
+            InputError: more than there are, or none at all; a float, which could mean either.
+
+        Example::
+
+            cohort.subset(cohort.split().train, 2)  # two scans
+            cohort.subset(cohort.split().train, "100%")  # all of them
         """
         scans = self.scans(cases)
-        if isinstance(amount, float):
-            if not 0 < amount <= 1:
-                raise InputError(f"a fraction of labels lies in (0, 1], not at {amount}")
-            amount = max(1, round(amount * len(scans)))
-        if not 1 <= amount <= len(scans):
-            raise InputError(f"{amount} labelled scans asked for, {len(scans)} are there to train")
+        count = parse_label_budget(labels).count(len(scans))
         by_patient: dict[str, list[str]] = {}
         for scan, (first, *_) in scans.items():
             by_patient.setdefault(self.cases[first].patient, []).append(scan)
         order = np.random.default_rng(seed).permutation(sorted(by_patient))
-        drawn = [scan for patient in order for scan in by_patient[patient]][:amount]
+        drawn = [scan for patient in order for scan in by_patient[patient]][:count]
         return tuple(case for scan in drawn for case in scans[scan])
-
-
-def parse_label_budget(text: str) -> int | float:
-    """ "12" → 12 cases, "5%" → the fraction 0.05."""
-    try:
-        return float(text[:-1]) / 100 if text.endswith("%") else int(text)
-    except ValueError:
-        raise InputError(f"labels {text!r}: give a number (12) or a share (5%)") from None
 
 
 # ---- writing, for the recipes ------------------------------------------------------------------
@@ -332,10 +362,18 @@ def write_array(path: Path, array: np.ndarray) -> str:
     return hashlib.sha256(buffer.getbuffer()).hexdigest()
 
 
+IN_MANIFEST = {"graded": "ordinal"}  # key of the manifest → field, where their names differ
+MANIFEST_KEYS = (
+    *("name", "licence", "citation", "channels", "label_values", "label_names", "regions"),
+    *("spacing", "recipe", "cases", "description", "graded", "unit", "rejected"),
+)
+
+
 def _from_json(record: dict[str, Any]) -> dict[str, Any]:
     """JSON knows lists only: give the manifest's fields their types back."""
     for name in ("channels", "label_values", "label_names", "spacing", "rejected"):
         record[name] = tuple(record[name])
+    record["ordinal"] = record.pop("graded", False)
     record["regions"] = {name: tuple(values) for name, values in record["regions"].items()}
     record["cases"] = tuple(case_from_json(case) for case in record["cases"])
     return record
@@ -351,13 +389,11 @@ def case_from_json(record: dict[str, Any]) -> Case:
 def fits(cohort: Cohort, device: str) -> bool:
     """Whether a cohort's volumes take less than half of the memory that is free on a device."""
     if device.startswith("cuda"):
+        import torch
+
         free, _ = torch.cuda.mem_get_info()
     else:
+        import psutil
+
         free = psutil.virtual_memory().available
     return cohort.bytes < free / 2
-
-
-SAFE_NAME = re.compile(r"\w[\w .+-]{0,199}")  # for a file, on every system
-
-
-RECORDS = "records"

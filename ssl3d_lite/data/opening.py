@@ -1,7 +1,6 @@
 """What all notebooks begin with: how large to make things, and which scans there are."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from ssl3d_lite.errors import unknown
 from ssl3d_lite.machine.device import choose_device
 
 from .cohort import Cohort, fits
-from .registry import load_recipe
+from .registry import make_cohort
 
 SCALES = ("smoke", "class", "full")
 TWINS = {  # what a notebook asks for → the recipe that makes it where no real scans are
@@ -20,7 +19,6 @@ TWINS = {  # what a notebook asks for → the recipe that makes it where no real
     "ukb-brain": "virtual-ukb-brain",
     "ukb-fundus": "virtual-ukb-fundus",
 }
-FEW = 40  # scans that are made sooner in this process than in others that have to be started
 
 
 def scale() -> str:
@@ -42,9 +40,17 @@ def open_cohort(name: str, **settings: Any) -> Cohort:
     It is kept in memory, on the GPU where there is one and it fits.
 
     Args:
-        name: one of ``TWINS``.
+        name: one of ``TWINS``, such as "hippocampus".
         settings: of the twin's recipe: ``cases``, ``edge`` …; real scans are taken as they were
             prepared.
+
+    Raises:
+        InputError: a misspelt name or setting; names the nearest.
+
+    Example::
+
+        cohort = open_cohort("hippocampus", cases=20)
+        volumes = cohort.images(cohort.split().train)  # (case, 1, 40, 56, 40)
     """
     if name not in TWINS:
         raise unknown("cohort", name, TWINS)
@@ -52,11 +58,7 @@ def open_cohort(name: str, **settings: Any) -> Cohort:
     if not folder.exists():
         sizes = "".join(f"-{value}{key}" for key, value in settings.items())
         folder, made = Path("runs/virtual") / f"{name}{sizes}", ", made on the spot"
-        make, prepare = load_recipe(TWINS[name])
-        recipe = make(out=folder, **settings)
-        if recipe.workers is None and recipe.cases <= FEW:
-            recipe = replace(recipe, workers=1)
-        prepare(recipe)
+        make_cohort(TWINS[name], folder, **settings)
     cohort = Cohort.open(folder)
     device = choose_device("auto")
     kind = f"virtual scans{made}" if "virtual" in cohort.recipe else "real scans"

@@ -11,6 +11,7 @@ A package that brings a recipe names it in its ``pyproject.toml``::
 
 import sys
 from collections.abc import Callable
+from dataclasses import fields, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from ssl3d_lite.errors import InputError, unknown
 
 GROUP = "ssl3d_lite.recipes"
+FEW_CASES = 40  # are made sooner in this process than in others that have to be started
 
 
 def recipes() -> dict[str, EntryPoint]:
@@ -38,22 +40,37 @@ def recipes() -> dict[str, EntryPoint]:
     return dict(sorted(found.items(), key=lambda item: (item[0].startswith("virtual"), item[0])))
 
 
-def load_recipe(name: str) -> tuple[type, Callable[[Any], Any]]:
+def load_recipe(name: str) -> tuple[type[Any], Callable[[Any], Any]]:
     """A recipe's settings (a frozen dataclass), and the function that prepares a cohort from them.
 
     The settings' ``about`` describes the data set.
 
     Raises:
-        InputError: no such recipe; names the nearest. Or its package is broken.
+        InputError: no such recipe; names the nearest. Or its package is broken; says how.
     """
     known = recipes()
     if name not in known:
         raise unknown("recipe", name, known)
     try:
         settings = known[name].load()
+        fields(settings)  # TypeError if it is no dataclass
+        settings.about.title  # noqa: B018 - AttributeError if it has none
         return settings, sys.modules[settings.__module__].prepare
-    except (ImportError, AttributeError) as reason:
-        raise InputError(f"recipe {name} ({known[name].value}) is broken: {reason}") from None
+    except Exception as reason:  # whatever another package's code raises when it is imported
+        why = " ".join(f"{type(reason).__name__}: {reason}".split())
+        raise InputError(f"recipe {name} ({known[name].value}) is broken: {why}") from None
+
+
+def load_recipes() -> tuple[dict[str, type[Any]], dict[str, str]]:
+    """The settings of all recipes that work, and what is wrong with the others; both by name."""
+    working: dict[str, type[Any]] = {}
+    broken: dict[str, str] = {}
+    for name in recipes():
+        try:
+            working[name] = load_recipe(name)[0]
+        except InputError as reason:
+            broken[name] = str(reason)
+    return working, broken
 
 
 def make_cohort(name: str, out: Path, **settings: Any) -> Path:
@@ -63,7 +80,24 @@ def make_cohort(name: str, out: Path, **settings: Any) -> Path:
 
     Args:
         settings: the recipe's own, such as ``cases`` or ``edge``.
+
+    Raises:
+        InputError: no such recipe or setting (the nearest is named), or a wrong value.
+
+    Example::
+
+        make_cohort("virtual-hippocampus", Path("runs/virtual"), cases=20)
     """
     kind, prepare = load_recipe(name)
-    prepare(kind(out=out, **settings))
+    known = [each.name for each in fields(kind)]
+    for setting in settings:
+        if setting not in known:
+            raise unknown(f"setting of recipe {name}", setting, known)
+    recipe = kind(out=out, **settings)
+    if (
+        getattr(recipe, "workers", 1) is None
+        and getattr(recipe, "cases", FEW_CASES + 1) <= FEW_CASES
+    ):
+        recipe = replace(recipe, workers=1)
+    prepare(recipe)
     return out

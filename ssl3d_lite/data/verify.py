@@ -5,7 +5,7 @@ Run it after copying a cohort, before publishing a number, or when a score looks
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import checksum
 from ssl3d_lite.machine.parallel import Workforce, for_each
 
-from .cohort import SAFE_NAME, Case, Cohort, array_path
+from .cohort import SAFE_NAME, Case, Cohort, CohortDescription, array_path
 from .preparation import Intensity
 
-ROUNDING = 1e-3  # of float16 near 1
+FLOAT16_ROUNDING = 1e-3  # of float16 near 1
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Verify(Workforce):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VerifyReport:
     """What is wrong with a cohort; made to be printed."""
 
     cohort: Cohort
@@ -53,7 +53,7 @@ class Verdict:
         return "\n".join([*self.faults, *self.notes, end])
 
 
-def verify(settings: Verify) -> Verdict:
+def verify(settings: Verify) -> VerifyReport:
     """Check a cohort through and through. Reads every array.
 
     Raises:
@@ -61,8 +61,8 @@ def verify(settings: Verify) -> Verdict:
     """
     cohort = Cohort.open(settings.cohort.resolve() if settings.dask else settings.cohort)
     raw = raw_root(cohort, settings.raw.resolve()) if settings.raw else None
-    faults = [*manifest_faults(cohort), *leaks(cohort), *strays(cohort)]
-    check = partial(case_faults, blank=replace(cohort, cases=()), raw=raw)
+    faults = [*manifest_faults(cohort), *split_leaks(cohort), *strays(cohort)]
+    check = partial(case_faults, cohort=cohort.about, raw=raw)
     found = dict(for_each(check, cohort.cases, settings, f"verify {cohort.name}"))
     faults += [fault for case in cohort.cases for fault in found[case.id]]
     notes = []
@@ -70,7 +70,7 @@ def verify(settings: Verify) -> Verdict:
         notes.append(f"{unknown} cases have no checksums: prepare them again to have them checked")
     if cohort.rejected:
         notes.append(f"{len(cohort.rejected)} raw cases were rejected when it was prepared")
-    return Verdict(cohort, tuple(faults), tuple(notes))
+    return VerifyReport(cohort, tuple(faults), tuple(notes))
 
 
 # ---- the manifest ------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ def manifest_faults(cohort: Cohort) -> Iterator[str]:
             yield f"{case.id} has grade {case.grade}, where grades are 0 to {len(values) - 1}"
 
 
-def leaks(cohort: Cohort) -> Iterator[str]:
+def split_leaks(cohort: Cohort) -> Iterator[str]:
     """Patients, and pictures that are the same voxel for voxel, on more than one side of a split.
 
     A case in no fold is on the side of pretraining in every split, so it must share neither with a
@@ -157,21 +157,23 @@ def raw_root(cohort: Cohort, raw: Path) -> Path:
 # ---- a case ------------------------------------------------------------------------------------
 
 
-def case_faults(case: Case, blank: Cohort, raw: Path | None) -> tuple[str, list[str]]:
+def case_faults(case: Case, cohort: CohortDescription, raw: Path | None) -> tuple[str, list[str]]:
     """A case's id, and what is wrong with its arrays and, if given, its raw files."""
     faults = []
     try:
-        image, label = replace(blank, cases=(case,))[0]
+        image, label = cohort.read(case)
     except InputError as reason:
         return case.id, [str(reason)]
     for kind, folder in (("image", "images"), ("label", "labels")):
-        path = array_path(blank.folder, folder, case.id)
+        path = array_path(cohort.folder, folder, case.id)
         if kind in case.sha256 and (not path.exists() or checksum(path) != case.sha256[kind]):
             faults.append(f"{path} has changed since it was prepared; prepare it again")
-    faults += [f"{case.id}: {fault}" for fault in image_faults(image, blank, case)]
-    if label is not None and not blank.ordinal:
-        faults += [f"{case.id}: {fault}" for fault in label_faults(label, blank)]
-    for name, file in case.source.files.items() if raw else ():
+    faults += [f"{case.id}: {fault}" for fault in image_faults(image, cohort, case)]
+    if label is not None and not cohort.ordinal:
+        faults += [f"{case.id}: {fault}" for fault in label_faults(label, cohort)]
+    for name, file in case.source.files.items():
+        if raw is None:
+            break
         path = raw / file
         if not path.exists():
             faults.append(f"{case.id}: its raw file {path} is missing")
@@ -180,7 +182,7 @@ def case_faults(case: Case, blank: Cohort, raw: Path | None) -> tuple[str, list[
     return case.id, faults
 
 
-def image_faults(image: np.ndarray, cohort: Cohort, case: Case) -> Iterator[str]:
+def image_faults(image: np.ndarray, cohort: CohortDescription, case: Case) -> Iterator[str]:
     """What is wrong with the values of an image (channel, *space)."""
     if image.dtype != np.float16:
         yield f"its image is {image.dtype}, not float16"
@@ -191,11 +193,14 @@ def image_faults(image: np.ndarray, cohort: Cohort, case: Case) -> Iterator[str]
             yield f"{name} has NaN or infinite voxels"
         elif low == high and not case.slice_of:  # a slice may lie beside the brain
             yield f"{name} holds nothing but the value {low:g}"
-        elif bounds and not bounds[0] - ROUNDING <= low <= high <= bounds[1] + ROUNDING:
+        elif (
+            bounds
+            and not bounds[0] - FLOAT16_ROUNDING <= low <= high <= bounds[1] + FLOAT16_ROUNDING
+        ):
             yield f"{name} goes from {low:g} to {high:g}, where {bounds} are the bounds"
 
 
-def intensity_bounds(cohort: Cohort) -> tuple[float, float] | None:
+def intensity_bounds(cohort: CohortDescription) -> tuple[float, float] | None:
     """Between what an image's values must lie, by how the cohort was prepared; None: not known."""
     recipe = cohort.recipe.get("cohort", cohort.recipe)  # slices are what their scans were
     if "intensity" not in recipe:
@@ -203,7 +208,7 @@ def intensity_bounds(cohort: Cohort) -> tuple[float, float] | None:
     return Intensity.parse(recipe["intensity"]).bounds
 
 
-def label_faults(label: np.ndarray, cohort: Cohort) -> Iterator[str]:
+def label_faults(label: np.ndarray, cohort: CohortDescription) -> Iterator[str]:
     """What is wrong with the values of a label map (*space)."""
     if label.dtype != np.uint8:
         yield f"its label map is {label.dtype}, not uint8"

@@ -1,31 +1,39 @@
 """Volumes as arrays that a view can draw: on the CPU, in grey levels, with the air left out."""
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
+import torch
 from torch import Tensor
 
 Array = np.ndarray | Tensor
 
 
-def as_numpy(values: Array) -> np.ndarray:
+def as_numpy(values: Array | Sequence[int] | int) -> np.ndarray:
+    """The same values in numpy, on the CPU; bfloat16, which numpy lacks, becomes float32."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
-        values = values.float() if values.is_floating_point() else values  # numpy has no bfloat16
+        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
     return np.asarray(values)
 
 
 def air(image: np.ndarray) -> np.ndarray:
-    """Where there is nothing: (*space) bool. Around a head cut out of its scan all voxels have one
-    value, which z-scores make a middle grey; if all corners have it, it is taken for air."""
+    """Where there is nothing: (*space) bool.
+
+    Around a head that was cut out of its scan all voxels have one value, which z-scores make a
+    middle grey. If all corners of the scan have it, it is taken for air.
+    """
     corners = image[tuple(np.array(list(product((0, -1), repeat=image.ndim))).T)]
     same = image == corners[0]
     return same if (corners == corners[0]).all() and same.mean() > 0.02 else np.zeros_like(same)
 
 
 def greys(values: np.ndarray, nothing: np.ndarray) -> np.ndarray:
-    """As uint8, black at the first percentile and white at the last but one, of what is there;
-    black too where there is nothing."""
+    """The values as uint8: black at their 1st percentile, white at their 99th.
+
+    Voxels where there is ``nothing`` are black, and do not count for the percentiles.
+    """
     values = np.asarray(values, np.float32)
     there = values[~nothing] if not nothing.all() else values
     low, high = np.percentile(there, (1, 99))

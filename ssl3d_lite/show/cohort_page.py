@@ -1,7 +1,6 @@
 """What is in a cohort, as one HTML page: pictures, values, shapes, labels, folds and rejects.
 
-It is for a person to see at a glance that the data are right. Every number is counted from the
-cohort; none is typed.
+It lets a person see at a glance that the data are right. Every number is counted from the cohort.
 """
 
 from collections import Counter
@@ -17,13 +16,15 @@ from tyro.conf import Positional
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.html import Table, as_html, bullets, escape, picture, write_html
-from ssl3d_lite.show.figures.contact_sheet import contact_sheet, grade_counts, intensities
+from ssl3d_lite.settings import CheckedSettings, PositiveInt
 
-MOST_READ = 200  # cases whose values are counted
+from .figures.contact_sheet import contact_sheet, grade_counts, intensities
+
+MAX_CASES_READ = 200  # cases whose intensities and labels are counted
 
 
 @dataclass(frozen=True)
-class Show:
+class CohortPage(CheckedSettings):
     """Writes one HTML page about a cohort: a contact sheet with the labels outlined, and what
     intensities, shapes, labels and folds it has."""
 
@@ -31,34 +32,41 @@ class Show:
     """Prepared cohort."""
 
     out: Path | None = None
-    """The page. Default: cohort.html in the cohort's folder."""
+    """File of the page. Default: cohort.html in the cohort's folder."""
 
-    cases: int = 12
-    """Cases on the contact sheet, spread evenly over the cohort."""
+    cases: PositiveInt = 12
+    """Number of cases on the contact sheet, spread evenly over the cohort."""
 
 
-def show(settings: Show) -> Path:
+def write_cohort_page(settings: CohortPage) -> Path:
     """Write the page, and return its path.
 
     Raises:
-        InputError: no cohort there, or one without a case; an array that cannot be read.
+        InputError: there is no cohort, or it has no case, or an array cannot be read.
     """
     cohort = Cohort.open(settings.cohort)
-    if not len(cohort) or settings.cases < 1:
-        raise InputError(f"{settings.cohort} has {len(cohort)} cases, {settings.cases} to be shown")
-    shown, read = spread(cohort, settings.cases), spread(cohort, MOST_READ)
+    if not len(cohort):
+        raise InputError(f"{settings.cohort} has no cases to show")
+    path = settings.out or settings.cohort / "cohort.html"
+    write_html(path, cohort.name, page_parts(cohort, settings.cases))
+    return path
+
+
+def page_parts(cohort: Cohort, cases: int) -> list[str]:
+    """The page's sections as HTML, with ``cases`` cases on the contact sheet."""
+    shown, read = spread_cases(cohort, cases), spread_cases(cohort, MAX_CASES_READ)
     some = "" if len(read) == len(cohort) else f" ({len(read)} of {len(cohort)} cases)"
     parts = [
         f"<h1>{escape(cohort.name)}</h1>",
         f"<p>{escape(cohort.description)}</p>" if cohort.description else "",
-        bullets(facts(cohort)),
+        bullets(cohort_facts(cohort)),
         "<h2>Cases</h2>",
         picture(contact_sheet(cohort, shown), caption(cohort, len(shown))),
         f"<h2>Intensities{some}</h2>",
         picture(
             intensities(cohort, read),
-            "A thin line a case, the thick one their mean. The commonest value, the background's, "
-            "is left out. Lines that stand apart are worth a look.",
+            "A thin line is a case, the thick one their mean. The commonest value, the "
+            "background's, is left out. A line that lies apart from the others is worth a look.",
         ),
         f"<h2>Labels{some}</h2>",
         *labels_section(cohort, read),
@@ -68,23 +76,21 @@ def show(settings: Show) -> Path:
     if cohort.rejected:
         rows = [[r["case"], r["reason"]] for r in cohort.rejected]
         parts += ["<h2>Rejected</h2>", as_html((["case", "reason"], rows))]
-    path = settings.out or settings.cohort / "cohort.html"
-    write_html(path, cohort.name, parts)
-    return path
+    return parts
 
 
-def spread(cohort: Cohort, most: int) -> list[int]:
-    """At most ``most`` positions, evenly over the cohort; of graded cases, over the grades."""
+def spread_cases(cohort: Cohort, count: int) -> list[int]:
+    """At most ``count`` positions, evenly over the cohort, or over the grades of graded cases."""
     order = list(range(len(cohort)))
     if cohort.ordinal:
         last = len(cohort.label_names)
         order.sort(key=lambda i: last if cohort.cases[i].grade is None else cohort.cases[i].grade)
-    places = np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int)
+    places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
     return [order[place] for place in places]
 
 
-def facts(cohort: Cohort) -> list[str]:
-    """What the manifest says, in lines."""
+def cohort_facts(cohort: Cohort) -> list[str]:
+    """Lines about the cohort, from its manifest."""
     labelled = sum(case.labelled for case in cohort.cases)
     patients = len({case.patient for case in cohort.cases})
     shapes = Counter(case.shape for case in cohort.cases)
@@ -131,7 +137,7 @@ def labels_section(cohort: Cohort, read: Sequence[int]) -> list[str]:
 
 
 def label_table(cohort: Cohort, read: Sequence[int]) -> Table:
-    """A class a row: in how many cases it is, and how large."""
+    """A row for each class: in how many cases it occurs, and how large it is."""
     volumes = []  # (case, class), in voxels times their size
     labelled = [case for case in read if cohort.cases[case].labelled]
     for case in tqdm(labelled, desc="labels", unit="case"):
@@ -143,7 +149,7 @@ def label_table(cohort: Cohort, read: Sequence[int]) -> Table:
     unit, scale = ("ml", 1000) if cohort.spatial_dims == 3 else (f"{cohort.unit}²", 1)
     rows = []
     classes = zip(cohort.label_names, cohort.label_values, volumes.T, strict=True)
-    for name, value, sizes in list(classes)[1:]:  # but the background
+    for name, value, sizes in list(classes)[1:]:  # all but the background
         there = sizes[sizes > 0] / scale
         size = ""
         if len(there):
@@ -155,7 +161,7 @@ def label_table(cohort: Cohort, read: Sequence[int]) -> Table:
 
 
 def fold_table(cohort: Cohort) -> Table:
-    """A fold a row: how many cases, patients and labels."""
+    """A row for each fold: how many cases, patients and labels it has."""
     folds = sorted({case.fold for case in cohort.cases}, key=lambda f: (f is None, f))
     rows = []
     for fold in folds:

@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from typing import get_args
 
 from ssl3d_lite.errors import InputError, unknown
-from ssl3d_lite.models.settings import Norm
+from ssl3d_lite.models.settings import NormKind
 from ssl3d_lite.tasks import TASKS, task_classes
 
 UNTRAINED = ("scratch", "random")
 CONTROLS = (*UNTRAINED, "collapsed", "oracle")
 NETWORKS = ("densenet121",)
-VARIANTS = (*get_args(Norm), *NETWORKS, "own")
+VARIANTS = (*get_args(NormKind), *NETWORKS, "own")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Arm:
 
     @property
     def norm(self) -> str | None:
-        return next((v for v in self.variants if v in get_args(Norm)), None)
+        return next((v for v in self.variants if v in get_args(NormKind)), None)
 
     @property
     def network(self) -> str | None:

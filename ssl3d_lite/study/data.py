@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ssl3d_lite.data.cohort import Cohort, Split, fits, parse_label_budget
+from ssl3d_lite.data.cohort import Cohort, Split, fits
 from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.device import choose_device
@@ -88,7 +88,7 @@ def check_data(study: Study, folders: DataFolders) -> None:
                 raise InputError(f"{cohort.name} has no labelled case for {side} in fold {fold}")
         check_leakage(cohort, split, corpus)
         for labels in dict.fromkeys((*study.labels, *study.finetune_labels)):
-            cohort.subset(split.train, parse_label_budget(labels))  # says if there are too few
+            cohort.subset(split.train, labels)  # says if there are too few
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.training.presets import SLICES, preset, published
+from ssl3d_lite.training.presets import QUICK_SLICES, preset, published_settings
 from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
 from .arms import Arm
@@ -60,7 +60,7 @@ class Experiment:
         """The preset of a task: a task that is not in the paper has none of the paper's settings,
         so it gets ours."""
         name = self.study.preset
-        return name if name == "quick" or task in published(name, dims) else "quick"
+        return name if name == "quick" or task in published_settings(name, dims) else "quick"
 
     # ---- training ------------------------------------------------------------------------------
 
@@ -77,7 +77,7 @@ class Experiment:
         share of the learning rate, which training from scratch does not have."""
         study, arm = self.study, run.job.arm
         dims = self.data.benchmark(arm).spatial_dims
-        given = {"batch": 2 if dims == 3 else SLICES} | self._given("finetune", arm)
+        given = {"batch": 2 if dims == 3 else QUICK_SLICES} | self._given("finetune", arm)
         settings = FinetuneSettings(**given, seed=run.job.seed, **asdict(self.machine))
         if run.protocol == "frozen":
             return replace(settings, freeze_encoder_steps=settings.steps)

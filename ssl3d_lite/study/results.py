@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ssl3d_lite.data.cohort import parse_label_budget
+from ssl3d_lite.data.label_budget import parse_label_budget
 from ssl3d_lite.files import read_json
 from ssl3d_lite.old_names import renamed
 
@@ -69,7 +69,9 @@ class Results:
         if len(counted := counted[counted != 0]):
             return float(np.mean(counted.astype(float)))
         asked = parse_label_budget(labels)
-        return asked if isinstance(asked, int) else asked * (self.facts.get("train") or math.inf)
+        if asked.fraction is None:
+            return asked.scans
+        return asked.fraction * (self.facts.get("train") or math.inf)
 
     @cached_property
     def milestones(self) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from ssl3d_lite.data.cohort import parse_label_budget
+from ssl3d_lite.data.label_budget import parse_label_budget
 from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.old_names import renamed
@@ -35,7 +35,7 @@ from ssl3d_lite.settings import (
     PositiveInt,
 )
 from ssl3d_lite.tasks import task_classes
-from ssl3d_lite.training.presets import Name as PresetName
+from ssl3d_lite.training.presets import PresetName
 from ssl3d_lite.training.settings import LOG_EVERY, FinetuneSettings, TrainSettings
 
 from .arms import Arm, parse_arm

@@ -27,7 +27,7 @@ class Learner(nn.Module):
         """Its weights, with the share of the learning rate that each group of them gets."""
         return [(self.parameters(), 1.0)]
 
-    def fault(self, history: list[Row]) -> str | None:
+    def check_health(self, history: list[Row]) -> str | None:
         """What is wrong with the training so far, although its loss is a number; or None."""
         return None
 

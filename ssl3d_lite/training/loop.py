@@ -106,7 +106,7 @@ def fit(
                 _check_finite(rows, progress, out, settings)
                 _look(looks, done, rows[-1], learner, progress, settings)
                 progress.history.extend(rows)
-                if fault := learner.fault(progress.history):
+                if fault := learner.check_health(progress.history):
                     raise DivergedError(f"step {done}: {fault}{_kept(progress, out)}")
                 bar.set_postfix_str(_in_short(rows))
                 stopped = callback is not None and bool(

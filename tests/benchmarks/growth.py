@@ -63,7 +63,7 @@ def point(edge: int, batch: int, devices: int, device: str) -> dict[str, float]:
     """Seconds a step, bytes at the peak beyond those before the training, and the estimate."""
     torch.set_num_threads(max(1, torch.get_num_threads() // devices))
     shape = EncoderSettings(filters=FILTERS)
-    task, encoder = make_task("masked", shape, edge=edge), make_encoder(shape, 0)
+    task, encoder = make_task("masked", shape, crop_size=edge), make_encoder(shape, 0)
     cohort, settings = Volumes(edge, device), TrainSettings(STEPS, batch=batch, device=device)
     settings = replace(settings, devices=devices)
     volumes = cohort.images(list(range(batch // devices)))

@@ -113,11 +113,11 @@ def puzzles(edge: int) -> dict[str, dict]:
     """The settings of each task, made to use as much of a volume as it can."""
     third = {"patch": edge // 3 - 3, "jitter": 3}
     return {
-        "rotation": {"edge": edge, "turns_per_scan": 1},
+        "rotation": {"crop_size": edge, "rotations_per_scan": 1},
         "rpl": third | {"queries_per_scan": 1},
         "jigsaw": third,
         "cpc": {},  # up to 125 patches of 16³, half overlapping
-        "exemplar": {"edge": edge, "flip": 1, "turn": 1, "contrast": 1, "zoom": 1},
+        "exemplar": {"crop_size": edge, "flip": 1, "rotation": 1, "contrast": 1, "zoom": 1},
     }
 
 
@@ -126,8 +126,10 @@ def our_views(task: ProxyTask, volumes: Tensor, generator: torch.Generator) -> T
 
 
 def views_by_hand(task: ProxyTask, volumes: Tensor, generator: torch.Generator) -> object:
-    draw = task.sample_params(volumes, generator)
-    return by_hand.views(task, volumes.numpy(), {name: each.numpy() for name, each in draw.items()})
+    params = task.sample_params(volumes, generator)
+    return by_hand.views(
+        task, volumes.numpy(), {name: each.numpy() for name, each in params.items()}
+    )
 
 
 def scan_by_scan(make: Scans, volumes: Tensor) -> Tensor:

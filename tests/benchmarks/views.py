@@ -23,16 +23,16 @@ ROUNDS = 15
 def puzzles(edge: int) -> list[tuple[str, str, dict, float | None]]:
     """(task, what it is made to show, its settings, the ratio it should not exceed)."""
     third = {"patch": edge // 3 - 3, "jitter": 3}
-    dense = {"patch": 2 * edge // 5, "stride": edge // 5, "most": 4, "jitter": 0}
-    all_of_it = {"edge": edge, "flip": 1, "turn": 1, "contrast": 1, "zoom": 1}
+    dense = {"patch": 2 * edge // 5, "stride": edge // 5, "max_patches": 4, "jitter": 0}
+    all_of_it = {"crop_size": edge, "flip": 1, "rotation": 1, "contrast": 1, "zoom": 1}
     return [
-        ("rotation", "the whole volume, turned", {"edge": edge, "turns_per_scan": 1}, 1.5),
+        ("rotation", "the whole volume, turned", {"crop_size": edge, "rotations_per_scan": 1}, 1.5),
         ("jigsaw", "27 pieces of the whole volume", third, 1.5),
         ("rpl", "two of them", third | {"queries_per_scan": 1}, 0.3),
         ("cpc", "125 patches of 16³, half overlapping (default)", {}, 3),
         ("cpc", "64 patches of the whole volume, half overlapping", dense, None),
         ("exemplar", "the whole volume, and a copy distorted in every way", all_of_it, 12),
-        ("masked", "the whole volume, 60 % of it hidden", {"edge": edge}, None),
+        ("masked", "the whole volume, 60 % of it hidden", {"crop_size": edge}, None),
     ]
 
 
@@ -54,12 +54,12 @@ def main() -> None:
     print(f"{options.batch} volumes of {options.edge}³ on {options.device}, times of clone():")
     for name, shows, settings, limit in puzzles(options.edge):
         task = make_task(name, EncoderSettings(), **settings)
-        draw = task.sample_params(volumes, torch.Generator().manual_seed(0))
-        pose = partial(task.pose, volumes, draw)
+        params = task.sample_params(volumes, torch.Generator().manual_seed(0))
+        make_views = partial(task.make_views, volumes, params)
         ratios = []
         for _ in range(ROUNDS + 2):
             copy = seconds(volumes.clone, options.device)
-            ratios.append(seconds(pose, options.device) / copy)
+            ratios.append(seconds(make_views, options.device) / copy)
         ratios = sorted(ratios[2:])  # the first two warm up
         wanted = "" if limit is None else f", wanted ≤ {limit:g}"
         print(

@@ -13,9 +13,10 @@ import torch
 from helpers import make_cohort
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.live import Live
+from ssl3d_lite.show import Live
 from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 torch.set_num_threads(1)
 cohort = make_cohort(Path("cohort"), 15).to("cpu")
@@ -23,7 +24,7 @@ SHAPE = EncoderSettings(filters=(4, 8))
 settings = TrainSettings(steps=STEPS, checkpoint_every=1000)
 
 def begin():
-    return make_task("rotation", SHAPE, edge=12), make_encoder(SHAPE, 0)
+    return make_task("rotation", SHAPE, crop_size=12), make_encoder(SHAPE, 0)
 
 def slowly(history):
     time.sleep(0.25)

@@ -11,8 +11,8 @@ SCAN = """
 import numpy as np
 import torch
 from pathlib import Path
-from ssl3d_lite.networks import EncoderSettings
-from ssl3d_lite.show.slices import Slices, puzzle_slices
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.show import Slices, puzzle_slices
 from ssl3d_lite.tasks import make_task
 
 def made_up(shape):
@@ -378,9 +378,10 @@ def test_a_redraw_takes_less_than_20_ms(fresh):
         "scan, labels = made_up((128, 128, 128))\n"
         "task = make_task('jigsaw', EncoderSettings(), patch=38)\n"
         "volumes = torch.tensor(scan)[None]\n"
-        "batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))\n"
-        "from ssl3d_lite.show.pieces import pieces\n"
-        "large = Slices(scan, labels, pieces=pieces(batch))\n"
+        "params = task.sample_params(volumes, torch.Generator().manual_seed(0))\n"
+        "batch = task.make_views(volumes, params)\n"
+        "from ssl3d_lite.show import pieces_of\n"
+        "large = Slices(scan, labels, pieces=pieces_of(batch))\n"
         "large.add_class('large')\n"
         "large"
     )

@@ -10,8 +10,8 @@ from PIL import Image
 SETUP = """
 import numpy as np, torch
 from scipy.ndimage import gaussian_filter
-from ssl3d_lite.networks import EncoderSettings
-from ssl3d_lite.show.volume import Puzzle3D, Volume3D
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.show import Puzzle3D, Volume3D
 from ssl3d_lite.tasks import make_task
 
 torch.set_num_threads(1)
@@ -221,7 +221,7 @@ def test_without_its_listener_nothing_moves(notebook, listener, act):
 
 def test_a_guess_stands_beside_the_truth_and_is_marked(notebook):
     guess = "[order[1], order[0], *order[2:]]"
-    puzzle = Puzzle(notebook, f"Puzzle3D(volumes, batch, guess={guess})", "guessed")
+    puzzle = Puzzle(notebook, f"Puzzle3D(volumes, batch, prediction={guess})", "guessed")
     puzzle.set("shuffled", False)
     puzzle.settled()
     puzzle.set("apart", 1)

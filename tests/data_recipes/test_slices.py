@@ -199,8 +199,8 @@ def test_fault_14_slices_of_a_patient_stay_together(volumes, out):
 def test_a_share_of_the_labels_is_of_the_same_patients_as_in_3d(volumes, out):
     flat = cut(volumes, out)
     for seed in range(5):
-        scans = volumes.subset(volumes.split().train, 0.5, seed)
-        chosen = flat.subset(flat.split().train, 0.5, seed)
+        scans = volumes.subset(volumes.split().train, "50%", seed)
+        chosen = flat.subset(flat.split().train, "50%", seed)
         assert chosen == tuple(s * 6 + n for s in scans for n in range(6))
         assert flat.subset(flat.split().train, len(scans), seed) == chosen, (
             "a number is of scans too"

@@ -1,11 +1,14 @@
-// Curves and questions of a training. The kernel sends numbers and small pictures after every ten
-// steps; all drawing is done here.
+// Draws the curves and the questions of a training. The kernel sends numbers and small pictures
+// after every ten steps.
+
+import { unsigned } from "./bytes.js";
+import { lossRange, scoreRange, short, ticksOf } from "./scales.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 460, HEIGHT = 210;
-const LEFT = 46, RIGHT = 10, TOP = 22, BOTTOM = 34; // room about a curve for its scales
-const BLUE = "#0072B2", ORANGE = "#D55E00";
-const WIDEST = 172; // of a picture, in CSS pixels
+const [WIDTH, HEIGHT] = [460, 210];
+const [LEFT, RIGHT, TOP, BOTTOM] = [46, 10, 22, 34]; // a curve leaves this room for its scales
+const [BLUE, ORANGE] = ["#0072B2", "#D55E00"];
+const WIDEST = 172; // a picture is at most this wide, in CSS pixels
 const STATES = {
   waiting: "waiting for training to begin",
   running: "training",
@@ -24,26 +27,14 @@ function make(tag, parent, attributes = {}, text = "") {
 
 // ---- curves ------------------------------------------------------------------------------------
 
-// About four round numbers from low to high.
-function ticksOf(low, high) {
-  const rough = (high - low) / 4;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough);
-  const ticks = [];
-  for (let n = Math.ceil(low / step); n * step <= high * (1 + 1e-9); n++) ticks.push(n * step);
-  return ticks;
-}
-
-const short = (value) => String(Number(value.toPrecision(3)));
-
-function drawCurve(svg, steps, values, title, colour, range, chance) {
+function drawCurve(svg, steps, values, title, colour, [low, high], chance) {
   svg.replaceChildren();
-  const [low, high] = range;
   const last = steps[steps.length - 1] ?? 100;
   const x = (step) => LEFT + (step / last) * (WIDTH - LEFT - RIGHT);
-  const y = (value) =>
-    HEIGHT - BOTTOM - ((Math.min(high, Math.max(low, value)) - low) / (high - low)) *
-      (HEIGHT - TOP - BOTTOM);
+  const y = (value) => {
+    const share = (Math.min(high, Math.max(low, value)) - low) / (high - low);
+    return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM);
+  };
   make("text", svg, { x: LEFT, y: 13 }, title);
   for (const tick of ticksOf(low, high)) {
     make("line", svg, { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(tick), y2: y(tick) });
@@ -54,9 +45,10 @@ function drawCurve(svg, steps, values, title, colour, range, chance) {
   }
   make("text", svg, { x: (LEFT + WIDTH) / 2, y: HEIGHT - 3, "text-anchor": "middle" }, "step");
   if (chance !== undefined) {
-    make("line", svg, { class: "chance", x1: LEFT, x2: WIDTH - RIGHT, y1: y(chance), y2: y(chance) });
     const words = `chance ${short(chance)}`;
-    make("text", svg, { x: WIDTH - RIGHT, y: y(chance) - 4, "text-anchor": "end" }, words);
+    const at = y(chance);
+    make("line", svg, { class: "chance", x1: LEFT, x2: WIDTH - RIGHT, y1: at, y2: at });
+    make("text", svg, { x: WIDTH - RIGHT, y: at - 4, "text-anchor": "end" }, words);
   }
   const points = steps.map((step, n) => `${x(step).toFixed(1)},${y(values[n]).toFixed(1)}`);
   make("polyline", svg, { class: "curve", points: points.join(" "), stroke: colour });
@@ -69,13 +61,10 @@ function drawCurve(svg, steps, values, title, colour, range, chance) {
 function drawCurves(model, loss, score) {
   const told = model.get("_progress");
   const steps = told.steps ?? [];
-  const losses = told.loss ?? [], scores = told.score ?? [];
-  const top = losses.length ? Math.max(...losses) * 1.05 : 1;
-  const bottom = losses.length ? Math.min(0, ...losses) : 0;
-  drawCurve(loss, steps, losses, "loss", BLUE, [bottom, top > bottom ? top : bottom + 1]);
-  const best = Math.max(0.1, told.chance ?? 0, ...scores);
-  const worst = Math.max(-1, Math.min(0, ...scores));
-  const range = [worst, Math.min(1, 1.3 * best)];
+  const losses = told.loss ?? [];
+  drawCurve(loss, steps, losses, "loss", BLUE, lossRange(losses));
+  const scores = told.score ?? [];
+  const range = scoreRange(scores, told.chance ?? 0);
   drawCurve(score, steps, scores, told.measure ?? "score", ORANGE, range, told.chance);
 }
 
@@ -87,9 +76,8 @@ function drawPicture(parent, picture) {
   const scale = Math.min(6, WIDEST / width);
   canvas.style.width = `${Math.round(scale * width)}px`;
   canvas.style.height = `${Math.round(scale * height)}px`;
-  const { buffer, byteOffset, byteLength } = picture.bytes;
-  const bytes = new Uint8Array(buffer, byteOffset, byteLength);
-  const channels = bytes.length / (width * height); // 1, or 3 for colours
+  const bytes = unsigned(picture.bytes);
+  const channels = bytes.length / (width * height); // a grey picture has 1, a coloured one 3
   const context = canvas.getContext("2d");
   const image = context.createImageData(width, height);
   for (let pixel = 0; pixel < width * height; pixel++) {
@@ -106,9 +94,9 @@ function drawQuestion(parent, question, guess) {
   if (guess?.right === true) card.className = "right";
   if (guess?.right === false) card.className = "wrong";
   const pictures = make("div", card, { class: "pictures" });
-  const shown = Object.entries({
-    asked: question.asked, truth: question.truth, guess: guess?.picture,
-  }).filter(([, picture]) => picture);
+  const { asked, truth } = question;
+  const pairs = Object.entries({ asked, truth, guess: guess?.picture });
+  const shown = pairs.filter(([, picture]) => picture);
   for (const [name, picture] of shown) {
     const column = make("div", pictures);
     drawPicture(column, picture);
@@ -120,14 +108,17 @@ function drawQuestion(parent, question, guess) {
   if (!guess) return;
   make("dt", list, {}, "guess");
   make("dd", list, {}, guess.words);
-  if (guess.right !== null) make("dd", list, { class: "mark" }, guess.right ? "✓ right" : "✗ wrong");
+  if (guess.right !== null)
+    make("dd", list, { class: "mark" }, guess.right ? "✓ right" : "✗ wrong");
 }
 
 function drawQuestions(model, place, heading) {
   place.replaceChildren();
   heading.textContent = model.get("_right") ? ` (${model.get("_right")})` : "";
   const guesses = model.get("_guesses");
-  model.get("_questions").forEach((question, n) => drawQuestion(place, question, guesses[n]));
+  model.get("_questions").forEach((question, n) => {
+    drawQuestion(place, question, guesses[n]);
+  });
 }
 
 // ---- the widget --------------------------------------------------------------------------------
@@ -146,6 +137,22 @@ function drawState(model, line, button) {
   button.textContent = button.dataset.pressed ? "Stopping …" : "■ Stop";
 }
 
+// The kernel may miss a message while it speaks, so "stop" is sent until it is heard.
+function listenToButton(model, line, button) {
+  let again;
+  const stop = () => {
+    if (model.get("state") !== "running") clearInterval(again);
+    else model.send("stop");
+  };
+  button.addEventListener("click", () => {
+    button.dataset.pressed = "yes";
+    drawState(model, line, button);
+    stop();
+    again = setInterval(stop, 700);
+  });
+  return () => clearInterval(again);
+}
+
 function render({ model, el }) {
   el.classList.add("ssl3d-live");
   const header = make("header", el);
@@ -159,20 +166,13 @@ function render({ model, el }) {
   const heading = make("span", make("h5", el, {}, "Fixed questions, answered as of now"));
   const questions = make("div", el, { class: "ssl3d-questions" });
 
-  let again; // until it was heard: while the kernel speaks, it may miss it
-  const stop = () => {
-    if (model.get("state") !== "running") clearInterval(again);
-    else model.send("stop");
-  };
-  button.addEventListener("click", () => {
-    button.dataset.pressed = "yes";
-    drawState(model, line, button);
-    stop();
-    again = setInterval(stop, 700);
-  });
+  const forget = listenToButton(model, line, button);
   const draw = {
     state: () => drawState(model, line, button),
-    _progress: () => (drawCurves(model, loss, score), drawState(model, line, button)),
+    _progress: () => {
+      drawCurves(model, loss, score);
+      drawState(model, line, button);
+    },
     _guesses: () => drawQuestions(model, questions, heading),
   };
   for (const [name, redraw] of Object.entries(draw)) {
@@ -180,7 +180,7 @@ function render({ model, el }) {
     model.on(`change:${name}`, redraw);
   }
   return () => {
-    clearInterval(again);
+    forget();
     for (const [name, redraw] of Object.entries(draw)) model.off(`change:${name}`, redraw);
   };
 }

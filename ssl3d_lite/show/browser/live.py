@@ -1,10 +1,10 @@
-"""A training that is watched while it runs: loss, score against chance, and the answers it gives.
+"""A training that is watched while it runs: loss, score against chance, and its predictions.
 
 ::
 
     view = Live(task, encoder, cohort.images(split.validation[:2]))
     display(view)
-    history = pretrain(task, encoder, ..., callback=view.watch)
+    history = pretrain(task, encoder, cohort, callback=view.watch)
 
 The browser draws (``live.js``); the kernel sends numbers and a few small pictures, every ten steps.
 
@@ -30,30 +30,32 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.modes import device_of, evaluating
 from ssl3d_lite.tasks import ProxyTask, Row, measure
 
-from .guesses import Guess, Question, guesses, questions
+from .browser_module import browser_module
+from .predictions import Picture, Prediction, Question, questions, read_predictions
 
-MOST = 8  # questions shown
-POINTS = 300  # of a curve: a long one is thinned
+MAX_QUESTIONS = 8
+MAX_POINTS = 300  # in a curve; a longer one is thinned
 
 
 class Live(anywidget.AnyWidget):
-    """Shows how a task is learnt, and can stop it. See the module on what the button needs.
+    """Shows how a task is learnt, and can stop the training. The module says what that needs.
 
-    Nothing of it changes the training: questions are drawn from a generator of their own, and
-    answered in evaluation mode. With or without it, a run ends with the same weights, bit for bit.
+    The view does not change the training: questions are made with a generator of their own, and
+    predictions in evaluation mode. A run ends with the same weights with and without it, bit for
+    bit.
 
     Attributes:
         state: "waiting", "running", "stopped" by the button, or "ended" with the cell that trained.
     """
 
-    _esm = Path(__file__).with_suffix(".js")
+    _esm = browser_module(Path(__file__).with_suffix(".js"))
     _css = Path(__file__).with_suffix(".css")
 
     state = traitlets.Unicode("waiting").tag(sync=True)
     _title = traitlets.Unicode().tag(sync=True)
     _progress = traitlets.Dict().tag(sync=True)
     _questions = traitlets.List().tag(sync=True)
-    _guesses = traitlets.List().tag(sync=True)
+    _guesses = traitlets.List().tag(sync=True)  # predictions; names as live.js knows them
     _right = traitlets.Unicode().tag(sync=True)
 
     def __init__(
@@ -70,11 +72,12 @@ class Live(anywidget.AnyWidget):
         Args:
             task: the task that is trained, or one of those trained by turns.
             encoder: the encoder that is trained.
-            volumes: (batch, channel, *space): scans to make fixed questions from, not seen in
-                training.
+            volumes: (batch, channel, *space), scans from which the fixed questions are made; best
+                such as are not trained on.
             chance: the score that guessing gives; by default what the task says.
-            names: of the task's answers, where they are numbers, see ``figures.turn_names``.
-            seed: of the questions.
+            names: names of the task's classes, where labels are numbers; see ``turn_names`` and
+                ``place_names``.
+            seed: seed of the questions.
 
         Raises:
             InputError: several tasks are given; show one of them.
@@ -82,22 +85,27 @@ class Live(anywidget.AnyWidget):
         if not isinstance(task, ProxyTask):
             raise InputError("Live shows one task; of several trained by turns give the one to see")
         self._task, self._encoder, self._chance, self._names = task, encoder, chance, names
-        draw = task.sample_params(volumes, torch.Generator().manual_seed(seed))
-        self._batch = task.make_views(volumes, draw)
+        params = task.sample_params(volumes, torch.Generator().manual_seed(seed))
+        self._batch = task.make_views(volumes, params)
         asked = questions(self._batch, names)
         # evenly from all, so that every scan is there
-        self._chosen = np.linspace(0, len(asked) - 1, min(MOST, len(asked))).astype(int).tolist()
+        self._chosen = (
+            np.linspace(0, len(asked) - 1, min(MAX_QUESTIONS, len(asked))).astype(int).tolist()
+        )
         self._asked_to_stop = threading.Event()
         super().__init__(
-            _title=task.name, _questions=[_as_sent(asked[place]) for place in self._chosen]
+            _title=task.name, _questions=[_question_message(asked[place]) for place in self._chosen]
         )
         self.on_msg(self._hear)
-        self._show_guesses()
+        self._show_predictions()
 
     def watch(self, history: list[Row]) -> bool:
-        """Show the history so far and the answers of now; True if the stop button was pressed.
+        """Show the history so far and the predictions of now.
 
-        To be given to ``pretrain(..., callback=view.watch)``.
+        It is meant for ``pretrain(..., callback=view.watch)``.
+
+        Returns:
+            True if the stop button was pressed.
         """
         rows = [row for row in history if row.get("task") in (self._task.name, None)]
         if self.state != "running" and get_ipython():
@@ -108,7 +116,7 @@ class Live(anywidget.AnyWidget):
             self.state = "stopped" if stopped else "running"
             if rows:
                 self._progress = self._curves(rows)
-            self._show_guesses()
+            self._show_predictions()
         self._free_the_line()
         return stopped
 
@@ -150,31 +158,40 @@ class Live(anywidget.AnyWidget):
             "last": {"step": rows[-1]["step"], "loss": rows[-1]["loss"], "score": rows[-1][name]},
         }
 
-    def _show_guesses(self) -> None:
+    def _show_predictions(self) -> None:
         batch = self._batch.to(device_of(self._encoder))
         with (
             torch.random.fork_rng(devices=[]),
             evaluating(self._encoder, self._task),
             torch.inference_mode(),
         ):
-            answer = self._task(self._encoder, batch)
-        given = guesses(batch, answer, self._names)
-        self._guesses = [_as_sent(given[place]) for place in self._chosen] if given else []
-        marks = [guess.right for guess in given if guess.right is not None]
-        self._right = f"{sum(marks)} of {len(marks)} right" if marks else ""
+            prediction = self._task(self._encoder, batch)
+        read = read_predictions(batch, prediction, self._names)
+        self._guesses = [_prediction_message(read[n]) for n in self._chosen] if read else []
+        marks = [each.correct for each in read if each.correct is not None]
+        self._right = f"{sum(marks)} of {len(marks)} correct" if marks else ""
 
 
-def _as_sent(what: Question | Guess) -> dict[str, Any]:
-    """Its fields, pictures as size and bytes."""
-    return {
-        name: {"size": list(value.shape[:2]), "bytes": value.tobytes()}
-        if isinstance(value, np.ndarray)
-        else value
-        for name, value in vars(what).items()
-    }
+def _question_message(question: Question) -> dict[str, Any]:
+    """A question under the names that live.js reads."""
+    asked, label = (_picture_message(each) for each in (question.asked, question.label))
+    return {"asked": asked, "truth": label, "words": question.words}
+
+
+def _prediction_message(prediction: Prediction) -> dict[str, Any]:
+    """A prediction under the names that live.js reads."""
+    picture = _picture_message(prediction.picture)
+    return {"picture": picture, "words": prediction.words, "right": prediction.correct}
+
+
+def _picture_message(picture: Picture | None) -> dict[str, Any] | None:
+    """A picture as its size and bytes."""
+    if picture is None:
+        return None
+    return {"size": list(picture.shape[:2]), "bytes": picture.tobytes()}
 
 
 def _thinned(values: Sequence[float]) -> list[float]:
-    """At most ``POINTS`` values: means of neighbours, as many in each but the last."""
-    each = -(-len(values) // POINTS)
+    """At most ``MAX_POINTS`` values, each the mean of as many neighbours (the last of fewer)."""
+    each = -(-len(values) // MAX_POINTS)
     return [float(np.mean(values[at : at + each])) for at in range(0, len(values), each)]

@@ -1,11 +1,10 @@
-"""3D in the browser, for servers without a display: a scan with its labels, and a puzzle's pieces.
+"""The pieces of a puzzle in 3D in the browser: ``Puzzle3D``.
 
-``Volume3D`` is NiiVue (ipyniivue), a viewer made for medical volumes: planes and a rendering,
-labels laid over. ``Puzzle3D`` is a small widget of our own, for three reasons:
+It is a small widget of its own, not NiiVue as ``Volume3D``, for three reasons:
 
 - NiiVue resamples every further volume to the grid of the first and blends them there, so pieces
   that fly apart need a first grid as large as their flight; a piece has no outline, no number and
-  no mark for right or wrong; and in 3D only a double click reports a place.
+  no mark for correct or wrong; and in 3D only a double click reports a position.
 - A piece as a solid box with slices on its sides is understood at once. Boxes without perspective
   are parallelograms, which an ordinary canvas draws exactly: no WebGL, so neither a missing GPU nor
   browsers' limit on WebGL contexts matters.
@@ -24,17 +23,18 @@ from torch import Tensor
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.arrays import air, as_numpy, greys
-from ssl3d_lite.show.pieces import COLOURS, Piece, pieces
+from ssl3d_lite.show.pieces import COLOURS, CORRECT_COLOUR, WRONG_COLOUR, Piece, pieces_of
 from ssl3d_lite.tasks import Placement, ProxyBatch
 
-from .places import ROOM, Places, apart, places, room_for
+from .browser_module import browser_module
+from .places import MIN_ROOM, Places, apart, places, room_for
 
-EDGES = (*COLOURS[:-1], "#999999")  # black edges would not be seen around black air
-RIGHT, WRONG = "#009E73", "#D55E00"  # as in volume.js, which adds ✓ and ✗
+EDGE_COLOURS = (*COLOURS[:-1], "#999999")  # black edges would not be seen around black air
+PREDICTION_LEGEND = [  # colour, whether the line is dashed, text
+    (CORRECT_COLOUR, False, "✓ correct"),
+    (WRONG_COLOUR, True, "✗ wrong"),
+]
 HINT = "Drag to turn it. Click a piece to ask about it"
-
-
-# ---- a puzzle ----------------------------------------------------------------------------------
 
 
 class Puzzle3D(anywidget.AnyWidget):
@@ -48,25 +48,25 @@ class Puzzle3D(anywidget.AnyWidget):
     Args:
         volumes: (batch, channel, x, y, z), as they were given to ``make_views``.
         batch: the puzzles.
-        scan: which of them.
-        guess: what a trained network answered, shown beside the truth: of a jigsaw the order of
-            the cells (``task.permutations[n]``); of relative location the places, of rotation the
-            turns, one for each view that is asked about.
-        channel: which is drawn, where there are several.
+        scan: index of the scan whose pieces are shown.
+        prediction: a network's prediction, shown beside the label. For a jigsaw it is the order of
+            the cells (``task.permutations[n]``); for relative location the place, for rotation the
+            turn of each view that has a label.
+        channel: the channel that is drawn.
 
     Attributes:
         picked: number of the piece under the last click, -1 if none. Like those below it can be
             set from Python and observed.
         shuffled: whether pieces are as the network gets them, or put back.
         apart: 0 together to 1 apart.
-        depth: of the slices, in edges of a piece: 0 the border, 0.5 the middle.
-        turn: degrees that the eye is turned to the patient's right and up.
+        depth: depth of the slices in edges of a piece: 0 the border, 0.5 the middle.
+        turn: degrees by which the eye is turned to the patient's right, and up.
 
     Raises:
-        InputError: 2D views, a scan or channel that there is not, or a guess that does not fit.
+        InputError: 2D views, no such scan or channel, or a prediction that does not fit.
     """
 
-    _esm = Path(__file__).with_suffix(".js")
+    _esm = browser_module(Path(__file__).with_suffix(".js"))
     _css = Path(__file__).with_suffix(".css")
     _scene = traitlets.Dict().tag(sync=True)
     _voxels = traitlets.Bytes().tag(sync=True)
@@ -82,11 +82,11 @@ class Puzzle3D(anywidget.AnyWidget):
         batch: ProxyBatch,
         scan: int = 0,
         *,
-        guess: int | Sequence[int] | Tensor | None = None,
+        prediction: int | Sequence[int] | Tensor | None = None,
         channel: int = 0,
     ):
         super().__init__()
-        self.show(volumes, batch, scan, guess=guess, channel=channel)
+        self.show(volumes, batch, scan, prediction=prediction, channel=channel)
 
     def show(
         self,
@@ -94,13 +94,13 @@ class Puzzle3D(anywidget.AnyWidget):
         batch: ProxyBatch,
         scan: int = 0,
         *,
-        guess: int | Sequence[int] | Tensor | None = None,
+        prediction: int | Sequence[int] | Tensor | None = None,
         channel: int = 0,
     ) -> None:
         """Show another puzzle in the same view; arguments as above."""
         check_puzzle(volumes, batch, scan, channel)
-        views = pieces(batch, scan)
-        spots = places(batch, scan, guess)
+        views = pieces_of(batch, scan)
+        spots = places(batch, scan, prediction)
         nothing = air(as_numpy(volumes[scan, channel]))
         images = np.stack([piece.image[channel] for piece in views])
         voxels = greys(images, np.stack([seen(nothing, p) for p in views])).tobytes()
@@ -112,7 +112,7 @@ class Puzzle3D(anywidget.AnyWidget):
 
 
 def seen(mask: np.ndarray, piece: Piece) -> np.ndarray:
-    """What of a scan's mask lies in a piece: (*size) bool."""
+    """The part of a scan's mask that lies in a piece: (*size) bool."""
     size = piece.image.shape[1:]
     voxels = np.indices(size).reshape(3, -1)
     at = piece.matrix[:3, :3] @ voxels + piece.matrix[:3, 3:]
@@ -120,11 +120,12 @@ def seen(mask: np.ndarray, piece: Piece) -> np.ndarray:
 
 
 def check_puzzle(volumes: Tensor, batch: ProxyBatch, scan: int, channel: int) -> None:
+    """Raise InputError unless this is a puzzle of volumes with such a scan and channel."""
     scans, _, channels, *space = batch.views.shape
     if len(space) != 3:
         raise InputError(
             f"these views are 2D ({' x '.join(map(str, space))}), and Puzzle3D draws volumes: use "
-            "figures.puzzle(volumes, batch)"
+            "puzzle(volumes, batch)"
         )
     if volumes.ndim != 5 or len(volumes) != scans:
         raise InputError(
@@ -143,45 +144,64 @@ def make_scene(
     space: Sequence[int],
     placement: Placement,
 ) -> dict[str, Any]:
-    """What volume.js draws: where each piece can be, together and apart, its colour and name."""
+    """What puzzle3d.js draws: where each piece can be, its colour and caption, and the panels."""
     size = views[0].image.shape[1:]
     shown, home = [s.shown for s in spots], [s.home for s in spots]
-    guessed = [s.guessed for s in spots if s.guessed is not None]
     room = {"shown": room_for(shown, size), "home": room_for(home, size)}
-    ends = {"shown": (shown, apart(shown, size, room["shown"]))}
-    ends["home"] = (home, apart(home, size, room["home"]))
-    if guessed:
-        ends["guessed"] = (guessed, apart(guessed, size, room["home"]))
+    predicted = spots[0].predicted is not None
+    moves = predicted or not np.allclose(shown, home)
     colours, legend = layer_colours(views, placement)
-    drawn = [
-        {name: [two[0][n].tolist(), two[1][n].tolist()] for name, two in ends.items()}
-        | {"colour": colours[n], "right": spot.right, "says": spot.says}
-        for n, spot in enumerate(spots)
-    ]
-    panels, asked = [{"put": "home", "title": "", "marked": False}], [s.right for s in spots]
-    if guessed:
-        score = f"{asked.count(True)} of {len(asked) - asked.count(None)} right"
-        panels[0]["title"] = "truth"
-        panels.append({"put": "guessed", "title": f"guess: {score}", "marked": True})
-        legend = [(RIGHT, False, "✓ right"), (WRONG, True, "✗ wrong")]
-    moves = bool(guessed) or not np.allclose(shown, home)
     return {
-        "pieces": drawn,
-        "panels": panels,
-        "legend": legend,
+        "pieces": [
+            each | {"colour": colour}
+            for each, colour in zip(_pieces_message(spots, size, room), colours, strict=True)
+        ],
+        "panels": _panels(spots),
+        "legend": PREDICTION_LEGEND if predicted else legend,
         "size": list(size),
         "space": list(space),
-        "framed": {
+        "framed": {  # whether the scan's frame is drawn
             "shown": len(views) == 1 or bool(placement.grid),
             "home": bool(np.allclose(home, [p.matrix for p in views])),
         },
         "turned": not np.allclose([m[:3, :3] for m in home], np.eye(3)),
         "grid": bool(placement.grid),
-        "overlap": bool(placement.grid) and room["home"] > ROOM + 1e-6,
+        "overlap": bool(placement.grid) and room["home"] > MIN_ROOM + 1e-6,
         "moves": moves,
         "title": f"{len(views)} pieces of a scan in 3D",
         "hint": f"{HINT}; double-click to put it back." if moves else f"{HINT}.",
     }
+
+
+def _pieces_message(
+    spots: list[Places], size: Sequence[int], room: dict[str, float]
+) -> list[dict[str, Any]]:
+    """For each piece its matrices, [together, apart], wherever it can be, and what is said of it.
+
+    The names are those that puzzle3d.js reads.
+    """
+    together = {"shown": [s.shown for s in spots], "home": [s.home for s in spots]}
+    if spots[0].predicted is not None:
+        together["guessed"] = [s.predicted for s in spots]
+    room = room | {"guessed": room["home"]}
+    ends = {where: (m, apart(m, size, room[where])) for where, m in together.items()}
+    return [
+        {where: [near[n].tolist(), far[n].tolist()] for where, (near, far) in ends.items()}
+        | {"right": spot.correct, "says": spot.caption}
+        for n, spot in enumerate(spots)
+    ]
+
+
+def _panels(spots: list[Places]) -> list[dict[str, Any]]:
+    """The pictures side by side: the label, and a prediction if there is one."""
+    if spots[0].predicted is None:
+        return [{"put": "home", "title": "", "marked": False}]
+    marks = [spot.correct for spot in spots if spot.correct is not None]
+    score = f"{marks.count(True)} of {len(marks)} correct"
+    return [
+        {"put": "home", "title": "label", "marked": False},
+        {"put": "guessed", "title": f"prediction: {score}", "marked": True},
+    ]
 
 
 def layer_colours(
@@ -189,11 +209,11 @@ def layer_colours(
 ) -> tuple[list[str], list[tuple[str, bool, str]]]:
     """A colour for each piece, and what the colours mean: (colour, dashed, text).
 
-    In a grid it tells the layer that the piece was cut from, so that one sees at a glance whether
-    pieces are in order; where the grid is gone through in a direction, the row in that order.
+    In a grid the colour tells from which layer the piece was cut, so one sees at a glance whether
+    pieces are in order. Where the task reads the grid in a direction it tells the row instead.
     """
     if not placement.grid:
-        return [EDGES[piece.number % len(EDGES)] for piece in views], []
+        return [EDGE_COLOURS[piece.number % len(EDGE_COLOURS)] for piece in views], []
     axis, backwards = placement.direction or (2, False)
     count = placement.grid[axis]
     layers = [int(np.unravel_index(piece.home, placement.grid)[axis]) for piece in views]
@@ -201,5 +221,5 @@ def layer_colours(
     names = [f"{'row' if placement.direction else 'layer'} {n}" for n in range(count)]
     names[0] = f"cut from {names[0]}"
     names[0] += " (where reading begins)" if placement.direction else " (lowest)"
-    legend = [(EDGES[n % len(EDGES)], False, name) for n, name in enumerate(names)]
-    return [EDGES[n % len(EDGES)] for n in layers], legend
+    legend = [(EDGE_COLOURS[n % len(EDGE_COLOURS)], False, name) for n, name in enumerate(names)]
+    return [EDGE_COLOURS[n % len(EDGE_COLOURS)] for n in layers], legend

@@ -15,20 +15,17 @@ from ssl3d_lite.show.pieces import COLOURS
 CUT_FROM = (240, 15)  # degrees: azimuth and elevation, the side that the reader sees
 
 
-# ---- a scan and its labels ---------------------------------------------------------------------
-
-
 class Volume3D(ipywidgets.VBox):
-    """A scan in three planes and in 3D, with labels over it; drag to turn, scroll to leaf through.
+    """A scan in three planes and in 3D, with labels over it; drag to turn it, scroll to go through.
 
-    Use one and give it other scans by ``show``: browsers allow about 16 such views in a page.
+    Use one view and give it other scans by ``show``: browsers allow about 16 such views in a page.
 
     Args:
         volume: (*space) or (channel, *space), of which the first channel is drawn.
         labels: (*space) of small integers; 0 is nothing.
-        label_names: of the classes 0, 1, 2 …
-        spacing: mm of a voxel along each axis; 1 if not given.
-        title: a line above.
+        label_names: names of the classes 0, 1, 2, …
+        spacing: edge lengths of a voxel, in mm; 1 by default.
+        title: a line above the view.
 
     Raises:
         InputError: not a volume, or labels or spacing that do not fit it.
@@ -128,7 +125,7 @@ def check_scan(volume: Array, labels: Array | None) -> tuple[np.ndarray, np.ndar
     if image.ndim != 3:
         raise InputError(
             f"the scan has shape {image.shape}, but 3D views take (x, y, z) or (channel, x, y, z); "
-            "draw 2D images with figures.show_plane"
+            "draw 2D images with draw_plane"
         )
     if labels is None:
         return image, None
@@ -143,7 +140,7 @@ def check_scan(volume: Array, labels: Array | None) -> tuple[np.ndarray, np.ndar
 
 
 def middle_of(classes: np.ndarray | None, space: Sequence[int]) -> list[float]:
-    """Where the cross begins, as parts of each axis: amid the labels, else amid the scan."""
+    """First position of the cross, as shares of each axis: amid the labels, or amid the scan."""
     if classes is None or not classes.any():
         return [0.5] * 3
     return ((np.argwhere(classes).mean(0) + 0.5) / space).tolist()
@@ -155,7 +152,7 @@ def nifti(name: str, values: np.ndarray, affine: np.ndarray, **look: Any) -> Vol
 
 
 def class_names(classes: np.ndarray | None, names: Sequence[str]) -> dict[int, str]:
-    """Class → name, of the classes that there are, nothing (0) aside."""
+    """Class → name, for the classes that occur, except 0 (nothing)."""
     if classes is None:
         return {}
     there = [int(n) for n in np.unique(classes) if n]

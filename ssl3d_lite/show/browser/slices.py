@@ -13,33 +13,34 @@ import traitlets
 from torch import Tensor
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.show.pieces import COLOURS, Piece
-from ssl3d_lite.show.pieces import pieces as pieces_of
+from ssl3d_lite.show.arrays import Array, as_numpy
+from ssl3d_lite.show.pieces import COLOURS, Piece, pieces_of
 from ssl3d_lite.tasks import ProxyBatch
 
-BRIGHT = {"#000000": "#F0E442"}  # planes are dark: Okabe and Ito's yellow takes black's place
+from .browser_module import browser_module
+
+BRIGHT = {"#000000": "#F0E442"}  # planes are dark: yellow (Okabe and Ito's) takes black's place
 ROBUST = (0.5, 99.5)  # percentiles of a channel that are shown as black and white
-ROOM = 0.5  # of the window's width, on either side: as far as it can be widened
-STEPS = 255
-Values = np.ndarray | Tensor
+_WIDER = 0.5  # share of its width by which the window can be widened on either side
+_WHITE = 255  # a byte's highest value
 Window = tuple[float, float]
 
 
 class Slices(anywidget.AnyWidget):
     """Sagittal, coronal and axial plane of a scan, with labels and the boxes of pieces laid over.
 
-    Wheel or arrow keys go through the slices; a click, or a drag, moves the cross; dragging with
-    the right button or with shift changes the window.
+    The wheel and the arrow keys go through the slices. A click, or a drag, moves the cross. A drag
+    with the right button, or with shift, changes the window.
 
     Attributes:
-        voxel: where the cross is, [x, y, z]. Set it to move there.
-        patch: number of the piece under the last click, -1 for none. Set it to highlight one.
+        voxel: position of the cross, [x, y, z]. Set it to move the cross.
+        patch: number of the piece under the last click, -1 for none. Set it to highlight a piece.
         window: [low, high], the values drawn black and white, in the scan's own units.
-        channel: the one shown.
-        opacity: of the labels, 0 to 1.
+        channel: number of the channel shown.
+        opacity: opacity of the labels, 0 to 1.
     """
 
-    _esm = Path(__file__).with_suffix(".js")
+    _esm = browser_module(Path(__file__).with_suffix(".js"))
     _css = Path(__file__).with_suffix(".css")
 
     voxel = traitlets.List(traitlets.Int()).tag(sync=True)
@@ -62,8 +63,8 @@ class Slices(anywidget.AnyWidget):
 
     def __init__(
         self,
-        volume: Values,
-        labels: Values | None = None,
+        volume: Array,
+        labels: Array | None = None,
         *,
         label_names: Sequence[str] = (),
         spacing: Sequence[float] | None = None,
@@ -78,9 +79,11 @@ class Slices(anywidget.AnyWidget):
                 deep, (x, y, 1), is a picture: its one plane is shown.
             labels: (*space), whole numbers from 0 to 255; 0 is not drawn.
             label_names: names of labels 0, 1, 2, …
-            spacing: edges of a voxel; all alike by default.
-            pieces: of a puzzle; their boxes are drawn.
+            spacing: edge lengths of a voxel, in mm; by default all the same.
+            pieces: pieces of a puzzle, whose boxes are drawn; see ``pieces_of``.
             window: values drawn black and white; by default percentiles of each channel.
+            title: a line above the planes.
+            channel_names: names of the channels.
 
         Raises:
             InputError: shapes that do not fit, values that are not finite, a window that is empty.
@@ -144,7 +147,7 @@ def puzzle_slices(volumes: Tensor, batch: ProxyBatch, scan: int = 0) -> Slices:
 
     Args:
         volumes: (batch, channel, *space), as they were given to ``make_views``; 2D or 3D.
-        scan: which of them.
+        scan: index of the scan to show.
     """
     volume = volumes[scan]
     if volume.ndim == 3:  # a picture: one voxel deep
@@ -155,16 +158,9 @@ def puzzle_slices(volumes: Tensor, batch: ProxyBatch, scan: int = 0) -> Slices:
 # ---- what is sent ------------------------------------------------------------------------------
 
 
-def _array(values: Values) -> np.ndarray:
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        return (values.float() if values.is_floating_point() else values).numpy()
-    return np.asarray(values)
-
-
-def _channels(volume: Values) -> np.ndarray:
+def _channels(volume: Array) -> np.ndarray:
     """The scan as (channel, x, y, z) float32."""
-    scan = _array(volume)
+    scan = as_numpy(volume)
     if scan.ndim not in (3, 4) or not scan.size:
         raise InputError(
             f"volume has shape {scan.shape}; Slices wants (x, y, z) or (channel, x, y, z): "
@@ -190,10 +186,12 @@ def _checked(window: Sequence[float]) -> Window:
 
 
 def _reach(channel: np.ndarray, window: Window) -> Window:
-    """The values that bytes 0 and 255 stand for: the window, and room to widen it where the scan
-    has such values."""
+    """The values that bytes 0 and 255 stand for.
+
+    They go beyond the window, where the scan has such values, so that it can be widened.
+    """
     low, high = window
-    room = ROOM * (high - low)
+    room = _WIDER * (high - low)
     return (
         min(low, max(low - room, float(channel.min()))),
         max(high, min(high + room, float(channel.max()))),
@@ -202,17 +200,17 @@ def _reach(channel: np.ndarray, window: Window) -> Window:
 
 def _as_bytes(channel: np.ndarray, reach: Window) -> bytes:
     low, high = reach
-    return np.rint((channel - low) * (STEPS / (high - low))).clip(0, STEPS).astype("u1").tobytes()
+    return np.rint((channel - low) * (_WHITE / (high - low))).clip(0, _WHITE).astype("u1").tobytes()
 
 
-def _classes(labels: Values | None, shape: Sequence[int]) -> np.ndarray | None:
+def _classes(labels: Array | None, shape: Sequence[int]) -> np.ndarray | None:
     """Labels (x, y, z) as uint8."""
     if labels is None:
         return None
-    given = _array(labels)
+    given = as_numpy(labels)
     if given.shape != tuple(shape):
         raise InputError(f"labels have shape {given.shape}, but the scan has {tuple(shape)}")
-    if not ((given >= 0) & (given <= STEPS) & (given == np.rint(given))).all():
+    if not ((given >= 0) & (given <= _WHITE) & (given == np.rint(given))).all():
         raise InputError("labels must be whole numbers from 0 to 255")
     return np.ascontiguousarray(given.astype(np.uint8))
 
@@ -239,18 +237,21 @@ def _edges(spacing: Sequence[float] | None) -> list[float]:
 
 
 def _box(piece: Piece) -> dict[str, object]:
-    """Corners (8, 3): the bits of a corner's index say which end of x, y and z it is at."""
+    """A piece's box under the names that slices.js reads.
+
+    The bits of a corner's index in ``corners`` (8, 3) say at which end of x, y and z it lies.
+    """
     corners = piece.corners
     if corners.shape[1] == 2:  # of a picture, which is one voxel deep
         corners = np.array([(*corner, depth) for corner in corners for depth in (-0.5, 0.5)])
-    told = [f"piece {piece.number}"]
+    caption = [f"piece {piece.number}"]
     if piece.home is not None and piece.home != piece.number:
-        told.append(f"from cell {piece.home}")
-    if piece.answer is not None:
-        told.append(f"answer {piece.answer}")
+        caption.append(f"from cell {piece.home}")
+    if piece.label is not None:
+        caption.append(f"label {piece.label}")
     return {
         "number": piece.number,
-        "told": ", ".join(told),
+        "told": ", ".join(caption),
         "colour": _bright(piece.colour),
         "corners": corners.tolist(),
     }

@@ -12,25 +12,25 @@ from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.show.pieces import COLOURS
 
 from .curves import GREY, tidy
-from .planes import PLANE_NAMES, as_colours, show_plane
+from .planes import PLANE_NAMES, as_colours, draw_plane
 
-COLUMNS = 6  # of a sheet
+SHEET_COLUMNS = 6  # pictures side by side
 RGB = ("red", "green", "blue")
-BINS = 60
+HISTOGRAM_BINS = 60
 
 
 def contact_sheet(cohort: Cohort, cases: Sequence[int]) -> Figure:
-    """The pictures of ``cases`` (positions in the cohort).
+    """Pictures of ``cases`` (positions in the cohort) with their labels outlined.
 
-    A volume has a row: sagittal, coronal and axial plane through the middle of its label, or of
-    itself, in the first channel; then the axial plane in the other channels. A 2D picture has a
-    tile. Labels are outlined, each class in a colour.
+    A volume has a row: its sagittal, coronal and axial plane in the first channel, then the axial
+    plane in the other channels. The planes go through the middle of the label, or of the volume
+    where there is none. A 2D picture has a tile. Each class is outlined in a colour of its own.
     """
     if cohort.spatial_dims == 2:
         return _tiles(cohort, cases)
     planes = [(0, axis) for axis in range(3)]
     planes += [(channel, 2) for channel in range(1, len(cohort.channels))]
-    strips = max(1, COLUMNS // len(planes))  # side by side
+    strips = max(1, SHEET_COLUMNS // len(planes))  # side by side
     rows = -(-len(cases) // strips)
     size = (1.75 * len(planes) * strips, 1.85 * rows + 0.5)
     figure = Figure(figsize=size, layout="constrained")
@@ -49,14 +49,14 @@ def contact_sheet(cohort: Cohort, cases: Sequence[int]) -> Figure:
 def _strip(
     row: Sequence[Axes], cohort: Cohort, case: int, planes: Sequence[tuple[int, int]]
 ) -> None:
-    """One volume: planes of (channel, across which axis)."""
+    """Draw one volume: a plane for each (channel, axis across which it lies)."""
     image, label = cohort[case]
     spacing = voxel_sizes(np.array(cohort.cases[case].affine))
-    centre = middle(label if label is not None and label.any() else np.ones(image.shape[1:]))
+    centre = mean_voxel(label if label is not None and label.any() else np.ones(image.shape[1:]))
     for axes, (channel, axis) in zip(row, planes, strict=True):
-        show_plane(axes, image[channel].astype(np.float32), axis, centre[axis])
+        draw_plane(axes, image[channel].astype(np.float32), axis, centre[axis])
         if label is not None:
-            outline(axes, np.take(label, centre[axis], axis))
+            outline_classes(axes, np.take(label, centre[axis], axis))
         across, up = np.delete(spacing, axis)
         axes.set_aspect(up / across)
         if axis:
@@ -69,9 +69,9 @@ def _at(axes: Axes, size: int) -> dict[str, object]:
 
 
 def _tiles(cohort: Cohort, cases: Sequence[int]) -> Figure:
-    rows = -(-len(cases) // COLUMNS)
-    figure = Figure(figsize=(1.9 * COLUMNS, 2.15 * rows + 0.4), layout="constrained")
-    tiles = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    rows = -(-len(cases) // SHEET_COLUMNS)
+    figure = Figure(figsize=(1.9 * SHEET_COLUMNS, 2.15 * rows + 0.4), layout="constrained")
+    tiles = figure.subplots(rows, SHEET_COLUMNS, squeeze=False).ravel()
     for axes in tiles:
         axes.set_axis_off()
     for axes, case in zip(tiles, cases, strict=False):
@@ -80,24 +80,24 @@ def _tiles(cohort: Cohort, cases: Sequence[int]) -> Figure:
         if cohort.channels == RGB:
             axes.imshow(as_colours(image), origin="lower")
         else:
-            show_plane(axes, image[0].astype(np.float32))
+            draw_plane(axes, image[0].astype(np.float32))
         if cohort.ordinal:
             title += f"\n{'no grade' if label is None else cohort.label_names[int(label)]}"
         elif label is not None:
-            outline(axes, label)
+            outline_classes(axes, label)
         axes.set_title(title, fontsize=7)
     if not cohort.ordinal:
         _legend(figure, cohort)
     return figure
 
 
-def middle(mask: np.ndarray) -> list[int]:
-    """The mean place of what is not 0, in whole voxels."""
+def mean_voxel(mask: np.ndarray) -> list[int]:
+    """The mean position of the voxels that are not 0, in whole voxels."""
     return np.round([place.mean() for place in np.nonzero(mask)]).astype(int).tolist()
 
 
-def outline(axes: Axes, classes: np.ndarray) -> None:
-    """The border of every class of a plane (x, y), each in its colour."""
+def outline_classes(axes: Axes, classes: np.ndarray) -> None:
+    """Outline every class of a plane (x, y), each in its colour."""
     for index in range(1, int(classes.max()) + 1):
         if (classes == index).any():
             colour = COLOURS[(index - 1) % len(COLOURS)]
@@ -114,9 +114,10 @@ def _legend(figure: Figure, cohort: Cohort) -> None:
 
 
 def intensities(cohort: Cohort, cases: Sequence[int]) -> Figure:
-    """How often each value occurs, a panel a channel and a line a case; the mean is thick.
+    """How often each value occurs: a panel for each channel, a thin line for each case.
 
-    The most frequent value, which is the background's if there is one, is left out.
+    The thick line is the mean of all. The most frequent value, which is the background's if there
+    is one, is left out.
     """
     figure = Figure(figsize=(3.2 * len(cohort.channels) + 0.4, 2.6), layout="constrained")
     panels = figure.subplots(1, len(cohort.channels), squeeze=False)[0]
@@ -126,7 +127,7 @@ def intensities(cohort: Cohort, cases: Sequence[int]) -> Figure:
         high = max(v.max() for v in values)
         shares = []
         for v in values:
-            counts, edges = np.histogram(v, BINS, (low, high))
+            counts, edges = np.histogram(v, HISTOGRAM_BINS, (low, high))
             shares.append(counts / len(v))
         centres = (edges[1:] + edges[:-1]) / 2
         axes.plot(centres, np.transpose(shares), color=GREY, linewidth=0.5, alpha=0.4)
@@ -145,7 +146,7 @@ def _without_commonest(channel: np.ndarray) -> np.ndarray:
 
 
 def grade_counts(cohort: Cohort) -> Figure:
-    """How many cases have each grade, by fold: a fold that lacks one shows."""
+    """How many cases have each grade, fold by fold, so that a fold that lacks a grade is seen."""
     folds = {case.fold for case in cohort.cases if case.grade is not None}
     folds = sorted(folds, key=lambda fold: (fold is None, fold))
     figure = Figure(figsize=(6.4, 2.8), layout="constrained")

@@ -1,6 +1,6 @@
 """Curves and comparisons for notebooks and reports, in one style (matplotlib).
 
-As in :mod:`.figures`, every function returns a ``matplotlib.figure.Figure`` made without pyplot.
+Every function returns a ``matplotlib.figure.Figure`` made without pyplot.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from ssl3d_lite.tasks import measure
 GREY = "#888888"
 CONTROL_GREYS = ("#444444", "#999999")
 DASHES = ("-", "--", ":", "-.")
-WORTH = (0, (4, 3))  # the dashes of the line at the smallest difference worth having
+MIN_EFFECT_DASHES = (0, (4, 3))  # the line at the smallest difference worth having
 
 Curve = Mapping[float, Sequence[float]]  # a place on the x axis → the scores there
 
@@ -30,11 +30,11 @@ def learning_curves(
     histories: Mapping[str, Sequence[Mapping[str, float]]],
     held_out: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Figure:
-    """Loss and score of runs of one proxy task over steps, with chance, and held-out scores.
+    """Loss and score of runs of one proxy task over steps, with chance and held-out scores.
 
     Args:
-        histories: a run's name → its history.
-        held_out: a run's name → its scores on cases it was not trained on.
+        histories: a run's name → its history, as ``pretrain`` returns it.
+        held_out: a run's name → its scores on cases on which it was not trained.
     """
     figure = Figure(figsize=(8, 3), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -58,10 +58,11 @@ def learning_curves(
 def label_efficiency(
     scores: Mapping[str, Mapping[int, Sequence[float]]], ylabel: str = "mean Dice"
 ) -> Figure:
-    """Score over the number of labels: a line of means an arm, a dot each run.
+    """Score over the number of labels: for each arm a line of means, for each run a dot.
 
     Args:
-        scores: arm → number of labels → its scores.
+        scores: arm → number of labels → scores of its runs.
+        ylabel: name of the score.
     """
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -93,12 +94,14 @@ def bands(
     ylabel: str,
     log: bool = False,
 ) -> Figure:
-    """Scores over labels or steps in small multiples: of each curve a line of means, and a band
-    from the lowest score to the highest.
+    """Scores over labels or steps in small multiples.
+
+    Each curve is a line of means and a band from the lowest score to the highest.
 
     Args:
         panels: a panel's title → a curve's name → the curve. The same name has the same colour.
         controls: curves to compare with, in grey in every panel; only the first has a band.
+        log: whether the x axis is logarithmic.
     """
     rows = -(-len(panels) // 4)
     columns = -(-len(panels) // rows)
@@ -132,7 +135,7 @@ def _legend_above(figure: Figure, lines: list[Line2D], names: list[str], columns
 
 
 def _band(axes: Axes, curve: Curve, style: Mapping[str, Any], shade: float) -> Line2D:
-    """A curve's means and its spread; returns the line."""
+    """Draw a curve's means and its spread; return the line."""
     places = sorted(curve)
     means = [float(np.mean(curve[place])) for place in places]
     lows, highs = ([end(curve[place]) for place in places] for end in (min, max))
@@ -143,8 +146,7 @@ def _band(axes: Axes, curve: Curve, style: Mapping[str, Any], shade: float) -> L
 def _style_panels(
     grid: Sequence[Axes], panels: int, columns: int, ticks: Sequence[float] | None
 ) -> None:
-    """Ticks and grid of the first ``panels`` axes; the others vanish. Ticks make the axis
-    logarithmic."""
+    """Style the first ``panels`` axes and hide the others. Ticks make the x axis logarithmic."""
     for index, axes in enumerate(grid):
         if index >= panels:
             axes.set_axis_off()
@@ -159,7 +161,7 @@ def _style_panels(
 
 
 class Effect(NamedTuple):
-    """A mean difference as a forest plot draws it."""
+    """A mean difference with its interval and the single differences, for :func:`forest`."""
 
     name: str
     mean: float
@@ -174,12 +176,14 @@ VERDICT_COLOURS = {"holds": COLOURS[0], "does not hold": COLOURS[1], "undecided"
 def forest(
     panels: Mapping[str, Sequence[Effect]], min_effect: float, controls: Sequence[str] = ()
 ) -> Figure:
-    """Differences with their intervals, an arm a row: coloured by verdict, small dots the pairs.
+    """Differences with their intervals, an arm a row.
+
+    Colours tell the verdicts; small dots are the single differences.
 
     Args:
-        panels: a panel's title → what it shows.
-        worthwhile: the smallest difference worth having: a dashed line beside that of zero.
-        controls: names in grey, at the bottom.
+        panels: a panel's title → the differences that it shows.
+        min_effect: the smallest difference worth having, drawn as a dashed line.
+        controls: names of effects that are written in grey, at the bottom.
     """
     found = dict.fromkeys(effect.name for effects in panels.values() for effect in effects)
     names = sorted(found, key=lambda name: name in controls)
@@ -198,7 +202,7 @@ def forest(
         axes.set_axis_off()
     figure.supxlabel("mean paired difference", fontsize=10)
     lines = [Line2D([], [], color=colour, marker="o") for colour in VERDICT_COLOURS.values()]
-    lines.append(Line2D([], [], color="black", linestyle=WORTH))
+    lines.append(Line2D([], [], color="black", linestyle=MIN_EFFECT_DASHES))
     _legend_above(figure, lines, [*VERDICT_COLOURS, "worth having"], 4)
     return figure
 
@@ -206,9 +210,9 @@ def forest(
 def _effects(
     axes: Axes, effects: Sequence[Effect], names: Sequence[str], min_effect: float
 ) -> None:
-    """One panel. An interval that reaches beyond the axes ends in an arrow."""
+    """Draw one panel. An interval that reaches beyond the axes ends in an arrow."""
     axes.axvline(0, color="black", linewidth=1)
-    axes.axvline(min_effect, color="black", linewidth=1, linestyle=WORTH)
+    axes.axvline(min_effect, color="black", linewidth=1, linestyle=MIN_EFFECT_DASHES)
     seen = [-min_effect, 2 * min_effect, *(value for e in effects for value in e.singles)]
     margin = 0.25 * (max(seen) - min(seen))
     left, right = min(seen) - margin, max(seen) + margin
@@ -236,7 +240,7 @@ def _effects(
 
 
 def tidy(*many: Axes) -> None:
-    """The style of all axes with scales: no box, a faint grid."""
+    """Give axes with scales their style: no box, a faint grid."""
     for axes in many:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)

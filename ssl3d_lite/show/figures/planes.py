@@ -6,22 +6,25 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.patches import Polygon
+from matplotlib.patheffects import withStroke
 from scipy.spatial import ConvexHull
 
 from ssl3d_lite.show.pieces import COLOURS
 
+STROKE = [withStroke(linewidth=2, foreground="black")]  # white letters are read on any scan
+BESIDE = {"fontsize": 9, "ha": "right", "va": "center"}  # a name on the left of axes
 PLANE_NAMES = ("sagittal", "coronal", "axial")  # the plane across axis 0, 1, 2 of an RAS volume
 
 
-def show_plane(axes: Axes, volume: np.ndarray, axis: int = 2, place: int | None = None) -> None:
+def draw_plane(axes: Axes, volume: np.ndarray, axis: int = 2, place: int | None = None) -> None:
     """Draw the plane across ``axis`` at voxel ``place`` (the middle by default), up being up.
 
     ``volume`` is (*space) in RAS orientation; a 2D image is drawn whole.
     """
-    show_image(axes, volume[None], axis, place)
+    draw_image(axes, volume[None], axis, place)
 
 
-def show_image(
+def draw_image(
     axes: Axes,
     image: np.ndarray,
     axis: int = 2,
@@ -29,13 +32,15 @@ def show_image(
     corner: Sequence[float] = (0, 0),
     window: tuple[float, float] | None = None,
 ) -> None:
-    """The same of an image with channels.
+    """Draw the plane of an image with channels.
 
     Args:
-        image: (channel, *space). Three channels of a 2D image are its red, green and blue; else
-            the first is drawn.
-        corner: where on the axes the first pixel's middle comes to lie.
-        window: values that are black and white; by default the lowest and highest of the plane.
+        image: (channel, *space). Three channels of a 2D image are its red, green and blue;
+            otherwise the first channel is drawn.
+        axis: the plane lies across this axis.
+        place: the voxel along that axis, the middle by default.
+        corner: the position on the axes of the first pixel's middle.
+        window: values drawn black and white; by default the lowest and highest of the plane.
     """
     if image.ndim == 3 and len(image) == 3:
         pixels = as_colours(image)
@@ -70,7 +75,7 @@ def as_colours(image: np.ndarray) -> np.ndarray:
 
 
 def overlay_classes(axes: Axes, classes: np.ndarray, axis: int, place: int) -> None:
-    """Lay classes 1, 2, … over a plane drawn by :func:`show_plane`; class 0 stays clear."""
+    """Lay classes 1, 2, … over a plane drawn by :func:`draw_plane`; class 0 stays clear."""
     plane = np.take(classes, place, axis) if classes.ndim == 3 else classes
     colours = [(0, 0, 0, 0), *((*to_rgb(c), 0.55) for c in COLOURS)]
     axes.imshow(
@@ -86,7 +91,16 @@ def overlay_classes(axes: Axes, classes: np.ndarray, axis: int, place: int) -> N
 def outline_box(
     axes: Axes, corners: np.ndarray, axis: int, colour: str, width: float = 1.6
 ) -> None:
-    """A box's silhouette, looking along ``axis`` in 3D: corners (2^D, D) in voxels."""
+    """Draw the silhouette of a box, which in 3D is looked at along ``axis``.
+
+    Args:
+        corners: (2^D, D), in voxels.
+    """
     flat = corners if corners.shape[1] == 2 else np.delete(corners, axis, 1)
     hull = ConvexHull(flat)
     axes.add_patch(Polygon(flat[hull.vertices], fill=False, edgecolor=colour, linewidth=width))
+
+
+def white_text(size: float) -> dict[str, object]:
+    """Style of white letters with a black rim."""
+    return {"color": "white", "fontsize": size, "path_effects": STROKE}

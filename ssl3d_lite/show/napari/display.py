@@ -14,7 +14,7 @@ from ssl3d_lite.errors import InputError
 
 INSTALL = "python -m pip install 'ssl3d-lite[napari]'"
 QT = ("PyQt6", "PySide6", "PyQt5", "PySide2")
-PATIENCE = 300  # s: a slow machine draws by its processor
+DISPLAY_TIMEOUT = 300  # s; a machine without a graphics card draws slowly
 TRY_DISPLAY = """
 from qtpy.QtGui import QOffscreenSurface, QOpenGLContext
 from qtpy.QtWidgets import QApplication
@@ -29,7 +29,7 @@ if not (context.create() and context.makeCurrent(surface)):
 
 
 def missing_package() -> str | None:
-    """Which package napari cannot do without is not installed, in words; None if all are."""
+    """Why napari cannot be imported here, in words; None if all that it needs is installed."""
     if find_spec("napari") is None:
         return f"napari is not installed ({INSTALL})"
     if find_spec("qtpy") is None or not any(map(find_spec, QT)):
@@ -49,7 +49,10 @@ def _display_trouble(display: str | None, wayland: str | None, platform: str | N
         return "no display (DISPLAY is not set)"
     try:
         tried = subprocess.run(
-            [sys.executable, "-c", TRY_DISPLAY], capture_output=True, text=True, timeout=PATIENCE
+            [sys.executable, "-c", TRY_DISPLAY],
+            capture_output=True,
+            text=True,
+            timeout=DISPLAY_TIMEOUT,
         )
     except subprocess.TimeoutExpired:
         return f"the display {display or wayland} does not answer"
@@ -74,7 +77,7 @@ def require_window() -> None:
 
 @contextmanager
 def xvfb(screen: str = "1400x1024x24") -> Iterator[str]:
-    """A display in memory, as long as it is needed: gives its name, such as ":99".
+    """A display in memory, which ends with the block; gives its name, such as ":99".
 
     Raises:
         InputError: it does not start.
@@ -103,8 +106,15 @@ def xvfb(screen: str = "1400x1024x24") -> Iterator[str]:
 
 
 def run_under_xvfb(arguments: Sequence[str], folder: Path) -> str:
-    """Run Python with a display in memory; napari's settings are kept in ``folder``, so that the
-    user's do not matter. Returns what failed, in a line; "" if nothing."""
+    """Run Python with a display in memory.
+
+    Args:
+        arguments: arguments of the Python command.
+        folder: where napari keeps its settings, so that the user's have no influence.
+
+    Returns:
+        What failed, in a line; "" if nothing did.
+    """
     root = str(Path(__file__).parents[3])
     with xvfb() as display:
         own = {
@@ -121,10 +131,10 @@ def run_under_xvfb(arguments: Sequence[str], folder: Path) -> str:
                 env=environment,
                 capture_output=True,
                 text=True,
-                timeout=PATIENCE,
+                timeout=DISPLAY_TIMEOUT,
             )
         except subprocess.TimeoutExpired:
-            return f"it took more than {PATIENCE} s"
+            return f"it took more than {DISPLAY_TIMEOUT} s"
     if done.returncode == 0:
         return ""
     return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

@@ -7,19 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.show.arrays import Array, as_numpy
 from ssl3d_lite.show.pieces import COLOURS
 
 Viewer = Any  # napari.Viewer, or napari.components.ViewerModel, which needs no display
 Layer = Any
-Array = np.ndarray | Tensor
 
-OURS = "ssl3d_lite"  # key in a layer's metadata: which of the two kinds below it is
+LAYER_KIND = "ssl3d_lite"  # key in a layer's metadata, whose value is SCAN or PUZZLE
 SCAN, PUZZLE = "scan", "puzzle"
 PLAIN = "#FFFFFF"
-AXES = ("right", "anterior", "superior")  # each named by where it leads
+AXIS_NAMES = ("right", "anterior", "superior")  # where each axis leads
 VIEWED_FROM = (-0.35, -1.0, 0.55)  # looking direction in (superior, anterior, right): front left
 
 
@@ -35,16 +34,16 @@ def add_scan(
     spacing: Sequence[float] | None = None,
     prediction: Array | None = None,
 ) -> list[Layer]:
-    """Show a scan; what this module showed before is taken away.
+    """Show a scan in place of the scan or puzzle that was shown before.
 
     Args:
-        volume: (*space) or (channel, *space); one layer a channel, the first to be seen. A
-            picture of three channels is one layer in colour.
-        labels: (*space), the true classes; 0 is clear. Without them or a spacing, three axes are
-            those of a 3D scan.
-        label_names: by class.
-        spacing: mm a voxel along each axis.
-        prediction: (*space), a network's classes, drawn as outlines.
+        volume: (*space) or (channel, *space). Each channel is a layer, of which the first is
+            visible; a picture of three channels is one layer in colour.
+        labels: (*space), the classes; 0 is clear. Without labels and spacing, a volume of three
+            axes is taken for a 3D scan.
+        label_names: names of the classes 0, 1, 2, …
+        spacing: edge lengths of a voxel, in mm.
+        prediction: (*space), a network's classes.
 
     Raises:
         InputError: axes or shapes that do not belong together.
@@ -65,7 +64,7 @@ def add_scan(
     for name, each in maps.items():
         added.append(viewer.add_labels(**class_layer(each, name, world, label_names)))
     for number, layer in enumerate(added):
-        layer.metadata[OURS] = SCAN
+        layer.metadata[LAYER_KIND] = SCAN
         layer.visible = number == 0 or number >= len(added) - len(maps)
     if seen is None or len(seen["order"]) != viewer.dims.ndim:
         stand_upright(viewer)
@@ -75,7 +74,7 @@ def add_scan(
 
 
 def _axes(volume: np.ndarray, maps: Sequence[int], spacing: Sequence[float] | None) -> int:
-    """How many space axes a volume has."""
+    """Number of space axes of a volume, told by what comes with it."""
     dims = maps[0] if maps else len(spacing) if spacing is not None else min(volume.ndim, 3)
     if dims not in (2, 3) or volume.ndim not in (dims, dims + 1):
         raise InputError(
@@ -88,7 +87,7 @@ def _axes(volume: np.ndarray, maps: Sequence[int], spacing: Sequence[float] | No
 
 
 def image_layers(channels: np.ndarray, name: str, affine: np.ndarray) -> list[dict[str, Any]]:
-    """Settings of a layer for each channel, or of one in colour."""
+    """Settings of a layer for each channel, or of one layer in colour."""
     if channels.ndim == 3 and len(channels) == 3:
         return [{"data": layer_data(channels), "rgb": True, "name": name, "affine": affine}]
     return [
@@ -106,8 +105,11 @@ def image_layers(channels: np.ndarray, name: str, affine: np.ndarray) -> list[di
 
 
 def layer_data(channels: np.ndarray) -> np.ndarray:
-    """What a layer holds of an image (channel, *space): its first channel, or a picture in colour,
-    (*space, 3), brought to the range from 0 to 1 unless it is within."""
+    """The array that a layer holds of an image (channel, *space).
+
+    It is the first channel; or, of a 2D image of three channels, a picture in colour, (*space, 3),
+    scaled to values from 0 to 1 unless they lie there already.
+    """
     channels = channels.astype(np.float32)
     if channels.ndim != 3 or len(channels) != 3:
         return channels[0]
@@ -135,13 +137,13 @@ def class_layer(
 
 
 def window(values: np.ndarray, beyond: float = 0.001) -> tuple[float, float]:
-    """Grey values that become black and white; a share of them lies ``beyond`` either."""
+    """The values drawn black and white; a share ``beyond`` of all lies below, as much above."""
     low, high = np.nanquantile(values, (beyond, 1 - beyond)).tolist()
     return (low, high) if high > low else (low, low + 1)
 
 
 def on_dark(colour: str) -> str:
-    """napari's ground is dark: black becomes white."""
+    """The same colour, but white for black: napari's background is dark."""
     return PLAIN if colour == "#000000" else colour
 
 
@@ -149,14 +151,14 @@ def on_dark(colour: str) -> str:
 
 
 def shown_plane(viewer: Viewer, dims: int) -> tuple[int | None, float]:
-    """The space axis across which a plane of a 3D scan is shown, and where; (None, 0) if all."""
+    """The axis across which a plane of a 3D scan is shown, and its position; (None, 0) in 3D."""
     first = viewer.dims.ndim - dims  # napari counts axes of other layers before those of ours
     hidden = [axis for axis in viewer.dims.not_displayed if axis >= first]
     return (hidden[0] - first, viewer.dims.point[hidden[0]]) if hidden else (None, 0.0)
 
 
 def view_of(viewer: Viewer) -> dict[str, Any] | None:
-    """How the layers are looked at, which napari forgets with the last of them; None if none."""
+    """Where the camera stands, which napari forgets with the last layer; None without layers."""
     if not viewer.layers:
         return None
     dims = {name: getattr(viewer.dims, name) for name in ("order", "ndisplay", "point")}
@@ -164,8 +166,8 @@ def view_of(viewer: Viewer) -> dict[str, Any] | None:
 
 
 def look_again(viewer: Viewer, seen: dict[str, Any]) -> None:
-    """Look at new layers as at those before."""
-    viewer.dims.axis_labels = AXES[: viewer.dims.ndim]
+    """Look at new layers from where those before were looked at."""
+    viewer.dims.axis_labels = AXIS_NAMES[: viewer.dims.ndim]
     viewer.dims.order, viewer.dims.ndisplay = seen["order"], seen["ndisplay"]
     viewer.dims.point = seen["point"]
     for name in ("angles", "center", "zoom"):
@@ -173,8 +175,8 @@ def look_again(viewer: Viewer, seen: dict[str, Any]) -> None:
 
 
 def stand_upright(viewer: Viewer) -> None:
-    """Show an RAS scan as figures do: axial, right to the right, front up; in 3D from the front."""
-    viewer.dims.axis_labels = AXES[: viewer.dims.ndim]
+    """Show an RAS scan as figures do: axial plane, right on the right, front up."""
+    viewer.dims.axis_labels = AXIS_NAMES[: viewer.dims.ndim]
     viewer.dims.order = tuple(reversed(range(viewer.dims.ndim)))
     camera(viewer).orientation = ("towards", "up", "right")
     viewer.reset_view()
@@ -198,8 +200,8 @@ def overlay(viewer: Viewer) -> Any:
 
 
 def clear(viewer: Viewer, kind: str) -> None:
-    """Take away the layers of one kind that this module added."""
-    for layer in [each for each in viewer.layers if each.metadata.get(OURS) == kind]:
+    """Remove the layers of one kind that this module added."""
+    for layer in [each for each in viewer.layers if each.metadata.get(LAYER_KIND) == kind]:
         puzzle = layer.metadata.pop("puzzle", None)
         if puzzle is not None and layer is puzzle.boxes:
             for name in ("point", "order", "ndisplay"):
@@ -207,7 +209,3 @@ def clear(viewer: Viewer, kind: str) -> None:
         viewer.layers.remove(layer)
     if kind == PUZZLE:
         overlay(viewer).visible = False
-
-
-def as_numpy(values: Array | Sequence[int] | int) -> np.ndarray:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)

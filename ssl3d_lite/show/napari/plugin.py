@@ -1,4 +1,4 @@
-"""The napari plugin: a virtual brain among the samples, and a dock widget that poses puzzles.
+"""The napari plugin: a virtual brain among the samples, and a dock widget that makes puzzles.
 
 ``napari.yaml`` beside this file tells napari of both.
 """
@@ -33,11 +33,11 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import TASKS, make_task
 
-from .layers import OURS, PUZZLE, Viewer, class_layer, stand_in_3d, stand_upright, window
+from .layers import LAYER_KIND, PUZZLE, Viewer, class_layer, stand_in_3d, stand_upright, window
 from .puzzle import PuzzleLayers
 
-EDGE = 64  # voxels of the virtual brain
-MANY = 2**31 - 1
+BRAIN_EDGE = 64  # voxels
+MAX_NUMBER = 2**31 - 1  # the highest that a spin box takes
 
 
 # ---- sample data -------------------------------------------------------------------------------
@@ -46,11 +46,11 @@ MANY = 2**31 - 1
 def virtual_brain() -> list[tuple[Any, dict[str, Any], str]]:
     """A virtual head with a glioma in four contrasts, and its labels, as napari's layer tuples.
 
-    Made once, by the recipe of virtual brains, and kept in the user's cache folder.
+    It is made once, by the recipe of virtual brains, and kept in the user's cache folder.
     """
-    folder = Path(pooch.os_cache("ssl3d_lite")) / f"virtual-brain-{EDGE}"
+    folder = Path(pooch.os_cache("ssl3d_lite")) / f"virtual-brain-{BRAIN_EDGE}"
     if not (folder / MANIFEST).exists():
-        make_cohort("virtual-brain", folder, cases=1, edge=EDGE, workers=1)
+        make_cohort("virtual-brain", folder, cases=1, edge=BRAIN_EDGE, workers=1)
     cohort = Cohort.open(folder)
     image, label = cohort[0]
     scale = np.diag([*cohort.spacing, 1.0])
@@ -85,20 +85,20 @@ class Explorer(Container):
         self.image = ComboBox(label="image", choices=self._images, nullable=True)
         self.task = ComboBox(label="task", choices=list(TASKS), value="jigsaw")
         self.settings = Container(label="settings")
-        self.seed = SpinBox(label="seed", max=MANY, tooltip="the same seed, the same puzzle")
+        self.seed = SpinBox(label="seed", max=MAX_NUMBER, tooltip="the same seed, the same puzzle")
         self.draw = PushButton(text="Draw")
         self.redraw = PushButton(text="Another puzzle", tooltip="the next seed")
-        self.upright = PushButton(text="Head up", tooltip="of a scan whose axes are RAS")
+        self.upright = PushButton(text="Head up", tooltip="for a scan whose axes are RAS")
         self.apart = FloatSlider(label="apart", max=2, tooltip="how far the pieces fly apart")
         self.shown = CheckBox(text="as the network gets them", tooltip="shuffled, turned, warped")
-        self.answers = TextEdit(label="answers")
-        self.answers.read_only = True
+        self.text = TextEdit(label="labels")
+        self.text.read_only = True
         widgets = [self.image, self.task, self.settings, self.seed, self.draw, self.redraw]
         moves = [self.apart, self.shown, self.upright]
-        super().__init__(widgets=[*widgets, *moves, self.answers])
+        super().__init__(widgets=[*widgets, *moves, self.text])
         self._fill_settings()
         self.task.changed.connect(self._fill_settings)
-        self.draw.clicked.connect(self.pose)
+        self.draw.clicked.connect(self.make_views)
         self.redraw.clicked.connect(self._another)
         self.upright.clicked.connect(self._head_up)
         self.apart.changed.connect(self._arrange)
@@ -109,41 +109,42 @@ class Explorer(Container):
         self.viewer.layers.selection.events.active.connect(self._follow_selection)
 
     def make_views(self) -> None:
-        """Draw the puzzle, or say why it cannot be."""
+        """Make the puzzle and show it, or say why it cannot be made."""
         layer = self.image.value
         if layer is None:
-            self.answers.value = "Open an image, or File > Open Sample > Virtual brain."
+            self.text.value = "Open an image, or File > Open Sample > Virtual brain."
             return
         try:
             volumes = volumes_of(layer)
             shape = EncoderSettings(volumes.shape[1], volumes.ndim - 2, filters=(4, 8))
             task = make_task(self.task.value, shape, 0, **self._chosen())
-            draw = task.sample_params(volumes, torch.Generator().manual_seed(self.seed.value))
-            batch = task.make_views(volumes, draw)
+            params = task.sample_params(volumes, torch.Generator().manual_seed(self.seed.value))
+            batch = task.make_views(volumes, params)
         except InputError as reason:
-            self.answers.value = f"This puzzle cannot be posed: {reason}."
+            self.text.value = f"This puzzle cannot be made: {reason}."
             return
         space = volumes.shape[2:]
         self.puzzle = PuzzleLayers(self.viewer, batch, world=world_of(layer), space=space)
         self._arrange()
-        self.answers.value = self._told(task.note)
+        self.text.value = self._text_of(task.note)
 
-    def _told(self, note: str) -> str:
+    def _text_of(self, note: str) -> str:
+        """Captions and positions of the pieces, the label of all, and the task's note."""
         shown = self.puzzle
         where = [", ".join(f"{c:g}" for c in piece.centre) for piece in shown.pieces]
         lines = [
             f"{caption} (at {centre})"
             for caption, centre in zip(shown.captions, where, strict=True)
         ]
-        if shown.told:
-            lines.insert(0, shown.told)
+        if shown.caption:
+            lines.insert(0, shown.caption)
         return "\n".join([*lines, *([note] if note else [])])
 
     def _chosen(self) -> dict[str, Any]:
         """The settings, by name.
 
         Raises:
-            InputError: a list that is none.
+            InputError: a text that is no list of values.
         """
         hints = get_type_hints(TASKS[self.task.value].Settings)
         chosen = {}
@@ -179,17 +180,17 @@ class Explorer(Container):
             self.puzzle.follow()
 
     def _images(self, widget: Any = None) -> list[Any]:
-        """The image layers that are no part of a puzzle."""
+        """The image layers that do not belong to a puzzle."""
         from napari.layers import Image
 
         layers = self.viewer.layers
-        return [x for x in layers if isinstance(x, Image) and x.metadata.get(OURS) != PUZZLE]
+        return [x for x in layers if isinstance(x, Image) and x.metadata.get(LAYER_KIND) != PUZZLE]
 
     def _layers_changed(self, event: Any = None) -> None:
         self.image.reset_choices()
 
     def _follow_selection(self, event: Any = None) -> None:
-        """The image selected in napari is the one meant."""
+        """Choose the image that is selected in napari."""
         self.image.reset_choices()
         images = self._images()
         active = self.viewer.layers.selection.active
@@ -236,7 +237,7 @@ def widget_for(name: str, kind: Any, default: Any) -> Any:
     if kind is bool:
         return CheckBox(name=name, value=default)
     if kind is int:
-        return SpinBox(name=name, value=default, min=-MANY, max=MANY)
+        return SpinBox(name=name, value=default, min=-MAX_NUMBER, max=MAX_NUMBER)
     if kind is float:
         return FloatSpinBox(name=name, value=default, min=-1e6, max=1e6, step=0.05)
     return LineEdit(name=name, value=", ".join(map(str, default)))
@@ -246,7 +247,7 @@ def _read_tuple(name: str, text: str, kind: Any) -> tuple[Any, ...]:
     """ "2, 3" → (2, 3), where a setting is several integers or words.
 
     Raises:
-        InputError: not that.
+        InputError: the text is something else.
     """
     member = get_args(kind)[0]
     try:

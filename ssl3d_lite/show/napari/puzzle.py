@@ -1,6 +1,6 @@
 """A puzzle as layers of napari: its boxes, numbers and pieces, which move together.
 
-Fed by views and placement alone.
+It is drawn from views, placement and labels alone, so the task need not be known.
 """
 
 from collections.abc import Sequence
@@ -11,19 +11,25 @@ from scipy import ndimage
 from torch import Tensor
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.show.pieces import COLOURS, Piece, answers, box_corners, pieces
+from ssl3d_lite.show.arrays import Array, as_numpy
+from ssl3d_lite.show.pieces import (
+    CORRECT_COLOUR,
+    WRONG_COLOUR,
+    Piece,
+    box_corners,
+    piece_labels,
+    pieces_of,
+)
 from ssl3d_lite.tasks import ProxyBatch
 
 from .layers import (
-    OURS,
+    LAYER_KIND,
     PLAIN,
     PUZZLE,
     SCAN,
-    Array,
     Layer,
     Viewer,
     add_scan,
-    as_numpy,
     camera,
     class_layer,
     clear,
@@ -35,10 +41,9 @@ from .layers import (
     window,
 )
 
-Guess = int | Sequence[int] | Array
+PuzzlePrediction = int | Sequence[int] | Array
 
-MOST = 64  # pieces that get a layer of their own: napari slows down with more
-RIGHT, WRONG = COLOURS[2], COLOURS[1]
+MAX_LAYERS = 64  # pieces with a layer of their own; napari slows down with more
 
 
 def add_puzzle(
@@ -47,32 +52,34 @@ def add_puzzle(
     batch: ProxyBatch,
     scan: int = 0,
     *,
-    guess: Guess | None = None,
+    prediction: PuzzlePrediction | None = None,
     spacing: Sequence[float] | None = None,
 ) -> "PuzzleLayers":
     """Show a puzzle in its scan: boxes, numbers and pieces, as they lie there.
 
-    The scan is added too, unless :func:`add_scan` has it there already (with its labels, say).
+    The scan is added too, unless :func:`add_scan` has added it already (with its labels, say).
 
     Args:
         volumes: (batch, channel, *space), as they were given to ``make_views``.
-        scan: which of them.
-        guess: what a network answered, shown beside the truth: one number; or a number for each
-            piece or each that has an answer (in a grid the cell it belongs in); or a map such as
-            ``batch.target[scan]``.
-        spacing: mm a voxel along each axis.
+        scan: index of the scan to show.
+        prediction: a network's prediction, shown beside the label: one number; or a number for
+            each piece, or for each that has a label (in a shuffled grid the cell it belongs in);
+            or a map such as ``batch.target[scan]``.
+        spacing: edge lengths of a voxel, in mm.
 
     Raises:
-        InputError: a guess that does not fit the puzzle.
+        InputError: a prediction that does not fit the puzzle.
     """
     volume = as_numpy(volumes[scan])
-    shown = [layer for layer in viewer.layers if layer.metadata.get(OURS) == SCAN]
+    shown = [layer for layer in viewer.layers if layer.metadata.get(LAYER_KIND) == SCAN]
     expected = image_layers(volume, "scan", np.eye(volume.ndim))
     if not shown or not np.array_equal(shown[0].data, expected[0]["data"]):
         scale = tuple(spacing) if spacing is not None else (1.0,) * (volume.ndim - 1)
         shown = add_scan(viewer, volume, spacing=scale)
     world = np.asarray(shown[0].affine.affine_matrix)
-    return PuzzleLayers(viewer, batch, scan, guess=guess, world=world, space=volume.shape[1:])
+    return PuzzleLayers(
+        viewer, batch, scan, prediction=prediction, world=world, space=volume.shape[1:]
+    )
 
 
 class PuzzleLayers:
@@ -88,75 +95,78 @@ class PuzzleLayers:
         batch: ProxyBatch,
         scan: int = 0,
         *,
-        guess: Guess | None = None,
+        prediction: PuzzlePrediction | None = None,
         world: np.ndarray,
         space: Sequence[int],
     ):
-        """Add the layers; those of an earlier puzzle go.
+        """Add the layers, and remove those of an earlier puzzle.
 
         Args:
             world: scan voxel → world, (D+1, D+1).
             space: size of the scan, voxels.
         """
         self.viewer, self.world, self.space = viewer, world, space
-        self.pieces = pieces(batch, scan)
-        guessed = guesses(self.pieces, batch, scan, guess)
-        self.captions, self.colours = captions(self.pieces, guessed)
+        self.pieces = pieces_of(batch, scan)
+        predicted = prediction_by_piece(self.pieces, batch, prediction)
+        self.captions, self.colours = captions(self.pieces, predicted)
         self.homes = np.stack([world @ piece.matrix for piece in self.pieces])
         self.matrices = self.homes.copy()  # piece voxel → world, as they are arranged now
         clear(viewer, PUZZLE)
         self.images = self._add_pieces()
-        self.maps = self._add_maps(batch, scan, guess)
+        self.maps = self._add_maps(batch, scan, prediction)
         self.boxes = self._add_boxes()
         self.numbers = self._add_numbers()
         layers = [self.boxes, self.numbers, *self.maps, *self.images.values()]
         for layer in layers:
-            layer.metadata.update({OURS: PUZZLE, "puzzle": self})
-        caption = overlay(viewer)
-        self.told = caption.text = told(batch, scan, guess)
-        caption.position = "top_left"
-        caption.visible = bool(caption.text)
-        # held by the layers alone, so it ends with them
+            layer.metadata.update({LAYER_KIND: PUZZLE, "puzzle": self})
+        text = overlay(viewer)
+        self.caption = text.text = puzzle_caption(batch, scan, prediction)
+        text.position = "top_left"
+        text.visible = bool(text.text)
+        # only the layers hold this object, so it ends with them
         viewer.dims.events.point.connect(self.follow)
         viewer.dims.events.order.connect(self.follow)
         viewer.dims.events.ndisplay.connect(self.follow)
         self.follow()
 
     def _add_pieces(self) -> dict[int, Layer]:
-        """A layer for each piece, or of a large puzzle for pieces evenly taken from all."""
-        step = -(-len(self.pieces) // MOST)
+        """Add a layer for each piece; in a large puzzle for evenly chosen pieces."""
+        step = -(-len(self.pieces) // MAX_LAYERS)
         chosen = self.pieces[::step]
-        # one window for all, to compare; where each has variance 1, empty ones have wild values
+        # one window for all, so that they can be compared; where every piece is scaled to variance
+        # 1, empty ones have wild values
         limits = window(np.stack([piece.image[0] for piece in chosen]), 0.01)
         layers = {}
         for piece in chosen:
-            image, matrix = as_it_lies(piece.image, piece.matrix)  # not its own matrix, see there
+            image, matrix = as_it_lies(piece.image, piece.matrix)
             first = image_layers(image, "", self.world @ matrix)[0]
             first |= {
                 "name": f"piece {piece.number}",
-                "metadata": {OURS: PUZZLE, "piece": piece.number},
+                "metadata": {LAYER_KIND: PUZZLE, "piece": piece.number},
             }
             if "rgb" not in first:
                 first["contrast_limits"] = limits
             layers[piece.number] = self.viewer.add_image(**first)
         return layers
 
-    def _add_maps(self, batch: ProxyBatch, scan: int, guess: Guess | None) -> list[Layer]:
-        """Layers of an answer that is a map of voxels, and of the guess at it."""
+    def _add_maps(
+        self, batch: ProxyBatch, scan: int, prediction: PuzzlePrediction | None
+    ) -> list[Layer]:
+        """Add layers of a label that is a map of voxels, and of the prediction of it."""
         if not is_map(batch):
             return []
         first, added = self.pieces[0], []
-        for name, each in (("answer", batch.target[scan]), ("guess", guess)):
+        for name, each in (("label", batch.target[scan]), ("prediction", prediction)):
             if each is None:
                 continue
             values = as_numpy(each).reshape(-1, *first.image.shape[1:])
-            if batch.target.is_floating_point():  # not asked where it is no number
+            if batch.target.is_floating_point():  # where it is no number the voxel was not hidden
                 values = np.where(np.isnan(values), first.image, values)
             values, matrix = as_it_lies(values, first.matrix)
             affine = self.world @ matrix
             if batch.target.is_floating_point():
                 image = image_layers(values, name, affine)[0] | {"name": name}
-                image |= {"visible": False, "metadata": {OURS: PUZZLE}}
+                image |= {"visible": False, "metadata": {LAYER_KIND: PUZZLE}}
                 added.append(self.viewer.add_image(**image))
             else:
                 added.append(self.viewer.add_labels(**class_layer(values[0], name, affine, ())))
@@ -189,7 +199,7 @@ class PuzzleLayers:
 
     @property
     def unit(self) -> float:
-        """1 % of the scan's longest edge in the world: lines are so wide."""
+        """Width of lines: 1 % of the scan's longest edge in the world."""
         return float((np.linalg.norm(self.world[:-1, :-1], axis=0) * self.space).max() / 100)
 
     @property
@@ -209,9 +219,10 @@ class PuzzleLayers:
         """Move the pieces.
 
         Args:
-            apart: 0 where they were cut; 1 twice as far from the middle of all; and so on.
-            shown: as the network gets them: of a grid each in the cell in which it is shown, else
-                in a row beside the scan, turned or warped as they are.
+            apart: 0 leaves them where they were cut; 1 moves them twice as far from the middle
+                of all; and so on.
+            shown: whether they are shown as the network gets them: those of a grid each in the
+                cell in which it is shown, others in a row beside the scan, turned or warped.
         """
         self.matrices = self.homes.copy()
         if shown and self.pieces[0].home is None:
@@ -228,8 +239,10 @@ class PuzzleLayers:
         self.follow()
 
     def spread(self) -> None:
-        """Move the pieces so that one picture shows them all: apart, or those that lie in one
-        place, turned, in a row."""
+        """Move the pieces so that one picture shows them all.
+
+        They move apart; turned copies, which lie in one place, move into a row.
+        """
         centres = np.array([piece.centre for piece in self.pieces])
         together = np.abs(centres - centres.mean(0)).max() < 1
         self.arrange(0 if together else 0.6, shown=together)
@@ -252,7 +265,7 @@ class PuzzleLayers:
         """Bring boxes and numbers to the plane that is shown."""
         corners, centres = self.corners, self.centres
         axis, place = shown_plane(self.viewer, centres.shape[1])
-        self.boxes.data = np.concatenate([outline(each, axis, place) for each in corners])
+        self.boxes.data = np.concatenate([box_outline(each, axis, place) for each in corners])
         if axis is not None:
             cut = (corners[..., axis].min(1) <= place) & (place <= corners[..., axis].max(1))
             centres[cut, axis] = place
@@ -262,8 +275,11 @@ class PuzzleLayers:
     # ---- which piece ---------------------------------------------------------------------
 
     def picked(self) -> int | None:
-        """The piece that a user means: that of the layer or the point that is selected, else the
-        one under the mouse in a plane; None if there is none."""
+        """Number of the piece that the user means; None if there is none.
+
+        It is the piece whose layer or point is selected, or else the one under the mouse in a
+        plane.
+        """
         active = self.viewer.layers.selection.active
         if active is not None and "piece" in active.metadata:
             return active.metadata["piece"]
@@ -275,7 +291,7 @@ class PuzzleLayers:
         return self.at(np.asarray(self.viewer.cursor.position)[-dims:])
 
     def at(self, position: np.ndarray) -> int | None:
-        """The piece that a place in the world lies in, the last drawn first; None if in none."""
+        """Number of the uppermost piece in which a position in the world lies, or None."""
         for piece in reversed(self.pieces):
             voxel = np.linalg.solve(self.matrices[piece.number], [*position, 1])[:-1]
             if (voxel >= -0.5).all() and (voxel <= np.array(piece.image.shape[1:]) - 0.5).all():
@@ -283,10 +299,10 @@ class PuzzleLayers:
         return None
 
     def note(self, notes: dict[int, str]) -> None:
-        """Put a word behind the numbers of some pieces, in the colour of what is wrong."""
+        """Put a word behind the captions of some pieces, in the colour of what is wrong."""
         captions, colours = list(self.captions), list(self.colours)
         for number, word in notes.items():
-            captions[number], colours[number] = f"{captions[number]} {word}", WRONG
+            captions[number], colours[number] = f"{captions[number]} {word}", WRONG_COLOUR
         self.numbers.features["caption"] = captions
         self.numbers.text = self._text(colours)
 
@@ -296,7 +312,7 @@ class PuzzleLayers:
         return {"string": "{caption}", "color": colours, "size": 10, "translation": above}
 
     def _above(self) -> np.ndarray:
-        """From a piece's middle to the place above its box, in a plane and in space."""
+        """The way from a piece's middle to the position of its caption above its box."""
         piece, scan = max(self.pieces[0].image.shape[1:]), max(self.space)
         dims, far = self.homes.shape[1] - 1, (50 * piece / scan + 3) * self.unit
         if self.viewer.dims.ndisplay == 3:  # the front edge of the top, as RAS scans stand
@@ -307,51 +323,51 @@ class PuzzleLayers:
         return (far if upwards else -far) * np.eye(dims)[vertical]
 
 
-# ---- what is said of pieces --------------------------------------------------------------------
+# ---- captions ----------------------------------------------------------------------------------
 
 
 def is_map(batch: ProxyBatch) -> bool:
-    """Whether the answer is a map of a view's voxels."""
+    """Whether the label is a map of a view's voxels."""
     space = batch.views.shape[3:]
     return batch.target.ndim >= 2 + len(space) and batch.target.shape[-len(space) :] == space
 
 
-def guesses(
-    shown: Sequence[Piece], batch: ProxyBatch, scan: int, guess: Guess | None
+def prediction_by_piece(
+    shown: Sequence[Piece], batch: ProxyBatch, prediction: PuzzlePrediction | None
 ) -> dict[int, int]:
-    """Piece → a network's guess at it, where that is a number for each.
+    """A piece's number → the prediction for it; {} where that is not a number for each piece.
 
     Raises:
-        InputError: neither as many as pieces nor as many as answers.
+        InputError: there are neither as many predictions as pieces nor as many as labels.
     """
-    if guess is None or is_map(batch) or np.ndim(guess) == 0:
+    if prediction is None or is_map(batch) or np.ndim(prediction) == 0:
         return {}
-    numbers = as_numpy(guess).tolist()
-    asked = [piece.number for piece in shown if piece.answer is not None]
-    for which in (asked, [piece.number for piece in shown]):
+    numbers = as_numpy(prediction).tolist()
+    labelled = [piece.number for piece in shown if piece.label is not None]
+    for which in (labelled, [piece.number for piece in shown]):
         if len(numbers) == len(which):
             return dict(zip(which, numbers, strict=True))
     if len(numbers) == 1:
         return {}
     raise InputError(
-        f"{len(numbers)} guesses for {len(shown)} pieces, {len(asked)} of them with an answer; "
+        f"{len(numbers)} predictions for {len(shown)} pieces, {len(labelled)} of them labelled; "
         "give one for each"
     )
 
 
-def captions(shown: Sequence[Piece], guessed: dict[int, int]) -> tuple[list[str], list[str]]:
-    """What is written at each piece, and in which colour."""
+def captions(shown: Sequence[Piece], predicted: dict[int, int]) -> tuple[list[str], list[str]]:
+    """The caption of each piece, and its colour."""
     shuffled = any(piece.home not in (None, piece.number) for piece in shown)
     texts, colours = [], []
     for piece in shown:
         text, colour = str(piece.number), PLAIN
-        truth = piece.home if shuffled else piece.answer
+        truth = piece.home if shuffled else piece.label
         if truth is not None:
-            text += f": {'home' if shuffled else 'answer'} {truth}"
-        if piece.number in guessed:
-            guess = guessed[piece.number]
-            colour = RIGHT if guess == truth else WRONG
-            text += ", right" if guess == truth else f", guess {guess}"
+            text += f": {'home' if shuffled else 'label'} {truth}"
+        if piece.number in predicted:
+            prediction = predicted[piece.number]
+            colour = CORRECT_COLOUR if prediction == truth else WRONG_COLOUR
+            text += ", correct" if prediction == truth else f", predicted {prediction}"
         # several views of one box, turned: their captions one below the other
         before = sum(np.allclose(piece.centre, other.centre) for other in shown[: piece.number])
         texts.append("\n\n" * before + text)
@@ -359,23 +375,23 @@ def captions(shown: Sequence[Piece], guessed: dict[int, int]) -> tuple[list[str]
     return texts, colours
 
 
-def told(batch: ProxyBatch, scan: int, guess: Guess | None) -> str:
-    """The one answer to all pieces, and the guess at it; "" where there is none."""
-    truth = answers(batch, scan).get(None)
-    if truth is None:
+def puzzle_caption(batch: ProxyBatch, scan: int, prediction: PuzzlePrediction | None) -> str:
+    """The one label of all pieces, and the prediction of it; "" where there is none."""
+    label = piece_labels(batch, scan).get(None)
+    if label is None:
         return ""
-    if guess is None or as_numpy(guess).size != 1:
-        return f"answer {truth}"
-    number = int(as_numpy(guess).item())
-    return f"answer {truth}, guess {number}: {'right' if number == truth else 'wrong'}"
+    if prediction is None or as_numpy(prediction).size != 1:
+        return f"label {label}"
+    number = int(as_numpy(prediction).item())
+    return f"label {label}, prediction {number}: {'correct' if number == label else 'wrong'}"
 
 
 def as_it_lies(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A piece with the scan's axes: image (channel, *space), and its voxel → voxel of the scan.
+    """A piece along the scan's axes: image (channel, *space), and its voxel → voxel of the scan.
 
-    napari cannot show a plane of a layer that is turned out of it. What was mirrored or turned by
-    quarters is turned back, voxel for voxel; other turns are resampled linearly into the scan's
-    grid, and what is outside the piece is no number, which is clear.
+    napari cannot show a plane of a layer that is turned out of it. A piece that was mirrored or
+    turned by quarters is turned back, voxel for voxel. Any other is resampled linearly into the
+    scan's grid; what lies outside the piece is no number, which napari draws clear.
     """
     dims, linear = len(matrix) - 1, matrix[:-1, :-1]
     if ((np.abs(linear) > 1e-5).sum(0) == 1).all():
@@ -414,18 +430,19 @@ def as_it_lies(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def edges(corners: np.ndarray) -> np.ndarray:
-    """A box's edges as napari's vectors: (2^D, D) → (edge, 2, D), each a start and a way."""
+    """A box's edges as napari's vectors, (edge, 2, D): a start and a way for each."""
     numbers = range(len(corners))
     pairs = [(a, b) for a in numbers for b in numbers if a < b and (a ^ b).bit_count() == 1]
     start, end = corners[np.array(pairs).T]
     return np.stack([start, end - start], 1)
 
 
-def outline(corners: np.ndarray, axis: int | None, place: float) -> np.ndarray:
-    """What is drawn of a box where the plane across ``axis`` at ``place`` is shown.
+def box_outline(corners: np.ndarray, axis: int | None, place: float) -> np.ndarray:
+    """The vectors that draw a box where the plane across ``axis`` at ``place`` is shown.
 
-    As many vectors as it has edges, so that their colours need not change: an outline with fewer
-    sides is gone round again. A box that is not cut lies flat at its own middle, out of sight.
+    There are always as many vectors as the box has edges, so that their colours need not change:
+    an outline with fewer sides is drawn more than once. A box that the plane does not cut lies
+    flat at its own middle, out of sight.
     """
     lines = edges(corners)
     if axis is None:

@@ -1,16 +1,15 @@
 """Going through puzzles case by case in napari, and noting patches that are bad.
 
-A patch may be bad because it shows nothing, lies in an artefact, or gives its answer away. Marks
-are rows of a CSV, written at once, so a session may end at any time and go on another day.
+A patch may be bad because it shows nothing, lies in an artefact, or gives its label away. Marks
+are rows of a CSV that is written at once, so a session may end at any time and go on another day.
 """
 
 import csv as tables
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -19,21 +18,22 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import atomic_write
 from ssl3d_lite.tasks import ProxyTask
 
+from .display import require_window
 from .layers import Viewer, add_scan
 from .puzzle import PuzzleLayers, add_puzzle
 
-WHICH = ("cohort", "case", "task", "settings", "seed", "piece")  # tell one patch from another
-COLUMNS = (*WHICH, "x", "y", "z")  # its middle in voxels of the prepared scan
-KEYS = {
-    "n": ("next case", lambda review: review.step(1)),
-    "Shift-N": ("case before", lambda review: review.step(-1)),
-    "q": ("another puzzle of this case", lambda review: review.again()),
-    "k": ("mark the patch as bad, or take the mark back", lambda review: review.mark()),
-    "j": ("pieces apart, and together", lambda review: review.take_apart()),
-    "h": ("pieces as the network gets them, and home", lambda review: review.as_shown()),
+PATCH_KEY = ("cohort", "case", "task", "settings", "seed", "piece")  # tells patches apart
+MARK_COLUMNS = (*PATCH_KEY, "x", "y", "z")  # its middle in voxels of the prepared scan
+REVIEW_KEYS = {  # key → what it does, and the method of Review that does it
+    "n": ("next case", "next_case"),
+    "Shift-N": ("case before", "previous_case"),
+    "q": ("another puzzle of this case", "another_puzzle"),
+    "k": ("mark the patch as bad, or take the mark back", "toggle_mark"),
+    "j": ("pieces apart, and together", "toggle_apart"),
+    "h": ("pieces as the network gets them, and home", "toggle_shown"),
 }
 
-Row = dict[str, str]
+PatchMark = dict[str, str]  # MARK_COLUMNS → text
 
 
 def review(
@@ -47,13 +47,15 @@ def review(
 ) -> "Review":
     """Look through the puzzles of some cases, and mark bad patches by key.
 
-    The patch meant is the one whose layer is selected, else the one under the mouse.
+    A key acts on the patch whose layer is selected, or else on the one under the mouse.
 
     Args:
+        cohort: the cohort.
+        task: the proxy task that makes the puzzles.
         cases: positions in the cohort.
-        csv: where marks are kept; those that are there already stay and are shown.
-        seed: of the first puzzle of each case.
-        viewer: where to show them; by default a new window.
+        csv: the file of marks; marks that are in it already stay, and are shown.
+        seed: seed of the first puzzle of each case.
+        viewer: the viewer to use; by default a new window.
 
     Raises:
         InputError: no such case; a file that holds no marks; or no viewer and no display.
@@ -65,33 +67,31 @@ def review(
             if wrong
             else "no cases to review; give positions in the cohort"
         )
-    kept = len(read_marks(Path(csv)))
+    kept = len(read_patch_marks(Path(csv)))
     if viewer is None:
-        from .display import require_window
-
         require_window()
         import napari
 
         viewer = napari.Viewer(title="ssl3d_lite: review")
     shown = Review(cohort, task, cases, Path(csv), viewer, seed)
-    for key, (_, act) in KEYS.items():
-        viewer.bind_key(key, _bound(act, shown), overwrite=True)
-    print(*(f"{key}: {what}" for key, (what, _) in KEYS.items()), sep="\n")
+    for key, (_, method) in REVIEW_KEYS.items():
+        viewer.bind_key(key, _for_viewer(getattr(shown, method)), overwrite=True)
+    print(*(f"{key}: {what}" for key, (what, _) in REVIEW_KEYS.items()), sep="\n")
     print(f"marks are kept in {Path(csv).resolve()}" + (f" ({kept} so far)" if kept else ""))
     return shown
 
 
-def _bound(act: Any, shown: "Review") -> Any:
-    """napari calls a key's function with the viewer."""
+def _for_viewer(method: Callable[[], None]) -> Callable[[Viewer], None]:
+    """The same as a function of the viewer, which napari hands to what a key calls."""
 
     def pressed(viewer: Viewer) -> None:
-        act(shown)
+        method()
 
     return pressed
 
 
 class Review:
-    """Where a review stands: which case, which puzzle of it. Keys call its methods."""
+    """The state of a review: the case and the puzzle that are shown. Keys call its methods."""
 
     def __init__(
         self,
@@ -115,43 +115,52 @@ class Review:
         """Position in the cohort."""
         return self.cases[self.place]
 
-    def step(self, by: int) -> None:
-        """Go to the next case or the one before; behind the last comes the first."""
+    def next_case(self) -> None:
+        """Go to the next case; the first follows the last."""
+        self._step(1)
+
+    def previous_case(self) -> None:
+        """Go to the case before; the last comes before the first."""
+        self._step(-1)
+
+    def _step(self, by: int) -> None:
         self.place, self.seed = (self.place + by) % len(self.cases), self.first_seed
         self._show_scan()
         self._show_puzzle()
 
-    def again(self) -> None:
-        """Draw another puzzle of this case."""
+    def another_puzzle(self) -> None:
+        """Make another puzzle of this case."""
         self.seed += 1
         self._show_puzzle()
 
-    def take_apart(self) -> None:
+    def toggle_apart(self) -> None:
+        """Move the pieces apart, or together again."""
         self.apart = not self.apart
         self.puzzle.arrange(float(self.apart), self.shown)
 
-    def as_shown(self) -> None:
+    def toggle_shown(self) -> None:
+        """Show the pieces as the network gets them, or where they were cut."""
         self.shown = not self.shown
         self.puzzle.arrange(float(self.apart), self.shown)
 
-    def mark(self) -> None:
-        """Mark the patch that is meant as bad; if it is, take the mark back."""
+    def toggle_mark(self) -> None:
+        """Mark the picked patch as bad; if it is marked, take the mark back."""
         number = self.puzzle.picked()
         if number is None:
             self.viewer.status = "no patch here: point at one in a plane, or select its layer"
             return
         row = self._row(number)
-        rows = read_marks(self.csv)  # anew, so that nobody else's marks are lost
-        others = [each for each in rows if _which(each) != _which(row)]
+        rows = read_patch_marks(self.csv)  # anew, so that nobody else's marks are lost
+        others = [each for each in rows if _key_of(each) != _key_of(row)]
         added = len(others) == len(rows)
-        write_marks(self.csv, [*others, row] if added else others)
+        write_patch_marks(self.csv, [*others, row] if added else others)
         self._show_marks()
         self.viewer.status = f"patch {number} {'marked as bad' if added else 'is no longer marked'}"
 
-    def marks(self) -> list[int]:
-        """The pieces of the puzzle shown that are marked."""
-        here = _which(self._row(0))[:-1]
-        rows = [_which(row) for row in read_marks(self.csv)]
+    def marked_pieces(self) -> list[int]:
+        """Numbers of the marked pieces of the puzzle that is shown."""
+        here = _key_of(self._row(0))[:-1]
+        rows = [_key_of(row) for row in read_patch_marks(self.csv)]
         return sorted(int(row[-1]) for row in rows if row[:-1] == here)
 
     def _show_scan(self) -> None:
@@ -165,12 +174,12 @@ class Review:
         )
 
     def _show_puzzle(self) -> None:
-        # some tasks compare scans, so there are always two; what is drawn for the first depends on
-        # the seed alone
+        # some tasks compare scans, so there are always two; the first scan's puzzle depends on the
+        # seed alone
         other = self.cases[(self.place + 1) % len(self.cases)]
         volumes = self.cohort.images([self.case, other])
-        draw = self.task.sample_params(volumes, torch.Generator().manual_seed(self.seed))
-        self.puzzle = add_puzzle(self.viewer, volumes, self.task.make_views(volumes, draw))
+        params = self.task.sample_params(volumes, torch.Generator().manual_seed(self.seed))
+        self.puzzle = add_puzzle(self.viewer, volumes, self.task.make_views(volumes, params))
         if self.apart or self.shown:
             self.puzzle.arrange(float(self.apart), self.shown)
         self._show_marks()
@@ -179,12 +188,12 @@ class Review:
         self.viewer.title = f"{name} ({where}), {self.task.name}, puzzle {self.seed}"
 
     def _show_marks(self) -> None:
-        self.puzzle.note(dict.fromkeys(self.marks(), "bad"))
+        self.puzzle.note(dict.fromkeys(self.marked_pieces(), "bad"))
 
-    def _row(self, number: int) -> Row:
+    def _row(self, number: int) -> PatchMark:
         centre = dict.fromkeys("xyz", "")
         centre |= dict(zip("xyz", (f"{c:g}" for c in self.puzzle.pieces[number].centre)))
-        which = (
+        key = (
             self.cohort.name,
             self.cohort.cases[self.case].id,
             self.task.name,
@@ -192,17 +201,17 @@ class Review:
             str(self.seed),
             str(number),
         )
-        return dict(zip(WHICH, which, strict=True)) | centre
+        return dict(zip(PATCH_KEY, key, strict=True)) | centre
 
 
 # ---- the table of marks ------------------------------------------------------------------------
 
 
-def _which(row: Row) -> tuple[str, ...]:
-    return tuple(row[name] for name in WHICH)
+def _key_of(row: PatchMark) -> tuple[str, ...]:
+    return tuple(row[name] for name in PATCH_KEY)
 
 
-def read_marks(path: Path) -> list[Row]:
+def read_patch_marks(path: Path) -> list[PatchMark]:
     """The rows of a table of marks; none if there is no such file.
 
     Raises:
@@ -216,17 +225,17 @@ def read_marks(path: Path) -> list[Row]:
         return []
     except (OSError, ValueError, tables.Error) as reason:
         raise InputError(f"{path} cannot be read as a table of marks: {reason}") from None
-    if tuple(reader.fieldnames or ()) != COLUMNS or any(None in row.values() for row in rows):
+    if tuple(reader.fieldnames or ()) != MARK_COLUMNS or any(None in row.values() for row in rows):
         raise InputError(
-            f"{path} is no table of marks (columns {', '.join(COLUMNS)}); name another file"
+            f"{path} is no table of marks (columns {', '.join(MARK_COLUMNS)}); name another file"
         )
     return rows
 
 
-def write_marks(path: Path, rows: Sequence[Row]) -> None:
-    """Save the table, whole or not at all; without a mark it has its heads alone."""
+def write_patch_marks(path: Path, rows: Sequence[PatchMark]) -> None:
+    """Save the table, whole or not at all; without marks it has its header alone."""
     text = StringIO(newline="")
-    writer = tables.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = tables.DictWriter(text, MARK_COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     atomic_write(path, lambda file: file.write(text.getvalue().encode()))

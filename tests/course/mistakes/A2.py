@@ -61,30 +61,30 @@ class MyRotation(ProxyTask):
         self.head = head(encoder.width, settings.hidden, len(self.turns))
 
     def sample_params(self, volumes, generator):
-        scans, size = len(volumes), (self.settings.edge,) * self.dims
+        scans, size = len(volumes), (self.settings.crop_size,) * self.dims
         order = torch.rand(scans, len(self.turns), generator=generator).argsort(1)
         return {
             "corner": random_corner(volumes.shape[2:], size, (scans, 1), generator),
-            "turn": order[:, : self.settings.turns_per_scan],
+            "rotation": order[:, : self.settings.rotations_per_scan],
         }
 
-    def make_views(self, volumes, draw):
+    def make_views(self, volumes, params):
 BODY
     def forward(self, encoder, batch):
         return self.head(pooled(encoder(batch.views.flatten(0, 1))))
 """
 POSE_ROTATION = """
-size, views, matrices = (self.settings.edge,) * self.dims, [], []
+size, views, matrices = (self.settings.crop_size,) * self.dims, [], []
 for scan in range(len(volumes)):
-    cube = cut(volumes[scan : scan + 1], draw["corner"][scan : scan + 1], size)[:, 0]
-    shift = shift_matrix(draw["corner"][scan, 0])
-    for number in draw["turn"][scan].tolist():
+    cube = cut(volumes[scan : scan + 1], params["corner"][scan : scan + 1], size)[:, 0]
+    shift = shift_matrix(params["corner"][scan, 0])
+    for number in params["rotation"][scan].tolist():
         plane, quarters = self.turns[number]
         views.append(turn(cube, plane, quarters)[0])
-        matrices.append(shift @ turn_matrix(plane, quarters, self.settings.edge, self.dims))
-views = torch.stack(views).unflatten(0, draw["turn"].shape)
-matrix = torch.stack(matrices).unflatten(0, draw["turn"].shape)
-return ProxyBatch(views, draw["turn"].to(views.device), Placement(matrix))
+        matrices.append(shift @ turn_matrix(plane, quarters, self.settings.crop_size, self.dims))
+views = torch.stack(views).unflatten(0, params["rotation"].shape)
+matrix = torch.stack(matrices).unflatten(0, params["rotation"].shape)
+return ProxyBatch(views, params["rotation"].to(views.device), Placement(matrix))
 """
 LOCATION = """
 class MyLocation(ProxyTask):
@@ -98,7 +98,7 @@ class MyLocation(ProxyTask):
 
     def sample_params(self, volumes, generator):
 DRAW
-    def make_views(self, volumes, draw):
+    def make_views(self, volumes, params):
 POSE
     def forward(self, encoder, batch):
         features = pooled(encoder(batch.views.flatten(0, 1)))
@@ -114,10 +114,10 @@ shape = (scans, 1 + query.shape[1], self.dims)
 return {"query": query, "shift": torch.randint(s.jitter + 1, shape, generator=generator)}
 """
 POSE_LOCATION = """
-s, query, centre = self.settings, draw["query"], self.places // 2
+s, query, centre = self.settings, params["query"], self.places // 2
 cell = query + (query >= centre)
 cell = torch.cat([torch.full_like(cell[:, :1], centre), cell], 1)
-corner = puzzle_corners(volumes.shape[2:], 3, s.patch, s.jitter)[cell] + draw["shift"]
+corner = puzzle_corners(volumes.shape[2:], 3, s.patch, s.jitter)[cell] + params["shift"]
 views = cut(volumes, corner, (s.patch,) * self.dims)
 views = normalised(views) if s.normalise else views
 return ProxyBatch(views, query.to(views.device), Placement(shift_matrix(corner)))
@@ -131,9 +131,9 @@ def rotation(old: str, new: str) -> str:
 def location(old: str, new: str) -> str:
     """What is wrong stands in draw or in pose."""
     in_draw = old in DRAW_LOCATION
-    draw = changed(DRAW_LOCATION, (old, new)) if in_draw else DRAW_LOCATION
+    drawn = changed(DRAW_LOCATION, (old, new)) if in_draw else DRAW_LOCATION
     pose = POSE_LOCATION if in_draw else changed(POSE_LOCATION, (old, new))
-    made = LOCATION.replace("DRAW", indent(draw, " " * 8))
+    made = LOCATION.replace("DRAW", indent(drawn, " " * 8))
     return made.replace("POSE", indent(pose, " " * 8))
 
 
@@ -274,14 +274,16 @@ MISTAKES = [
         "matrices multiplied the wrong way round",
         3,
         rotation(
-            "shift @ turn_matrix(plane, quarters, self.settings.edge, self.dims)",
-            "turn_matrix(plane, quarters, self.settings.edge, self.dims) @ shift",
+            "shift @ turn_matrix(plane, quarters, self.settings.crop_size, self.dims)",
+            "turn_matrix(plane, quarters, self.settings.crop_size, self.dims) @ shift",
         ),
     ),
     mistake(
         "the placement forgets the turn",
         3,
-        rotation("shift @ turn_matrix(plane, quarters, self.settings.edge, self.dims)", "shift"),
+        rotation(
+            "shift @ turn_matrix(plane, quarters, self.settings.crop_size, self.dims)", "shift"
+        ),
     ),
     mistake(
         "the placement forgets where the cube was cut",
@@ -299,17 +301,19 @@ MISTAKES = [
     mistake(
         "always the corner of the first scan",
         3,
-        rotation('draw["corner"][scan : scan + 1]', 'draw["corner"][:1]'),
+        rotation('params["corner"][scan : scan + 1]', 'params["corner"][:1]'),
     ),
     mistake(
-        "3D only", 3, rotation("(self.settings.edge,) * self.dims", "(self.settings.edge,) * 3")
+        "3D only",
+        3,
+        rotation("(self.settings.crop_size,) * self.dims", "(self.settings.crop_size,) * 3"),
     ),
     mistake(
         "the answer is the number of quarters",
         3,
         rotation(
-            'draw["turn"].to(views.device)',
-            "torch.tensor([q for _, q in self.turns])[draw['turn']]",
+            'params["rotation"].to(views.device)',
+            "torch.tensor([q for _, q in self.turns])[params['rotation']]",
         ),
     ),
     mistake(
@@ -317,8 +321,8 @@ MISTAKES = [
         3,
         rotation(
             "size, views, matrices",
-            'draw["turn"] = torch.rand(len(volumes), len(self.turns)).argsort(1)'
-            '[:, : draw["turn"].shape[1]]\nsize, views, matrices',
+            'params["rotation"] = torch.rand(len(volumes), len(self.turns)).argsort(1)'
+            '[:, : params["rotation"].shape[1]]\nsize, views, matrices',
         ),
     ),
     mistake(
@@ -442,6 +446,6 @@ MISTAKES = [
     mistake(
         "the placement without the jitter",
         5,
-        location("shift_matrix(corner)", 'shift_matrix(corner - draw["shift"])'),
+        location("shift_matrix(corner)", 'shift_matrix(corner - params["shift"])'),
     ),
 ]

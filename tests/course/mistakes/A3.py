@@ -44,7 +44,7 @@ class MyJigsaw(ProxyTask):
             "shift": torch.randint(s.jitter + 1, shape, generator=generator),
         }
 
-    def make_views(self, volumes, draw):
+    def make_views(self, volumes, params):
 BODY
     def forward(self, encoder, batch):
         features = pooled(encoder(batch.views.flatten(0, 1)))
@@ -52,12 +52,12 @@ BODY
 """
 POSE = """
 s = self.settings
-corners = puzzle_corners(volumes.shape[2:], 3, s.patch, s.jitter) + draw["shift"]
-shown = shuffle(corners, self.orders[draw["permutation"][:, 0]])
+corners = puzzle_corners(volumes.shape[2:], 3, s.patch, s.jitter) + params["shift"]
+shown = shuffle(corners, self.orders[params["permutation"][:, 0]])
 views = cut(volumes, shown, (s.patch,) * self.dims)
 views = normalise_pieces(views) if s.normalise else views
 placement = Placement(shift_matrix(shown), grid=(3,) * self.dims)
-return ProxyBatch(views, draw["permutation"].to(views.device), placement)
+return ProxyBatch(views, params["permutation"].to(views.device), placement)
 """
 SOLVE = RIGHT["solve_by_borders"]
 P_VALUE = """
@@ -238,15 +238,15 @@ MISTAKES = [
         "no jitter",
         3,
         NORMALISE,
-        jigsaw((' + draw["shift"]', ' + 0 * draw["shift"]')),
+        jigsaw((' + params["shift"]', ' + 0 * params["shift"]')),
     ),
     mistake(
         "jitter by the place, not by the cell",
         3,
         NORMALISE,
         jigsaw(
-            (' + draw["shift"]', ' + 0 * draw["shift"]'),
-            ("[:, 0]])", '[:, 0]]) + draw["shift"]'),
+            (' + params["shift"]', ' + 0 * params["shift"]'),
+            ("[:, 0]])", '[:, 0]]) + params["shift"]'),
         ),
     ),
     mistake(
@@ -255,8 +255,8 @@ MISTAKES = [
         NORMALISE,
         jigsaw(
             (
-                'self.orders[draw["permutation"][:, 0]]',
-                'self.orders[draw["permutation"][:, 0]].argsort(1)',
+                'self.orders[params["permutation"][:, 0]]',
+                'self.orders[params["permutation"][:, 0]].argsort(1)',
             )
         ),
     ),
@@ -264,7 +264,7 @@ MISTAKES = [
         "never shuffled",
         3,
         NORMALISE,
-        jigsaw(('shuffle(corners, self.orders[draw["permutation"][:, 0]])', "corners")),
+        jigsaw(('shuffle(corners, self.orders[params["permutation"][:, 0]])', "corners")),
     ),
     mistake(
         "the placement of the pieces before they were shuffled",
@@ -283,7 +283,7 @@ MISTAKES = [
         "the answer without its axis",
         3,
         NORMALISE,
-        jigsaw(('draw["permutation"].to', 'draw["permutation"][:, 0].to')),
+        jigsaw(('params["permutation"].to', 'params["permutation"][:, 0].to')),
     ),
     mistake(
         "a new order drawn while posing",
@@ -291,7 +291,7 @@ MISTAKES = [
         NORMALISE,
         jigsaw(
             (
-                'shuffle(corners, self.orders[draw["permutation"][:, 0]])',
+                'shuffle(corners, self.orders[params["permutation"][:, 0]])',
                 "shuffle(corners, self.orders[torch.randint(s.permutations, (len(volumes),))])",
             )
         ),

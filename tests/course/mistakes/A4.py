@@ -393,13 +393,22 @@ MISTAKES = [
     task("a grid too short for a step fails", ("if step < context.shape[2]", "")),
     task(
         "the first step alone",
-        ("zip(self.predict, self.settings.ahead)", "zip(self.predict, self.settings.ahead[:1])"),
-        ("for step in self.settings.ahead]", "for step in self.settings.ahead[:1]]"),
+        (
+            "zip(self.predict, self.settings.prediction_steps)",
+            "zip(self.predict, self.settings.prediction_steps[:1])",
+        ),
+        (
+            "for step in self.settings.prediction_steps]",
+            "for step in self.settings.prediction_steps[:1]]",
+        ),
     ),
-    task("steps two and three, whatever is asked", ("self.settings.ahead", "(2, 3)")),
+    task("steps two and three, whatever is asked", ("self.settings.prediction_steps", "(2, 3)")),
     task(
         "the targets' order is another",
-        ("for step in self.settings.ahead]", "for step in self.settings.ahead[::-1]]"),
+        (
+            "for step in self.settings.prediction_steps]",
+            "for step in self.settings.prediction_steps[::-1]]",
+        ),
     ),
     task("3D only", ("movedim(1, -1).flatten(0, -2)", "permute(0, 2, 3, 4, 1).flatten(0, 3)")),
     mistake(

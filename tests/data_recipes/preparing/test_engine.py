@@ -21,7 +21,7 @@ from data_recipes.msd import Msd
 from data_recipes.msd import prepare as prepare_msd
 from data_recipes.preparing.engine import Prepared, RawCase, prepare_cohort
 from data_recipes.preparing.folds import deal_folds
-from data_recipes.preparing.settings import Dealing
+from data_recipes.preparing.settings import FoldSettings
 from ssl3d_lite.data.cohort import Case, Cohort, Source
 from ssl3d_lite.errors import InputError
 
@@ -65,7 +65,7 @@ def blank(folder: Path, **recipe) -> Cohort:
 
 
 def run(out: Path, cases: list[RawCase], raw: Path, function=make, recipe=(), **options):
-    settings = Dealing(workers=1, **options)
+    settings = FoldSettings(workers=1, **options)
     return prepare_cohort(blank(out, **dict(recipe)), cases, raw, function, settings)
 
 

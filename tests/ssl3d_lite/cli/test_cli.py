@@ -76,7 +76,7 @@ def test_several_tasks_train_one_encoder_and_have_flags_of_their_own(tmp_path, c
     make_cohort(tmp_path / "cohort", 15)
     out = tmp_path / "encoder"
     arguments = [*("pretrain", "--task", "rotation+jigsaw", "--cohort", str(tmp_path / "cohort"))]
-    own = ["--rotation.edge", "16", "--jigsaw.patch", "4", "--jigsaw.permutations", "30"]
+    own = ["--rotation.crop-size", "16", "--jigsaw.patch", "4", "--jigsaw.permutations", "30"]
     small = ["--steps", "10", "--filters", "4", "8", "--precision", "32-true"]
     assert main([*arguments, *own, *small, "--out", str(out)]) == 0
     said = capsys.readouterr().out
@@ -111,7 +111,17 @@ def test_pretrain_finetune_probe_predict_one_after_another(tmp_path, capsys):
     at = ["--cohort", str(tmp_path / "cohort")]
     encoder, model = str(tmp_path / "encoder"), str(tmp_path / "model")
     small = ["--steps", "10", "--precision", "32-true"]
-    arguments = ["pretrain", *at, "--task", "rotation", "--edge", "16", "--out", encoder, *small]
+    arguments = [
+        "pretrain",
+        *at,
+        "--task",
+        "rotation",
+        "--crop-size",
+        "16",
+        "--out",
+        encoder,
+        *small,
+    ]
     assert main([*arguments, "--filters", "4", "8"]) == 0
     assert "rotation on 3 validation cases: accuracy" in capsys.readouterr().out
     assert main(["probe", *at, "--encoder", encoder, "--labels", "2", "--draws", "2"]) == 0
@@ -134,7 +144,7 @@ def test_an_encoder_for_other_channels_is_adapted_and_said_so(tmp_path, capsys):
     make_cohort(tmp_path / "one", 15)
     make_cohort(tmp_path / "two", 15, channels=2)
     encoder = str(tmp_path / "encoder")
-    arguments = ["pretrain", "--task", "rotation", "--edge", "16", "--steps", "10"]
+    arguments = ["pretrain", "--task", "rotation", "--crop-size", "16", "--steps", "10"]
     arguments += ["--cohort", str(tmp_path / "one"), "--out", encoder, "--filters", "4", "8"]
     assert main(arguments) == 0
     arguments = ["probe", "--cohort", str(tmp_path / "two"), "--encoder", encoder]
@@ -171,7 +181,7 @@ def eyes(tmp_path):
 
 
 def test_an_encoder_is_pretrained_on_graded_photographs(eyes, tmp_path, capsys):
-    arguments = ["pretrain", "--task", "rotation", "--edge", "24", "--steps", "4"]
+    arguments = ["pretrain", "--task", "rotation", "--crop-size", "24", "--steps", "4"]
     arguments += ["--cohort", str(eyes.folder), "--out", str(tmp_path / "encoder")]
     assert main([*arguments, "--filters", "4", "8"]) == 0
     assert "rotation on 3 validation cases: accuracy" in capsys.readouterr().out
@@ -182,7 +192,7 @@ def test_photographs_are_graded_from_pretraining_to_prediction(eyes, tmp_path, c
     at = ["--cohort", str(eyes.folder)]
     encoder, model = str(tmp_path / "encoder"), str(tmp_path / "model")
     shape = ["--filters", "4", "8"] if network == "unet" else ["--network", network]
-    arguments = ["pretrain", *at, "--task", "rotation", "--edge", "32", "--steps", "2"]
+    arguments = ["pretrain", *at, "--task", "rotation", "--crop-size", "32", "--steps", "2"]
     assert main([*arguments, "--batch", "4", *shape, "--out", encoder]) == 0
     assert main(["probe", *at, "--encoder", encoder, "--labels", "6", "--draws", "2"]) == 0
     said = capsys.readouterr().out
@@ -216,7 +226,10 @@ def test_a_presets_u_net_does_not_stand_in_the_way_of_another_network():
     ("arguments", "said"),
     [
         (["--task", "masked"], "a task that answers for every voxel (masked, tissue) needs"),
-        (["--task", "rotation", "--edge", "24"], "densenet121 needs edges of at least 32 voxels"),
+        (
+            ["--task", "rotation", "--crop-size", "24"],
+            "densenet121 needs edges of at least 32 voxels",
+        ),
         (["--task", "rotation", "--filters", "4", "8"], "densenet121 has levels of (64, 256,"),
     ],
 )
@@ -248,7 +261,7 @@ def test_a_tour_of_grades_is_refused_in_one_line(eyes, tmp_path, capsys):
 
 def test_an_encoder_is_pretrained_on_scans_without_labels(tmp_path, capsys):
     make_cohort(tmp_path / "cohort", 6, unlabelled=6)
-    arguments = ["pretrain", "--task", "rotation", "--edge", "16", "--steps", "4"]
+    arguments = ["pretrain", "--task", "rotation", "--crop-size", "16", "--steps", "4"]
     arguments += ["--cohort", str(tmp_path / "cohort"), "--out", str(tmp_path / "encoder")]
     assert main([*arguments, "--filters", "4", "8"]) == 0
     said = capsys.readouterr().out
@@ -259,7 +272,7 @@ def test_an_encoder_is_pretrained_on_scans_without_labels(tmp_path, capsys):
 def test_a_cohort_larger_than_the_memory_is_read_from_disk(tmp_path, capsys, monkeypatch):
     """And gives the very same encoder."""
     make_cohort(tmp_path / "cohort", 15)
-    arguments = ["pretrain", "--task", "rotation", "--edge", "16", "--steps", "4"]
+    arguments = ["pretrain", "--task", "rotation", "--crop-size", "16", "--steps", "4"]
     arguments += ["--cohort", str(tmp_path / "cohort"), "--filters", "4", "8"]
     assert main([*arguments, "--out", str(tmp_path / "in memory")]) == 0
     assert "read from disk" not in capsys.readouterr().out

@@ -10,7 +10,7 @@ from data_recipes.preparing.engine import RawCase
 from data_recipes.virtual import VirtualHippocampus
 from data_recipes.virtual import prepare as prepare_virtual
 from ssl3d_lite.cli.main import main
-from ssl3d_lite.data.catalogue import Data, data, find_cohorts
+from ssl3d_lite.data.catalogue import DataListing, find_cohorts, list_data
 from ssl3d_lite.data.registry import load_recipe, recipes
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.parallel import Workforce
@@ -25,7 +25,7 @@ def lines_about(listing: str, recipe: str) -> list[str]:
 
 
 def test_all_is_missing_in_an_empty_folder(tmp_path):
-    listing = data(Data(folder=tmp_path))
+    listing = list_data(DataListing(folder=tmp_path))
     for name in recipes():
         (line,) = lines_about(listing, name)
         about = load_recipe(name)[0].about
@@ -40,7 +40,7 @@ def test_cohorts_are_found_by_their_recipe(make_task, tmp_path):
     prepare(Msd(out=tmp_path / "mine/blocks", raw=raw, workers=1))
     settings = {"cases": 3, "workers": 1}
     prepare_virtual(VirtualHippocampus(out=tmp_path / "virtual", raw=tmp_path / "r", **settings))
-    listing = data(Data(folder=tmp_path))
+    listing = list_data(DataListing(folder=tmp_path))
     assert lines_about(listing, "msd")[1:] == [
         f"    {tmp_path / 'mine/blocks'}: Blocks, 4 cases, 3 with a label, 1 rejected"
     ]
@@ -64,7 +64,7 @@ def test_a_cohort_that_was_not_finished_is_said_to_go_on(make_task, tmp_path, mo
     monkeypatch.setattr(msd, "prepare_scan", stops)
     with pytest.raises(KeyboardInterrupt):
         prepare(Msd(out=tmp_path / "out", raw=raw, workers=1))
-    first, second = lines_about(data(Data(folder=tmp_path)), "msd")
+    first, second = lines_about(list_data(DataListing(folder=tmp_path)), "msd")
     assert first.split()[1] == "missing"
     assert second == f"    {tmp_path / 'out'}: stopped after 2 cases; the same command goes on"
 
@@ -72,7 +72,7 @@ def test_a_cohort_that_was_not_finished_is_said_to_go_on(make_task, tmp_path, mo
 def test_what_is_damaged_or_of_no_recipe_is_listed_last(tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/cohort.json").write_text("{")
-    *_, last, empty, _ = data(Data(folder=tmp_path)).splitlines()
+    *_, last, empty, _ = list_data(DataListing(folder=tmp_path)).splitlines()
     assert empty == ""
     assert last.startswith(f"of no recipe known here: {tmp_path / 'broken'}: damaged: ")
 
@@ -86,7 +86,7 @@ def test_it_looks_a_few_levels_deep_and_no_deeper(make_task, tmp_path):
 
 def test_no_folder():
     with pytest.raises(InputError, match="no folder nowhere"):
-        data(Data(folder=Path("nowhere")))
+        list_data(DataListing(folder=Path("nowhere")))
 
 
 def test_the_command(tmp_path, capsys, monkeypatch):

@@ -77,34 +77,54 @@ def test_fault_14_pretraining_sees_no_validation_and_no_test_case(tmp_path):
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 1000), fractions=st.lists(st.floats(0.01, 1), min_size=2, max_size=5))
-def test_fault_14_label_fractions_are_nested_and_the_test_set_never_moves(cohort, seed, fractions):
+@given(seed=st.integers(0, 1000), percents=st.lists(st.floats(1, 100), min_size=2, max_size=5))
+def test_fault_14_label_fractions_are_nested_and_the_test_set_never_moves(cohort, seed, percents):
     before = cohort.split()
-    drawn = [cohort.subset(before.train, f, seed) for f in sorted(fractions)]
+    drawn = [cohort.subset(before.train, f"{f}%", seed) for f in sorted(percents)]
     for small, large in pairwise(drawn):
         assert large[: len(small)] == small
         assert set(large) <= set(before.train)
     assert cohort.split() == before
 
 
-def test_few_draws_differ_by_seed_and_are_the_same_again(cohort):
+def test_subsets_differ_by_seed_and_are_the_same_again(cohort):
     train = cohort.split().train
     assert cohort.subset(train, 4, 0) == cohort.subset(train, 4, 0)
     assert len({cohort.subset(train, 4, seed) for seed in range(10)}) > 1
     assert cohort.subset(train, len(train), 3) != train
-    assert sorted(cohort.subset(train, 1.0, 3)) == sorted(train)
+    assert sorted(cohort.subset(train, "100%", 3)) == sorted(train)
 
 
-def test_few_takes_a_patients_scans_together(tmp_path):
+def test_a_subset_takes_a_patients_scans_together(tmp_path):
     cohort = make_cohort(tmp_path, 30, shape=(4, 4, 4), patients=15)
     chosen = cohort.subset(cohort.split().train, 4, 1)
     assert len({cohort.cases[i].patient for i in chosen}) == 2
 
 
-@pytest.mark.parametrize(("amount", "said"), [(0, "0 labelled"), (99, "99 labelled"), (1.5, "1.5")])
-def test_few_refuses_what_is_not_there(cohort, amount, said):
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (0, "0 labelled"),
+        ("0", "0 labelled"),
+        (99, "99 labelled"),
+        ("0%", "above 0%"),
+        ("101%", "100% at most"),
+        ("five", r'labels \'five\': give a number of scans \(12\) or a share \("5%"\)'),
+        (1.0, r'labels 1.0: give a number of scans \(12\) or a share \("5%"\)'),
+        (0.05, r'labels 0.05: give a number of scans \(12\) or a share \("5%"\)'),
+        (True, "labels True: give a number"),
+    ],
+)
+def test_labels_that_are_not_there_or_could_mean_two_things_are_refused(cohort, labels, said):
     with pytest.raises(InputError, match=said):
-        cohort.subset(cohort.split().train, amount)
+        cohort.subset(cohort.split().train, labels)
+
+
+def test_one_scan_and_all_scans_cannot_be_confused(cohort):
+    train = cohort.split().train
+    assert len(cohort.subset(train, 1)) == len(cohort.subset(train, "1")) == 1
+    assert len(cohort.subset(train, "100%")) == len(train)
+    assert cohort.subset(train, np.int64(2)) == cohort.subset(train, 2)
 
 
 def test_regions_in_classes(tmp_path):

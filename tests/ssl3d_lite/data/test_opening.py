@@ -47,14 +47,11 @@ def test_few_scans_are_made_in_this_process_and_many_in_others(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     workers = {}
 
-    def recipe(name):
-        def prepared(settings):
-            workers[settings.cases] = settings.workers
-            raise InputError("far enough")
+    def prepared(settings):
+        workers[settings.cases] = settings.workers
+        raise InputError("far enough")
 
-        return VirtualHippocampus, prepared
-
-    monkeypatch.setattr("data_recipes.load_recipe", recipe)
+    monkeypatch.setattr("data_recipes.virtual.prepare", prepared)
     for cases, given in ((40, {}), (41, {}), (39, {"workers": 3})):
         with pytest.raises(InputError, match="far enough"):
             open_cohort("hippocampus", cases=cases, **given)
@@ -72,10 +69,13 @@ def test_scans_are_taken_where_they_are_prepared(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.endswith("(real scans)\n")
 
 
-def test_a_cohort_without_a_twin_is_refused(tmp_path, monkeypatch):
+def test_a_misspelt_cohort_or_setting_is_refused_with_the_nearest(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="brats"):
+    with pytest.raises(InputError, match="unknown cohort 'brat'; did you mean 'brats'"):
         open_cohort("brat")
+    said = "unknown setting of recipe virtual-brain 'case'; did you mean 'cases'"
+    with pytest.raises(InputError, match=said):
+        open_cohort("brats", case=3)
 
 
 def test_a_step_is_counted_without_being_computed():

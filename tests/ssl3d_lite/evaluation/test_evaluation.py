@@ -212,7 +212,7 @@ def test_a_prediction_of_a_slice_is_refused_before_anything_is_written(tmp_path)
 
 def test_proxy_score_is_the_same_again_and_changes_no_module(cohort):
     encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
-    task = make_task("rotation", encoder.settings, edge=12)
+    task = make_task("rotation", encoder.settings, crop_size=12)
     before = {n: w.clone() for n, w in encoder.state_dict().items()}
     first = proxy_score(task, encoder, cohort, (0, 1, 2, 3))
     assert first == proxy_score(task, encoder, cohort, (0, 1, 2, 3))

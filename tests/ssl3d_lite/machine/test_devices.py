@@ -34,17 +34,23 @@ from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
 SMALL = EncoderSettings(filters=(4, 8), norm="group")  # group norm: exact on CPUs too
 OWN = {  # small, and with all that looks beyond a scan
-    "cpc": {"patch": 8, "stride": 4, "jitter": 0, "most": 3, "directions": ("+1", "-0", "-2")},
+    "cpc": {
+        "patch": 8,
+        "stride": 4,
+        "jitter": 0,
+        "max_patches": 3,
+        "directions": ("+1", "-0", "-2"),
+    },
     "rpl": {"patch": 4},
     "jigsaw": {"patch": 4},
-    "rotation": {"edge": 12},
-    "exemplar": {"edge": 12, "memory": 6},
-    "masked": {"edge": 20, "block_edge": 7},  # the last blocks are cut short
-    "tissue": {"edge": 12},
-    "random": {"edge": 12},
-    "collapsed": {"edge": 12},
+    "rotation": {"crop_size": 12},
+    "exemplar": {"crop_size": 12},
+    "masked": {"crop_size": 20, "block_size": 7},  # the last blocks are cut short
+    "tissue": {"crop_size": 12},
+    "random": {"crop_size": 12},
+    "collapsed": {"crop_size": 12},
 }
-HARDEST = {"edge": 12, "negatives": "hardest"}
+HARDEST = {"crop_size": 12, "negatives": "hardest"}
 GRADES = EncoderSettings(3, 2, filters=(4, 8), norm="group")
 
 
@@ -125,7 +131,7 @@ def program(folder):
     found = everything(folder, 2)
     torch.save(found, folder / f"{rank()}.pt")
     encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
-    task, maps = make_task("rotation", SMALL, edge=12), Cohort.open(folder / "maps")
+    task, maps = make_task("rotation", SMALL, crop_size=12), Cohort.open(folder / "maps")
     pretrain(task, encoder, maps, range(8), TrainSettings(steps=2, batch=4, devices=2))
     for tensor in encoder.state_dict().values():
         assert torch.equal(*all_gather(tensor[None])), "batch norm's statistics too"
@@ -222,7 +228,16 @@ def test_what_fails_in_the_first_process_fails_in_all(together, folder):
 
 def command(folder, out, *more):
     return [
-        *(sys.executable, "-m", "ssl3d_lite.cli", "pretrain", "--task", "rotation", "--edge", "12"),
+        *(
+            sys.executable,
+            "-m",
+            "ssl3d_lite.cli",
+            "pretrain",
+            "--task",
+            "rotation",
+            "--crop-size",
+            "12",
+        ),
         *("--cohort", str(folder / "maps"), "--out", str(out), *QUICK, *more),
     ]
 
@@ -332,7 +347,7 @@ def test_all_runs_of_one_command_have_the_same_devices(monkeypatch):
 def test_a_run_may_go_on_with_another_device_but_not_in_another_precision(cohort, tmp_path):
     def run(**settings):
         training = TrainSettings(steps=2, **settings)
-        task = make_task("rotation", SMALL, edge=12)
+        task = make_task("rotation", SMALL, crop_size=12)
         pretrain(task, make_encoder(SMALL, 0), cohort, range(8), training, tmp_path)
 
     run(device="auto")

@@ -114,8 +114,8 @@ def test_adapted_channels_give_the_same_features_for_repeated_input(old, new):
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        ("rotation", {"edge": 32}),
-        ("exemplar", {"edge": 32}),
+        ("rotation", {"crop_size": 32}),
+        ("exemplar", {"crop_size": 32}),
         ("rpl", {"patch": 32, "jitter": 0, "queries_per_scan": 2}),
         ("jigsaw", {"patch": 32, "jitter": 0, "permutations": 10}),
         ("cpc", {"patch": 32, "stride": 16, "jitter": 0}),
@@ -130,7 +130,7 @@ def test_every_puzzle_of_large_enough_patches_can_be_put_to_it(tmp_path, dense, 
 def test_it_is_pretrained_saved_probed_and_fine_tuned(eyes, tmp_path):
     encoder = make_encoder(DENSE, 0)
     pretrain(
-        make_task("rotation", DENSE, edge=32),
+        make_task("rotation", DENSE, crop_size=32),
         encoder,
         eyes,
         eyes.split().pretrain,

@@ -5,16 +5,16 @@ import pytest
 import torch
 
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.pieces import box_corners, cells, pieces
+from ssl3d_lite.show.pieces import box_corners, home_cells, pieces_of
 from ssl3d_lite.tasks import make_task
 
 OWN = {
-    "rotation": {"edge": 12},
+    "rotation": {"crop_size": 12},
     "rpl": {"patch": 4},
     "jigsaw": {"patch": 4},
-    "exemplar": {"edge": 12},
+    "exemplar": {"crop_size": 12},
     "cpc": {"patch": 8, "stride": 4, "jitter": 0},
-    "masked": {"edge": 16, "block_edge": 4},
+    "masked": {"crop_size": 16, "block_size": 4},
 }
 
 
@@ -23,8 +23,8 @@ def posed(name, dims, seed=0, **settings):
         name, EncoderSettings(spatial_dims=dims, filters=(4, 8)), 0, **OWN[name] | settings
     )
     volumes = torch.rand(3, 1, *(24, 28, 21)[:dims], generator=torch.Generator().manual_seed(seed))
-    draw = task.sample_params(volumes, torch.Generator().manual_seed(seed))
-    return task, volumes, draw, task.make_views(volumes, draw)
+    params = task.sample_params(volumes, torch.Generator().manual_seed(seed))
+    return task, volumes, params, task.make_views(volumes, params)
 
 
 def test_box_corners_are_voxel_borders_in_the_scan():
@@ -38,17 +38,17 @@ def test_box_corners_are_voxel_borders_in_the_scan():
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("seed", range(5))
 def test_a_shuffled_pieces_home_is_the_cell_that_the_permutation_names(dims, seed):
-    task, _, draw, batch = posed("jigsaw", dims, seed)
+    task, _, params, batch = posed("jigsaw", dims, seed)
     for scan in range(3):
-        order = task.permutations[int(draw["permutation"][scan])].tolist()
-        assert cells(batch, scan) == order
-        assert [piece.home for piece in pieces(batch, scan)] == order
+        order = task.permutations[int(params["permutation"][scan])].tolist()
+        assert home_cells(batch, scan) == order
+        assert [piece.home for piece in pieces_of(batch, scan)] == order
 
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_a_grid_in_order_is_at_home(dims):
     _, _, _, batch = posed("cpc", dims)
-    assert cells(batch) == list(range(batch.views.shape[1]))
+    assert home_cells(batch) == list(range(batch.views.shape[1]))
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -56,7 +56,7 @@ def test_a_grid_in_order_is_at_home(dims):
 def test_a_piece_is_what_the_scan_holds_at_its_box(name, dims):
     own = {"jitter": 0, "normalise": False} if name in ("rpl", "jigsaw") else {}
     _, volumes, _, batch = posed(name, dims, **own)
-    for piece in pieces(batch, 1):
+    for piece in pieces_of(batch, 1):
         low, high = (
             (piece.corners.min(0) + 0.5).astype(int),
             (piece.corners.max(0) + 0.5).astype(int),
@@ -67,12 +67,12 @@ def test_a_piece_is_what_the_scan_holds_at_its_box(name, dims):
         np.testing.assert_allclose(piece.centre, (low + high - 1) / 2)
 
 
-def test_answers_stand_at_the_views_they_are_about():
-    _, _, draw, batch = posed("rpl", 3)
-    assert [piece.answer for piece in pieces(batch, 2)] == [None, *draw["query"][2].tolist()]
-    assert {piece.answer for piece in pieces(posed("jigsaw", 3)[3])} == {None}, "one for all"
-    assert {piece.answer for piece in pieces(posed("masked", 3)[3])} == {None}, "no number"
+def test_labels_stand_at_the_views_they_are_about():
+    _, _, params, batch = posed("rpl", 3)
+    assert [piece.label for piece in pieces_of(batch, 2)] == [None, *params["query"][2].tolist()]
+    assert {piece.label for piece in pieces_of(posed("jigsaw", 3)[3])} == {None}, "one for all"
+    assert {piece.label for piece in pieces_of(posed("masked", 3)[3])} == {None}, "no number"
 
 
 def test_views_without_a_grid_have_no_cells():
-    assert cells(posed("rotation", 3)[3]) == []
+    assert home_cells(posed("rotation", 3)[3]) == []

@@ -362,7 +362,7 @@ def test_a_graded_study_reads_kappa_over_its_folds(tmp_path):
         folds=(0, 1),
         seeds=1,
         labels=("50%",),
-        tasks={"rotation": {"edge": 16}},
+        tasks={"rotation": {"crop_size": 16}},
     )
     results = run_study(study, tmp_path / "out", cohort=tmp_path / "photos")
     scored = [row for row in results.rows if row["protocol"] != "proxy"]
@@ -486,7 +486,7 @@ seeds = 1
 milestones = [10]
 cohort = { recipe = "virtual-hippocampus" }
 encoder = { filters = [4, 8], norm = "group" }
-tasks.masked.edge = 16
+tasks.masked.crop_size = 16
 pretrain = { steps = 10, batch = 2 }
 finetune = { steps = 20, validate_every = 10 }
 probe = { draws = 1, voxels = 200 }

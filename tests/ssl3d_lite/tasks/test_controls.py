@@ -15,7 +15,7 @@ from ssl3d_lite.training.settings import TrainSettings
 def learnt(name, cohort, norm, **settings):
     """Encoder and task before and after a short training on eight scans; and the history."""
     encoder = make_encoder(EncoderSettings(filters=(8, 16, 32), norm=norm), 0)
-    task = make_task(name, encoder.settings, edge=16)
+    task = make_task(name, encoder.settings, crop_size=16)
     before = copy.deepcopy((encoder, task))
     training = TrainSettings(batch=4, learning_rate=3e-3, precision="32-true", **settings)
     history = pretrain(task, encoder, cohort, range(8), training)
@@ -39,7 +39,7 @@ def test_random_learns_with_its_head_alone(cohort, norm):
 def test_random_knows_how_bright_the_scans_are():
     """What is measured and not learnt, BatchNorm's statistics, becomes that of the scans."""
     encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
-    task = make_task("random", encoder.settings, edge=8)
+    task = make_task("random", encoder.settings, crop_size=8)
     volumes = 5 + torch.randn(4, 1, 8, 8, 8)
     task(
         encoder,
@@ -54,7 +54,7 @@ def test_random_sets_rotations_puzzle(dims):
     volumes = torch.randn(3, 1, *[8] * dims)
     posed = [
         task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-        for task in (make_task(name, settings, edge=6) for name in ("random", "rotation"))
+        for task in (make_task(name, settings, crop_size=6) for name in ("random", "rotation"))
     ]
     assert torch.equal(posed[0].views, posed[1].views)
     assert torch.equal(posed[0].target, posed[1].target)
@@ -75,20 +75,19 @@ def test_collapsed_gives_every_scan_the_same_embedding(cohort, norm):
     """And the deepest features, averaged over space, have become alike with it."""
     (encoder, _), (trained, task), history = learnt("collapsed", cohort, norm, steps=100)
     assert history[-1]["loss"] < 0.01
-    assert history[-1]["spread"] < 0.01
+    assert history[-1]["embedding_std"] < 0.01
     volumes = cohort.images(range(8))
     assert variety(trained, volumes) < variety(encoder, volumes) / 5
-    stuck = [{"spread": 1e-6, "loss": 1}] * 10
-    assert Exemplar.fault(task, stuck) is not None
-    assert task.fault(stuck) is None, "what exemplar calls a fault is wanted here"
+    stuck = [{"embedding_std": 1e-6, "loss": 1}] * 10
+    assert Exemplar.check_health(task, stuck) is not None
+    assert task.check_health(stuck) is None, "what exemplar calls a fault is wanted here"
 
 
 def test_collapsed_has_no_counter_examples():
     """The loss is the mean distance of a scan's two points, whatever the other scans are."""
-    task = make_task("collapsed", EncoderSettings(filters=(4,)), edge=6).double()
+    task = make_task("collapsed", EncoderSettings(filters=(4,)), crop_size=6).double()
     volumes = torch.randn(3, 1, 8, 8, 8)
     batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-    answer = torch.randn(3, 2, 5, dtype=torch.double)
-    want = sum((a - b).square().sum().sqrt() for a, b in answer) / 3
-    assert task.loss(answer, batch).item() == pytest.approx(want.item(), rel=1e-12)
-    assert not task.remembered.any()
+    prediction = torch.randn(3, 2, 5, dtype=torch.double)
+    want = sum((a - b).square().sum().sqrt() for a, b in prediction) / 3
+    assert task.loss(prediction, batch).item() == pytest.approx(want.item(), rel=1e-12)

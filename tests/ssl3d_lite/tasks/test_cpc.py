@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from helpers import Means, posed
+from helpers import Means, drawn, posed
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.encoders import make_encoder
@@ -13,7 +13,7 @@ from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
 
 ONE = {dims: EncoderSettings(filters=(1,), spatial_dims=dims) for dims in (2, 3)}  # one feature
-SMALL = {"patch": 4, "stride": 2, "jitter": 2, "code": 8, "hidden": 8}
+SMALL = {"patch": 4, "stride": 2, "jitter": 2, "embedding_dim": 8, "hidden": 8}
 
 
 def test_fault_10_each_patch_is_encoded_once():
@@ -47,7 +47,7 @@ def test_views_lie_where_the_placement_says():
 @pytest.mark.parametrize("direction", ["+0", "-0", "+1", "-1", "+2", "-2"])
 def test_the_target_is_the_patch_so_many_rows_ahead(direction):
     """Patches whose content is their own number: the answers' targets can be read off."""
-    task = make_task("cpc", ONE[3], directions=(direction,), ahead=(2, 3), **SMALL)
+    task = make_task("cpc", ONE[3], directions=(direction,), prediction_steps=(2, 3), **SMALL)
     volumes = torch.randn(2, 1, 14, 14, 14)
     batch = posed(task, volumes)
     axis, sign = int(direction[1]), -1 if direction[0] == "-" else 1
@@ -77,8 +77,8 @@ def test_fault_10_the_loss_is_infonce_over_every_candidate():
     batch = posed(task, torch.randn(2, 1, 10, 12, 10).double())
     logits = task(Means(), batch)
     total = 0.0
-    for row, right in zip(logits.tolist(), batch.target.tolist(), strict=True):
-        total -= math.log(math.exp(row[right]) / sum(math.exp(score) for score in row))
+    for row, correct in zip(logits.tolist(), batch.target.tolist(), strict=True):
+        total -= math.log(math.exp(row[correct]) / sum(math.exp(score) for score in row))
     assert task.loss(logits, batch).item() == pytest.approx(total / len(logits), rel=1e-12)
 
 
@@ -93,7 +93,7 @@ def test_logits_are_cosines_over_the_temperature():
 def test_the_context_sees_the_inverted_pyramid_and_nothing_else(dims, context, rows_seen):
     """Which places of the field change the context at one place: a pyramid above, no other."""
     torch.manual_seed(0)
-    task = make_task("cpc", ONE[dims], context=context, code=16).double()
+    task = make_task("cpc", ONE[dims], context=context, embedding_dim=16).double()
     shape, centre = [5] * dims, [3] + [2] * (dims - 1)
     field = torch.randn(1, 16, *shape, dtype=torch.double, requires_grad=True)
     task.context(field)[(0, slice(None), *centre)].sum().backward()
@@ -107,7 +107,7 @@ def test_the_context_sees_the_inverted_pyramid_and_nothing_else(dims, context, r
 
 def test_no_prediction_depends_on_the_patch_it_has_to_find():
     torch.manual_seed(0)
-    task = make_task("cpc", ONE[3], ahead=(2,), **SMALL)
+    task = make_task("cpc", ONE[3], prediction_steps=(2,), **SMALL)
     volumes = torch.randn(1, 1, 6, 14, 6)  # a grid of one patch across, five along
     batch = posed(task, volumes)
     rows = batch.placement.grid[1]
@@ -124,15 +124,13 @@ def test_no_prediction_depends_on_the_patch_it_has_to_find():
 def test_large_scans_give_no_larger_grid():
     task = make_task("cpc", ONE[3])
     assert task.grid((128, 128, 128)) == (5, 5, 5)
-    corners = torch.stack(
-        [task.sample_params(torch.zeros(1, 1, 99, 99, 99), torch.Generator().manual_seed(s))["start"]
-         for s in range(200)]
-    )  # fmt: skip
+    large = torch.zeros(1, 1, 99, 99, 99)
+    corners = torch.stack([drawn(task, large, seed)["start"] for seed in range(200)])
     assert corners.max() > 40, "the grid is taken from anywhere in the scan"
 
 
 def test_steps_past_the_end_of_a_short_axis_are_left_out():
-    task = make_task("cpc", ONE[3], directions=("+0",), ahead=(2, 9), **SMALL)
+    task = make_task("cpc", ONE[3], directions=("+0",), prediction_steps=(2, 9), **SMALL)
     batch = posed(task, torch.randn(1, 1, 12, 8, 8))
     rows, *across = batch.placement.grid
     assert len(batch.target) == (rows - 2) * math.prod(across)
@@ -153,7 +151,7 @@ def test_a_scan_too_short_for_the_steps_ahead_is_refused():
 
 def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     encoder = make_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
-    task = make_task("cpc", encoder.settings, patch=8, stride=4, jitter=0, most=4)
+    task = make_task("cpc", encoder.settings, patch=8, stride=4, jitter=0, max_patches=4)
     settings = TrainSettings(steps=80, batch=2)
     history = pretrain(task, encoder, cohort, range(4), settings)
     assert history[-1]["chance"] == 1 / 128
@@ -165,19 +163,19 @@ def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
 def test_fault_11_on_a_field_of_depth_one_3d_is_2d():
     """With the weights of the 3D convolution's middle, the 2D context is the very same."""
     torch.manual_seed(0)
-    deep, flat = (make_task("cpc", ONE[dims], code=4).double() for dims in (3, 2))
+    deep, flat = (make_task("cpc", ONE[dims], embedding_dim=4).double() for dims in (3, 2))
     for in_3d, in_2d in zip(deep.context, flat.context, strict=True):
         in_2d.conv.weight.data = in_3d.conv.weight.data[..., 1]
         in_2d.conv.bias.data = in_3d.conv.bias.data
     field = torch.randn(2, 4, 5, 6, dtype=torch.double)
     torch.testing.assert_close(deep.context(field[..., None])[..., 0], flat.context(field))
-    gru = make_task("cpc", ONE[3], code=4, context="gru").double().context
+    gru = make_task("cpc", ONE[3], embedding_dim=4, context="gru").double().context
     torch.testing.assert_close(gru(field[..., None])[..., 0], gru(field))
 
 
 # ---- several devices ---------------------------------------------------------------------------
 
-SHARED = {"patch": 4, "stride": 2, "jitter": 0, "code": 8, "hidden": 8}
+SHARED = {"patch": 4, "stride": 2, "jitter": 0, "embedding_dim": 8, "hidden": 8}
 
 
 def gradients(volumes):

@@ -41,11 +41,11 @@ def test_placement_says_where_every_voxel_came_from(dims):
 def test_the_inverse_permutation_puts_the_pieces_back(dims, normalise):
     task = jigsaw(dims, normalise=normalise)
     volumes = torch.randn(6, 2, *(15, 16, 19)[:dims])
-    draw = drawn(task, volumes)
-    batch = task.make_views(volumes, draw)
+    params = drawn(task, volumes)
+    batch = task.make_views(volumes, params)
     inverse = task.permutations[batch.target[:, 0]].argsort(1)
     scan = torch.arange(6)[:, None]
-    corner = puzzle_corners(volumes.shape[2:], 3, 3, 2) + draw["jitter"]
+    corner = puzzle_corners(volumes.shape[2:], 3, 3, 2) + params["jitter"]
     pieces = cut(volumes, corner, (3,) * dims)
     pieces = normalised(pieces) if normalise else pieces
     assert torch.equal(batch.views[scan, inverse], pieces)
@@ -90,7 +90,7 @@ def test_equal_logits_are_chance(dims):
 # ---- permutations and draws --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("dims", "count", "nearest"), [(2, 10, 8), (2, 72, 8), (3, 100, 26)])
+@pytest.mark.parametrize(("dims", "count", "nearest"), [(2, 10, 8), (2, 72, 6), (3, 100, 24)])
 def test_fault_12_the_task_tells_permutations_apart_that_lie_far_apart(dims, count, nearest):
     task = jigsaw(dims, permutations=count)
     assert task.permutations.shape == (count, 3**dims)
@@ -112,8 +112,8 @@ def test_fault_12_a_seed_of_their_own_chooses_the_permutations(dims):
 
 
 def test_draws_are_balanced_over_the_permutations():
-    draw = drawn(jigsaw(2, permutations=10), torch.zeros(10000, 1, 15, 15))
-    counts = torch.bincount(draw["permutation"].flatten(), minlength=10)
+    params = drawn(jigsaw(2, permutations=10), torch.zeros(10000, 1, 15, 15))
+    counts = torch.bincount(params["permutation"].flatten(), minlength=10)
     expected = 10000 / 10
     chi_square = ((counts - expected) ** 2 / expected).sum()
     assert chi_square < 27.9, f"p < 0.001 for even draws: {counts.tolist()}"
@@ -153,9 +153,9 @@ def test_fault_13_brightness_alone_solves_the_puzzle_unless_it_is_normalised(dim
         batch = posed(jigsaw(dims, patch=4, jitter=0, normalise=normalise), scans)
         means = batch.views.flatten(2).mean(-1).round(decimals=3)  # all below is rounding
         seen, asked = means.split(1000)
-        which, right = (half.flatten() for half in batch.target.split(1000))
+        which, correct = (half.flatten() for half in batch.target.split(1000))
         likeness = torch.stack([seen[which == number].mean(0) for number in range(20)])
-        return (torch.cdist(asked, likeness).argmin(1) == right).float().mean().item()
+        return (torch.cdist(asked, likeness).argmin(1) == correct).float().mean().item()
 
     assert solved(normalise=False) > 0.95
     assert solved(normalise=True) == pytest.approx(1 / 20, abs=0.025)
@@ -179,12 +179,12 @@ def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
 def test_fault_12_the_task_reports_how_far_apart_its_permutations_lie():
     task = jigsaw(2, permutations=72)
     least, mean = hamming(task.permutations)
-    assert least == 8
+    assert least == 6
     assert task.note == (
-        f"72 orders of 9 pieces; any two differ in at least 8 places, and in {mean:.2f} on average"
+        f"72 orders of 9 pieces; any two differ in at least 6 places, and in {mean:.2f} on average"
     )
 
 
 def test_a_single_permutation_is_no_puzzle():
-    with pytest.raises(InputError, match="permutations is 1, but a puzzle needs 2 or more"):
+    with pytest.raises(InputError, match="permutations is 1, but must be 2 or more"):
         jigsaw(2, permutations=1)

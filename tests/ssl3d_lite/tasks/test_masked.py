@@ -21,9 +21,9 @@ def answered(dims, **settings):
     """An encoder, a task, a batch of three scans and the answer, whose gradient is kept."""
     encoder, task = make_encoder(SMALL[dims], 0), make_task("masked", SMALL[dims], **settings)
     batch = posed(task, torch.randn(3, 1, *SPACES[dims - 2]))
-    answer = task(encoder, batch)
-    answer.retain_grad()
-    return encoder, task, batch, answer
+    prediction = task(encoder, batch)
+    prediction.retain_grad()
+    return encoder, task, batch, prediction
 
 
 # ---- what is hidden ----------------------------------------------------------------------------
@@ -32,7 +32,7 @@ def answered(dims, **settings):
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.6, 0.8])
 def test_in_every_scan_the_same_share_of_blocks_is_hidden(space, share):
-    task = make_task("masked", SMALL[len(space)], block_edge=4, share=share)
+    task = make_task("masked", SMALL[len(space)], block_size=4, mask_ratio=share)
     hidden = drawn(task, torch.zeros(20, 1, *space))["hidden"]
     blocks = (3, 2, 2)[: len(space)]
     assert hidden.shape == (20, *blocks)
@@ -42,14 +42,14 @@ def test_in_every_scan_the_same_share_of_blocks_is_hidden(space, share):
 @pytest.mark.parametrize("space", SPACES)
 def test_a_voxel_is_either_shown_or_asked_for(space):
     """Voxel by voxel: blocks at the far border are cut short."""
-    task = make_task("masked", SMALL[len(space)], block_edge=4)
+    task = make_task("masked", SMALL[len(space)], block_size=4)
     volumes = torch.randn(3, 2, *space)
-    draw = drawn(task, volumes)
-    batch = task.make_views(volumes, draw)
+    params = drawn(task, volumes)
+    batch = task.make_views(volumes, params)
     for scan, *voxel in itertools.product(range(3), *map(range, space)):
         where = (scan, 0, slice(None), *voxel)
         truth = volumes[(scan, slice(None), *voxel)]
-        if draw["hidden"][(scan, *(v // 4 for v in voxel))]:
+        if params["hidden"][(scan, *(v // 4 for v in voxel))]:
             assert torch.equal(batch.target[where], truth)
             assert not batch.views[where].any()
         else:
@@ -58,7 +58,7 @@ def test_a_voxel_is_either_shown_or_asked_for(space):
 
 
 def test_every_block_is_hidden_as_often():
-    task = make_task("masked", SMALL[3], block_edge=4, share=0.3)
+    task = make_task("masked", SMALL[3], block_size=4, mask_ratio=0.3)
     hidden = drawn(task, torch.zeros(4000, 1, 12, 7, 8))["hidden"].flatten(1).double()
     scans, blocks = hidden.shape
     share = hidden[0].mean()
@@ -71,14 +71,14 @@ def test_every_block_is_hidden_as_often():
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_a_box_smaller_than_the_scan_reaches_every_place(dims):
-    task = make_task("masked", SMALL[dims], edge=4, block_edge=2)
+    task = make_task("masked", SMALL[dims], crop_size=4, block_size=2)
     corner = drawn(task, torch.zeros(800, 1, *[6] * dims))["corner"].flatten(0, 1)
     assert len({tuple(c) for c in corner.tolist()}) == 3**dims
 
 
 @pytest.mark.parametrize("space", SPACES)
 def test_placement_says_where_the_box_lies(space):
-    task = make_task("masked", SMALL[len(space)], edge=8, block_edge=3)
+    task = make_task("masked", SMALL[len(space)], crop_size=8, block_size=3)
     volumes = torch.randn(6, 1, *space)
     batch = posed(task, volumes)
     size = batch.views.shape[3:]
@@ -94,7 +94,7 @@ def test_placement_says_where_the_box_lies(space):
 
 
 def test_one_seed_one_puzzle():
-    task = make_task("masked", SMALL[3], edge=8, block_edge=4)
+    task = make_task("masked", SMALL[3], crop_size=8, block_size=4)
     volumes = torch.randn(3, 1, 10, 9, 8)
     first, again, other = (posed(task, volumes, seed) for seed in (1, 1, 2))
     assert torch.equal(first.views, again.views)
@@ -105,7 +105,7 @@ def test_one_seed_one_puzzle():
 @pytest.mark.parametrize("share", [0, 1, -0.5, 1.5, float("nan")])
 def test_a_share_that_hides_nothing_or_all_is_refused(share):
     with pytest.raises(InputError, match=r"share is .* must lie between 0 and 1"):
-        make_task("masked", SMALL[3], share=share)
+        make_task("masked", SMALL[3], mask_ratio=share)
 
 
 # ---- loss and score ----------------------------------------------------------------------------
@@ -114,67 +114,67 @@ def test_a_share_that_hides_nothing_or_all_is_refused(share):
 @pytest.mark.parametrize("dims", [2, 3])
 def test_the_loss_is_the_mean_square_over_hidden_voxels(dims):
     """Against NumPy's mean in float64, over voxels picked one scan at a time."""
-    task = make_task("masked", SMALL[dims], block_edge=4)
+    task = make_task("masked", SMALL[dims], block_size=4)
     volumes = torch.randn(3, 2, *SPACES[dims - 2], dtype=torch.double)
-    draw = drawn(task, volumes)
-    answer = torch.randn(3, 1, *volumes.shape[1:], dtype=torch.double)
+    params = drawn(task, volumes)
+    prediction = torch.randn(3, 1, *volumes.shape[1:], dtype=torch.double)
     squares = []
     for scan in range(3):
-        hidden = np.kron(draw["hidden"][scan].numpy(), np.ones((4,) * dims, bool))
+        hidden = np.kron(params["hidden"][scan].numpy(), np.ones((4,) * dims, bool))
         hidden = hidden[tuple(map(slice, volumes.shape[2:]))]
-        difference = (answer[scan, 0] - volumes[scan]).numpy()
+        difference = (prediction[scan, 0] - volumes[scan]).numpy()
         squares.append((difference**2)[:, hidden].ravel())
-    loss = task.loss(answer, task.make_views(volumes, draw)).item()
+    loss = task.loss(prediction, task.make_views(volumes, params)).item()
     assert loss == pytest.approx(np.concatenate(squares).mean(), rel=1e-12)
 
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_what_is_said_of_visible_voxels_does_not_count(dims):
-    _, task, batch, answer = answered(dims, block_edge=4)
+    _, task, batch, prediction = answered(dims, block_size=4)
     visible = batch.target.isnan()
-    otherwise = answer.detach().masked_fill(visible, 1e6)
-    assert task.loss(otherwise, batch) == task.loss(answer, batch)
-    assert task.score(otherwise, batch) == task.score(answer, batch)
+    otherwise = prediction.detach().masked_fill(visible, 1e6)
+    assert task.loss(otherwise, batch) == task.loss(prediction, batch)
+    assert task.score(otherwise, batch) == task.score(prediction, batch)
 
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_the_gradient_is_none_at_visible_voxels_and_a_number_everywhere(dims):
-    encoder, task, batch, answer = answered(dims, block_edge=4)
-    task.loss(answer, batch).backward()
+    encoder, task, batch, prediction = answered(dims, block_size=4)
+    task.loss(prediction, batch).backward()
     visible = batch.target.isnan()
-    assert not answer.grad[visible].any()
-    assert answer.grad[~visible].all()
+    assert not prediction.grad[visible].any()
+    assert prediction.grad[~visible].all()
     weights = [*encoder.parameters(), *task.parameters()]
     assert all(weight.grad.isfinite().all() for weight in weights)
 
 
 def test_an_answer_that_is_no_number_is_not_passed_over():
-    _, task, batch, answer = answered(3, block_edge=4)
-    broken = answer.detach().clone()
+    _, task, batch, prediction = answered(3, block_size=4)
+    broken = prediction.detach().clone()
     broken.view(-1)[(~batch.target.isnan()).flatten().nonzero()[0]] = torch.nan
     assert task.loss(broken, batch).isnan()
 
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_the_truth_explains_all_and_the_mean_nothing(dims):
-    task = make_task("masked", SMALL[dims], block_edge=4)
+    task = make_task("masked", SMALL[dims], block_size=4)
     volumes = 3 + torch.randn(3, 1, *SPACES[dims - 2])
     batch = posed(task, volumes)
-    right = task.score(volumes[:, None], batch)
+    correct = task.score(volumes[:, None], batch)
     mean = task.score(torch.full_like(batch.target, batch.target.nanmean()), batch)
-    assert right["explained"].item() == pytest.approx(1, abs=1e-6)
-    assert mean["explained"].item() == pytest.approx(0, abs=1e-6)
-    assert right["chance"] == mean["chance"] == 0
+    assert correct["r2"].item() == pytest.approx(1, abs=1e-6)
+    assert mean["r2"].item() == pytest.approx(0, abs=1e-6)
+    assert correct["chance"] == mean["chance"] == 0
 
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_the_encoder_sees_nothing_of_what_is_hidden(dims):
-    encoder, task = make_encoder(SMALL[dims], 0), make_task("masked", SMALL[dims], block_edge=4)
+    encoder, task = make_encoder(SMALL[dims], 0), make_task("masked", SMALL[dims], block_size=4)
     volumes = torch.randn(3, 1, *SPACES[dims - 2])
-    draw = drawn(task, volumes)
-    batch = task.make_views(volumes, draw)
+    params = drawn(task, volumes)
+    batch = task.make_views(volumes, params)
     hidden = ~batch.target[:, 0].isnan()
-    other = task.make_views(volumes.masked_fill(hidden, 100), draw)
+    other = task.make_views(volumes.masked_fill(hidden, 100), params)
     assert torch.equal(batch.views, other.views)
     assert torch.equal(task(encoder, batch), task(encoder, other))
     assert (other.target[~other.target.isnan()] == 100).all()
@@ -234,9 +234,9 @@ def test_a_deep_voxel_is_answered_where_it_was_seen(edge):
     levels = [place]
     for _ in range(3):
         levels.append(torch.nn.functional.avg_pool2d(levels[-1], 2))
-    answer = decoder([*(torch.zeros_like(level) for level in levels[:-1]), levels[-1]])
+    prediction = decoder([*(torch.zeros_like(level) for level in levels[:-1]), levels[-1]])
     inside = slice(edge // 4, 2 * edge // 3)
-    torch.testing.assert_close(answer[..., inside], place[..., inside])
+    torch.testing.assert_close(prediction[..., inside], place[..., inside])
 
 
 # ---- the whole ---------------------------------------------------------------------------------
@@ -244,18 +244,18 @@ def test_a_deep_voxel_is_answered_where_it_was_seen(edge):
 
 def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     encoder = make_encoder(EncoderSettings(filters=(8, 16)), 0)
-    task = make_task("masked", encoder.settings, block_edge=4)
+    task = make_task("masked", encoder.settings, block_size=4)
     settings = TrainSettings(steps=60, batch=4, learning_rate=1e-2, precision="32-true")
     history = pretrain(task, encoder, cohort, range(4), settings)
-    assert history[0]["explained"] < 0.4
-    assert history[-1]["explained"] > 0.6
+    assert history[0]["r2"] < 0.4
+    assert history[-1]["r2"] > 0.6
     assert history[-1]["chance"] == 0
     assert history[-1]["loss"] < history[0]["loss"] / 1.8
 
 
 def test_settings_that_hide_nothing_or_all_are_refused():
-    with pytest.raises(InputError, match="block_edge is 0, but must be 1 or more"):
-        make_task("masked", SMALL[2], block_edge=0)
-    task = make_task("masked", SMALL[2], block_edge=8)
+    with pytest.raises(InputError, match="block_size is 0, but must be 1 or more"):
+        make_task("masked", SMALL[2], block_size=0)
+    task = make_task("masked", SMALL[2], block_size=8)
     with pytest.raises(InputError, match=r"\(8, 8\) voxels has 1 blocks of edge 8: too few"):
         task.sample_params(torch.zeros(2, 1, 8, 8), torch.Generator())

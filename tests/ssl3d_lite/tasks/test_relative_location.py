@@ -92,7 +92,9 @@ def test_the_head_reads_the_centre_then_a_query_in_the_order_of_the_answers(dims
     task = rpl(dims, normalise=False, queries_per_scan=5)
     batch = posed(task, torch.randn(3, 1, *[15] * dims))
     read = []
-    task.head.register_forward_hook(lambda module, given, answer: read.extend([*given, answer]))
+    task.head.register_forward_hook(
+        lambda module, given, prediction: read.extend([*given, prediction])
+    )
     logits = task(Means(), batch)
     means = batch.views.flatten(2).mean(-1)
     want = torch.stack([means[:, :1].expand(3, 5), means[:, 1:]], -1)
@@ -133,9 +135,9 @@ def test_draws_are_balanced_and_a_scans_queries_differ(dims):
 @BOTH
 def test_more_queries_than_places_ask_about_every_place_once(dims):
     task = rpl(dims, queries_per_scan=99)
-    draw = drawn(task, torch.zeros(20, 1, *[15] * dims))
-    assert torch.equal(draw["query"].sort(1).values, torch.arange(PLACES[dims]).expand(20, -1))
-    assert draw["jitter"].shape == (20, 1 + PLACES[dims], dims)
+    params = drawn(task, torch.zeros(20, 1, *[15] * dims))
+    assert torch.equal(params["query"].sort(1).values, torch.arange(PLACES[dims]).expand(20, -1))
+    assert params["jitter"].shape == (20, 1 + PLACES[dims], dims)
 
 
 @BOTH
@@ -173,9 +175,9 @@ def test_fault_13_brightness_alone_solves_the_puzzle_unless_it_is_normalised(dim
     def solved(normalise, read):
         batch = posed(rpl(dims, patch=4, jitter=0, normalise=normalise), scans)
         seen, asked = (half.flatten(0, 1) for half in read(batch.views[:, 1:]).split(500))
-        where, right = (half.flatten() for half in batch.target.split(500))
+        where, correct = (half.flatten() for half in batch.target.split(500))
         likeness = torch.stack([seen[where == place].mean(0) for place in range(PLACES[dims])])
-        return (torch.cdist(asked, likeness).argmin(1) == right).float().mean().item()
+        return (torch.cdist(asked, likeness).argmin(1) == correct).float().mean().item()
 
     def mean(views):
         return views.flatten(2).mean(-1, keepdim=True).round(decimals=3)  # all below is rounding
@@ -204,7 +206,7 @@ def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
 
 
 def test_settings_without_meaning_are_refused():
-    with pytest.raises(InputError, match="queries_per_scan is 0, but must be 1 or more"):
+    with pytest.raises(InputError, match="queries_per_scan is 0, but must be above 0"):
         make_task("rpl", ONE[3], queries_per_scan=0)
-    with pytest.raises(InputError, match="jitter is -1, but must not be below 0"):
+    with pytest.raises(InputError, match="jitter is -1, but must be 0 or more"):
         make_task("rpl", ONE[3], jitter=-1)

@@ -15,13 +15,13 @@ FOUR = {dims: EncoderSettings(filters=(4,), spatial_dims=dims) for dims in (2, 3
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_turning_back_restores_the_crop(dims):
-    task = make_task("rotation", FOUR[dims], edge=6, turns_per_scan=3)
+    task = make_task("rotation", FOUR[dims], crop_size=6, rotations_per_scan=3)
     volumes = torch.randn(4, 2, *[8] * dims)
-    draw = drawn(task, volumes)
-    batch = task.make_views(volumes, draw)
+    params = drawn(task, volumes)
+    batch = task.make_views(volumes, params)
     assert batch.views.shape == (4, 3, 2, *[6] * dims)
     for scan in range(4):
-        corner = draw["corner"][scan, 0].tolist()
+        corner = params["corner"][scan, 0].tolist()
         cube = volumes[scan][(slice(None), *(slice(c, c + 6) for c in corner))]
         for copy in range(3):
             plane, quarters = task.turns[batch.target[scan, copy]]
@@ -30,7 +30,7 @@ def test_turning_back_restores_the_crop(dims):
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_placement_says_where_every_voxel_came_from(dims):
-    task = make_task("rotation", FOUR[dims], edge=3, turns_per_scan=4)
+    task = make_task("rotation", FOUR[dims], crop_size=3, rotations_per_scan=4)
     volumes = torch.randn(2, 1, *[5] * dims)
     batch = task.make_views(volumes, drawn(task, volumes))
     voxels = torch.cartesian_prod(*[torch.arange(3.0)] * dims)
@@ -43,8 +43,8 @@ def test_placement_says_where_every_voxel_came_from(dims):
 
 
 def test_draws_are_balanced_and_a_scans_copies_differ():
-    task = make_task("rotation", FOUR[3], edge=2, turns_per_scan=2)
-    turns = drawn(task, torch.zeros(5000, 1, 2, 2, 2))["turn"]
+    task = make_task("rotation", FOUR[3], crop_size=2, rotations_per_scan=2)
+    turns = drawn(task, torch.zeros(5000, 1, 2, 2, 2))["rotation"]
     assert (turns[:, 0] != turns[:, 1]).all()
     counts = torch.bincount(turns.flatten(), minlength=10)
     expected = 10000 / 10
@@ -53,7 +53,7 @@ def test_draws_are_balanced_and_a_scans_copies_differ():
 
 
 def test_one_seed_one_puzzle():
-    task = make_task("rotation", FOUR[3], edge=6)
+    task = make_task("rotation", FOUR[3], crop_size=6)
     volumes = torch.randn(3, 1, 8, 9, 8)
     first, again, other = (drawn(task, volumes, seed) for seed in (1, 1, 2))
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -61,7 +61,7 @@ def test_one_seed_one_puzzle():
 
 
 def test_fault_13_a_long_scan_is_cut_to_a_cube_so_its_shape_betrays_nothing():
-    task = make_task("rotation", FOUR[3], edge=6)
+    task = make_task("rotation", FOUR[3], crop_size=6)
     volumes = torch.rand(2, 1, 8, 20, 11) + 1
     batch = task.make_views(volumes, drawn(task, volumes))
     assert batch.views.shape[3:] == (6, 6, 6)
@@ -69,14 +69,14 @@ def test_fault_13_a_long_scan_is_cut_to_a_cube_so_its_shape_betrays_nothing():
 
 
 def test_a_cube_larger_than_the_scan_is_refused():
-    task = make_task("rotation", FOUR[3], edge=32)
+    task = make_task("rotation", FOUR[3], crop_size=32)
     with pytest.raises(InputError, match=r"\(32, 32, 32\) voxels does not fit"):
         drawn(task, torch.zeros(2, 1, 24, 40, 40))
 
 
 def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     encoder = make_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
-    task = make_task("rotation", encoder.settings, edge=16, turns_per_scan=4)
+    task = make_task("rotation", encoder.settings, crop_size=16, rotations_per_scan=4)
     settings = TrainSettings(steps=80, batch=4)
     history = pretrain(task, encoder, cohort, range(4), settings)
     assert history[0]["accuracy"] < 0.4

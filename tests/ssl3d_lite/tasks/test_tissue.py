@@ -132,7 +132,7 @@ def test_the_unit_of_intensity_does_not_matter(factor, offset):
 
 @pytest.mark.parametrize("space", [(15, 11), (15, 11, 9)])
 def test_the_answer_is_the_whole_scans_tissue_in_the_box(space):
-    task = make_task("tissue", SMALL[len(space)], edge=10)
+    task = make_task("tissue", SMALL[len(space)], crop_size=10)
     volumes = torch.randn(4, 2, *space)
     volumes[:, 1] = torch.nan  # the second channel is not asked
     batch = posed(task, volumes)
@@ -150,14 +150,14 @@ def test_the_answer_is_the_whole_scans_tissue_in_the_box(space):
 @pytest.mark.parametrize("space", [(15, 11), (15, 11, 9)])
 def test_loss_is_the_cross_entropy_of_every_voxel(space):
     """Against NumPy in float64."""
-    task = make_task("tissue", SMALL[len(space)], edge=10).double()
+    task = make_task("tissue", SMALL[len(space)], crop_size=10).double()
     batch = posed(task, torch.randn(2, 1, *space).double())
-    answer = task(make_encoder(SMALL[len(space)], 0).double(), batch).detach()
-    assert answer.shape == (*batch.target.shape, 4)
-    exponents = np.exp(answer.numpy())
+    prediction = task(make_encoder(SMALL[len(space)], 0).double(), batch).detach()
+    assert prediction.shape == (*batch.target.shape, 4)
+    exponents = np.exp(prediction.numpy())
     share = exponents / exponents.sum(-1, keepdims=True)
-    right = np.take_along_axis(share, batch.target[..., None].numpy(), -1)
-    assert task.loss(answer, batch).item() == pytest.approx(-np.log(right).mean(), rel=1e-12)
+    correct = np.take_along_axis(share, batch.target[..., None].numpy(), -1)
+    assert task.loss(prediction, batch).item() == pytest.approx(-np.log(correct).mean(), rel=1e-12)
 
 
 def test_always_naming_the_commonest_scores_chance():
@@ -165,9 +165,9 @@ def test_always_naming_the_commonest_scores_chance():
     volumes = torch.randn(2, 1, 8, 8, 8)
     volumes[:, :, :6] = 0
     batch = posed(task, volumes)
-    answer = torch.zeros(*batch.target.shape, 4)
-    answer[..., 0] = 1
-    score = task.score(answer, batch)
+    prediction = torch.zeros(*batch.target.shape, 4)
+    prediction[..., 0] = 1
+    score = task.score(prediction, batch)
     assert score["accuracy"] == score["chance"] == 6 / 8
 
 
@@ -180,7 +180,7 @@ def test_naming_every_voxel_scores_one():
 
 
 def test_one_seed_one_puzzle():
-    task = make_task("tissue", SMALL[3], edge=6)
+    task = make_task("tissue", SMALL[3], crop_size=6)
     volumes = torch.randn(3, 1, 12, 12, 12)
     first, again, other = (posed(task, volumes, seed) for seed in (1, 1, 2))
     assert torch.equal(first.views, again.views)
@@ -190,7 +190,7 @@ def test_one_seed_one_puzzle():
 
 def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     encoder = make_encoder(EncoderSettings(filters=(8, 16)), 0)
-    task = make_task("tissue", encoder.settings, edge=16)
+    task = make_task("tissue", encoder.settings, crop_size=16)
     settings = TrainSettings(steps=50, batch=4, learning_rate=1e-2, precision="32-true")
     history = pretrain(task, encoder, cohort, range(4), settings)
     assert history[0]["accuracy"] < history[0]["chance"]

@@ -82,7 +82,7 @@ def test_what_is_not_there_is_refused(name, task, said):
 def test_the_command_line_takes_a_presets_numbers_as_defaults():
     _, default = pretrain_settings("cpc+masked")
     assert default.options.cpc.patch == 16
-    assert default.options.masked.block_edge == 8
+    assert default.options.masked.block_size == 8
     _, default = pretrain_settings("rpl", "paper", 2)
     assert (default.options.patch, default.training.batch) == (71, 32)
     assert default.shape.block == "residual"

@@ -33,7 +33,7 @@ SMALL = EncoderSettings(filters=(4, 8))
 
 def pretrained(cohort, out=None, seed=0, **settings):
     encoder = make_encoder(SMALL, seed)
-    task = make_task("rotation", encoder.settings, seed=seed, edge=12)
+    task = make_task("rotation", encoder.settings, seed=seed, crop_size=12)
     training = TrainSettings(**{"steps": 20, "checkpoint_every": 10, "seed": seed} | settings)
     return encoder, pretrain(task, encoder, cohort, cohort.split().pretrain, training, out)
 
@@ -47,8 +47,8 @@ def finetuned(cohort, out=None, encoder=None, **settings):
 
 
 OWN = {
-    "rotation": {"edge": 12},
-    "random": {"edge": 12},
+    "rotation": {"crop_size": 12},
+    "random": {"crop_size": 12},
     "rpl": {"patch": 4},
     "jigsaw": {"patch": 4},
 }
@@ -185,7 +185,17 @@ def test_fault_07_a_loss_that_is_no_number_stops_with_a_clear_message(tmp_path):
 def test_a_full_disk_is_one_clear_line_and_the_last_checkpoint_stays(cohort, tmp_path, capsys):
     make_cohort(tmp_path / "cohort", 15)
     with small_disk(tmp_path / "disk", "300k"):
-        arguments = ["pretrain", "--task", "rotation", "--edge", "16", "--filters", "8", "16", "32"]
+        arguments = [
+            "pretrain",
+            "--task",
+            "rotation",
+            "--crop-size",
+            "16",
+            "--filters",
+            "8",
+            "16",
+            "32",
+        ]
         arguments += ["--cohort", str(tmp_path / "cohort"), "--steps", "10"]
         assert main([*arguments, "--out", str(tmp_path / "disk/run")]) == 2
         error = capsys.readouterr().err.splitlines()[-1]
@@ -326,7 +336,7 @@ def test_tasks_by_turns_have_a_row_each_and_both_heads_learn(cohort, tmp_path):
     rows = [(row["step"], row["task"]) for row in history]
     assert rows == [(10, "rotation"), (10, "masked"), (20, "rotation"), (20, "masked")]
     assert "accuracy" in history[0]
-    assert "explained" in history[1]
+    assert "r2" in history[1]
     assert not any(same(before, after) for before, after in zip(start, tasks, strict=True))
     record = json.loads((tmp_path / "settings.json").read_text())
     assert record["task"] == "rotation+masked"
@@ -364,10 +374,10 @@ def test_cpc_runs_in_mixed_precision(cohort):
 
 def test_a_task_that_finds_a_fault_stops_the_run_and_keeps_the_checkpoint(cohort, tmp_path):
     class Fussy(TASKS["rotation"]):
-        def fault(self, history):
+        def check_health(self, history):
             return "enough is enough" if len(history) == 2 else None
 
-    task = Fussy(Fussy.Settings(edge=12), SMALL)
+    task = Fussy(Fussy.Settings(crop_size=12), SMALL)
     with pytest.raises(
         DivergedError, match=r"step 20: enough is enough; the checkpoint of step 10"
     ):
@@ -469,7 +479,7 @@ from ssl3d_lite.training import TrainSettings, pretrain
 
 launch(2, "cpu")
 folder, shape = Path(sys.argv[1]), EncoderSettings(filters=(4, 8), norm="group")
-task, cohort = make_task("rotation", shape, edge=12), Cohort.open(folder / "cohort")
+task, cohort = make_task("rotation", shape, crop_size=12), Cohort.open(folder / "cohort")
 watch = lambda rows: rank() == 0 and rows[-1]["step"] == 20  # the second would never stop
 settings = TrainSettings(steps=40, batch=4, devices=2)
 encoder = make_encoder(shape, 0)

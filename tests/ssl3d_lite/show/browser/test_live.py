@@ -10,8 +10,8 @@ from torch import nn
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.browser.guesses import guesses, planes, questions
-from ssl3d_lite.show.browser.live import MOST, POINTS, Live
+from ssl3d_lite.show.browser.live import MAX_POINTS, MAX_QUESTIONS, Live
+from ssl3d_lite.show.browser.predictions import planes, questions, read_predictions
 from ssl3d_lite.tasks import TASKS, make_task
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
@@ -20,12 +20,12 @@ OWN = {
     "cpc": {"patch": 8, "stride": 4, "jitter": 0},
     "rpl": {"patch": 4, "queries_per_scan": 4},
     "jigsaw": {"patch": 4, "permutations": 10},
-    "rotation": {"edge": 12},
-    "exemplar": {"edge": 12, "memory": 6},
-    "masked": {"edge": 16, "block_edge": 4},
-    "tissue": {"edge": 16},
-    "random": {"edge": 12},
-    "collapsed": {"edge": 12},
+    "rotation": {"crop_size": 12},
+    "exemplar": {"crop_size": 12},
+    "masked": {"crop_size": 16, "block_size": 4},
+    "tissue": {"crop_size": 16},
+    "random": {"crop_size": 12},
+    "collapsed": {"crop_size": 12},
 }
 
 
@@ -64,14 +64,14 @@ def test_a_watched_run_is_bit_for_bit_that_of_an_unwatched(cohort, name):
     assert same_modes == modes
 
 
-def test_a_task_that_throws_dice_in_answering_does_not_move_the_trainings(cohort):
+def test_a_task_that_throws_dice_in_predicting_does_not_move_the_trainings(cohort):
     class Careless(TASKS["rotation"]):
         def forward(self, encoder, batch):
             torch.rand(1)
             return super().forward(encoder, batch)
 
     shape = EncoderSettings(filters=(4, 8))
-    task = Careless(Careless.Settings(edge=12), shape)
+    task = Careless(Careless.Settings(crop_size=12), shape)
     torch.manual_seed(0)
     Live(task, make_encoder(shape, 0), cohort.images([0, 1]))
     found = torch.rand(1)
@@ -175,7 +175,7 @@ def test_of_tasks_by_turns_one_is_shown(cohort):
     (rotation, encoder), (masked, _) = begin("rotation"), begin("masked")
     view = Live(masked, encoder, cohort.images([0, 1]))
     history = watched_run(cohort, view, [rotation, masked], encoder, steps=20)
-    assert view._progress["score"] == [row["explained"] for row in history if "explained" in row]
+    assert view._progress["score"] == [row["r2"] for row in history if "r2" in row]
     assert len(view._progress["score"]) == 2
     with pytest.raises(InputError, match="Live shows one task"):
         Live([rotation, masked], encoder, cohort.images([0, 1]))
@@ -186,16 +186,16 @@ def test_a_long_curve_is_thinned_to_means_of_neighbours(cohort):
     view = Live(task, encoder, cohort.images([0, 1]))
     rows = [
         {"step": s, "learning_rate": 1e-3, "task": "rotation", "loss": float(s), "accuracy": 0.5}
-        for s in range(10, 10 * 2 * POINTS + 10, 10)
+        for s in range(10, 10 * 2 * MAX_POINTS + 10, 10)
     ]
     view.watch([row | {"chance": 0.1} for row in rows])
-    assert len(view._progress["loss"]) == POINTS
+    assert len(view._progress["loss"]) == MAX_POINTS
     assert view._progress["loss"][:2] == [15.0, 35.0]
-    assert view._progress["steps"][-1] == 10 * 2 * POINTS - 5
+    assert view._progress["steps"][-1] == 10 * 2 * MAX_POINTS - 5
 
 
-def test_guesses_follow_the_network(cohort):
-    """After the run they are what the trained network answers, and no longer what it did."""
+def test_predictions_follow_the_network(cohort):
+    """After the run they are what the trained network predicts, and no longer what it did."""
     task, encoder = begin("rotation")
     names = [f"turn {n}" for n in range(10)]
     view = Live(task, encoder, cohort.images([0, 1]), names=names)
@@ -206,24 +206,24 @@ def test_guesses_follow_the_network(cohort):
     batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
     task.eval()
     said = task(encoder.eval(), batch).argmax(1)
-    assert [guess["words"] for guess in view._guesses] == [names[n] for n in said]
+    assert [prediction["words"] for prediction in view._guesses] == [names[n] for n in said]
     assert [asked["words"] for asked in view._questions] == [
         names[n] for n in batch.target.flatten()
     ]
     right = said == batch.target.flatten()
-    assert [guess["right"] for guess in view._guesses] == right.tolist()
-    assert view._right == f"{right.sum()} of 4 right"
+    assert [prediction["right"] for prediction in view._guesses] == right.tolist()
+    assert view._right == f"{right.sum()} of 4 correct"
 
 
-# ---- questions and guesses ---------------------------------------------------------------------
+# ---- questions and predictions -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("dims", "channels"), [(2, 1), (2, 3), (3, 1), (3, 2)])
 @pytest.mark.parametrize("name", TASKS)
-def test_every_task_has_a_guess_for_each_question(name, dims, channels):
+def test_every_task_has_a_prediction_for_each_question(name, dims, channels):
     task, encoder, batch = posed(name, dims, channels)
     with torch.no_grad():
-        asked, given = questions(batch), guesses(batch, task(encoder, batch))
+        asked, given = questions(batch), read_predictions(batch, task(encoder, batch))
     assert len(asked) == len(given) > 0
     for picture in (p for each in (*asked, *given) for p in vars(each).values()):
         if isinstance(picture, np.ndarray):
@@ -232,7 +232,7 @@ def test_every_task_has_a_guess_for_each_question(name, dims, channels):
                 3 if channels == 3 and dims == 2 and name != "tissue" else 2
             ) or (name == "tissue" and picture.ndim in (2, 3))
     view = Live(task, encoder, torch.rand(3, channels, *(24, 28, 21)[:dims]))
-    assert 0 < len(view._questions) == len(view._guesses) <= MOST
+    assert 0 < len(view._questions) == len(view._guesses) <= MAX_QUESTIONS
 
 
 def sure(target, choices):
@@ -241,36 +241,38 @@ def sure(target, choices):
 
 
 @pytest.mark.parametrize(("name", "choices"), [("rotation", 10), ("rpl", 26), ("jigsaw", 10)])
-def test_who_knows_is_right_and_who_is_one_off_is_wrong(name, choices):
+def test_who_knows_is_correct_and_who_is_one_off_is_wrong(name, choices):
     _, _, batch = posed(name)
-    answer = sure(batch.target, choices)
-    assert all(guess.right for guess in guesses(batch, answer))
-    assert not any(guess.right for guess in guesses(batch, answer.roll(1, 1)))
+    prediction = sure(batch.target, choices)
+    assert all(prediction.correct for prediction in read_predictions(batch, prediction))
+    assert not any(
+        prediction.correct for prediction in read_predictions(batch, prediction.roll(1, 1))
+    )
     truth = [asked.words for asked in questions(batch)]
-    assert [guess.words for guess in guesses(batch, answer)] == truth
+    assert [prediction.words for prediction in read_predictions(batch, prediction)] == truth
 
 
 def test_a_patch_that_is_found_is_shown_beside_the_one_to_find():
     _, _, batch = posed("cpc")
     views = batch.views.flatten(0, 1)
     right = sure(batch.target, len(views))
-    for asked, guess in zip(questions(batch), guesses(batch, right), strict=True):
-        assert guess.right
-        np.testing.assert_array_equal(guess.picture, asked.truth)
-    other = guesses(batch, right.roll(1, 1))
+    for asked, prediction in zip(questions(batch), read_predictions(batch, right), strict=True):
+        assert prediction.correct
+        np.testing.assert_array_equal(prediction.picture, asked.label)
+    other = read_predictions(batch, right.roll(1, 1))
     place = (int(batch.target[0]) + 1) % len(views)
-    assert not other[0].right
+    assert not other[0].correct
     np.testing.assert_array_equal(other[0].picture, planes(views[place].numpy()))
 
 
-def test_the_nearest_view_is_exemplars_guess():
+def test_the_nearest_view_is_exemplars_prediction():
     _, _, batch = posed("exemplar")
     points = torch.eye(6).view(3, 2, 6)
     points[0, 1] = points[0, 0] + 0.1  # scan 0 finds its copy
     points[1, 0] = points[2, 1] + 0.1  # scan 1 finds a view of scan 2
-    first, second, _ = guesses(batch, points)
-    assert (first.right, first.words) == (True, "view 1 of scan 0")
-    assert (second.right, second.words) == (False, "view 1 of scan 2")
+    first, second, _ = read_predictions(batch, points)
+    assert (first.correct, first.words) == (True, "view 1 of scan 0")
+    assert (second.correct, second.words) == (False, "view 1 of scan 2")
     np.testing.assert_array_equal(second.picture, planes(batch.views[2, 1].numpy()))
 
 
@@ -278,12 +280,12 @@ def test_who_rebuilds_all_explains_all_and_draws_the_scan():
     _, _, batch = posed("masked")
     hidden = ~batch.target.isnan()
     whole = batch.views.where(~hidden, batch.target)
-    asked, guess = questions(batch)[0], guesses(batch, whole)[0]
-    assert guess.words == "explains 100%"
-    np.testing.assert_array_equal(guess.picture, asked.truth)
-    assert (asked.asked != asked.truth).any(), "in the question it is hidden"
+    asked, prediction = questions(batch)[0], read_predictions(batch, whole)[0]
+    assert prediction.words == "explains 100%"
+    np.testing.assert_array_equal(prediction.picture, asked.label)
+    assert (asked.asked != asked.label).any(), "in the question it is hidden"
     mean = batch.target[0][hidden[0]].mean()
-    assert guesses(batch, torch.full_like(whole, mean.item()))[0].words == "explains 0%"
+    assert read_predictions(batch, torch.full_like(whole, mean.item()))[0].words == "explains 0%"
 
 
 def test_planes_stand_side_by_side_with_up_up():
@@ -307,14 +309,16 @@ def test_a_jigsaw_is_shown_as_the_network_gets_it():
         np.testing.assert_array_equal(tile, planes(batch.views[1, view].numpy()))
 
 
-def test_an_answer_that_cannot_be_read_is_left_out(cohort):
-    """A task of one's own may answer in a form of its own."""
+def test_a_prediction_that_cannot_be_read_is_left_out(cohort):
+    """A task of one's own may predict in a form of its own."""
 
     class Own(TASKS["rotation"]):
         def forward(self, encoder, batch):
             return super().forward(encoder, batch)[:, None]
 
     shape = EncoderSettings(filters=(4, 8))
-    view = Live(Own(Own.Settings(edge=12), shape), make_encoder(shape, 0), cohort.images([0, 1]))
+    view = Live(
+        Own(Own.Settings(crop_size=12), shape), make_encoder(shape, 0), cohort.images([0, 1])
+    )
     assert (view._guesses, view._right) == ([], "")
     assert len(view._questions) == 4

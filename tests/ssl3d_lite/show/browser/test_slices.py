@@ -12,7 +12,7 @@ import torch
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.browser.slices import Slices, puzzle_slices
-from ssl3d_lite.show.pieces import COLOURS, pieces
+from ssl3d_lite.show.pieces import COLOURS, pieces_of
 from ssl3d_lite.tasks import make_task
 
 SHAPE = (5, 4, 3)
@@ -116,9 +116,11 @@ def test_its_repr_is_short():
 
 
 def test_script_and_style_lie_in_the_package():
-    for name, part in (("slices.js", Slices._esm), ("slices.css", Slices._css)):
-        text = (files("ssl3d_lite.show") / name).read_text()
-        assert text == str(part)
+    style = (files("ssl3d_lite.show.browser") / "slices.css").read_text()
+    assert style == str(Slices._css)
+    script = (files("ssl3d_lite.show") / "slices.js").read_text(encoding="utf-8")
+    assert Slices._esm.endswith(script[script.index("\nfunction render") :])
+    for text in (style, Slices._esm):
         assert "http" not in text, "nothing is fetched"
 
 
@@ -136,31 +138,31 @@ def puzzle(name, dims=3, **settings):
 def test_a_puzzles_boxes_are_those_of_its_pieces():
     volumes, batch = puzzle("jigsaw", patch=4)
     view = puzzle_slices(volumes, batch, scan=1)
-    expected = Slices(volumes[1], pieces=pieces(batch, 1))
+    expected = Slices(volumes[1], pieces=pieces_of(batch, 1))
     assert view._bytes == expected._bytes
     assert view._boxes == expected._boxes
-    for box, piece in zip(view._boxes, pieces(batch, 1), strict=True):
+    for box, piece in zip(view._boxes, pieces_of(batch, 1), strict=True):
         np.testing.assert_array_equal(box["corners"], piece.corners)
         assert box["number"] == piece.number
         where = f"piece {piece.number}, from cell {piece.home}"
         assert box["told"] == (where if piece.home != piece.number else f"piece {piece.number}")
 
 
-def test_a_box_tells_the_answer_where_there_is_one():
+def test_a_box_tells_the_label_where_there_is_one():
     view = puzzle_slices(*puzzle("rpl", patch=4))
     batch = puzzle("rpl", patch=4)[1]
     assert [box["told"] for box in view._boxes] == [
-        f"piece {p.number}" + ("" if p.answer is None else f", answer {p.answer}")
-        for p in pieces(batch)
+        f"piece {p.number}" + ("" if p.label is None else f", label {p.label}")
+        for p in pieces_of(batch)
     ]
-    assert "answer" in view._boxes[-1]["told"]
+    assert "label" in view._boxes[-1]["told"]
 
 
 def test_a_picture_is_a_scan_one_voxel_deep():
     volumes, batch = puzzle("jigsaw", dims=2, patch=4)
     view = puzzle_slices(volumes, batch)
     assert view._shape == [24, 28, 1]
-    for box, piece in zip(view._boxes, pieces(batch), strict=True):
+    for box, piece in zip(view._boxes, pieces_of(batch), strict=True):
         corners = np.array(box["corners"])
         assert corners.shape == (8, 3)
         np.testing.assert_array_equal(corners[::2, :2], piece.corners)

@@ -1,4 +1,4 @@
-"""3D in the browser: where pieces are, how a guess is marked, and what the viewers are given."""
+"""3D in the browser: where pieces are, how predictions are marked, what the viewers are given."""
 
 import json
 
@@ -10,19 +10,19 @@ import torch
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.arrays import air, greys
-from ssl3d_lite.show.browser.places import ROOM, apart, places, room_for, shelf
+from ssl3d_lite.show.browser.places import MIN_ROOM, apart, places, room_for, shelf
 from ssl3d_lite.show.browser.puzzle3d import Puzzle3D, seen
 from ssl3d_lite.show.browser.scan3d import Volume3D
-from ssl3d_lite.show.pieces import COLOURS, box_corners, pieces
+from ssl3d_lite.show.pieces import COLOURS, box_corners, pieces_of
 from ssl3d_lite.tasks import make_task
 
 OWN = {
-    "rotation": {"edge": 12, "turns_per_scan": 4},
+    "rotation": {"crop_size": 12, "rotations_per_scan": 4},
     "rpl": {"patch": 4, "jitter": 2},
     "jigsaw": {"patch": 4, "jitter": 2},
-    "exemplar": {"edge": 12, "turn": 1.0},
+    "exemplar": {"crop_size": 12, "rotation": 1.0},
     "cpc": {"patch": 8, "stride": 4, "jitter": 0},
-    "masked": {"edge": 16, "block_edge": 4},
+    "masked": {"crop_size": 16, "block_size": 4},
 }
 
 
@@ -48,7 +48,7 @@ def order_of(task, batch, scan=0):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_shuffled_piece_lies_in_the_cell_it_is_shown_in(seed):
     _, _, batch = posed("jigsaw", seed=seed)
-    cut = pieces(batch)
+    cut = pieces_of(batch)
     at_home = {piece.home: piece.centre for piece in cut}
     for piece, spot in zip(cut, places(batch), strict=True):
         np.testing.assert_array_equal(centre(spot.shown, batch), at_home[piece.number])
@@ -58,7 +58,7 @@ def test_a_shuffled_piece_lies_in_the_cell_it_is_shown_in(seed):
 def test_put_back_is_where_the_scan_holds_the_same_voxels(name):
     own = {"normalise": False} if name in ("jigsaw", "rpl") else {}
     _, volumes, batch = posed(name, **own)
-    for piece, spot in zip(pieces(batch, 1), places(batch, 1), strict=True):
+    for piece, spot in zip(pieces_of(batch, 1), places(batch, 1), strict=True):
         low = np.round(spot.home[:3, 3]).astype(int)
         box = tuple(slice(a, a + n) for a, n in zip(low, piece.image.shape[1:], strict=True))
         shown = piece.image[0] != 0  # masked: what is hidden is 0
@@ -68,7 +68,7 @@ def test_put_back_is_where_the_scan_holds_the_same_voxels(name):
 def test_turned_copies_are_turned_back_to_the_same_cube_each_in_its_slot():
     _, _, batch = posed("rotation")
     restored = []
-    for piece, spot in zip(pieces(batch), places(batch), strict=True):
+    for piece, spot in zip(pieces_of(batch), places(batch), strict=True):
         np.testing.assert_allclose(centre(spot.home, batch), centre(spot.shown, batch))
         np.testing.assert_array_equal(spot.shown[:3, :3], np.eye(3))
         voxels = np.argwhere(np.ones(piece.image.shape[1:]))
@@ -86,7 +86,7 @@ def test_an_exemplar_and_its_copy_stand_side_by_side_and_the_copy_is_turned_back
     anchor, copy = places(batch)
     gap = np.abs(centre(anchor.home, batch) - centre(copy.home, batch)).max()
     assert gap > max(np.ptp(box_corners(s.home, batch.views.shape[3:]), 0).max() for s in (copy,))
-    np.testing.assert_allclose(copy.home[:3, :3], pieces(batch)[1].matrix[:3, :3])
+    np.testing.assert_allclose(copy.home[:3, :3], pieces_of(batch)[1].matrix[:3, :3])
 
 
 def test_patches_on_the_shelf_do_not_overlap():
@@ -111,74 +111,74 @@ def test_apart_is_away_from_the_middle_and_leaves_room(name):
     after = np.array([centre(m, batch) for m in apart(home, size, room)])
     np.testing.assert_allclose(after - before.mean(0), room * (before - before.mean(0)), atol=1e-9)
     gaps = np.abs(after[:, None] - after).max(-1) + 99 * np.eye(len(after))
-    assert gaps.min() >= ROOM * 4 - 1e-9
+    assert gaps.min() >= MIN_ROOM * 4 - 1e-9
 
 
-# ---- guesses -----------------------------------------------------------------------------------
+# ---- predictions -------------------------------------------------------------------------------
 
 
-def test_a_guessed_order_puts_pieces_into_its_cells_and_marks_them():
+def test_a_predicted_order_puts_pieces_into_its_cells_and_marks_them():
     task, _, batch = posed("jigsaw")
     truth = order_of(task, batch)
-    guess = [truth[1], truth[0], *truth[2:]]
-    spots = places(batch, guess=guess)
-    assert [spot.right for spot in spots] == [False, False] + [True] * 25
-    np.testing.assert_array_equal(centre(spots[0].guessed, batch), centre(spots[1].home, batch))
+    prediction = [truth[1], truth[0], *truth[2:]]
+    spots = places(batch, prediction=prediction)
+    assert [spot.correct for spot in spots] == [False, False] + [True] * 25
+    np.testing.assert_array_equal(centre(spots[0].predicted, batch), centre(spots[1].home, batch))
     for spot in spots[2:]:
-        np.testing.assert_array_equal(spot.guessed, spot.home)
-    assert spots[0].says == (
-        f"Piece 0: shown in cell 0, cut from cell {truth[0]}; guess: cell {truth[1]}, wrong ✗"
+        np.testing.assert_array_equal(spot.predicted, spot.home)
+    assert spots[0].caption == (
+        f"Piece 0: shown in cell 0, cut from cell {truth[0]}; prediction: cell {truth[1]}, wrong ✗"
     )
 
 
-def test_guessed_places_lie_about_the_first_patch():
+def test_predicted_places_lie_about_the_first_patch():
     _, _, batch = posed("rpl", jitter=0, queries_per_scan=26)
     truth = batch.target[0].tolist()
-    right = places(batch, guess=truth)
-    assert [spot.right for spot in right] == [None] + [True] * 26
-    for spot in right:
-        np.testing.assert_array_equal(spot.guessed, spot.home)
-    swapped = places(batch, guess=[truth[1], truth[0], *truth[2:]])
-    assert [spot.right for spot in swapped[:4]] == [None, False, False, True]
+    correct = places(batch, prediction=truth)
+    assert [spot.correct for spot in correct] == [None] + [True] * 26
+    for spot in correct:
+        np.testing.assert_array_equal(spot.predicted, spot.home)
+    swapped = places(batch, prediction=[truth[1], truth[0], *truth[2:]])
+    assert [spot.correct for spot in swapped[:4]] == [None, False, False, True]
     for a, b in ((1, 2), (2, 1)):
-        np.testing.assert_allclose(swapped[a].guessed, swapped[b].home)
+        np.testing.assert_allclose(swapped[a].predicted, swapped[b].home)
 
 
-def test_two_patches_guessed_into_one_place_are_both_to_be_seen():
+def test_two_patches_predicted_into_one_place_are_both_to_be_seen():
     _, _, batch = posed("rpl", jitter=0)
-    spots = places(batch, guess=[5] * 8)
-    seen_at = {tuple(np.round(centre(spot.guessed, batch), 3)) for spot in spots[1:]}
+    spots = places(batch, prediction=[5] * 8)
+    seen_at = {tuple(np.round(centre(spot.predicted, batch), 3)) for spot in spots[1:]}
     assert len(seen_at) == 8
 
 
-def test_guessed_turns_are_turned_back_by_the_guess():
+def test_predicted_turns_are_turned_back_by_the_prediction():
     _, _, batch = posed("rotation")
     truth = batch.target[0].tolist()
-    guess = [truth[0], (truth[1] + 1) % 10, *truth[2:]]
-    spots = places(batch, guess=torch.tensor(guess))
-    assert [spot.right for spot in spots] == [True, False, True, True]
-    np.testing.assert_array_equal(spots[0].guessed, spots[0].home)
-    assert not np.allclose(spots[1].guessed, spots[1].home)
-    np.testing.assert_allclose(centre(spots[1].guessed, batch), centre(spots[1].home, batch))
+    prediction = [truth[0], (truth[1] + 1) % 10, *truth[2:]]
+    spots = places(batch, prediction=torch.tensor(prediction))
+    assert [spot.correct for spot in spots] == [True, False, True, True]
+    np.testing.assert_array_equal(spots[0].predicted, spots[0].home)
+    assert not np.allclose(spots[1].predicted, spots[1].home)
+    np.testing.assert_allclose(centre(spots[1].predicted, batch), centre(spots[1].home, batch))
 
 
 @pytest.mark.parametrize(
-    ("name", "guess", "fault"),
+    ("name", "prediction", "failure"),
     [
         ("jigsaw", 3, r"order of the 27 cells.*permutations\[n\]"),
         ("jigsaw", [0] * 27, "each once"),
         ("rpl", [1, 2], "8 numbers from 0 to 25"),
         ("rpl", [26] * 8, "8 numbers from 0 to 25"),
         ("rotation", [0, 1, 2, 10], "4 numbers from 0 to 9"),
-        ("cpc", [1], "leave guess out"),
-        ("masked", [1], "leave guess out"),
-        ("exemplar", [1], "leave guess out"),
+        ("cpc", [1], "leave it out"),
+        ("masked", [1], "leave it out"),
+        ("exemplar", [1], "leave it out"),
     ],
 )
-def test_a_guess_that_does_not_fit_is_refused(name, guess, fault):
+def test_a_prediction_that_does_not_fit_is_refused(name, prediction, failure):
     _, volumes, batch = posed(name)
-    with pytest.raises(InputError, match=fault):
-        Puzzle3D(volumes, batch, guess=guess)
+    with pytest.raises(InputError, match=failure):
+        Puzzle3D(volumes, batch, prediction=prediction)
 
 
 # ---- the puzzle's widget -----------------------------------------------------------------------
@@ -197,14 +197,19 @@ def test_any_task_can_be_shown(name):
 
 def test_the_scene_holds_places_together_and_apart():
     task, volumes, batch = posed("jigsaw")
-    guess = order_of(task, batch)[::-1]
-    view = Puzzle3D(volumes, batch, guess=guess)
-    for piece, spot in zip(view._scene["pieces"], places(batch, guess=guess), strict=True):
+    prediction = order_of(task, batch)[::-1]
+    view = Puzzle3D(volumes, batch, prediction=prediction)
+    for piece, spot in zip(
+        view._scene["pieces"], places(batch, prediction=prediction), strict=True
+    ):
         np.testing.assert_array_equal(piece["shown"][0], spot.shown)
         np.testing.assert_array_equal(piece["home"][0], spot.home)
-        np.testing.assert_array_equal(piece["guessed"][0], spot.guessed)
-        assert piece["right"] == spot.right
-    assert [panel["title"] for panel in view._scene["panels"]] == ["truth", "guess: 1 of 27 right"]
+        np.testing.assert_array_equal(piece["guessed"][0], spot.predicted)
+        assert piece["right"] == spot.correct
+    assert [panel["title"] for panel in view._scene["panels"]] == [
+        "label",
+        "prediction: 1 of 27 correct",
+    ]
     home = [spot.home for spot in places(batch)]
     away = apart(home, batch.views.shape[3:], room_for(home, batch.views.shape[3:]))
     np.testing.assert_array_equal([p["home"][1] for p in view._scene["pieces"]], away)
@@ -213,7 +218,7 @@ def test_the_scene_holds_places_together_and_apart():
 def test_colours_tell_the_layer_that_a_piece_was_cut_from():
     _, volumes, batch = posed("jigsaw")
     scene = Puzzle3D(volumes, batch)._scene
-    for piece, cut in zip(scene["pieces"], pieces(batch), strict=True):
+    for piece, cut in zip(scene["pieces"], pieces_of(batch), strict=True):
         assert piece["colour"] == COLOURS[cut.home % 3]  # the last axis goes up
     _, volumes, batch = posed("cpc", directions=("-1",))
     scene, rows = Puzzle3D(volumes, batch)._scene, batch.placement.grid[1]
@@ -233,7 +238,7 @@ def test_one_view_shows_one_puzzle_after_another():
 
 def test_what_cannot_be_drawn_in_3d_is_refused():
     _, volumes, batch = posed("jigsaw", dims=2)
-    with pytest.raises(InputError, match=r"2D \(4 x 4\).*use figures\.puzzle"):
+    with pytest.raises(InputError, match=r"2D \(4 x 4\).*use puzzle"):
         Puzzle3D(volumes, batch)
     _, volumes, batch = posed("jigsaw")
     with pytest.raises(InputError, match="scan is 2, but the batch has 2"):
@@ -274,7 +279,7 @@ def test_a_scan_of_one_value_is_drawn():
 def test_what_is_seen_of_a_mask_follows_the_turn():
     _, volumes, batch = posed("rotation")
     mask = (volumes[0, 0] > 0.5).numpy()
-    for piece in pieces(batch):
+    for piece in pieces_of(batch):
         np.testing.assert_array_equal(seen(mask, piece), piece.image[0] > 0.5)
 
 
@@ -336,7 +341,7 @@ def test_one_viewer_shows_one_scan_after_another(labelled):
 
 def test_what_is_no_volume_is_refused(labelled):
     volume, labels = labelled
-    with pytest.raises(InputError, match=r"shape \(6, 7\).*figures\.show_plane"):
+    with pytest.raises(InputError, match=r"shape \(6, 7\).*draw_plane"):
         Volume3D(volume[0, :, :, 0])
     with pytest.raises(InputError, match=r"labels have shape \(6, 7, 7\)"):
         Volume3D(volume, labels[..., :7])

@@ -1,12 +1,13 @@
 import pytest
 
-from ssl3d_lite.show.figures import curves
+from ssl3d_lite import show
+from ssl3d_lite.show.figures.curves import CONTROL_GREYS, VERDICT_COLOURS
 
 
 def test_curves_show_the_numbers_they_were_given():
     history = [{"step": s, "loss": 1 / s, "accuracy": s / 40, "chance": 0.1} for s in (10, 20, 30)]
     held_out = {"run": {"accuracy": 0.6, "chance": 0.1}}
-    figure = curves.learning_curves({"run": history}, held_out)
+    figure = show.learning_curves({"run": history}, held_out)
     loss, accuracy = figure.axes
     assert loss.lines[0].get_ydata() == pytest.approx([0.1, 0.05, 1 / 30])
     assert accuracy.lines[0].get_ydata() == pytest.approx([0.25, 0.5, 0.75])
@@ -14,7 +15,7 @@ def test_curves_show_the_numbers_they_were_given():
 
 
 def test_label_efficiency_draws_means_and_every_run():
-    figure = curves.label_efficiency({"arm": {2: [0.1, 0.3], 5: [0.5]}})
+    figure = show.label_efficiency({"arm": {2: [0.1, 0.3], 5: [0.5]}})
     mean, *runs = figure.axes[0].lines
     assert mean.get_ydata() == pytest.approx([0.2, 0.5])
     assert [y for run in runs for y in run.get_ydata()] == [0.1, 0.3, 0.5]
@@ -22,11 +23,11 @@ def test_label_efficiency_draws_means_and_every_run():
 
 def test_bands_reach_from_the_lowest_to_the_highest_of_each_curve():
     curve = {2: [0.1, 0.3], 5: [0.5, 0.7, 0.9]}
-    figure = curves.bands({"cpc": {"ours": curve}, "rpl": {}}, {"scratch": {2: [0.2]}}, "x", "y")
+    figure = show.bands({"cpc": {"ours": curve}, "rpl": {}}, {"scratch": {2: [0.2]}}, "x", "y")
     first, second = figure.axes
     control, ours = first.lines
     assert ours.get_ydata() == pytest.approx([0.2, 0.7])
-    assert control.get_color() in curves.CONTROL_GREYS
+    assert control.get_color() in CONTROL_GREYS
     band = first.collections[1].get_paths()[0].vertices
     assert (band[:, 1].min(), band[:, 1].max()) == pytest.approx((0.1, 0.9))
     assert len(second.lines) == 1, "controls stand in every panel"
@@ -36,13 +37,13 @@ def test_bands_reach_from_the_lowest_to_the_highest_of_each_curve():
 
 def test_a_forest_shows_means_intervals_and_pairs_and_controls_last():
     effects = [
-        curves.Effect("scratch", 0.0, None, [0.0], "undecided"),
-        curves.Effect("cpc", 0.1, (0.05, 9.0), [0.05, 0.15], "holds"),
+        show.Effect("scratch", 0.0, None, [0.0], "undecided"),
+        show.Effect("cpc", 0.1, (0.05, 9.0), [0.05, 0.15], "holds"),
     ]
-    figure = curves.forest({"faster": effects}, 0.02, ["scratch"])
+    figure = show.forest({"faster": effects}, 0.02, ["scratch"])
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["cpc", "scratch"]
-    drawn = [line for line in axes.lines if line.get_color() == curves.VERDICT_COLOURS["holds"]]
+    drawn = [line for line in axes.lines if line.get_color() == VERDICT_COLOURS["holds"]]
     pairs, interval, arrow, mean = drawn
     assert pairs.get_xdata().tolist() == [0.05, 0.15]
     right = axes.get_xlim()[1]

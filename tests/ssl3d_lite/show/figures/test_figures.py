@@ -4,10 +4,10 @@ import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from ssl3d_lite import show
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.figures import figures
-from ssl3d_lite.show.pieces import COLOURS, cells
+from ssl3d_lite.show.pieces import COLOURS, home_cells
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.tasks.exemplar import choose
 
@@ -25,12 +25,12 @@ def pixels(figure: Figure) -> np.ndarray:
 @pytest.mark.parametrize(
     ("task", "settings"),
     [
-        ("rotation", {"edge": 12}),
+        ("rotation", {"crop_size": 12}),
         ("cpc", {"patch": 8, "stride": 4, "jitter": 4}),
         ("rpl", {"patch": 4}),
         ("rpl", {"patch": 4, "queries_per_scan": 1}),
         ("jigsaw", {"patch": 4}),
-        ("exemplar", {"edge": 16}),
+        ("exemplar", {"crop_size": 16}),
         ("masked", {}),
         ("tissue", {}),
     ],
@@ -39,7 +39,7 @@ def test_any_puzzle_is_drawn_from_views_and_placement(task, settings, dims):
     volumes = torch.randn(2, 1, *(24, 32, 24)[:dims])
     made = make_task(task, EncoderSettings(filters=(4,), spatial_dims=dims), **settings)
     batch = made.make_views(volumes, made.sample_params(volumes, torch.Generator().manual_seed(0)))
-    figure = figures.puzzle(volumes, batch, scan=1)
+    figure = show.puzzle(volumes, batch, scan=1)
     assert len(np.unique(pixels(figure))) > 50
     outlines = [patch for axes in figure.axes for patch in axes.patches]
     assert outlines, "the views are outlined in the scan"
@@ -49,30 +49,30 @@ def titles(task: str, **settings) -> list[str]:
     volumes = torch.randn(2, 1, 24, 32, 24)
     made = make_task(task, EncoderSettings(filters=(4,)), **settings)
     batch = made.make_views(volumes, made.sample_params(volumes, torch.Generator().manual_seed(0)))
-    figure = figures.puzzle(volumes, batch)
+    figure = show.puzzle(volumes, batch)
     below = figure.subfigs[1]
     shown = [axes.get_title() for axes in below.axes]
     above = below.get_suptitle()
     return batch.target[0].tolist(), [above, *shown]
 
 
-def test_every_answer_stands_over_its_own_view():
-    answers, shown = titles("rotation", edge=12)
-    assert shown == ["", *(f"view {v}\nanswer {a}" for v, a in enumerate(answers))]
-    answers, shown = titles("rpl", patch=4, queries_per_scan=3)
-    asked = [f"view {v}\nanswer {a}" for v, a in enumerate(answers, start=1)]
+def test_every_label_stands_over_its_own_view():
+    labels, shown = titles("rotation", crop_size=12)
+    assert shown == ["", *(f"view {v}\nlabel {a}" for v, a in enumerate(labels))]
+    labels, shown = titles("rpl", patch=4, queries_per_scan=3)
+    asked = [f"view {v}\nlabel {a}" for v, a in enumerate(labels, start=1)]
     assert shown == ["", "view 0", *asked], "the centre is only compared with"
-    (answer,), shown = titles("jigsaw", patch=4)
-    assert shown == [f"answer {answer}", *(f"view {v}" for v in range(9, 18))]
-    _, shown = titles("exemplar", edge=16)
+    (label,), shown = titles("jigsaw", patch=4)
+    assert shown == [f"label {label}", *(f"view {v}" for v in range(9, 18))]
+    _, shown = titles("exemplar", crop_size=16)
     assert shown == ["", "view 0", "view 1"]
 
 
 def test_a_class_is_drawn_where_it_is():
     image = np.zeros((8, 8, 8))
-    answer = np.zeros((8, 8, 8), np.uint8)
-    answer[2, 3, 4] = 1
-    figure = figures.segmentations(image, {"truth": answer}, ("background", "organ"))
+    label = np.zeros((8, 8, 8), np.uint8)
+    label[2, 3, 4] = 1
+    figure = show.segmentations(image, {"label": label}, ("background", "organ"))
     overlays = [axes.images[1] for axes in figure.axes if len(axes.images) == 2]
     assert len(overlays) == 3
     sagittal, coronal, axial = (np.asarray(o.get_array()) for o in overlays)
@@ -90,8 +90,8 @@ def posed(task, shape=(24, 32, 24), volumes=None, scans=2, seed=0, **settings):
         volumes = torch.randn(scans, 1, *shape, generator=torch.Generator().manual_seed(seed))
     encoder = EncoderSettings(volumes.shape[1], volumes.ndim - 2, filters=(4,))
     made = make_task(task, encoder, **settings)
-    draw = made.sample_params(volumes, torch.Generator().manual_seed(seed))
-    return volumes, made.make_views(volumes, draw)
+    params = made.sample_params(volumes, torch.Generator().manual_seed(seed))
+    return volumes, made.make_views(volumes, params)
 
 
 def shown(axes, number=0):
@@ -100,19 +100,19 @@ def shown(axes, number=0):
 
 def test_a_photograph_is_drawn_in_colour_and_other_channels_in_grey():
     photograph = torch.rand(1, 3, 30, 24)
-    volumes, batch = posed("rotation", volumes=photograph, edge=12)
-    whole, first, *_ = figures.puzzle(volumes, batch).axes
+    volumes, batch = posed("rotation", volumes=photograph, crop_size=12)
+    whole, first, *_ = show.puzzle(volumes, batch).axes
     np.testing.assert_array_equal(shown(whole), photograph[0].numpy().T)
     np.testing.assert_array_equal(shown(first), batch.views[0, 0].numpy().T)
-    volumes, batch = posed("rotation", volumes=torch.rand(1, 4, 30, 24), edge=12)
-    assert shown(figures.puzzle(volumes, batch).axes[0]).shape == (24, 30)
+    volumes, batch = posed("rotation", volumes=torch.rand(1, 4, 30, 24), crop_size=12)
+    assert shown(show.puzzle(volumes, batch).axes[0]).shape == (24, 30)
 
 
 @pytest.mark.parametrize("shape", [(24, 30), (24, 30, 21)])
 def test_a_puzzle_is_shown_shuffled_and_put_back(shape):
     volumes, batch = posed("jigsaw", shape, patch=4)
-    homes, dims = cells(batch, 1), len(shape)
-    figure = figures.shuffled(volumes, batch, 1)
+    homes, dims = home_cells(batch, 1), len(shape)
+    figure = show.shuffled_pieces(volumes, batch, 1)
     rows = np.array(figure.axes).reshape(-1, 3)
     assert len(rows) == (3 if dims == 3 else 1)
     for layer, row in zip((2, 1, 0), rows, strict=False):
@@ -142,12 +142,12 @@ def test_a_puzzle_is_shown_shuffled_and_put_back(shape):
 
 def test_one_layer_of_a_puzzle_and_layers_that_are_not():
     volumes, batch = posed("jigsaw", patch=4)
-    one, every = figures.shuffled(volumes, batch, plane=1), figures.shuffled(volumes, batch)
+    one, every = show.shuffled_pieces(volumes, batch, plane=1), show.shuffled_pieces(volumes, batch)
     assert [t.get_text() for t in one.axes[1].texts] == [t.get_text() for t in every.axes[4].texts]
     with pytest.raises(InputError, match="plane is 3, but the grid has the layers 0 to 2"):
-        figures.shuffled(volumes, batch, plane=3)
+        show.shuffled_pieces(volumes, batch, plane=3)
     with pytest.raises(InputError, match="form no grid"):
-        figures.shuffled(*posed("rotation", edge=12))
+        show.shuffled_pieces(*posed("rotation", crop_size=12))
 
 
 def test_the_letters_of_a_turned_view_are_true():
@@ -155,8 +155,8 @@ def test_the_letters_of_a_turned_view_are_true():
     for axis, (low, high) in enumerate(("LR", "PA", "IS")):
         ramp = torch.arange(12.0).view(1, 1, *(12 if a == axis else 1 for a in range(3)))
         volumes = ramp.expand(1, 1, 12, 12, 12)
-        _, batch = posed("rotation", volumes=volumes, edge=12, turns_per_scan=10)
-        figure = figures.turns(volumes, batch)
+        _, batch = posed("rotation", volumes=volumes, crop_size=12, rotations_per_scan=10)
+        figure = show.turns(volumes, batch)
         seen = 0
         for axes in figure.axes:
             if not axes.images:
@@ -171,26 +171,26 @@ def test_the_letters_of_a_turned_view_are_true():
 
 
 def test_turned_views_are_named_by_their_turn():
-    volumes, batch = posed("rotation", edge=12, turns_per_scan=10)
-    titles = [axes.get_title() for axes in figures.turns(volumes, batch).axes if axes.get_title()]
+    volumes, batch = posed("rotation", crop_size=12, rotations_per_scan=10)
+    titles = [axes.get_title() for axes in show.turns(volumes, batch).axes if axes.get_title()]
     assert titles[0] == "in the scan"
-    names = [name.replace(" about ", " about\n") for name in figures.turn_names(3)]
+    names = [name.replace(" about ", " about\n") for name in show.turn_names(3)]
     for view, title in enumerate(titles[1:]):
-        answer = int(batch.target[0, view])
-        assert title == f"view {view}, answer {answer}\n{names[answer]}"
+        label = int(batch.target[0, view])
+        assert title == f"view {view}, label {label}\n{names[label]}"
 
 
 def test_a_box_stands_beside_its_turned_copies_as_it_lies_in_the_scan():
-    volumes, batch = posed("rotation", (20, 30), edge=12, turns_per_scan=4)
-    scan, *views = figures.turns(volumes, batch, 1).axes
+    volumes, batch = posed("rotation", (20, 30), crop_size=12, rotations_per_scan=4)
+    scan, *views = show.turns(volumes, batch, 1).axes
     upright = batch.target[1].tolist().index(0)
     np.testing.assert_array_equal(shown(scan), shown(views[upright]))
 
 
 def test_triplets_name_the_counter_example_and_tell_right_from_wrong():
-    volumes, batch = posed("exemplar", (24, 30), scans=4, edge=12)
+    volumes, batch = posed("exemplar", (24, 30), scans=4, crop_size=12)
     points = torch.nn.functional.normalize(torch.randn(4, 2, 8), dim=-1)
-    rows = np.array(figures.triplets(volumes, batch, points).axes).reshape(4, 3)
+    rows = np.array(show.triplets(volumes, batch, points).axes).reshape(4, 3)
     flat, owner = points.flatten(0, 1), torch.arange(4).repeat_interleave(2)
     away = torch.cdist(points[:, 0], flat)
     number = torch.arange(8.0).expand(4, 8)  # its "distance" to a view is the view's number
@@ -204,12 +204,12 @@ def test_triplets_name_the_counter_example_and_tell_right_from_wrong():
         assert other.get_title() == f"counter-example: scan {view // 2}\ndistance {far:.2f}"
         np.testing.assert_array_equal(shown(other), batch.views[view // 2, view % 2, 0].T)
     with pytest.raises(InputError, match="of the task exemplar"):
-        figures.triplets(*posed("rotation", edge=12))
+        show.triplets(*posed("rotation", crop_size=12))
 
 
 def test_a_volume_of_a_triplet_is_drawn_in_three_planes():
-    volumes, batch = posed("exemplar", edge=16)
-    first = figures.triplets(volumes, batch).axes[0]
+    volumes, batch = posed("exemplar", crop_size=16)
+    first = show.triplets(volumes, batch).axes[0]
     for axis, image in enumerate(first.images):
         plane = np.take(batch.views[0, 0, 0].numpy(), 8, axis)
         np.testing.assert_array_equal(image.get_array(), plane.T)
@@ -221,7 +221,7 @@ def test_the_pyramid_is_what_the_context_sees(direction):
     own = {"patch": 4, "stride": 2, "jitter": 0, "directions": (direction,)}
     volumes, batch = posed("cpc", (10, 12), **own)
     grid = batch.placement.grid
-    (axes, *_) = figures.pyramid(volumes, batch, row=2, ahead=2).axes
+    (axes, *_) = show.pyramid(volumes, batch, row=2, rows_ahead=2).axes
     cells = axes.patches[: np.prod(grid)]
     colours = np.array([patch.get_facecolor()[:3] for patch in cells]).reshape(*grid, 3)
     task = make_task("cpc", EncoderSettings(spatial_dims=2, filters=(4,)), context="gru", **own)
@@ -240,7 +240,7 @@ def test_the_pyramid_is_what_the_context_sees(direction):
 
 def test_the_pyramids_patches_are_those_that_the_network_gets():
     volumes, batch = posed("cpc", patch=8, stride=4, jitter=0)
-    figure = figures.pyramid(volumes, batch, scan=1, row=0, ahead=3)
+    figure = show.pyramid(volumes, batch, scan=1, row=0, rows_ahead=3)
     sagittal, axial, current, target = figure.axes
     middle = (2, 0, 2), (2, 3, 2)
     for axes, cell in zip((current, target), middle, strict=True):
@@ -253,41 +253,41 @@ def test_rows_that_a_grid_does_not_have_are_one_clear_line():
     volumes, batch = posed("cpc", patch=8, stride=4, jitter=0)
     rows = batch.placement.grid[1]
     with pytest.raises(InputError, match=f"row 1 and {rows} ahead .* has {rows} rows"):
-        figures.pyramid(volumes, batch, row=1, ahead=rows)
+        show.pyramid(volumes, batch, row=1, rows_ahead=rows)
     with pytest.raises(InputError, match="of the task cpc"):
-        figures.pyramid(*posed("jigsaw", patch=4))
+        show.pyramid(*posed("jigsaw", patch=4))
 
 
 def test_confusion_shows_shares_of_each_row():
-    figure = figures.confusion([0, 0, 0, 0, 2], torch.tensor([0, 0, 0, 1, 1]), title="turns")
+    figure = show.confusion([0, 0, 0, 0, 2], torch.tensor([0, 0, 0, 1, 1]), title="turns")
     axes = figure.axes[0]
     shares = shown(axes)
     np.testing.assert_array_equal(shares[0], [0.75, 0.25, 0])
     assert np.isnan(shares[1]).all(), "never asked"
     np.testing.assert_array_equal(shares[2], [0, 1, 0])
-    assert axes.get_title() == "turns: 3 of 5 right"
+    assert axes.get_title() == "turns: 3 of 5 correct"
     written = {text.get_position(): text.get_text() for text in axes.texts}
     assert written == {(0, 0): "75", (1, 0): "25", (1, 2): "100"}
 
 
 @pytest.mark.parametrize(
-    ("truth", "guesses", "names", "said"),
+    ("labels", "predictions", "names", "said"),
     [
-        ([0, 1], [0], None, "2 right answers and 1 guesses"),
-        ([], [], None, "0 right answers"),
-        ([0, 2], [0, 0], ["a", "b"], "answer 2 has no name"),
+        ([0, 1], [0], None, "2 labels and 1 predictions"),
+        ([], [], None, "0 labels"),
+        ([0, 2], [0, 0], ["a", "b"], "class 2 has no name"),
     ],
 )
-def test_answers_that_cannot_be_compared_are_one_clear_line(truth, guesses, names, said):
+def test_predictions_that_cannot_be_compared_are_one_clear_line(labels, predictions, names, said):
     with pytest.raises(InputError, match=said):
-        figures.confusion(truth, guesses, names)
+        show.confusion(labels, predictions, names)
 
 
-def test_answers_have_their_names_in_the_order_of_the_tasks():
-    assert len(figures.turn_names(3)) == 10
-    assert figures.turn_names(2) == ["not turned", "90°", "180°", "270°"]
-    assert figures.turn_names(3)[4] == "90° about back–front"
-    names = figures.place_names(3)
+def test_labels_have_their_names_in_the_order_of_the_tasks():
+    assert len(show.turn_names(3)) == 10
+    assert show.turn_names(2) == ["not turned", "90°", "180°", "270°"]
+    assert show.turn_names(3)[4] == "90° about back–front"
+    names = show.place_names(3)
     assert (len(names), len(set(names))) == (26, 26)
     assert (names[0], names[12], names[13], names[25]) == ("LPI", "I", "S", "RAS")
-    assert figures.place_names(2)[:3] == ["left down", "left", "left up"]
+    assert show.place_names(2)[:3] == ["left down", "left", "left up"]

@@ -21,24 +21,25 @@ from napari.components import ViewerModel
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.napari import open as napari_view
+from ssl3d_lite.show.napari import display
+from ssl3d_lite.show.napari import open as opening
 from ssl3d_lite.show.napari.layers import add_scan, camera, class_layer, overlay
 from ssl3d_lite.show.napari.open import open_puzzle
 from ssl3d_lite.show.napari.plugin import field_help, virtual_brain, volumes_of, world_of
-from ssl3d_lite.show.napari.puzzle import add_puzzle, as_it_lies, outline
-from ssl3d_lite.show.napari.review import COLUMNS, KEYS, review
+from ssl3d_lite.show.napari.puzzle import add_puzzle, as_it_lies, box_outline
+from ssl3d_lite.show.napari.review import MARK_COLUMNS, REVIEW_KEYS, review
 from ssl3d_lite.show.pieces import COLOURS
 from ssl3d_lite.tasks import TASKS, make_task
 
 ROOT = Path(__file__).parents[4]
 OWN = {
-    "rotation": {"edge": 12},
+    "rotation": {"crop_size": 12},
     "rpl": {"patch": 4},
     "jigsaw": {"patch": 4},
-    "exemplar": {"edge": 12},
+    "exemplar": {"crop_size": 12},
     "cpc": {"patch": 8, "stride": 4, "jitter": 0},
-    "masked": {"edge": 16, "block_edge": 4},
-    "tissue": {"edge": 12},
+    "masked": {"crop_size": 16, "block_size": 4},
+    "tissue": {"crop_size": 12},
 }
 needs_xvfb = pytest.mark.skipif(
     shutil.which("Xvfb") is None, reason="Xvfb is not installed, so napari cannot draw here"
@@ -137,7 +138,7 @@ def test_every_task_has_its_scan_boxes_numbers_and_pieces(name, dims):
     shown = add_puzzle(viewer, volumes, batch, 1)
     count, step = batch.views.shape[1], -(-batch.views.shape[1] // 64)
     pieces = [f"piece {number}" for number in range(0, count, step)]
-    maps = ["answer"] if name in ("masked", "tissue") else []
+    maps = ["label"] if name in ("masked", "tissue") else []
     assert names(viewer) == ["scan", *pieces, *maps, "boxes", "numbers"]
     np.testing.assert_array_equal(viewer.layers["scan"].data, volumes[1, 0].numpy())
     viewer.dims.ndisplay = dims
@@ -204,18 +205,18 @@ def test_a_puzzle_keeps_the_scan_that_is_there_and_replaces_the_puzzle_before():
     assert names(viewer)[:2] == ["scan", "piece 0"], "another scan, and these are not its labels"
 
 
-def test_an_answer_that_is_a_map_fills_what_is_hidden():
+def test_a_label_that_is_a_map_fills_what_is_hidden():
     viewer = ViewerModel()
     volumes, batch = posed("masked")
-    guess = torch.zeros_like(batch.target[0])
-    shown = add_puzzle(viewer, volumes, batch, guess=guess)
+    prediction = torch.zeros_like(batch.target[0])
+    shown = add_puzzle(viewer, volumes, batch, prediction=prediction)
     corner = np.round(shown.pieces[0].corners.min(0) + 0.5).astype(int)
     box = volumes[0, 0].numpy()[tuple(slice(c, c + 16) for c in corner)]
-    np.testing.assert_array_equal(viewer.layers["answer"].data, box)
-    assert (viewer.layers["guess"].data == 0).all()
+    np.testing.assert_array_equal(viewer.layers["label"].data, box)
+    assert (viewer.layers["prediction"].data == 0).all()
     volumes, batch = posed("tissue")
-    add_puzzle(viewer, volumes, batch, guess=batch.target[0])
-    for name in ("answer", "guess"):
+    add_puzzle(viewer, volumes, batch, prediction=batch.target[0])
+    for name in ("label", "prediction"):
         np.testing.assert_array_equal(viewer.layers[name].data, batch.target[0, 0].numpy())
 
 
@@ -262,7 +263,7 @@ def test_captions_stand_above_their_boxes_whichever_way_is_up():
 def test_the_plane_through_a_turned_box_is_outlined_convexly():
     turn = np.array([[0.6, -0.8, 0], [0.8, 0.6, 0], [0, 0, 1]])
     corners = np.array([(x, y, z) for x in (0, 10) for y in (0, 10) for z in (0, 10)]) @ turn.T
-    sides = outline(corners, 0, 1.0)
+    sides = box_outline(corners, 0, 1.0)
     assert len(sides) == 12
     np.testing.assert_allclose(sides[:, 0, 0], 1)
     around = sides[:4].sum(1)
@@ -299,33 +300,33 @@ def test_turned_views_are_shown_as_the_network_gets_them_beside_the_scan(name):
     assert first[1, 0] < second[0, 0]
 
 
-def test_guesses_stand_beside_the_truth():
+def test_predictions_stand_beside_the_labels():
     volumes, batch = posed("rpl")
     truth = batch.target[0].tolist()
-    guess = [truth[0], *(25 - number for number in truth[1:])]
-    shown = add_puzzle(ViewerModel(), volumes, batch, guess=torch.tensor(guess))
+    prediction = [truth[0], *(25 - number for number in truth[1:])]
+    shown = add_puzzle(ViewerModel(), volumes, batch, prediction=torch.tensor(prediction))
     assert shown.captions[:3] == [
         "0",
-        f"1: answer {truth[0]}, right",
-        f"2: answer {truth[1]}, guess {25 - truth[1]}",
+        f"1: label {truth[0]}, correct",
+        f"2: label {truth[1]}, predicted {25 - truth[1]}",
     ]
     assert shown.colours[:3] == ["#FFFFFF", COLOURS[2], COLOURS[1]]
-    with pytest.raises(InputError, match="5 guesses for 9 pieces, 8 of them with an answer"):
-        add_puzzle(ViewerModel(), volumes, batch, guess=[1, 2, 3, 4, 5])
+    with pytest.raises(InputError, match="5 predictions for 9 pieces, 8 of them labelled"):
+        add_puzzle(ViewerModel(), volumes, batch, prediction=[1, 2, 3, 4, 5])
 
 
-def test_of_a_jigsaw_the_order_or_its_number_may_be_guessed():
+def test_of_a_jigsaw_the_order_or_its_number_may_be_predicted():
     volumes, batch = posed("jigsaw")
     viewer = ViewerModel()
     number = int(batch.target[0, 0])
-    shown = add_puzzle(viewer, volumes, batch, guess=number + 1)
-    assert shown.told == f"answer {number}, guess {number + 1}: wrong"
-    assert overlay(viewer).text == shown.told
+    shown = add_puzzle(viewer, volumes, batch, prediction=number + 1)
+    assert shown.caption == f"label {number}, prediction {number + 1}: wrong"
+    assert overlay(viewer).text == shown.caption
     assert overlay(viewer).visible
     order = [piece.home for piece in shown.pieces]
-    shown = add_puzzle(viewer, volumes, batch, guess=[*order[:26], order[0]])
-    assert [text.split(", ")[1] for text in shown.captions] == ["right"] * 26 + [
-        f"guess {order[0]}"
+    shown = add_puzzle(viewer, volumes, batch, prediction=[*order[:26], order[0]])
+    assert [text.split(", ")[1] for text in shown.captions] == ["correct"] * 26 + [
+        f"predicted {order[0]}"
     ]
 
 
@@ -354,7 +355,7 @@ def point_at(viewer, shown, number):
 
 def test_keys_step_through_cases_and_puzzles(reviewed, cohort):
     _, viewer = reviewed
-    assert len(viewer.keymap) == len(KEYS)
+    assert len(viewer.keymap) == len(REVIEW_KEYS)
 
     def scan():
         return viewer.layers["scan"].data
@@ -398,7 +399,7 @@ def test_marks_are_saved_at_once_and_taken_back(reviewed, cohort):
     press(viewer, "K")
     with open(shown.csv, newline="") as file:
         (row,) = csv.DictReader(file)
-    assert tuple(row) == COLUMNS
+    assert tuple(row) == MARK_COLUMNS
     assert row["case"] == "case_003"
     assert (row["cohort"], row["task"], row["seed"], row["piece"]) == ("made up", "rpl", "0", "4")
     centre = [float(row[axis]) for axis in "xyz"]
@@ -407,7 +408,7 @@ def test_marks_are_saved_at_once_and_taken_back(reviewed, cohort):
     assert not shown.puzzle.numbers.features["caption"][5].endswith(" bad")
     assert viewer.status == "patch 4 marked as bad"
     press(viewer, "K")
-    assert shown.csv.read_text() == ",".join(COLUMNS) + "\n"
+    assert shown.csv.read_text() == ",".join(MARK_COLUMNS) + "\n"
     assert not shown.puzzle.numbers.features["caption"][4].endswith(" bad")
 
 
@@ -436,16 +437,16 @@ def test_a_review_goes_on_where_marks_are(reviewed, cohort, capsys):
     again = review(cohort, shown.task, [3, 5], shown.csv, viewer=ViewerModel())
     said = capsys.readouterr().out
     assert f"marks are kept in {shown.csv} (1 so far)" in said
-    assert all(f"{key}: " in said for key in KEYS)
-    assert again.marks() == [4]
+    assert all(f"{key}: " in said for key in REVIEW_KEYS)
+    assert again.marked_pieces() == [4]
     press(again.viewer, "N")
-    assert again.marks() == []
+    assert again.marked_pieces() == []
     point_at(again.viewer, again.puzzle, 1)
     press(again.viewer, "K")
     assert shown.csv.read_text().count("\n") == 3
     other = make_task("rpl", EncoderSettings(filters=(4, 8)), 0, patch=5)
     changed = review(cohort, other, [3], shown.csv, viewer=ViewerModel())
-    assert changed.marks() == [], "patches of other settings are other patches"
+    assert changed.marked_pieces() == [], "patches of other settings are other patches"
 
 
 def test_a_file_that_holds_no_marks_is_left_alone(cohort, tmp_path):
@@ -460,7 +461,7 @@ def test_a_file_that_holds_no_marks_is_left_alone(cohort, tmp_path):
 
 
 def test_photographs_and_tasks_that_compare_scans_can_be_reviewed(cohort, tmp_path):
-    task = make_task("exemplar", EncoderSettings(filters=(4, 8)), 0, edge=12)
+    task = make_task("exemplar", EncoderSettings(filters=(4, 8)), 0, crop_size=12)
     shown = review(cohort, task, [0], tmp_path / "marks.csv", viewer=ViewerModel())
     assert names(shown.viewer) == ["scan", "labels", "piece 0", "piece 1", "boxes", "numbers"]
 
@@ -469,8 +470,8 @@ def test_photographs_and_tasks_that_compare_scans_can_be_reviewed(cohort, tmp_pa
 
 OPEN = """
 import torch
-from ssl3d_lite.networks import EncoderSettings
-from ssl3d_lite.show.napari_view import open_puzzle
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.show.napari.open import open_puzzle
 from ssl3d_lite.tasks import make_task
 volumes = torch.rand(1, 1, *({shape}), generator=torch.Generator().manual_seed(0))
 task = make_task("rpl", EncoderSettings(1, volumes.ndim - 2, filters=(4, 8)), 0, patch=4)
@@ -516,11 +517,11 @@ def test_a_display_that_is_not_there_kills_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     ("absent", "said"),
-    [({"napari"}, "napari is not installed"), (set(napari_view.QT), "napari has no Qt")],
+    [({"napari"}, "napari is not installed"), (set(display.QT), "napari has no Qt")],
 )
 def test_what_is_not_installed_is_said(monkeypatch, capsys, absent, said, cohort, tmp_path):
-    found = napari_view.find_spec
-    monkeypatch.setattr(napari_view, "find_spec", lambda n: None if n in absent else found(n))
+    found = display.find_spec
+    monkeypatch.setattr(display, "find_spec", lambda n: None if n in absent else found(n))
     volumes, batch = posed("rpl", 2)
     assert type(open_puzzle(volumes, batch)).__name__ == "Figure"
     assert capsys.readouterr().out.startswith(said)
@@ -531,7 +532,7 @@ def test_what_is_not_installed_is_said(monkeypatch, capsys, absent, said, cohort
 
 @needs_xvfb
 def test_with_xvfb_it_is_a_picture_and_the_server_is_stopped(monkeypatch, capsys):
-    monkeypatch.setattr(napari_view, "display_trouble", lambda: "no display")
+    monkeypatch.setattr(opening, "display_trouble", lambda: "no display")
     servers = []
     start = subprocess.Popen
 
@@ -543,7 +544,7 @@ def test_with_xvfb_it_is_a_picture_and_the_server_is_stopped(monkeypatch, capsys
 
     monkeypatch.setattr(subprocess, "Popen", watched)
     volumes, batch = posed("rpl")
-    picture = open_puzzle(volumes, batch, guess=batch.target[0])
+    picture = open_puzzle(volumes, batch, prediction=batch.target[0])
     assert capsys.readouterr().out == "no display: a picture of napari instead, made with Xvfb\n"
     pixels = decoded(picture.data)
     assert min(pixels.shape[:2]) > 600
@@ -555,8 +556,8 @@ def test_with_xvfb_it_is_a_picture_and_the_server_is_stopped(monkeypatch, capsys
 
 @needs_xvfb
 def test_a_failure_under_xvfb_is_handed_over(monkeypatch, capsys):
-    monkeypatch.setattr(napari_view, "display_trouble", lambda: "no display")
-    monkeypatch.setattr(napari_view, "run_under_xvfb", lambda arguments, folder: "no OpenGL")
+    monkeypatch.setattr(opening, "display_trouble", lambda: "no display")
+    monkeypatch.setattr(opening, "run_under_xvfb", lambda arguments, folder: "no OpenGL")
     volumes, batch = posed("rpl", 2)
     assert type(open_puzzle(volumes, batch)).__name__ == "Figure"
     said = capsys.readouterr().out
@@ -579,7 +580,7 @@ def test_the_manifest_is_valid_and_its_commands_exist():
 
     (entry,) = entry_points(group="napari.manifest", name="ssl3d-lite")
     assert entry.value == "ssl3d_lite.show.napari:napari.yaml"
-    manifest = PluginManifest.from_file(ROOT / "ssl3d_lite/show/napari.yaml")
+    manifest = PluginManifest.from_file(ROOT / "ssl3d_lite/show/napari/napari.yaml")
     manifest.validate_imports()
     assert [widget.display_name for widget in manifest.contributions.widgets] == [
         "Proxy task explorer"
@@ -591,7 +592,7 @@ def test_the_virtual_brain_is_made_once(monkeypatch, tmp_path):
 
     from ssl3d_lite.show.napari import plugin as napari_plugin
 
-    monkeypatch.setattr(napari_plugin, "EDGE", 32)
+    monkeypatch.setattr(napari_plugin, "BRAIN_EDGE", 32)
     monkeypatch.setattr(napari_plugin.pooch, "os_cache", lambda name: tmp_path / name)
     manager = PluginManager.instance()
     manager.discover()  # as napari does
@@ -626,7 +627,7 @@ def test_a_layers_voxels_and_world_are_read_from_napari():
 @pytest.mark.parametrize("name", TASKS)
 def test_settings_bring_the_help_that_stands_under_them(name):
     texts = field_help(TASKS[name].Settings)
-    assert texts["edge" if "edge" in texts else "patch"].startswith("Edge of")
+    assert texts["crop_size" if "crop_size" in texts else "patch"].startswith("Edge of")
 
 
 EXPLORE = """
@@ -634,7 +635,7 @@ import sys
 from pathlib import Path
 import napari, numpy as np
 from napari.components import ViewerModel
-from ssl3d_lite.show.napari_plugin import Explorer
+from ssl3d_lite.show.napari.plugin import Explorer
 from ssl3d_lite.tasks import TASKS
 
 data = np.random.default_rng(0).random((40, 44, 36))
@@ -653,7 +654,7 @@ assert widget.image.value is image
 for name in TASKS:
     widget.task.value = name
     widget.sample_params.clicked.emit(True)
-    assert "cannot" not in widget.answers.value, widget.answers.value
+    assert "cannot" not in widget.text.value, widget.text.value
     assert "piece 0" in viewer.layers, name
     assert viewer.layers[0] is image
 widget.task.value = "jigsaw"
@@ -661,10 +662,10 @@ widget.settings["patch"].value = 6
 widget.redraw.clicked.emit(True)
 assert viewer.layers["piece 26"].data.shape == (6, 6, 6)
 assert widget.seed.value == 1
-first = widget.answers.value
+first = widget.text.value
 assert "home" in first and "100 orders of 27 pieces" in first
 widget.redraw.clicked.emit(True)
-assert widget.answers.value != first
+assert widget.text.value != first
 before = viewer.layers["piece 0"].affine.affine_matrix.copy()
 widget.apart.value = 1.0
 assert (viewer.layers["piece 0"].affine.affine_matrix != before).any()
@@ -673,19 +674,19 @@ assert viewer.dims.order == (2, 1, 0)
 assert viewer.layers["numbers"].text.translation[1] > 0
 widget.settings["patch"].value = 30
 widget.sample_params.clicked.emit(True)
-assert "cannot be posed" in widget.answers.value
+assert "cannot be made" in widget.text.value
 widget.task.value = "cpc"
-assert widget.settings["ahead"].value == "2, 3"
-widget.settings["ahead"].value = "2, x"
+assert widget.settings["prediction_steps"].value == "2, 3"
+widget.settings["prediction_steps"].value = "2, x"
 widget.sample_params.clicked.emit(True)
-assert "must be numbers" in widget.answers.value
+assert "must be numbers" in widget.text.value
 viewer.layers.selection.active = viewer.add_image(np.zeros((3, 4, 5, 6)), name="other")
 assert widget.image.value.name == "other"
 widget.sample_params.clicked.emit(True)
-assert "4 axes" in widget.answers.value
+assert "4 axes" in widget.text.value
 viewer.layers.clear()
 widget.sample_params.clicked.emit(True)
-assert "Open an image" in widget.answers.value
+assert "Open an image" in widget.text.value
 window.close()
 Path(sys.argv[1]).write_text("done")
 """
@@ -695,6 +696,6 @@ Path(sys.argv[1]).write_text("done")
 def test_the_dock_widget_poses_every_task(tmp_path):
     script, done = tmp_path / "explore.py", tmp_path / "done"
     script.write_text(EXPLORE)
-    fault = napari_view.run_under_xvfb([str(script), str(done)], tmp_path)
+    fault = display.run_under_xvfb([str(script), str(done)], tmp_path)
     assert fault == ""
     assert done.read_text() == "done"

@@ -1,0 +1,116 @@
+"""The result of a bench, and its tables."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ssl3d_lite.html import Table
+
+from .hours import CostModel
+from .peaks import Peaks
+from .stages import STEP_PARTS, Stage
+
+_TARGET = 0.9  # the share of a bare step's speed that the loop should reach
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """All measurements, and the machine and cohort that they were made on."""
+
+    machine: str
+    versions: dict[str, str]
+    threads: int
+    precision: str
+    cohort: str
+    peaks: Peaks
+    stages: Sequence[Stage]
+    cost_model: CostModel
+    hours: dict[str, dict[str, float]]
+    """Study → scale → hours."""
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the proxy tasks that were measured."""
+        return [s.task for s in self.stages if s.name == "step"]
+
+    def of(self, task: str) -> dict[str, Stage]:
+        """A task's stages by name; the task "" has the stages that belong to none."""
+        return {s.name: s for s in self.stages if s.task == task}
+
+    def minute(self, task: str) -> dict[str, float]:
+        """Stage → its seconds in a minute of this task's pretraining.
+
+        The stage "loop" is what a step of the loop takes beyond the bare step of the same round
+        and the views; 0 if that is lost in noise.
+        """
+        stages = self.of(task)
+        parts = {name: stages[name].seconds for name in STEP_PARTS}
+        step = stages["step"]
+        parts["loop"] = max(0.0, step.seconds - step.limit - parts["views"])
+        whole = sum(parts.values())
+        return {name: 60 * seconds / whole for name, seconds in parts.items()}
+
+    def record(self) -> dict[str, Any]:
+        """Everything, and the shares of the limits, for JSON."""
+        stages = [{**asdict(s), "share": s.share} for s in self.stages]
+        minutes = {task: self.minute(task) for task in self.tasks}
+        return {**asdict(self), "stages": stages, "minute": minutes}
+
+
+# ---- tables ------------------------------------------------------------------------------------
+
+
+def peak_table(result: BenchResult) -> Table:
+    """The machine's best rates."""
+    peaks = result.peaks
+    rows = [["copying, read and written", f"{peaks.copy / 1e9:.1f} GB/s"]]
+    measured = (("convolution", peaks.convolution), ("matrix product", peaks.matrix))
+    for name, rates in measured:
+        rows += [[f"{name}, {p}", f"{rate / 1e9:.0f} GFLOP/s"] for p, rate in rates.items()]
+    return ["this machine's best", "measured"], rows
+
+
+def stage_table(result: BenchResult) -> Table:
+    """Every stage beside its limit."""
+    rows = []
+    for s in result.stages:
+        rows.append(
+            [
+                *(s.task or "-", s.name, f"{1e3 * s.seconds:.1f} ms", f"{1e3 * s.limit:.1f} ms"),
+                *(f"{100 * s.share:.0f} %", s.by),
+            ]
+        )
+    return ["task", "stage", "measured", "limit", "of the limit", "limited by"], rows
+
+
+def hours_table(result: BenchResult) -> Table:
+    """Time that each shipped study would take, by scale."""
+    scales = list(next(iter(result.hours.values())))
+    rows = [
+        [name, *(duration_text(hours[s]) for s in scales)] for name, hours in result.hours.items()
+    ]
+    return ["study", *scales], rows
+
+
+def duration_text(hours: float) -> str:
+    """A duration in the unit that suits it: minutes, hours or days."""
+    if hours < 1:
+        return f"{60 * hours:.1f} min"
+    return f"{hours:.1f} h" if hours < 100 else f"{hours / 24:.0f} days"
+
+
+def bench_remarks(result: BenchResult) -> list[str]:
+    """The findings of the tables, in plain words."""
+    steps = {task: result.of(task)["step"] for task in result.tasks}
+    shares = [s.share for s in steps.values()]
+    slow = [task for task, s in steps.items() if s.share < _TARGET]
+    return [
+        "A bare forward, backward and optimiser step of the same network takes "
+        f"{100 * min(shares):.0f} to {100 * max(shares):.0f} % of the time of a step of "
+        f"pretrain(), views, history and all; {100 * _TARGET:.0f} % are wanted"
+        + (f", which {', '.join(slow)} do not reach." if slow else "."),
+        "A limit is the least time that the bytes and operations of a stage could take at the "
+        "machine's best. Small convolutions with few channels reach a part of that on any machine.",
+        "Hours of studies are counted, not run: operations and steps times their costs measured "
+        "here. Making virtual scans comes on top.",
+    ]

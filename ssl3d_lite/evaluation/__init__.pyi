@@ -1,0 +1,10 @@
+# The room's main names. Read by type checkers and, at run time, by lazy_loader.
+
+from .monitor import eval_hooks as eval_hooks
+from .prediction import predict as predict
+from .prediction import predict_batch as predict_batch
+from .probe import linear_probes as linear_probes
+from .probe import recalibrated as recalibrated
+from .proxy import proxy_score as proxy_score
+from .segmentation import evaluate as evaluate
+from .segmentation import score as score

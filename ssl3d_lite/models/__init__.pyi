@@ -1,0 +1,14 @@
+# The room's main names. Read by type checkers and, at run time, by lazy_loader.
+
+from .classifier import Classifier as Classifier
+from .classifier import make_classifier as make_classifier
+from .encoders import Encoder as Encoder
+from .encoders import adapt_channels as adapt_channels
+from .encoders import make_encoder as make_encoder
+from .heads import global_avg_pool as global_avg_pool
+from .heads import head as head
+from .networks import make_network as make_network
+from .operations import training_operations as training_operations
+from .settings import EncoderSettings as EncoderSettings
+from .unet import UNet as UNet
+from .unet import make_unet as make_unet
