@@ -19,7 +19,7 @@ from .sandbox import Sandbox, environment
 from .watcher import Watcher
 
 _MAX_OUTPUT = 200_000  # characters that a cell may show
-_MAX_MESSAGE_BYTES = 20_000_000  # of anything that a kernel sends
+_MAX_MESSAGE_BYTES = 20_000_000  # larger messages of a kernel are not read
 _MAX_ERROR = 300  # characters of an error message that a student is shown
 _PATIENCE = 10  # seconds between the interruption of a cell and its end
 _STARTING = 180  # seconds that a kernel may take to start on a busy machine
