@@ -233,7 +233,7 @@ def course(arguments: list[str]) -> int | None:
 
 
 def _bench(arguments: list[str]) -> None:
-    from ssl3d_lite.bench.command import BenchSettings
+    from ssl3d_lite.bench.command import BenchSettings, bench
 
     settings = parse(BenchSettings, "bench", arguments)
     result = bench(settings)
