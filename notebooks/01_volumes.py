@@ -28,6 +28,7 @@
 
 # %%
 # %matplotlib inline
+import ssl3d_lite as ssl3d
 from inspect import getsource
 
 import numpy as np
@@ -40,17 +41,13 @@ from nibabel.affines import apply_affine, voxel_sizes
 from data_recipes.preparing.volumes import Frame, bounding_box, ras_affine, to_ras
 from data_recipes.virtual_patients.abdomen import abdomen_case
 from data_recipes.virtual_patients.brain import hippocampus_case
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.data.preparation import Intensity
-from ssl3d_lite.tasks import Placement, ProxyBatch, geometry
 
 SIZES = {
     "smoke": {"edge": 64, "cases": 12},
     "class": {"edge": 128, "cases": 100},
     "full": {"edge": 256, "cases": 200},
 }
-size = SIZES[scale()]
+size = SIZES[ssl3d.scale()]
 
 # %% [markdown]
 # ## 1. A scan is a block of numbers
@@ -116,7 +113,7 @@ def planes(volumes: dict, axis: int = 2, place: int | None = None) -> Figure:
     figure = Figure(figsize=(2.7 * len(volumes), 3), layout="constrained")
     columns = figure.subplots(1, len(volumes), squeeze=False)[0]
     for axes, (title, volume) in zip(columns, volumes.items()):
-        show.draw_plane(axes, volume, axis, place)
+        ssl3d.show.draw_plane(axes, volume, axis, place)
         axes.set_title(title, fontsize=9)
     return figure
 
@@ -151,7 +148,7 @@ WINDOWS = {"soft tissue": (-160, 240), "lung": (-1350, 150), "bone": (-500, 1300
 middle = int(np.argwhere(classes == 2)[:, 2].mean())  # the slice through the tumour
 seen = {}
 for name, (low, high) in WINDOWS.items():
-    intensity = Intensity.parse(f"window:{low},{high}")
+    intensity = ssl3d.data.Intensity.parse(f"window:{low},{high}")
     seen[f"{name}\n{low} to {high} HU"] = intensity.normalise(ras.astype(np.float32), ras)
 planes(seen, place=middle)
 
@@ -167,7 +164,7 @@ axes = figure.subplots()
 axes.hist(ras.flatten(), bins=np.arange(-1030, 700, 10), log=True, color="#888888")
 for row, (name, (low, high)) in enumerate(WINDOWS.items()):
     height = [10 ** (0.5 + 0.5 * row)] * 2
-    axes.plot([low, high], height, linewidth=4, label=name, color=show.COLOURS[row])
+    axes.plot([low, high], height, linewidth=4, label=name, color=ssl3d.show.COLOURS[row])
 axes.set(xlabel="HU", ylabel="voxels", xlim=(-1400, 1350))
 axes.legend(frameon=False, fontsize=9)
 display(figure)
@@ -186,7 +183,7 @@ display(figure)
 
 # %%
 scans = [hippocampus_case(seed=0, index=index)[0] for index in range(5)]
-zscore = Intensity.parse("zscore")
+zscore = ssl3d.data.Intensity.parse("zscore")
 for number, scan in enumerate(scans):
     scaled = zscore.normalise(scan, reference=scan)
     print(
@@ -239,7 +236,7 @@ for name, values in {"interpolated and rounded": wrong, "nearest": right}.items(
 
 # %%
 NAMES = ("background", "pancreas", "tumour")
-view = show.Slices(
+view = ssl3d.show.Slices(
     ras, classes, label_names=NAMES, spacing=voxel_sizes(upright), window=(-160, 240)
 )
 view.voxel = [int(n) for n in np.argwhere(classes == 2).mean(0)]  # python can move the cross, too
@@ -267,10 +264,10 @@ print(
 # And in 3D: drag to turn it, cut it open with the slider.
 
 # %%
-show.Volume3D(ras.clip(-160, 240), classes, label_names=NAMES, spacing=voxel_sizes(upright))
+ssl3d.show.Volume3D(ras.clip(-160, 240), classes, label_names=NAMES, spacing=voxel_sizes(upright))
 
 # %%
-show.segmentations(ras.clip(-160, 240), {"label": classes}, NAMES)
+ssl3d.show.segmentations(ras.clip(-160, 240), {"label": classes}, NAMES)
 
 # %% [markdown]
 # *What to look at:* the planes go through the middle of the labels. How much of the volume is
@@ -283,7 +280,7 @@ show.segmentations(ras.clip(-160, 240), {"label": classes}, NAMES)
 # stand in one batch: (scan, channel, right, front, up).
 
 # %%
-cohort = open_cohort("hippocampus", cases=size["cases"])
+cohort = ssl3d.open_cohort("hippocampus", cases=size["cases"])
 split = cohort.split()
 volumes = cohort.images(split.train[:2])
 print("batch:", tuple(volumes.shape), "mean", round(float(volumes.mean()), 3))
@@ -307,9 +304,9 @@ print(case.id, "was", case.source.shape, "and is", case.shape, "voxels of", coho
 
 # %%
 for patch, stride in ((16, 16), (16, 8), (8, 8)):
-    grid = geometry.grid_shape(cohort.shape, patch, stride)
+    grid = ssl3d.tasks.geometry.grid_shape(cohort.shape, patch, stride)
     print(f"edge {patch:2}, stride {stride:2}: grid {grid}, {np.prod(grid)} patches")
-display(Markdown(f"```python\n{getsource(geometry.grid_corners)}```"))
+display(Markdown(f"```python\n{getsource(ssl3d.tasks.geometry.grid_corners)}```"))
 
 # %% [markdown]
 # Cut it, and say for each patch where it came from: a matrix from the patch's voxels to the scan's.
@@ -318,26 +315,28 @@ display(Markdown(f"```python\n{getsource(geometry.grid_corners)}```"))
 # %%
 
 
-def cut_up(volumes: torch.Tensor, patch: int, stride: int) -> tuple[ProxyBatch, torch.Tensor]:
+def cut_up(
+    volumes: torch.Tensor, patch: int, stride: int
+) -> tuple[ssl3d.tasks.ProxyBatch, torch.Tensor]:
     """All patches of a regular grid, and their first voxels, (patches, 3)."""
-    grid = geometry.grid_shape(volumes.shape[2:], patch, stride)
-    corners = geometry.grid_corners(grid, stride)
+    grid = ssl3d.tasks.geometry.grid_shape(volumes.shape[2:], patch, stride)
+    corners = ssl3d.tasks.geometry.grid_corners(grid, stride)
     everywhere = corners.expand(len(volumes), -1, -1)
-    views = geometry.cut(volumes, everywhere, (patch,) * 3)
-    placement = Placement(geometry.shift_matrix(everywhere), grid)
-    return ProxyBatch(views, torch.zeros(len(volumes), 0), placement), corners
+    views = ssl3d.tasks.geometry.cut(volumes, everywhere, (patch,) * 3)
+    placement = ssl3d.tasks.Placement(ssl3d.tasks.geometry.shift_matrix(everywhere), grid)
+    return ssl3d.tasks.ProxyBatch(views, torch.zeros(len(volumes), 0), placement), corners
 
 
 patches, corners = cut_up(volumes, patch=16, stride=16)
 print("patches (scan, patch, channel, x, y, z):", tuple(patches.views.shape))
-show.puzzle(volumes, patches)
+ssl3d.show.puzzle(volumes, patches)
 
 # %% [markdown]
 # *What to look at:* the boxes are those of the middle layer. They do not reach the border
 # everywhere: where 16 does not divide the edge, a rest is left out.
 
 # %%
-show.puzzle_slices(volumes, patches)
+ssl3d.show.puzzle_slices(volumes, patches)
 
 # %% [markdown]
 # Click into a box: the view names the patch. Where does patch 3 lie in the room? Two matrices, one

@@ -26,6 +26,7 @@
 
 # %%
 # %matplotlib inline
+import ssl3d_lite as ssl3d
 import math
 from inspect import getsource
 
@@ -34,16 +35,6 @@ import torch
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.heads import global_avg_pool
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.tasks import cpc, make_task
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import TrainSettings
 
 # %%
 SIZES = {
@@ -51,8 +42,8 @@ SIZES = {
     "class": {"cases": 100, "filters": (8, 16, 32, 64), "steps": 100, "seeds": 2},
     "full": {"cases": 200, "filters": (16, 32, 64, 128), "steps": 1000, "seeds": 3},
 }
-size = SIZES[scale()]
-cohort = open_cohort("hippocampus", cases=size["cases"])
+size = SIZES[ssl3d.scale()]
+cohort = ssl3d.open_cohort("hippocampus", cases=size["cases"])
 split = cohort.split()
 
 # %% [markdown]
@@ -63,12 +54,12 @@ split = cohort.split()
 # It need not paint that patch. It has to pick it out among all patches of the batch.
 
 # %%
-encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task = make_task("cpc", encoder_settings, seed=0)
+encoder_settings = ssl3d.EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
+task = ssl3d.make_task("cpc", encoder_settings, seed=0)
 volumes = cohort.images(split.pretrain[:2])
 params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
 batch = task.make_views(volumes, params)  # nothing random
-show.pyramid(volumes, batch, row=1, rows_ahead=2)
+ssl3d.show.pyramid(volumes, batch, row=1, rows_ahead=2)
 
 # %% [markdown]
 # *What to look at:* each small square is the middle of a patch; current patch and target are also
@@ -99,7 +90,7 @@ print("views (scan, patch, channel, x, y, z):", tuple(batch.views.shape))
 START = (4, 8, 0)  # first voxel of the grid: right, anterior, superior
 hand = {"start": torch.tensor([[START], [START]]), "direction": torch.tensor([0])}
 by_hand = task.make_views(volumes, hand)
-show.puzzle(volumes, by_hand)
+ssl3d.show.puzzle(volumes, by_hand)
 
 # %% [markdown]
 # *What to look at:* the middle column of the grid, from back to front. Each patch shows again half
@@ -108,7 +99,7 @@ show.puzzle(volumes, by_hand)
 # The whole grid, to be scrolled through. Click into the scan: the view says which patch it is.
 
 # %%
-show.puzzle_slices(volumes, by_hand)
+ssl3d.show.puzzle_slices(volumes, by_hand)
 
 # %% [markdown]
 # Half of what a neighbour shows: so the next row could be found by comparing borders, with no idea
@@ -116,7 +107,9 @@ show.puzzle_slices(volumes, by_hand)
 # Count the voxels that two patches share:
 
 # %%
-rows = cpc.along(torch.arange(batch.views.shape[1]).view(1, 1, *batch.placement.grid), (1, False))
+rows = ssl3d.tasks.cpc.along(
+    torch.arange(batch.views.shape[1]).view(1, 1, *batch.placement.grid), (1, False)
+)
 middle = tuple(n // 2 for n in rows.shape[3:])
 line = rows[(0, 0, slice(None), *middle)]  # one patch a row
 corner = batch.placement.matrix[0, line, 1, 3]  # where each begins along the axis
@@ -132,10 +125,10 @@ for step in range(4):
 # and targets are both read from these latents.
 
 # %%
-encoder = make_encoder(encoder_settings, seed=0).to(volumes.device)
+encoder = ssl3d.make_encoder(encoder_settings, seed=0).to(volumes.device)
 task = task.to(volumes.device).eval()
 with torch.no_grad():
-    latents = task.embed(global_avg_pool(encoder(batch.views.flatten(0, 1))))
+    latents = task.embed(ssl3d.models.global_avg_pool(encoder(batch.views.flatten(0, 1))))
     field = latents.view(len(volumes), *batch.placement.grid, -1).movedim(-1, 1)
 print("latents (patch, code):        ", tuple(latents.shape))
 print("the same as a field of codes: ", tuple(field.shape))
@@ -162,7 +155,7 @@ print("answer (prediction, latent to choose from):", tuple(prediction.shape))
 # choice, that goes from row to row. The mask is all there is to the first:
 
 # %%
-display(Markdown(f"```python\n{getsource(cpc.PyramidConv)}```"))
+display(Markdown(f"```python\n{getsource(ssl3d.tasks.cpc.PyramidConv)}```"))
 
 # %% [markdown]
 # Claims about what a network can see are easy to check: take the gradient of one context by all
@@ -173,15 +166,17 @@ display(Markdown(f"```python\n{getsource(cpc.PyramidConv)}```"))
 # %%
 torch.manual_seed(0)
 contexts = {
-    "two masked convolutions": torch.nn.Sequential(*(cpc.PyramidConv(16, 2) for _ in range(2))),
-    "GRU": cpc.PyramidGRU(16),
+    "two masked convolutions": torch.nn.Sequential(
+        *(ssl3d.tasks.cpc.PyramidConv(16, 2) for _ in range(2))
+    ),
+    "GRU": ssl3d.tasks.cpc.PyramidGRU(16),
 }
 figure = Figure(figsize=(8, 2.6), layout="constrained")
 for axes, (name, context) in zip(figure.subplots(1, 2), contexts.items(), strict=True):
     flat = torch.randn(1, 16, 6, 9, requires_grad=True)  # batch, code, row, column
     context(flat)[0, :, 4, 4].sum().backward()
     axes.imshow(flat.grad[0].abs().sum(0) > 0, cmap="Blues", vmin=0, vmax=1.3)
-    axes.plot(4, 4, "o", color=show.COLOURS[1])
+    axes.plot(4, 4, "o", color=ssl3d.show.COLOURS[1])
     axes.set(title=name, xlabel="column", ylabel="row (downwards: further on)")
 display(figure)
 
@@ -241,8 +236,8 @@ for direction in task.directions:
 # Turn the grid round and the targets change:
 
 # %%
-backwards = make_task("cpc", encoder_settings, directions=("-1",))
-show.pyramid(volumes, backwards.make_views(volumes, hand), row=1, rows_ahead=2)
+backwards = ssl3d.make_task("cpc", encoder_settings, directions=("-1",))
+ssl3d.show.pyramid(volumes, backwards.make_views(volumes, hand), row=1, rows_ahead=2)
 
 # %% [markdown]
 # *What to look at:* context and target have changed sides. What stays the same?
@@ -252,16 +247,16 @@ show.pyramid(volumes, backwards.make_views(volumes, hand), row=1, rows_ahead=2)
 # **Predict before you run:** what share of right answers would guessing give? And what loss?
 
 # %%
-task = make_task("cpc", encoder_settings, seed=0)
-encoder = make_encoder(encoder_settings, seed=0)
-view = show.Live(task, encoder, cohort.images(split.validation[:2]))
+task = ssl3d.make_task("cpc", encoder_settings, seed=0)
+encoder = ssl3d.make_encoder(encoder_settings, seed=0)
+view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:2]))
 display(view)
 
 # %%
-settings = TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3)
-history = pretrain(task, encoder, cohort, split.pretrain, settings, callback=view.watch)
+settings = ssl3d.TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3)
+history = ssl3d.pretrain(task, encoder, cohort, split.pretrain, settings, callback=view.watch)
 histories, encoders = {"seed 0": history}, [encoder]
-held_out = {"seed 0": proxy_score(task, encoder, cohort, split.validation)}
+held_out = {"seed 0": ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation)}
 for name, value in held_out["seed 0"].items():
     print(f"{name:9} {value:.3f}")
 
@@ -271,13 +266,15 @@ for name, value in held_out["seed 0"].items():
 
 # %%
 for seed in range(1, size["seeds"]):
-    again = make_task("cpc", encoder_settings, seed)
-    other = TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3, seed=seed)
-    trained = make_encoder(encoder_settings, seed)
-    histories[f"seed {seed}"] = pretrain(again, trained, cohort, split.pretrain, other)
+    again = ssl3d.make_task("cpc", encoder_settings, seed)
+    other = ssl3d.TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3, seed=seed)
+    trained = ssl3d.make_encoder(encoder_settings, seed)
+    histories[f"seed {seed}"] = ssl3d.pretrain(again, trained, cohort, split.pretrain, other)
     encoders.append(trained)
-    held_out[f"seed {seed}"] = proxy_score(again, trained, cohort, split.validation)
-show.learning_curves(histories, held_out)
+    held_out[f"seed {seed}"] = ssl3d.evaluation.proxy_score(
+        again, trained, cohort, split.validation
+    )
+ssl3d.show.learning_curves(histories, held_out)
 
 # %% [markdown]
 # *What to look at:* the loss begins near $\log N$. Are the dots (validation scans) above the dashed
@@ -290,7 +287,7 @@ show.learning_curves(histories, held_out)
 for scans in (2, 4, 8):
     if scans > len(split.validation):
         continue
-    found = proxy_score(task, encoder, cohort, split.validation, batch=scans)
+    found = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation, batch=scans)
     ratio = found["accuracy"] / found["chance"]
     print(f"{scans} scans: accuracy {found['accuracy']:.3f}, {ratio:4.1f} times chance", end=", ")
     print(f"loss {found['loss']:.2f}, log N {math.log(1 / found['chance']):.2f}")
@@ -305,7 +302,7 @@ for scans in (2, 4, 8):
 # scans. What has to be beaten are random encoders, of both norms.
 
 # %%
-labels = (2, 5) if scale() != "smoke" else (2,)
+labels = (2, 5) if ssl3d.scale() != "smoke" else (2,)
 draws = [(n, seed) for n in labels for seed in range(2)]
 
 
@@ -314,8 +311,10 @@ def probe(candidates):
     labelled = [cohort.subset(split.train, n, seed) for n, seed in draws]
     found = {n: [] for n in labels}
     for candidate in candidates:
-        ready = recalibrated(candidate.to(volumes.device), cohort, split.pretrain[:16])
-        results = linear_probes(ready, cohort, labelled, split.test)
+        ready = ssl3d.evaluation.recalibrated(
+            candidate.to(volumes.device), cohort, split.pretrain[:16]
+        )
+        results = ssl3d.evaluation.linear_probes(ready, cohort, labelled, split.test)
         for (n, _), result in zip(draws, results, strict=True):
             found[n].append(result.mean_dice)
     return found
@@ -324,13 +323,13 @@ def probe(candidates):
 # %%
 scores = {"CPC": probe(encoders)}
 for norm in ("batch", "group"):
-    shape = EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
-    starts = [make_encoder(shape, start) for start in (100, 101)]
+    shape = ssl3d.EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
+    starts = [ssl3d.make_encoder(shape, start) for start in (100, 101)]
     scores[f"random, {norm} norm"] = probe(starts)
 for name, found in scores.items():
     spread = {n: (round(min(d), 3), round(max(d), 3)) for n, d in found.items()}
     print(f"{name:20}", {n: round(float(np.mean(d)), 3) for n, d in found.items()}, spread)
-show.label_efficiency(scores)
+ssl3d.show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* does CPC's lowest dot lie above the highest dot of the random encoders?
@@ -349,10 +348,10 @@ show.label_efficiency(scores)
 # <details><summary>Solution</summary>
 #
 # ```python
-# near = make_task("cpc", encoder_settings, seed=0, prediction_steps=(1,))
-# close = make_encoder(encoder_settings, seed=0)
-# pretrain(near, close, cohort, split.pretrain, settings)
-# print(proxy_score(near, close, cohort, split.validation))
+# near = ssl3d.make_task("cpc", encoder_settings, seed=0, prediction_steps=(1,))
+# close = ssl3d.make_encoder(encoder_settings, seed=0)
+# ssl3d.pretrain(near, close, cohort, split.pretrain, settings)
+# print(ssl3d.evaluation.proxy_score(near, close, cohort, split.validation))
 # print(probe([close]))
 # ```
 #

@@ -27,6 +27,7 @@
 
 # %%
 # %matplotlib inline
+import ssl3d_lite as ssl3d
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -35,29 +36,8 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.data.registry import load_recipe
-from ssl3d_lite.evaluation.prediction import predict_batch
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.networks import make_network
-from ssl3d_lite.models.operations import training_operations
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.study import pictures, read_study, run_study, tables
-from ssl3d_lite.study.claims import claims
-from ssl3d_lite.study.experiment import plan
-from ssl3d_lite.study.limits import limits
-from ssl3d_lite.study.published import beside_paper, published_tables
-from ssl3d_lite.study.sentences import each_arm, overall
-from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training.finetuning import finetune
-from ssl3d_lite.training.presets import preset
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
-SCALE = scale()
+SCALE = ssl3d.scale()
 RUNS = Path("runs") / f"10-{SCALE}"
 
 # %%
@@ -82,7 +62,7 @@ size = SIZES[SCALE]
 # needs none. Real scans are used if they are prepared as `cohorts/pancreas`; the next line says.
 
 # %%
-cohort = open_cohort(
+cohort = ssl3d.open_cohort(
     "pancreas", cases=size["cases"], unlabelled=size["unlabelled"], edge=size["edge"]
 )
 split = cohort.split()
@@ -91,7 +71,7 @@ print(f"{len(split.train)} to train on, {len(split.validation)} validation, {len
 print(f"pretraining sees the {len(split.train)} and {len(without)} more that have no label")
 
 # %%
-show.contact_sheet(cohort, [*split.train[:4], *without[:2]])
+ssl3d.show.contact_sheet(cohort, [*split.train[:4], *without[:2]])
 
 # %% [markdown]
 # *What to look at:* the outlined organ, which lies across the body behind the stomach, and how
@@ -103,14 +83,14 @@ show.contact_sheet(cohort, [*split.train[:4], *without[:2]])
 # %%
 case = split.train[0]
 image, label = cohort[case]
-show.Slices(image, label, label_names=cohort.label_names, channel_names=cohort.channels)
+ssl3d.show.Slices(image, label, label_names=cohort.label_names, channel_names=cohort.channels)
 
 # %%
 for region, classes in cohort.region_classes.items():
     voxels = [np.isin(cohort[case][1], classes).sum() for case in split.train]
     share = np.median(voxels) / label.size
     print(f"{region:9} {np.median(voxels):4.0f} voxels a scan (median), {share:.2%} of it")
-show.intensities(cohort, split.train[:6])
+ssl3d.show.intensities(cohort, split.train[:6])
 
 # %% [markdown]
 # *What to look at:* grey lines are scans, the blue one is their mean. The commonest value, 0, to
@@ -131,17 +111,19 @@ show.intensities(cohort, split.train[:6])
 # Notebook 06 takes this apart. Here it is used.
 
 # %%
-study = read_study("pancreas", SCALE)  # one file holds the settings of all three scales
+study = ssl3d.study.read_study("pancreas", SCALE)  # one file holds the settings of all three scales
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
-named = preset(study.preset, "cpc", cohort.spatial_dims)  # "quick", at full scale "paper"
+named = ssl3d.training.preset(
+    study.preset, "cpc", cohort.spatial_dims
+)  # "quick", at full scale "paper"
 own = named.tasks["cpc"] | study.tasks.get("cpc", {})
-encoder = make_encoder(EncoderSettings(len(cohort.channels), **shape), seed=0)
-task = make_task("cpc", encoder.settings, seed=0, **own)
+encoder = ssl3d.make_encoder(ssl3d.EncoderSettings(len(cohort.channels), **shape), seed=0)
+task = ssl3d.make_task("cpc", encoder.settings, seed=0, **own)
 volumes = cohort.images(split.pretrain[:2])
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 choices = batch.views.shape[0] * batch.views.shape[1]
 print(f"{batch.views.shape[1]} patches a scan; guessing is right once in {choices} times")
-show.pyramid(volumes, batch)
+ssl3d.show.pyramid(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* from the blue cells the latent of the orange target has to be told.
@@ -154,18 +136,20 @@ show.pyramid(volumes, batch)
 
 # %%
 start = deepcopy(encoder)
-view = show.Live(task, encoder, cohort.images(split.validation[:2]), chance=1 / choices)
+view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:2]), chance=1 / choices)
 display(view)
 training = named.training | {"epochs": 0, "steps": size["pretrain"]}
-history = pretrain(
-    task, encoder, cohort, split.pretrain, TrainSettings(**training), callback=view.watch
+history = ssl3d.pretrain(
+    task, encoder, cohort, split.pretrain, ssl3d.TrainSettings(**training), callback=view.watch
 )
-held_out = proxy_score(task, encoder, cohort, split.validation, batch=training["batch"])
+held_out = ssl3d.evaluation.proxy_score(
+    task, encoder, cohort, split.validation, batch=training["batch"]
+)
 print(f"right on patients it has not seen: {held_out['accuracy']:.1%}", end=", ")
 print(f"chance: {held_out['chance']:.1%}")
 
 # %%
-show.learning_curves({"CPC": history}, {"CPC": held_out})
+ssl3d.show.learning_curves({"CPC": history}, {"CPC": held_out})
 
 # %% [markdown]
 # *What to look at:* how far is the line above chance, and is it still rising? Then training was cut
@@ -183,23 +167,27 @@ show.learning_curves({"CPC": history}, {"CPC": held_out})
 # %%
 BOX = None if SCALE == "full" else (32, 32, 32)
 labelled = cohort.subset(split.train, study.labels[0])
-tuning = FinetuneSettings(steps=size["finetune"], patch=BOX)
+tuning = ssl3d.FinetuneSettings(steps=size["finetune"], patch=BOX)
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
 networks = {}
 for name, begin, settings in (("CPC", encoder, warm), ("scratch", start, tuning)):
-    networks[name] = make_network(deepcopy(begin), cohort, seed=0)
-    finetune(networks[name], cohort, labelled, settings)
-    result = evaluate(networks[name], cohort, split.test, BOX, hausdorff=False, progress=False)
+    networks[name] = ssl3d.make_network(deepcopy(begin), cohort, seed=0)
+    ssl3d.finetune(networks[name], cohort, labelled, settings)
+    result = ssl3d.evaluate(
+        networks[name], cohort, split.test, BOX, hausdorff=False, progress=False
+    )
     print(f"{name:8}", result.line())
 
 # %%
 answers = {
-    name: predict_batch(network, cohort.images(split.test[:2]), BOX)[0].cpu().numpy()
+    name: ssl3d.evaluation.predict_batch(network, cohort.images(split.test[:2]), BOX)[0]
+    .cpu()
+    .numpy()
     for name, network in networks.items()
 }
 image, label = cohort[split.test[0]]
-show.segmentations(
+ssl3d.show.segmentations(
     np.asarray(image[0], np.float32), {"truth": np.asarray(label), **answers}, cohort.label_names
 )
 
@@ -235,15 +223,17 @@ CHANGES = {
 few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
 study = replace(study, **few_protocols, **CHANGES[SCALE])
 print(study.question)
-print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} protocols")
+print(
+    f"{len(ssl3d.study.experiment.plan(study))} encoders, {sum(map(len, ssl3d.study.experiment.plan(study).values()))} protocols"
+)
 
 # %% [markdown]
 # It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
 # the notebook again, and it only reads.
 
 # %%
-results = run_study(study, RUNS / "study", cohort=cohort.folder)
-print("\n".join(tables.facts(results)))
+results = ssl3d.study.run_study(study, RUNS / "study", cohort=cohort.folder)
+print("\n".join(ssl3d.study.tables.facts(results)))
 
 # %% [markdown]
 # ### Scores
@@ -253,10 +243,12 @@ print("\n".join(tables.facts(results)))
 
 # %%
 for protocol in ("finetune", "probe"):
-    display(Markdown(f"**{tables.TITLES[protocol]}**"))
-    display(Markdown(tables.as_markdown(tables.score_table(results, protocol))))
-display(Markdown(f"**{tables.part_title(results)}**"))
-display(Markdown(tables.as_markdown(tables.part_table(results))))
+    display(Markdown(f"**{ssl3d.study.tables.TITLES[protocol]}**"))
+    display(
+        Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.tables.score_table(results, protocol)))
+    )
+display(Markdown(f"**{ssl3d.study.tables.part_title(results)}**"))
+display(Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.tables.part_table(results))))
 
 # %% [markdown]
 # ### Label efficiency
@@ -264,7 +256,7 @@ display(Markdown(tables.as_markdown(tables.part_table(results))))
 # The paper's first claim is a curve: the score over the number of labelled scans.
 
 # %%
-pictures.label_curves(results, "finetune")
+ssl3d.study.pictures.label_curves(results, "finetune")
 
 # %% [markdown]
 # *What to look at:* a line is the mean over seeds, its band goes from the worst seed to the best.
@@ -274,7 +266,7 @@ pictures.label_curves(results, "finetune")
 # The same of the linear probe, to which the decoder adds nothing:
 
 # %%
-pictures.label_curves(results, "probe")
+ssl3d.study.pictures.label_curves(results, "probe")
 
 # %% [markdown]
 # *What to look at:* the controls. A random encoder with another norm is another control, and the
@@ -283,7 +275,7 @@ pictures.label_curves(results, "probe")
 # ### On the way
 
 # %%
-pictures.step_curves(results)
+ssl3d.study.pictures.step_curves(results)
 
 # %% [markdown]
 # *What to look at:* do the lines still rise at the end? Then the numbers above are a snapshot, and
@@ -297,15 +289,19 @@ pictures.step_curves(results)
 # two pairs that agree by luck make a narrow one, so believe no verdict that rests on two.
 
 # %%
-found = claims(results)
-display(Markdown(tables.items([overall(results, claim) for claim in found])))
+found = ssl3d.study.claims.claims(results)
+display(
+    Markdown(
+        ssl3d.study.tables.items([ssl3d.study.sentences.overall(results, claim) for claim in found])
+    )
+)
 for claim in found[:2]:
     if not claim.untested:
         display(Markdown(f"**Claimed:** {claim.trial.statement}"))
-        display(Markdown(tables.items(each_arm(results, claim))))
+        display(Markdown(ssl3d.study.tables.items(ssl3d.study.sentences.each_arm(results, claim))))
 
 # %%
-pictures.effects(results, found)
+ssl3d.study.pictures.effects(results, found)
 
 # %% [markdown]
 # *What to look at:* small dots are pairs, the large one their mean. Look at *collapsed* first: it
@@ -317,15 +313,17 @@ pictures.effects(results, found)
 # that they could not reproduce this very plot (issue 27 of its repository).
 
 # %%
-for block in published_tables(study.published):
-    display(Markdown(f"**{block.title}**. {tables.beside_note(results, block)}"))
-    display(Markdown(tables.as_markdown(beside_paper(results, block))))
+for block in ssl3d.study.published.published_tables(study.published):
+    display(Markdown(f"**{block.title}**. {ssl3d.study.tables.beside_note(results, block)}"))
+    display(
+        Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.published.beside_paper(results, block)))
+    )
 
 # %% [markdown]
 # ### What such a run can say, and what it cannot
 
 # %%
-display(Markdown(tables.items(limits(results, found))))
+display(Markdown(ssl3d.study.tables.items(ssl3d.study.limits.limits(results, found))))
 
 # %% [markdown]
 # ## 6. What a real run needs
@@ -333,7 +331,7 @@ display(Markdown(tables.items(limits(results, found))))
 # **The scans.** The Decathlon can be downloaded by anyone, and passed on under the same licence.
 
 # %%
-about = load_recipe("msd")[0].about
+about = ssl3d.data.load_recipe("msd")[0].about
 print(f"{about.title}\n\naccess: {about.access}\nlicence: {about.licence}\nsize: {about.size}")
 
 # %% [markdown]
@@ -349,15 +347,15 @@ print(f"{about.title}\n\naccess: {about.access}\nlicence: {about.licence}\nsize:
 
 # %%
 TERAFLOPS = 30  # assumed: reached in training, not the data sheet's number
-paper = read_study("pancreas", "full")
-big = EncoderSettings(1, **paper.encoder | {"filters": tuple(paper.encoder["filters"])})
-unet = make_network(make_encoder(big, 0), cohort, 0)
-runs = [run for job in plan(paper).values() for run in job]
+paper = ssl3d.study.read_study("pancreas", "full")
+big = ssl3d.EncoderSettings(1, **paper.encoder | {"filters": tuple(paper.encoder["filters"])})
+unet = ssl3d.make_network(ssl3d.make_encoder(big, 0), cohort, 0)
+runs = [run for job in ssl3d.study.experiment.plan(paper).values() for run in job]
 for name, network, given, protocols in (
     ("pretraining", unet.encoder, paper.pretrain, ("proxy",)),
     ("fine-tuning", unet, {"batch": 2} | paper.finetune, ("finetune", "frozen")),
 ):
-    step = training_operations(network, given["batch"], 1, 128, 128, 128)
+    step = ssl3d.models.training_operations(network, given["batch"], 1, 128, 128, 128)
     hours = step * given["steps"] / TERAFLOPS / 1e12 / 3600
     count = sum(run.protocol in protocols for run in runs)
     print(f"{name}: {hours:.1f} GPU hours a run, {count} runs: {count * hours:.0f} hours")
@@ -386,7 +384,7 @@ for name, network, given, protocols in (
 # ```python
 # for axis in range(3):
 #     dice = [
-#         score_case(
+#         ssl3d.evaluation.score_case(
 #             torch.from_numpy(np.roll(cohort[case][1], 1, axis)),
 #             torch.from_numpy(np.array(cohort[case][1])),
 #             cohort.region_classes, cohort.cases[case], hausdorff=False,

@@ -26,6 +26,7 @@
 
 # %%
 # %matplotlib inline
+import ssl3d_lite as ssl3d
 from copy import deepcopy
 from dataclasses import replace
 from inspect import getsource
@@ -35,29 +36,8 @@ import numpy as np
 import torch
 from IPython.display import Code, Markdown, display
 
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.data.registry import load_recipe
-from ssl3d_lite.evaluation import grades as grading
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.networks import make_network
-from ssl3d_lite.models.operations import training_operations
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.study import pictures, read_study, run_study, tables
-from ssl3d_lite.study.claims import claims
-from ssl3d_lite.study.experiment import plan
-from ssl3d_lite.study.limits import limits
-from ssl3d_lite.study.published import beside_paper, published_tables
-from ssl3d_lite.study.sentences import each_arm, overall
-from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training.finetuning import finetune
-from ssl3d_lite.training.presets import preset
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
-SCALE = scale()
+SCALE = ssl3d.scale()
 RUNS = Path("runs") / f"11-{SCALE}"
 
 # %%
@@ -78,7 +58,9 @@ size = SIZES[SCALE]
 # are prepared as `cohorts/aptos`; the next line says.
 
 # %%
-cohort = open_cohort("aptos", cases=size["cases"], unlabelled=size["unlabelled"], edge=size["edge"])
+cohort = ssl3d.open_cohort(
+    "aptos", cases=size["cases"], unlabelled=size["unlabelled"], edge=size["edge"]
+)
 split = cohort.split()
 print(f"{len(split.train)} to train on, {len(split.validation)} validation, {len(split.test)} test")
 print(f"{len(split.pretrain)} to pretrain on, graded or not")
@@ -86,7 +68,7 @@ print(f"{len(split.pretrain)} to pretrain on, graded or not")
 # %%
 grades = cohort.labels(split.train).tolist()
 rows = [[c for c, grade in zip(split.train, grades) if grade == row][:2] for row in range(5)]
-show.contact_sheet(cohort, [case for row in rows for case in row])
+ssl3d.show.contact_sheet(cohort, [case for row in rows for case in row])
 
 # %% [markdown]
 # *What to look at:* photographs from grade 0 to 4, two of each where there are so many. The bright
@@ -95,7 +77,7 @@ show.contact_sheet(cohort, [case for row in rows for case in row])
 # up?
 
 # %%
-show.grade_counts(cohort)
+ssl3d.show.grade_counts(cohort)
 
 # %% [markdown]
 # *What to look at:* grades are unequally many. A network that always says the commonest one is
@@ -110,9 +92,11 @@ show.grade_counts(cohort)
 # \mathcal{L} = -\sum_k t_k \log p_k + (1 - t_k) \log (1 - p_k) .$$
 
 # %%
-for name, code in zip(cohort.label_names, grading.ordinal_code(torch.arange(5), 5).int()):
+for name, code in zip(
+    cohort.label_names, ssl3d.evaluation.grades.ordinal_code(torch.arange(5), 5).int()
+):
     print(f"{name:15}", code.tolist())
-display(Code(getsource(grading.decode), language="python"))
+display(Code(getsource(ssl3d.evaluation.grades.decode), language="python"))
 
 # %% [markdown]
 # An answer is decoded by counting the outputs that are on. So there is a grade even where outputs
@@ -139,7 +123,7 @@ cheap = {
     "drawn at random": np.random.default_rng(0).permutation(truth),
 }
 for name, answer in cheap.items():
-    print(f"{name:21}", grading.score_grades(answer, cohort, split.test).line())
+    print(f"{name:21}", ssl3d.evaluation.grades.score_grades(answer, cohort, split.test).line())
 
 # %% [markdown]
 # ## 3. The puzzle
@@ -153,15 +137,17 @@ for name, answer in cheap.items():
 # Photographs have an up and a down, and the disc lies to the side of the nose.
 
 # %%
-study = read_study("retina", SCALE)  # one file holds the settings of all three scales
+study = ssl3d.study.read_study("retina", SCALE)  # one file holds the settings of all three scales
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
-named = preset(study.preset, "rotation", cohort.spatial_dims)  # "quick", at full scale "paper"
+named = ssl3d.training.preset(
+    study.preset, "rotation", cohort.spatial_dims
+)  # "quick", at full scale "paper"
 edge = min(48, *cohort.shape) if SCALE != "full" else named.tasks["rotation"]["crop_size"]
-encoder = make_encoder(EncoderSettings(len(cohort.channels), 2, **shape), seed=0)
-task = make_task("rotation", encoder.settings, seed=0, crop_size=edge, rotations_per_scan=4)
+encoder = ssl3d.make_encoder(ssl3d.EncoderSettings(len(cohort.channels), 2, **shape), seed=0)
+task = ssl3d.make_task("rotation", encoder.settings, seed=0, crop_size=edge, rotations_per_scan=4)
 volumes = cohort.images(split.pretrain[:2])
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-show.puzzle(volumes, batch)
+ssl3d.show.puzzle(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* the square in the photograph, and its turned copies with the answers. **Predict
@@ -175,22 +161,22 @@ show.puzzle(volumes, batch)
 
 # %%
 start = deepcopy(encoder)
-view = show.Live(task, encoder, cohort.images(split.validation[:4]), chance=0.25)
+view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:4]), chance=0.25)
 display(view)
 training = {"batch": 16, "learning_rate": named.training["learning_rate"]}
-history = pretrain(
+history = ssl3d.pretrain(
     task,
     encoder,
     cohort,
     split.pretrain,
-    TrainSettings(steps=size["pretrain"], **training),
+    ssl3d.TrainSettings(steps=size["pretrain"], **training),
     callback=view.watch,
 )
-held_out = proxy_score(task, encoder, cohort, split.validation, batch=4)
+held_out = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation, batch=4)
 print(f"right on photographs it has not seen: {held_out['accuracy']:.0%}, chance: 25%")
 
 # %%
-show.learning_curves({"rotation": history}, {"rotation": held_out})
+ssl3d.show.learning_curves({"rotation": history}, {"rotation": held_out})
 
 # %% [markdown]
 # *What to look at:* how soon is the line at the top? A puzzle that is solved at once stops
@@ -204,18 +190,18 @@ show.learning_curves({"rotation": history}, {"rotation": held_out})
 
 # %%
 labelled = cohort.subset(split.train, "25%")
-tuning = FinetuneSettings(steps=size["finetune"], batch=16)
+tuning = ssl3d.FinetuneSettings(steps=size["finetune"], batch=16)
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
 by_hand = {}
 for name, begin, settings in (("rotation", encoder, warm), ("scratch", start, tuning)):
-    network = make_network(deepcopy(begin), cohort, seed=0)
-    finetune(network, cohort, labelled, settings)
-    by_hand[name] = evaluate(network, cohort, split.test)
+    network = ssl3d.make_network(deepcopy(begin), cohort, seed=0)
+    ssl3d.finetune(network, cohort, labelled, settings)
+    by_hand[name] = ssl3d.evaluate(network, cohort, split.test)
     print(f"{name:8} with {len(labelled)} grades:", by_hand[name].line())
 
 # %%
 mine = by_hand["rotation"]
-show.confusion(mine.truth, mine.answer, cohort.label_names)
+ssl3d.show.confusion(mine.truth, mine.answer, cohort.label_names)
 
 # %% [markdown]
 # *What to look at:* each row is a true grade, and the numbers are per cent of it. Mistakes near the
@@ -230,7 +216,7 @@ places = np.argsort(-wrong, kind="stable")[[0, 1, -2, -1]]  # the worst two, and
 for place in places:
     told = [f"{name} {found.answer[place]}" for name, found in by_hand.items()]
     print(f"{mine.cases[place]}: truth {mine.truth[place]}, {', '.join(told)}")
-show.contact_sheet(cohort, [split.test[place] for place in places])
+ssl3d.show.contact_sheet(cohort, [split.test[place] for place in places])
 
 # %% [markdown]
 # *What to look at:* the first two are the arm's worst mistakes, the last two it has right, or
@@ -266,15 +252,17 @@ CHANGES = {
 few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
 study = replace(study, **few_protocols, **CHANGES[SCALE])
 print(study.question)
-print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} protocols")
+print(
+    f"{len(ssl3d.study.experiment.plan(study))} encoders, {sum(map(len, ssl3d.study.experiment.plan(study).values()))} protocols"
+)
 
 # %% [markdown]
 # It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
 # the notebook again, and it only reads.
 
 # %%
-results = run_study(study, RUNS / "study", cohort=cohort.folder)
-print("\n".join(tables.facts(results)))
+results = ssl3d.study.run_study(study, RUNS / "study", cohort=cohort.folder)
+print("\n".join(ssl3d.study.tables.facts(results)))
 
 # %% [markdown]
 # ### Scores
@@ -282,15 +270,17 @@ print("\n".join(tables.facts(results)))
 # **Predict before you read on:** will the arm that solves its puzzle best have the best kappa?
 
 # %%
-display(Markdown(tables.as_markdown(tables.proxy_table(results))))
+display(Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.tables.proxy_table(results))))
 for protocol in ("finetune", "probe"):
-    display(Markdown(f"**{tables.TITLES[protocol]}: {results.quantity}**"))
-    display(Markdown(tables.as_markdown(tables.score_table(results, protocol))))
-display(Markdown(f"**{tables.part_title(results)}**"))
-display(Markdown(tables.as_markdown(tables.part_table(results))))
+    display(Markdown(f"**{ssl3d.study.tables.TITLES[protocol]}: {results.quantity}**"))
+    display(
+        Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.tables.score_table(results, protocol)))
+    )
+display(Markdown(f"**{ssl3d.study.tables.part_title(results)}**"))
+display(Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.tables.part_table(results))))
 
 # %%
-pictures.label_curves(results, "finetune")
+ssl3d.study.pictures.label_curves(results, "finetune")
 
 # %% [markdown]
 # *What to look at:* a line is the mean over folds, its band goes from the worst fold to the best.
@@ -300,7 +290,7 @@ pictures.label_curves(results, "finetune")
 # ### On the way
 
 # %%
-pictures.step_curves(results)
+ssl3d.study.pictures.step_curves(results)
 
 # %% [markdown]
 # *What to look at:* do the lines still rise at the end? Then the numbers above are a snapshot, and
@@ -313,15 +303,19 @@ pictures.step_curves(results)
 # most of their training photographs, so they are less than five independent runs.
 
 # %%
-found = claims(results)
-display(Markdown(tables.items([overall(results, claim) for claim in found])))
+found = ssl3d.study.claims.claims(results)
+display(
+    Markdown(
+        ssl3d.study.tables.items([ssl3d.study.sentences.overall(results, claim) for claim in found])
+    )
+)
 for claim in found[:2]:
     if not claim.untested:
         display(Markdown(f"**Claimed:** {claim.trial.statement}"))
-        display(Markdown(tables.items(each_arm(results, claim))))
+        display(Markdown(ssl3d.study.tables.items(ssl3d.study.sentences.each_arm(results, claim))))
 
 # %%
-pictures.effects(results, found)
+ssl3d.study.pictures.effects(results, found)
 
 # %% [markdown]
 # *What to look at:* small dots are pairs, the large one their mean. Look at *collapsed* first: it
@@ -333,15 +327,17 @@ pictures.effects(results, found)
 # 0.01, is that of a network that always says the same. Ours has an equal budget on both sides.
 
 # %%
-for block in published_tables(study.published):
-    display(Markdown(f"**{block.title}**. {tables.beside_note(results, block)}"))
-    display(Markdown(tables.as_markdown(beside_paper(results, block))))
+for block in ssl3d.study.published.published_tables(study.published):
+    display(Markdown(f"**{block.title}**. {ssl3d.study.tables.beside_note(results, block)}"))
+    display(
+        Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.published.beside_paper(results, block)))
+    )
 
 # %% [markdown]
 # ### What such a run can say, and what it cannot
 
 # %%
-display(Markdown(tables.items(limits(results, found))))
+display(Markdown(ssl3d.study.tables.items(ssl3d.study.limits.limits(results, found))))
 
 # %% [markdown]
 # And at 64 pixels an edge a micro-aneurysm, which makes grade 1, is smaller than a pixel. So the
@@ -352,7 +348,7 @@ display(Markdown(tables.items(limits(results, found))))
 # **The photographs.** They can be had with a Kaggle account; the rules forbid passing them on.
 
 # %%
-about = load_recipe("aptos")[0].about
+about = ssl3d.data.load_recipe("aptos")[0].about
 print(f"{about.title}\n\naccess: {about.access}\n\nlicence: {about.licence}\nsize: {about.size}")
 
 # %% [markdown]
@@ -370,14 +366,16 @@ print(f"{about.title}\n\naccess: {about.access}\n\nlicence: {about.licence}\nsiz
 
 # %%
 TERAFLOPS = 20  # assumed: reached in training, not the data sheet's number
-paper = read_study("retina", "full")
-runs = [run for job in plan(paper).values() for run in job]
+paper = ssl3d.study.read_study("retina", "full")
+runs = [run for job in ssl3d.study.experiment.plan(paper).values() for run in job]
 nets = {
-    "U-Net": EncoderSettings(3, 2, **paper.encoder | {"filters": tuple(paper.encoder["filters"])}),
-    "DenseNet-121": EncoderSettings(3, 2, network="densenet121"),
+    "U-Net": ssl3d.EncoderSettings(
+        3, 2, **paper.encoder | {"filters": tuple(paper.encoder["filters"])}
+    ),
+    "DenseNet-121": ssl3d.EncoderSettings(3, 2, network="densenet121"),
 }
 for name, settings in nets.items():
-    step = training_operations(make_encoder(settings, 0), 32, 3, 224, 224)
+    step = ssl3d.models.training_operations(ssl3d.make_encoder(settings, 0), 32, 3, 224, 224)
     own = [run for run in runs if bool(run.job.arm.network) == (name == "DenseNet-121")]
     for what, given, protocols in (
         ("pretraining", paper.pretrain, ("proxy",)),
@@ -407,7 +405,7 @@ for name, settings in nets.items():
 # <details><summary>A solution</summary>
 #
 # ```python
-# network = make_classifier(deepcopy(encoder), 6, seed=0)
+# network = ssl3d.models.make_classifier(deepcopy(encoder), 6, seed=0)
 # optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
 # generator = np.random.default_rng(0)
 # network.train()
@@ -421,7 +419,7 @@ for name, settings in nets.items():
 # network.eval()
 # with torch.inference_mode():
 #     answers = network(cohort.images(split.test)).argmax(1)
-# print(grading.score_grades(answers, cohort, split.test).line())
+# print(ssl3d.evaluation.grades.score_grades(answers, cohort, split.test).line())
 # ```
 #
 # A network that knows the order tends to err by one grade, which kappa forgives; one that does not

@@ -27,6 +27,7 @@
 
 # %%
 # %matplotlib inline
+import ssl3d_lite as ssl3d
 from copy import deepcopy
 from dataclasses import replace
 from inspect import getsource
@@ -37,30 +38,8 @@ import torch
 from IPython.display import Code, Markdown, display
 from matplotlib.figure import Figure
 
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.data.registry import load_recipe
-from ssl3d_lite.evaluation.prediction import predict_batch
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import adapt_channels, make_encoder
-from ssl3d_lite.models.networks import make_network
-from ssl3d_lite.models.operations import training_operations
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import make_unet
-from ssl3d_lite.study import pictures, read_study, run_study, tables
-from ssl3d_lite.study.claims import claims
-from ssl3d_lite.study.experiment import plan
-from ssl3d_lite.study.leakage import check_leakage
-from ssl3d_lite.study.limits import limits
-from ssl3d_lite.study.published import beside_paper, published_tables
-from ssl3d_lite.study.sentences import each_arm, overall
-from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training.finetuning import finetune
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
-SCALE = scale()
+SCALE = ssl3d.scale()
 RUNS = Path("runs") / f"12-{SCALE}"
 
 # %%
@@ -80,19 +59,21 @@ size = SIZES[SCALE]
 # `cohorts/ukb-brain` and `cohorts/brats`; the next lines say.
 
 # %%
-corpus = open_cohort("ukb-brain", cases=size["corpus"], edge=size["edge"])
+corpus = ssl3d.open_cohort("ukb-brain", cases=size["corpus"], edge=size["edge"])
 # other subjects than the corpus's: with the same seed, the same heads would stand in both
-cohort = open_cohort("brats", cases=size["cases"], edge=size["edge"], seed=1)
+cohort = ssl3d.open_cohort("brats", cases=size["cases"], edge=size["edge"], seed=1)
 split = cohort.split()
-check_leakage(cohort, split, corpus)  # by checksum: no test scan is among those pretrained on
+ssl3d.study.leakage.check_leakage(
+    cohort, split, corpus
+)  # by checksum: no test scan is among those pretrained on
 print(f"to pretrain on: {len(corpus)} scans of {', '.join(corpus.channels)}")
 print(f"to fine-tune on: {len(split.train)} scans of {', '.join(cohort.channels)}")
 
 # %%
-show.contact_sheet(corpus, range(3))
+ssl3d.show.contact_sheet(corpus, range(3))
 
 # %%
-show.contact_sheet(cohort, split.train[:3])
+ssl3d.show.contact_sheet(cohort, split.train[:3])
 
 # %% [markdown]
 # *What to look at:* the first sheet is the corpus, the second the benchmark. What is alike: the
@@ -103,7 +84,7 @@ show.contact_sheet(cohort, split.train[:3])
 # %%
 case = split.train[0]
 image, label = cohort[case]
-show.Slices(image, label, label_names=cohort.label_names, channel_names=cohort.channels)
+ssl3d.show.Slices(image, label, label_names=cohort.label_names, channel_names=cohort.channels)
 
 # %% [markdown]
 # ## 2. Pretraining on the corpus, by hand
@@ -124,28 +105,28 @@ seen = [i for i, case in enumerate(corpus.cases) if case.patient not in apart]
 print(f"{len(seen)} scans to pretrain on, {len(unseen)} scans of {len(apart)} others kept apart")
 
 # %%
-study = read_study("transfer", SCALE)  # one file holds the settings of all three scales
+study = ssl3d.study.read_study("transfer", SCALE)  # one file holds the settings of all three scales
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
-encoder = make_encoder(EncoderSettings(len(corpus.channels), **shape), seed=0)
-task = make_task("masked", encoder.settings, seed=0)
+encoder = ssl3d.make_encoder(ssl3d.EncoderSettings(len(corpus.channels), **shape), seed=0)
+task = ssl3d.make_task("masked", encoder.settings, seed=0)
 volumes = corpus.images(seen[:2])
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-show.puzzle(volumes, batch)
+ssl3d.show.puzzle(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* above a scan of the corpus, below it what the network gets of its T1. The same
 # blocks are hidden in both contrasts: one cannot be copied from the other.
 
 # %%
-view = show.Live(task, encoder, corpus.images(unseen[:2]), chance=0.0)
+view = ssl3d.show.Live(task, encoder, corpus.images(unseen[:2]), chance=0.0)
 display(view)
-training = TrainSettings(steps=size["pretrain"], learning_rate=2e-3)
-history = pretrain(task, encoder, corpus, seen, training, callback=view.watch)
-held_out = proxy_score(task, encoder, corpus, unseen)
+training = ssl3d.TrainSettings(steps=size["pretrain"], learning_rate=2e-3)
+history = ssl3d.pretrain(task, encoder, corpus, seen, training, callback=view.watch)
+held_out = ssl3d.evaluation.proxy_score(task, encoder, corpus, unseen)
 print(f"explained on people it has not seen: {held_out['r2']:.2f}, chance: 0")
 
 # %%
-show.learning_curves({"masked": history}, {"masked": held_out})
+ssl3d.show.learning_curves({"masked": history}, {"masked": held_out})
 
 # %% [markdown]
 # *What to look at:* the dot, the score on people kept apart, beside the line. The corpus is larger
@@ -162,10 +143,10 @@ show.learning_curves({"masked": history}, {"masked": held_out})
 # where $n$ is how many new channels read with the same old weights; here 2.
 
 # %%
-display(Code(getsource(adapt_channels), language="python"))
+display(Code(getsource(ssl3d.models.adapt_channels), language="python"))
 
 # %%
-adapted = adapt_channels(encoder, len(cohort.channels)).to(volumes.device).eval()
+adapted = ssl3d.models.adapt_channels(encoder, len(cohort.channels)).to(volumes.device).eval()
 old, new = (net.state_dict()["levels.0.conv1.weight"] for net in (encoder, adapted))
 print("first layer before:", tuple(old.shape), "and after:", tuple(new.shape))
 for c, name in enumerate(cohort.channels):
@@ -207,25 +188,25 @@ display(figure)
 
 # %%
 labelled = cohort.subset(split.train, study.labels[0])
-tuning = FinetuneSettings(steps=size["finetune"])
+tuning = ssl3d.FinetuneSettings(steps=size["finetune"])
 warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
-start = make_encoder(adapted.settings, seed=0)
+start = ssl3d.make_encoder(adapted.settings, seed=0)
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
 networks = {}
 for name, begin, settings in (("transferred", adapted, warm), ("scratch", start, tuning)):
-    networks[name] = make_network(deepcopy(begin), cohort, seed=0)
-    finetune(networks[name], cohort, labelled, settings)
-    result = evaluate(networks[name], cohort, split.test, hausdorff=False, progress=False)
+    networks[name] = ssl3d.make_network(deepcopy(begin), cohort, seed=0)
+    ssl3d.finetune(networks[name], cohort, labelled, settings)
+    result = ssl3d.evaluate(networks[name], cohort, split.test, hausdorff=False, progress=False)
     print(f"{name:12}", result.line())
 
 # %%
 answers = {
-    name: predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
+    name: ssl3d.evaluation.predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
     for name, network in networks.items()
 }
 image, label = cohort[split.test[0]]
 flair = np.asarray(image[-1], np.float32)
-show.segmentations(flair, {"truth": np.asarray(label), **answers}, cohort.label_names)
+ssl3d.show.segmentations(flair, {"truth": np.asarray(label), **answers}, cohort.label_names)
 
 # %% [markdown]
 # *What to look at:* where the two answers differ. This is one seed: with another draw of labelled
@@ -258,15 +239,17 @@ CHANGES = {
 few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
 study = replace(study, **few_protocols, **CHANGES[SCALE])
 print(study.question)
-print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} protocols")
+print(
+    f"{len(ssl3d.study.experiment.plan(study))} encoders, {sum(map(len, ssl3d.study.experiment.plan(study).values()))} protocols"
+)
 
 # %% [markdown]
 # It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
 # the notebook again, and it only reads.
 
 # %%
-results = run_study(study, RUNS / "study", cohort=cohort.folder, corpus=corpus.folder)
-print("\n".join(tables.facts(results)))
+results = ssl3d.study.run_study(study, RUNS / "study", cohort=cohort.folder, corpus=corpus.folder)
+print("\n".join(ssl3d.study.tables.facts(results)))
 
 # %% [markdown]
 # ### Scores
@@ -276,13 +259,15 @@ print("\n".join(tables.facts(results)))
 
 # %%
 for protocol in ("finetune", "probe"):
-    display(Markdown(f"**{tables.TITLES[protocol]}**"))
-    display(Markdown(tables.as_markdown(tables.score_table(results, protocol))))
-display(Markdown(f"**{tables.part_title(results)}**"))
-display(Markdown(tables.as_markdown(tables.part_table(results))))
+    display(Markdown(f"**{ssl3d.study.tables.TITLES[protocol]}**"))
+    display(
+        Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.tables.score_table(results, protocol)))
+    )
+display(Markdown(f"**{ssl3d.study.tables.part_title(results)}**"))
+display(Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.tables.part_table(results))))
 
 # %%
-pictures.step_curves(results)
+ssl3d.study.pictures.step_curves(results)
 
 # %% [markdown]
 # *What to look at:* a line is the mean over seeds, its band goes from the worst seed to the best.
@@ -297,15 +282,19 @@ pictures.step_curves(results)
 # two pairs that agree by luck make a narrow one, so believe no verdict that rests on two.
 
 # %%
-found = claims(results)
-display(Markdown(tables.items([overall(results, claim) for claim in found])))
+found = ssl3d.study.claims.claims(results)
+display(
+    Markdown(
+        ssl3d.study.tables.items([ssl3d.study.sentences.overall(results, claim) for claim in found])
+    )
+)
 for claim in found:
     if claim.name in ("better features", "transfer") and not claim.untested:
         display(Markdown(f"**Claimed:** {claim.trial.statement}"))
-        display(Markdown(tables.items(each_arm(results, claim))))
+        display(Markdown(ssl3d.study.tables.items(ssl3d.study.sentences.each_arm(results, claim))))
 
 # %%
-pictures.effects(results, found)
+ssl3d.study.pictures.effects(results, found)
 
 # %% [markdown]
 # *What to look at:* small dots are pairs, the large one their mean. Look at *collapsed* first: it
@@ -318,15 +307,17 @@ pictures.effects(results, found)
 # itself is worth.
 
 # %%
-for block in published_tables(study.published):
-    display(Markdown(f"**{block.title}**. {tables.beside_note(results, block)}"))
-    display(Markdown(tables.as_markdown(beside_paper(results, block))))
+for block in ssl3d.study.published.published_tables(study.published):
+    display(Markdown(f"**{block.title}**. {ssl3d.study.tables.beside_note(results, block)}"))
+    display(
+        Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.published.beside_paper(results, block)))
+    )
 
 # %% [markdown]
 # ### What such a run can say, and what it cannot
 
 # %%
-display(Markdown(tables.items(limits(results, found))))
+display(Markdown(ssl3d.study.tables.items(ssl3d.study.limits.limits(results, found))))
 
 # %% [markdown]
 # And the virtual corpus and the virtual benchmark are warps of **one** template. They are far more
@@ -337,7 +328,7 @@ display(Markdown(tables.items(limits(results, found))))
 # **The scans.** UK Biobank is open to approved projects, for a fee; nothing may be passed on.
 
 # %%
-about = load_recipe("ukb-brain")[0].about
+about = ssl3d.data.load_recipe("ukb-brain")[0].about
 print(f"{about.title}\n\naccess: {about.access}\n\nlicence: {about.licence}")
 print(f"size: {about.size}\ntime: {about.time}")
 
@@ -356,16 +347,16 @@ print(f"size: {about.size}\ntime: {about.time}")
 
 # %%
 TERAFLOPS = 30  # assumed: reached in training, not the data sheet's number
-paper = read_study("transfer", "full")
+paper = ssl3d.study.read_study("transfer", "full")
 filters = {"filters": tuple(paper.encoder["filters"])}
-small = make_encoder(EncoderSettings(2, **paper.encoder | filters), 0)
-unet = make_unet(adapt_channels(small, 4), 4, 0)
-runs = [run for job in plan(paper).values() for run in job]
+small = ssl3d.make_encoder(ssl3d.EncoderSettings(2, **paper.encoder | filters), 0)
+unet = ssl3d.models.make_unet(ssl3d.models.adapt_channels(small, 4), 4, 0)
+runs = [run for job in ssl3d.study.experiment.plan(paper).values() for run in job]
 for name, network, channels, given, protocols in (
     ("pretraining", small, 2, paper.pretrain, ("proxy",)),
     ("fine-tuning", unet, 4, {"batch": 2} | paper.finetune, ("finetune", "frozen")),
 ):
-    step = training_operations(network, given["batch"], channels, 128, 128, 128)
+    step = ssl3d.models.training_operations(network, given["batch"], channels, 128, 128, 128)
     hours = step * given["steps"] / TERAFLOPS / 1e12 / 3600
     count = sum(run.protocol in protocols for run in runs)
     print(f"{name}: {hours:.1f} GPU hours a run, {count} runs: {count * hours:.0f} hours")
@@ -392,7 +383,6 @@ print(f"pretraining goes {rounds:.0f} times through 22 000 scans")
 # <details><summary>A solution</summary>
 #
 # ```python
-# from ssl3d_lite.probe import linear_probes, recalibrated
 #
 # kin = deepcopy(adapted)
 # with torch.no_grad():
@@ -401,8 +391,8 @@ print(f"pretraining goes {rounds:.0f} times through 22 000 scans")
 #             weights.copy_(weights[:, [0, 2, 1, 3]])
 # draws = [cohort.subset(split.train, 2, seed) for seed in range(3)]
 # for name, candidate in {"in turn": adapted, "by kin": kin}.items():
-#     candidate = recalibrated(candidate, cohort, split.pretrain[:16])
-#     scores = [p.mean_dice for p in linear_probes(candidate, cohort, draws, split.validation)]
+#     candidate = ssl3d.evaluation.recalibrated(candidate, cohort, split.pretrain[:16])
+#     scores = [p.mean_dice for p in ssl3d.evaluation.linear_probes(candidate, cohort, draws, split.validation)]
 #     print(name, [round(score, 3) for score in scores])
 # ```
 #

@@ -29,6 +29,7 @@
 
 # %%
 # %matplotlib inline
+import ssl3d_lite as ssl3d
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from itertools import permutations
@@ -44,22 +45,6 @@ from scipy.ndimage import map_coordinates
 
 from data_recipes.folder import Folder, prepare
 from data_recipes.virtual_patients.brain import LICENCE, hippocampus_case
-from ssl3d_lite import show
-from ssl3d_lite.data.cohort import Cohort
-from ssl3d_lite.data.opening import scale
-from ssl3d_lite.data.verify import Verify, verify
-from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.files import write_csv
-from ssl3d_lite.machine.device import choose_device
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.heads import global_avg_pool, head
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.study import read_study
-from ssl3d_lite.tasks import TASKS, Placement, ProxyBatch, ProxyTask, make_task, part_of
-from ssl3d_lite.tasks.geometry import cut, normalised, random_corner, shift_matrix
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import TrainSettings
 
 # %%
 SIZES = {
@@ -76,8 +61,8 @@ SIZES = {
     "full": {"patients": 200, "filters": (16, 32, 64, 128), "steps": 1000, "seeds": 5}
     | {"labels": (2, 5, 20), "draws": 5},
 }
-size = SIZES[scale()]
-RUNS = Path("runs") / f"14-{scale()}"
+size = SIZES[ssl3d.scale()]
+RUNS = Path("runs") / f"14-{ssl3d.scale()}"
 RAW = RUNS / "raw"  # your own folder goes here
 
 # %% [markdown]
@@ -119,7 +104,7 @@ whole = (RAW / "scans/p001_visit1.nii.gz").read_bytes()
 rows = [
     {"image": f"p{n:03d}_visit{v}.nii.gz", "patient": f"p{n:03d}"} for n, v in (*visits, (900, 1))
 ]
-write_csv(RAW / "patients.csv", rows)
+ssl3d.files.write_csv(RAW / "patients.csv", rows)
 print(*(RAW / "patients.csv").read_text().splitlines()[:3], "...", sep="\n")
 
 # %%
@@ -129,7 +114,7 @@ for axes, path in zip(figure.subplots(1, 4), some, strict=True):
     scan = nib.load(path)
     codes = "".join(nib.aff2axcodes(scan.affine))
     sizes = " × ".join(f"{mm:.0f}" for mm in scan.header.get_zooms())
-    show.draw_plane(axes, np.asarray(scan.dataobj))
+    ssl3d.show.draw_plane(axes, np.asarray(scan.dataobj))
     axes.set_title(f"{path.name[:4]}: {codes}\n{scan.shape}, {sizes} mm", fontsize=8)
 display(figure)
 
@@ -179,10 +164,10 @@ print(summary.replace(f"{RAW.resolve()}/", ""))  # shorter paths
 # **Now look.**
 
 # %%
-cohort = Cohort.open(settings.out).to(choose_device("auto"))
+cohort = ssl3d.Cohort.open(settings.out).to(ssl3d.machine.device.choose_device("auto"))
 split = cohort.split()
 print(f"{len(cohort)} scans of {len({case.patient for case in cohort.cases})} patients")
-show.contact_sheet(cohort, split.train[:8])
+ssl3d.show.contact_sheet(cohort, split.train[:8])
 
 # %% [markdown]
 # *What to look at:* every scan now stands upright and looks the same way, and the outlines lie on
@@ -193,7 +178,7 @@ show.contact_sheet(cohort, split.train[:8])
 
 # %%
 image, label = cohort[split.train[0]]
-show.Slices(np.array(image, np.float32), np.array(label), label_names=cohort.label_names)
+ssl3d.show.Slices(np.array(image, np.float32), np.array(label), label_names=cohort.label_names)
 
 # %% [markdown]
 # ## Is it sound?
@@ -202,7 +187,7 @@ show.Slices(np.array(image, np.float32), np.array(label), label_names=cohort.lab
 # still those it was made from, and whether a patient or a picture stands on two sides of a split.
 
 # %%
-print(verify(Verify(cohort=settings.out, raw=settings.raw, workers=1)))
+print(ssl3d.data.verify(ssl3d.data.Verify(cohort=settings.out, raw=settings.raw, workers=1)))
 
 # %% [markdown]
 # **Predict before you run.** Leave out the table, and each scan is taken for a patient of its own.
@@ -212,7 +197,7 @@ print(verify(Verify(cohort=settings.out, raw=settings.raw, workers=1)))
 careless = replace(settings, table=None, out=RUNS / "no-table")
 prepare(careless)
 folds = defaultdict(set)  # patient → folds
-for case in Cohort.open(careless.out).cases:
+for case in ssl3d.Cohort.open(careless.out).cases:
     folds[case.id[:4]].add(case.fold)
 twice = Counter(rows[i]["patient"] for i in range(len(rows)))
 torn = sum(len(sides) > 1 for sides in folds.values())
@@ -272,7 +257,9 @@ def sample_params(self, volumes, generator):
     s, scans = self.settings, len(volumes)
     return {
         "order": torch.randint(len(ORDERS), (scans, 1), generator=generator),
-        "column": random_corner(volumes.shape[2:], self.slab, (scans, 1), generator),
+        "column": ssl3d.tasks.geometry.random_corner(
+            volumes.shape[2:], self.slab, (scans, 1), generator
+        ),
         "jitter": torch.randint(s.jitter + 1, (scans, 3), generator=generator),
     }
 
@@ -290,10 +277,10 @@ def make_views(self, volumes, params):
     corner = params["column"].repeat(1, 3, 1)  # (scan, place, axis)
     corner[..., s.axis] = s.margin + room * shown + (room - s.thickness - s.jitter) // 2
     corner[..., s.axis] += params["jitter"].gather(1, shown)
-    views = normalised(cut(volumes, corner, self.slab))
+    views = ssl3d.tasks.geometry.normalised(ssl3d.tasks.geometry.cut(volumes, corner, self.slab))
     grid = [3 if axis == s.axis else 1 for axis in range(self.dims)]
-    placement = Placement(shift_matrix(corner), tuple(grid))
-    return ProxyBatch(views, params["order"].to(views.device), placement)
+    placement = ssl3d.tasks.Placement(ssl3d.tasks.geometry.shift_matrix(corner), tuple(grid))
+    return ssl3d.tasks.ProxyBatch(views, params["order"].to(views.device), placement)
 
 
 # %% [markdown]
@@ -303,11 +290,13 @@ def make_views(self, volumes, params):
 
 # %%
 def forward(self, encoder, batch):
-    features = global_avg_pool(encoder(batch.views.flatten(0, 1)))  # (scan · place, width)
+    features = ssl3d.models.global_avg_pool(
+        encoder(batch.views.flatten(0, 1))
+    )  # (scan · place, width)
     return self.head(features.view(len(batch.views), -1))
 
 
-class Stack(ProxyTask):
+class Stack(ssl3d.tasks.ProxyTask):
     """In which order do three slabs belong?"""
 
     name, Settings = "stack", StackSettings
@@ -318,20 +307,20 @@ class Stack(ProxyTask):
         across = [settings.width] * self.dims
         across[settings.axis] = settings.thickness
         self.slab = tuple(across)
-        self.head = head(3 * encoder.width, settings.hidden, len(ORDERS))
+        self.head = ssl3d.models.head(3 * encoder.width, settings.hidden, len(ORDERS))
 
 
 # %% [markdown]
 # One line makes it known: by its name, in presets and in studies.
 
 # %%
-TASKS[Stack.name] = Stack
-shape = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task = make_task("stack", shape, seed=0)
+ssl3d.tasks.TASKS[Stack.name] = Stack
+shape = ssl3d.EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
+task = ssl3d.make_task("stack", shape, seed=0)
 volumes = cohort.images(split.validation[:2])
 drawn = task.sample_params(volumes, torch.Generator().manual_seed(0))
 batch = task.make_views(volumes, drawn)
-show.puzzle(volumes, batch)
+ssl3d.show.puzzle(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* the views know nothing of your task, and yet they show it. Three boxes, one
@@ -387,7 +376,7 @@ print("every view is what its matrix says")
 # that part of the puzzles.
 
 # %%
-part = task.make_views(volumes[1:], part_of(drawn, slice(1, 2)))
+part = task.make_views(volumes[1:], ssl3d.tasks.part_of(drawn, slice(1, 2)))
 assert torch.equal(part.views, batch.views[1:])
 assert torch.equal(part.target, batch.target[1:])
 print("a part of the draw is a part of the batch")
@@ -402,18 +391,21 @@ print("a part of the draw is a part of the batch")
 # order easier or harder than naming one of ten turns?
 
 # %%
-encoder = make_encoder(shape, seed=0)
+encoder = ssl3d.make_encoder(shape, seed=0)
 names = ["".join(str(slab + 1) for slab in order) for order in ORDERS.tolist()]
-view = show.Live(task, encoder, volumes, names=names)
+view = ssl3d.show.Live(task, encoder, volumes, names=names)
 display(view)
-training = TrainSettings(steps=size["steps"], batch=8, learning_rate=2e-3)
-history = pretrain(task, encoder, cohort, split.pretrain, training, callback=view.watch)
+training = ssl3d.TrainSettings(steps=size["steps"], batch=8, learning_rate=2e-3)
+history = ssl3d.pretrain(task, encoder, cohort, split.pretrain, training, callback=view.watch)
 
 
 # %%
 def asked_often(task, encoder, cohort):
     """Mean scores on validation scans, of which each is asked ten times."""
-    times = [proxy_score(task, encoder, cohort, split.validation, seed=seed) for seed in range(10)]
+    times = [
+        ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation, seed=seed)
+        for seed in range(10)
+    ]
     return {name: float(np.mean([scores[name] for scores in times])) for name in times[0]}
 
 
@@ -427,9 +419,9 @@ print({name: round(value, 3) for name, value in held_out.items()})
 everyone = range(len(cohort))
 noise = torch.randn(cohort.images(everyone).shape, generator=torch.Generator().manual_seed(0))
 noisy = replace(cohort, resident=(noise.to(volumes.device), cohort.labels(everyone)))
-blind_task, blind = make_task("stack", shape, seed=0), make_encoder(shape, seed=0)
-noise_history = pretrain(blind_task, blind, noisy, split.pretrain, training)
-show.learning_curves(
+blind_task, blind = ssl3d.make_task("stack", shape, seed=0), ssl3d.make_encoder(shape, seed=0)
+noise_history = ssl3d.pretrain(blind_task, blind, noisy, split.pretrain, training)
+ssl3d.show.learning_curves(
     {"on scans": history, "on noise": noise_history},
     {"on scans": held_out, "on noise": asked_often(blind_task, blind, noisy)},
 )
@@ -447,10 +439,10 @@ show.learning_curves(
 with torch.inference_mode():
     guess = task(encoder, batch).argmax(1)
 print("truth", [names[n] for n in batch.target[:, 0]], "guess", [names[n] for n in guess])
-show.Puzzle3D(volumes, batch, prediction=ORDERS[int(guess[0])].tolist())
+ssl3d.show.Puzzle3D(volumes, batch, prediction=ORDERS[int(guess[0])].tolist())
 
 # %%
-show.puzzle_slices(volumes, batch)
+ssl3d.show.puzzle_slices(volumes, batch)
 
 # %% [markdown]
 # Where does it err, on all validation scans, each asked ten times?
@@ -465,7 +457,7 @@ with torch.inference_mode():
         )
         truth += asked.target[:, 0].tolist()
         said += task(encoder, asked).argmax(1).tolist()
-show.confusion(truth, said, names)
+ssl3d.show.confusion(truth, said, names)
 
 # %% [markdown]
 # *What to look at:* the diagonal is right. Off it: does the network confuse orders that differ by
@@ -479,23 +471,27 @@ show.confusion(truth, said, names)
 # %%
 arms = {"stack": [encoder]}
 for seed in range(1, size["seeds"]):
-    other_task, other = make_task("stack", shape, seed=seed), make_encoder(shape, seed=seed)
-    pretrain(other_task, other, cohort, split.pretrain, replace(training, seed=seed))
+    other_task, other = (
+        ssl3d.make_task("stack", shape, seed=seed),
+        ssl3d.make_encoder(shape, seed=seed),
+    )
+    ssl3d.pretrain(other_task, other, cohort, split.pretrain, replace(training, seed=seed))
     arms["stack"].append(other)
 for norm in ("batch", "group"):
     arms[f"random, {norm} norm"] = [
-        make_encoder(replace(shape, norm=norm), seed).to(volumes.device) for seed in (100, 101)
+        ssl3d.make_encoder(replace(shape, norm=norm), seed).to(volumes.device)
+        for seed in (100, 101)
     ]
 draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
 labelled = [cohort.subset(split.train, n, d) for n, d in draws]
 scores = {arm: {n: [] for n in size["labels"]} for arm in arms}
 for arm, candidates in arms.items():
     for candidate in candidates:
-        candidate = recalibrated(candidate, cohort, split.pretrain[:16])
-        results = linear_probes(candidate, cohort, labelled, split.test)
+        candidate = ssl3d.evaluation.recalibrated(candidate, cohort, split.pretrain[:16])
+        results = ssl3d.evaluation.linear_probes(candidate, cohort, labelled, split.test)
         for (n, _), result in zip(draws, results, strict=True):
             scores[arm][n].append(result.mean_dice)
-show.label_efficiency(scores)
+ssl3d.show.label_efficiency(scores)
 
 # %%
 for arm, by_amount in scores.items():
@@ -534,7 +530,7 @@ encoder.filters = [4, 8, 16]
 pretrain.steps = 10
 finetune.steps = 10
 """)
-study = read_study(study_file, "class")
+study = ssl3d.study.read_study(study_file, "class")
 print(study.title, "\n", study.arms, "\n", study.seeds, "seeds,", study.labels, "labels")
 
 # %% [markdown]
