@@ -30,12 +30,10 @@
 # %%
 # %matplotlib inline
 import ssl3d_lite as ssl3d
-from copy import deepcopy
 
+from copy import deepcopy
 import numpy as np
 import torch
-from IPython.display import display
-
 
 SIZES = {
     "smoke": {"cases": 20, "pretrain": 10, "finetune": 10, "labels": (2,), "draws": 1},
@@ -91,14 +89,12 @@ ssl3d.show.segmentations(image[0], {"label": label}, cohort.label_names)
 
 # %%
 FILTERS = (8, 16, 32, 64)
-encoder = ssl3d.make_encoder(
-    ssl3d.EncoderSettings(in_channels=len(cohort.channels), filters=FILTERS), seed=0
-)
-task = ssl3d.make_task("cpc", encoder.settings, seed=0)
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=FILTERS)
+task = ssl3d.make_task("cpc", encoder, seed=0)
 
 volumes = cohort.images(split.train[:2])
 params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.make_views(volumes, params)  # nothing random: the same draw, the same puzzle
+batch = task.make_views(volumes, params)  # nothing random: same params, same views
 print("views (scan, patch, channel, x, y, z):", tuple(batch.views.shape))
 untrained = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation)
 print(f"untrained: {untrained['accuracy']:.1%} right, chance {untrained['chance']:.1%}")
@@ -110,23 +106,18 @@ ssl3d.show.puzzle(volumes, batch)
 #
 # ## 3. Pretraining
 #
-# The loop is in `ssl3d_lite/training.py` and is short enough to read. Validation and test scans
-# are not shown to the network, not even without their labels. The view below is asked a few fixed
-# questions about validation scans while it learns. *Stop* ends the run early.
+# The loop is in `ssl3d_lite/training/loop.py` and is short enough to read. Validation and test
+# scans are not shown to the network, not even without their labels. The view below is asked a few
+# fixed questions about validation scans while it learns. *Stop* ends the run early.
 
 # %%
-start = deepcopy(encoder)
+untrained_encoder = deepcopy(encoder)  # the twin from scratch starts from it
 view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:2]))
-display(view)
+view
 
 # %%
 history = ssl3d.pretrain(
-    task,
-    encoder,
-    cohort,
-    split.pretrain,
-    ssl3d.TrainSettings(steps=size["pretrain"], learning_rate=2e-3),
-    callback=view.watch,
+    task, encoder, cohort, steps=size["pretrain"], learning_rate=2e-3, callback=view.watch
 )
 held_out = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation)
 print({name: round(value, 3) for name, value in held_out.items()})
@@ -146,10 +137,8 @@ ssl3d.show.learning_curves({"CPC": history}, {"CPC": held_out})
 # %%
 arms = {"CPC": [encoder]}
 for norm in ("batch", "group"):
-    settings = ssl3d.EncoderSettings(len(cohort.channels), filters=FILTERS, norm=norm)
-    arms[f"random, {norm} norm"] = [
-        ssl3d.make_encoder(settings, seed).to(volumes.device) for seed in (100, 101)
-    ]
+    starts = [ssl3d.make_encoder(cohort, seed, filters=FILTERS, norm=norm) for seed in (100, 101)]
+    arms[f"random, {norm} norm"] = [start.to(volumes.device) for start in starts]
 
 draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
 labelled = [cohort.subset(split.train, n, d) for n, d in draws]
@@ -176,18 +165,20 @@ ssl3d.show.label_efficiency(scores)
 
 # %%
 two = cohort.subset(split.train, 2)
-answers = {}
-for name, begin in {"CPC": encoder, "scratch": start}.items():
+predictions = {}
+for name, begin in {"CPC": encoder, "scratch": untrained_encoder}.items():
     network = ssl3d.make_network(deepcopy(begin), cohort, seed=0)
-    ssl3d.finetune(network, cohort, two, ssl3d.FinetuneSettings(steps=size["finetune"]))
+    ssl3d.finetune(network, cohort, two, steps=size["finetune"])
     print(f"{name:8}", ssl3d.evaluate(network, cohort, split.test, hausdorff=False, progress=False))
-    answers[name] = (
+    predictions[name] = (
         ssl3d.evaluation.predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
     )
 
 image, label = cohort[split.test[0]]
 ssl3d.show.segmentations(
-    np.asarray(image[0], np.float32), {"truth": np.asarray(label), **answers}, cohort.label_names
+    np.asarray(image[0], np.float32),
+    {"truth": np.asarray(label), **predictions},
+    cohort.label_names,
 )
 
 # %% [markdown]
@@ -231,7 +222,7 @@ ssl3d.show.segmentations(
 #
 # <details><summary>Hint and answer</summary>
 #
-# `make_task("rotation", encoder.settings)` is all that changes. Rotation is soon solved almost
+# `ssl3d.make_task("rotation", encoder)` is all that changes. Rotation is soon solved almost
 # perfectly, yet its features hardly beat the random encoders with group norm: a puzzle that is
 # easy to solve need not teach what the labels ask for.
 #

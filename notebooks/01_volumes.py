@@ -29,18 +29,11 @@
 # %%
 # %matplotlib inline
 import ssl3d_lite as ssl3d
-from inspect import getsource
 
+import nibabel as nib
 import numpy as np
 import torch
-from IPython.display import Markdown, display
 from matplotlib.figure import Figure
-from nibabel import aff2axcodes
-from nibabel.affines import apply_affine, voxel_sizes
-
-from data_recipes.preparing.volumes import Frame, bounding_box, ras_affine, to_ras
-from data_recipes.virtual_patients.abdomen import abdomen_case
-from data_recipes.virtual_patients.brain import hippocampus_case
 
 SIZES = {
     "smoke": {"edge": 64, "cases": 12},
@@ -53,11 +46,17 @@ size = SIZES[ssl3d.scale()]
 # ## 1. A scan is a block of numbers
 #
 # A **voxel** is a small box of the body, and its number says what the scanner measured in it. Here
-# is a CT of a belly, as a file would hold it: numbers, a label map of the same shape (0 background,
-# 1 pancreas, 2 tumour), and a matrix, the *affine*.
+# is a CT of a belly. A recipe wrote it, as a data set would come: in NIfTI files, one for the scan and
+# one for its label map (0 background, 1 pancreas, 2 tumour). Each holds numbers and a matrix, the
+# *affine*.
 
 # %%
-ct, label, affine = abdomen_case(seed=0, index=0, edge=size["edge"])
+made = ssl3d.data.make_cohort(
+    "virtual-abdomen", f"runs/01-ct-{size['edge']}", cases=1, unlabelled=0, edge=size["edge"]
+)
+file = nib.load(made / "raw/imagesTr/pancreas_001.nii.gz")
+label_file = nib.load(made / "raw/labelsTr/pancreas_001.nii.gz")
+ct, label, affine = np.asarray(file.dataobj), np.asarray(label_file.dataobj), file.affine
 print("shape", ct.shape, "kind", ct.dtype, "from", ct.min(), "to", ct.max())
 print("affine:\n", affine.round(2))
 
@@ -74,19 +73,21 @@ print("affine:\n", affine.round(2))
 # grows?
 
 # %%
-spacing = voxel_sizes(affine)
-print("a voxel measures", spacing.round(2), "mm; when i, j, k grow one goes", aff2axcodes(affine))
+spacing = nib.affines.voxel_sizes(affine)
+print(
+    "a voxel measures", spacing.round(2), "mm; when i, j, k grow one goes", nib.aff2axcodes(affine)
+)
 for voxel in ((0, 0, 0), (1, 0, 0), tuple(n // 2 for n in ct.shape)):
-    print("voxel", voxel, "lies at", apply_affine(affine, voxel).round(1), "mm")
+    print("voxel", voxel, "lies at", nib.affines.apply_affine(affine, voxel).round(1), "mm")
 tumour = np.argwhere(label == 2)
-place = apply_affine(affine, tumour.mean(0))
+place = nib.affines.apply_affine(affine, tumour.mean(0))
 print(
     "middle of the tumour:",
     place.round(1),
     "mm; and back:",
     tumour.mean(0).round(1),
     "=",
-    apply_affine(np.linalg.inv(affine), place).round(1),
+    nib.affines.apply_affine(np.linalg.inv(affine), place).round(1),
 )
 
 # %% [markdown]
@@ -118,13 +119,14 @@ def planes(volumes: dict, axis: int = 2, place: int | None = None) -> Figure:
     return figure
 
 
-ras, classes = to_ras(ct, affine), to_ras(label, affine)
-upright = ras_affine(affine, ct.shape)
+turned, turned_label = nib.as_closest_canonical(file), nib.as_closest_canonical(label_file)
+ras, classes = np.asarray(turned.dataobj), np.asarray(turned_label.dataobj)
+upright = turned.affine
 print(
     "now",
-    aff2axcodes(upright),
+    nib.aff2axcodes(upright),
     "and the tumour's middle lies at",
-    apply_affine(upright, np.argwhere(classes == 2).mean(0)).round(1),
+    nib.affines.apply_affine(upright, np.argwhere(classes == 2).mean(0)).round(1),
     "mm",
 )
 planes({"as in the file (LPS)": ct.clip(-160, 240), "turned to RAS": ras.clip(-160, 240)})
@@ -167,7 +169,7 @@ for row, (name, (low, high)) in enumerate(WINDOWS.items()):
     axes.plot([low, high], height, linewidth=4, label=name, color=ssl3d.show.COLOURS[row])
 axes.set(xlabel="HU", ylabel="voxels", xlim=(-1400, 1350))
 axes.legend(frameon=False, fontsize=9)
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* most voxels are air, at the far left. All soft tissue stands in a narrow heap
@@ -182,7 +184,9 @@ display(figure)
 # the region about the hippocampus:
 
 # %%
-scans = [hippocampus_case(seed=0, index=index)[0] for index in range(5)]
+made = ssl3d.data.make_cohort("virtual-hippocampus", "runs/01-mri", cases=5)
+files = sorted((made / "raw/imagesTr").glob("*.nii.gz"))
+scans = [np.asarray(nib.load(path).dataobj) for path in files]
 zscore = ssl3d.data.Intensity.parse("zscore")
 for number, scan in enumerate(scans):
     scaled = zscore.normalise(scan, reference=scan)
@@ -217,12 +221,14 @@ planes({"without clipping": plain, "with": clipped}, axis=2, place=0)
 # gets the *nearest* voxel's class. Do it wrongly once, with a map whose only classes are 0 and 2:
 
 # %%
-two = np.where(classes[bounding_box(classes == 2)] == 2, 2, 0)  # the tumour alone
-two = np.pad(two, 3).astype(np.float32)
-finer = Frame(origin=(-0.25,) * 3, scale=(0.5,) * 3, size=tuple(2 * n for n in two.shape))
-wrong, right = np.rint(finer.sample(two)), finer.sample(two, label=True)
+two = torch.tensor(np.where(classes == 2, 2, 0), dtype=torch.float32)[
+    None, None
+]  # the tumour alone
+finer = torch.nn.functional.interpolate  # to voxels of half the size
+wrong = finer(two, scale_factor=2, mode="trilinear", align_corners=False).round()
+right = finer(two, scale_factor=2, mode="nearest")
 for name, values in {"interpolated and rounded": wrong, "nearest": right}.items():
-    found, counts = np.unique(values, return_counts=True)
+    found, counts = values.unique(return_counts=True)
     print(f"{name:25}", {int(c): int(n) for c, n in zip(found, counts)})
 
 # %% [markdown]
@@ -237,10 +243,10 @@ for name, values in {"interpolated and rounded": wrong, "nearest": right}.items(
 # %%
 NAMES = ("background", "pancreas", "tumour")
 view = ssl3d.show.Slices(
-    ras, classes, label_names=NAMES, spacing=voxel_sizes(upright), window=(-160, 240)
+    ras, classes, label_names=NAMES, spacing=nib.affines.voxel_sizes(upright), window=(-160, 240)
 )
 view.voxel = [int(n) for n in np.argwhere(classes == 2).mean(0)]  # python can move the cross, too
-display(view)
+view
 
 # %% [markdown]
 # Move the cross to the aorta, the round bright spot in front of the spine, and run the next cell:
@@ -252,7 +258,7 @@ print(
     "voxel",
     voxel,
     "at",
-    apply_affine(upright, voxel).round(1),
+    nib.affines.apply_affine(upright, voxel).round(1),
     "mm has",
     ras[voxel],
     "HU,",
@@ -264,7 +270,9 @@ print(
 # And in 3D: drag to turn it, cut it open with the slider.
 
 # %%
-ssl3d.show.Volume3D(ras.clip(-160, 240), classes, label_names=NAMES, spacing=voxel_sizes(upright))
+ssl3d.show.Volume3D(
+    ras.clip(-160, 240), classes, label_names=NAMES, spacing=nib.affines.voxel_sizes(upright)
+)
 
 # %%
 ssl3d.show.segmentations(ras.clip(-160, 240), {"label": classes}, NAMES)
@@ -306,7 +314,9 @@ print(case.id, "was", case.source.shape, "and is", case.shape, "voxels of", coho
 for patch, stride in ((16, 16), (16, 8), (8, 8)):
     grid = ssl3d.tasks.geometry.grid_shape(cohort.shape, patch, stride)
     print(f"edge {patch:2}, stride {stride:2}: grid {grid}, {np.prod(grid)} patches")
-display(Markdown(f"```python\n{getsource(ssl3d.tasks.geometry.grid_corners)}```"))
+
+# %%
+ssl3d.show.source(ssl3d.tasks.geometry.grid_corners)
 
 # %% [markdown]
 # Cut it, and say for each patch where it came from: a matrix from the patch's voxels to the scan's.
@@ -344,7 +354,7 @@ ssl3d.show.puzzle_slices(volumes, patches)
 
 # %%
 to_room = np.array(case.affine) @ patches.placement.matrix[0, 3].numpy()
-print("its voxel (0, 0, 0) lies at", apply_affine(to_room, (0, 0, 0)).round(1), "mm")
+print("its voxel (0, 0, 0) lies at", nib.affines.apply_affine(to_room, (0, 0, 0)).round(1), "mm")
 
 # %% [markdown]
 # ## 10. And together again
@@ -383,7 +393,7 @@ for axes, (title, count) in zip(row, counts.items()):
     drawn = axes.imshow(middle.T, origin="lower", cmap="cividis", vmin=0, vmax=8)
     axes.set(title=title, xlabel="x", ylabel="y")
 figure.colorbar(drawn, ax=row, label="patches on a voxel")
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* how many patches lie on each voxel of the middle plane. Side by side it is one,
@@ -420,8 +430,7 @@ display(figure)
 # Where eight overlap the error falls to about $1/\sqrt{8} \approx 0.35$. A real network's errors on
 # overlapping patches are not independent, since it saw much of the same tissue, so it gains less.
 # And it errs more at a patch's border, where it lacks what lies beyond: sliding windows therefore
-# weigh the middle of a patch more than its rim, which `ssl3d_lite.evaluation.prediction.predict` leaves to
-# MONAI.
+# weigh the middle of a patch more than its rim, which `ssl3d.predict` leaves to MONAI.
 #
 # </details>
 #

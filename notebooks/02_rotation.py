@@ -27,13 +27,10 @@
 # %%
 # %matplotlib inline
 import ssl3d_lite as ssl3d
-from inspect import getsource
 
 import numpy as np
 import torch
-from IPython.display import Markdown, display
 from ipywidgets import IntSlider, VBox
-
 
 # %%
 SIZES = {
@@ -57,10 +54,8 @@ split = cohort.split()
 # label, and still asks for anatomy.
 
 # %%
-encoder_settings = ssl3d.EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task = ssl3d.make_task(
-    "rotation", encoder_settings, seed=0, crop_size=size["edge"], rotations_per_scan=4
-)
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+task = ssl3d.make_task("rotation", encoder, seed=0, crop_size=size["edge"], rotations_per_scan=4)
 volumes = cohort.images(split.pretrain[:2])
 params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
 batch = task.make_views(volumes, params)  # nothing random
@@ -113,7 +108,7 @@ def set_turn(change: dict) -> None:
 
 
 slider.observe(set_turn, "value")
-display(VBox([slider, in_3d]))
+VBox([slider, in_3d])
 
 # %% [markdown]
 # And the cube in its scan. Scroll with the mouse wheel or the arrow keys; a click into the box
@@ -138,9 +133,8 @@ EDGE = task.settings.crop_size
 plane, quarters = task.turns[TURN]
 print(ssl3d.tasks.geometry.turn_matrix(plane, quarters, EDGE, dims=3).int().numpy())
 cube = volumes[:1, :, :EDGE, :EDGE, :EDGE]
-there_and_back = ssl3d.tasks.geometry.turn(
-    ssl3d.tasks.geometry.turn(cube, plane, quarters), plane, 4 - quarters
-)
+turned = ssl3d.tasks.geometry.turn(cube, plane, quarters)
+there_and_back = ssl3d.tasks.geometry.turn(turned, plane, 4 - quarters)
 print("turned back, every voxel is where it was:", torch.equal(there_and_back, cube))
 
 # %% [markdown]
@@ -166,7 +160,7 @@ for dims in (2, 3):
 # The heart of the task is to make the copies. It loops over ten turns, never over scans.
 
 # %%
-display(Markdown(f"```python\n{getsource(ssl3d.tasks.rotation.Rotation.make_views)}```"))
+ssl3d.show.source(ssl3d.tasks.rotation.Rotation.make_views)
 
 # %% [markdown]
 # Why a cube? A longer box would change its shape when it is turned, and the shape alone would tell.
@@ -184,19 +178,28 @@ device = volumes.device
 
 def make_pair(seed: int) -> tuple:
     """A task and an encoder that have learnt nothing."""
-    task = ssl3d.make_task("rotation", encoder_settings, seed, crop_size=size["edge"])
-    return task.to(device), ssl3d.make_encoder(encoder_settings, seed).to(device)
+    encoder = ssl3d.make_encoder(cohort, seed, filters=size["filters"])
+    task = ssl3d.make_task("rotation", encoder, seed, crop_size=size["edge"])
+    return task.to(device), encoder.to(device)
 
 
 def train(task, encoder, seed: int, callback=None) -> list:
-    settings = ssl3d.TrainSettings(steps=size["steps"], batch=4, learning_rate=2e-3, seed=seed)
-    return ssl3d.pretrain(task, encoder, cohort, split.pretrain, settings, callback=callback)
+    return ssl3d.pretrain(
+        task,
+        encoder,
+        cohort,
+        steps=size["steps"],
+        batch=4,
+        learning_rate=2e-3,
+        seed=seed,
+        callback=callback,
+    )
 
 
 # %%
 pairs = [make_pair(seed) for seed in range(size["seeds"])]
 view = ssl3d.show.Live(*pairs[0], cohort.images(split.validation[:2]), names=NAMES)
-display(view)
+view
 
 # %%
 histories = {}
@@ -226,15 +229,15 @@ ssl3d.show.learning_curves(histories, held_out)
 # %%
 task, encoder = tasks[0].eval(), encoders[0]
 generator, seen = torch.Generator().manual_seed(1), cohort.images(split.validation)
-truth, guesses = [], []
+truth, predictions = [], []
 for _ in range(10):
     batch = task.make_views(seen, task.sample_params(seen, generator))
     with torch.inference_mode():
         prediction = task(encoder, batch)
     truth.append(batch.target.flatten().cpu())
-    guesses.append(prediction.argmax(-1).cpu())
-truth, guesses = torch.cat(truth).numpy(), torch.cat(guesses).numpy()
-ssl3d.show.confusion(truth, guesses, NAMES, title="validation scans, seed 0")
+    predictions.append(prediction.argmax(-1).cpu())
+truth, predictions = torch.cat(truth).numpy(), torch.cat(predictions).numpy()
+ssl3d.show.confusion(truth, predictions, NAMES, title="validation scans, seed 0")
 
 # %% [markdown]
 # *What to look at:* a perfect answer fills the diagonal alone. Are the mistakes spread out, or do
@@ -265,8 +268,10 @@ def probe(encoders: list) -> dict:
 # %%
 arms = {"rotation": encoders}
 for norm in ("batch", "group"):
-    settings = ssl3d.EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
-    arms[f"random, {norm} norm"] = [ssl3d.make_encoder(settings, s).to(device) for s in (100, 101)]
+    starts = [
+        ssl3d.make_encoder(cohort, seed, filters=size["filters"], norm=norm) for seed in (100, 101)
+    ]
+    arms[f"random, {norm} norm"] = [start.to(device) for start in starts]
 scores = {arm: probe(candidates) for arm, candidates in arms.items()}
 for arm, by_amount in scores.items():
     print(f"{arm:20}", {n: round(float(np.mean(s)), 3) for n, s in by_amount.items()})
@@ -302,14 +307,16 @@ print(f"turns named on held-out scans: {solved['accuracy']:.0%}, chance {solved[
 # <details><summary>Hint</summary>
 #
 # Multiply the matrices of every pair of turns and count how many different products there are.
-# `turn_matrix(plane, quarters, edge, 3)[:3, :3]` is the turn without the shift.
+# `ssl3d.tasks.geometry.turn_matrix(plane, quarters, edge, 3)[:3, :3]` is the turn without the
+# shift.
 #
 # </details>
 #
 # <details><summary>Solution</summary>
 #
 # ```python
-# once = [ssl3d.tasks.geometry.turn_matrix(plane, k, 2, 3)[:3, :3] for plane, k in ssl3d.tasks.geometry.quarter_turns(3)]
+# geometry = ssl3d.tasks.geometry
+# once = [geometry.turn_matrix(plane, k, 2, 3)[:3, :3] for plane, k in geometry.quarter_turns(3)]
 # print(len({tuple((a @ b).flatten().tolist()) for a in once for b in once}))
 # ```
 #

@@ -27,13 +27,10 @@
 # %%
 # %matplotlib inline
 import ssl3d_lite as ssl3d
-from inspect import getsource
-from itertools import product
 
+from itertools import product
 import numpy as np
 import torch
-from IPython.display import Markdown, display
-
 
 # %%
 SIZES = {
@@ -56,8 +53,8 @@ split = cohort.split()
 # answer, it has to know what the parts look like and how they lie to one another.
 
 # %%
-encoder_settings = ssl3d.EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task = ssl3d.make_task("rpl", encoder_settings, seed=0)
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+task = ssl3d.make_task("rpl", encoder, seed=0)
 volumes = cohort.images(split.pretrain[:2])
 params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
 batch = task.make_views(volumes, params)  # nothing random
@@ -129,9 +126,9 @@ ssl3d.show.puzzle(volumes, by_hand)
 # are left of 3 × 3 cells. **Predict before you run:** by how much is guessing harder in 3D?
 
 # %%
-flat = ssl3d.EncoderSettings(in_channels=1, spatial_dims=2, filters=size["filters"])
-for dims, settings in ((2, flat), (3, encoder_settings)):
-    places = ssl3d.make_task("rpl", settings).places
+for dims in (2, 3):
+    shape = ssl3d.EncoderSettings(spatial_dims=dims, filters=size["filters"])
+    places = ssl3d.make_task("rpl", shape).places
     print(f"{dims}D: {places} places, chance {1 / places:.1%}, loss {np.log(places):.2f}")
 
 # %% [markdown]
@@ -151,9 +148,8 @@ print("first voxels along each axis:", [sorted(set(axis.tolist())) for axis in s
 # Only patches that are asked about are cut, and each is encoded once.
 
 # %%
-source = getsource(ssl3d.tasks.relative_location.RelativeLocation.make_views)
-source += "\n" + getsource(ssl3d.tasks.relative_location.RelativeLocation.forward)
-display(Markdown(f"```python\n{source}```"))
+task_class = ssl3d.tasks.relative_location.RelativeLocation
+ssl3d.show.source(task_class.make_views, task_class.forward)
 
 # %% [markdown]
 # `normalised` gives each patch mean 0 and variance 1. Without it brightness betrays the place:
@@ -174,19 +170,28 @@ device = volumes.device
 
 def make_pair(seed: int, **settings) -> tuple:
     """A task and an encoder that have learnt nothing."""
-    task = ssl3d.make_task("rpl", encoder_settings, seed, **settings)
-    return task.to(device), ssl3d.make_encoder(encoder_settings, seed).to(device)
+    encoder = ssl3d.make_encoder(cohort, seed, filters=size["filters"])
+    task = ssl3d.make_task("rpl", encoder, seed, **settings)
+    return task.to(device), encoder.to(device)
 
 
 def train(task, encoder, seed: int, callback=None) -> list:
-    settings = ssl3d.TrainSettings(steps=size["steps"], batch=8, learning_rate=2e-3, seed=seed)
-    return ssl3d.pretrain(task, encoder, cohort, split.pretrain, settings, callback=callback)
+    return ssl3d.pretrain(
+        task,
+        encoder,
+        cohort,
+        steps=size["steps"],
+        batch=8,
+        learning_rate=2e-3,
+        seed=seed,
+        callback=callback,
+    )
 
 
 # %%
 pairs = [make_pair(seed) for seed in range(size["seeds"])]
 view = ssl3d.show.Live(*pairs[0], cohort.images(split.validation[:2]), names=names)
-display(view)
+view
 
 # %%
 histories = {}
@@ -219,15 +224,15 @@ ssl3d.show.learning_curves(histories, held_out)
 # %%
 task, encoder = tasks[0].eval(), encoders[0]
 generator, seen = torch.Generator().manual_seed(1), cohort.images(split.validation)
-truth, guesses = [], []
+truth, predictions = [], []
 for _ in range(20):
     batch = task.make_views(seen, task.sample_params(seen, generator))
     with torch.inference_mode():
         prediction = task(encoder, batch)
     truth.append(batch.target.flatten().cpu())
-    guesses.append(prediction.argmax(-1).cpu())
-truth, guesses = torch.cat(truth).numpy(), torch.cat(guesses).numpy()
-ssl3d.show.confusion(truth, guesses, names, title="validation scans, seed 0")
+    predictions.append(prediction.argmax(-1).cpu())
+truth, predictions = torch.cat(truth).numpy(), torch.cat(predictions).numpy()
+ssl3d.show.confusion(truth, predictions, names, title="validation scans, seed 0")
 
 # %% [markdown]
 # *What to look at:* the diagonal is right. Places stand in the order left to right, within it back
@@ -238,13 +243,13 @@ ssl3d.show.confusion(truth, guesses, names, title="validation scans, seed 0")
 
 # %%
 table = np.array(cells)
-apart = np.abs(table[truth] - table[guesses])  # (answer, axis), in cells
-wrong = guesses != truth
+apart = np.abs(table[truth] - table[predictions])  # (query, axis), in cells
+wrong = predictions != truth
 pairs = np.abs(table[:, None] - table[None]).max(-1)
 by_luck = (pairs == 1).sum() / (pairs > 0).sum()
 if wrong.any():
     nearby = (apart[wrong].max(1) == 1).mean()
-    print(f"of wrong guesses {nearby:.0%} are next door; at random it would be {by_luck:.0%}")
+    print(f"of wrong predictions {nearby:.0%} are next door; at random it would be {by_luck:.0%}")
 for axis, what in enumerate(("left, middle or right", "back to front", "bottom to top")):
     print(f"right about {what:21}: {(apart[:, axis] == 0).mean():.0%}")
 
@@ -253,9 +258,9 @@ for axis, what in enumerate(("left, middle or right", "back to front", "bottom t
 # the network believes that they were. Green ones are right.
 
 # %%
-last = (truth.reshape(20, len(seen), -1)[-1, 0], guesses.reshape(20, len(seen), -1)[-1, 0])
-print("truth:", [names[n] for n in last[0]])
-print("guess:", [names[n] for n in last[1]])
+last = (truth.reshape(20, len(seen), -1)[-1, 0], predictions.reshape(20, len(seen), -1)[-1, 0])
+print("truth:     ", [names[n] for n in last[0]])
+print("prediction:", [names[n] for n in last[1]])
 ssl3d.show.Puzzle3D(seen, batch, prediction=last[1].tolist())
 
 # %% [markdown]
@@ -284,8 +289,10 @@ def probe(encoders: list) -> dict:
 # %%
 arms = {"relative location": encoders}
 for norm in ("batch", "group"):
-    settings = ssl3d.EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
-    arms[f"random, {norm} norm"] = [ssl3d.make_encoder(settings, s).to(device) for s in (100, 101)]
+    starts = [
+        ssl3d.make_encoder(cohort, seed, filters=size["filters"], norm=norm) for seed in (100, 101)
+    ]
+    arms[f"random, {norm} norm"] = [start.to(device) for start in starts]
 scores = {arm: probe(candidates) for arm, candidates in arms.items()}
 for arm, by_amount in scores.items():
     print(f"{arm:20}", {n: round(float(np.mean(s)), 3) for n, s in by_amount.items()})
@@ -328,7 +335,7 @@ for n in size["labels"]:
 # ```python
 # for opened in ({}, {"normalise": False}, {"jitter": 0}):
 #     task, encoder = make_pair(0, **opened)
-#     encoder, _ = train(task, encoder, seed=0)
+#     train(task, encoder, seed=0)
 #     score = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation)
 #     worth = {n: round(float(np.mean(dice)), 2) for n, dice in probe([encoder]).items()}
 #     print(opened, round(score["accuracy"], 2), worth)

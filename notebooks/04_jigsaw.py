@@ -27,13 +27,10 @@
 # %%
 # %matplotlib inline
 import ssl3d_lite as ssl3d
-from inspect import getsource
-from math import factorial
 
+from math import factorial
 import numpy as np
 import torch
-from IPython.display import Markdown, display
-
 
 # %%
 SIZES = {
@@ -56,8 +53,8 @@ split = cohort.split()
 # orders is agreed upon beforehand, and the answer is a number in that list.
 
 # %%
-encoder_settings = ssl3d.EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task = ssl3d.make_task("jigsaw", encoder_settings, seed=0, permutations=size["orders"])
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+task = ssl3d.make_task("jigsaw", encoder, seed=0, permutations=size["orders"])
 volumes = cohort.images(split.pretrain[:2])
 params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
 batch = task.make_views(volumes, params)  # nothing random
@@ -132,15 +129,15 @@ ssl3d.show.shuffled_pieces(volumes, by_hand)
 # from each other in *every* place?
 
 # %%
+permutations = ssl3d.tasks.permutations
 generator = torch.Generator().manual_seed(0)
 print(f"27! = {factorial(27):.1e} orders")
 for pieces in (9, 27):
     at_random = torch.stack([torch.randperm(pieces, generator=generator) for _ in range(60)])
-    chosen = ssl3d.tasks.permutations.permutation_set(pieces, 60)
-    print(
-        f"{pieces:2} pieces, at random: nearest two differ in {ssl3d.tasks.permutations.hamming(at_random)[0]} places,"
-        f" chosen: in {ssl3d.tasks.permutations.hamming(chosen)[0]}"
-    )
+    chosen = permutations.permutation_set(pieces, 60)
+    nearest = [permutations.hamming(orders)[0] for orders in (at_random, chosen)]
+    print(f"{pieces:2} pieces: nearest two differ in {nearest[0]} places at random", end=", ")
+    print(f"in {nearest[1]} if chosen")
 print("this task:", task.note)
 
 # %% [markdown]
@@ -152,10 +149,9 @@ print("this task:", task.note)
 # can read them:
 
 # %%
-five = ssl3d.tasks.permutations.affine_set(5)
-print(
-    f"{len(five)} orders of 5, nearest two differ in {ssl3d.tasks.permutations.hamming(torch.from_numpy(five))[0]} places"
-)
+five = permutations.affine_set(5)
+nearest = permutations.hamming(torch.from_numpy(five))[0]
+print(f"{len(five)} orders of 5, nearest two differ in {nearest} places")
 print(five[:8])
 
 # %% [markdown]
@@ -175,12 +171,7 @@ print(five[:8])
 # The pieces are cut in the order in which they are shown. Nothing has to be moved afterwards.
 
 # %%
-source = (
-    getsource(ssl3d.tasks.jigsaw.Jigsaw.make_views)
-    + "\n"
-    + getsource(ssl3d.tasks.jigsaw.Jigsaw.forward)
-)
-display(Markdown(f"```python\n{source}```"))
+ssl3d.show.source(ssl3d.tasks.jigsaw.Jigsaw.make_views, ssl3d.tasks.jigsaw.Jigsaw.forward)
 
 # %% [markdown]
 # `normalised` gives each piece mean 0 and variance 1, lest its brightness tells the cell, and
@@ -198,20 +189,29 @@ device = volumes.device
 
 def make_pair(seed: int, **settings) -> tuple:
     """A task and an encoder that have learnt nothing."""
+    encoder = ssl3d.make_encoder(cohort, seed, filters=size["filters"])
     settings = {"permutations": size["orders"]} | settings
-    task = ssl3d.make_task("jigsaw", encoder_settings, seed, **settings)
-    return task.to(device), ssl3d.make_encoder(encoder_settings, seed).to(device)
+    task = ssl3d.make_task("jigsaw", encoder, seed, **settings)
+    return task.to(device), encoder.to(device)
 
 
 def train(task, encoder, seed: int, callback=None) -> list:
-    settings = ssl3d.TrainSettings(steps=size["steps"], batch=12, learning_rate=2e-3, seed=seed)
-    return ssl3d.pretrain(task, encoder, cohort, split.pretrain, settings, callback=callback)
+    return ssl3d.pretrain(
+        task,
+        encoder,
+        cohort,
+        steps=size["steps"],
+        batch=12,
+        learning_rate=2e-3,
+        seed=seed,
+        callback=callback,
+    )
 
 
 # %%
 pairs = [make_pair(seed) for seed in range(size["seeds"])]
 view = ssl3d.show.Live(*pairs[0], cohort.images(split.validation[:4]), chance=1 / size["orders"])
-display(view)
+view
 
 # %%
 histories = {}
@@ -247,11 +247,11 @@ task, encoder = tasks[0].eval(), encoders[0]
 seen = cohort.images(split.validation)
 batch = task.make_views(seen, task.sample_params(seen, torch.Generator().manual_seed(1)))
 with torch.inference_mode():
-    guesses = task(encoder, batch).argmax(-1).cpu()
+    predictions = task(encoder, batch).argmax(-1).cpu()
 truth = batch.target.flatten().cpu()
-placed = (task.permutations[guesses] == task.permutations[truth]).sum(1)  # pieces of each scan
+placed = (task.permutations[predictions] == task.permutations[truth]).sum(1)  # pieces of each scan
 for right in (True, False):
-    of_these = placed[(guesses == truth) == right].tolist()
+    of_these = placed[(predictions == truth) == right].tolist()
     print("right" if right else "wrong", f"orders: {len(of_these)}; pieces placed: {of_these}")
 
 # %% [markdown]
@@ -261,14 +261,14 @@ for right in (True, False):
 # network's order would put them.
 
 # %%
-scan = int((guesses == truth).long().argmax())  # the first that is right, if any is
-print("truth", int(truth[scan]), "guess", int(guesses[scan]))
-ssl3d.show.Puzzle3D(seen, batch, scan, prediction=task.permutations[guesses[scan]])
+scan = int((predictions == truth).long().argmax())  # the first that is right, if any is
+print("truth", int(truth[scan]), "prediction", int(predictions[scan]))
+ssl3d.show.Puzzle3D(seen, batch, scan, prediction=task.permutations[predictions[scan]])
 
 # %%
-scan = int((guesses != truth).long().argmax())  # the first that is wrong, if any is
-print("truth", int(truth[scan]), "guess", int(guesses[scan]))
-ssl3d.show.Puzzle3D(seen, batch, scan, prediction=task.permutations[guesses[scan]])
+scan = int((predictions != truth).long().argmax())  # the first that is wrong, if any is
+print("truth", int(truth[scan]), "prediction", int(predictions[scan]))
+ssl3d.show.Puzzle3D(seen, batch, scan, prediction=task.permutations[predictions[scan]])
 
 # %% [markdown]
 # ## 7. What are the features good for?
@@ -296,8 +296,10 @@ def probe(encoders: list) -> dict:
 # %%
 arms = {"jigsaw": encoders}
 for norm in ("batch", "group"):
-    settings = ssl3d.EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
-    arms[f"random, {norm} norm"] = [ssl3d.make_encoder(settings, s).to(device) for s in (100, 101)]
+    starts = [
+        ssl3d.make_encoder(cohort, seed, filters=size["filters"], norm=norm) for seed in (100, 101)
+    ]
+    arms[f"random, {norm} norm"] = [start.to(device) for start in starts]
 scores = {arm: probe(candidates) for arm, candidates in arms.items()}
 for arm, by_amount in scores.items():
     print(f"{arm:20}", {n: round(float(np.mean(s)), 3) for n, s in by_amount.items()})
@@ -336,7 +338,7 @@ for n in size["labels"]:
 # ```python
 # for orders in (2, 10, 100):
 #     task, encoder = make_pair(0, permutations=orders)
-#     encoder, _ = train(task, encoder, seed=0)
+#     train(task, encoder, seed=0)
 #     score = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation * 10)
 #     bits = np.log2(orders) - score["loss"] / np.log(2)
 #     print(orders, "orders:", round(score["accuracy"], 2), "right,", round(float(bits), 1), "bits")

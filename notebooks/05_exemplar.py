@@ -27,13 +27,10 @@
 # %%
 # %matplotlib inline
 import ssl3d_lite as ssl3d
-from inspect import getsource
 
 import numpy as np
 import torch
-from IPython.display import Markdown, display
 from matplotlib.figure import Figure
-
 
 # %%
 SIZES = {
@@ -56,8 +53,8 @@ split = cohort.split()
 # scan is distorted. No label is needed: the scan itself is the class.
 
 # %%
-encoder_settings = ssl3d.EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task = ssl3d.make_task("exemplar", encoder_settings, seed=0, crop_size=size["edge"])
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+task = ssl3d.make_task("exemplar", encoder, seed=0, crop_size=size["edge"])
 volumes = cohort.images(split.pretrain[:4])
 params = task.sample_params(volumes, torch.Generator().manual_seed(3))  # everything random
 batch = task.make_views(volumes, params)  # nothing random
@@ -102,7 +99,7 @@ ssl3d.show.puzzle_slices(volumes, by_hand)
 # how the map is made:
 
 # %%
-display(Markdown(f"```python\n{getsource(ssl3d.tasks.exemplar.distortion)}```"))
+ssl3d.show.source(ssl3d.tasks.exemplar.distortion)
 
 # %% [markdown]
 # ## 3. The maths
@@ -122,9 +119,9 @@ display(Markdown(f"```python\n{getsource(ssl3d.tasks.exemplar.distortion)}```"))
 
 # %%
 device = volumes.device
-encoder, task = ssl3d.make_encoder(encoder_settings, seed=0).to(device), task.to(device).eval()
+encoder, task = encoder.to(device), task.to(device).eval()
 with torch.no_grad():
-    prediction = task(encoder, batch)  # (scan, view, code)
+    prediction = task(encoder, batch)  # (scan, view, embedding_dim)
 points = prediction.flatten(0, 1)  # anchor and copy of scan 0, of scan 1, …
 distances = ssl3d.tasks.exemplar.distance(prediction[:, 0], points)
 print(np.array2string(distances.cpu().numpy(), precision=2, suppress_small=True))
@@ -140,9 +137,7 @@ for row in range(len(distances)):
     to_copy, hardest = distances[row, own], distances[row, others].min()
     hinge = torch.nn.functional.relu(to_copy - hardest + task.settings.margin)
     print(f"scan {row}: copy {to_copy:.3f}, hardest other {hardest:.3f}, loss {hinge:.3f}")
-hard = ssl3d.make_task(
-    "exemplar", encoder_settings, crop_size=size["edge"], negatives="hardest"
-).eval()
+hard = ssl3d.make_task("exemplar", encoder, crop_size=size["edge"], negatives="hardest").eval()
 print(f"mean, as the task works it out: {hard.loss(prediction, batch):.3f}")
 
 # %% [markdown]
@@ -159,11 +154,11 @@ print(f"mean, as the task works it out: {hard.loss(prediction, batch):.3f}")
 # so the task refuses. The choice is four lines:
 
 # %%
-display(Markdown(f"```python\n{getsource(ssl3d.tasks.exemplar.choose)}```"))
+ssl3d.show.source(ssl3d.tasks.exemplar.choose)
+
+# %%
 for other in ("random", "hardest"):
-    again = ssl3d.make_task(
-        "exemplar", encoder_settings, crop_size=size["edge"], negatives=other
-    ).eval()
+    again = ssl3d.make_task("exemplar", encoder, crop_size=size["edge"], negatives=other).eval()
     print(f"{other:8} loss of the untrained network: {again.loss(prediction, batch):.3f}")
 
 # %% [markdown]
@@ -196,23 +191,30 @@ TRIALS = {
     "memory of 64": {"memory": 64},
     "none (control)": {},
 }
-trial = ssl3d.TrainSettings(steps=size["trial"], batch=8, learning_rate=1e-3)
 
 
 # %%
 def attempt(name, settings):
     """Pretrain shortly: the encoder, and its history up to the end or to the collapse."""
     rows, kind = [], "collapsed" if name.startswith("none") else "exemplar"
-    tried = ssl3d.make_task(kind, encoder_settings, seed=0, crop_size=size["edge"], **settings)
-    candidate = ssl3d.make_encoder(encoder_settings, seed=0)
+    candidate = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+    tried = ssl3d.make_task(kind, candidate, seed=0, crop_size=size["edge"], **settings)
 
     def watch(history):
         rows[:] = history  # kept even if the training fails
 
     try:
-        ssl3d.pretrain(tried, candidate, cohort, split.pretrain, trial, callback=watch)
-    except ssl3d.errors.DivergedError as fault:
-        print(f"{name}: {fault}")
+        ssl3d.pretrain(
+            tried,
+            candidate,
+            cohort,
+            steps=size["trial"],
+            batch=8,
+            learning_rate=1e-3,
+            callback=watch,
+        )
+    except ssl3d.errors.DivergedError as failure:
+        print(f"{name}: {failure}")
     return candidate.eval(), rows
 
 
@@ -231,7 +233,7 @@ panels["embedding_std"].axhline(ssl3d.tasks.exemplar.COLLAPSED, color="grey", li
 panels["embedding_std"].set_yscale("log")
 ssl3d.show.tidy(*panels.values())
 figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* dashed are the margin, what guessing gives, and the deviation below which the
@@ -247,7 +249,7 @@ display(figure)
 # clear message instead of running on for hours:
 
 # %%
-display(Markdown(f"```python\n{getsource(ssl3d.tasks.exemplar.Exemplar.check_health)}```"))
+ssl3d.show.source(ssl3d.tasks.exemplar.Exemplar.check_health)
 
 # %% [markdown]
 # ## 6. Pretraining
@@ -257,14 +259,14 @@ display(Markdown(f"```python\n{getsource(ssl3d.tasks.exemplar.Exemplar.check_hea
 # and stop when you have seen enough.
 
 # %%
-encoder = ssl3d.make_encoder(encoder_settings, seed=0)
-task = ssl3d.make_task("exemplar", encoder_settings, seed=0, crop_size=size["edge"])
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+task = ssl3d.make_task("exemplar", encoder, seed=0, crop_size=size["edge"])
 view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:4]))
-display(view)
+view
 
 # %%
 settings = ssl3d.TrainSettings(steps=size["steps"], batch=8, learning_rate=1e-3)
-history = ssl3d.pretrain(task, encoder, cohort, split.pretrain, settings, callback=view.watch)
+history = ssl3d.pretrain(task, encoder, cohort, settings=settings, callback=view.watch)
 held_out = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation, batch=8)
 ratio = held_out["accuracy"] / held_out["chance"]
 print({name: round(value, 3) for name, value in held_out.items()}, f"{ratio:.1f} times chance")
@@ -275,10 +277,9 @@ print({name: round(value, 3) for name, value in held_out.items()}, f"{ratio:.1f}
 # %%
 encoders, histories, scored = [encoder], {"seed 0": history}, {"seed 0": held_out}
 for seed in range(1, size["seeds"]):
-    again = ssl3d.make_task("exemplar", encoder_settings, seed, crop_size=size["edge"])
-    start = ssl3d.make_encoder(encoder_settings, seed)
-    other = ssl3d.TrainSettings(steps=size["steps"], batch=8, learning_rate=1e-3, seed=seed)
-    histories[f"seed {seed}"] = ssl3d.pretrain(again, start, cohort, split.pretrain, other)
+    start = ssl3d.make_encoder(cohort, seed, filters=size["filters"])
+    again = ssl3d.make_task("exemplar", start, seed, crop_size=size["edge"])
+    histories[f"seed {seed}"] = ssl3d.pretrain(again, start, cohort, settings=settings, seed=seed)
     encoders.append(start)
     scored[f"seed {seed}"] = ssl3d.evaluation.proxy_score(
         again, start, cohort, split.validation, batch=8
@@ -328,9 +329,9 @@ def probe(candidates):
 # %%
 scores = {"exemplar": probe(encoders), "collapsed": probe([tries["none (control)"][0]])}
 for norm in ("batch", "group"):
-    shape = ssl3d.EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
-    for start in (100, 101):
-        scores[f"random, {norm} norm, start {start}"] = probe([ssl3d.make_encoder(shape, start)])
+    for seed in (100, 101):
+        start = ssl3d.make_encoder(cohort, seed, filters=size["filters"], norm=norm)
+        scores[f"random, {norm} norm, start {seed}"] = probe([start])
 for name, found in scores.items():
     print(f"{name:30}", {n: round(float(np.mean(dice)), 3) for n, dice in found.items()})
 ssl3d.show.label_efficiency(scores)
@@ -341,9 +342,9 @@ ssl3d.show.label_efficiency(scores)
 #
 # ## 8. Exercise
 #
-# Switch all distortions off: `make_task("exemplar", …, flip=0, rotation=0, contrast=0, zoom=0)`.
-# Before you train: what share of anchors does an *untrained* encoder get right? Check with `proxy_score`.
-# Then think about what each distortion forbids the network to use.
+# Switch all distortions off: `ssl3d.make_task("exemplar", encoder, flip=0, rotation=0, contrast=0,
+# zoom=0)`. Before you train: what share of anchors does an *untrained* encoder get right? Check with
+# `ssl3d.evaluation.proxy_score`. Then think about what each distortion forbids the network to use.
 #
 # <details><summary>Hint</summary>
 #
@@ -354,10 +355,11 @@ ssl3d.show.label_efficiency(scores)
 #
 # ```python
 # plain = ssl3d.make_task(
-#     "exemplar", encoder_settings, crop_size=size["edge"], flip=0, rotation=0, contrast=0, zoom=0
+#     "exemplar", encoder, crop_size=size["edge"], flip=0, rotation=0, contrast=0, zoom=0
 # )
-# untrained = ssl3d.make_encoder(encoder_settings, seed=0).to(device)
-# print(ssl3d.evaluation.proxy_score(plain.to(device), untrained, cohort, split.validation, batch=8))
+# untrained = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"]).to(device)
+# plain = plain.to(device)
+# print(ssl3d.evaluation.proxy_score(plain, untrained, cohort, split.validation, batch=8))
 # ```
 #
 # All of them. The copy *is* the anchor, so its distance is 0, and no other scan is nearer. There

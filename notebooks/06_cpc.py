@@ -27,14 +27,10 @@
 # %%
 # %matplotlib inline
 import ssl3d_lite as ssl3d
-import math
-from inspect import getsource
 
 import numpy as np
 import torch
-from IPython.display import Markdown, display
 from matplotlib.figure import Figure
-
 
 # %%
 SIZES = {
@@ -54,8 +50,8 @@ split = cohort.split()
 # It need not paint that patch. It has to pick it out among all patches of the batch.
 
 # %%
-encoder_settings = ssl3d.EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task = ssl3d.make_task("cpc", encoder_settings, seed=0)
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+task = ssl3d.make_task("cpc", encoder, seed=0)
 volumes = cohort.images(split.pretrain[:2])
 params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
 batch = task.make_views(volumes, params)  # nothing random
@@ -103,8 +99,8 @@ ssl3d.show.puzzle_slices(volumes, by_hand)
 
 # %% [markdown]
 # Half of what a neighbour shows: so the next row could be found by comparing borders, with no idea
-# of anatomy. That is a **shortcut**, and the reason why the task asks for rows 2 and 3 (`ahead`).
-# Count the voxels that two patches share:
+# of anatomy. That is a **shortcut**, and the reason why the task asks for rows 2 and 3
+# (`prediction_steps`). Count the voxels that two patches share:
 
 # %%
 rows = ssl3d.tasks.cpc.along(
@@ -125,13 +121,13 @@ for step in range(4):
 # and targets are both read from these latents.
 
 # %%
-encoder = ssl3d.make_encoder(encoder_settings, seed=0).to(volumes.device)
+encoder = encoder.to(volumes.device)
 task = task.to(volumes.device).eval()
 with torch.no_grad():
     latents = task.embed(ssl3d.models.global_avg_pool(encoder(batch.views.flatten(0, 1))))
     field = latents.view(len(volumes), *batch.placement.grid, -1).movedim(-1, 1)
-print("latents (patch, code):        ", tuple(latents.shape))
-print("the same as a field of codes: ", tuple(field.shape))
+print("latents (patch, embedding_dim):        ", tuple(latents.shape))
+print("the same as a field of embeddings: ", tuple(field.shape))
 
 # %% [markdown]
 # That is worth a look: the original code encodes the patches anew for each place where a context or
@@ -144,7 +140,7 @@ with torch.no_grad():
     prediction = task(encoder, batch)
 counter.remove()
 print(f"calls: {len(seen)}, patches encoded: {sum(seen)}, patches there: {len(latents)}")
-print("answer (prediction, latent to choose from):", tuple(prediction.shape))
+print("logits (prediction, latent to choose from):", tuple(prediction.shape))
 
 # %% [markdown]
 # ## 4. Context: what the network may have seen
@@ -155,7 +151,7 @@ print("answer (prediction, latent to choose from):", tuple(prediction.shape))
 # choice, that goes from row to row. The mask is all there is to the first:
 
 # %%
-display(Markdown(f"```python\n{getsource(ssl3d.tasks.cpc.PyramidConv)}```"))
+ssl3d.show.source(ssl3d.tasks.cpc.PyramidConv)
 
 # %% [markdown]
 # Claims about what a network can see are easy to check: take the gradient of one context by all
@@ -173,12 +169,12 @@ contexts = {
 }
 figure = Figure(figsize=(8, 2.6), layout="constrained")
 for axes, (name, context) in zip(figure.subplots(1, 2), contexts.items(), strict=True):
-    flat = torch.randn(1, 16, 6, 9, requires_grad=True)  # batch, code, row, column
+    flat = torch.randn(1, 16, 6, 9, requires_grad=True)  # batch, embedding_dim, row, column
     context(flat)[0, :, 4, 4].sum().backward()
     axes.imshow(flat.grad[0].abs().sum(0) > 0, cmap="Blues", vmin=0, vmax=1.3)
     axes.plot(4, 4, "o", color=ssl3d.show.COLOURS[1])
     axes.set(title=name, xlabel="column", ylabel="row (downwards: further on)")
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* the dot is the context's own place. No cell below it is dark, nor any beside it
@@ -200,7 +196,7 @@ display(figure)
 # %%
 choices = prediction.shape[1]
 equal = torch.zeros_like(prediction)
-print(f"N = {choices}: log N = {math.log(choices):.4f}")
+print(f"N = {choices}: log N = {np.log(choices):.4f}")
 print(f"loss of equal answers:         {float(task.loss(equal, batch)):.4f}")
 print(f"loss of the untrained network: {float(task.loss(prediction, batch)):.4f}")
 
@@ -236,7 +232,7 @@ for direction in task.directions:
 # Turn the grid round and the targets change:
 
 # %%
-backwards = ssl3d.make_task("cpc", encoder_settings, directions=("-1",))
+backwards = ssl3d.make_task("cpc", encoder, directions=("-1",))
 ssl3d.show.pyramid(volumes, backwards.make_views(volumes, hand), row=1, rows_ahead=2)
 
 # %% [markdown]
@@ -247,14 +243,14 @@ ssl3d.show.pyramid(volumes, backwards.make_views(volumes, hand), row=1, rows_ahe
 # **Predict before you run:** what share of right answers would guessing give? And what loss?
 
 # %%
-task = ssl3d.make_task("cpc", encoder_settings, seed=0)
-encoder = ssl3d.make_encoder(encoder_settings, seed=0)
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+task = ssl3d.make_task("cpc", encoder, seed=0)
 view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:2]))
-display(view)
+view
 
 # %%
 settings = ssl3d.TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3)
-history = ssl3d.pretrain(task, encoder, cohort, split.pretrain, settings, callback=view.watch)
+history = ssl3d.pretrain(task, encoder, cohort, settings=settings, callback=view.watch)
 histories, encoders = {"seed 0": history}, [encoder]
 held_out = {"seed 0": ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation)}
 for name, value in held_out["seed 0"].items():
@@ -266,10 +262,9 @@ for name, value in held_out["seed 0"].items():
 
 # %%
 for seed in range(1, size["seeds"]):
-    again = ssl3d.make_task("cpc", encoder_settings, seed)
-    other = ssl3d.TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3, seed=seed)
-    trained = ssl3d.make_encoder(encoder_settings, seed)
-    histories[f"seed {seed}"] = ssl3d.pretrain(again, trained, cohort, split.pretrain, other)
+    trained = ssl3d.make_encoder(cohort, seed, filters=size["filters"])
+    again = ssl3d.make_task("cpc", trained, seed)
+    histories[f"seed {seed}"] = ssl3d.pretrain(again, trained, cohort, settings=settings, seed=seed)
     encoders.append(trained)
     held_out[f"seed {seed}"] = ssl3d.evaluation.proxy_score(
         again, trained, cohort, split.validation
@@ -290,7 +285,7 @@ for scans in (2, 4, 8):
     found = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation, batch=scans)
     ratio = found["accuracy"] / found["chance"]
     print(f"{scans} scans: accuracy {found['accuracy']:.3f}, {ratio:4.1f} times chance", end=", ")
-    print(f"loss {found['loss']:.2f}, log N {math.log(1 / found['chance']):.2f}")
+    print(f"loss {found['loss']:.2f}, log N {np.log(1 / found['chance']):.2f}")
 
 # %% [markdown]
 # An accuracy of CPC means nothing without its $N$. $\log N - \mathcal{L}$ is a lower bound on what
@@ -323,8 +318,9 @@ def probe(candidates):
 # %%
 scores = {"CPC": probe(encoders)}
 for norm in ("batch", "group"):
-    shape = ssl3d.EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
-    starts = [ssl3d.make_encoder(shape, start) for start in (100, 101)]
+    starts = [
+        ssl3d.make_encoder(cohort, seed, filters=size["filters"], norm=norm) for seed in (100, 101)
+    ]
     scores[f"random, {norm} norm"] = probe(starts)
 for name, found in scores.items():
     spread = {n: (round(min(d), 3), round(max(d), 3)) for n, d in found.items()}
@@ -336,8 +332,9 @@ ssl3d.show.label_efficiency(scores)
 #
 # ## 9. Exercise
 #
-# Ask for the very next row: `make_task("cpc", encoder_settings, seed=0, prediction_steps=(1,))`.
-# Predict first: is the puzzle easier? Are the features better? Train it for as many steps and probe it.
+# Ask for the very next row: `ssl3d.make_task("cpc", encoder, seed=0, prediction_steps=(1,))`.
+# Predict first: is the puzzle easier? Are the features better? Train it for as many steps and probe
+# it.
 #
 # <details><summary>Hint</summary>
 #
@@ -348,9 +345,9 @@ ssl3d.show.label_efficiency(scores)
 # <details><summary>Solution</summary>
 #
 # ```python
-# near = ssl3d.make_task("cpc", encoder_settings, seed=0, prediction_steps=(1,))
-# close = ssl3d.make_encoder(encoder_settings, seed=0)
-# ssl3d.pretrain(near, close, cohort, split.pretrain, settings)
+# close = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+# near = ssl3d.make_task("cpc", close, seed=0, prediction_steps=(1,))
+# ssl3d.pretrain(near, close, cohort, settings=settings)
 # print(ssl3d.evaluation.proxy_score(near, close, cohort, split.validation))
 # print(probe([close]))
 # ```

@@ -27,15 +27,11 @@
 # %%
 # %matplotlib inline
 import ssl3d_lite as ssl3d
-import time
-from inspect import getsource
-from pathlib import Path
 
+import time
+from pathlib import Path
 import numpy as np
 import torch
-from IPython.display import Markdown, display
-
-from data_recipes import slices as recipe
 
 # %%
 SIZES = {
@@ -75,7 +71,7 @@ ssl3d.show.Slices(image[0], label, label_names=solid.label_names, spacing=solid.
 
 # %%
 maps = solid.labels(split.train).cpu().numpy()  # (scan, x, y, z)
-for axis, plane in enumerate(recipe.PLANES):
+for axis, plane in enumerate(ssl3d.show.PLANE_NAMES):
     across = tuple(a for a in (1, 2, 3) if a != axis + 1)
     parts = np.stack([(maps == part).any(across) for part in range(1, len(solid.label_names))])
     some, all_parts = parts.any(0).sum(), parts.all(0).sum()
@@ -91,7 +87,7 @@ for axis, plane in enumerate(recipe.PLANES):
 
 # %%
 folder = RUNS / f"axial-{solid.folder.name}"
-recipe.prepare(recipe.Slices(cohort=solid.folder, out=folder, axis=2))
+ssl3d.data.make_cohort("slices", folder, cohort=solid.folder, axis=2)
 device = solid.images([0]).device
 flat = ssl3d.Cohort.open(folder).to(device)
 flat_split = flat.split()
@@ -131,7 +127,9 @@ for name in ("rotation", "rpl", "jigsaw", "exemplar", "cpc"):
 # 26? Count, then look at the one function that decides it for rotation:
 
 # %%
-display(Markdown(f"```python\n{getsource(ssl3d.tasks.geometry.quarter_turns)}```"))
+ssl3d.show.source(ssl3d.tasks.geometry.quarter_turns)
+
+# %%
 for dims in (2, 3):
     turns, places = ssl3d.tasks.geometry.quarter_turns(dims), 3**dims - 1
     print(f"{dims}D: {len(turns)} turns, {places} places about a centre")
@@ -210,16 +208,14 @@ RUN = {
 tasks = {dims: ssl3d.make_task("cpc", SHAPES[dims], seed=0) for dims in RUN}
 starts = {dims: ssl3d.make_encoder(SHAPES[dims], seed=0) for dims in RUN}
 view = ssl3d.show.Live(tasks[3], starts[3], solid.images(split.validation[:2]))
-display(view)
+view
 
 # %%
 encoders, histories, held_out = {2: [], 3: []}, {}, {}
 for dims, (cohort, parts, settings) in RUN.items():
     begin, encoder = time.process_time(), starts[dims]
     callback = view.watch if dims == 3 else None
-    history = ssl3d.pretrain(
-        tasks[dims], encoder, cohort, parts.pretrain, settings, callback=callback
-    )
+    history = ssl3d.pretrain(tasks[dims], encoder, cohort, settings=settings, callback=callback)
     seconds = time.process_time() - begin
     encoders[dims].append(encoder)
     histories[dims] = history
@@ -232,8 +228,10 @@ for dims, (cohort, parts, settings) in RUN.items():
     print(f"accuracy {found['accuracy']:.3f}, chance {found['chance']:.4f}")
 
 # %%
-for dims in RUN:
-    display(ssl3d.show.learning_curves({f"CPC in {dims}D": histories[dims]}))
+ssl3d.show.learning_curves({"CPC in 2D": histories[2]})
+
+# %%
+ssl3d.show.learning_curves({"CPC in 3D": histories[3]})
 
 # %% [markdown]
 # *What to look at:* each curve has its own dashed line. The two accuracies cannot be compared with
@@ -243,13 +241,10 @@ for dims in RUN:
 
 # %%
 for seed in range(1, size["seeds"]):
-    for dims, (cohort, parts, settings) in RUN.items():
-        again = ssl3d.make_task("cpc", SHAPES[dims], seed)
-        other = ssl3d.TrainSettings(
-            settings.steps, batch=settings.batch, learning_rate=2e-3, seed=seed
-        )
+    for dims, (cohort, _, settings) in RUN.items():
         start = ssl3d.make_encoder(SHAPES[dims], seed)
-        ssl3d.pretrain(again, start, cohort, parts.pretrain, other)
+        again = ssl3d.make_task("cpc", start, seed)
+        ssl3d.pretrain(again, start, cohort, settings=settings, seed=seed)
         encoders[dims].append(start)
 print({f"{dims}D": len(each) for dims, each in encoders.items()}, "encoders")
 
@@ -282,8 +277,7 @@ for dims in (3, 2):
     cohort, parts, _ = RUN[dims]
     scores[f"CPC {dims}D"] = probe(encoders[dims], cohort, parts)
     for norm in ("batch", "group"):
-        shape = ssl3d.EncoderSettings(1, spatial_dims=dims, filters=size["filters"], norm=norm)
-        starts = [ssl3d.make_encoder(shape, 100), ssl3d.make_encoder(shape, 101)]
+        starts = [ssl3d.make_encoder(SHAPES[dims], seed, norm=norm) for seed in (100, 101)]
         scores[f"random {dims}D, {norm} norm"] = probe(starts, cohort, parts)
 for name, found in scores.items():
     print(f"{name:22}", {n: round(float(np.mean(dice)), 3) for n, dice in found.items()})
@@ -327,10 +321,7 @@ print("arms without pretraining:", [arm for arm in by_arm if "scratch" in arm])
 # %%
 kept = Path("results/hippocampus")
 if kept.exists():
-    study = ssl3d.study.load_results(kept)
-    claim = next(claim for claim in ssl3d.study.claims.claims(study) if claim.name == "3D beats 2D")
-    said = "\n".join(f"- {line}" for line in ssl3d.study.sentences.each_arm(study, claim))
-    display(Markdown(f"{ssl3d.study.sentences.overall(study, claim)}\n\n{said}"))
+    ssl3d.study.show_claim(ssl3d.study.load_results(kept), "3D beats 2D")
 else:
     print("the study's results lie in notebooks/results: start this notebook in its own folder")
 
@@ -354,13 +345,11 @@ else:
 #
 # ```python
 # side = RUNS / f"sagittal-{solid.folder.name}"
-# recipe.prepare(recipe.Slices(cohort=solid.folder, out=side, axis=0))
+# ssl3d.data.make_cohort("slices", side, cohort=solid.folder, axis=0)
 # sagittal = ssl3d.Cohort.open(side).to(device)
 # settings, shape = RUN[2][2], SHAPES[2]
 # encoder = ssl3d.make_encoder(shape, seed=0)
-# ssl3d.pretrain(
-#     ssl3d.make_task("cpc", shape, seed=0), encoder, sagittal, sagittal.split().pretrain, settings
-# )
+# ssl3d.pretrain(ssl3d.make_task("cpc", shape, seed=0), encoder, sagittal, settings=settings)
 # print("CPC   ", probe([encoder], sagittal, sagittal.split()))
 # print("random", probe([ssl3d.make_encoder(shape, 100)], sagittal, sagittal.split()))
 # ```

@@ -68,7 +68,7 @@ def make_task(name: str, encoder: EncoderSettings, seed: int = 0, **settings: An
             raise unknown(f"setting of {name}", setting, known)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return kind(kind.Settings(**settings), encoder)
+        return kind(kind.Settings(**settings), getattr(encoder, "settings", encoder))
 
 
 __all__ = [
