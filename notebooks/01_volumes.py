@@ -46,9 +46,9 @@ size = SIZES[ssl3d.scale()]
 # ## 1. A scan is a block of numbers
 #
 # A **voxel** is a small box of the body, and its number says what the scanner measured in it. Here
-# is a CT of a belly. A recipe wrote it, as a data set would come: in NIfTI files, one for the scan and
-# one for its label map (0 background, 1 pancreas, 2 tumour). Each holds numbers and a matrix, the
-# *affine*.
+# is a CT of a belly. A recipe wrote it as a data set would come, in NIfTI files: one for the scan
+# and one for its label map (0 background, 1 pancreas, 2 tumour). Each holds numbers and a matrix,
+# the *affine*.
 
 # %%
 made = ssl3d.data.make_cohort(

@@ -343,8 +343,9 @@ ssl3d.show.label_efficiency(scores)
 # ## 8. Exercise
 #
 # Switch all distortions off: `ssl3d.make_task("exemplar", encoder, flip=0, rotation=0, contrast=0,
-# zoom=0)`. Before you train: what share of anchors does an *untrained* encoder get right? Check with
-# `ssl3d.evaluation.proxy_score`. Then think about what each distortion forbids the network to use.
+# zoom=0)`. Before you train: what share of anchors does an *untrained* encoder get right? Check
+# with `ssl3d.evaluation.proxy_score`. Then think about what each distortion forbids the network to
+# use.
 #
 # <details><summary>Hint</summary>
 #

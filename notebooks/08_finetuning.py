@@ -27,14 +27,10 @@
 # %%
 # %matplotlib inline
 import ssl3d_lite as ssl3d
+
 from copy import deepcopy
-from inspect import getsource
-from pathlib import Path
-
 import numpy as np
-from IPython.display import Markdown, display
 from matplotlib.figure import Figure
-
 
 # %%
 SIZES = {
@@ -75,7 +71,7 @@ axes.set(xlabel="share of the steps", xlim=(0, 1), ylim=(-0.6, 3.5))
 axes.plot([], [], color=ssl3d.show.COLOURS[0], linewidth=6, label="encoder learns")
 axes.plot([], [], color=ssl3d.show.COLOURS[1], linewidth=6, label="decoder learns")
 axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* the probe has neither bar: on the frozen features stands one linear classifier
@@ -94,7 +90,7 @@ display(figure)
 # set aside: $\nabla_{\theta_e} := 0$. In the code that is one line, called before each step:
 
 # %%
-display(Markdown(f"```python\n{getsource(ssl3d.training.Finetuning.at_step)}```"))
+ssl3d.show.source(ssl3d.training.Finetuning.at_step)
 
 # %% [markdown]
 # Which scans have labels is a draw as well. Set its seed by hand. Draws are nested: two labelled
@@ -119,19 +115,26 @@ ssl3d.show.segmentations(
 # two scans a batch, what would guessing reach?
 
 # %%
-shape = ssl3d.EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task, encoder = ssl3d.make_task("cpc", shape, seed=0), ssl3d.make_encoder(shape, seed=0)
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+task = ssl3d.make_task("cpc", encoder, seed=0)
 view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:2]))
-display(view)
+view
 
 # %%
 pretrained = []
 for seed in range(size["pretrainings"]):
     if seed:  # the first is the one that is watched
-        task, encoder = ssl3d.make_task("cpc", shape, seed), ssl3d.make_encoder(shape, seed)
-    settings = ssl3d.TrainSettings(steps=size["pretrain"], batch=2, learning_rate=2e-3, seed=seed)
-    callback = None if seed else view.watch
-    history = ssl3d.pretrain(task, encoder, cohort, split.pretrain, settings, callback=callback)
+        encoder = ssl3d.make_encoder(cohort, seed, filters=size["filters"])
+        task = ssl3d.make_task("cpc", encoder, seed)
+    history = ssl3d.pretrain(
+        task,
+        encoder,
+        cohort,
+        steps=size["pretrain"],
+        learning_rate=2e-3,
+        seed=seed,
+        callback=None if seed else view.watch,
+    )
     held_out = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation)
     print(f"seed {seed}: accuracy {held_out['accuracy']:.3f}, chance {held_out['chance']:.3f}")
     pretrained.append(encoder)
@@ -169,10 +172,10 @@ def tune(encoder, seed, warm_up=0.0, test_at=()):
 
 
 # %%
-start = ssl3d.make_encoder(shape, seed=0)  # what the pretrained encoder was before
-looks = tuple(range(size["every"], size["finetune"] + 1, size["every"]))
+start = ssl3d.make_encoder(encoder.settings, seed=0)  # what the pretrained encoder was before
+milestones = tuple(range(size["every"], size["finetune"] + 1, size["every"]))
 ways = {
-    "scratch": tune(start, seed=0, test_at=looks),
+    "scratch": tune(start, seed=0, test_at=milestones),
     "CPC, all from the start": tune(pretrained[0], seed=0),
     "CPC, warm-up": tune(pretrained[0], seed=0, warm_up=0.25),
     "CPC, frozen": tune(pretrained[0], seed=0, warm_up=1.0),
@@ -188,7 +191,7 @@ for colour, (name, (_, rows)) in zip(ssl3d.show.COLOURS, ways.items(), strict=Fa
 axes.set(xlabel="step of fine-tuning", ylabel="validation Dice")
 axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
 ssl3d.show.tidy(axes)
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* do the curves cross? Then the verdict depends on when you stop. And the frozen
@@ -200,9 +203,9 @@ display(figure)
 # %%
 NAME = "CPC, warm-up"
 image, label = cohort[validation[0]]
-answer = ssl3d.evaluation.predict_batch(ways[NAME][0], cohort.images(validation[:1]))[0].cpu()
+prediction = ssl3d.evaluation.predict_batch(ways[NAME][0], cohort.images(validation[:1]))[0].cpu()
 ssl3d.show.Slices(
-    image[0], answer, label_names=cohort.label_names, spacing=cohort.spacing, title=NAME
+    image[0], prediction, label_names=cohort.label_names, spacing=cohort.spacing, title=NAME
 )
 
 # %% [markdown]
@@ -239,28 +242,25 @@ print(f"chosen on the test scans:   {max(row['test'] for row in rows):.3f} (neve
 # much with that. How much depends on the norm and on the start, so there are two of each.
 
 # %%
-collapsed = ssl3d.make_task(
-    "collapsed", shape, seed=0, crop_size=16 if ssl3d.scale() == "smoke" else 24
-)
-steps = ssl3d.TrainSettings(steps=max(10, size["pretrain"] // 2), batch=8, learning_rate=1e-3)
-nothing = ssl3d.make_encoder(shape, seed=0)
-ssl3d.pretrain(collapsed, nothing, cohort, split.pretrain, steps)
+nothing = ssl3d.make_encoder(encoder.settings, seed=0)
+edge = 16 if ssl3d.scale() == "smoke" else 24
+collapsed = ssl3d.make_task("collapsed", nothing, seed=0, crop_size=edge)
+ssl3d.pretrain(collapsed, nothing, cohort, steps=max(10, size["pretrain"] // 2), batch=8)
 print(
     {
         k: round(v, 4)
         for k, v in ssl3d.evaluation.proxy_score(collapsed, nothing, cohort, validation).items()
     }
 )
-everything = ssl3d.FinetuneSettings(steps=size["finetune"], patch=size["patch"], batch=4)
-oracle = ssl3d.make_network(ssl3d.make_encoder(shape, seed=0), cohort, seed=0)
-ssl3d.finetune(oracle, cohort, split.train, everything)
+oracle = ssl3d.make_network(ssl3d.make_encoder(encoder.settings, seed=0), cohort, seed=0)
+ssl3d.finetune(oracle, cohort, steps=size["finetune"], patch=size["patch"], batch=4)
 
 # %%
 draws = [cohort.subset(split.train, 2, seed) for seed in range(size["draws"])]
 arms = {"CPC": pretrained[:1], "collapsed": [nothing], "oracle (all labels)": [oracle.encoder]}
 for norm in ("batch", "group"):
-    other = ssl3d.EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
-    arms[f"random, {norm} norm"] = [ssl3d.make_encoder(other, number) for number in (100, 101)]
+    starts = [ssl3d.make_encoder(encoder.settings, seed, norm=norm) for seed in (100, 101)]
+    arms[f"random, {norm} norm"] = starts
 device, probed = cohort.images([0]).device, {}
 for arm, encoders in arms.items():
     ready = [
@@ -281,7 +281,7 @@ for row, (arm, dice) in enumerate(probed.items()):
 axes.set_yticks(range(len(probed)), list(probed))
 axes.set(xlabel="Dice of the linear probe with 2 labelled scans, test scans", ylim=(4.5, -0.5))
 ssl3d.show.tidy(axes)
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* measure CPC's distance to each grey row, one after the other. Which control
@@ -300,7 +300,7 @@ display(figure)
 known = {("CPC", 0): ways["CPC, warm-up"], ("scratch", 0): ways["scratch"]}  # from section 4
 pairs = {"CPC": [], "scratch": []}
 for seed in range(size["pairs"]):
-    before = ssl3d.make_encoder(shape, seed % len(pretrained))
+    before = ssl3d.make_encoder(encoder.settings, seed % len(pretrained))
     twins = {"CPC": (pretrained[seed % len(pretrained)], 0.25), "scratch": (before, 0.0)}
     for arm, (candidate, warm_up) in twins.items():
         network, _ = known.get((arm, seed)) or tune(candidate, seed, warm_up)
@@ -338,11 +338,11 @@ def effect(name, found):
 
 effects = [effect("here", here)]
 for name in ("longer_finetuning", "longer_pretraining"):
-    kept = Path("results/tries") / name
-    if not kept.exists():
+    try:
+        study = ssl3d.study.load_results(f"results/tries/{name}")
+    except ssl3d.InputError:
         print("its results lie in notebooks/results: start this notebook in its own folder")
         break
-    study = ssl3d.study.load_results(kept)
     arms_of = {arm: (arm, study.of("finetune", arm)) for arm in ("cpc", "scratch")}
     found = ssl3d.study.statistics.compare(arms_of["cpc"], arms_of["scratch"], WORTHWHILE)
     print(f"{name}: {ssl3d.study.sentences.sentence(study, found)}")
@@ -403,17 +403,19 @@ for name, scatter in scatters.items():
 #
 # <details><summary>Hint</summary>
 #
-# `interval([0.09, 0.01, 0.04])` gives the ends, `verdict([…], 0.02)` the word. Repeat the list to
-# see what more pairs of the same kind would do: `3 * [0.09, 0.01, 0.04]`.
+# `ssl3d.study.statistics.interval([0.09, 0.01, 0.04])` gives the ends, `verdict([…], 0.02)` of the
+# same module the word. Repeat the list to see what more pairs of the same kind would do: `3 *
+# [0.09, 0.01, 0.04]`.
 #
 # </details>
 # <details><summary>Solution</summary>
 #
 # ```python
+# statistics = ssl3d.study.statistics
 # for reported in ([0.09, 0.01, 0.04], [0.09, 0.01, 0.0], 2 * [0.09, 0.01, 0.04]):
-#     low, high = ssl3d.study.statistics.interval(reported)
-#     print(len(reported), f"{low:+.3f} to {high:+.3f}", ssl3d.study.statistics.verdict(reported, 0.02))
-# print(ssl3d.study.statistics.verdict([0.09], 0.02))
+#     low, high = statistics.interval(reported)
+#     print(len(reported), f"{low:+.3f} to {high:+.3f}", statistics.verdict(reported, 0.02))
+# print(statistics.verdict([0.09], 0.02))
 # ```
 #
 # Three pairs, all above zero, with a mean of nearly +0.05, are undecided: with so few, the interval

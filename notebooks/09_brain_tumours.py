@@ -28,17 +28,12 @@
 # %%
 # %matplotlib inline
 import ssl3d_lite as ssl3d
-from copy import deepcopy
-from dataclasses import replace
-from pathlib import Path
 
+from copy import deepcopy
 import numpy as np
 import torch
-from IPython.display import Markdown, display
-
 
 SCALE = ssl3d.scale()
-RUNS = Path("runs") / f"09-{SCALE}"
 
 # %%
 SIZES = {
@@ -119,8 +114,8 @@ for region, classes in cohort.region_classes.items():
 # %%
 study = ssl3d.study.read_study("brats", SCALE)  # one file holds the settings of all three scales
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
-encoder = ssl3d.make_encoder(ssl3d.EncoderSettings(len(cohort.channels), **shape), seed=0)
-task = ssl3d.make_task("masked", encoder.settings, seed=0)
+encoder = ssl3d.make_encoder(cohort, seed=0, **shape)
+task = ssl3d.make_task("masked", encoder, seed=0)
 volumes = cohort.images(split.pretrain[:2])
 params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
 batch = task.make_views(volumes, params)  # nothing random
@@ -140,9 +135,12 @@ ssl3d.show.puzzle(volumes, batch)
 start = deepcopy(encoder)
 watched = cohort.images(split.validation[:2])
 view = ssl3d.show.Live(task, encoder, watched, chance=0.0)
-display(view)
-training = ssl3d.TrainSettings(steps=size["pretrain"], learning_rate=2e-3)
-history = ssl3d.pretrain(task, encoder, cohort, split.pretrain, training, callback=view.watch)
+view
+
+# %%
+history = ssl3d.pretrain(
+    task, encoder, cohort, steps=size["pretrain"], learning_rate=2e-3, callback=view.watch
+)
 held_out = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation)
 print(f"explained on patients it has not seen: {held_out['r2']:.2f}, chance: 0")
 
@@ -177,24 +175,25 @@ ssl3d.show.Slices(three, channel_names=("shown", "rebuilt", "truth"), title=coho
 # %%
 labelled = cohort.subset(split.train, study.labels[0])
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
-tuning = ssl3d.FinetuneSettings(steps=size["finetune"])
-warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
+warm_up = size["finetune"] // 4  # steps in which the pretrained encoder stands still
 networks = {}
-for name, begin, settings in (("masked", encoder, warm), ("scratch", start, tuning)):
+for name, begin, frozen in (("masked", encoder, warm_up), ("scratch", start, 0)):
     networks[name] = ssl3d.make_network(deepcopy(begin), cohort, seed=0)
-    ssl3d.finetune(networks[name], cohort, labelled, settings)
+    ssl3d.finetune(
+        networks[name], cohort, labelled, steps=size["finetune"], freeze_encoder_steps=frozen
+    )
     result = ssl3d.evaluate(networks[name], cohort, split.test, hausdorff=False, progress=False)
     print(f"{name:8}", result.line())
 
 # %%
-answers = {
+predictions = {
     name: ssl3d.evaluation.predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
     for name, network in networks.items()
 }
 image, label = cohort[split.test[0]]
 ssl3d.show.segmentations(
     np.asarray(image[FLAIR], np.float32),
-    {"truth": np.asarray(label), **answers},
+    {"truth": np.asarray(label), **predictions},
     cohort.label_names,
 )
 
@@ -209,11 +208,20 @@ ssl3d.show.segmentations(
 # luck, and controls: random encoders of two norms, and a *collapsed* encoder that cost as much
 # training and learnt nothing. Its settings are those of `ssl3d study brats`, cut down here to what
 # fits into the time.
+#
+# It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
+# the notebook again, and it only reads.
 
 # %%
+PROTOCOLS = ("finetune", "probe", "convergence")
 CHANGES = {
-    "smoke": {"arms": ("masked", "scratch", "random", "collapsed"), "labels": ("50%",)},
+    "smoke": {
+        "protocols": PROTOCOLS,
+        "arms": ("masked", "scratch", "random", "collapsed"),
+        "labels": ("50%",),
+    },
     "class": {
+        "protocols": PROTOCOLS,
         "arms": ("masked", "cpc", "scratch", "random", "random@group", "collapsed"),
         "seeds": 2,
         "milestones": (30, 60, 90),
@@ -224,92 +232,37 @@ CHANGES = {
     },
     "full": {},  # the paper's networks, rates and warm-up, all arms, five seeds
 }
-few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
-study = replace(study, **few_protocols, **CHANGES[SCALE])
-print(study.question)
-print(
-    f"{len(ssl3d.study.experiment.plan(study))} encoders, {sum(map(len, ssl3d.study.experiment.plan(study).values()))} protocols"
-)
+results = ssl3d.study("brats", SCALE, f"runs/09-{SCALE}/study", cohort=cohort, **CHANGES[SCALE])
 
 # %% [markdown]
-# It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
-# the notebook again, and it only reads.
-
-# %%
-results = ssl3d.study.run_study(study, RUNS / "study", cohort=cohort.folder)
-print("\n".join(ssl3d.study.tables.facts(results)))
-
-# %% [markdown]
-# ### Scores
+# ### What the study says
 #
-# **Predict before you read on:** which arm is first after fine-tuning? Which has the best features
-# for the linear probe? Is it the same?
+# **Scores.** **Predict before you read on:** which arm is first after fine-tuning? Which has the
+# best features for the linear probe? Is it the same?
+#
+# **On the way.** The paper also claims that pretrained networks get there sooner. So the test
+# patients were scored while fine-tuning went on; nothing was chosen by that.
+#
+# **Verdicts.** A claim **holds** if the whole 95 % interval of the paired differences lies above
+# zero; it **does not hold** if a gain worth having can be ruled out; else it is **undecided**. With
+# two seeds the interval is as a rule wide: 12.7 standard errors to either side, where five seeds
+# have 2.8. And two pairs that agree by luck make a narrow one, so believe no verdict that rests on
+# two.
+#
+# **Beside the paper.** No spread was published, so nobody can say which of the paper's differences
+# are luck.
 
 # %%
-for protocol in ("finetune", "probe"):
-    display(Markdown(f"**{ssl3d.study.tables.TITLES[protocol]}**"))
-    display(
-        Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.tables.score_table(results, protocol)))
-    )
-display(Markdown(f"**{ssl3d.study.tables.part_title(results)}**"))
-display(Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.tables.part_table(results))))
+ssl3d.study.show_results(results)
 
 # %% [markdown]
-# ### On the way
+# *What to look at:*
 #
-# The paper also claims that pretrained networks get there sooner. So the test patients were scored
-# while fine-tuning went on; nothing was chosen by that.
-
-# %%
-ssl3d.study.pictures.step_curves(results)
-
-# %% [markdown]
-# *What to look at:* a line is the mean over seeds, its band goes from the worst seed to the best.
-# Where bands overlap, two seeds cannot tell the arms apart. Grey lines are controls.
+# - **Curves:** a line is the mean over seeds, its band goes from the worst seed to the best. Where
+#   bands overlap, two seeds cannot tell the arms apart. Grey lines are controls.
+# - **Differences:** small dots are pairs, the large one their mean. Look at *collapsed* first: it
+#   learnt nothing, so how far it lies from zero is what chance can do here.
 #
-# ### Verdicts
-#
-# A claim **holds** if the whole 95 % interval of the paired differences lies above zero; it **does
-# not hold** if a gain worth having can be ruled out; else it is **undecided**. With two seeds the
-# interval is as a rule wide: 12.7 standard errors to either side, where five seeds have 2.8. And
-# two pairs that agree by luck make a narrow one, so believe no verdict that rests on two.
-
-# %%
-found = ssl3d.study.claims.claims(results)
-display(
-    Markdown(
-        ssl3d.study.tables.items([ssl3d.study.sentences.overall(results, claim) for claim in found])
-    )
-)
-probe = found[0]
-display(Markdown(f"**Claimed:** {probe.trial.statement}"))
-display(Markdown(ssl3d.study.tables.items(ssl3d.study.sentences.each_arm(results, probe))))
-
-# %%
-ssl3d.study.pictures.effects(results, found)
-
-# %% [markdown]
-# *What to look at:* small dots are pairs, the large one their mean. Look at *collapsed* first: it
-# learnt nothing, so how far it lies from zero is what chance can do here.
-#
-# ### Beside the paper
-#
-# No spread was published, so nobody can say which of the paper's differences are luck.
-
-# %%
-for block in ssl3d.study.published.published_tables(study.published):
-    display(Markdown(f"**{block.title}**. {ssl3d.study.tables.beside_note(results, block)}"))
-    display(
-        Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.published.beside_paper(results, block)))
-    )
-
-# %% [markdown]
-# ### What such a run can say, and what it cannot
-
-# %%
-display(Markdown(ssl3d.study.tables.items(ssl3d.study.limits.limits(results, found))))
-
-# %% [markdown]
 # ## 6. What a real run needs
 #
 # **The scans.** BraTS 2018 has 285 labelled patients and 66 without public labels, 3.5 GB.
@@ -333,9 +286,9 @@ print(f"{about.title}\n\naccess: {about.access}\n\nlicence: {about.licence}\nsiz
 # %%
 TERAFLOPS = 30  # assumed: reached in training, not the data sheet's number
 paper = ssl3d.study.read_study("brats", "full")
-big = ssl3d.EncoderSettings(4, **paper.encoder | {"filters": tuple(paper.encoder["filters"])})
-unet = ssl3d.models.make_unet(ssl3d.make_encoder(big, 0), 4, 0)
-runs = [run for job in ssl3d.study.experiment.plan(paper).values() for run in job]
+shape = paper.encoder | {"filters": tuple(paper.encoder["filters"])}
+unet = ssl3d.make_network(ssl3d.make_encoder(cohort, 0, **shape), cohort, 0)
+runs = [run for job in ssl3d.study.plan(paper).values() for run in job]
 for name, network, given, protocols in (
     ("pretraining", unet.encoder, paper.pretrain, ("proxy",)),
     ("fine-tuning", unet, {"batch": 2} | paper.finetune, ("finetune", "frozen")),
@@ -360,8 +313,9 @@ for name, network, given, protocols in (
 # <details><summary>Hint</summary>
 #
 # `cohort.images(split.test)` is a tensor (case, channel, x, y, z): copy it and set one channel to
-# 0. `predict_batch(network, images)` gives class maps, and `score(iter(maps), cohort, split.test,
-# hausdorff=False, progress=False)` from `ssl3d_lite.evaluation.segmentation` scores them.
+# 0. `ssl3d.evaluation.predict_batch(network, images)` gives class maps, and
+# `ssl3d.evaluation.score(iter(maps), cohort, split.test, hausdorff=False, progress=False)` scores
+# them.
 #
 # </details>
 #
@@ -374,7 +328,8 @@ for name, network, given, protocols in (
 #     blind = images.clone()
 #     blind[:, channel] = 0
 #     maps = ssl3d.evaluation.predict_batch(networks["masked"], blind).cpu()
-#     print(f"without {name:5}", score(iter(maps), cohort, split.test, False, False).line())
+#     result = ssl3d.evaluation.score(iter(maps), cohort, split.test, False, False)
+#     print(f"without {name:5}", result.line())
 # ```
 #
 # The enhancing part is defined by what takes up contrast agent, so T1ce is where a good network

@@ -28,17 +28,12 @@
 # %%
 # %matplotlib inline
 import ssl3d_lite as ssl3d
-from copy import deepcopy
-from dataclasses import replace
-from pathlib import Path
 
+from copy import deepcopy
 import numpy as np
 import torch
-from IPython.display import Markdown, display
-
 
 SCALE = ssl3d.scale()
-RUNS = Path("runs") / f"10-{SCALE}"
 
 # %%
 SIZES = {
@@ -117,8 +112,8 @@ named = ssl3d.training.preset(
     study.preset, "cpc", cohort.spatial_dims
 )  # "quick", at full scale "paper"
 own = named.tasks["cpc"] | study.tasks.get("cpc", {})
-encoder = ssl3d.make_encoder(ssl3d.EncoderSettings(len(cohort.channels), **shape), seed=0)
-task = ssl3d.make_task("cpc", encoder.settings, seed=0, **own)
+encoder = ssl3d.make_encoder(cohort, seed=0, **shape)
+task = ssl3d.make_task("cpc", encoder, seed=0, **own)
 volumes = cohort.images(split.pretrain[:2])
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 choices = batch.views.shape[0] * batch.views.shape[1]
@@ -137,11 +132,11 @@ ssl3d.show.pyramid(volumes, batch)
 # %%
 start = deepcopy(encoder)
 view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:2]), chance=1 / choices)
-display(view)
+view
+
+# %%
 training = named.training | {"epochs": 0, "steps": size["pretrain"]}
-history = ssl3d.pretrain(
-    task, encoder, cohort, split.pretrain, ssl3d.TrainSettings(**training), callback=view.watch
-)
+history = ssl3d.pretrain(task, encoder, cohort, callback=view.watch, **training)
 held_out = ssl3d.evaluation.proxy_score(
     task, encoder, cohort, split.validation, batch=training["batch"]
 )
@@ -167,20 +162,26 @@ ssl3d.show.learning_curves({"CPC": history}, {"CPC": held_out})
 # %%
 BOX = None if SCALE == "full" else (32, 32, 32)
 labelled = cohort.subset(split.train, study.labels[0])
-tuning = ssl3d.FinetuneSettings(steps=size["finetune"], patch=BOX)
-warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
+warm_up = size["finetune"] // 4  # steps in which the pretrained encoder stands still
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
 networks = {}
-for name, begin, settings in (("CPC", encoder, warm), ("scratch", start, tuning)):
+for name, begin, frozen in (("CPC", encoder, warm_up), ("scratch", start, 0)):
     networks[name] = ssl3d.make_network(deepcopy(begin), cohort, seed=0)
-    ssl3d.finetune(networks[name], cohort, labelled, settings)
+    ssl3d.finetune(
+        networks[name],
+        cohort,
+        labelled,
+        steps=size["finetune"],
+        patch=BOX,
+        freeze_encoder_steps=frozen,
+    )
     result = ssl3d.evaluate(
         networks[name], cohort, split.test, BOX, hausdorff=False, progress=False
     )
     print(f"{name:8}", result.line())
 
 # %%
-answers = {
+predictions = {
     name: ssl3d.evaluation.predict_batch(network, cohort.images(split.test[:2]), BOX)[0]
     .cpu()
     .numpy()
@@ -188,7 +189,9 @@ answers = {
 }
 image, label = cohort[split.test[0]]
 ssl3d.show.segmentations(
-    np.asarray(image[0], np.float32), {"truth": np.asarray(label), **answers}, cohort.label_names
+    np.asarray(image[0], np.float32),
+    {"truth": np.asarray(label), **predictions},
+    cohort.label_names,
 )
 
 # %% [markdown]
@@ -201,15 +204,21 @@ ssl3d.show.segmentations(
 # all that is luck, and controls: random encoders of two norms, and a *collapsed* encoder that cost
 # as much training and learnt nothing. Its settings are those of `ssl3d study pancreas`, cut down
 # here to what fits into the time. Both the fewest and the most labels are tried.
+#
+# It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
+# the notebook again, and it only reads.
 
 # %%
+PROTOCOLS = ("finetune", "probe", "convergence")
 CHANGES = {
     "smoke": {
+        "protocols": PROTOCOLS,
         "arms": ("cpc", "scratch", "random", "collapsed"),
         "labels": ("50%",),
         "finetune": {"steps": 10, "validate_every": 10, "patch": BOX},
     },
     "class": {
+        "protocols": PROTOCOLS,
         "arms": ("cpc", "scratch", "random", "random@group", "collapsed"),
         "labels": ("10%", "100%"),
         "seeds": 2,
@@ -220,112 +229,43 @@ CHANGES = {
     },
     "full": {},  # the paper's networks and warm-up, all arms, five seeds
 }
-few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
-study = replace(study, **few_protocols, **CHANGES[SCALE])
-print(study.question)
-print(
-    f"{len(ssl3d.study.experiment.plan(study))} encoders, {sum(map(len, ssl3d.study.experiment.plan(study).values()))} protocols"
-)
+results = ssl3d.study("pancreas", SCALE, f"runs/10-{SCALE}/study", cohort=cohort, **CHANGES[SCALE])
 
 # %% [markdown]
-# It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
-# the notebook again, and it only reads.
-
-# %%
-results = ssl3d.study.run_study(study, RUNS / "study", cohort=cohort.folder)
-print("\n".join(ssl3d.study.tables.facts(results)))
-
-# %% [markdown]
-# ### Scores
+# ### What the study says
 #
-# **Predict before you read on:** with which number of labels is the gap between CPC and scratch
-# larger? Which region is worse, and by how much?
+# **Scores.** **Predict before you read on:** with which number of labels is the gap between CPC and
+# scratch larger? Which region is worse, and by how much?
+#
+# **Label efficiency.** The paper's first claim is a curve: the score over the number of labelled
+# scans. The same curve of the linear probe follows, to which the decoder adds nothing.
+#
+# **Verdicts.** A claim **holds** if the whole 95 % interval of the paired differences lies above
+# zero; it **does not hold** if a gain worth having can be ruled out; else it is **undecided**. With
+# two seeds the interval is as a rule wide: 12.7 standard errors to either side, where five seeds
+# have 2.8. And two pairs that agree by luck make a narrow one, so believe no verdict that rests on
+# two.
+#
+# **Beside the paper.** The figures were read off a plot, no spread was published, and readers of
+# the authors' code report that they could not reproduce this very plot (issue 27 of its
+# repository).
 
 # %%
-for protocol in ("finetune", "probe"):
-    display(Markdown(f"**{ssl3d.study.tables.TITLES[protocol]}**"))
-    display(
-        Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.tables.score_table(results, protocol)))
-    )
-display(Markdown(f"**{ssl3d.study.tables.part_title(results)}**"))
-display(Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.tables.part_table(results))))
+ssl3d.study.show_results(results)
 
 # %% [markdown]
-# ### Label efficiency
+# *What to look at:*
 #
-# The paper's first claim is a curve: the score over the number of labelled scans.
-
-# %%
-ssl3d.study.pictures.label_curves(results, "finetune")
-
-# %% [markdown]
-# *What to look at:* a line is the mean over seeds, its band goes from the worst seed to the best.
-# "Fewer labels for the same score" would be a line that lies above and to the left of the grey
-# ones, by more than the bands are wide.
+# - **Label efficiency:** a line is the mean over seeds, its band goes from the worst seed to the
+#   best. "Fewer labels for the same score" would be a line that lies above and to the left of the
+#   grey ones, by more than the bands are wide.
+# - **Controls:** a random encoder with another norm is another control, and the stronger one is the
+#   one to beat.
+# - **Steps:** do the lines still rise at the end? Then the numbers above are a snapshot, and a
+#   longer run may order the arms otherwise.
+# - **Differences:** small dots are pairs, the large one their mean. Look at *collapsed* first: it
+#   learnt nothing, so how far it lies from zero is what chance can do here.
 #
-# The same of the linear probe, to which the decoder adds nothing:
-
-# %%
-ssl3d.study.pictures.label_curves(results, "probe")
-
-# %% [markdown]
-# *What to look at:* the controls. A random encoder with another norm is another control, and the
-# stronger one is the one to beat.
-#
-# ### On the way
-
-# %%
-ssl3d.study.pictures.step_curves(results)
-
-# %% [markdown]
-# *What to look at:* do the lines still rise at the end? Then the numbers above are a snapshot, and
-# a longer run may order the arms otherwise.
-#
-# ### Verdicts
-#
-# A claim **holds** if the whole 95 % interval of the paired differences lies above zero; it **does
-# not hold** if a gain worth having can be ruled out; else it is **undecided**. With two seeds the
-# interval is as a rule wide: 12.7 standard errors to either side, where five seeds have 2.8. And
-# two pairs that agree by luck make a narrow one, so believe no verdict that rests on two.
-
-# %%
-found = ssl3d.study.claims.claims(results)
-display(
-    Markdown(
-        ssl3d.study.tables.items([ssl3d.study.sentences.overall(results, claim) for claim in found])
-    )
-)
-for claim in found[:2]:
-    if not claim.untested:
-        display(Markdown(f"**Claimed:** {claim.trial.statement}"))
-        display(Markdown(ssl3d.study.tables.items(ssl3d.study.sentences.each_arm(results, claim))))
-
-# %%
-ssl3d.study.pictures.effects(results, found)
-
-# %% [markdown]
-# *What to look at:* small dots are pairs, the large one their mean. Look at *collapsed* first: it
-# learnt nothing, so how far it lies from zero is what chance can do here.
-#
-# ### Beside the paper
-#
-# The figures were read off a plot, no spread was published, and readers of the authors' code report
-# that they could not reproduce this very plot (issue 27 of its repository).
-
-# %%
-for block in ssl3d.study.published.published_tables(study.published):
-    display(Markdown(f"**{block.title}**. {ssl3d.study.tables.beside_note(results, block)}"))
-    display(
-        Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.published.beside_paper(results, block)))
-    )
-
-# %% [markdown]
-# ### What such a run can say, and what it cannot
-
-# %%
-display(Markdown(ssl3d.study.tables.items(ssl3d.study.limits.limits(results, found))))
-
-# %% [markdown]
 # ## 6. What a real run needs
 #
 # **The scans.** The Decathlon can be downloaded by anyone, and passed on under the same licence.
@@ -348,9 +288,9 @@ print(f"{about.title}\n\naccess: {about.access}\nlicence: {about.licence}\nsize:
 # %%
 TERAFLOPS = 30  # assumed: reached in training, not the data sheet's number
 paper = ssl3d.study.read_study("pancreas", "full")
-big = ssl3d.EncoderSettings(1, **paper.encoder | {"filters": tuple(paper.encoder["filters"])})
-unet = ssl3d.make_network(ssl3d.make_encoder(big, 0), cohort, 0)
-runs = [run for job in ssl3d.study.experiment.plan(paper).values() for run in job]
+shape = paper.encoder | {"filters": tuple(paper.encoder["filters"])}
+unet = ssl3d.make_network(ssl3d.make_encoder(cohort, 0, **shape), cohort, 0)
+runs = [run for job in ssl3d.study.plan(paper).values() for run in job]
 for name, network, given, protocols in (
     ("pretraining", unet.encoder, paper.pretrain, ("proxy",)),
     ("fine-tuning", unet, {"batch": 2} | paper.finetune, ("finetune", "frozen")),
@@ -374,8 +314,9 @@ for name, network, given, protocols in (
 #
 # <details><summary>Hint</summary>
 #
-# `np.roll(label, 1, axis)` moves an array. `score_case(answer, truth, cohort.region_classes,
-# cohort.cases[case], hausdorff=False)` takes two tensors and gives Dice for each region first.
+# `np.roll(label, 1, axis)` moves an array. `ssl3d.evaluation.segmentation.score_case(prediction,
+# truth, cohort.region_classes, cohort.cases[case], hausdorff=False)` takes two tensors and gives
+# Dice for each region first.
 #
 # </details>
 #
@@ -384,7 +325,7 @@ for name, network, given, protocols in (
 # ```python
 # for axis in range(3):
 #     dice = [
-#         ssl3d.evaluation.score_case(
+#         ssl3d.evaluation.segmentation.score_case(
 #             torch.from_numpy(np.roll(cohort[case][1], 1, axis)),
 #             torch.from_numpy(np.array(cohort[case][1])),
 #             cohort.region_classes, cohort.cases[case], hausdorff=False,

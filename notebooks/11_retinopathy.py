@@ -27,18 +27,12 @@
 # %%
 # %matplotlib inline
 import ssl3d_lite as ssl3d
-from copy import deepcopy
-from dataclasses import replace
-from inspect import getsource
-from pathlib import Path
 
+from copy import deepcopy
 import numpy as np
 import torch
-from IPython.display import Code, Markdown, display
-
 
 SCALE = ssl3d.scale()
-RUNS = Path("runs") / f"11-{SCALE}"
 
 # %%
 SIZES = {
@@ -96,7 +90,7 @@ for name, code in zip(
     cohort.label_names, ssl3d.evaluation.grades.ordinal_code(torch.arange(5), 5).int()
 ):
     print(f"{name:15}", code.tolist())
-display(Code(getsource(ssl3d.evaluation.grades.decode), language="python"))
+ssl3d.show.source(ssl3d.evaluation.grades.decode)
 
 # %% [markdown]
 # An answer is decoded by counting the outputs that are on. So there is a grade even where outputs
@@ -143,8 +137,8 @@ named = ssl3d.training.preset(
     study.preset, "rotation", cohort.spatial_dims
 )  # "quick", at full scale "paper"
 edge = min(48, *cohort.shape) if SCALE != "full" else named.tasks["rotation"]["crop_size"]
-encoder = ssl3d.make_encoder(ssl3d.EncoderSettings(len(cohort.channels), 2, **shape), seed=0)
-task = ssl3d.make_task("rotation", encoder.settings, seed=0, crop_size=edge, rotations_per_scan=4)
+encoder = ssl3d.make_encoder(cohort, seed=0, **shape)
+task = ssl3d.make_task("rotation", encoder, seed=0, crop_size=edge, rotations_per_scan=4)
 volumes = cohort.images(split.pretrain[:2])
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 ssl3d.show.puzzle(volumes, batch)
@@ -162,14 +156,16 @@ ssl3d.show.puzzle(volumes, batch)
 # %%
 start = deepcopy(encoder)
 view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:4]), chance=0.25)
-display(view)
-training = {"batch": 16, "learning_rate": named.training["learning_rate"]}
+view
+
+# %%
 history = ssl3d.pretrain(
     task,
     encoder,
     cohort,
-    split.pretrain,
-    ssl3d.TrainSettings(steps=size["pretrain"], **training),
+    steps=size["pretrain"],
+    batch=16,
+    learning_rate=named.training["learning_rate"],
     callback=view.watch,
 )
 held_out = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation, batch=4)
@@ -190,12 +186,13 @@ ssl3d.show.learning_curves({"rotation": history}, {"rotation": held_out})
 
 # %%
 labelled = cohort.subset(split.train, "25%")
-tuning = ssl3d.FinetuneSettings(steps=size["finetune"], batch=16)
-warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
+warm_up = size["finetune"] // 4  # steps in which the pretrained encoder stands still
 by_hand = {}
-for name, begin, settings in (("rotation", encoder, warm), ("scratch", start, tuning)):
+for name, begin, frozen in (("rotation", encoder, warm_up), ("scratch", start, 0)):
     network = ssl3d.make_network(deepcopy(begin), cohort, seed=0)
-    ssl3d.finetune(network, cohort, labelled, settings)
+    ssl3d.finetune(
+        network, cohort, labelled, steps=size["finetune"], batch=16, freeze_encoder_steps=frozen
+    )
     by_hand[name] = ssl3d.evaluate(network, cohort, split.test)
     print(f"{name:8} with {len(labelled)} grades:", by_hand[name].line())
 
@@ -214,8 +211,8 @@ ssl3d.show.confusion(mine.truth, mine.answer, cohort.label_names)
 wrong = np.abs(mine.answer - mine.truth)
 places = np.argsort(-wrong, kind="stable")[[0, 1, -2, -1]]  # the worst two, and the best
 for place in places:
-    told = [f"{name} {found.answer[place]}" for name, found in by_hand.items()]
-    print(f"{mine.cases[place]}: truth {mine.truth[place]}, {', '.join(told)}")
+    said = [f"{name} {found.answer[place]}" for name, found in by_hand.items()]
+    print(f"{mine.cases[place]}: truth {mine.truth[place]}, {', '.join(said)}")
 ssl3d.show.contact_sheet(cohort, [split.test[place] for place in places])
 
 # %% [markdown]
@@ -230,15 +227,21 @@ ssl3d.show.contact_sheet(cohort, [split.test[place] for place in places])
 # is pretrained that has never seen it. (In the authors' code pretraining saw the test photographs
 # of every fold, if without their grades.) Settings are those of `ssl3d study retina`, cut down to
 # what fits into the time.
+#
+# It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
+# the notebook again, and it only reads.
 
 # %%
+PROTOCOLS = ("finetune", "probe", "convergence")
 CHANGES = {
     "smoke": {
+        "protocols": PROTOCOLS,
         "arms": ("rotation", "scratch", "random", "collapsed"),
         "labels": ("100%",),
         "tasks": {"rotation": {"crop_size": edge}},
     },
     "class": {
+        "protocols": PROTOCOLS,
         "arms": ("rotation", "scratch", "random", "random@group", "collapsed"),
         "labels": ("25%", "100%"),
         "folds": (0, 1, 2, 3, 4),
@@ -249,97 +252,36 @@ CHANGES = {
     },
     "full": {},  # the paper's rates and warm-up, all arms, five folds, three seeds
 }
-few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
-study = replace(study, **few_protocols, **CHANGES[SCALE])
-print(study.question)
-print(
-    f"{len(ssl3d.study.experiment.plan(study))} encoders, {sum(map(len, ssl3d.study.experiment.plan(study).values()))} protocols"
-)
+results = ssl3d.study("retina", SCALE, f"runs/11-{SCALE}/study", cohort=cohort, **CHANGES[SCALE])
 
 # %% [markdown]
-# It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
-# the notebook again, and it only reads.
-
-# %%
-results = ssl3d.study.run_study(study, RUNS / "study", cohort=cohort.folder)
-print("\n".join(ssl3d.study.tables.facts(results)))
-
-# %% [markdown]
-# ### Scores
+# ### What the study says
 #
-# **Predict before you read on:** will the arm that solves its puzzle best have the best kappa?
+# **Scores.** **Predict before you read on:** will the arm that solves its puzzle best have the best
+# kappa?
+#
+# **Verdicts.** A claim **holds** if the whole 95 % interval of the paired differences lies above
+# zero; it **does not hold** if a gain worth having can be ruled out; else it is **undecided**. Five
+# folds share most of their training photographs, so they are less than five independent runs.
+#
+# **Beside the paper.** The paper pretrained on 170 000 other photographs. Its score from scratch
+# with 5 % of the grades, 0.01, is that of a network that always says the same. Ours has an equal
+# budget on both sides.
 
 # %%
-display(Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.tables.proxy_table(results))))
-for protocol in ("finetune", "probe"):
-    display(Markdown(f"**{ssl3d.study.tables.TITLES[protocol]}: {results.quantity}**"))
-    display(
-        Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.tables.score_table(results, protocol)))
-    )
-display(Markdown(f"**{ssl3d.study.tables.part_title(results)}**"))
-display(Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.tables.part_table(results))))
-
-# %%
-ssl3d.study.pictures.label_curves(results, "finetune")
+ssl3d.study.show_results(results)
 
 # %% [markdown]
-# *What to look at:* a line is the mean over folds, its band goes from the worst fold to the best.
-# "Fewer labels for the same score" would be a line above the grey ones by more than the bands are
-# wide.
+# *What to look at:*
 #
-# ### On the way
-
-# %%
-ssl3d.study.pictures.step_curves(results)
-
-# %% [markdown]
-# *What to look at:* do the lines still rise at the end? Then the numbers above are a snapshot, and
-# a longer run may order the arms otherwise.
+# - **Label efficiency:** a line is the mean over folds, its band goes from the worst fold to the
+#   best. "Fewer labels for the same score" would be a line above the grey ones by more than the
+#   bands are wide.
+# - **Steps:** do the lines still rise at the end? Then the numbers above are a snapshot, and a
+#   longer run may order the arms otherwise.
+# - **Differences:** small dots are pairs, the large one their mean. Look at *collapsed* first: it
+#   learnt nothing, so how far it lies from zero is what chance can do here.
 #
-# ### Verdicts
-#
-# A claim **holds** if the whole 95 % interval of the paired differences lies above zero; it **does
-# not hold** if a gain worth having can be ruled out; else it is **undecided**. Five folds share
-# most of their training photographs, so they are less than five independent runs.
-
-# %%
-found = ssl3d.study.claims.claims(results)
-display(
-    Markdown(
-        ssl3d.study.tables.items([ssl3d.study.sentences.overall(results, claim) for claim in found])
-    )
-)
-for claim in found[:2]:
-    if not claim.untested:
-        display(Markdown(f"**Claimed:** {claim.trial.statement}"))
-        display(Markdown(ssl3d.study.tables.items(ssl3d.study.sentences.each_arm(results, claim))))
-
-# %%
-ssl3d.study.pictures.effects(results, found)
-
-# %% [markdown]
-# *What to look at:* small dots are pairs, the large one their mean. Look at *collapsed* first: it
-# learnt nothing, so how far it lies from zero is what chance can do here.
-#
-# ### Beside the paper
-#
-# The paper pretrained on 170 000 other photographs. Its score from scratch with 5 % of the grades,
-# 0.01, is that of a network that always says the same. Ours has an equal budget on both sides.
-
-# %%
-for block in ssl3d.study.published.published_tables(study.published):
-    display(Markdown(f"**{block.title}**. {ssl3d.study.tables.beside_note(results, block)}"))
-    display(
-        Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.published.beside_paper(results, block)))
-    )
-
-# %% [markdown]
-# ### What such a run can say, and what it cannot
-
-# %%
-display(Markdown(ssl3d.study.tables.items(ssl3d.study.limits.limits(results, found))))
-
-# %% [markdown]
 # And at 64 pixels an edge a micro-aneurysm, which makes grade 1, is smaller than a pixel. So the
 # task here is another one than a clinic's.
 #
@@ -367,15 +309,14 @@ print(f"{about.title}\n\naccess: {about.access}\n\nlicence: {about.licence}\nsiz
 # %%
 TERAFLOPS = 20  # assumed: reached in training, not the data sheet's number
 paper = ssl3d.study.read_study("retina", "full")
-runs = [run for job in ssl3d.study.experiment.plan(paper).values() for run in job]
+runs = [run for job in ssl3d.study.plan(paper).values() for run in job]
 nets = {
-    "U-Net": ssl3d.EncoderSettings(
-        3, 2, **paper.encoder | {"filters": tuple(paper.encoder["filters"])}
-    ),
-    "DenseNet-121": ssl3d.EncoderSettings(3, 2, network="densenet121"),
+    "U-Net": paper.encoder | {"filters": tuple(paper.encoder["filters"])},
+    "DenseNet-121": {"network": "densenet121"},
 }
-for name, settings in nets.items():
-    step = ssl3d.models.training_operations(ssl3d.make_encoder(settings, 0), 32, 3, 224, 224)
+for name, shape in nets.items():
+    network = ssl3d.make_encoder(cohort, 0, **shape)
+    step = ssl3d.models.training_operations(network, 32, 3, 224, 224)
     own = [run for run in runs if bool(run.job.arm.network) == (name == "DenseNet-121")]
     for what, given, protocols in (
         ("pretraining", paper.pretrain, ("proxy",)),
@@ -396,9 +337,9 @@ for name, settings in nets.items():
 #
 # <details><summary>Hint</summary>
 #
-# `make_classifier(encoder, 6, seed=0)` has five outputs. Write the loop yourself: `cohort.images`
-# and `cohort.labels` give a batch, `torch.nn.functional.cross_entropy` the loss. Then
-# `grading.score_grades(network(images).argmax(1), cohort, split.test)`.
+# `ssl3d.models.make_classifier(encoder, 6, seed=0)` has five outputs. Write the loop yourself:
+# `cohort.images` and `cohort.labels` give a batch, `torch.nn.functional.cross_entropy` the loss.
+# Then `ssl3d.evaluation.grades.score_grades(network(images).argmax(1), cohort, split.test)`.
 #
 # </details>
 #

@@ -28,19 +28,13 @@
 # %%
 # %matplotlib inline
 import ssl3d_lite as ssl3d
-from copy import deepcopy
-from dataclasses import replace
-from inspect import getsource
-from pathlib import Path
 
+from copy import deepcopy
 import numpy as np
 import torch
-from IPython.display import Code, Markdown, display
 from matplotlib.figure import Figure
 
-
 SCALE = ssl3d.scale()
-RUNS = Path("runs") / f"12-{SCALE}"
 
 # %%
 SIZES = {
@@ -107,8 +101,8 @@ print(f"{len(seen)} scans to pretrain on, {len(unseen)} scans of {len(apart)} ot
 # %%
 study = ssl3d.study.read_study("transfer", SCALE)  # one file holds the settings of all three scales
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
-encoder = ssl3d.make_encoder(ssl3d.EncoderSettings(len(corpus.channels), **shape), seed=0)
-task = ssl3d.make_task("masked", encoder.settings, seed=0)
+encoder = ssl3d.make_encoder(corpus, seed=0, **shape)
+task = ssl3d.make_task("masked", encoder, seed=0)
 volumes = corpus.images(seen[:2])
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 ssl3d.show.puzzle(volumes, batch)
@@ -119,9 +113,12 @@ ssl3d.show.puzzle(volumes, batch)
 
 # %%
 view = ssl3d.show.Live(task, encoder, corpus.images(unseen[:2]), chance=0.0)
-display(view)
-training = ssl3d.TrainSettings(steps=size["pretrain"], learning_rate=2e-3)
-history = ssl3d.pretrain(task, encoder, corpus, seen, training, callback=view.watch)
+view
+
+# %%
+history = ssl3d.pretrain(
+    task, encoder, corpus, seen, steps=size["pretrain"], learning_rate=2e-3, callback=view.watch
+)
 held_out = ssl3d.evaluation.proxy_score(task, encoder, corpus, unseen)
 print(f"explained on people it has not seen: {held_out['r2']:.2f}, chance: 0")
 
@@ -143,7 +140,7 @@ ssl3d.show.learning_curves({"masked": history}, {"masked": held_out})
 # where $n$ is how many new channels read with the same old weights; here 2.
 
 # %%
-display(Code(getsource(ssl3d.models.adapt_channels), language="python"))
+ssl3d.show.source(ssl3d.models.adapt_channels)
 
 # %%
 adapted = ssl3d.models.adapt_channels(encoder, len(cohort.channels)).to(volumes.device).eval()
@@ -173,7 +170,7 @@ for axes, (kernel, name, when) in zip(figure.subplots(1, len(planes)), planes, s
     axes.imshow(kernel[:, :, 1].cpu().T, cmap="PuOr", vmin=-limit, vmax=limit, origin="lower")
     axes.set_title(f"{when}\n{name}", fontsize=9)
     axes.set_axis_off()
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* the middle plane of one filter of the first layer, orange below zero and purple
@@ -188,25 +185,26 @@ display(figure)
 
 # %%
 labelled = cohort.subset(split.train, study.labels[0])
-tuning = ssl3d.FinetuneSettings(steps=size["finetune"])
-warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
+warm_up = size["finetune"] // 4  # steps in which the pretrained encoder stands still
 start = ssl3d.make_encoder(adapted.settings, seed=0)
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
 networks = {}
-for name, begin, settings in (("transferred", adapted, warm), ("scratch", start, tuning)):
+for name, begin, frozen in (("transferred", adapted, warm_up), ("scratch", start, 0)):
     networks[name] = ssl3d.make_network(deepcopy(begin), cohort, seed=0)
-    ssl3d.finetune(networks[name], cohort, labelled, settings)
+    ssl3d.finetune(
+        networks[name], cohort, labelled, steps=size["finetune"], freeze_encoder_steps=frozen
+    )
     result = ssl3d.evaluate(networks[name], cohort, split.test, hausdorff=False, progress=False)
     print(f"{name:12}", result.line())
 
 # %%
-answers = {
+predictions = {
     name: ssl3d.evaluation.predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
     for name, network in networks.items()
 }
 image, label = cohort[split.test[0]]
 flair = np.asarray(image[-1], np.float32)
-ssl3d.show.segmentations(flair, {"truth": np.asarray(label), **answers}, cohort.label_names)
+ssl3d.show.segmentations(flair, {"truth": np.asarray(label), **predictions}, cohort.label_names)
 
 # %% [markdown]
 # *What to look at:* where the two answers differ. This is one seed: with another draw of labelled
@@ -219,14 +217,20 @@ ssl3d.show.segmentations(flair, {"truth": np.asarray(label), **answers}, cohort.
 # corpus at all (the arm `masked@own`)? Controls are random encoders of two norms, and a *collapsed*
 # one that cost as much training and learnt nothing. Settings are those of `ssl3d study transfer`,
 # cut down to what fits into the time.
+#
+# It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
+# the notebook again, and it only reads.
 
 # %%
+PROTOCOLS = ("finetune", "probe", "convergence")
 CHANGES = {
     "smoke": {
+        "protocols": PROTOCOLS,
         "arms": ("masked", "masked@own", "scratch", "random", "collapsed"),
         "labels": ("50%",),
     },
     "class": {
+        "protocols": PROTOCOLS,
         "arms": ("masked", "masked@own", "scratch", "random", "random@group", "collapsed"),
         "seeds": 2,
         "milestones": (30, 60, 90),
@@ -236,90 +240,38 @@ CHANGES = {
     },
     "full": {},  # the paper's networks, rates and warm-up, all arms, five seeds
 }
-few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
-study = replace(study, **few_protocols, **CHANGES[SCALE])
-print(study.question)
-print(
-    f"{len(ssl3d.study.experiment.plan(study))} encoders, {sum(map(len, ssl3d.study.experiment.plan(study).values()))} protocols"
+results = ssl3d.study(
+    "transfer", SCALE, f"runs/12-{SCALE}/study", cohort=cohort, corpus=corpus, **CHANGES[SCALE]
 )
 
 # %% [markdown]
-# It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
-# the notebook again, and it only reads.
+# ### What the study says
+#
+# **Scores.** **Predict before you read on:** the corpus or the own scans? Think of how many there
+# are of each, and of what they show.
+#
+# **Verdicts.** A claim **holds** if the whole 95 % interval of the paired differences lies above
+# zero; it **does not hold** if a gain worth having can be ruled out; else it is **undecided**. With
+# two seeds the interval is as a rule wide: 12.7 standard errors to either side, where five seeds
+# have 2.8. And two pairs that agree by luck make a narrow one, so believe no verdict that rests on
+# two.
+#
+# **Beside the paper.** All 3D models of its first table but the one from scratch were pretrained on
+# UK Biobank. What the same puzzles do on BraTS's own scans the table does not say, so it cannot
+# tell what the corpus itself is worth.
 
 # %%
-results = ssl3d.study.run_study(study, RUNS / "study", cohort=cohort.folder, corpus=corpus.folder)
-print("\n".join(ssl3d.study.tables.facts(results)))
+ssl3d.study.show_results(results)
 
 # %% [markdown]
-# ### Scores
+# *What to look at:*
 #
-# **Predict before you read on:** the corpus or the own scans? Think of how many there are of each,
-# and of what they show.
-
-# %%
-for protocol in ("finetune", "probe"):
-    display(Markdown(f"**{ssl3d.study.tables.TITLES[protocol]}**"))
-    display(
-        Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.tables.score_table(results, protocol)))
-    )
-display(Markdown(f"**{ssl3d.study.tables.part_title(results)}**"))
-display(Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.tables.part_table(results))))
-
-# %%
-ssl3d.study.pictures.step_curves(results)
-
-# %% [markdown]
-# *What to look at:* a line is the mean over seeds, its band goes from the worst seed to the best.
-# Where bands overlap, two seeds cannot tell the arms apart. Do lines still rise at the end? Then
-# the table is a snapshot.
+# - **Curves:** a line is the mean over seeds, its band goes from the worst seed to the best. Where
+#   bands overlap, two seeds cannot tell the arms apart. Do lines still rise at the end? Then the
+#   table is a snapshot.
+# - **Differences:** small dots are pairs, the large one their mean. Look at *collapsed* first: it
+#   learnt nothing, so how far it lies from zero is what chance can do here.
 #
-# ### Verdicts
-#
-# A claim **holds** if the whole 95 % interval of the paired differences lies above zero; it **does
-# not hold** if a gain worth having can be ruled out; else it is **undecided**. With two seeds the
-# interval is as a rule wide: 12.7 standard errors to either side, where five seeds have 2.8. And
-# two pairs that agree by luck make a narrow one, so believe no verdict that rests on two.
-
-# %%
-found = ssl3d.study.claims.claims(results)
-display(
-    Markdown(
-        ssl3d.study.tables.items([ssl3d.study.sentences.overall(results, claim) for claim in found])
-    )
-)
-for claim in found:
-    if claim.name in ("better features", "transfer") and not claim.untested:
-        display(Markdown(f"**Claimed:** {claim.trial.statement}"))
-        display(Markdown(ssl3d.study.tables.items(ssl3d.study.sentences.each_arm(results, claim))))
-
-# %%
-ssl3d.study.pictures.effects(results, found)
-
-# %% [markdown]
-# *What to look at:* small dots are pairs, the large one their mean. Look at *collapsed* first: it
-# learnt nothing, so how far it lies from zero is what chance can do here.
-#
-# ### Beside the paper
-#
-# All 3D models of its first table but the one from scratch were pretrained on UK Biobank. What the
-# same puzzles do on BraTS's own scans the table does not say, so it cannot tell what the corpus
-# itself is worth.
-
-# %%
-for block in ssl3d.study.published.published_tables(study.published):
-    display(Markdown(f"**{block.title}**. {ssl3d.study.tables.beside_note(results, block)}"))
-    display(
-        Markdown(ssl3d.study.tables.as_markdown(ssl3d.study.published.beside_paper(results, block)))
-    )
-
-# %% [markdown]
-# ### What such a run can say, and what it cannot
-
-# %%
-display(Markdown(ssl3d.study.tables.items(ssl3d.study.limits.limits(results, found))))
-
-# %% [markdown]
 # And the virtual corpus and the virtual benchmark are warps of **one** template. They are far more
 # alike than UK Biobank and BraTS are, so transfer is easier here than there.
 #
@@ -348,10 +300,10 @@ print(f"size: {about.size}\ntime: {about.time}")
 # %%
 TERAFLOPS = 30  # assumed: reached in training, not the data sheet's number
 paper = ssl3d.study.read_study("transfer", "full")
-filters = {"filters": tuple(paper.encoder["filters"])}
-small = ssl3d.make_encoder(ssl3d.EncoderSettings(2, **paper.encoder | filters), 0)
-unet = ssl3d.models.make_unet(ssl3d.models.adapt_channels(small, 4), 4, 0)
-runs = [run for job in ssl3d.study.experiment.plan(paper).values() for run in job]
+shape = paper.encoder | {"filters": tuple(paper.encoder["filters"])}
+small = ssl3d.make_encoder(corpus, 0, **shape)
+unet = ssl3d.make_network(ssl3d.models.adapt_channels(small, len(cohort.channels)), cohort, 0)
+runs = [run for job in ssl3d.study.plan(paper).values() for run in job]
 for name, network, channels, given, protocols in (
     ("pretraining", small, 2, paper.pretrain, ("proxy",)),
     ("fine-tuning", unet, 4, {"batch": 2} | paper.finetune, ("finetune", "frozen")),
@@ -369,14 +321,14 @@ print(f"pretraining goes {rounds:.0f} times through 22 000 scans")
 # ## Exercise
 #
 # The new channels are taken in turn, so T1ce reads with FLAIR's weights and T2 with T1's. Would it
-# be better if each contrast read with the weights of its kin: T1 and T1ce with T1's, T2 and FLAIR
-# with FLAIR's? Make such an encoder and compare the linear probe of both.
+# be better if each contrast read with the weights of the contrast most like it: T1 and T1ce with
+# T1's, T2 and FLAIR with FLAIR's? Make such an encoder and compare the linear probe of both.
 #
 # <details><summary>Hint</summary>
 #
 # Start from `adapted` and put its first layer's channels in another order: the new channels 0 to 3
-# have the old weights 0, 1, 0, 1, and should have 0, 0, 1, 1. `recalibrated` and `linear_probes` of
-# `ssl3d_lite.evaluation.probe` do the rest.
+# have the old weights 0, 1, 0, 1, and should have 0, 0, 1, 1. `ssl3d.evaluation.recalibrated` and
+# `ssl3d.evaluation.linear_probes` do the rest.
 #
 # </details>
 #
@@ -384,16 +336,16 @@ print(f"pretraining goes {rounds:.0f} times through 22 000 scans")
 #
 # ```python
 #
-# kin = deepcopy(adapted)
+# by_contrast = deepcopy(adapted)
 # with torch.no_grad():
-#     for name, weights in kin.named_parameters():
-#         if name in kin.first:
+#     for name, weights in by_contrast.named_parameters():
+#         if name in by_contrast.input_weights:
 #             weights.copy_(weights[:, [0, 2, 1, 3]])
 # draws = [cohort.subset(split.train, 2, seed) for seed in range(3)]
-# for name, candidate in {"in turn": adapted, "by kin": kin}.items():
+# for name, candidate in {"in turn": adapted, "by contrast": by_contrast}.items():
 #     candidate = ssl3d.evaluation.recalibrated(candidate, cohort, split.pretrain[:16])
-#     scores = [p.mean_dice for p in ssl3d.evaluation.linear_probes(candidate, cohort, draws, split.validation)]
-#     print(name, [round(score, 3) for score in scores])
+#     results = ssl3d.evaluation.linear_probes(candidate, cohort, draws, split.validation)
+#     print(name, [round(result.mean_dice, 3) for result in results])
 # ```
 #
 # It is judged on validation cases, as this is a choice between two settings; the test cases are for

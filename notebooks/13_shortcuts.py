@@ -32,17 +32,11 @@
 # %%
 # %matplotlib inline
 import ssl3d_lite as ssl3d
-from dataclasses import replace
 
 import numpy as np
 import torch
-from IPython.display import Markdown, display
 from matplotlib.figure import Figure
-from scipy.ndimage import gaussian_filter
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-
 
 # %%
 SIZES = {
@@ -61,10 +55,16 @@ shape = ssl3d.EncoderSettings(in_channels=len(cohort.channels), filters=size["fi
 
 
 def table(head, rows):
-    """Show a small table; numbers below 1 in per cent."""
+    """Print a small table; numbers below 1 in per cent."""
     cells = [[f"{c:.1%}" if isinstance(c, float) else str(c) for c in row] for row in rows]
-    lines = [head, ["---"] * len(head), *cells]
-    display(Markdown("\n".join("| " + " | ".join(line) + " |" for line in lines)))
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    for line in (head, *cells):
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+
+
+def altered(thing, **changes):
+    """A copy of a cohort, a case or a split in which some fields are others."""
+    return type(thing)(**vars(thing) | changes)
 
 
 # %% [markdown]
@@ -84,13 +84,14 @@ def table(head, rows):
 
 
 # %%
-def with_noise(cohort, blur=1.0, seed=0):
+def with_noise(cohort, seed=0):
     """The same cohort with smooth noise in the place of every scan."""
     images = cohort.images(range(len(cohort)))
-    noise = np.random.default_rng(seed).standard_normal(images.shape)
-    noise = gaussian_filter(noise, (0, 0, blur, blur, blur), mode="wrap")  # alike everywhere
-    noise = torch.tensor(noise / noise.std(), dtype=torch.float32).to(images.device)
-    return replace(cohort, resident=(noise, cohort.labels(range(len(cohort)))))
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(seed))
+    for axis in (2, 3, 4, 2, 3, 4):  # twice each: nearly a Gaussian of one voxel
+        noise = (noise.roll(-1, axis) + 2 * noise + noise.roll(1, axis)) / 4
+    noise = (noise / noise.std()).to(images.device)
+    return altered(cohort, resident=(noise, cohort.labels(range(len(cohort)))))
 
 
 noise_cohort = with_noise(cohort)
@@ -99,7 +100,7 @@ figure = Figure(figsize=(5, 2.6), layout="constrained")
 for axes, volume, title in zip(figure.subplots(1, 2), (scans, noise), ("scan", "noise")):
     ssl3d.show.draw_plane(axes, volume[0, 0].numpy(), 1)
     axes.set_title(title)
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* left a coronal plane of a scan, right what stands in its place. Whoever says
@@ -119,9 +120,11 @@ def solve(task, volumes, describe):
         crude = np.concatenate([describe(batch) for batch in batches])
         return crude, np.concatenate([batch.target.flatten() for batch in batches])
 
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    model.fit(*puzzles(split.pretrain, size["rounds"]))
-    return float(model.score(*puzzles(split.validation, size["rounds"])))
+    crude, answers = puzzles(split.pretrain, size["rounds"])
+    mean, deviation = crude.mean(0), crude.std(0) + 1e-9
+    model = LogisticRegression(max_iter=1000).fit((crude - mean) / deviation, answers)
+    crude, answers = puzzles(split.validation, size["rounds"])
+    return float(model.score((crude - mean) / deviation, answers))
 
 
 # %% [markdown]
@@ -254,7 +257,7 @@ left, right = figure.subplots(1, 2)
 for axes in (left, right):
     ssl3d.show.draw_plane(axes, image, 1)
 ssl3d.show.overlay_classes(right, repeated.astype(np.uint8), 1, image.shape[1] // 2)
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* on the right, in blue, voxels that repeat a neighbour: the rim. The larger the
@@ -272,8 +275,16 @@ def train(kind, here, seed=0, watched=None):
     """Pretrain, and score on validation cases. `watched`: a task, an encoder, and who watches."""
     new = make(kind, seed, crop_size=24), ssl3d.make_encoder(shape, seed), None
     task, encoder, callback = watched or new
-    settings = ssl3d.TrainSettings(steps=size["steps"], batch=4, learning_rate=2e-3, seed=seed)
-    ssl3d.pretrain(task, encoder, here, split.pretrain, settings, callback=callback)
+    ssl3d.pretrain(
+        task,
+        encoder,
+        here,
+        steps=size["steps"],
+        batch=4,
+        learning_rate=2e-3,
+        seed=seed,
+        callback=callback,
+    )
     scores = [
         ssl3d.evaluation.proxy_score(task, encoder, here, split.validation, seed=s)
         for s in range(20)
@@ -283,7 +294,7 @@ def train(kind, here, seed=0, watched=None):
 
 task, encoder = make(ssl3d.tasks.rotation.Rotation, crop_size=24), ssl3d.make_encoder(shape, seed=0)
 view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:2]))
-display(view)
+view
 
 # %%
 trained = {
@@ -314,10 +325,8 @@ for name, kind in {
     others = [train(kind, cohort, seed)[0] for seed in range(1, size["seeds"])]
     arms[name] = [trained[kind.__name__, "scans"][0], *others]
 for norm in ("batch", "group"):
-    arms[f"random, {norm} norm"] = [
-        ssl3d.make_encoder(replace(shape, norm=norm), seed).to(cohort.images([0]).device)
-        for seed in (100, 101)
-    ]
+    starts = [ssl3d.make_encoder(shape, seed, norm=norm) for seed in (100, 101)]
+    arms[f"random, {norm} norm"] = [start.to(cohort.images([0]).device) for start in starts]
 labelled = [cohort.subset(split.train, 2, seed) for seed in range(size["draws"])]
 probes = {}  # arm → for each encoder, for each draw of two labelled scans, its evaluation
 for arm, candidates in arms.items():
@@ -476,7 +485,7 @@ for layer, axes in enumerate(others):
     axes.imshow(cells[..., layer].T, cmap="gray", origin="lower", vmin=0, vmax=float(cells.max()))
     axes.set_title(f"brightness of the cells,\nlayer {layer}", fontsize=9)
     axes.set_axis_off()
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* each of the 27 cells has its own grey, so grey is an address. In the table,
@@ -493,10 +502,9 @@ display(figure)
 # %%
 histories = {}
 for name in ("exemplar", "collapsed"):
-    task, encoder = ssl3d.make_task(name, shape, crop_size=24), ssl3d.make_encoder(shape, seed=0)
-    histories[name] = ssl3d.pretrain(
-        task, encoder, cohort, split.pretrain, ssl3d.TrainSettings(steps=size["collapse"], batch=8)
-    )
+    encoder = ssl3d.make_encoder(shape, seed=0)
+    task = ssl3d.make_task(name, encoder, crop_size=24)
+    histories[name] = ssl3d.pretrain(task, encoder, cohort, steps=size["collapse"], batch=8)
 figure = Figure(figsize=(8, 2.8), layout="constrained")
 for axes, what in zip(figure.subplots(1, 2), ("loss", "embedding_std"), strict=True):
     for colour, (name, history) in zip(ssl3d.show.COLOURS, histories.items(), strict=False):
@@ -506,7 +514,7 @@ for axes, what in zip(figure.subplots(1, 2), ("loss", "embedding_std"), strict=T
     axes.set(xlabel="step", ylabel=what)
     axes.legend(frameon=False)
     ssl3d.show.tidy(axes)
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* by its loss the collapsed run looks the better one. The *standard
@@ -561,7 +569,7 @@ for axes, (name, context) in zip(figure.subplots(1, 2), contexts.items(), strict
     axes.imshow(matrix > 0, cmap="Greys", vmin=0, vmax=2)
     axes.set_title(f"{name}\n{ahead:.0%} from rows to come", fontsize=10)
     axes.set(xlabel="latents of row", ylabel="context of row")
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* grey means that the context depends on that row. Above the diagonal lies the
@@ -616,7 +624,7 @@ class Unhidden(ssl3d.tasks.masked.Masked):
     def make_views(self, volumes, params):
         batch = super().make_views(volumes, params)
         views = batch.target.where(~batch.target.isnan(), batch.views)
-        return replace(batch, views=views)
+        return ssl3d.tasks.ProxyBatch(views, batch.target, batch.placement)
 
 
 rows = []
@@ -644,12 +652,12 @@ ssl3d.show.puzzle(scans[:4], batch)
 # %%
 test, train = split.test[0], split.train[0]
 victim, twin = cohort.cases[test], cohort.cases[train]
-visit = replace(victim, patient=twin.patient)  # the same patient, another scan
-double = replace(victim, sha256=twin.sha256)  # the same picture, another name
+visit = altered(victim, patient=twin.patient)  # the same patient, another scan
+double = altered(victim, sha256=twin.sha256)  # the same picture, another name
 for name, case in {"a second visit": visit, "a scan twice": double}.items():
     cases = tuple(case if i == test else each for i, each in enumerate(cohort.cases))
     try:
-        ssl3d.study.leakage.check_leakage(replace(cohort, cases=cases), split)
+        ssl3d.study.leakage.check_leakage(altered(cohort, cases=cases), split)
     except ssl3d.InputError as reason:
         print(f"{name}: {reason}\n")
 ssl3d.study.leakage.check_leakage(cohort, split)
@@ -659,7 +667,7 @@ print("as it was: no leak")
 # Pretraining on test scans, even without their labels, is a leak too: the features have seen them.
 
 # %%
-greedy = replace(split, pretrain=(*split.pretrain, *split.test))
+greedy = altered(split, pretrain=(*split.pretrain, *split.test))
 try:
     ssl3d.study.leakage.check_leakage(cohort, greedy)
 except ssl3d.InputError as reason:
@@ -772,7 +780,7 @@ axes.set_xticks(many, [str(k) for k in many])
 axes.minorticks_off()
 axes.legend(frameon=False)
 ssl3d.show.tidy(axes)
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* lines are medians, bands hold 80 % of 2000 simulated studies. Every checkpoint
@@ -831,7 +839,7 @@ right.axhline(0, color="black", linewidth=1)
 right.set_xticks([0, 1], ["paired", "unpaired"])
 right.set_ylabel("difference")
 ssl3d.show.tidy(left, right)
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* left, a line for each draw of labels: do they run side by side? Right, every
@@ -843,7 +851,7 @@ display(figure)
 # | suspect | check | in the library |
 # |---|---|---|
 # | padding, interpolation, rims | solve the task on noise | exact `geometry.turn`; cubes |
-# | borders that fit | match borders without a network | `jitter`, gaps; CPC's `ahead` |
+# | borders that fit | match borders without a network | `jitter`, gaps; CPC's `prediction_steps` |
 # | brightness, bias field | regression on means and slopes | `normalise`; correct the field first |
 # | collapse | `embedding_std`, not the loss | `Exemplar.check_health`, the control `collapsed` |
 # | a context that looks ahead | derivative above the diagonal | `PyramidConv.mask` |

@@ -248,8 +248,8 @@ class StackSettings:
 
 
 # %% [markdown]
-# `sample_params` makes **every random choice**, as small tensors on the CPU, from the generator that it is
-# given. It may look at how many volumes there are and how large, and at nothing else.
+# `sample_params` makes **every random choice**, as small tensors on the CPU, from the generator
+# that it is given. It may look at how many volumes there are and how large, and at nothing else.
 
 
 # %%
@@ -265,8 +265,8 @@ def sample_params(self, volumes, generator):
 
 
 # %% [markdown]
-# `make_views` makes the views from a draw, **without any chance**, and says in `Placement` where in the
-# scan each came from: a matrix, view voxel → scan voxel. All the pictures are drawn from that.
+# `make_views` makes the views from a draw, **without any chance**, and says in `Placement` where in
+# the scan each came from: a matrix, view voxel → scan voxel. All the pictures are drawn from that.
 
 
 # %%
