@@ -30,21 +30,11 @@
 # %%
 # %matplotlib inline
 import ssl3d_lite as ssl3d
-from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
-from itertools import permutations
-from pathlib import Path
 
+from dataclasses import dataclass
 import nibabel as nib
-import numpy as np
 import torch
-from IPython.display import display
 from matplotlib.figure import Figure
-from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
-from scipy.ndimage import map_coordinates
-
-from data_recipes.folder import Folder, prepare
-from data_recipes.virtual_patients.brain import LICENCE, hippocampus_case
 
 # %%
 SIZES = {
@@ -62,7 +52,10 @@ SIZES = {
     | {"labels": (2, 5, 20), "draws": 5},
 }
 size = SIZES[ssl3d.scale()]
-RUNS = Path("runs") / f"14-{ssl3d.scale()}"
+virtual = ssl3d.data.make_cohort(
+    "virtual-hippocampus", f"runs/14-{ssl3d.scale()}/virtual", cases=size["patients"]
+)
+RUNS = virtual.parent
 RAW = RUNS / "raw"  # your own folder goes here
 
 # %% [markdown]
@@ -81,13 +74,18 @@ ORDERS_OF_AXES = ("RAS", "LPS", "PIR", "LAS")  # where an array's three axes poi
 
 def write_visit(number, visit):
     """Write one scan, and for nine patients in ten its label map."""
-    image, label, affine = hippocampus_case(seed=14, index=number)
-    noise = np.random.default_rng([number, visit]).normal(0, 0.02 * image.std(), image.shape)
-    files = {"scans": (image + noise).astype(np.float32), "labels": label}
-    for folder, values in files.items() if number % 10 else [("scans", files["scans"])]:
-        nifti = nib.Nifti1Image(values, affine)
-        axes = axcodes2ornt(ORDERS_OF_AXES[number % 4])
-        nifti = nifti.as_reoriented(ornt_transform(io_orientation(affine), axes))
+    noise = torch.Generator().manual_seed(1000 * number + visit)
+    for source, folder in (("imagesTr", "scans"), ("labelsTr", "labels")):
+        if folder == "labels" and number % 10 == 0:
+            continue
+        nifti = nib.load(virtual / "raw" / source / f"hippocampus_{number:04d}.nii.gz")
+        values = torch.tensor(nifti.get_fdata())
+        if folder == "scans":
+            values += 0.02 * values.std() * torch.randn(values.shape, generator=noise)
+        nifti = nib.Nifti1Image(values.numpy().astype(nifti.get_data_dtype()), nifti.affine)
+        here = nib.io_orientation(nifti.affine)
+        there = nib.orientations.axcodes2ornt(ORDERS_OF_AXES[number % 4])
+        nifti = nifti.as_reoriented(nib.orientations.ornt_transform(here, there))
         nifti = nifti.slicer[:, :, :: 1 + (number % 3 == 0)]  # every second slice of each third one
         path = RAW / folder / f"p{number:03d}_visit{visit}.nii.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,10 +99,8 @@ for number, visit in visits:
     write_visit(number, visit)
 whole = (RAW / "scans/p001_visit1.nii.gz").read_bytes()
 (RAW / "scans/p900_visit1.nii.gz").write_bytes(whole[: len(whole) // 2])
-rows = [
-    {"image": f"p{n:03d}_visit{v}.nii.gz", "patient": f"p{n:03d}"} for n, v in (*visits, (900, 1))
-]
-ssl3d.files.write_csv(RAW / "patients.csv", rows)
+rows = [f"p{n:03d}_visit{v}.nii.gz,p{n:03d}" for n, v in (*visits, (900, 1))]
+(RAW / "patients.csv").write_text("\n".join(["image,patient", *rows, ""]))
 print(*(RAW / "patients.csv").read_text().splitlines()[:3], "...", sep="\n")
 
 # %%
@@ -114,9 +110,9 @@ for axes, path in zip(figure.subplots(1, 4), some, strict=True):
     scan = nib.load(path)
     codes = "".join(nib.aff2axcodes(scan.affine))
     sizes = " × ".join(f"{mm:.0f}" for mm in scan.header.get_zooms())
-    ssl3d.show.draw_plane(axes, np.asarray(scan.dataobj))
+    ssl3d.show.draw_plane(axes, scan.get_fdata())
     axes.set_title(f"{path.name[:4]}: {codes}\n{scan.shape}, {sizes} mm", fontsize=8)
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* the same plane of the array, `array[:, :, middle]`, of four files. It is
@@ -131,6 +127,7 @@ display(figure)
 # patient.
 
 # %%
+Folder, prepare = ssl3d.data.load_recipe("folder")
 settings = Folder(
     raw=RAW / "scans",
     labels=RAW / "labels",
@@ -140,7 +137,7 @@ settings = Folder(
     size=(40, 56, 40),
     label_names=("background", "anterior", "posterior"),
     name="MyHippocampi",
-    licence=LICENCE,
+    licence=ssl3d.data.load_recipe("virtual-hippocampus")[0].about.licence,
     workers=1,
 )
 summary = str(prepare(settings))
@@ -164,7 +161,7 @@ print(summary.replace(f"{RAW.resolve()}/", ""))  # shorter paths
 # **Now look.**
 
 # %%
-cohort = ssl3d.Cohort.open(settings.out).to(ssl3d.machine.device.choose_device("auto"))
+cohort = ssl3d.Cohort.open(settings.out).to("cuda" if torch.cuda.is_available() else "cpu")
 split = cohort.split()
 print(f"{len(cohort)} scans of {len({case.patient for case in cohort.cases})} patients")
 ssl3d.show.contact_sheet(cohort, split.train[:8])
@@ -178,7 +175,7 @@ ssl3d.show.contact_sheet(cohort, split.train[:8])
 
 # %%
 image, label = cohort[split.train[0]]
-ssl3d.show.Slices(np.array(image, np.float32), np.array(label), label_names=cohort.label_names)
+ssl3d.show.Slices(image, label, label_names=cohort.label_names)
 
 # %% [markdown]
 # ## Is it sound?
@@ -194,14 +191,14 @@ print(ssl3d.data.verify(ssl3d.data.Verify(cohort=settings.out, raw=settings.raw,
 # How many patients that came twice will then stand on two sides of a split? There are five folds.
 
 # %%
-careless = replace(settings, table=None, out=RUNS / "no-table")
+careless = Folder(**vars(settings) | {"table": None, "out": RUNS / "no-table"})
 prepare(careless)
-folds = defaultdict(set)  # patient → folds
+folds = {}  # patient → the folds of the scans
 for case in ssl3d.Cohort.open(careless.out).cases:
-    folds[case.id[:4]].add(case.fold)
-twice = Counter(rows[i]["patient"] for i in range(len(rows)))
+    folds.setdefault(case.id[:4], set()).add(case.fold)
+twice = sum(visit == 2 for _, visit in visits)
 torn = sum(len(sides) > 1 for sides in folds.values())
-print(f"{torn} of {sum(n > 1 for n in twice.values())} patients with two visits are torn apart")
+print(f"{torn} of {twice} patients with two visits are torn apart")
 
 # %% [markdown]
 # And `verify` could not know. The checksums of two visits differ; only you know whose they are.
@@ -228,7 +225,7 @@ print(f"{torn} of {sum(n > 1 for n in twice.values())} patients with two visits 
 # Settings are a frozen dataclass. The docstring under a field is its help on the command line.
 
 # %%
-ORDERS = torch.tensor(list(permutations(range(3))))
+ORDERS = torch.tensor([(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
 
 
 @dataclass(frozen=True)
@@ -236,9 +233,9 @@ class StackSettings:
     axis: int = 1
     """The slabs lie one behind the other along this axis; 1 is from back to front."""
     thickness: int = 8
-    """Of a slab, voxels."""
+    """Thickness of a slab, voxels."""
     width: int = 24
-    """Of a slab across, voxels."""
+    """Edge of a slab across that axis, voxels."""
     jitter: int = 3
     """Voxels by which a slab may be moved, lest its border fit the next one's."""
     margin: int = 7
@@ -318,8 +315,8 @@ ssl3d.tasks.TASKS[Stack.name] = Stack
 shape = ssl3d.EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
 task = ssl3d.make_task("stack", shape, seed=0)
 volumes = cohort.images(split.validation[:2])
-drawn = task.sample_params(volumes, torch.Generator().manual_seed(0))
-batch = task.make_views(volumes, drawn)
+params = task.sample_params(volumes, torch.Generator().manual_seed(0))
+batch = task.make_views(volumes, params)
 ssl3d.show.puzzle(volumes, batch)
 
 # %% [markdown]
@@ -339,14 +336,14 @@ again = task.make_views(volumes, task.sample_params(volumes, torch.Generator().m
 assert torch.equal(again.views, batch.views)
 assert torch.equal(again.target, batch.target)
 assert torch.equal(volumes, before)
-print("same seed, same draw; same draw, same puzzle")
+print("same seed, same params; same params, same views")
 
 # %% [markdown]
 # **Law 2. Answers are balanced.** With 6000 puzzles each of six answers is expected 1000 times,
 # give or take $\sqrt{6000 \cdot \frac16 \cdot \frac56} \approx 29$.
 
 # %%
-many = volumes[:1].expand(6000, *volumes.shape[1:])  # a draw reads number and size alone
+many = volumes[:1].expand(6000, *volumes.shape[1:])  # sample_params reads no voxel
 counts = torch.bincount(task.sample_params(many, torch.Generator().manual_seed(1))["order"][:, 0])
 print(counts.tolist())
 assert (counts - 1000).abs().max() < 5 * 29
@@ -359,16 +356,15 @@ assert (counts - 1000).abs().max() < 5 * 29
 # %%
 def looked_up(volume, matrix, space):
     """The voxels of a scan (x, y, z) that a view of size `space` was cut from."""
-    voxels = np.stack(np.meshgrid(*map(np.arange, space), indexing="ij")).reshape(3, -1)
+    voxels = torch.cartesian_prod(*map(torch.arange, space)).T.float()
     places = matrix[:3, :3] @ voxels + matrix[:3, 3:]
-    return map_coordinates(volume, places, order=0).reshape(space)
+    return volume[tuple(places.round().long())].view(space)
 
 
 for scan in range(len(volumes)):
-    for number, view in enumerate(batch.views[scan, :, 0].cpu().numpy()):
-        matrix = batch.placement.matrix[scan, number].numpy()
-        there = looked_up(volumes[scan, 0].cpu().numpy(), matrix, view.shape)
-        assert np.allclose((there - there.mean()) / there.std(), view, atol=1e-3)
+    for seen, matrix in zip(batch.views[scan, :, 0].cpu(), batch.placement.matrix[scan]):
+        there = looked_up(volumes[scan, 0].cpu(), matrix.float(), seen.shape)
+        assert torch.allclose((there - there.mean()) / there.std(correction=0), seen, atol=1e-3)
 print("every view is what its matrix says")
 
 # %% [markdown]
@@ -376,10 +372,10 @@ print("every view is what its matrix says")
 # that part of the puzzles.
 
 # %%
-part = task.make_views(volumes[1:], ssl3d.tasks.part_of(drawn, slice(1, 2)))
+part = task.make_views(volumes[1:], ssl3d.tasks.part_of(params, slice(1, 2)))
 assert torch.equal(part.views, batch.views[1:])
 assert torch.equal(part.target, batch.target[1:])
-print("a part of the draw is a part of the batch")
+print("a part of the params is a part of the batch")
 
 # %% [markdown]
 # **Law 5. No anatomy, no answer.** Trained on noise, it must stay at chance; notebook 13 tells
@@ -394,9 +390,11 @@ print("a part of the draw is a part of the batch")
 encoder = ssl3d.make_encoder(shape, seed=0)
 names = ["".join(str(slab + 1) for slab in order) for order in ORDERS.tolist()]
 view = ssl3d.show.Live(task, encoder, volumes, names=names)
-display(view)
+view
+
+# %%
 training = ssl3d.TrainSettings(steps=size["steps"], batch=8, learning_rate=2e-3)
-history = ssl3d.pretrain(task, encoder, cohort, split.pretrain, training, callback=view.watch)
+history = ssl3d.pretrain(task, encoder, cohort, settings=training, callback=view.watch)
 
 
 # %%
@@ -406,7 +404,7 @@ def asked_often(task, encoder, cohort):
         ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation, seed=seed)
         for seed in range(10)
     ]
-    return {name: float(np.mean([scores[name] for scores in times])) for name in times[0]}
+    return {name: sum(scores[name] for scores in times) / len(times) for name in times[0]}
 
 
 held_out = asked_often(task, encoder, cohort)
@@ -418,9 +416,10 @@ print({name: round(value, 3) for name, value in held_out.items()})
 # %%
 everyone = range(len(cohort))
 noise = torch.randn(cohort.images(everyone).shape, generator=torch.Generator().manual_seed(0))
-noisy = replace(cohort, resident=(noise.to(volumes.device), cohort.labels(everyone)))
+resident = (noise.to(volumes.device), cohort.labels(everyone))
+noisy = ssl3d.Cohort(**vars(cohort) | {"resident": resident})  # the same cases, other images
 blind_task, blind = ssl3d.make_task("stack", shape, seed=0), ssl3d.make_encoder(shape, seed=0)
-noise_history = ssl3d.pretrain(blind_task, blind, noisy, split.pretrain, training)
+noise_history = ssl3d.pretrain(blind_task, blind, noisy, settings=training)
 ssl3d.show.learning_curves(
     {"on scans": history, "on noise": noise_history},
     {"on scans": held_out, "on noise": asked_often(blind_task, blind, noisy)},
@@ -437,9 +436,9 @@ ssl3d.show.learning_curves(
 
 # %%
 with torch.inference_mode():
-    guess = task(encoder, batch).argmax(1)
-print("truth", [names[n] for n in batch.target[:, 0]], "guess", [names[n] for n in guess])
-ssl3d.show.Puzzle3D(volumes, batch, prediction=ORDERS[int(guess[0])].tolist())
+    prediction = task(encoder, batch).argmax(1)
+print("truth", [names[n] for n in batch.target[:, 0]], "prediction", [names[n] for n in prediction])
+ssl3d.show.Puzzle3D(volumes, batch, prediction=ORDERS[int(prediction[0])].tolist())
 
 # %%
 ssl3d.show.puzzle_slices(volumes, batch)
@@ -475,13 +474,11 @@ for seed in range(1, size["seeds"]):
         ssl3d.make_task("stack", shape, seed=seed),
         ssl3d.make_encoder(shape, seed=seed),
     )
-    ssl3d.pretrain(other_task, other, cohort, split.pretrain, replace(training, seed=seed))
+    ssl3d.pretrain(other_task, other, cohort, settings=training, seed=seed)
     arms["stack"].append(other)
 for norm in ("batch", "group"):
-    arms[f"random, {norm} norm"] = [
-        ssl3d.make_encoder(replace(shape, norm=norm), seed).to(volumes.device)
-        for seed in (100, 101)
-    ]
+    starts = [ssl3d.make_encoder(shape, seed, norm=norm) for seed in (100, 101)]
+    arms[f"random, {norm} norm"] = [start.to(volumes.device) for start in starts]
 draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
 labelled = [cohort.subset(split.train, n, d) for n, d in draws]
 scores = {arm: {n: [] for n in size["labels"]} for arm in arms}
@@ -497,7 +494,7 @@ ssl3d.show.label_efficiency(scores)
 for arm, by_amount in scores.items():
     for start in range(len(arms[arm])):
         own = slice(start * size["draws"], (start + 1) * size["draws"])
-        means = {n: round(float(np.mean(s[own])), 3) for n, s in by_amount.items()}
+        means = {n: round(sum(s[own]) / len(s[own]), 3) for n, s in by_amount.items()}
         print(f"{arm:20} start {start}: {means}")
 
 # %% [markdown]
@@ -541,7 +538,7 @@ print(study.title, "\n", study.arms, "\n", study.seeds, "seeds,", study.labels, 
 # ssl3d study stack.toml --scale class --cohort cohort
 # ```
 #
-# or, here, `run_study(study, RUNS / "study", settings.out)` from `ssl3d_lite.study`. It takes some
+# or, here, `ssl3d.study(study_file, "class", RUNS / "study", cohort=cohort)`. It takes some
 # minutes. Notebooks 09 to 12 show how to read what it says.
 #
 # **Exercise.** Stack the slabs from the feet up (`axis=2`) instead of from back to front. Which
