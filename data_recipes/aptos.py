@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from data_recipes.preparing.engine import RawCase, Summary
 from data_recipes.preparing.photographs import (
-    COLOURS,
+    COLOUR_CHANNELS,
     ENDINGS,
     GRADES,
     Photographs,
@@ -50,7 +50,6 @@ def prepare(settings: Aptos) -> Summary:
         InputError: no photographs there; a table that cannot be read; or as
             :func:`prepare_cohort`.
     """
-    settings.check()
     raw = (settings.raw or _download()).resolve()
     cases = [*_listed(raw, "train", with_grades=True), *_listed(raw, "test", with_grades=False)]
     return prepare_photographs("aptos", "APTOS 2019", cases, raw, settings)
@@ -78,7 +77,7 @@ def _listed(raw: Path, part: str, with_grades: bool) -> list[RawCase]:
             fault = f"{pictures[name]} has no row in {table.name}"
         elif with_grades:
             grade, fault = _grade(rows[name]["diagnosis"], table)
-        images = dict.fromkeys(COLOURS, pictures[name]) if name in pictures else {}
+        images = dict.fromkeys(COLOUR_CHANNELS, pictures[name]) if name in pictures else {}
         cases.append(RawCase(name, patient=name, images=images, grade=grade, fault=fault))
     return cases
 

@@ -19,8 +19,8 @@ BRAIN = """
 import nibabel as nib
 import numpy as np
 import torch
-from data_recipes.virtual_brain import head_case
-from ssl3d_lite.networks import EncoderSettings
+from data_recipes.virtual_patients.brain import head_case
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
 
 def upright(values):

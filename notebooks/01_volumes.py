@@ -221,9 +221,7 @@ planes({"without clipping": plain, "with": clipped}, axis=2, place=0)
 # gets the *nearest* voxel's class. Do it wrongly once, with a map whose only classes are 0 and 2:
 
 # %%
-two = torch.tensor(np.where(classes == 2, 2, 0), dtype=torch.float32)[
-    None, None
-]  # the tumour alone
+two = torch.tensor(2.0 * (classes == 2))[None, None]  # the tumour alone, as (1, 1, x, y, z)
 finer = torch.nn.functional.interpolate  # to voxels of half the size
 wrong = finer(two, scale_factor=2, mode="trilinear", align_corners=False).round()
 right = finer(two, scale_factor=2, mode="nearest")

@@ -142,21 +142,22 @@ print("this task:", task.note)
 
 # %% [markdown]
 # In every place: no more than 27, one for each piece that can stand first. Allow one place to
-# agree, and a little algebra gives the longest list there can be. Number the cells by the elements
-# of a finite field and take all maps $x \mapsto a\,x + b$ with $a \ne 0$. Two of them agree where
-# $(a - a')\,x = b' - b$, which has at most one solution. For $q$ cells (a power of a prime) these
-# are $q(q-1)$ orders that differ in $q - 1$ places or more: 702 for 27 pieces. With five cells one
-# can read them:
+# agree, and a little algebra gives the longest list there can be. With a prime number $q$ of cells,
+# take all maps $x \mapsto a\,x + b$ modulo $q$ with $a \ne 0$. Two of them agree where
+# $(a - a')\,x = b' - b$, which has at most one solution. These are $q(q-1)$ orders that differ in
+# $q - 1$ places or more. With five cells one can read them:
 
 # %%
-five = permutations.affine_set(5)
-nearest = permutations.hamming(torch.from_numpy(five))[0]
+five = torch.tensor([[(a * x + b) % 5 for x in range(5)] for a in range(1, 5) for b in range(5)])
+nearest = permutations.hamming(five)[0]
 print(f"{len(five)} orders of 5, nearest two differ in {nearest} places")
 print(five[:8])
 
 # %% [markdown]
-# For more than that, the library searches: it adds the order that is farthest from all it has, as
-# Noroozi and Favaro did. The loss is the cross-entropy over $K$ puzzles $x_k$ with their orders
+# A larger distance is not the whole of it: in this list the pieces shown at two places give $a$ and
+# $b$, and with them all the others. A network could name the order and never look at the rest. So
+# the library searches instead: it adds the order that is farthest from all it has, as Noroozi and
+# Favaro did. The loss is the cross-entropy over $K$ puzzles $x_k$ with their orders
 # $y_k$,
 #
 # $$\mathcal{L}_{\mathrm{jig}} = -\frac{1}{K} \sum_{k=1}^{K} \log p(y_k \mid x_k), \qquad

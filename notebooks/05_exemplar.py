@@ -147,8 +147,6 @@ print(f"mean, as the task works it out: {hard.loss(prediction, batch):.3f}")
 #   away they cost nothing and teach nothing.
 # - **hardest**: the nearest. It always teaches, but it may be a scan that is truly alike, and early
 #   in training it pulls hard on points that mean nothing yet.
-# - from a **memory** of earlier batches: many more to choose from. But they were made by the
-#   encoder of some steps ago.
 #
 # The batch decides how many there are: with one scan, the counter-example would be the scan itself,
 # so the task refuses. The choice is four lines:
@@ -180,7 +178,7 @@ print({name: round(float(value), 3) for name, value in scores.items()})
 #
 # $$s = \sqrt{1 - \Bigl\lVert \tfrac{1}{n} \sum_j z_j \Bigr\rVert^2},$$
 #
-# 0 if all are the same and near 1 if they lie evenly about the sphere. Now four short runs, which
+# 0 if all are the same and near 1 if they lie evenly about the sphere. Now three short runs, which
 # differ in the counter-examples alone. The last is a control that has none at all. *Which will
 # collapse? By which curve would you have noticed?*
 
@@ -188,7 +186,6 @@ print({name: round(float(value), 3) for name, value in scores.items()})
 TRIALS = {
     "random": {},
     "hardest": {"negatives": "hardest"},
-    "memory of 64": {"memory": 64},
     "none (control)": {},
 }
 
@@ -241,9 +238,6 @@ figure
 # colours on the left and in the middle. Would accuracy have told you? (It only asks which of the
 # distances is the smallest, and rounding differences will do for that.) The control's loss is
 # another one, the distance to the copy alone, and it can be brought to 0 by telling nothing.
-#
-# With a memory the loss may even lie *below* the margin although all points are the same: they
-# move on together, away from those remembered. Do you see it here?
 #
 # The library looks at it every ten steps, and a training that has collapsed ends with a
 # clear message instead of running on for hours:

@@ -10,7 +10,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-README = (ROOT / "README.md").read_text()
 
 
 def test_environment_yml_names_python_and_the_project_alone():
@@ -44,20 +43,6 @@ def test_ci_runs_the_readmes_test_command():
         check=True,
     )
     assert shown.stdout.splitlines() == ['python -m pip install -e ".[test]" && pytest']
-
-
-def test_readme_names_every_command_and_recipe():
-    from ssl3d_lite.cli.main import COMMANDS
-    from ssl3d_lite.data.registry import recipes
-
-    assert all(f"ssl3d {name}" in README for name in COMMANDS)
-    assert all(f"`{name}`" in README for name in recipes())
-
-
-def test_readme_links_lead_somewhere():
-    for target in re.findall(r"\]\(([^)]+)\)|<img src=\"([^\"]+)\"", README):
-        path = target[0] or target[1]
-        assert path.startswith("https://") or (ROOT / path).exists(), path
 
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)

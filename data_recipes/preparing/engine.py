@@ -27,7 +27,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import checksum, clear_leftovers
 from ssl3d_lite.machine.parallel import for_each
 
-from .folds import FEWEST, deal_folds
+from .folds import deal_folds
 from .records import Record, Stamps, read_records, remove_records, write_record
 from .settings import FoldSettings
 from .virtual_note import with_virtual_identity
@@ -115,7 +115,7 @@ def prepare_cohort(
         InputError: two cases have one id; no case can be used; the folder was prepared with other
             settings; nothing can be written to it, for instance because the disk is full.
     """
-    _check(cases, settings)
+    _check_names(cases)
     about = replace(about, recipe=about.recipe | {"folds": settings.folds, "seed": settings.seed})
     if settings.dask:  # workers elsewhere start in another folder
         about = replace(about, folder=about.folder.resolve())
@@ -180,12 +180,8 @@ def _finish(
     )
 
 
-def _check(cases: Sequence[RawCase], settings: FoldSettings) -> None:
-    """Refuse settings without meaning, and cases that share a name, before any work is done."""
-    if settings.folds < FEWEST:
-        raise InputError(f"{settings.folds} folds; a split needs at least {FEWEST}")
-    if not 0 <= settings.seed < 2**32:
-        raise InputError(f"seed {settings.seed}: a number from 0 to {2**32 - 1} is wanted")
+def _check_names(cases: Sequence[RawCase]) -> None:
+    """Refuse cases that share a name, before any work is done."""
     by_id = defaultdict(list)
     for case in cases:
         by_id[case.id].append(case)

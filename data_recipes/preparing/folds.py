@@ -9,7 +9,7 @@ import numpy as np
 
 from ssl3d_lite.data.cohort import Case
 
-FEWEST = 3  # one fold to test on, one to validate on, one to learn from
+FEWEST_FOLDS = 3  # one fold to test on, one to validate on, one to learn from
 
 
 def deal_folds(cases: Sequence[Case], folds: int, seed: int) -> tuple[list[Case], tuple[str, ...]]:
@@ -28,8 +28,8 @@ def deal_folds(cases: Sequence[Case], folds: int, seed: int) -> tuple[list[Case]
     labelled = [i for i, case in enumerate(cases) if case.labelled]
     held, grades = [groups[i] for i in labelled], [cases[i].grade for i in labelled]
     number = min(folds, len(set(held)))
-    if number < FEWEST:
-        why = f"only {number} patients have a label, and a split needs {FEWEST}: label more"
+    if number < FEWEST_FOLDS:
+        why = f"only {number} patients have a label, and a split needs {FEWEST_FOLDS}: label more"
         why = why if labelled else "no case has a label, so all are for pretraining"
         return [replace(case, fold=None) for case in cases], (*notes, f"no folds: {why}")
     if number < folds:

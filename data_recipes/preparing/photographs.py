@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_types import Ge
 from PIL import ExifTags, Image
 
 from ssl3d_lite.data.preparation import Intensity
@@ -23,12 +24,14 @@ from .description import describe
 from .engine import Prepared, RawCase, Summary, prepare_cohort
 from .settings import About, FoldSettings
 
-COLOURS = ("red", "green", "blue")
+COLOUR_CHANNELS = ("red", "green", "blue")
 GRADES = ("no retinopathy", "mild", "moderate", "severe", "proliferative")  # by number, 0 to 4
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 DARK = 16  # of 255: the surround is darker, compression's noise included
 LEAST = 0.1  # share of the picture that the retina fills at the least
 EDGE_SHARE = 0.02  # of a row or column of the circle is bright at the least: not a caption
+
+PictureEdge = Annotated[int, Ge(8)]  # pixels of a square
 
 # by EXIF orientation; Pillow's own exif_transpose rewrites all EXIF, and fails where some is odd
 TURNS = {
@@ -48,18 +51,16 @@ class Photographs(FoldSettings):
 
     about: ClassVar[About]
 
-    edge: int = 224
+    edge: PictureEdge = 224
     """Edge in pixels of the prepared square; the paper has 224."""
 
     intensity: str = "window:0,255"
     """window:0,255 brings brightness to 0 to 1; zscore: mean 0 and deviation 1 in the circle. Each
     colour by itself."""
 
-    def check(self) -> None:
-        """Refuse an edge or an intensity that has no meaning (InputError)."""
+    def __post_init__(self) -> None:
+        super().__post_init__()
         Intensity.parse(self.intensity)
-        if self.edge < 8:
-            raise InputError(f"edge {self.edge}: give the pixels of a square, 8 or more")
 
 
 def prepare_photographs(
@@ -80,7 +81,7 @@ def prepare_photographs(
     description = describe(
         settings,
         name,
-        COLOURS,
+        COLOUR_CHANNELS,
         dict(enumerate(GRADES)),
         {"name": recipe, "edge": settings.edge, "intensity": settings.intensity},
         regions={},

@@ -6,9 +6,14 @@ under a field is its help on the command line.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge
 
 from ssl3d_lite.machine.parallel import Workforce
+from ssl3d_lite.settings import CheckedSettings, Seed
+
+from .folds import FEWEST_FOLDS
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class About:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Into:
+class Into(CheckedSettings):
     """Where to. A recipe names it last of its bases, so that its help begins with it."""
 
     about: ClassVar[About]
@@ -57,10 +62,10 @@ class FromRaw(Into):
 
 @dataclass(frozen=True, kw_only=True)
 class FoldSettings(Workforce):
-    """How patients are dealt to folds."""
+    """How patients are assigned to folds."""
 
-    folds: int = 5
-    """Folds that patients are dealt to, once and for all."""
+    folds: Annotated[int, Ge(FEWEST_FOLDS)] = 5
+    """Number of folds that patients are assigned to, once and for all."""
 
-    seed: int = 0
-    """Of that dealing."""
+    seed: Seed = 0
+    """Number that the folds are drawn from."""

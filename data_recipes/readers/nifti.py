@@ -16,7 +16,7 @@ from ssl3d_lite.errors import InputError
 
 TOLERANCE = 0.1  # voxels by which the files of one case may disagree: rounding in their headers
 
-LARGEST = 2**33  # bytes of a file that is trusted to be a scan
+LARGEST_SCAN = 2**33  # bytes of a file that is trusted to be a scan
 HEADERS = {348: nib.Nifti1Image, 540: nib.Nifti2Image}  # a file begins with its header's length
 
 Scan = tuple[np.ndarray, np.ndarray]  # values (x, y, z), and affine (4, 4): voxel → world, mm
@@ -40,7 +40,7 @@ def read_nifti(path: Path) -> Scan:
     return parse_nifti(content, path)
 
 
-def parse_nifti(content: bytes, path: Path, largest: int = LARGEST) -> Scan:
+def parse_nifti(content: bytes, path: Path, largest: int = LARGEST_SCAN) -> Scan:
     """As :func:`read_nifti`, of a file that has been read.
 
     Args:

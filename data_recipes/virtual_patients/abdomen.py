@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from ssl3d_lite.errors import InputError
 
-from .anatomy import Axes, Labels, Rng, Values
+from .arrays import Affine, Axes, Floats, Labels, Rng
 from .ct import (
     SWAY,
-    Box,
     Canvas,
+    GridBox,
     Scanner,
     acquire_ct,
     body_field,
@@ -55,10 +55,9 @@ from .organs import (
 )
 
 DECATHLON_EDGE = 512  # voxels across a slice
-SMALLEST_EDGE = 48  # voxels of 8 mm: a tumour is hardly larger
+SMALLEST_ABDOMEN = 48  # voxels of 8 mm: a tumour is hardly larger
 SLAB = 2_000_000  # voxels painted at a time, so that memory does not grow with the grid
 
-Affine = NDArray[np.float64]
 
 # ---- one patient ---------------------------------------------------------------------------------
 
@@ -174,11 +173,11 @@ def _bowel_loops(rng: Rng, fat: float) -> tuple[NDArray[np.float64], ...]:
 class Trunk:
     """Depths of the spaces that all else lies in, (z, y, x)."""
 
-    skin: Values
-    fascia: Values  # within the fat under the skin
-    ribcage: Values  # like the fascia, but without the muscles along the spine
-    cavity: Values  # within the muscles of the wall
-    dome: Values  # below the diaphragm
+    skin: Floats
+    fascia: Floats  # within the fat under the skin
+    ribcage: Floats  # like the fascia, but without the muscles along the spine
+    cavity: Floats  # within the muscles of the wall
+    dome: Floats  # below the diaphragm
 
 
 def find_trunk(canvas: Canvas, patient: Patient) -> Trunk:
@@ -204,7 +203,7 @@ def find_trunk(canvas: Canvas, patient: Patient) -> Trunk:
     return Trunk(skin, np.maximum(ribcage, lobes), ribcage, cavity, _find_dome(canvas))
 
 
-def _find_dome(canvas: Canvas) -> Values:
+def _find_dome(canvas: Canvas) -> Floats:
     """Depth below the diaphragm: a dome on either side, the right one higher, and a saddle."""
     x, y, z = canvas.points
     height = np.clip(z, 0, None) ** 2 / 118  # squared: domes are flat on top, steep at the side
@@ -214,7 +213,7 @@ def _find_dome(canvas: Canvas) -> Values:
     return dome + 0.8 * canvas.bumps
 
 
-def _squared(values: Values, centre: float, radius: float) -> Values:
+def _squared(values: Floats, centre: float, radius: float) -> Floats:
     """A coordinate in which a rounded square is a circle."""
     away = np.abs(values - np.float32(centre))
     return away * np.sqrt(np.sqrt(np.sqrt(away / np.float32(radius))))
@@ -240,7 +239,7 @@ def paint_trunk(canvas: Canvas, patient: Patient, trunk: Trunk) -> None:
     _paint_chest(canvas, hu, trunk, fat)
 
 
-def _paint_chest(canvas: Canvas, hu: dict[int, float], trunk: Trunk, fat: Values) -> None:
+def _paint_chest(canvas: Canvas, hu: dict[int, float], trunk: Trunk, fat: Floats) -> None:
     """Lungs, the fat about the great vessels, and the heart on the diaphragm."""
     box = canvas.box((-150, -80, 0), (150, 120, 200))
     if box is None:
@@ -415,7 +414,7 @@ def _paint_gut(
     stations: NDArray[np.float64],
     wall: tuple[float, Organ],
     thickness: float,
-    lumen: float | Values,
+    lumen: float | Floats,
     level: float,
 ) -> None:
     """A tube with a wall in HU, what it holds, and gas where that ends: at ``level`` mm of y."""
@@ -449,7 +448,7 @@ def _paint_tube(
         canvas.paint(box, depth, hu, organ)
 
 
-def paint_vessels(canvas: Canvas, patient: Patient) -> None:
+def paint_abdominal_vessels(canvas: Canvas, patient: Patient) -> None:
     """The great vessels and their branches, the hepatic veins with the portal ones."""
     hu = patient.hu
     for stations in RENAL_VEINS:
@@ -466,10 +465,10 @@ def paint_vessels(canvas: Canvas, patient: Patient) -> None:
 class Gland:
     """Where the pancreas is, in a box of the canvas."""
 
-    box: Box
-    depth: Values  # in the pancreas, its tumour included
-    mass: Values  # in the tumour
-    lobules: Values  # a random field that makes its outline
+    box: GridBox
+    depth: Floats  # in the pancreas, its tumour included
+    mass: Floats  # in the tumour
+    lobules: Floats  # a random field that makes its outline
 
 
 def find_pancreas(canvas: Canvas, patient: Patient) -> Gland | None:
@@ -542,7 +541,7 @@ def abdomen_grid(scanner: Scanner, patient: Patient, edge: int) -> tuple[Axes, A
     return axes, nib.affines.from_matvec(np.diag(voxels), first)
 
 
-def warped(axes: Axes, patient: Patient) -> Values:
+def warped(axes: Axes, patient: Patient) -> Floats:
     """The template point that every voxel shows, (3, z, y, x).
 
     The patient's size, the bend of the spine, and displacements with standard deviations of 3.6
@@ -578,7 +577,7 @@ def paint_patient(canvas: Canvas, patient: Patient) -> None:
         _paint_tube(canvas, curve(stations), patient.hu[Organ.ADRENAL], Organ.ADRENAL, 0.2)
     if gland:
         paint_pancreas(canvas, patient, gland)
-    paint_vessels(canvas, patient)
+    paint_abdominal_vessels(canvas, patient)
 
 
 def body_rows(y: NDArray[np.float64], patient: Patient) -> slice:
@@ -589,10 +588,10 @@ def body_rows(y: NDArray[np.float64], patient: Patient) -> slice:
     return slice(inside[0], inside[-1] + 1)
 
 
-def _scene(seed: int, index: int, edge: int | None) -> tuple[Values, Labels, Affine, Scanner, Rng]:
+def _scene(seed: int, index: int, edge: int | None) -> tuple[Floats, Labels, Affine, Scanner, Rng]:
     """The truth about one case, before noise: HU and organs, (z, y, x)."""
-    if edge is not None and edge < SMALLEST_EDGE:
-        raise InputError(f"edge must be at least {SMALLEST_EDGE} voxels, not {edge}")
+    if edge is not None and edge < SMALLEST_ABDOMEN:
+        raise InputError(f"edge must be at least {SMALLEST_ABDOMEN} voxels, not {edge}")
     anatomy, lesion, scanning = np.random.default_rng([seed, index]).spawn(3)
     patient = draw_patient(anatomy, lesion)
     scanner = make_scanner(scanning, patient)

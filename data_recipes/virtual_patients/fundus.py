@@ -21,26 +21,24 @@ from scipy.special import expit
 from data_recipes.preparing.photographs import GRADES
 from ssl3d_lite.errors import InputError, unknown
 
+from .arrays import Floats, Points, Rng
 from .eye import (
+    Aperture,
     Eye,
-    Frame,
     Layers,
-    Points,
-    Rng,
-    Values,
     Vessel,
     View,
+    draw_aperture,
     draw_eye,
-    draw_frame,
     grow_vessels,
-    paint_vessels,
-    smooth_field,
+    paint_retinal_vessels,
+    retina_field,
 )
 from .retinopathy import Lesion, Spot, paint_lesion, plan_lesions, quadrant_of
 
 APTOS_COUNTS = (1805, 370, 999, 193, 295)  # of the 3662 labelled photographs, by grade
 EYES = ("right", "left")
-SMALLEST_EDGE = 128  # pixels: a microaneurysm is then about two thirds of a pixel wide
+SMALLEST_FUNDUS = 128  # pixels: a microaneurysm is then about two thirds of a pixel wide
 
 # ---- the retina's colours, and the camera --------------------------------------------------------
 
@@ -49,10 +47,10 @@ SMALLEST_EDGE = 128  # pixels: a microaneurysm is then about two thirds of a pix
 class Subject:
     """What the two eyes of a person share, and the camera that took both."""
 
-    tint: Values  # (3,) RGB of the retina
+    tint: Floats  # (3,) RGB of the retina
     choroid: float  # how far the vessels beneath the retina show through
     sheen: float  # how much the nerve fibres shine
-    gain: Values  # (3,) of the camera
+    gain: Floats  # (3,) of the camera
     blur: float  # mm
     noise: float
     vignette: float
@@ -80,21 +78,21 @@ def draw_subject(rng: Rng) -> Subject:
     )
 
 
-def mix(colour: Values, other: Values, share: Values) -> Values:
+def mix(colour: Floats, other: Floats, share: Floats) -> Floats:
     """``colour`` (rows, columns, 3) with a share (rows, columns) of it replaced."""
     return colour + share[..., None] * (other - colour)
 
 
-def paint_retina(rng: Rng, view: View, eye: Eye, subject: Subject) -> Values:
+def paint_retina(rng: Rng, view: View, eye: Eye, subject: Subject) -> Floats:
     """The retina without vessels, (rows, columns, 3): pigment, choroid, macula and disc."""
     x, y = (a.astype(np.float32) for a in np.meshgrid(*view.axes()))
     # choroidal vessels are bright bands between dark islands of pigment
-    bands = 0.3 * sum(np.tanh(1 - smooth_field(rng, view, s) ** 2) for s in (0.95, 0.6, 0.4))
+    bands = 0.3 * sum(np.tanh(1 - retina_field(rng, view, s) ** 2) for s in (0.95, 0.6, 0.4))
     fovea = np.hypot(x, y)
     bands *= np.clip(fovea / 2.5, 0.2, 1)  # the pigment is densest at the macula
-    mottle, grain = smooth_field(rng, view, 2.4), smooth_field(rng, view, 0.11)
+    mottle, grain = retina_field(rng, view, 2.4), retina_field(rng, view, 0.11)
     tone = 1 + subject.choroid * bands + 0.035 * mottle + 0.012 * grain
-    warm = 0.03 * smooth_field(rng, view, 3.5)
+    warm = 0.03 * retina_field(rng, view, 3.5)
     colour = np.stack([1 + 0.6 * (tone - 1), tone * (1 + warm), tone], axis=-1) * subject.tint
     spread = np.exp(-((fovea / 1.25) ** 2)) * np.float32(eye.pit)
     pit = np.exp(-((fovea / 0.5) ** 2)) * np.float32(eye.pit)
@@ -105,8 +103,8 @@ def paint_retina(rng: Rng, view: View, eye: Eye, subject: Subject) -> Values:
 
 
 def paint_disc(
-    rng: Rng, x: Values, y: Values, eye: Eye, subject: Subject, colour: Values
-) -> Values:
+    rng: Rng, x: Floats, y: Floats, eye: Eye, subject: Subject, colour: Floats
+) -> Floats:
     """Add the optic disc, with its cup, and the fibres that leave it."""
     dx, dy = x - np.float32(eye.disc[0]), y - np.float32(eye.disc[1])
     angle, away = np.arctan2(dy, dx), np.hypot(dx, dy)
@@ -134,7 +132,7 @@ def paint_disc(
 
 
 def photograph(
-    rng: Rng, view: View, subject: Subject, retina: Values, layers: Layers
+    rng: Rng, view: View, subject: Subject, retina: Floats, layers: Layers
 ) -> NDArray[np.uint8]:
     """What the camera makes of a retina and what lies on it, (rows, columns, 3) uint8."""
     colour = mix(retina, YELLOW, layers.exudate)
@@ -154,7 +152,7 @@ def photograph(
     return np.rint(255 * colour.clip(0, 1)).astype(np.uint8)
 
 
-def glare(rng: Rng, x: Points, y: Points) -> Values:
+def glare(rng: Rng, x: Points, y: Points) -> Floats:
     """In one picture of four, a crescent of stray light at the aperture's rim."""
     strength = 0.35 * max(rng.uniform(-3, 1), 0.0)
     angle = rng.uniform(-math.pi, math.pi)
@@ -171,7 +169,7 @@ def fundus_case(
     grade: int = 0,
     edge: int = 512,
     eye: str = "right",
-    frame: Frame | None = None,
+    frame: Aperture | None = None,
 ) -> tuple[NDArray[np.uint8], tuple[Lesion, ...]]:
     """One photograph, (rows, columns, 3) RGB, and its lesions.
 
@@ -189,7 +187,7 @@ def fundus_case(
     subject, view, this, vessels = look(seed, index, edge, eye, frame)
     surface, disease, camera = _streams(seed, index, eye)[2:5]
     retina = paint_retina(surface, view, this, subject)
-    layers = paint_vessels(view, vessels)
+    layers = paint_retinal_vessels(view, vessels)
     spots = plan_lesions(disease, grade, view, this, vessels)
     for spot in spots:
         paint_lesion(disease, view, this, vessels, spot, layers)
@@ -198,11 +196,11 @@ def fundus_case(
 
 
 def look(
-    seed: int, index: int, edge: int = 512, eye: str = "right", frame: Frame | None = None
+    seed: int, index: int, edge: int = 512, eye: str = "right", frame: Aperture | None = None
 ) -> tuple[Subject, View, Eye, tuple[Vessel, ...]]:
     """What :func:`fundus_case` paints: the person, the view of the eye, its anatomy and vessels."""
     person, aim = _streams(seed, index, eye)[:2]
-    subject, usual = draw_subject(person), draw_frame(person)
+    subject, usual = draw_subject(person), draw_aperture(person)
     x, y = aim.uniform(-0.4, 2.2), aim.uniform(-0.6, 0.5)  # between fovea and disc
     view = View(frame or usual, edge, 1 if eye == "right" else -1, x, y, subject.reach)
     return subject, view, *_anatomy(seed, index, eye)
@@ -228,14 +226,14 @@ def _in_pixels(view: View, spot: Spot) -> Lesion:
 
 
 def _check_case(
-    seed: int, index: int, grade: int, edge: int, eye: str, frame: Frame | None
+    seed: int, index: int, grade: int, edge: int, eye: str, frame: Aperture | None
 ) -> None:
     if min(seed, index) < 0:
         raise InputError(f"seed and index must be 0 or more, not {seed} and {index}")
     if grade not in range(len(GRADES)):
         raise InputError(f"grade must be 0 to {len(GRADES) - 1}, not {grade}")
-    if edge < SMALLEST_EDGE:
-        raise InputError(f"edge must be at least {SMALLEST_EDGE} pixels, not {edge}")
+    if edge < SMALLEST_FUNDUS:
+        raise InputError(f"edge must be at least {SMALLEST_FUNDUS} pixels, not {edge}")
     if eye not in EYES:
         raise unknown("eye", eye, EYES)
     if frame is not None and not (frame.aspect >= 0.95 and 0.5 <= frame.diameter <= 1.25):

@@ -12,7 +12,17 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .eye import STEP, Eye, Layers, Points, Rng, Values, Vessel, View, course, denser, discs
+from .arrays import Floats, Points, Rng
+from .eye import (
+    VESSEL_STEP,
+    Eye,
+    Layers,
+    Vessel,
+    View,
+    denser,
+    discs,
+    fibre_course,
+)
 
 # ---- what grades mean ----------------------------------------------------------------------------
 
@@ -62,8 +72,8 @@ FINDINGS = (
     Findings(4, 0.2, (8, 25), (2, 12), (0, 3), (0, 4), (0, 2), (0, 2), (0, 2), (0, 1), (1, 1)),
 )
 # as clinicians write them
-KINDS = {f.name: f.name.replace("_", " ") for f in fields(Findings)[2:]}
-KINDS |= {"cotton_wool_spot": "cotton-wool spot", "irma": "IRMA"}
+LESION_KINDS = {f.name: f.name.replace("_", " ") for f in fields(Findings)[2:]}
+LESION_KINDS |= {"cotton_wool_spot": "cotton-wool spot", "irma": "IRMA"}
 QUADRANTS = ("superior temporal", "superior nasal", "inferior temporal", "inferior nasal")
 
 
@@ -263,7 +273,7 @@ def patch(view: View, spot: Spot) -> tuple[tuple[slice, slice], Points, Points]:
     return at, dx[None], (dy[:, None] + within).ravel()[:, None]
 
 
-def outline(rng: Rng, dx: Points, dy: Points, roughness: float) -> Points:
+def blot_rim(rng: Rng, dx: Points, dy: Points, roughness: float) -> Points:
     """How many times nearer than the radius a blot's rim is, by direction: 1 or more."""
     angle, bumps = np.arctan2(dy, dx), 0.0
     for k, phase in enumerate(rng.uniform(0, 2 * math.pi, 6), start=2):
@@ -274,7 +284,7 @@ def outline(rng: Rng, dx: Points, dy: Points, roughness: float) -> Points:
 def turned(eye: Eye, spot: Spot, dx: Points, dy: Points) -> tuple[Points, Points]:
     """Distances along and across the nerve fibres at a lesion, in radii."""
     up, nasal = 1 if spot.y < 0 else -1, spot.x > eye.disc[0]
-    along = course(eye, spot.x, spot.y, up, nasal, 0.8)
+    along = fibre_course(eye, spot.x, spot.y, up, nasal, 0.8)
     cos, sin = math.cos(along) / spot.radius, math.sin(along) / spot.radius
     return dx * cos + dy * sin, dy * cos - dx * sin
 
@@ -290,26 +300,26 @@ def haemorrhage(rng: Rng, eye: Eye, spot: Spot, dx: Points, dy: Points) -> Point
         u, v = turned(eye, spot, dx, dy)
         ragged = np.abs(0.18 * u * np.sin(24 * v + rng.uniform(0, 6)))
         return depth * np.clip(1.6 * (1 - np.hypot(u, v / 0.36) - ragged), 0, 1)
-    d = np.hypot(dx, dy) * outline(rng, dx, dy, 0.12 if spot.radius < 0.1 else 0.3)
+    d = np.hypot(dx, dy) * blot_rim(rng, dx, dy, 0.12 if spot.radius < 0.1 else 0.3)
     return depth * np.clip((spot.radius - d) / 0.035, 0, 1)
 
 
 def exudate(rng: Rng, eye: Eye, spot: Spot, dx: Points, dy: Points) -> Points:
     """Fat and protein that leaked: bright, with a sharp edge."""
-    d = np.hypot(dx, dy) * outline(rng, dx, dy, 0.15)
+    d = np.hypot(dx, dy) * blot_rim(rng, dx, dy, 0.15)
     return rng.uniform(0.75, 1.0) * (d < spot.radius)
 
 
 def cotton_wool_spot(rng: Rng, eye: Eye, spot: Spot, dx: Points, dy: Points) -> Points:
     """Swollen nerve fibres: fluffy, and wider than long."""
     u, v = turned(eye, spot, dx, dy)
-    d = np.hypot(1.25 * u, v) * outline(rng, dx, dy, 0.12)
+    d = np.hypot(1.25 * u, v) * blot_rim(rng, dx, dy, 0.12)
     return rng.uniform(0.75, 0.95) * np.clip(1 - d**2, 0, 1) ** 1.2
 
 
 def preretinal_haemorrhage(rng: Rng, eye: Eye, spot: Spot, dx: Points, dy: Points) -> Points:
     """A boat: blood in front of the retina that has settled under a level."""
-    d = np.hypot(dx, dy * rng.uniform(1.0, 1.5)) * outline(rng, dx, dy, 0.06)
+    d = np.hypot(dx, dy * rng.uniform(1.0, 1.5)) * blot_rim(rng, dx, dy, 0.06)
     boat = np.clip((spot.radius - d) / 0.04, 0, 1)
     level = np.clip((dy + 0.1 * spot.radius) / 0.04, 0, 1)
     return boat * level * (1.5 + 0.7 * np.clip(dy / spot.radius, 0, 1))
@@ -317,7 +327,7 @@ def preretinal_haemorrhage(rng: Rng, eye: Eye, spot: Spot, dx: Points, dy: Point
 
 def vitreous_haemorrhage(rng: Rng, eye: Eye, spot: Spot, dx: Points, dy: Points) -> Points:
     """A cloud: blood adrift in the vitreous, out of focus."""
-    d = np.hypot(dx, dy) * outline(rng, dx, dy, 0.15) / spot.radius
+    d = np.hypot(dx, dy) * blot_rim(rng, dx, dy, 0.15) / spot.radius
     waves = rng.normal(0, 3.0, (6, 2)), rng.uniform(0, 2 * math.pi, 6)
     lumps = sum(np.cos(k * dx + m * dy + phase) for (k, m), phase in zip(*waves))
     return 1.5 * np.clip(1 - d**2, 0, 1) ** 1.5 * np.clip(1 + 0.25 * lumps, 0.2, 2)
@@ -333,7 +343,7 @@ SHAPES = {  # how deep, or how much of the pixel, by distance from the lesion's 
 }
 
 
-def tangle(rng: Rng, view: View, spot: Spot) -> Values:
+def tangle(rng: Rng, view: View, spot: Spot) -> Floats:
     """A frond of fine new vessels that loop back on themselves; IRMA is a sparser one."""
     twigs, steps, step = (18, 70, 0.03) if spot.kind == "new vessels" else (5, 45, 0.03)
     heading = rng.uniform(-math.pi, math.pi, twigs)
@@ -351,10 +361,10 @@ def tangle(rng: Rng, view: View, spot: Spot) -> Values:
     return discs(view, x, y, r, np.full(len(r), 1.1))
 
 
-def beads(view: View, vein: Vessel, spot: Spot) -> Values:
+def beads(view: View, vein: Vessel, spot: Spot) -> Floats:
     """A stretch of vein that swells and narrows like a string of beads."""
     first = max(spot.point - 3, 0)
     along = slice(first, spot.point + 4)
-    s = STEP * np.arange(len(vein.radii[along]))
-    x, y, r, s = denser(view, STEP, *vein.points[along].T, vein.radii[along], s)
+    s = VESSEL_STEP * np.arange(len(vein.radii[along]))
+    x, y, r, s = denser(view, VESSEL_STEP, *vein.points[along].T, vein.radii[along], s)
     return discs(view, x, y, r * (1 + np.cos(np.pi * s / 0.24) ** 4), np.full(len(s), 1.2))

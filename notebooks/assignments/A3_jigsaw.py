@@ -322,7 +322,7 @@ for scans, pieces, rest in ((5, 27, (2, 3, 3, 3)), (27, 27, (3,)), (1, 4, ()), (
 
 
 # %%
-from ssl3d_lite.tasks.permutations import shuffled as shuffle
+from ssl3d_lite.tasks.permutations import reorder as shuffle
 
 # %% [markdown]
 # ## Part 3: the puzzle (25 points)

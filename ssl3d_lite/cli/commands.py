@@ -21,14 +21,14 @@ from ssl3d_lite.files import read_json, write_csv
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.device import choose_device
 from ssl3d_lite.machine.launch import launch
-from ssl3d_lite.models.compatibility import check_answers, check_fits
+from ssl3d_lite.models.compatibility import check_encoder_fits, check_labels_fit
 from ssl3d_lite.models.encoders import Encoder, adapt_channels, make_encoder
 from ssl3d_lite.models.networks import make_network
-from ssl3d_lite.models.settings import Block, Network, Norm
+from ssl3d_lite.models.settings import BlockKind, NetworkKind, NormKind
 from ssl3d_lite.tasks import make_task, measure, task_classes
 from ssl3d_lite.training.checkpoint import SETTINGS, load_encoder, load_network
 from ssl3d_lite.training.finetuning import finetune as train_network
-from ssl3d_lite.training.presets import Name as PresetName
+from ssl3d_lite.training.presets import PresetName
 from ssl3d_lite.training.presets import preset
 from ssl3d_lite.training.pretraining import pretrain as train_encoder
 from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
@@ -44,10 +44,10 @@ class Shape:
     filters: tuple[int, ...] = ()
     """Channels of each of the U-Net's levels, if not given 16 32 64 128; the paper has 32 64 128
     256 512. DenseNet-121 has its own."""
-    block: Block = "plain"
+    block: BlockKind = "plain"
     """Of the U-Net."""
-    norm: Norm = "batch"
-    network: Network = "unet"
+    norm: NormKind = "batch"
+    network: NetworkKind = "unet"
     """unet; or densenet121, the paper's for photographs, which takes no masked, no tissue and no
     label maps."""
 
@@ -222,8 +222,8 @@ class Predict:
 def predict(settings: Predict) -> list[Path]:
     network = load_network(settings.model).to(choose_device(settings.device))
     cohort = Cohort.open(settings.cohort)
-    check_fits(network.encoder, cohort)
-    check_answers(network, cohort)
+    check_encoder_fits(network.encoder, cohort)
+    check_labels_fit(network, cohort)
     all_cases = settings.cases == "all"
     cases = (
         range(len(cohort)) if all_cases else getattr(cohort.split(settings.fold), settings.cases)
@@ -255,5 +255,5 @@ def find_encoder(name: str, cohort: Cohort, shape: Shape, seed: int) -> Encoder:
     if encoder.settings.in_channels != want:
         print(f"input layer adapted from {encoder.settings.in_channels} to {want} channels")
         encoder = adapt_channels(encoder, want)
-    check_fits(encoder, cohort)
+    check_encoder_fits(encoder, cohort)
     return encoder

@@ -94,22 +94,20 @@ def early(arguments: list[str], **wanted: str | None) -> argparse.Namespace:
 # ---- commands ----------------------------------------------------------------------------------
 
 
-def tour(arguments: list[str]) -> None:
-    from ssl3d_lite.tour.tour import TourSettings
+def _tour(arguments: list[str]) -> None:
+    from ssl3d_lite.study.command import TourSettings
 
     settings = parse(TourSettings, "tour", arguments)
-    from ssl3d_lite.html import as_text
-    from ssl3d_lite.tour.report import findings, finetune_table, probe_table, write_report
-    from ssl3d_lite.tour.tour import tour as run
+    from ssl3d_lite.study.command import tour
 
-    found = run(settings)
-    print("\nLinear probe, mean Dice (lowest–highest run)\n" + as_text(probe_table(found)))
-    print("\nFine-tuning, mean Dice\n" + as_text(finetune_table(found)) + "\n")
-    print("\n".join(f"- {line}" for line in findings(found)))
-    report = settings.out / "report.html"
-    write_report(found, report)
-    minutes = sum(found.seconds.values()) / 60
-    print(f"\n{minutes:.1f} minutes. Report: {report}  All scores: {settings.out / 'results.csv'}")
+    _say_results(tour(settings))
+
+
+def _say_results(results: Any) -> None:
+    """The table of a study, and where the report lies."""
+    out = results.folder
+    print(f"\n{(out / 'table.md').read_text()}")
+    print(f"Report: {out / 'report.html'}  All scores: {out / 'results.csv'}")
 
 
 def prepare(arguments: list[str]) -> int:
@@ -189,7 +187,7 @@ def predict(arguments: list[str]) -> None:
     run(parse(Predict, "predict", arguments))
 
 
-def study(arguments: list[str]) -> None:
+def _study(arguments: list[str]) -> None:
     from ssl3d_lite.study.settings import read_study, shipped_studies
 
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -197,17 +195,9 @@ def study(arguments: list[str]) -> None:
         print("\n".join(f"  {name:<16} {read_study(name).title}" for name in shipped_studies()))
         print("\nOr a TOML file of your own. ssl3d study STUDY --help says all settings.")
         return
-    from ssl3d_lite.study.command import StudySettings
-    from ssl3d_lite.study.command import study as run
+    from ssl3d_lite.study.command import StudySettings, study_from
 
-    results, out = run(parse(StudySettings, "study", arguments))
-    from ssl3d_lite.machine.collectives import on_rank_zero
-    from ssl3d_lite.study.report import write_report, write_table
-
-    on_rank_zero(write_table, results, out / "table.md")
-    on_rank_zero(write_report, results, out / "report.html")
-    print(f"\n{(out / 'table.md').read_text()}")
-    print(f"Report: {out / 'report.html'}  All scores: {out / 'results.csv'}")
+    _say_results(study_from(parse(StudySettings, "study", arguments)))
 
 
 def course(arguments: list[str]) -> int | None:
@@ -223,14 +213,14 @@ def course(arguments: list[str]) -> int | None:
     if action not in actions:
         raise unknown("action", action, actions)
     if action == "build":
-        from ssl3d_lite.course.build import Build, build
+        from ssl3d_lite.course.build import BuildSettings, build_course
 
-        print(f"course: {build(parse(Build, 'course build', rest))}")
+        print(f"course: {build_course(parse(BuildSettings, 'course build', rest))}")
         return 0
-    from ssl3d_lite.course.grade import Grade, grade
+    from ssl3d_lite.course.grade import GradeSettings, grade_submissions
 
-    records = grade(parse(Grade, "course grade", rest))
-    return int(any(record.faulty for record in records))
+    records = grade_submissions(parse(GradeSettings, "course grade", rest))
+    return int(any(record.failed for record in records))
 
 
 def bench(arguments: list[str]) -> None:
@@ -253,7 +243,7 @@ def bench(arguments: list[str]) -> None:
 
 
 COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
-    "tour": (tour, "the whole path in minutes: pretrain, probe, fine-tune, report"),
+    "tour": (_tour, "the whole path in minutes: pretrain, probe, fine-tune, report"),
     "prepare": (prepare, "turn raw scans into a cohort"),
     "data": (data, "list the data sets that are known, prepared and missing"),
     "verify": (verify, "check a cohort: files, values, and leakage between splits"),
@@ -261,7 +251,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
     "pretrain": (pretrain, "train an encoder on a proxy task, without labels"),
     "finetune": (finetune, "train a network with few labels, to segment or to grade"),
     "probe": (probe, "score a frozen encoder's features with a linear probe"),
-    "study": (study, "put the paper's claims to the test: arms, labels, seeds, verdicts"),
+    "study": (_study, "put the paper's claims to the test: arms, labels, seeds, verdicts"),
     "course": (course, "assignments that grade themselves: build a course, grade submissions"),
     "bench": (bench, "how fast this machine does every stage, beside the least it could take"),
     "predict": (predict, "segment a cohort's scans, as NIfTI in their own space, or grade them"),

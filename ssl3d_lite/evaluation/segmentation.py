@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from ssl3d_lite.data.cohort import Case, Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.models.compatibility import check_answers
+from ssl3d_lite.models.compatibility import check_labels_fit
 
 from .grades import OrdinalEvaluation, score_grades
 from .prediction import predictions
@@ -104,7 +104,7 @@ def evaluate(
     Raises:
         InputError: the network does not answer what the cohort's labels say.
     """
-    check_answers(network, cohort)
+    check_labels_fit(network, cohort)
     answers = predictions(network, cohort, cases, window)
     if cohort.ordinal:
         return score_grades(answers, cohort, cases)

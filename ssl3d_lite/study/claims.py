@@ -89,11 +89,12 @@ def claims(results: Results) -> list[Claim]:
 def trials(results: Results) -> list[Trial]:
     """The claims, in the order in which one would ask."""
     arms = [arm for arm in results.arms if not arm.is_control]
+    labels = results.labels_of("probe")
     features = Trial(
         "better features",
         "A linear probe reads more from its frozen features than from those of the best random "
-        f"encoder ({listed(results.labels)} labelled scans, averaged).",
-        Where("probe", results.labels),
+        f"encoder ({listed(labels)} labelled scans, averaged).",
+        Where("probe", labels),
         best_random,
         arms,
     )
@@ -102,7 +103,8 @@ def trials(results: Results) -> list[Trial]:
 
 def against_scratch(results: Results, arms: list[Arm]) -> list[Trial]:
     """The claims that fine-tuning from scratch with the same labels and steps can refute."""
-    labels, few = results.labels, results.labels[:-1]
+    labels = results.labels_of("finetune")
+    few = labels[:-1]
     end = results.study.finetune.get("steps", FinetuneSettings.steps)
     early = tuple(steps for steps in results.milestones if steps < end)
     fewer = (
@@ -132,7 +134,7 @@ def against_scratch(results: Results, arms: list[Arm]) -> list[Trial]:
 
 def against_related_arms(results: Results, arms: list[Arm]) -> list[Trial]:
     """The claims about the same task on slices, and about pretraining elsewhere."""
-    tuned = Where("finetune", results.labels)
+    tuned = Where("finetune", results.labels_of("finetune"))
     twinned = [arm for arm in arms if flat_twin(results, arm)]
     moved = [arm for arm in arms if not arm.own] if results.study.corpus else []
     return [
@@ -265,12 +267,13 @@ def flat_twin(results: Results, arm: Arm) -> str | None:
 
 def labels_saved(results: Results, arm: Arm) -> tuple[str, float, str | None] | None:
     """With how many labels scratch reaches the arm's mean score at the fewest."""
-    fewest, scratch = results.labels[0], results.twin(arm, "scratch")
+    every, scratch = results.labels_of("finetune"), results.twin(arm, "scratch")
+    fewest = every[0]
     ours = results.scores("finetune", arm.name, fewest)
     if len(ours) < 2:  # one seed says nothing, not even this
         return None
     reached = float(np.mean(ours))
-    for labels in results.labels:
+    for labels in every:
         theirs = results.scores("finetune", scratch, labels)
         if len(theirs) > 1 and np.mean(theirs) >= reached:
             return fewest, reached, labels

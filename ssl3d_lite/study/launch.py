@@ -19,44 +19,46 @@ from tqdm.auto import tqdm
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import on_rank_zero, rank
+from ssl3d_lite.settings import CheckedSettings, Count, PositiveFloat, PositiveInt
 
 from .data import DataFolders, StudyData
-from .experiment import Experiment, Job, Machine, Run, run_job
+from .execution import run_job
+from .experiment import Experiment
+from .jobs import Job, Run
+from .keys import run_key
 from .ledger import Ledger
-from .settings import Study
+from .settings import Machine, Study
 
 POLL = 2.0  # seconds between looks at what has ended
 MONTH = 60 * 24 * 30  # minutes
 
 
 @dataclass(frozen=True)
-class Launch:
+class Launch(CheckedSettings):
     """How jobs are spread."""
 
     launcher: Literal["here", "local", "slurm"] = "here"
     """here: one after another in this process; local: several processes of this machine; slurm: an
     array of jobs on a cluster."""
-    jobs: int = 2
+    jobs: PositiveInt = 2
     """Jobs at the same time."""
-    tries: int = 3
+    tries: PositiveInt = 3
     """How often a job is given that is lost or fails."""
-    hours: float = 4
+    hours: PositiveFloat = 4
     """Slurm: time limit of a job; one that reaches it is given again and goes on."""
     partition: str | None = None
     """Slurm: the partition."""
-    gpus: int = 1
+    gpus: Count = 1
     """Slurm: GPUs a job."""
-    cpus: int = 8
+    cpus: PositiveInt = 8
     """Slurm: CPU cores a job."""
-    memory_gb: int = 32
+    memory_gb: PositiveInt = 32
     """Slurm: memory a job."""
     slurm: tuple[str, ...] = ()
     """Slurm: more of sbatch's settings: account=abc qos=long."""
 
     def __post_init__(self):
-        for name in ("jobs", "tries", "hours"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"{name} is {getattr(self, name)}, but must be above 0")
+        super().__post_init__()
         if wrong := [each for each in self.slurm if "=" not in each]:
             raise InputError(f"slurm setting {wrong[0]!r}: write name=value")
 
@@ -81,7 +83,7 @@ class RemoteJob:
         # whoever led the study may have been killed, and this job given a second time
         with FileLock(self.out / "logs" / f"{self.job.name}.lock"):
             done = ledger.done()
-            left = [run for run in self.runs if experiment.key(run) not in done]
+            left = [run for run in self.runs if run_key(experiment, run) not in done]
             for _ in run_job(experiment, self.job, left, ledger):
                 pass
 
@@ -96,7 +98,7 @@ def run_here(experiment: Experiment, todo: dict[Job, list[Run]], ledger: Ledger)
     """All jobs, one after another."""
     if not todo:
         return
-    experiment.data = replace(experiment.data, resident=True)
+    experiment = replace(experiment, data=experiment.data.on_device())
     total = sum(map(len, todo.values()))
     title = f"study {experiment.study.name}"
     with tqdm(total=total, desc=title, unit="run", disable=rank() > 0) as bar:

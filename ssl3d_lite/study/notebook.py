@@ -7,10 +7,10 @@ from ssl3d_lite.errors import unknown
 
 from . import tables
 from .claims import Claim, claims
+from .jobs import plan
 from .limits import limits
 from .published import beside_paper, published_tables
 from .results import Results
-from .running import plan
 from .sentences import each_arm, overall
 
 if TYPE_CHECKING:

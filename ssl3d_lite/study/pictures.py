@@ -15,7 +15,7 @@ def label_curves(results: Results, protocol: str) -> Figure:
     curves = {}
     for arm in results.arms:
         places = {}
-        for labels in results.labels:
+        for labels in results.labels_of(protocol):
             if scores := results.scores(protocol, arm.name, labels):
                 places[results.scans(labels)] = scores
         curves[arm.name] = places
@@ -25,7 +25,7 @@ def label_curves(results: Results, protocol: str) -> Figure:
 
 def step_curves(results: Results) -> Figure:
     """Score over steps of fine-tuning with the fewest labels."""
-    fewest = results.labels[0]
+    fewest = results.labels_of("convergence")[0]
     curves = {}
     for arm in results.arms:
         places = {}

@@ -88,7 +88,7 @@ def beside_paper(results: Results, block: PublishedTable) -> Table:
 
 def our_cell(results: Results, block: PublishedTable, arm: str, column: str) -> str:
     """Our mean for the same column, with how far it is ahead of scratch; empty if we have none."""
-    labels = results.labels[-1] if block.column == "region" else column
+    labels = results.labels_of("finetune")[-1] if block.column == "region" else column
     score = f"{results.measure} {column}" if block.column == "region" else block.score
     ours, scratch = (
         [

@@ -5,6 +5,7 @@ Every number and every sentence is made from the study's rows; none is typed.
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from ssl3d_lite.files import atomic_write
@@ -39,8 +40,12 @@ def write_table(results: Results, path: Path) -> None:
     atomic_write(path, lambda file: file.write(table_text(results).encode()))
 
 
-def write_report(results: Results, path: Path) -> None:
-    """Write the study as one HTML page, figures and all."""
+def write_report(results: Results, path: Path, sections: Sequence[str] = ()) -> None:
+    """Write the study as one HTML page, figures and all.
+
+    Args:
+        sections: HTML of more sections, which stand behind the scores.
+    """
     study, judged = results.study, claims(results)
     parts = [
         f"<h1>{escape(study.title)}</h1>",
@@ -52,6 +57,7 @@ def write_report(results: Results, path: Path) -> None:
         *differences(results, judged),
         *(part for protocol in study.protocols for part in protocol_section(results, protocol)),
         *region_section(results),
+        *sections,
         *published_section(results),
         "<h2>What this does not show</h2>",
         bullets(limits(results, judged)),

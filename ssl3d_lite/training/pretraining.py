@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.machine.collectives import local_slice, on_rank_zero
-from ssl3d_lite.models.compatibility import check_fits
+from ssl3d_lite.models.compatibility import check_encoder_fits
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row, part_of
 
@@ -75,7 +75,7 @@ def pretrain(
     Raises:
         DivergedError: the loss is not finite, or the task says that its training has failed.
     """
-    check_fits(encoder, cohort)
+    check_encoder_fits(encoder, cohort)
     cases = cohort.split().pretrain if cases is None else cases
     settings = changed(settings or TrainSettings(), changes)
     tasks = [task] if isinstance(task, ProxyTask) else list(task)
@@ -103,7 +103,9 @@ def pretrain(
         # every process draws for the whole batch, as one alone would; a draw reads no voxel
         whole = volumes[:1].expand(len(chosen), *volumes.shape[1:])
         params = tasks[turn].sample_params(whole, step_generator(settings.seed, step))
-        return turn, tasks[turn].make_views(volumes, part_of(params, own))
+        views = tasks[turn].make_views(volumes, part_of(params, own))
+        # at the end of a round a scan may stand in a batch twice: its number says so
+        return turn, replace(views, ids=tuple(chosen[own]))
 
     learner = Pretraining(encoder, tasks)
     title = f"pretrain {record['task']}"

@@ -10,7 +10,7 @@ from PIL import Image
 SETUP = """
 import numpy as np, torch
 from scipy.ndimage import gaussian_filter
-from ssl3d_lite.networks import EncoderSettings
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show import Puzzle3D, Volume3D
 from ssl3d_lite.tasks import make_task
 

@@ -16,7 +16,7 @@ from helpers import content
 
 from data_recipes.brats import Brats
 from data_recipes.brats import prepare as prepare_brats
-from data_recipes.msd import TASKS
+from data_recipes.msd import DECATHLON_TASKS
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import UNLABELLED, Cohort
 from ssl3d_lite.data.verify import Verify, verify
@@ -114,7 +114,7 @@ def test_the_pancreas_is_prepared_as_the_real_one():
     """The virtual twin takes its window, its crop and its fit from the Decathlon's table."""
     from data_recipes.virtual import VirtualAbdomen
 
-    assert TASKS["Task07_Pancreas"].preparation.intensity == "window:-100,240"
+    assert DECATHLON_TASKS["Task07_Pancreas"].preparation.intensity == "window:-100,240"
     assert VirtualAbdomen(out=Path("x")).edge == 96
 
 

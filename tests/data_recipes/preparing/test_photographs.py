@@ -16,7 +16,7 @@ from data_recipes.aptos import Aptos
 from data_recipes.aptos import prepare as prepare_aptos
 from data_recipes.preparing.engine import Prepared, RawCase
 from data_recipes.preparing.photographs import (
-    COLOURS,
+    COLOUR_CHANNELS,
     Photographs,
     circle,
     prepare_photograph,
@@ -81,7 +81,7 @@ def outcome(function: Callable[[Path], Any], path: Path) -> Any:
 
 def prepare(path: Path, edge: int = 64, intensity: str = WINDOW) -> Prepared:
     how = Photographs(edge=edge, intensity=intensity)
-    return prepare_photograph(RawCase("a", "a", dict.fromkeys(COLOURS, path)), how)
+    return prepare_photograph(RawCase("a", "a", dict.fromkeys(COLOUR_CHANNELS, path)), how)
 
 
 def within(edge: int) -> np.ndarray:
