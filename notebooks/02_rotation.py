@@ -160,7 +160,7 @@ for dims in (2, 3):
 # The heart of the task is to make the copies. It loops over ten turns, never over scans.
 
 # %%
-ssl3d.show.source(ssl3d.tasks.rotation.Rotation.make_views)
+ssl3d.show.source(ssl3d.tasks.Rotation.make_views)
 
 # %% [markdown]
 # Why a cube? A longer box would change its shape when it is turned, and the shape alone would tell.

@@ -148,8 +148,7 @@ print("first voxels along each axis:", [sorted(set(axis.tolist())) for axis in s
 # Only patches that are asked about are cut, and each is encoded once.
 
 # %%
-task_class = ssl3d.tasks.relative_location.RelativeLocation
-ssl3d.show.source(task_class.make_views, task_class.forward)
+ssl3d.show.source(ssl3d.tasks.RelativeLocation.make_views, ssl3d.tasks.RelativeLocation.forward)
 
 # %% [markdown]
 # `normalised` gives each patch mean 0 and variance 1. Without it brightness betrays the place:

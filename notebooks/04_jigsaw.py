@@ -172,7 +172,7 @@ print(five[:8])
 # The pieces are cut in the order in which they are shown. Nothing has to be moved afterwards.
 
 # %%
-ssl3d.show.source(ssl3d.tasks.jigsaw.Jigsaw.make_views, ssl3d.tasks.jigsaw.Jigsaw.forward)
+ssl3d.show.source(ssl3d.tasks.Jigsaw.make_views, ssl3d.tasks.Jigsaw.forward)
 
 # %% [markdown]
 # `normalised` gives each piece mean 0 and variance 1, lest its brightness tells the cell, and

@@ -243,7 +243,7 @@ figure
 # clear message instead of running on for hours:
 
 # %%
-ssl3d.show.source(ssl3d.tasks.exemplar.Exemplar.check_health)
+ssl3d.show.source(ssl3d.tasks.Exemplar.check_health)
 
 # %% [markdown]
 # ## 6. Pretraining

@@ -64,7 +64,8 @@ def table(head, rows):
 
 def altered(thing, **changes):
     """A copy of a cohort, a case or a split in which some fields are others."""
-    return type(thing)(**vars(thing) | changes)
+    fields = {name: getattr(thing, name) for name in thing.__dataclass_fields__}
+    return type(thing)(**fields | changes)
 
 
 # %% [markdown]
@@ -88,7 +89,7 @@ def with_noise(cohort, seed=0):
     """The same cohort with smooth noise in the place of every scan."""
     images = cohort.images(range(len(cohort)))
     noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(seed))
-    for axis in (2, 3, 4, 2, 3, 4):  # twice each: nearly a Gaussian of one voxel
+    for axis in (2, 3, 4, 2, 3, 4):  # twice each: nearly a Gaussian filter, sigma 1 voxel
         noise = (noise.roll(-1, axis) + 2 * noise + noise.roll(1, axis)) / 4
     noise = (noise / noise.std()).to(images.device)
     return altered(cohort, resident=(noise, cohort.labels(range(len(cohort)))))
@@ -138,7 +139,7 @@ def solve(task, volumes, describe):
 
 
 # %%
-class Padded(ssl3d.tasks.rotation.Rotation):
+class Padded(ssl3d.tasks.Rotation):
     """Of each cube six voxels at top and bottom are black."""
 
     def make_views(self, volumes, params):
@@ -148,7 +149,7 @@ class Padded(ssl3d.tasks.rotation.Rotation):
         return super().make_views(flat, params)
 
 
-class Smeared(ssl3d.tasks.rotation.Rotation):
+class Smeared(ssl3d.tasks.Rotation):
     """What is turned is resampled half a voxel off, as an interpolating routine may do."""
 
     def make_views(self, volumes, params):
@@ -207,7 +208,7 @@ def sides_and_sharpness(batch):
 
 
 rows = []
-for kind in (ssl3d.tasks.rotation.Rotation, Padded, Smeared):
+for kind in (ssl3d.tasks.Rotation, Padded, Smeared):
     task = make(kind, crop_size=24)
     rows.append(
         (kind.__name__, *(solve(task, v, sides_and_sharpness) for v in (noise, scans)), 0.1)
@@ -241,10 +242,7 @@ def rim(batch):
 edges = (16, 24, 32, min(cohort.shape))
 table(
     ("edge of the cube", "solved by the rim alone", "chance"),
-    [
-        (edge, solve(make(ssl3d.tasks.rotation.Rotation, crop_size=edge), scans, rim), 0.1)
-        for edge in edges
-    ],
+    [(edge, solve(make(ssl3d.tasks.Rotation, crop_size=edge), scans, rim), 0.1) for edge in edges],
 )
 
 # %%
@@ -292,19 +290,17 @@ def train(kind, here, seed=0, watched=None):
     return encoder, float(np.mean([score["accuracy"] for score in scores]))
 
 
-task, encoder = make(ssl3d.tasks.rotation.Rotation, crop_size=24), ssl3d.make_encoder(shape, seed=0)
+task, encoder = make(ssl3d.tasks.Rotation, crop_size=24), ssl3d.make_encoder(shape, seed=0)
 view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:2]))
 view
 
 # %%
 trained = {
-    ("Rotation", "scans"): train(
-        ssl3d.tasks.rotation.Rotation, cohort, watched=(task, encoder, view.watch)
-    )
+    ("Rotation", "scans"): train(ssl3d.tasks.Rotation, cohort, watched=(task, encoder, view.watch))
 }
 
 # %%
-for kind, name in ((Padded, "scans"), (ssl3d.tasks.rotation.Rotation, "noise"), (Padded, "noise")):
+for kind, name in ((Padded, "scans"), (ssl3d.tasks.Rotation, "noise"), (Padded, "noise")):
     trained[kind.__name__, name] = train(kind, cohort if name == "scans" else noise_cohort)
 rows = [(*names, accuracy, 0.1) for names, (_, accuracy) in trained.items()]
 table(("task", "trained on", "accuracy on validation cases", "chance"), rows)
@@ -319,7 +315,7 @@ table(("task", "trained on", "accuracy on validation cases", "chance"), rows)
 # %%
 arms = {}
 for name, kind in {
-    "rotation, honest": ssl3d.tasks.rotation.Rotation,
+    "rotation, honest": ssl3d.tasks.Rotation,
     "rotation, padded": Padded,
 }.items():
     others = [train(kind, cohort, seed)[0] for seed in range(1, size["seeds"])]
@@ -618,7 +614,7 @@ table(("predict", "shared with the target", "on noise", "on scans", "chance"), r
 
 
 # %%
-class Unhidden(ssl3d.tasks.masked.Masked):
+class Unhidden(ssl3d.tasks.Masked):
     """Shows the blocks that are to be rebuilt."""
 
     def make_views(self, volumes, params):
@@ -628,7 +624,7 @@ class Unhidden(ssl3d.tasks.masked.Masked):
 
 
 rows = []
-for kind in (ssl3d.tasks.masked.Masked, Unhidden):
+for kind in (ssl3d.tasks.Masked, Unhidden):
     task = make(kind)
     batch = task.make_views(
         scans[:4], task.sample_params(scans[:4], torch.Generator().manual_seed(0))
@@ -874,7 +870,7 @@ figure
 # to a side each. Six groups of ten turns: 60 %.
 #
 # ```python
-# class Bottom(ssl3d.tasks.rotation.Rotation):
+# class Bottom(ssl3d.tasks.Rotation):
 #     def make_views(self, volumes, params):
 #         z = torch.arange(volumes.shape[-1]) - params["corner"][:, 0, 2:]
 #         inside = (z >= 12)[:, None, None, None]

@@ -31,7 +31,7 @@
 # %matplotlib inline
 import ssl3d_lite as ssl3d
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import nibabel as nib
 import torch
 from matplotlib.figure import Figure
@@ -191,7 +191,7 @@ print(ssl3d.data.verify(ssl3d.data.Verify(cohort=settings.out, raw=settings.raw,
 # How many patients that came twice will then stand on two sides of a split? There are five folds.
 
 # %%
-careless = Folder(**vars(settings) | {"table": None, "out": RUNS / "no-table"})
+careless = replace(settings, table=None, out=RUNS / "no-table")
 prepare(careless)
 folds = {}  # patient → the folds of the scans
 for case in ssl3d.Cohort.open(careless.out).cases:
@@ -417,7 +417,7 @@ print({name: round(value, 3) for name, value in held_out.items()})
 everyone = range(len(cohort))
 noise = torch.randn(cohort.images(everyone).shape, generator=torch.Generator().manual_seed(0))
 resident = (noise.to(volumes.device), cohort.labels(everyone))
-noisy = ssl3d.Cohort(**vars(cohort) | {"resident": resident})  # the same cases, other images
+noisy = replace(cohort, resident=resident)  # the same cases, other images
 blind_task, blind = ssl3d.make_task("stack", shape, seed=0), ssl3d.make_encoder(shape, seed=0)
 noise_history = ssl3d.pretrain(blind_task, blind, noisy, settings=training)
 ssl3d.show.learning_curves(
