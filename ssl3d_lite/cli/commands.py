@@ -28,8 +28,7 @@ from ssl3d_lite.models.settings import BlockKind, NetworkKind, NormKind
 from ssl3d_lite.tasks import make_task, measure, task_classes
 from ssl3d_lite.training.checkpoint import SETTINGS, load_encoder, load_network
 from ssl3d_lite.training.finetuning import finetune as train_network
-from ssl3d_lite.training.presets import PresetName
-from ssl3d_lite.training.presets import preset
+from ssl3d_lite.training.presets import PresetName, preset
 from ssl3d_lite.training.pretraining import pretrain as train_encoder
 from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ssl3d_lite.data.cohort import parse_label_budget
 from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
@@ -57,7 +56,7 @@ def finetuning_protocol(
     job, cohort = run.job, experiment.data.benchmark(run.job.arm)
     split, settings = experiment.data.split(job.arm, job.fold), experiment.finetuning(run)
     network = make_network(copy_for_benchmark(experiment, encoder, job.arm), cohort, job.seed)
-    labelled = cohort.subset(split.train, parse_label_budget(run.labels), job.seed)
+    labelled = cohort.subset(split.train, run.labels, job.seed)
     hooks = eval_hooks(
         network,
         cohort,
@@ -101,8 +100,7 @@ def _probe_row(experiment: Experiment, run: Run, encoder: nn.Module) -> ResultRo
     some = list(cohort.scans(split.pretrain).values())[:CALIBRATION]
     encoder = copy_for_benchmark(experiment, encoder, job.arm)
     encoder = recalibrated(encoder, cohort, list(chain(*some)))
-    budget = parse_label_budget(run.labels)
-    draws = [cohort.subset(split.train, budget, draw) for draw in probing["draws"]]
+    draws = [cohort.subset(split.train, run.labels, draw) for draw in probing["draws"]]
     probes = linear_probes(encoder, cohort, draws, split.test, probing["voxels"])
     rows = [score_columns(result) for result in probes]
     means = {

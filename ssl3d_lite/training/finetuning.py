@@ -12,7 +12,7 @@ from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import all_gather, local_slice, on_rank_zero
 from ssl3d_lite.models.classifier import Classifier
-from ssl3d_lite.models.compatibility import check_labels_fit, check_encoder_fits
+from ssl3d_lite.models.compatibility import check_encoder_fits, check_labels_fit
 from ssl3d_lite.models.ordinal import ordinal_loss
 from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.tasks import Row

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 import torch
+from ssl3d_lite.show.figures.figures import puzzle
 
 from ssl3d_lite import tasks
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.models.encoders import UNetEncoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.figures.figures import puzzle
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
 
