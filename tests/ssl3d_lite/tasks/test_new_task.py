@@ -5,7 +5,6 @@ import sys
 
 import pytest
 import torch
-from ssl3d_lite.show.figures.figures import puzzle
 
 from ssl3d_lite import show, tasks
 from ssl3d_lite.evaluation.proxy import proxy_score
