@@ -37,7 +37,7 @@ FILES = {
 
 
 def imported(module: str, tree: ast.AST) -> set[str]:
-    """The project's modules that a module imports: anywhere in it, in functions and for types too."""
+    """The project's modules that a module imports, in functions and for types too."""
     package = FILES[module].name == "__init__.py"
     found = set()
     for node in ast.walk(tree):
