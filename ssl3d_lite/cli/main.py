@@ -9,6 +9,8 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -70,17 +72,35 @@ def parse(
     default: Any = None,
     description: str | None = None,
 ) -> Any:
-    """Settings (a dataclass) from the command line; a misspelt one names the nearest."""
+    """Settings (a dataclass) from the command line; a misspelt one names the nearest.
+
+    Raises:
+        InputError: a value that the settings refuse, which is told in the settings' own words.
+    """
     import tyro
 
-    return tyro.cli(
-        settings,
-        prog=f"ssl3d {command}",
-        args=arguments,
-        default=default,
-        description=description,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    said = StringIO()
+    try:
+        with redirect_stderr(said):
+            return tyro.cli(
+                settings,
+                prog=f"ssl3d {command}",
+                args=arguments,
+                default=default,
+                description=description,
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+    except SystemExit as left:
+        if refused := _input_error_behind(left):  # tyro would put it in a box of five lines
+            raise refused from None
+        sys.stderr.write(said.getvalue())
+        raise
+
+
+def _input_error_behind(error: BaseException | None) -> InputError | None:
+    while error is not None and not isinstance(error, InputError):
+        error = error.__context__
+    return error
 
 
 def early(arguments: list[str], **wanted: str | None) -> argparse.Namespace:
