@@ -80,7 +80,7 @@ def cut_slices(study: Study, cohort: Path, out: Path) -> Path:
 def check_data(study: Study, folders: DataFolders) -> None:
     """Raise InputError if a cohort cannot carry the study, or leaks."""
     cohort = Cohort.open(folders.cohort)
-    corpus = folders.corpus and Cohort.open(folders.corpus)
+    corpus = Cohort.open(folders.corpus) if folders.corpus else None
     for fold in study.folds:
         split = cohort.split(fold)
         for side in ("train", "validation", "test"):
@@ -126,7 +126,9 @@ class StudyData:
 
     def benchmark(self, arm: Arm) -> Cohort:
         """What the arm is fine-tuned and tested on."""
-        return self._open(self.folders.flat_cohort if arm.flat else self.folders.cohort)
+        folder = self.folders.flat_cohort if arm.flat else self.folders.cohort
+        assert folder is not None, "slices are cut where a study has 2D arms"
+        return self._open(folder)
 
     def corpus(self, arm: Arm, fold: int) -> Corpus:
         """What the arm is pretrained on."""
@@ -141,10 +143,8 @@ class StudyData:
             return Corpus(cohort, split.pretrain, split.validation)
         patients = sorted({case.patient for case in cohort.cases})
         unseen = set(patients[:: max(1, min(UNSEEN, len(patients) // 2))])
-        sides = ([], [])
-        for index, case in enumerate(cohort.cases):
-            sides[case.patient in unseen].append(index)
-        return Corpus(cohort, *map(tuple, sides))
+        kept = tuple(i for i, case in enumerate(cohort.cases) if case.patient in unseen)
+        return Corpus(cohort, tuple(i for i in range(len(cohort)) if i not in kept), kept)
 
     def split(self, arm: Arm, fold: int) -> Split:
         """The benchmark's cases to train, validate and test on."""

@@ -3,10 +3,9 @@
 from copy import deepcopy
 
 import torch
-from torch import nn
 
 from ssl3d_lite.machine.device import choose_device
-from ssl3d_lite.models.encoders import adapt_channels, make_encoder
+from ssl3d_lite.models.encoders import Encoder, adapt_channels, make_encoder
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.tasks import ProxyTask, make_task
 from ssl3d_lite.training.finetuning import finetune
@@ -18,7 +17,7 @@ from .jobs import Job, Run
 from .keys import encoder_folder
 
 
-def encoder_of(experiment: Experiment, job: Job) -> tuple[nn.Module, list[ProxyTask]]:
+def encoder_of(experiment: Experiment, job: Job) -> tuple[Encoder, list[ProxyTask]]:
     """A job's encoder, trained if its arm is; and its proxy tasks with their heads."""
     arm, data = job.arm, experiment.data
     encoder = make_encoder(experiment.start(job), job.seed)
@@ -45,7 +44,7 @@ def make_tasks(experiment: Experiment, job: Job) -> list[ProxyTask]:
     ]
 
 
-def copy_for_benchmark(experiment: Experiment, encoder: nn.Module, arm: Arm) -> nn.Module:
+def copy_for_benchmark(experiment: Experiment, encoder: Encoder, arm: Arm) -> Encoder:
     """A copy of an encoder that reads the benchmark's channels."""
     channels = len(experiment.data.benchmark(arm).channels)
     if encoder.settings.in_channels == channels:

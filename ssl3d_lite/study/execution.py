@@ -10,6 +10,8 @@ import torch
 from ssl3d_lite.errors import DivergedError
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.device import machine_name
+from ssl3d_lite.models.encoders import Encoder
+from ssl3d_lite.tasks import ProxyTask
 
 from .encoders import encoder_of
 from .experiment import Experiment
@@ -24,7 +26,9 @@ def run_job(experiment: Experiment, job: Job, runs: Sequence[Run], ledger: Ledge
 
     A training that fails, such as an exemplar that collapses, is a result too: its row says why.
     """
-    encoder, tasks, failure = None, [], None
+    encoder: Encoder | None = None
+    tasks: list[ProxyTask] = []
+    failure: DivergedError | None = None
     for run in runs:
         start, key = time.perf_counter(), run_key(experiment, run)
         try:

@@ -38,7 +38,11 @@ class Experiment:
         if arm.network:  # the file's shape is that of a U-Net
             given = {"network": arm.network, "norm": given.get("norm", EncoderSettings.norm)}
         given |= {"norm": arm.norm} if arm.norm else {}
-        return EncoderSettings(len(cohort.channels), cohort.spatial_dims, **given)
+        return EncoderSettings(
+            in_channels=len(cohort.channels),
+            spatial_dims=3 if cohort.spatial_dims == 3 else 2,
+            **given,
+        )
 
     def start(self, job: Job) -> EncoderSettings:
         """The shape in which a job's encoder starts: for the scans that it is pretrained on."""

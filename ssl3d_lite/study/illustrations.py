@@ -1,6 +1,5 @@
 """Sections of a report that need scans and encoders, not only rows: puzzles, and an example."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +8,9 @@ import torch
 from torch import Tensor
 
 from ssl3d_lite.html import escape, heading, picture
-from ssl3d_lite.show.figures import curves, figures
+from ssl3d_lite.show.figures.curves import learning_curves
+from ssl3d_lite.show.figures.puzzle import puzzle
+from ssl3d_lite.show.figures.segmentations import segmentations
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask
 
 from .arms import Arm
@@ -30,7 +31,7 @@ def task_sections(experiment: Experiment, results: Results) -> Iterator[str]:
         )
         volumes, batch = example_puzzle(experiment, arm, task)
         yield heading(f"What {name} shows the network")
-        yield picture(figures.puzzle(volumes, batch), escape(shown))
+        yield picture(puzzle(volumes, batch), escape(shown))
         histories, held_out = learning(experiment, results, arm, task.name)
         if histories:
             learnt = (
@@ -38,7 +39,7 @@ def task_sections(experiment: Experiment, results: Results) -> Iterator[str]:
                 "nothing was trained."
             )
             yield heading(f"Pretraining on {name}")
-            yield picture(curves.learning_curves(histories, held_out), learnt)
+            yield picture(learning_curves(histories, held_out), learnt)
 
 
 def tasks_shown(experiment: Experiment) -> dict[str, tuple[Arm, ProxyTask]]:
@@ -68,7 +69,8 @@ def learning(
 
     Runs without a history or a score are left out: they failed, or their encoder was moved away.
     """
-    histories, held_out = {}, defaultdict(dict)
+    histories: dict[str, list[Any]] = {}
+    held_out: dict[str, dict[str, float]] = {}
     for row in results.of("proxy", arm.name):
         job = Job(arm, row["fold"], row["seed"])
         path = encoder_folder(experiment, job) / "history.csv"
@@ -80,7 +82,7 @@ def learning(
         fold = f", fold {job.fold}" if len(experiment.study.folds) > 1 else ""
         histories[f"seed {job.seed}{fold}"] = history.to_dict("records")
         held_out[f"seed {job.seed}{fold}"] = {row["measure"]: row["score"]}
-    return histories, dict(held_out)
+    return histories, held_out
 
 
 def example_section(experiment: Experiment, results: Results) -> list[str]:
@@ -95,5 +97,5 @@ def example_section(experiment: Experiment, results: Results) -> list[str]:
         f"with {labelled} (seed 0). It is in the middle of the scores of {arm}, not the best."
     )
     names = experiment.data.benchmark(experiment.study.parsed_arms()[0]).label_names
-    drawn = figures.segmentations(example.image, example.answers, names)
+    drawn = segmentations(example.image, example.answers, names)
     return [heading("An example"), picture(drawn, escape(caption))]

@@ -8,7 +8,7 @@ lost is given again and goes on where it was.
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -121,40 +121,27 @@ def run_elsewhere(
     """
     executor = make_executor(how, experiment.out / "logs", experiment.study.name)
     threads = max(1, (os.cpu_count() or 1) // how.jobs) if how.launcher == "local" else None
-    waiting, active, tries, failed = list(todo), {}, Counter(), {}
+    waiting, failed = list(todo), {}
+    active: dict[Job, Any] = {}
+    tries: Counter[Job] = Counter()
     total = sum(map(len, todo.values()))
     before = len(ledger.done())
     with tqdm(total=total, desc=f"study {experiment.study.name}", unit="run") as bar:
         while waiting or active:
             room = len(waiting) if how.launcher == "slurm" else how.jobs - len(active)
             given, waiting = waiting[:room], waiting[room:]
-            remote_jobs = [
-                RemoteJob(
-                    experiment.study,
-                    experiment.data.folders,
-                    experiment.out,
-                    experiment.machine,
-                    job,
-                    runs,
-                    threads,
-                )
-                for job in given
-                for runs in [tuple(todo[job])]
-            ]
+            remote_jobs = [remote_job(experiment, job, todo[job], threads) for job in given]
             active |= zip(given, submit(executor, remote_jobs), strict=True)
             tries.update(given)
             time.sleep(POLL)
             ledger.collect()
             bar.n = len(ledger.done()) - before
             bar.refresh()
-            for job in [job for job, task in active.items() if task.done()]:
-                task = active.pop(job)
-                if (failure := task.exception()) is None:
-                    continue
-                if tries[job] < how.tries:
+            for job, why in ended(active).items():
+                if why and tries[job] < how.tries:
                     waiting.append(job)
-                else:
-                    failed[job] = f"{last_line(failure)} (log: {task.paths.stderr})"
+                elif why:
+                    failed[job] = why
     ledger.collect()
     if failed:
         job, why = next(iter(failed.items()))
@@ -164,7 +151,30 @@ def run_elsewhere(
         )
 
 
-def submit(executor: Any, remote_jobs: list[Callable[[], None]]) -> list[Any]:
+def remote_job(experiment: Experiment, job: Job, runs: list[Run], threads: int | None) -> RemoteJob:
+    """A job with all that another process needs to do it."""
+    return RemoteJob(
+        experiment.study,
+        experiment.data.folders,
+        experiment.out,
+        experiment.machine,
+        job,
+        tuple(runs),
+        threads,
+    )
+
+
+def ended(active: dict[Job, Any]) -> dict[Job, str]:
+    """Take the jobs that have ended out of ``active``: job → why it failed, or ""."""
+    found = {}
+    for job in [job for job, task in active.items() if task.done()]:
+        task = active.pop(job)
+        failure = task.exception()
+        found[job] = f"{last_line(failure)} (log: {task.paths.stderr})" if failure else ""
+    return found
+
+
+def submit(executor: Any, remote_jobs: Sequence[Callable[[], None]]) -> list[Any]:
     """Give jobs to submitit: on Slurm as one array."""
     if not remote_jobs:
         return []

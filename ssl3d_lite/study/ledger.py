@@ -52,7 +52,7 @@ class Ledger:
         if left:
             table = self._cells()
             known = set(table.get("run", ()))
-            rows = table.to_dict("records")
+            rows: list[Any] = table.to_dict("records")
             for path in left:
                 if path.stem not in known:
                     rows += [renamed(row) for row in read_json(path, "row of results")]
@@ -69,7 +69,8 @@ class Ledger:
             raise InputError(
                 f"{self.out / RESULTS} has a cell that is no number: {reason}; mend it"
             ) from None
-        return table.astype(object).where(table.notna(), None).to_dict("records")
+        records: list[Any] = table.astype(object).where(table.notna(), None).to_dict("records")
+        return records
 
     def _cells(self) -> pd.DataFrame:
         """results.csv as texts, just as they stand there."""

@@ -12,13 +12,13 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.machine.collectives import on_rank_zero
+from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.tasks import ProxyTask, measure
 from ssl3d_lite.training.finetuning import finetune
@@ -34,7 +34,7 @@ CALIBRATION = 16  # scans whose statistics the BatchNorm of a probed encoder tak
 
 
 def proxy_protocol(
-    experiment: Experiment, run: Run, encoder: nn.Module, tasks: list[ProxyTask]
+    experiment: Experiment, run: Run, encoder: Encoder, tasks: list[ProxyTask]
 ) -> list[ResultRow]:
     """How well the puzzles are solved on scans that no training saw."""
     batch = experiment.pretraining(run.job).batch
@@ -50,7 +50,7 @@ def proxy_protocol(
 
 
 def finetuning_protocol(
-    experiment: Experiment, run: Run, encoder: nn.Module, tasks: list[ProxyTask]
+    experiment: Experiment, run: Run, encoder: Encoder, tasks: list[ProxyTask]
 ) -> list[ResultRow]:
     """The test score after fine-tuning; and after each milestone, by which nothing is chosen."""
     job, cohort = run.job, experiment.data.benchmark(run.job.arm)
@@ -88,13 +88,13 @@ def convergence_rows(history: Sequence[dict[str, Any]], final: ResultRow) -> lis
 
 
 def probe_protocol(
-    experiment: Experiment, run: Run, encoder: nn.Module, tasks: list[ProxyTask]
+    experiment: Experiment, run: Run, encoder: Encoder, tasks: list[ProxyTask]
 ) -> list[ResultRow]:
     """The linear probe of the frozen encoder: the mean over the seed's draws of labels."""
     return [on_rank_zero(_probe_row, experiment, run, encoder)]
 
 
-def _probe_row(experiment: Experiment, run: Run, encoder: nn.Module) -> ResultRow:
+def _probe_row(experiment: Experiment, run: Run, encoder: Encoder) -> ResultRow:
     job, cohort = run.job, experiment.data.benchmark(run.job.arm)
     split, probing = experiment.data.split(job.arm, job.fold), experiment.probing(job.seed)
     some = list(cohort.scans(split.pretrain).values())[:CALIBRATION]
@@ -117,7 +117,7 @@ def score_columns(result: Any) -> ResultRow:
     return {"measure": result.measure, "score": result.score, **parts}
 
 
-ProtocolFunction = Callable[[Experiment, Run, nn.Module, list[ProxyTask]], list[ResultRow]]
+ProtocolFunction = Callable[[Experiment, Run, Encoder, list[ProxyTask]], list[ResultRow]]
 
 PROTOCOLS: dict[str, ProtocolFunction] = {
     "proxy": proxy_protocol,

@@ -74,13 +74,15 @@ def beside_paper(results: Results, block: PublishedTable) -> Table:
     is ahead of scratch: ours by pairs."""
     names = paper_arms()
     base = next(scores for model, scores in block.rows.items() if names.get(model) == SCRATCH)
-    rows = []
+    rows: list[list[str]] = []
     for model, scores in block.rows.items():
         arm = names.get(model)
         gains = [None if arm == SCRATCH else a - b for a, b in zip(scores, base, strict=True)]
         cells = [cell(*pair, digits=2) for pair in zip(scores, gains, strict=True)]
         rows.append([model, "the paper", *cells])
-        ours = [our_cell(results, block, arm, column) for column in block.columns] if arm else []
+        if arm is None:
+            continue
+        ours = [our_cell(results, block, arm, column) for column in block.columns]
         if any(ours):
             rows.append([arm, "here", *(found or "–" for found in ours)])
     return ["model", "whose", *block.columns], rows

@@ -98,7 +98,7 @@ def any_score(results: Results, arm: str) -> bool:
 
 def verdicts(results: Results, judged: list[Claim]) -> list[str]:
     """Each claim in a sentence, which opens to one an arm."""
-    parts = []
+    parts: list[str] = []
     for claim in judged:
         if claim.untested:
             parts.append(paragraph(overall(results, claim)))
@@ -210,12 +210,12 @@ def provenance(results: Results) -> list[str]:
 def hours(results: Results) -> str:
     """What the runs took, by protocol. A run has several rows, each with all of its time."""
     by_run = {row["run"]: row for row in results.rows if row.get("seconds")}
-    by_protocol = defaultdict(float)
+    by_protocol: dict[str, float] = defaultdict(float)
     for row in by_run.values():
         protocol = "finetune" if row["protocol"] == "convergence" else row["protocol"]
         by_protocol[protocol] += row["seconds"]
-    told = ", ".join(f"{protocol} {taken(seconds)}" for protocol, seconds in by_protocol.items())
-    return f"{taken(sum(by_protocol.values()))} in all" + (f" ({told})" if told else "")
+    listed = ", ".join(f"{protocol} {taken(seconds)}" for protocol, seconds in by_protocol.items())
+    return f"{taken(sum(by_protocol.values()))} in all" + (f" ({listed})" if listed else "")
 
 
 def taken(seconds: float) -> str:

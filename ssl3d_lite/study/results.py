@@ -69,9 +69,9 @@ class Results:
         if len(counted := counted[counted != 0]):
             return float(np.mean(counted.astype(float)))
         asked = parse_label_budget(labels)
-        if asked.fraction is None:
+        if asked.scans is not None:
             return asked.scans
-        return asked.fraction * (self.facts.get("train") or math.inf)
+        return (asked.fraction or 1) * (self.facts.get("train") or math.inf)
 
     @cached_property
     def milestones(self) -> tuple[int, ...]:
@@ -121,7 +121,7 @@ class Results:
         ]
 
     @cached_property
-    def _scored(self) -> dict[tuple[str, str], pd.Index]:
+    def _scored(self) -> dict[Any, Any]:
         """Protocol and arm → the places of their rows that have a score."""
         scored = self.frame[np.isfinite(self.frame["score"].astype(float))]
         return scored.groupby(["protocol", "arm"], sort=False).groups
@@ -170,7 +170,7 @@ class Results:
     def twin(self, arm: Arm, source: str) -> str | None:
         """The name of the arm of another source that it is fairest to compare with."""
         found = find_twin(self.arms, arm, source)
-        return found and found.name
+        return found.name if found else None
 
 
 def load_results(folder: str | Path) -> Results:

@@ -95,8 +95,8 @@ def settled(machine: Machine, launch: Launch) -> Machine:
         )
     if machine.precision != "auto":
         return machine
-    precision = choose_precision("auto", choose_device(machine.device))
-    return replace(machine, precision=precision)
+    bf16 = choose_precision("auto", choose_device(machine.device)) == "bf16-mixed"
+    return replace(machine, precision="bf16-mixed" if bf16 else "32-true")
 
 
 def _begin(ledger: Ledger) -> set[str]:

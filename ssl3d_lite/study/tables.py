@@ -30,6 +30,7 @@ SPREAD = "Mean ± standard deviation over pairs of seed and fold; in brackets, h
 def score_table(results: Results, protocol: str) -> Table:
     """An arm a row, a number of labels a column; of convergence, at the fewest labels, a number of
     steps a column."""
+    columns: dict[str, tuple[str, int | None]]
     if protocol == "convergence":
         fewest = results.labels_of(protocol)[0]
         columns = {f"{n} steps": (fewest, n) for n in results.milestones}
