@@ -223,12 +223,11 @@ def course(arguments: list[str]) -> int | None:
     return int(any(record.failed for record in records))
 
 
-def bench(arguments: list[str]) -> None:
-    from ssl3d_lite.bench.command import BenchSettings
-    from ssl3d_lite.bench.command import bench as run
+def _bench(arguments: list[str]) -> None:
+    from ssl3d_lite.bench.command import BenchSettings, bench
 
     settings = parse(BenchSettings, "bench", arguments)
-    result = run(settings)
+    result = bench(settings)
     from ssl3d_lite.bench.report import write_bench_report
     from ssl3d_lite.bench.result import bench_remarks, hours_table, peak_table, stage_table
     from ssl3d_lite.files import write_json
@@ -253,7 +252,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
     "probe": (probe, "score a frozen encoder's features with a linear probe"),
     "study": (_study, "put the paper's claims to the test: arms, labels, seeds, verdicts"),
     "course": (course, "assignments that grade themselves: build a course, grade submissions"),
-    "bench": (bench, "how fast this machine does every stage, beside the least it could take"),
+    "bench": (_bench, "how fast this machine does every stage, beside the least it could take"),
     "predict": (predict, "segment a cohort's scans, as NIfTI in their own space, or grade them"),
 }
 

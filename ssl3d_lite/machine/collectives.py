@@ -3,7 +3,9 @@
 A run of one process needs none of it: then each function returns what it was given.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import torch
@@ -13,12 +15,25 @@ from torch import Tensor, nn
 Result = TypeVar("Result")
 
 
+_ALONE = ContextVar("alone", default=False)
+
+
 # ---- who is who --------------------------------------------------------------------------------
 
 
 def is_distributed() -> bool:
     """Whether this is one of several processes that work together."""
-    return group.is_available() and group.is_initialized()
+    return group.is_available() and group.is_initialized() and not _ALONE.get()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let this process forget the others for a while: nothing is sent, and each part is all."""
+    before = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(before)
 
 
 def world_size() -> int:

@@ -24,7 +24,7 @@ from ssl3d_lite.settings import CheckedSettings, PositiveInt
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-PATIENCE = "30s"  # with a Dask scheduler that does not answer
+SCHEDULER_TIMEOUT = "30s"  # for a Dask scheduler to answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ def _dask(address: str) -> Iterator[Executor]:
     except ImportError:
         raise InputError("--dask needs Dask: pip install ssl3d-lite[data]") from None
     try:
-        client = Client(address, timeout=PATIENCE)
+        client = Client(address, timeout=SCHEDULER_TIMEOUT)
     except (OSError, ValueError) as reason:
         raise InputError(f"no Dask scheduler answers at {address}: {reason}") from None
     try:

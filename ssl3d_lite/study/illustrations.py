@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ssl3d_lite.html import escape, picture
+from ssl3d_lite.html import escape, heading, picture
 from ssl3d_lite.show.figures import curves, figures
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask
 
@@ -29,7 +29,7 @@ def task_sections(experiment: Experiment, results: Results) -> Iterator[str]:
             f"gets them, drawn from the same batch. {task.note}"
         )
         volumes, batch = example_puzzle(experiment, arm, task)
-        yield f"<h2>What {escape(name)} shows the network</h2>"
+        yield heading(f"What {name} shows the network")
         yield picture(figures.puzzle(volumes, batch), escape(shown))
         histories, held_out = learning(experiment, results, arm, task.name)
         if histories:
@@ -37,7 +37,7 @@ def task_sections(experiment: Experiment, results: Results) -> Iterator[str]:
                 "Loss and score, the mean of every ten steps. A dot is the score on cases on which "
                 "nothing was trained."
             )
-            yield f"<h2>Pretraining on {escape(name)}</h2>"
+            yield heading(f"Pretraining on {name}")
             yield picture(curves.learning_curves(histories, held_out), learnt)
 
 
@@ -96,4 +96,4 @@ def example_section(experiment: Experiment, results: Results) -> list[str]:
     )
     names = experiment.data.benchmark(experiment.study.parsed_arms()[0]).label_names
     drawn = figures.segmentations(example.image, example.answers, names)
-    return ["<h2>An example</h2>", picture(drawn, escape(caption))]
+    return [heading("An example"), picture(drawn, escape(caption))]

@@ -21,8 +21,8 @@ from .settings import Study, build_settings
 Unit = tuple[int, int]  # seed, fold: within it all arms had the same labels, decoder and batches
 
 STUDY = "study.json"  # settings and facts of a finished study, beside its results.csv
-IDENTITY = ["arm", "protocol", "task", "labels", "seed", "fold", "steps"]
-COLUMNS = [*IDENTITY, "scans", "measure", "score", "failure"]  # which every row has
+_IDENTITY = ["arm", "protocol", "task", "labels", "seed", "fold", "steps"]
+_COLUMNS = [*_IDENTITY, "scans", "measure", "score", "failure"]  # which every row has
 
 
 @dataclass
@@ -202,13 +202,13 @@ def in_order(rows: list[ResultRow], runs: list[str]) -> list[ResultRow]:
 
 def as_frame(rows: list[ResultRow]) -> pd.DataFrame:
     """Rows as a table, cells as they are."""
-    columns = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])
+    columns = dict.fromkeys([*_COLUMNS, *(name for row in rows for name in row)])
     return pd.DataFrame(rows, columns=list(columns), dtype=object)
 
 
 def latest(frame: pd.DataFrame) -> list[int]:
     """The places of rows that count: of the rows of one run the last, at the place of the first."""
-    run = frame.groupby(IDENTITY, sort=False, dropna=False).ngroup()
+    run = frame.groupby(_IDENTITY, sort=False, dropna=False).ngroup()
     last = ~run.duplicated(keep="last")
     return list(run[last].sort_values().index)
 

@@ -508,7 +508,7 @@ def test_without_kagglehub(out, monkeypatch):
 def test_nonsense_settings_are_refused_before_the_download(out, monkeypatch):
     asked = []
     monkeypatch.setattr("kagglehub.competition_download", asked.append)
-    with pytest.raises(InputError, match="edge 4"):
+    with pytest.raises(InputError, match="edge is 4, but must be 8 or more"):
         prepare(small(None, out, edge=4))
     with pytest.raises(InputError, match="unknown intensity 'zscor'"):
         prepare(small(None, out, intensity="zscor"))
