@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+import IPython.display
 import pytest
-from IPython.utils.capture import capture_output
+from matplotlib.figure import Figure
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.study import load_results, show_claim, show_results
@@ -11,12 +12,20 @@ from ssl3d_lite.study import load_results, show_claim, show_results
 KEPT = Path(__file__).parents[3] / "notebooks/results/hippocampus"
 
 
-def shown_by(call, *arguments) -> tuple[str, int]:
-    """The markdown that a call displays, and how many figures."""
-    with capture_output() as captured:
-        call(*arguments)
-    texts = [each.data.get("text/markdown", "") for each in captured.outputs]
-    return "\n\n".join(filter(None, texts)), texts.count("")
+@pytest.fixture
+def shown(monkeypatch) -> list:
+    """All that is displayed."""
+    things: list = []
+    monkeypatch.setattr(IPython.display, "display", things.append)
+    return things
+
+
+def texts_of(shown: list) -> str:
+    return "\n\n".join(each.data for each in shown if isinstance(each, IPython.display.Markdown))
+
+
+def figures_of(shown: list) -> list:
+    return [each for each in shown if isinstance(each, Figure)]
 
 
 @pytest.fixture(scope="module")
@@ -24,21 +33,23 @@ def results():
     return load_results(KEPT)
 
 
-def test_all_parts_are_shown_in_order(results):
-    text, figures = shown_by(show_results, results)
+def test_all_parts_are_shown_in_order(results, shown):
+    show_results(results)
+    text = texts_of(shown)
     titles = [line for line in text.splitlines() if line.startswith("### ")]
     assert titles[0] == "### Scores"
     assert titles[-2:] == ["### Verdicts", "### What this study can say, and what it cannot"]
-    assert figures == len(titles) - 2  # a figure for each kind of curve, and one of the verdicts
+    # a figure for each kind of curve, and one of the verdicts
+    assert len(figures_of(shown)) == len(titles) - 2
     assert "**Linear probe of the frozen encoder: mean Dice**" in text
     assert all(f"| {arm.name} |" in text for arm in results.arms)
 
 
-def test_one_claim_is_shown_with_each_arm(results):
-    text, figures = shown_by(show_claim, results, "3D beats 2D")
-    assert "3D beats 2D" in text
-    assert "cpc" in text
-    assert not figures
+def test_one_claim_is_shown_with_each_arm(results, shown):
+    show_claim(results, "3D beats 2D")
+    assert "3D beats 2D" in texts_of(shown)
+    assert "cpc" in texts_of(shown)
+    assert not figures_of(shown)
 
 
 def test_a_claim_that_is_not_tested_names_the_nearest(results):
