@@ -198,7 +198,7 @@ for name, begin, frozen in (("rotation", encoder, warm_up), ("scratch", start, 0
 
 # %%
 mine = by_hand["rotation"]
-ssl3d.show.confusion(mine.truth, mine.answer, cohort.label_names)
+ssl3d.show.confusion(mine.truth, mine.prediction, cohort.label_names)
 
 # %% [markdown]
 # *What to look at:* each row is a true grade, and the numbers are per cent of it. Mistakes near the
@@ -208,10 +208,10 @@ ssl3d.show.confusion(mine.truth, mine.answer, cohort.label_names)
 # And photographs with the answer beside the truth:
 
 # %%
-wrong = np.abs(mine.answer - mine.truth)
+wrong = np.abs(mine.prediction - mine.truth)
 places = np.argsort(-wrong, kind="stable")[[0, 1, -2, -1]]  # the worst two, and the best
 for place in places:
-    said = [f"{name} {found.answer[place]}" for name, found in by_hand.items()]
+    said = [f"{name} {found.prediction[place]}" for name, found in by_hand.items()]
     print(f"{mine.cases[place]}: truth {mine.truth[place]}, {', '.join(said)}")
 ssl3d.show.contact_sheet(cohort, [split.test[place] for place in places])
 

@@ -12,7 +12,8 @@ from ssl3d_lite.errors import InputError, unknown
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
-PRECISIONS = ("32-true", "bf16-mixed")  # what "auto" chooses from
+ChosenPrecision = Literal["32-true", "bf16-mixed"]
+PRECISIONS: tuple[ChosenPrecision, ...] = ("32-true", "bf16-mixed")  # what "auto" chooses from
 
 
 def choose_device(name: str) -> str:
@@ -34,15 +35,16 @@ def choose_device(name: str) -> str:
     return name
 
 
-def choose_precision(name: str, device: str) -> str:
+def choose_precision(name: str, device: str) -> ChosenPrecision:
     """ "32-true" or "bf16-mixed"; "auto" takes bfloat16 on GPUs that have units for it.
 
     Never on a CPU: on those with avx512_bf16 the gradient of a small Conv3d's weights comes out as
     1e36 or NaN every other time (torch 2.13, AMD EPYC, a field of 2 × 2 × 2); most others emulate
     it, up to 25 times slower than float32.
     """
-    if name in PRECISIONS:
-        return name
+    for known in PRECISIONS:
+        if name == known:
+            return known
     if name != "auto":
         raise unknown("precision", name, ("auto", *PRECISIONS))
     if device == "cuda" and torch.cuda.is_bf16_supported(False):

@@ -94,7 +94,9 @@ def _start_worker() -> None:
 
 def _leave_with_parent() -> None:
     """A parent that is killed cannot stop its workers; without this they would wait for ever."""
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a worker
+    parent.join()
     os._exit(1)
 
 

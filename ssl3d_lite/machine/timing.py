@@ -19,7 +19,8 @@ def repeated_times(
     """Seconds that ``work`` takes, run again and again for about ``seconds``; sorted. The first try
     warms up and does not count."""
     work()
-    taken, begin = [], now(device)
+    taken: list[float] = []
+    begin = now(device)
     while len(taken) < least or now(device) - begin < seconds:
         start = now(device)
         work()

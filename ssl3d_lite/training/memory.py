@@ -70,9 +70,14 @@ def _count(learner: Learner, batch: tuple[Any, ...], settings: TrainSettings) ->
     batch = deepcopy(batch, {id(each): without_values(each) for each in _tensors(batch)})
     set_activation_checkpointing(copy, settings.activation_checkpointing)
     copy.at_step(settings.steps - 1)  # no step has more weights that learn than the last
-    optimizer = torch.optim.AdamW(weight for weight in copy.parameters() if weight.requires_grad)
+    for module in copy.modules():  # the tracker takes every parameter for one that learns
+        for name, weight in list(module.named_parameters(recurse=False)):
+            if not weight.requires_grad:
+                delattr(module, name)
+                module.register_buffer(name, weight.detach())
+    optimizer = torch.optim.AdamW(copy.parameters())
     for weight in copy.parameters():  # as in any step but the first, there are gradients, moments
-        weight.grad = torch.empty_like(weight) if weight.requires_grad else None
+        weight.grad = torch.empty_like(weight)
     optimizer.step()
     tracker = MemTracker()
     tracker.track_external(copy, optimizer, *_tensors(batch))
