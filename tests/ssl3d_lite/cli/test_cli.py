@@ -242,7 +242,7 @@ def test_a_model_of_maps_does_not_grade(eyes, tmp_path, capsys):
 def test_a_tour_of_grades_is_refused_in_one_line(eyes, tmp_path, capsys):
     assert main(["tour", "--data", str(eyes.folder), "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
-    assert "made up is a graded cohort: its labels are one class a case, and no maps to" in error
+    assert "made up is an ordinal cohort: its labels are one grade a case, and no maps to" in error
     assert "Traceback" not in error
 
 
