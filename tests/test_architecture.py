@@ -178,8 +178,9 @@ def test_prose_begins_with_its_subject():
         before = ""
         for number, line in enumerate(FILES[module].read_text().splitlines(), start=1):
             own, first = line.strip(), not before.startswith("#")  # a comment may have many lines
-            comment = own.removeprefix("# ") if own.startswith("# ") and first else ""
-            comment = comment or line.partition("  # ")[2]
+            comment = line.partition("  # ")[2]
+            if own.startswith("#"):
+                comment = own.removeprefix("# ") if first else ""
             before = own
             where = f"{FILES[module].relative_to(ROOT)}:{number}"
             assert not comment.startswith("of "), f"{where}: {comment}"

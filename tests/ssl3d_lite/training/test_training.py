@@ -583,7 +583,7 @@ def test_a_misspelt_setting_is_answered_with_the_nearest(cohort):
     encoder = make_encoder(SMALL, 0)
     with pytest.raises(InputError, match="did you mean 'steps'"):
         pretrain(tasks_of("rotation"), encoder, cohort, step=3)
-    with pytest.raises(InputError, match="steps is 2.5, but must be a whole number"):
+    with pytest.raises(InputError, match=r"steps is 2\.5, but must be a whole number"):
         pretrain(tasks_of("rotation"), encoder, cohort, steps=2.5)
 
 
