@@ -10,12 +10,12 @@ from typing import ClassVar, Literal
 from data_recipes.preparing.description import describe
 from data_recipes.preparing.engine import RawCase, Summary, prepare_cohort
 from data_recipes.preparing.settings import About, FromRaw
-from data_recipes.preparing.volumes import CUBE, Framing, Preparation, prepare_scan
+from data_recipes.preparing.volumes import PAPER_CUBE, Framing, Preparation, prepare_scan
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
 
-CHANNELS = ("t1", "t1ce", "t2", "flair")  # in this order in every prepared volume
-KINDS = {  # as file names have it → channel
+BRATS_CHANNELS = ("t1", "t1ce", "t2", "flair")  # in this order in every prepared volume
+CHANNEL_OF = {  # as file names have it → channel
     "t1": "t1",
     "t1n": "t1",
     "t1ce": "t1ce",
@@ -27,10 +27,10 @@ KINDS = {  # as file names have it → channel
     "seg": "label",
 }
 # Brats18_TCIA01_131_1_t1ce.nii.gz, BraTS2021_00000_t1ce.nii.gz, BraTS-GLI-00001-000-t1c.nii.gz
-NAME = re.compile(rf"(.+)([_-])({'|'.join(KINDS)})\.nii(\.gz)?", re.IGNORECASE)
+BRATS_NAME = re.compile(rf"(.+)([_-])({'|'.join(CHANNEL_OF)})\.nii(\.gz)?", re.IGNORECASE)
 TIME_POINT = re.compile(r"(BraTS-\w+-\d+)-\d+", re.IGNORECASE)  # patient 00001, scan 000
 SITE = re.compile(r"(BraTS1[789]_.+)_\d+", re.IGNORECASE)  # patient TCIA01_131, scan 1; to 2019
-CITATION = (
+BRATS_CITATION = (
     "Menze et al. (2015). The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS). "
     "IEEE TMI 34(10), 1993-2024. doi:10.1109/TMI.2014.2377694; "
     "Bakas et al. (2017). Advancing The Cancer Genome Atlas glioma MRI collections with expert "
@@ -49,7 +49,7 @@ class Brats(Framing, FromRaw):
     label 4 for a cavity."""
 
     own: ClassVar[Preparation] = Preparation(
-        crop=True, spacing=None, size=CUBE, fit="resize", intensity="zscore-brain"
+        crop=True, spacing=None, size=PAPER_CUBE, fit="resize", intensity="zscore-brain"
     )
 
     about: ClassVar[About] = About(
@@ -61,7 +61,7 @@ class Brats(Framing, FromRaw):
         "HGG and LGG, and ..._Validation.zip, 66 without labels), unpack both into one folder, and "
         "point --raw to it",
         licence="by registration at CBICA or Synapse; not to be passed on",
-        citation=CITATION,
+        citation=BRATS_CITATION,
         size="raw 3.5 GB (2018); prepared 17 MB a case at 128 x 128 x 128 voxels, 6 GB in all",
         time="about 2 s a case and core",
     )
@@ -80,13 +80,13 @@ def prepare(settings: Brats) -> Summary:
     """
     how = settings.preparation()
     raw = settings.raw.resolve()
-    cases = find_cases(raw)
+    cases = find_brats_cases(raw)
     enhancing = settings.enhancing or _enhancing_value(cases)
     names = ("background", "necrotic and solid core", "oedema", "enhancing tumour")
     description = describe(
         settings,
         "BraTS",
-        CHANNELS,
+        BRATS_CHANNELS,
         dict(zip((0, 1, 2, enhancing), names, strict=True)),
         {"name": "brats"} | asdict(how),
         regions={"WT": (1, 2, enhancing), "TC": (1, enhancing), "ET": (enhancing,)},
@@ -95,7 +95,7 @@ def prepare(settings: Brats) -> Summary:
     return prepare_cohort(description, cases, raw, make, settings)
 
 
-def find_cases(raw: Path) -> list[RawCase]:
+def find_brats_cases(raw: Path) -> list[RawCase]:
     """All BraTS cases below ``raw``, by their file names; a case may lack files.
 
     Raises:
@@ -103,8 +103,8 @@ def find_cases(raw: Path) -> list[RawCase]:
     """
     files: dict[tuple[Path, str], dict[str, Path]] = defaultdict(dict)
     for path in files_below(raw):
-        if name := NAME.fullmatch(path.name):
-            case, channel = files[path.parent, name[1]], KINDS[name[3].lower()]
+        if name := BRATS_NAME.fullmatch(path.name):
+            case, channel = files[path.parent, name[1]], CHANNEL_OF[name[3].lower()]
             if channel in case:
                 raise InputError(f"{path} and {case[channel]} are one and the same; remove one")
             case[channel] = path
@@ -115,7 +115,7 @@ def find_cases(raw: Path) -> list[RawCase]:
         RawCase(
             id=name,
             patient=patient_of(name),
-            images={channel: case[channel] for channel in CHANNELS if channel in case},
+            images={channel: case[channel] for channel in BRATS_CHANNELS if channel in case},
             label=case.get("label"),
         )
         for (_, name), case in files.items()

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_types import Interval, Len
 
 from data_recipes.preparing.description import describe
 from data_recipes.preparing.engine import Prepared, RawCase, Summary, prepare_cohort
@@ -32,6 +33,7 @@ from ssl3d_lite.machine.parallel import Workforce, for_each
 
 ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 ONE_CHANNEL = ("image",)
+LabelValue = Annotated[int, Interval(ge=0, le=255)]
 MOST_CLASSES = 100  # in one label map: more, and it is an image
 
 
@@ -59,7 +61,7 @@ class Folder(Framing, FromRaw):
     """Folder of label maps, NIfTI files that lie in it as their scans lie in --raw and have the
     same names. A scan without one serves for pretraining."""
 
-    channels: tuple[str, ...] = ONE_CHANNEL
+    channels: Annotated[tuple[str, ...], Len(1)] = ONE_CHANNEL
     """Several files make one scan: --channels t1 flair joins ann_t1.nii.gz and ann_flair.nii.gz;
     its label map is ann.nii.gz. Channels 0000 0001 read nnU-Net's names."""
 
@@ -67,7 +69,7 @@ class Folder(Framing, FromRaw):
     """CSV file with the columns image and patient: whose scan it is. Without it each scan is taken
     for a patient of its own; if some came twice, one scan would then help to test the other."""
 
-    label_values: tuple[int, ...] | None = None
+    label_values: Annotated[tuple[LabelValue, ...], Len(1, UNLABELLED)] | None = None
     """Values in the label maps, background first. Default: all that are found in any of them."""
 
     label_names: tuple[str, ...] | None = None
@@ -77,7 +79,12 @@ class Folder(Framing, FromRaw):
     """What to call the cohort. Default: the folder's name."""
 
     licence: str = "not stated"
-    """Of the scans."""
+    """The scans' licence."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(set(self.channels)) < len(self.channels):
+            raise InputError(f"channels {self.channels}: one or more are wanted, none twice")
 
 
 def prepare(settings: Folder) -> Summary:
@@ -88,10 +95,8 @@ def prepare(settings: Folder) -> Summary:
             contradict each other; or as :func:`prepare_cohort`.
     """
     how = settings.preparation()
-    if len(set(settings.channels)) < len(settings.channels) or not settings.channels:
-        raise InputError(f"channels {settings.channels}: one or more are wanted, none twice")
     raw, labels = settings.raw.resolve(), settings.labels and settings.labels.resolve()
-    cases = find_cases(raw, labels, settings.channels)
+    cases = find_scans(raw, labels, settings.channels)
     if settings.table:
         cases = with_patients(cases, raw, settings.table, settings.channels)
     values = settings.label_values or (
@@ -133,7 +138,7 @@ def case_name(path: str) -> str:
     return ENDING.sub("", path).strip("/").replace("/", "_")
 
 
-def find_cases(raw: Path, labels: Path | None, channels: tuple[str, ...]) -> list[RawCase]:
+def find_scans(raw: Path, labels: Path | None, channels: tuple[str, ...]) -> list[RawCase]:
     """All scans below ``raw`` with their label maps; what does not fit together is a fault.
 
     Raises:
@@ -158,12 +163,7 @@ def find_cases(raw: Path, labels: Path | None, channels: tuple[str, ...]) -> lis
             raise InputError(f"{path} and {cases[name][channel]} have one name; rename one")
         else:
             cases[name][channel] = path
-    maps: dict[str, Path] = {}
-    for path in _nifti_files(labels) if labels else ():
-        name = case_name(path.relative_to(labels).as_posix())
-        if name in maps:
-            raise InputError(f"{path} and {maps[name]} have one name; rename one")
-        maps[name] = path
+    maps = _label_maps(labels) if labels else {}
     faults |= {name: f"{maps[name]} has no scan" for name in maps.keys() - cases.keys()}
     return [
         RawCase(
@@ -175,6 +175,17 @@ def find_cases(raw: Path, labels: Path | None, channels: tuple[str, ...]) -> lis
         )
         for name in sorted(cases.keys() | faults.keys())
     ]
+
+
+def _label_maps(labels: Path) -> dict[str, Path]:
+    """The label maps below a folder, by their cases' names."""
+    maps: dict[str, Path] = {}
+    for path in _nifti_files(labels):
+        name = case_name(path.relative_to(labels).as_posix())
+        if name in maps:
+            raise InputError(f"{path} and {maps[name]} have one name; rename one")
+        maps[name] = path
+    return maps
 
 
 def _nifti_files(folder: Path) -> Iterator[Path]:
@@ -207,15 +218,15 @@ def with_patients(
         name = name if name in known else _split(name, channels)[0]
         if patient_of.setdefault(name, row["patient"]) != row["patient"]:
             raise InputError(f"{table} names two patients of {name}; keep one")
-    told = []
+    named = []
     for case in cases:
         fault = case.fault or ("" if patient_of.get(case.id) else f"{table} names no patient of it")
-        told.append(replace(case, patient=patient_of.get(case.id) or case.patient, fault=fault))
+        named.append(replace(case, patient=patient_of.get(case.id) or case.patient, fault=fault))
     lone = [
         RawCase(name, name, {}, fault=f"{table} has a row for it, but {raw} has no such scan")
         for name in patient_of.keys() - known
     ]
-    return told + sorted(lone, key=lambda case: case.id)
+    return named + sorted(lone, key=lambda case: case.id)
 
 
 # ---- labels and arrays -------------------------------------------------------------------------

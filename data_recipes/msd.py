@@ -10,24 +10,24 @@ from typing import Any, ClassVar
 from data_recipes.preparing.description import describe
 from data_recipes.preparing.engine import RawCase, Summary, prepare_cohort
 from data_recipes.preparing.settings import About, Into
-from data_recipes.preparing.volumes import CUBE, Fit, Framing, Preparation, prepare_scan
+from data_recipes.preparing.volumes import PAPER_CUBE, Fit, Framing, Preparation, prepare_scan
 from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.files import read_json
 
-FILE = "dataset.json"
-CITATION = (
+DESCRIPTION_FILE = "dataset.json"
+DECATHLON_CITATION = (
     "Antonelli et al. (2022). The Medical Segmentation Decathlon. "
     "Nature Communications 13, 4128. doi:10.1038/s41467-022-30695-9"
 )
 
 
 @dataclass(frozen=True)
-class Task:
+class DecathlonTask:
     """How a task is prepared unless settings say otherwise, and how large its archive is."""
 
     gigabytes: float
     intensity: str
-    size: tuple[int, int, int] | None = CUBE
+    size: tuple[int, int, int] | None = PAPER_CUBE
     fit: Fit = "resize"
     crop: bool = True
 
@@ -36,20 +36,20 @@ class Task:
         return Preparation(self.crop, None, self.size, self.fit, self.intensity)
 
 
-TASKS = {  # windows in HU, by the organ
-    "Task01_BrainTumour": Task(7.1, "zscore-brain"),
-    "Task02_Heart": Task(0.4, "zscore"),
-    "Task03_Liver": Task(27, "window:-150,250"),
+DECATHLON_TASKS = {  # windows in HU, by the organ
+    "Task01_BrainTumour": DecathlonTask(7.1, "zscore-brain"),
+    "Task02_Heart": DecathlonTask(0.4, "zscore"),
+    "Task03_Liver": DecathlonTask(27, "window:-150,250"),
     # crops about the organ already, about 35 x 50 x 36 voxels of 1 mm
-    "Task04_Hippocampus": Task(0.03, "zscore", (40, 56, 40), fit="pad", crop=False),
+    "Task04_Hippocampus": DecathlonTask(0.03, "zscore", (40, 56, 40), fit="pad", crop=False),
     # 20 slices of 3.6 mm: isotropic voxels would give the few slices away
-    "Task05_Prostate": Task(0.2, "zscore", (128, 128, 32), fit="stretch"),
-    "Task06_Lung": Task(8.5, "window:-1000,400"),
+    "Task05_Prostate": DecathlonTask(0.2, "zscore", (128, 128, 32), fit="stretch"),
+    "Task06_Lung": DecathlonTask(8.5, "window:-1000,400"),
     # 281 labelled scans, and 139 whose labels were never published
-    "Task07_Pancreas": Task(11, "window:-100,240"),
-    "Task08_HepaticVessel": Task(8.7, "window:-100,300"),
-    "Task09_Spleen": Task(1.5, "window:-150,250"),
-    "Task10_Colon": Task(5.8, "window:-150,250"),
+    "Task07_Pancreas": DecathlonTask(11, "window:-100,240"),
+    "Task08_HepaticVessel": DecathlonTask(8.7, "window:-100,300"),
+    "Task09_Spleen": DecathlonTask(1.5, "window:-150,250"),
+    "Task10_Colon": DecathlonTask(5.8, "window:-150,250"),
 }
 
 
@@ -66,9 +66,9 @@ class Msd(Framing, Into):
         terms="free download",
         access="free: downloaded from the mirror that MONAI names, or --raw FOLDER",
         licence="CC-BY-SA 4.0",
-        citation=CITATION,
+        citation=DECATHLON_CITATION,
         size="raw, in GB: "
-        + ", ".join(f"{name} {task.gigabytes:g}" for name, task in TASKS.items())
+        + ", ".join(f"{name} {task.gigabytes:g}" for name, task in DECATHLON_TASKS.items())
         + "; twice that while it is unpacked. Prepared, 4 MB a scan and channel at 128 x 128 x 128",
         time="hippocampus 3 s on two cores; CT of 512 x 512 x 93 voxels 3 s a scan and core",
     )
@@ -109,7 +109,7 @@ def prepare(settings: Msd, addresses: Mapping[str, tuple[str, str]] | None = Non
     """
     raw = settings.raw or _download(settings, addresses)
     raw = _find_task(raw, settings.task)
-    task = next((t for t in (settings.task, raw.name) if t in TASKS), None)
+    task = next((t for t in (settings.task, raw.name) if t in DECATHLON_TASKS), None)
     described = read_description(raw)
     how = settings.preparation(_own(task, described.channels))
     name = task or described.name
@@ -120,7 +120,7 @@ def prepare(settings: Msd, addresses: Mapping[str, tuple[str, str]] | None = Non
         described.labels,
         {"name": "msd", "task": name} | asdict(how),
         licence=described.licence,
-        citation=CITATION if task else described.citation,
+        citation=DECATHLON_CITATION if task else described.citation,
         description=described.description,
     )
     make = partial(prepare_scan, how=how, values=description.label_values)
@@ -133,7 +133,7 @@ def read_description(folder: Path) -> Description:
     Raises:
         InputError: it is missing, or not what the Decathlon means by it.
     """
-    path = folder / FILE
+    path = folder / DESCRIPTION_FILE
     record = read_json(path, "data set description")
     try:
         channels = tuple(
@@ -175,8 +175,8 @@ def _raw_case(folder: Path, scan: Any, channels: tuple[str, ...]) -> RawCase:
 
 def _own(task: str | None, channels: tuple[str, ...]) -> Preparation:
     """What suits the task; or, without loss, any set: voxels as they are."""
-    if task in TASKS:
-        return TASKS[task].preparation
+    if task in DECATHLON_TASKS:
+        return DECATHLON_TASKS[task].preparation
     intensity = "window:-150,250" if channels == ("CT",) else "zscore"
     return Preparation(crop=False, spacing=None, size=None, fit="pad", intensity=intensity)
 
@@ -187,15 +187,21 @@ def _own(task: str | None, channels: tuple[str, ...]) -> Preparation:
 def _find_task(raw: Path, task: str | None) -> Path:
     """The folder with the description: ``raw``, or one in it."""
     raw = raw.resolve()
-    found = [raw] if (raw / FILE).exists() else sorted(f.parent for f in raw.glob(f"*/{FILE}"))
+    found = (
+        [raw]
+        if (raw / DESCRIPTION_FILE).exists()
+        else sorted(f.parent for f in raw.glob(f"*/{DESCRIPTION_FILE}"))
+    )
     by_name = {folder.name: folder for folder in found}
     if not found:
-        raise InputError(f"no {FILE} in {raw}, nor in a folder in it; is this a Decathlon task?")
+        raise InputError(
+            f"no {DESCRIPTION_FILE} in {raw}, nor in a folder in it; is this a Decathlon task?"
+        )
     if task in by_name:
         return by_name[task]
     if len(found) > 1 and task is None:
         raise InputError(f"{raw} holds {', '.join(by_name)}; say which one with --task")
-    renamed = task in TASKS and len(found) == 1 and found[0].name not in TASKS
+    renamed = task in DECATHLON_TASKS and len(found) == 1 and found[0].name not in DECATHLON_TASKS
     if task is not None and not renamed:
         raise unknown("task", task, by_name)
     return found[0]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -14,13 +14,14 @@ from data_recipes.preparing.settings import About
 from ssl3d_lite.data.cohort import Case, Cohort, CohortDescription
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import clear_leftovers
+from ssl3d_lite.settings import CheckedSettings, PositiveInt, Probability
 
-PLANES = ("sagittal", "coronal", "axial")  # by the axis they are cut across: volumes are RAS
+_PLANES = ("sagittal", "coronal", "axial")  # by the axis they are cut across: volumes are RAS
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Slices:
+class SliceSettings(CheckedSettings):
     """Makes every slice a case of its own. A slice keeps its scan's patient and fold, so the splits
     are the 3D cohort's. Labels are counted in scans, and scores are those of whole scans, stacked
     again: as in 3D."""
@@ -41,20 +42,25 @@ class Slices:
     out: Path
     """Folder for the 2D cohort."""
 
-    axis: int = 2
+    axis: Literal[0, 1, 2] = 2
     """Slices are cut across it: 0 sagittal, 1 coronal, 2 axial."""
 
-    first: float = 0.0
+    first: Probability = 0.0
     """Where on the axis the part that is taken begins, as a share of its length."""
 
-    last: float = 1.0
+    last: Probability = 1.0
     """Where that part ends. Voxels outside of it are not scored either."""
 
-    every: int = 1
+    every: PositiveInt = 1
     """Take every n-th slice of that part."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.first < self.last:
+            raise InputError(f"first {self.first}, last {self.last}: first must lie before last")
 
-def prepare(settings: Slices) -> Summary:
+
+def prepare(settings: SliceSettings) -> Summary:
     """Cut the slices, going on from what a former run left.
 
     Raises:
@@ -94,7 +100,7 @@ def prepare(settings: Slices) -> Summary:
     return Summary(about.folder, fresh, len(cases) - fresh, unlabelled, rejected=())
 
 
-def slices_of(case: Case, settings: Slices) -> dict[int, Case]:
+def slices_of(case: Case, settings: SliceSettings) -> dict[int, Case]:
     """The 2D cases of a 3D one, by their position on the axis. Reads no array.
 
     Their affine is (4, 3): (i, j, 1) of a slice → world, mm.
@@ -125,7 +131,7 @@ def _is_current(known: Record | None, case: Case, about: CohortDescription) -> b
     )
 
 
-def positions(length: int, settings: Slices) -> range:
+def positions(length: int, settings: SliceSettings) -> range:
     """Which slices of an axis of ``length`` are taken.
 
     Not those with labels: pretraining uses them too, and must not know where labels are.
@@ -133,25 +139,16 @@ def positions(length: int, settings: Slices) -> range:
     return range(round(settings.first * length), round(settings.last * length), settings.every)
 
 
-def _check(settings: Slices, volumes: Cohort) -> None:
+def _check(settings: SliceSettings, volumes: Cohort) -> None:
     if volumes.spatial_dims != 3:
         raise InputError(f"{settings.cohort} is already {volumes.spatial_dims}D; give a 3D cohort")
     if settings.out.resolve() == settings.cohort.resolve():
         raise InputError(f"{settings.out} holds the 3D cohort; give another folder to --out")
-    if settings.axis not in range(3):
-        raise InputError(f"axis {settings.axis}: give 0 (sagittal), 1 (coronal) or 2 (axial)")
-    if not 0 <= settings.first < settings.last <= 1:
-        raise InputError(
-            f"first {settings.first}, last {settings.last}: give shares of the axis, "
-            "0 <= first < last <= 1"
-        )
-    if settings.every < 1:
-        raise InputError(f"every {settings.every}: give 1 for each slice, 2 for every second one")
 
 
-def _describe(settings: Slices, volumes: Cohort) -> CohortDescription:
+def _describe(settings: SliceSettings, volumes: Cohort) -> CohortDescription:
     """What is known of the 2D cohort."""
-    plane = PLANES[settings.axis]
+    plane = _PLANES[settings.axis]
     text = (
         f"{plane.capitalize()} slices (across axis {settings.axis}) of the 3D cohort "
         f"{volumes.name}; scores are of scans, stacked again. {volumes.description}"

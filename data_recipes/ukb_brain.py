@@ -14,20 +14,20 @@ import numpy as np
 from data_recipes.preparing.description import describe
 from data_recipes.preparing.engine import Prepared, RawCase, Summary, prepare_cohort
 from data_recipes.preparing.settings import About, FromRaw
-from data_recipes.preparing.volumes import CUBE, Framing, Preparation, prepare_volume
+from data_recipes.preparing.volumes import PAPER_CUBE, Framing, Preparation, prepare_volume
 from data_recipes.readers.nifti import Scan, check_same_grid, parse_nifti
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
 
 # participant_field_visit_run.zip, such as 1000001_20252_2_0.zip
-NAME = re.compile(r"(\d+)_(20252|20253)_(\d+)_(\d+)\.zip")
-CHANNELS = {"20252": "t1", "20253": "t2-flair"}  # by field
+ARCHIVE_NAME = re.compile(r"(\d+)_(20252|20253)_(\d+)_(\d+)\.zip")
+CHANNEL_OF_FIELD = {"20252": "t1", "20253": "t2-flair"}  # by field
 MEMBERS = {  # corrected for the coil, and in T1's space, by UK Biobank's own pipeline
     "t1": "T1/T1_unbiased.nii.gz",
     "t2-flair": "T2_FLAIR/T2_FLAIR_unbiased.nii.gz",
 }
 MASK = "T1/T1_brain_mask.nii.gz"
-LARGEST = 2**29  # bytes of a member: ten times what a head needs
+LARGEST_MEMBER = 2**29  # bytes of a member: ten times what a head needs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class UkbBrain(Framing, FromRaw):
     visits of a participant are one patient's."""
 
     own: ClassVar[Preparation] = Preparation(
-        crop=True, spacing=None, size=CUBE, fit="resize", intensity="zscore-brain"
+        crop=True, spacing=None, size=PAPER_CUBE, fit="resize", intensity="zscore-brain"
     )
 
     about: ClassVar[About] = About(
@@ -65,15 +65,15 @@ def prepare(settings: UkbBrain) -> Summary:
     description = describe(
         settings,
         "UK Biobank brain MRI",
-        tuple(CHANNELS.values()),
+        tuple(CHANNEL_OF_FIELD.values()),
         {0: "background"},
         {"name": "ukb-brain"} | asdict(how),
     )
     make = partial(prepare_zips, how=how)
-    return prepare_cohort(description, find_cases(raw), raw, make, settings)
+    return prepare_cohort(description, find_visits(raw), raw, make, settings)
 
 
-def find_cases(raw: Path) -> list[RawCase]:
+def find_visits(raw: Path) -> list[RawCase]:
     """A case for each visit of each participant; one may lack an archive.
 
     Raises:
@@ -81,8 +81,8 @@ def find_cases(raw: Path) -> list[RawCase]:
     """
     visits: dict[tuple[str, str], dict[str, Path]] = defaultdict(dict)
     for path in files_below(raw):
-        if name := NAME.fullmatch(path.name):
-            visit, channel = visits[name[1], f"{name[3]}_{name[4]}"], CHANNELS[name[2]]
+        if name := ARCHIVE_NAME.fullmatch(path.name):
+            visit, channel = visits[name[1], f"{name[3]}_{name[4]}"], CHANNEL_OF_FIELD[name[2]]
             if channel in visit:
                 raise InputError(f"{path} and {visit[channel]} are one and the same; remove one")
             visit[channel] = path
@@ -116,7 +116,7 @@ def read_member(archive: Path, member: str) -> Scan:
     try:
         with zipfile.ZipFile(archive) as file:
             info = file.getinfo(member)
-            if info.file_size > LARGEST:
+            if info.file_size > LARGEST_MEMBER:
                 raise InputError(f"{archive}: {member} unpacks to {info.file_size} bytes")
             content = file.read(info)
     except KeyError:
@@ -127,7 +127,7 @@ def read_member(archive: Path, member: str) -> Scan:
         raise InputError(f"{archive} is damaged, fetch it again: {reason}") from None
     except RuntimeError as reason:  # zipfile's word for a password
         raise InputError(f"{archive} cannot be opened: {reason}") from None
-    scan = parse_nifti(content, archive / member, LARGEST)
+    scan = parse_nifti(content, archive / member, LARGEST_MEMBER)
     if scan[0].ndim != 3:
         raise InputError(f"{archive}: {member} has shape {scan[0].shape}, where a volume is wanted")
     return scan

@@ -6,18 +6,22 @@ from pathlib import Path
 from typing import ClassVar
 
 from data_recipes.preparing.engine import RawCase, Summary
-from data_recipes.preparing.photographs import COLOURS, Photographs, prepare_photographs
+from data_recipes.preparing.photographs import (
+    COLOUR_CHANNELS,
+    PhotographRecipe,
+    prepare_photographs,
+)
 from data_recipes.preparing.settings import About, FromRaw
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
 
 # participant_field_visit_run.png, such as 1000001_21015_0_0.png
-NAME = re.compile(r"(\d+)_(21015|21016)_(\d+)_(\d+)\.(png|jpe?g)", re.IGNORECASE)
-EYES = {"21015": "left", "21016": "right"}  # by field
+PHOTOGRAPH_NAME = re.compile(r"(\d+)_(21015|21016)_(\d+)_(\d+)\.(png|jpe?g)", re.IGNORECASE)
+EYE_OF_FIELD = {"21015": "left", "21016": "right"}  # by field
 
 
 @dataclass(frozen=True, kw_only=True)
-class UkbFundus(Photographs, FromRaw):
+class UkbFundus(PhotographRecipe, FromRaw):
     """Reads the photographs of fields 21015 (left eye) and 21016 (right eye), wherever they lie
     below --raw. Both eyes of a participant, at all visits, are one patient's."""
 
@@ -35,19 +39,18 @@ class UkbFundus(Photographs, FromRaw):
 
 
 def prepare(settings: UkbFundus) -> Summary:
-    """Prepare UK Biobank's fundus photographs as a graded 2D cohort without grades.
+    """Prepare UK Biobank's fundus photographs as an ordinal 2D cohort without grades.
 
     Raises:
         InputError: no photographs there, or as :func:`prepare_cohort`.
     """
-    settings.check()
     raw = settings.raw.resolve()
     return prepare_photographs(
-        "ukb-fundus", "UK Biobank fundus photographs", find_cases(raw), raw, settings
+        "ukb-fundus", "UK Biobank fundus photographs", find_photographs(raw), raw, settings
     )
 
 
-def find_cases(raw: Path) -> list[RawCase]:
+def find_photographs(raw: Path) -> list[RawCase]:
     """A case for each photograph.
 
     Raises:
@@ -55,10 +58,10 @@ def find_cases(raw: Path) -> list[RawCase]:
     """
     cases = []
     for path in files_below(raw):
-        if name := NAME.fullmatch(path.name):
+        if name := PHOTOGRAPH_NAME.fullmatch(path.name):
             who, field, visit, run, _ = name.groups()
-            images = dict.fromkeys(COLOURS, path)
-            cases.append(RawCase(f"{who}_{EYES[field]}_{visit}_{run}", who, images))
+            images = dict.fromkeys(COLOUR_CHANNELS, path)
+            cases.append(RawCase(f"{who}_{EYE_OF_FIELD[field]}_{visit}_{run}", who, images))
     if not cases:
         raise InputError(f"no UK Biobank photographs below {raw}, such as 1000001_21015_0_0.png")
     return cases

@@ -8,16 +8,21 @@ the cohort.
 from dataclasses import dataclass
 from functools import singledispatch
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Ge
 
 from data_recipes.preparing.engine import Summary
+from data_recipes.preparing.photographs import PictureEdge
 from data_recipes.preparing.settings import About, Into
-from data_recipes.virtual_patients.brain import LICENCE, TEMPLATE
+from data_recipes.virtual_patients.abdomen import SMALLEST_ABDOMEN
+from data_recipes.virtual_patients.brain import SMALLEST_HEAD, TEMPLATE, TEMPLATE_LICENCE
 from ssl3d_lite.machine.parallel import Workforce
+from ssl3d_lite.settings import Count, PositiveInt, Seed
 
 from . import aptos, brats, msd, ukb_brain, ukb_fundus
 from .virtual_files import (
-    OURS,
+    FREE_LICENCE,
     write_abdomens,
     write_fundus,
     write_heads,
@@ -39,7 +44,7 @@ class Virtual(Workforce, Into):
     raw: Path | None = None
     """Folder for the raw files. Default: raw/ within --out."""
 
-    seed: int = 0
+    seed: Seed = 0
     """The same seed gives the same files, byte for byte."""
 
     @property
@@ -47,7 +52,7 @@ class Virtual(Workforce, Into):
         return (self.raw or self.out / "raw").resolve()
 
     @property
-    def shared(self) -> dict[str, object]:
+    def for_recipe(self) -> dict[str, Any]:
         """What the recipe of the real data set is given too."""
         return {
             "raw": self.raw_folder,
@@ -58,6 +63,23 @@ class Virtual(Workforce, Into):
 
 
 @dataclass(frozen=True, kw_only=True)
+class VirtualHeads(Virtual):
+    """What virtual cohorts of heads have in common."""
+
+    edge: Annotated[int, Ge(SMALLEST_HEAD)] | None = 64
+    """Edge in voxels of the raw and the prepared volumes; "None" for 240x240x155 at 1 mm, prepared
+    to 128 voxels an edge."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VirtualEyes(Virtual):
+    """What virtual cohorts of photographs have in common."""
+
+    edge: PictureEdge = 224
+    """Edge in pixels of the prepared pictures. The raw ones are 384 pixels high."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class VirtualHippocampus(Virtual):
     """Writes MRI crops about the hippocampus at 1 mm, anterior and posterior labelled, as a task of
     the Decathlon, and prepares them by its recipe. All subjects are warps of one template, and the
@@ -65,37 +87,35 @@ class VirtualHippocampus(Virtual):
 
     about: ClassVar[About] = _about(
         "Virtual MRI of the hippocampus, a stand-in for the Decathlon's Task 4",
-        LICENCE,
+        TEMPLATE_LICENCE,
         TEMPLATE,
         "raw 20 MB and prepared 53 MB for 200",
         "200 in half a minute",
     )
 
-    size: ClassVar[tuple[int, ...]] = msd.TASKS["Task04_Hippocampus"].size  # of a prepared scan
+    size: ClassVar[tuple[int, int, int] | None] = msd.DECATHLON_TASKS[
+        "Task04_Hippocampus"
+    ].size  # voxels of a prepared scan
 
-    cases: int = 200
+    cases: PositiveInt = 200
     """How many, each of another subject."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class VirtualBrain(Virtual):
+class VirtualBrain(VirtualHeads):
     """Writes heads with a glioma as raw BraTS 2018 files, and prepares them by its recipe. All
     subjects are warps of one template, their tumours procedural."""
 
     about: ClassVar[About] = _about(
         "Virtual heads with a glioma on T1, T1 with contrast, T2 and FLAIR, a stand-in for BraTS",
-        LICENCE,
+        TEMPLATE_LICENCE,
         TEMPLATE,
         "raw 0.3 MB and prepared 2 MB a case at 64 voxels an edge; 8 MB and 17 MB at 1 mm",
         "1 s a case and core at 64 voxels an edge, 9 s at 1 mm",
     )
 
-    cases: int = 50
+    cases: PositiveInt = 50
     """How many, each of another subject."""
-
-    edge: int | None = 64
-    """Edge in voxels of the raw and the prepared volumes; "None" for 240x240x155 at 1 mm, prepared
-    to 128 voxels an edge."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,85 +125,75 @@ class VirtualAbdomen(Virtual):
 
     about: ClassVar[About] = _about(
         "Virtual CT of the abdomen with pancreas and tumour, a stand-in for the Decathlon's Task 7",
-        OURS,
+        FREE_LICENCE,
         "ssl3d_lite",
         "raw 0.8 MB and prepared 2 MB a scan at 96 voxels an edge; 24 MB and 4 MB at 512x512",
         "1.5 s a scan and core at 96 voxels an edge, 20 s at 512x512",
     )
 
-    cases: int = 40
+    cases: PositiveInt = 40
     """How many with labels, each of another subject."""
 
-    unlabelled: int = 20
+    unlabelled: Count = 20
     """How many more without."""
 
-    edge: int | None = 96
+    edge: Annotated[int, Ge(SMALLEST_ABDOMEN)] | None = 96
     """Edge in voxels of the raw slices and the prepared volumes; "None" for slices of 512x512,
     prepared to 128 voxels an edge."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class VirtualFundus(Virtual):
+class VirtualFundus(VirtualEyes):
     """Writes photographs of the retina, graded 0 to 4 by the lesions in them, in the layout of
     APTOS 2019, and prepares them by its recipe. Eyes and lesions are procedural."""
 
     about: ClassVar[About] = _about(
         "Virtual fundus photographs with diabetic retinopathy, a stand-in for APTOS 2019",
-        OURS,
+        FREE_LICENCE,
         "ssl3d_lite",
         "raw 0.2 MB and prepared 0.3 MB a photograph",
         "0.5 s a photograph and core",
     )
 
-    cases: int = 400
+    cases: PositiveInt = 400
     """How many with grades, each of another eye."""
 
-    unlabelled: int = 200
+    unlabelled: Count = 200
     """How many more without."""
-
-    edge: int = 224
-    """Edge in pixels of the prepared pictures. The raw ones are 384 pixels high."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class VirtualUkbBrain(Virtual):
+class VirtualUkbBrain(VirtualHeads):
     """Writes healthy heads, T1 and T2-FLAIR, as UK Biobank's archives, and prepares them by that
     recipe. All subjects are warps of one template."""
 
     about: ClassVar[About] = _about(
         "Virtual healthy heads, T1 and T2-FLAIR, a stand-in for UK Biobank brain MRI",
-        LICENCE,
+        TEMPLATE_LICENCE,
         TEMPLATE,
         "raw 0.4 MB and prepared 1 MB a scan at 64 voxels an edge; 12 MB and 8 MB at 1 mm",
         "1 s a scan and core at 64 voxels an edge, 11 s at 1 mm",
     )
 
-    cases: int = 100
+    cases: PositiveInt = 100
     """How many participants. Every eighth came twice."""
-
-    edge: int | None = 64
-    """Edge in voxels of the raw and the prepared volumes; "None" for 240x240x155 at 1 mm, prepared
-    to 128 voxels an edge."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class VirtualUkbFundus(Virtual):
+class VirtualUkbFundus(VirtualEyes):
     """Writes photographs of both eyes as UK Biobank has them, and prepares them by that recipe.
     Eyes are procedural."""
 
     about: ClassVar[About] = _about(
         "Virtual fundus photographs of both eyes, a stand-in for UK Biobank's",
-        OURS,
+        FREE_LICENCE,
         "ssl3d_lite",
         "raw 0.2 MB and prepared 0.3 MB a photograph",
         "0.5 s a photograph and core",
     )
 
-    cases: int = 200
+    cases: PositiveInt = 200
     """How many participants, of two eyes each."""
-
-    edge: int = 224
-    """Edge in pixels of the prepared pictures. The raw ones are 384 pixels high."""
 
 
 @singledispatch
@@ -195,9 +205,9 @@ def prepare(settings: Virtual) -> Summary:
 @prepare.register
 def _(settings: VirtualHippocampus) -> Summary:
     write_hippocampus(settings.raw_folder, settings.cases, settings.seed, work=settings)
-    frame = msd.TASKS["Task04_Hippocampus"]  # as the real ones are prepared
+    frame = msd.DECATHLON_TASKS["Task04_Hippocampus"]  # as the real ones are prepared
     return msd.prepare(
-        msd.Msd(**settings.shared, size=frame.size, fit=frame.fit, intensity=frame.intensity)
+        msd.Msd(**settings.for_recipe, size=frame.size, fit=frame.fit, intensity=frame.intensity)
     )
 
 
@@ -205,17 +215,20 @@ def _(settings: VirtualHippocampus) -> Summary:
 def _(settings: VirtualBrain) -> Summary:
     edge = settings.edge
     write_heads(settings.raw_folder, settings.cases, settings.seed, edge, work=settings)
-    return brats.prepare(brats.Brats(**settings.shared, size=(edge or 128,) * 3))
+    return brats.prepare(brats.Brats(**settings.for_recipe, size=(edge or 128,) * 3))
 
 
 @prepare.register
 def _(settings: VirtualAbdomen) -> Summary:
-    edge, frame = settings.edge, msd.TASKS["Task07_Pancreas"]  # as the real ones are prepared
+    edge, frame = (
+        settings.edge,
+        msd.DECATHLON_TASKS["Task07_Pancreas"],
+    )  # as the real ones are prepared
     numbers = settings.cases, settings.unlabelled, settings.seed
     write_abdomens(settings.raw_folder, *numbers, edge, work=settings)
     return msd.prepare(
         msd.Msd(
-            **settings.shared,
+            **settings.for_recipe,
             crop=frame.crop,
             size=(edge or 128,) * 3,
             fit=frame.fit,
@@ -226,8 +239,7 @@ def _(settings: VirtualAbdomen) -> Summary:
 
 @prepare.register
 def _(settings: VirtualFundus) -> Summary:
-    recipe = aptos.Aptos(**settings.shared, edge=settings.edge)
-    recipe.check()  # before minutes are spent on raw files
+    recipe = aptos.Aptos(**settings.for_recipe, edge=settings.edge)
     numbers = settings.cases, settings.unlabelled, settings.seed
     write_fundus(settings.raw_folder, *numbers, work=settings)
     return aptos.prepare(recipe)
@@ -237,12 +249,11 @@ def _(settings: VirtualFundus) -> Summary:
 def _(settings: VirtualUkbBrain) -> Summary:
     edge = settings.edge
     write_ukb_brains(settings.raw_folder, settings.cases, settings.seed, edge, work=settings)
-    return ukb_brain.prepare(ukb_brain.UkbBrain(**settings.shared, size=(edge or 128,) * 3))
+    return ukb_brain.prepare(ukb_brain.UkbBrain(**settings.for_recipe, size=(edge or 128,) * 3))
 
 
 @prepare.register
 def _(settings: VirtualUkbFundus) -> Summary:
-    recipe = ukb_fundus.UkbFundus(**settings.shared, edge=settings.edge)
-    recipe.check()
+    recipe = ukb_fundus.UkbFundus(**settings.for_recipe, edge=settings.edge)
     write_ukb_fundus(settings.raw_folder, settings.cases, settings.seed, work=settings)
     return ukb_fundus.prepare(recipe)

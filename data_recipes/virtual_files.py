@@ -28,21 +28,19 @@ import numpy as np
 from PIL import Image
 
 from data_recipes.preparing.virtual_note import Files, claim, write_missing
-from data_recipes.virtual_patients.abdomen import SMALLEST_EDGE as SMALLEST_ABDOMEN
-from data_recipes.virtual_patients.abdomen import abdomen_case
+from data_recipes.virtual_patients.abdomen import SMALLEST_ABDOMEN, abdomen_case
 from data_recipes.virtual_patients.anatomy import HIPPOCAMPUS, Region
 from data_recipes.virtual_patients.brain import (
-    LICENCE,
     MODALITIES,
     TEMPLATE,
+    TEMPLATE_LICENCE,
     check_head,
-    grade,
+    glioma_grade,
     head_case,
     hippocampus_case,
     unstripped,
 )
-from data_recipes.virtual_patients.fundus import SMALLEST_EDGE as SMALLEST_FUNDUS
-from data_recipes.virtual_patients.fundus import draw_grade, fundus_case
+from data_recipes.virtual_patients.fundus import SMALLEST_FUNDUS, draw_grade, fundus_case
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import atomic_write, write_csv, write_gzip, write_json
 from ssl3d_lite.machine.parallel import Workforce
@@ -50,11 +48,11 @@ from ssl3d_lite.machine.parallel import Workforce
 from .ukb_brain import MASK, MEMBERS
 
 ALONE = Workforce()
-OURS = "free to use and share: made by ssl3d_lite, from no patient"
+FREE_LICENCE = "free to use and share: made by ssl3d_lite, from no patient"
 FAST = 1  # level of compression: noise hardly compresses
 REVISITS = 8  # every so many participants of UK Biobank came twice
 FIRST_PARTICIPANT = 1000001
-UNLABELLED = 1_000_000  # index of the first case without a label: labelled ones may be added
+FIRST_UNLABELLED = 1_000_000  # index of the first case without a label: labelled ones may be added
 
 
 # ---- Medical Segmentation Decathlon --------------------------------------------------------------
@@ -82,7 +80,7 @@ def write_hippocampus(
     folder = Path(folder)
     identity = {
         "name": f"Virtual{region.name.capitalize()}",
-        "licence": LICENCE,
+        "licence": TEMPLATE_LICENCE,
         "citation": TEMPLATE,
         "description": f"All subjects are warps of one template, and the labels of the "
         f"{region.name} are geometric: easier, and more alike, than real scans.",
@@ -124,7 +122,7 @@ def write_abdomens(
     folder = Path(folder)
     identity = {
         "name": "VirtualPancreas",
-        "licence": OURS,
+        "licence": FREE_LICENCE,
         "citation": "ssl3d_lite",
         "description": "All abdomens are procedural, and their labels geometric: easier, and more "
         "alike, than real scans.",
@@ -177,9 +175,9 @@ def _write_task(
 
 # ---- BraTS and UK Biobank brains -----------------------------------------------------------------
 
-HEADS = {
+_HEADS = {
     "name": "VirtualBrain",
-    "licence": LICENCE,
+    "licence": TEMPLATE_LICENCE,
     "citation": TEMPLATE,
     "description": "All heads are warps of one template, and their tumours are procedural: easier, "
     "and more alike, than real scans.",
@@ -214,12 +212,12 @@ def write_heads(
     folder = Path(folder)
     check_head(edge, modalities)
     settings = {"edge": edge, "tumour": tumour, "modalities": sorted(modalities)}
-    claim(folder, cases, {"set": "virtual-brain", "seed": seed, **settings}, HEADS)
+    claim(folder, cases, {"set": "virtual-brain", "seed": seed, **settings}, _HEADS)
     kinds = (*modalities, "seg") if tumour else modalities
     files = []
     for index in range(cases):
         name = f"Brats18_VIRTUAL_{index + 1:04d}_1"
-        home = folder / (grade(index) if tumour else "healthy") / name
+        home = folder / (glioma_grade(index) if tumour else "healthy") / name
         files.append({kind: home / f"{name}_{kind}.nii.gz" for kind in kinds})
     write = partial(_write_head, seed, edge, tumour, tuple(modalities))
     write_missing(write, files, work, "virtual heads")
@@ -256,7 +254,7 @@ def write_ukb_brains(
     """
     folder = Path(folder)
     check_head(edge, MODALITIES)
-    identity = HEADS | {
+    identity = _HEADS | {
         "name": "VirtualUkbBrain",
         "description": "All heads are warps of one template: more alike than real ones.",
     }
@@ -285,9 +283,9 @@ def _write_ukb_brain(
 
 # ---- photographs of the retina -------------------------------------------------------------------
 
-RETINAS = {
+_RETINAS = {
     "name": "VirtualFundus",
-    "licence": OURS,
+    "licence": FREE_LICENCE,
     "citation": "ssl3d_lite",
     "description": "All eyes are procedural, and so are their lesions: easier, and more alike, "
     "than real photographs.",
@@ -319,7 +317,7 @@ def write_fundus(
     folder = Path(folder)
     check_edge(edge, SMALLEST_FUNDUS)
     settings = {"set": "virtual-fundus", "seed": seed, "edge": edge}
-    claim(folder, cases, settings, RETINAS, unlabelled)
+    claim(folder, cases, settings, _RETINAS, unlabelled)
     names = [f"virtual_{number:05d}" for number in range(1, cases + 1)]
     others = [f"virtual_test_{number:05d}" for number in range(1, unlabelled + 1)]
     files = [{"png": folder / "train_images" / f"{name}.png"} for name in names]
@@ -355,7 +353,7 @@ def write_ukb_fundus(
     """
     folder = Path(folder)
     check_edge(edge, SMALLEST_FUNDUS)
-    identity = RETINAS | {"name": "VirtualUkbFundus"}
+    identity = _RETINAS | {"name": "VirtualUkbFundus"}
     claim(folder, cases, {"set": "virtual-ukb-fundus", "seed": seed, "edge": edge}, identity)
     fields = {"left": "21015", "right": "21016"}
     files = [
@@ -385,7 +383,7 @@ def check_edge(edge: int | None, smallest: int) -> None:
 
 def _index(place: int, cases: int) -> int:
     """Which patient stands at a place in the list of ``cases`` labelled ones and the others."""
-    return place if place < cases else UNLABELLED + place - cases
+    return place if place < cases else FIRST_UNLABELLED + place - cases
 
 
 def _nifti(values: np.ndarray, affine: np.ndarray) -> bytes:

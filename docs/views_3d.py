@@ -21,7 +21,7 @@ from browser.lab import Lab, Notebook, Server, find_browser  # noqa: E402  (need
 SETUP = """
 import torch
 from ssl3d_lite.data.cohort import Cohort
-from ssl3d_lite.networks import EncoderSettings
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show import Puzzle3D, Volume3D
 from ssl3d_lite.tasks import make_task
 

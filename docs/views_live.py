@@ -26,7 +26,8 @@ from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show import place_names
 from ssl3d_lite.show import Live
 from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 torch.set_num_threads(1)
 cohort = Cohort.open({folder!r}).to("cpu")

@@ -1,66 +1,88 @@
-"""One HTML page that needs nothing else: text, tables and pictures in it."""
+"""One HTML page that needs nothing else: text, tables and pictures in it.
+
+The page and its parts are templates of jinja2, in ``templates/page.html``. Names come from data
+sets' own files, so every text is escaped on its way into a page; only what these functions made,
+or :class:`~markupsafe.Markup`, goes in as it is::
+
+    write_html(path, "A page", [heading("Fish & chips"), as_html((["dish"], [["<cod>"]]))])
+"""
 
 import base64
-import html
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
+import jinja2
+from markupsafe import Markup
+from markupsafe import escape as escape_text
 
 from .files import atomic_write
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Table = tuple[list[str], list[list[str]]]  # header, rows
 
-STYLE = """
-body { max-width: 54rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff;
-       font: 16px/1.55 system-ui, sans-serif; }
-h1 { line-height: 1.2; } h2 { margin-top: 2.2rem; }
-img { max-width: 100%; } figure { margin: 1rem 0; } figcaption { color: #555; font-size: .9em; }
-table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .9rem .3rem 0; text-align: left; border-bottom: 1px solid #ddd; }
-.note { color: #555; font-size: .9em; } .wide { overflow-x: auto; }
-"""
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_html(path: Path, title: str, parts: Iterable[str]) -> None:
     """Write ``parts`` (HTML) as a page, whole or not at all. ``title`` is plain text."""
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>"
-    )
+    page = _template().render(title=title, parts=[Markup(part) for part in parts])
     atomic_write(path, lambda file: file.write(page.encode()))
 
 
-def escape(text: object) -> str:
-    """Names come from data sets' own files: never put them into a page as they are."""
-    return html.escape(str(text))
+@cache
+def _template() -> jinja2.Template:
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    return jinja2.Environment(loader=loader, autoescape=True).get_template("page.html")
 
 
-def bullets(lines: Iterable[str]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+def _part(name: str, *values: Any) -> Markup:
+    """The HTML of one of the page's parts."""
+    return Markup(getattr(_template().module, name)(*values))
 
 
-def as_html(table: Table) -> str:
-    def row(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    header, rows = table
-    body = "".join(row(cells, "td") for cells in rows)
-    return f'<div class="wide"><table>{row(header, "th")}{body}</table></div>'
+def escape(text: object) -> Markup:
+    """A text as HTML: its special characters are shown, and do nothing."""
+    return escape_text(str(text))
 
 
-def picture(figure: Figure, caption: str) -> str:
+def heading(text: str, level: int = 2) -> Markup:
+    return _part("heading", text, level)
+
+
+def paragraph(text: str) -> Markup:
+    return _part("paragraph", text)
+
+
+def note(text: str) -> Markup:
+    """A remark in small grey letters."""
+    return _part("paragraph", text, "note")
+
+
+def bullets(lines: Iterable[str]) -> Markup:
+    return _part("bullets", lines)
+
+
+def details(name: str, summary: str, inside: Iterable[str]) -> Markup:
+    """A line, its name in bold, which opens to more parts (HTML)."""
+    return _part("details", name, summary, [Markup(part) for part in inside])
+
+
+def as_html(table: Table, small: bool = False) -> Markup:
+    """A table that can be moved sideways where the window is narrow; or one in small letters."""
+    return _part("table", *table, "small" if small else "wide")
+
+
+def picture(figure: "Figure", caption: str) -> Markup:
     """A figure with its caption (HTML), the image inside the page."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     data = base64.b64encode(buffer.getvalue()).decode()
-    alt = html.escape(caption, quote=True)
-    return (
-        f'<figure><img alt="{alt}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
+    return _part("figure", f"data:image/png;base64,{data}", Markup(caption))
 
 
 def as_text(table: Table) -> str:

@@ -58,7 +58,7 @@ class CheckedSettings:
 
 
 def check_values(settings: Any) -> None:
-    """Raise InputError unless every field of a settings dataclass has a value of its type and range.
+    """Raise InputError unless every field of settings has a value of its type and range.
 
     What means the same is given the field's type: a list where a tuple is wanted, a text where a
     path is, a number of numpy where one of Python is.
@@ -114,8 +114,8 @@ def _checked(name: str, value: Any, adapter: Any) -> Any:
     for error in errors:
         if error["type"] == "literal_error" and isinstance(error["input"], str):
             raise unknown(name, error["input"], _choices(error["ctx"]["expected"]))
-    # of a union the branch that came closest: a range says more than a kind
-    error = max(errors, key=lambda e: (e["type"] in RANGES, len(e["loc"]), "ctx" in e))
+    # in a union, the branch that came closest: a range says more than a kind
+    error = max(errors, key=lambda e: (e["type"] in _RANGES, len(e["loc"]), "ctx" in e))
     raise InputError(f"{name} is {value!r}, but {_rule(error)}")
 
 
@@ -124,7 +124,7 @@ def _choices(expected: str) -> list[str]:
     return [each.strip("'") for each in expected.replace(" or ", ", ").split(", ")]
 
 
-RANGES = {
+_RANGES = {
     "greater_than": "must be above {gt:g}",
     "greater_than_equal": "must be {ge:g} or more",
     "less_than": "must be below {lt:g}",
@@ -133,7 +133,7 @@ RANGES = {
     "too_short": "needs {min_length} or more entries",
     "too_long": "takes {max_length} entries at most",
 }
-KINDS = {
+_KINDS = {
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
     "float_type": "must be a number",
@@ -150,7 +150,7 @@ KINDS = {
 
 
 def _rule(error: Mapping[str, Any]) -> str:
-    rule = {**RANGES, **KINDS}.get(error["type"])
+    rule = {**_RANGES, **_KINDS}.get(error["type"])
     if rule is None:
         return str(error["msg"])
     where = "each entry " if any(isinstance(part, int) for part in error["loc"]) else ""

@@ -1,4 +1,4 @@
-"""Settings that recipes share, and what a recipe says of its data set.
+"""Settings that recipes share, and what a recipe says about its data set.
 
 A recipe's own settings are a frozen dataclass that inherits what it needs from here. The docstring
 under a field is its help on the command line.
@@ -6,18 +6,23 @@ under a field is its help on the command line.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge
 
 from ssl3d_lite.machine.parallel import Workforce
+from ssl3d_lite.settings import CheckedSettings, Seed
+
+from .folds import FEWEST_FOLDS
 
 
 @dataclass(frozen=True)
 class About:
-    """A data set, as ``--help`` and ``ssl3d data`` tell of it."""
+    """What ``--help`` and ``ssl3d data`` say about a data set."""
 
     title: str
-    terms: str  # of access, in two or three words
-    access: str  # how one comes by the raw files, step by step
+    terms: str  # how one gets access, in two or three words
+    access: str  # how to get the raw files, step by step
     licence: str
     citation: str
     size: str  # on disk: raw, and prepared
@@ -38,8 +43,8 @@ class About:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Into:
-    """Where to. A recipe names it last of its bases, so that its help begins with it."""
+class Into(CheckedSettings):
+    """Where the cohort goes. A recipe names this base last, so that its help begins with it."""
 
     about: ClassVar[About]
 
@@ -49,7 +54,7 @@ class Into:
 
 @dataclass(frozen=True, kw_only=True)
 class FromRaw(Into):
-    """Where from, and where to."""
+    """Where the raw files are, and where the cohort goes."""
 
     raw: Path
     """Folder that the raw files lie in, at any depth."""
@@ -57,10 +62,10 @@ class FromRaw(Into):
 
 @dataclass(frozen=True, kw_only=True)
 class FoldSettings(Workforce):
-    """How patients are dealt to folds."""
+    """How patients are assigned to folds."""
 
-    folds: int = 5
-    """Folds that patients are dealt to, once and for all."""
+    folds: Annotated[int, Ge(FEWEST_FOLDS)] = 5
+    """Number of folds that patients are assigned to, once and for all."""
 
-    seed: int = 0
-    """Of that dealing."""
+    seed: Seed = 0
+    """Number that the folds are drawn from."""

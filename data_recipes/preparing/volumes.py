@@ -1,6 +1,6 @@
 """From a raw scan to a prepared volume: turn it to RAS, lay a frame over it, sample it once.
 
-Crop, voxel size and final size are composed into one :class:`Frame`. A frame that only moves by
+Crop, voxel size and final size are composed into one :class:`VolumeFrame`. One that only moves by
 whole voxels is cut out exactly; any other is interpolated once, images linearly (and smoothed
 first, if they become much coarser) and labels by their nearest voxel, since the mean of two classes
 is no class.
@@ -9,7 +9,7 @@ is no class.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import nibabel as nib
 import numpy as np
@@ -17,22 +17,25 @@ from scipy import ndimage
 
 from data_recipes.readers.nifti import Scan, check_same_grid, read_images, read_label
 from ssl3d_lite.data.preparation import Intensity
-from ssl3d_lite.errors import InputError, unknown
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.settings import CheckedSettings, PositiveFloat, PositiveInt
 
 from .engine import Prepared, RawCase
 from .settings import FoldSettings
 
-Box = tuple[slice, ...]  # [start, stop) an axis, in voxels
+VoxelBox = tuple[slice, ...]  # [start, stop) an axis, in voxels
 Fit = Literal["pad", "resize", "stretch"]
+VoxelSize = tuple[PositiveFloat, PositiveFloat, PositiveFloat]  # mm
+VolumeSize = tuple[PositiveInt, PositiveInt, PositiveInt]  # voxels
 
-CUBE = (128, 128, 128)  # voxels of the paper's volumes
+PAPER_CUBE = (128, 128, 128)  # voxels of the paper's volumes
 COARSE = 1.5  # raw voxels to a prepared one, from which on a scan is smoothed before it is sampled
 REACH = 3  # deviations of the Gaussian that does it
 SNAP = 1e-4  # a voxel size this near the wanted one, relatively, is that size: headers round
 
 
 @dataclass(frozen=True)
-class Preparation:
+class Preparation(CheckedSettings):
     """What becomes of every scan of a cohort, once it is turned to RAS.
 
     ``fit`` says how a scan comes to ``size``. "pad" keeps the voxel size, and cuts or pads about
@@ -41,19 +44,14 @@ class Preparation:
     """
 
     crop: bool  # cut away the border where all channels are empty
-    spacing: tuple[float, float, float] | None  # mm a voxel; None: the scan's own
-    size: tuple[int, int, int] | None  # voxels; None: as many as there are
+    spacing: VoxelSize | None  # mm a voxel; None: the scan's own
+    size: VolumeSize | None  # voxels; None: as many as there are
     fit: Fit
     intensity: str  # see Intensity
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         Intensity.parse(self.intensity)
-        if self.fit not in get_args(Fit):
-            raise unknown("fit", self.fit, get_args(Fit))
-        if self.spacing and not all(0 < mm < np.inf for mm in self.spacing):
-            raise InputError(f"spacing {self.spacing}: numbers of mm above 0 are wanted")
-        if self.size and not all(n > 0 for n in self.size):
-            raise InputError(f"size {self.size}: numbers of voxels above 0 are wanted")
         if self.spacing and self.size and self.fit != "pad":
             raise InputError(
                 f"fit {self.fit} finds the spacing itself; leave it out, or take fit pad"
@@ -73,7 +71,7 @@ class Framing(FoldSettings):
     crop: bool | None = None
     """Cut away the empty border first: voxels of 0, or below the window. Default: as above."""
 
-    size: tuple[int, int, int] | None = None
+    size: VolumeSize | None = None
     """Voxels of every prepared volume. Default: as above."""
 
     fit: Fit | None = None
@@ -81,16 +79,22 @@ class Framing(FoldSettings):
     resize: the whole field in isotropic voxels, padded; stretch: each axis by itself. Default: as
     above."""
 
-    spacing: tuple[float, float, float] | None = None
+    spacing: VoxelSize | None = None
     """Voxel size in mm, with fit=pad. Default: the scan's own."""
 
     intensity: str | None = None
     """zscore, zscore-brain, unit, or window:LOW,HIGH in HU; always each channel by itself. Default:
     as above."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.intensity is not None:
+            Intensity.parse(self.intensity)
+
     def preparation(self, own: Preparation | None = None) -> Preparation:
         """What is given; else the preset's; else what is the data set's own."""
         own = own or self.own
+        assert own is not None, "a recipe has settings of its own"
 
         def choose(name: str, paper: Any) -> Any:
             given = getattr(self, name)
@@ -101,14 +105,14 @@ class Framing(FoldSettings):
         return Preparation(
             crop=choose("crop", True),
             spacing=self.spacing,
-            size=choose("size", CUBE),
+            size=choose("size", PAPER_CUBE),
             fit=choose("fit", "stretch"),
             intensity=choose("intensity", own.intensity if window else "unit"),
         )
 
 
 @dataclass(frozen=True)
-class Frame:
+class VolumeFrame:
     """A grid along the axes of a RAS volume: voxel i has its centre at ``origin + scale * i``."""
 
     origin: tuple[float, ...]  # in voxels of the volume
@@ -120,7 +124,7 @@ class Frame:
         """Voxel of the frame → voxel of the volume, (4, 4)."""
         return nib.affines.from_matvec(np.diag(self.scale), self.origin)
 
-    def covers(self, shape: Sequence[int]) -> Box:
+    def covers(self, shape: Sequence[int]) -> VoxelBox:
         """The voxels of a volume of ``shape`` whose centres lie within the frame."""
         origin, scale, size = map(np.array, (self.origin, self.scale, self.size))
         edges = origin - scale / 2, origin + scale * (size - 0.5)
@@ -132,12 +136,12 @@ class Frame:
         """Deviation, in voxels of the volume, of the Gaussian that an image is smoothed with."""
         return tuple((scale - 1) / 2 if scale >= COARSE else 0.0 for scale in self.scale)
 
-    def sees(self, box: Box) -> Box:
+    def sees(self, box: VoxelBox) -> VoxelBox:
         """``box`` and the voxels about it that interpolation and smoothing draw on."""
         margins = [1 + round(REACH * blur + 0.5) for blur in self.blur]
         return tuple(slice(max(0, s.start - m), s.stop + m) for s, m in zip(box, margins))
 
-    def within(self, box: Box) -> "Frame":
+    def within(self, box: VoxelBox) -> "VolumeFrame":
         """The same frame, in voxels of the volume cut down to ``box``."""
         return replace(self, origin=tuple(o - s.start for o, s in zip(self.origin, box)))
 
@@ -163,24 +167,24 @@ class Frame:
         )
 
 
-def lay_frame(box: Box, voxel: Sequence[float], how: Preparation) -> Frame:
+def lay_frame(box: VoxelBox, voxel: Sequence[float], how: Preparation) -> VolumeFrame:
     """The frame about the centre of ``box``, whose voxels measure ``voxel`` mm."""
     start, stop = np.array([(s.start, s.stop) for s in box]).T
-    length, voxel = stop - start, np.asarray(voxel)
-    scale = np.ones(len(box)) if how.spacing is None else how.spacing / voxel
+    length, edges = stop - start, np.asarray(voxel)
+    scale = np.ones(len(box)) if how.spacing is None else np.asarray(how.spacing) / edges
     size = np.maximum(1, np.rint(length / scale)) if how.size is None else np.array(how.size)
     if how.size and how.fit == "resize":
-        scale = (length * voxel / size).max() / voxel
+        scale = (length * edges / size).max() / edges
     elif how.size and how.fit == "stretch":
         scale = length / size
     scale = np.where(abs(scale - 1) < SNAP, 1.0, scale)
     # the same centre: where frame and box are equally long, their edges coincide
     origin = start + (length - 1) / 2 - scale * (size - 1) / 2
     origin = np.where(scale == 1, np.floor(origin), origin)  # whole voxels: nothing to interpolate
-    return Frame(tuple(origin.tolist()), tuple(scale.tolist()), tuple(map(int, size)))
+    return VolumeFrame(tuple(origin.tolist()), tuple(scale.tolist()), tuple(map(int, size)))
 
 
-def bounding_box(mask: np.ndarray) -> Box:
+def bounding_box(mask: np.ndarray) -> VoxelBox:
     """The smallest box that holds all that is true; everything, if nothing is."""
     found = ndimage.find_objects(mask.astype(np.uint8))
     return found[0] if found else tuple(slice(0, n) for n in mask.shape)
@@ -256,13 +260,11 @@ def prepare_volume(
     kept = frame.covers(channels[0].shape)
 
     image = np.empty((len(channels), *frame.size), np.float16)
-    near = frame.sees(kept)  # no more need be scaled
     for row, channel, name in zip(image, channels, names, strict=True):
         try:
-            scaled = intensity.normalise(channel[near], reference=channel[box])
+            row[...] = _sample_scaled(channel, intensity, box, frame)
         except InputError as reason:
             raise InputError(f"{name}: {reason}") from None
-        row[...] = frame.within(near).sample(scaled)
     lost = 0
     if label is not None:
         label = to_ras(label, affine)
@@ -277,3 +279,12 @@ def prepare_volume(
         raw_affine=affine,
         lost=lost,
     )
+
+
+def _sample_scaled(
+    channel: np.ndarray, intensity: Intensity, box: VoxelBox, frame: VolumeFrame
+) -> np.ndarray:
+    """What a channel shows in ``frame``, scaled by the statistics of ``box``."""
+    near = frame.sees(frame.covers(channel.shape))  # no more need be scaled
+    scaled = intensity.normalise(channel[near], reference=channel[box])
+    return frame.within(near).sample(scaled)

@@ -16,7 +16,7 @@ from ssl3d_lite.errors import InputError
 
 TOLERANCE = 0.1  # voxels by which the files of one case may disagree: rounding in their headers
 
-LARGEST = 2**33  # bytes of a file that is trusted to be a scan
+LARGEST_SCAN = 2**33  # bytes of a file that is trusted to be a scan
 HEADERS = {348: nib.Nifti1Image, 540: nib.Nifti2Image}  # a file begins with its header's length
 
 Scan = tuple[np.ndarray, np.ndarray]  # values (x, y, z), and affine (4, 4): voxel → world, mm
@@ -40,7 +40,7 @@ def read_nifti(path: Path) -> Scan:
     return parse_nifti(content, path)
 
 
-def parse_nifti(content: bytes, path: Path, largest: int = LARGEST) -> Scan:
+def parse_nifti(content: bytes, path: Path, largest: int = LARGEST_SCAN) -> Scan:
     """As :func:`read_nifti`, of a file that has been read.
 
     Args:
@@ -77,7 +77,8 @@ def read_images(paths: Sequence[Path]) -> tuple[list[np.ndarray], np.ndarray]:
         InputError: as :func:`read_nifti`; grids that differ; a channel that is all one value.
     """
     paths = list(paths)
-    first, channels = None, []
+    first: Scan | None = None
+    channels: list[np.ndarray] = []
     for path in dict.fromkeys(paths):
         data, affine = read_nifti(path)
         first = first or (data, affine)
@@ -89,6 +90,7 @@ def read_images(paths: Sequence[Path]) -> tuple[list[np.ndarray], np.ndarray]:
     for path, channel in zip(paths, channels, strict=True):
         if channel.min() == channel.max():
             raise InputError(f"{path} holds nothing but the value {channel.min():g}")
+    assert first is not None, "there is one path at least"
     return channels, first[1]
 
 

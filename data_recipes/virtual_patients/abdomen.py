@@ -9,6 +9,7 @@ Positions are millimetres, x to the patient's right, y to the front, z up; the o
 of the first lumbar vertebra. Arrays are (z, y, x) until the end.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import nibabel as nib
@@ -17,11 +18,11 @@ from numpy.typing import NDArray
 
 from ssl3d_lite.errors import InputError
 
-from .anatomy import Axes, Labels, Rng, Values
+from .arrays import Affine, Axes, Floats, Labels, Rng
 from .ct import (
     SWAY,
-    Box,
     Canvas,
+    GridBox,
     Scanner,
     acquire_ct,
     body_field,
@@ -55,10 +56,9 @@ from .organs import (
 )
 
 DECATHLON_EDGE = 512  # voxels across a slice
-SMALLEST_EDGE = 48  # voxels of 8 mm: a tumour is hardly larger
+SMALLEST_ABDOMEN = 48  # voxels of 8 mm: a tumour is hardly larger
 SLAB = 2_000_000  # voxels painted at a time, so that memory does not grow with the grid
 
-Affine = NDArray[np.float64]
 
 # ---- one patient ---------------------------------------------------------------------------------
 
@@ -67,7 +67,7 @@ Affine = NDArray[np.float64]
 class Tumour:
     """One tumour, or cyst."""
 
-    centre: NDArray[np.float64]  # of the template, mm
+    centre: NDArray[np.float64]  # in the template, mm
     radii: NDArray[np.float64]
     hu: float
     cystic: bool
@@ -79,7 +79,7 @@ class Tumour:
 class Patient:
     """What makes a patient this one; the canvas holds the random fields."""
 
-    hu: dict[int, float]
+    hu: Mapping[Organ, float]
     fat: float  # mm under the skin of the belly
     size: NDArray[np.float64]  # (3,), relative to the template
     shifts: NDArray[np.float64]  # (organs, 3), mm
@@ -88,7 +88,7 @@ class Patient:
     small_bowel: tuple[NDArray[np.float64], ...]  # stations of its loops
     tumour: Tumour
     gas: NDArray[np.float64]  # how far gas fills stomach, colon and bowel, -1 to 1
-    seeds: NDArray[np.int64]  # of random fields: 0 to 8 of the canvas, the last 6 of the warp
+    seeds: NDArray[np.int64]  # for random fields: 0 to 8 for the canvas, the last 6 for the warp
 
     def placed(self, organ: int, stations: NDArray[np.float64]) -> NDArray[np.float64]:
         """A smooth tube along ``stations``, where this patient has it and as wide."""
@@ -174,11 +174,11 @@ def _bowel_loops(rng: Rng, fat: float) -> tuple[NDArray[np.float64], ...]:
 class Trunk:
     """Depths of the spaces that all else lies in, (z, y, x)."""
 
-    skin: Values
-    fascia: Values  # within the fat under the skin
-    ribcage: Values  # like the fascia, but without the muscles along the spine
-    cavity: Values  # within the muscles of the wall
-    dome: Values  # below the diaphragm
+    skin: Floats
+    fascia: Floats  # within the fat under the skin
+    ribcage: Floats  # like the fascia, but without the muscles along the spine
+    cavity: Floats  # within the muscles of the wall
+    dome: Floats  # below the diaphragm
 
 
 def find_trunk(canvas: Canvas, patient: Patient) -> Trunk:
@@ -204,7 +204,7 @@ def find_trunk(canvas: Canvas, patient: Patient) -> Trunk:
     return Trunk(skin, np.maximum(ribcage, lobes), ribcage, cavity, _find_dome(canvas))
 
 
-def _find_dome(canvas: Canvas) -> Values:
+def _find_dome(canvas: Canvas) -> Floats:
     """Depth below the diaphragm: a dome on either side, the right one higher, and a saddle."""
     x, y, z = canvas.points
     height = np.clip(z, 0, None) ** 2 / 118  # squared: domes are flat on top, steep at the side
@@ -214,7 +214,7 @@ def _find_dome(canvas: Canvas) -> Values:
     return dome + 0.8 * canvas.bumps
 
 
-def _squared(values: Values, centre: float, radius: float) -> Values:
+def _squared(values: Floats, centre: float, radius: float) -> Floats:
     """A coordinate in which a rounded square is a circle."""
     away = np.abs(values - np.float32(centre))
     return away * np.sqrt(np.sqrt(np.sqrt(away / np.float32(radius))))
@@ -240,7 +240,7 @@ def paint_trunk(canvas: Canvas, patient: Patient, trunk: Trunk) -> None:
     _paint_chest(canvas, hu, trunk, fat)
 
 
-def _paint_chest(canvas: Canvas, hu: dict[int, float], trunk: Trunk, fat: Values) -> None:
+def _paint_chest(canvas: Canvas, hu: Mapping[Organ, float], trunk: Trunk, fat: Floats) -> None:
     """Lungs, the fat about the great vessels, and the heart on the diaphragm."""
     box = canvas.box((-150, -80, 0), (150, 120, 200))
     if box is None:
@@ -283,7 +283,7 @@ def paint_skeleton(canvas: Canvas, patient: Patient, trunk: Trunk) -> None:
     canvas.paint(box, canal - 2.5, hu[Organ.CANAL], Organ.CANAL)
 
 
-def _paint_ribs(canvas: Canvas, hu: dict[int, float], trunk: Trunk) -> None:
+def _paint_ribs(canvas: Canvas, hu: Mapping[Organ, float], trunk: Trunk) -> None:
     box = canvas.box((-150, -90, -45), (150, 120, 200))
     if box is None:
         return
@@ -330,7 +330,7 @@ def paint_liver(canvas: Canvas, patient: Patient) -> None:
     below = 0.8 * (z - (38 - 0.7 * x - 0.35 * (y - 20))) + 2 * size
     left = np.maximum(0.45 * (y - 40 + 2 * x), 0.8 * (y - 40 + 0.7 * x)) + size
     liver = soft_min(below, left, 12.0) + 1.8 * canvas.bumps[box]
-    liver = soft_min(liver, canvas.room[box], 5.0)
+    liver = soft_min(liver, canvas.room_in(box), 5.0)
     fissure = np.abs(x - 14 + 0.15 * (y - 60)) + 0.08 * np.clip(z - 20, 0, None) ** 2
     liver = soft_min(liver, fissure - 0.12 * (y - 50), 3.0)
     tissue = hu[Organ.LIVER] + 3 * canvas.grain[box] + 35 * canvas.twigs[box]
@@ -352,7 +352,7 @@ def paint_spleen(canvas: Canvas, patient: Patient) -> None:
     spleen = ellipsoid(points, (-104, -18, 44), radii)
     hollow = ellipsoid(points, (-66, 18, 48), (38, 44, 70))
     spleen = soft_min(spleen, -hollow, 6.0) + canvas.bumps[box]
-    spleen = soft_min(spleen, canvas.room[box], 4.0)
+    spleen = soft_min(spleen, canvas.room_in(box), 4.0)
     tissue = patient.hu[Organ.SPLEEN] + 2 * canvas.grain[box]
     canvas.paint(box, spleen, tissue, Organ.SPLEEN)
 
@@ -415,7 +415,7 @@ def _paint_gut(
     stations: NDArray[np.float64],
     wall: tuple[float, Organ],
     thickness: float,
-    lumen: float | Values,
+    lumen: float | Floats,
     level: float,
 ) -> None:
     """A tube with a wall in HU, what it holds, and gas where that ends: at ``level`` mm of y."""
@@ -423,11 +423,11 @@ def _paint_gut(
     if found is None:
         return
     box, depth = found
-    if np.ndim(lumen):
+    if isinstance(lumen, np.ndarray):
         lumen = lumen[box]
     grain = canvas.grain[box]
     depth = depth + 1.4 * canvas.bumps[box] + 0.5 * grain
-    depth = soft_min(depth, canvas.gut_room[box] + 0.5, 3.0)
+    depth = soft_min(depth, canvas.gut_room_in(box) + 0.5, 3.0)
     canvas.paint(box, depth, *wall)
     inside = depth - thickness * (1 + 0.25 * grain)  # folds
     content = {Organ.COLON: Organ.STOOL, Organ.STOMACH: Organ.CHYME}.get(wall[1], wall[1])
@@ -445,11 +445,11 @@ def _paint_tube(
         box, depth = found
         depth = depth + rough * canvas.bumps[box]
         if organ not in (Organ.AORTA, Organ.CAVA):  # which pass through the diaphragm
-            depth = np.minimum(depth, canvas.room[box] + 4)
+            depth = np.minimum(depth, canvas.room_in(box) + 4)
         canvas.paint(box, depth, hu, organ)
 
 
-def paint_vessels(canvas: Canvas, patient: Patient) -> None:
+def paint_abdominal_vessels(canvas: Canvas, patient: Patient) -> None:
     """The great vessels and their branches, the hepatic veins with the portal ones."""
     hu = patient.hu
     for stations in RENAL_VEINS:
@@ -466,10 +466,10 @@ def paint_vessels(canvas: Canvas, patient: Patient) -> None:
 class Gland:
     """Where the pancreas is, in a box of the canvas."""
 
-    box: Box
-    depth: Values  # in the pancreas, its tumour included
-    mass: Values  # in the tumour
-    lobules: Values  # a random field that makes its outline
+    box: GridBox
+    depth: Floats  # in the pancreas, its tumour included
+    mass: Floats  # in the tumour
+    lobules: Floats  # a random field that makes its outline
 
 
 def find_pancreas(canvas: Canvas, patient: Patient) -> Gland | None:
@@ -542,7 +542,7 @@ def abdomen_grid(scanner: Scanner, patient: Patient, edge: int) -> tuple[Axes, A
     return axes, nib.affines.from_matvec(np.diag(voxels), first)
 
 
-def warped(axes: Axes, patient: Patient) -> Values:
+def warped(axes: Axes, patient: Patient) -> Floats:
     """The template point that every voxel shows, (3, z, y, x).
 
     The patient's size, the bend of the spine, and displacements with standard deviations of 3.6
@@ -578,7 +578,7 @@ def paint_patient(canvas: Canvas, patient: Patient) -> None:
         _paint_tube(canvas, curve(stations), patient.hu[Organ.ADRENAL], Organ.ADRENAL, 0.2)
     if gland:
         paint_pancreas(canvas, patient, gland)
-    paint_vessels(canvas, patient)
+    paint_abdominal_vessels(canvas, patient)
 
 
 def body_rows(y: NDArray[np.float64], patient: Patient) -> slice:
@@ -589,10 +589,10 @@ def body_rows(y: NDArray[np.float64], patient: Patient) -> slice:
     return slice(inside[0], inside[-1] + 1)
 
 
-def _scene(seed: int, index: int, edge: int | None) -> tuple[Values, Labels, Affine, Scanner, Rng]:
+def _scene(seed: int, index: int, edge: int | None) -> tuple[Floats, Labels, Affine, Scanner, Rng]:
     """The truth about one case, before noise: HU and organs, (z, y, x)."""
-    if edge is not None and edge < SMALLEST_EDGE:
-        raise InputError(f"edge must be at least {SMALLEST_EDGE} voxels, not {edge}")
+    if edge is not None and edge < SMALLEST_ABDOMEN:
+        raise InputError(f"edge must be at least {SMALLEST_ABDOMEN} voxels, not {edge}")
     anatomy, lesion, scanning = np.random.default_rng([seed, index]).spawn(3)
     patient = draw_patient(anatomy, lesion)
     scanner = make_scanner(scanning, patient)

@@ -14,19 +14,17 @@ from scipy.interpolate import BSpline
 from scipy.spatial.transform import Rotation
 from scipy.special import expit
 
-Rng = np.random.Generator
-Values = NDArray[np.float32]
-Labels = NDArray[np.uint8]
-Axes = tuple[NDArray[np.float64], ...]  # the x, the y and the z of a grid's voxels, mm
-Field = Callable[[Rng, float], Values]  # smooth_field at the voxels of one subject
+from .arrays import Axes, Floats, Labels, Rng
+
+Field = Callable[[Rng, float], Floats]  # smooth_field at the voxels of one subject
 
 FIELD_REACH = 140.0  # mm from the origin, along every axis, that a random field covers
-TEMPLATE_ORIGIN = (-98.0, -134.0, -72.0)  # of the template's first voxel
+TEMPLATE_ORIGIN = (-98.0, -134.0, -72.0)  # centre of the template's first voxel
 
 # ---- fields and warps ----------------------------------------------------------------------------
 
 
-def smooth_field(axes: Axes, rng: Rng, spacing: float) -> Values:
+def smooth_field(axes: Axes, rng: Rng, spacing: float) -> Floats:
     """A Gaussian random field of mean 0 and variance 1 on a grid, (x, y, z).
 
     Cubic B-splines over a lattice of independent normal coefficients, ``spacing`` mm apart. The
@@ -46,7 +44,9 @@ def smooth_field(axes: Axes, rng: Rng, spacing: float) -> Values:
     return np.ascontiguousarray(field)
 
 
-def warp(rng: Rng, axes: Axes, pivot: NDArray[np.float64], size: float, pitch: float = 0) -> Values:
+def warp_template(
+    rng: Rng, axes: Axes, pivot: NDArray[np.float64], size: float, pitch: float = 0
+) -> Floats:
     """The template point that every voxel of a subject's grid shows, (3, x, y, z).
 
     A rotation about ``pivot`` (``pitch`` degrees about x, and up to 7 either way about every
@@ -70,7 +70,7 @@ def warp(rng: Rng, axes: Axes, pivot: NDArray[np.float64], size: float, pitch: f
 
 
 @functools.cache
-def template(name: str, blur: float = 0.0) -> Values:
+def template(name: str, blur: float = 0.0) -> Floats:
     """A map of the template, (197, 233, 189) voxels of 1 mm.
 
     Source: MNI ICBM152 2009, as nilearn ships it (Fonov et al., NeuroImage 54, 2011).
@@ -101,7 +101,7 @@ def template(name: str, blur: float = 0.0) -> Values:
     return blurred
 
 
-def sample(values: Values, points: Values) -> Values:
+def sample(values: Floats, points: Floats) -> Floats:
     """A map of the template's shape at ``points``, (3, ...): linear between voxels, 0 outside."""
     origin = np.array(TEMPLATE_ORIGIN, np.float32).reshape(3, *[1] * (points.ndim - 1))
     return ndimage.map_coordinates(values, points - origin, order=1, prefilter=False)
@@ -138,7 +138,7 @@ HIPPOCAMPUS = Region(
 
 
 @functools.cache
-def region_map(region: Region, side: int) -> Values:
+def region_map(region: Region, side: int) -> Floats:
     """How far a voxel of the template is in ``region`` on ``side`` (-1 left, 1 right): 0 to 1."""
     tube = np.array(region.tube)
     stations = np.linspace(0, len(tube) - 1, 8 * len(tube))
@@ -146,7 +146,8 @@ def region_map(region: Region, side: int) -> Values:
     low, high = tube[:, :3].min(0) - 12, tube[:, :3].max(0) + 12
 
     values = np.zeros(template("t1").shape, np.float32)
-    axes = [start + np.arange(n) for start, n in zip(TEMPLATE_ORIGIN, values.shape)]
+    shape: tuple[int, ...] = values.shape
+    axes = [start + np.arange(n) for start, n in zip(TEMPLATE_ORIGIN, shape)]
     axes[0] = side * axes[0]  # the template is mirrored, so one tube serves both sides
     near = np.ix_(*((a < axis) & (axis < b) for a, axis, b in zip(low, axes, high)))
     x, y, z = np.meshgrid(*(axis[i.ravel()] for axis, i in zip(axes, near)), indexing="ij")
@@ -188,7 +189,7 @@ CONTRASTS = {
 }
 
 
-def healthy_signal(t1: Values, csf: float, grey: float, white: float) -> Values:
+def healthy_signal(t1: Floats, csf: float, grey: float, white: float) -> Floats:
     """Signal of healthy tissue by the template's T1 value, through a tone curve.
 
     One curve keeps what tissue maps lose: deep nuclei, thin sulci, and the partial volume of any
@@ -199,7 +200,7 @@ def healthy_signal(t1: Values, csf: float, grey: float, white: float) -> Values:
     return np.interp(t1, knots, (csf, grey, white, beyond)).astype(np.float32)
 
 
-def vessels(rng: Rng, field: Field, t1: Values) -> Values:
+def vessels(rng: Rng, field: Field, t1: Floats) -> Floats:
     """Share of blood vessel in every voxel, 0 to 1: where two random fields vanish together.
 
     Each field vanishes on a winding surface, so both do on winding curves; those in CSF stay.
@@ -218,15 +219,15 @@ class Glioma:
     A depth is negative outside the part.
     """
 
-    oedema: Values  # (n,), the core included
-    core: Values
-    necrosis: Values
+    oedema: Floats  # (n,), the core included
+    core: Floats
+    necrosis: Floats
     necrotic: bool  # the core is an enhancing rim about necrosis; otherwise it is solid
-    mottling: Values  # (n,), of variance 1
+    mottling: Floats  # (n,), of variance 1
 
 
 @functools.cache
-def glioma_seats() -> Values:
+def glioma_seats() -> Floats:
     """Where a glioma may start, (n, 3): white matter deep in either cerebral hemisphere."""
     deep_white = (template("white") > 0.8) & (template("depth") > 16)
     seats = np.argwhere(deep_white) + TEMPLATE_ORIGIN
@@ -234,8 +235,8 @@ def glioma_seats() -> Values:
 
 
 def grow_glioma(
-    rng: Rng, field: Field, points: Values, blur: float, low_grade: bool
-) -> tuple[Glioma, Values]:
+    rng: Rng, field: Field, points: Floats, blur: float, low_grade: bool
+) -> tuple[Glioma, Floats]:
     """A glioma that starts in white matter, pushes tissue away and lets fluid into its surround.
 
     Args:
@@ -270,7 +271,7 @@ def grow_glioma(
     return Glioma(oedema, core, core - rim, not low_grade, field(rng, 5)), points
 
 
-def diseased_signal(contrast: Contrast, healthy: Values, glioma: Glioma) -> Values:
+def diseased_signal(contrast: Contrast, healthy: Floats, glioma: Glioma) -> Floats:
     """The tumour's signal in place of the healthy one, (n,), blended where they meet."""
     oedema, core, necrosis = (
         (0.5 + depth / blend).clip(0, 1)  # mm: oedema fades out, the core has an edge
@@ -295,13 +296,13 @@ def brats_labels(glioma: Glioma) -> Labels:
 # ---- scans ---------------------------------------------------------------------------------------
 
 
-def acquire(rng: Rng, signal: Values, bias: Values, noise: float, scale: float) -> Values:
+def acquire(rng: Rng, signal: Floats, bias: Floats, noise: float, scale: float) -> Floats:
     """What a scanner makes of a signal: an uneven coil, Rician noise, units of its own."""
     real, imaginary = noise * rng.standard_normal((2, *signal.shape), dtype=np.float32)
     return scale * np.hypot(signal * np.exp(0.08 * bias) + real, imaginary)
 
 
-def scan_crop(rng: Rng, field: Field, t1: Values) -> Values:
+def scan_crop(rng: Rng, field: Field, t1: Floats) -> Floats:
     """A T1-weighted scan of healthy tissue, in whole numbers, by the template's T1 value."""
     csf, grey = rng.uniform((0.05, 0.42), (0.15, 0.58))
     signal = healthy_signal(t1, csf, grey, 1.0)
@@ -315,11 +316,11 @@ def scan_head(
     rng: Rng,
     field: Field,
     contrast: Contrast,
-    t1: Values,
-    vessel: Values,
-    texture: Values,
+    t1: Floats,
+    vessel: Floats,
+    texture: Floats,
     glioma: Glioma | None,
-) -> Values:
+) -> Floats:
     """One modality of a head, (n,) whole numbers, with contrast and noise that vary by scan."""
     contrast = Contrast(*np.multiply(astuple(contrast), rng.uniform(0.95, 1.05, 8)))
     signal = healthy_signal(t1, contrast.csf, contrast.grey, contrast.white)

@@ -23,11 +23,7 @@ from ssl3d_lite.errors import InputError, unknown
 from .anatomy import (
     CONTRASTS,
     HIPPOCAMPUS,
-    Axes,
-    Labels,
     Region,
-    Rng,
-    Values,
     brats_labels,
     grow_glioma,
     region_map,
@@ -37,27 +33,27 @@ from .anatomy import (
     smooth_field,
     template,
     vessels,
-    warp,
+    warp_template,
 )
+from .arrays import Affine, Axes, Floats, Labels, Rng
 
 MODALITIES = tuple(CONTRASTS)
 BRAIN_CENTRE = np.array([0.0, -17.0, 5.0])  # MNI mm
 BRATS_SHAPE = (240, 240, 155)
-BRATS_CENTRE = np.array([-119.5, 119.5, 77.0])  # of its grid, in its own world, mm
-CUBE = 192.0  # mm: the edge of the cube that ``edge`` voxels divide; it holds the whole brain
-SMALLEST_EDGE = 32  # voxels of 6 mm: the rim of a glioma is hardly thicker
+BRATS_CENTRE = np.array([-119.5, 119.5, 77.0])  # its grid's centre, in its own world, mm
+HEAD_CUBE = 192.0  # mm: the edge of the cube that ``edge`` voxels divide; it holds the whole brain
+SMALLEST_HEAD = 32  # voxels of 6 mm: the rim of a glioma is hardly thicker
 
-Affine = NDArray[np.float64]
 
 TEMPLATE = "MNI ICBM152 2009 template, Fonov et al., NeuroImage 54, 2011"
-LICENCE = "free to use and share with the copyright notice of the MNI ICBM152 template"
+TEMPLATE_LICENCE = "free to use and share with the copyright notice of the MNI ICBM152 template"
 
 # ---- one case ------------------------------------------------------------------------------------
 
 
 def hippocampus_case(
     seed: int, index: int, region: Region = HIPPOCAMPUS
-) -> tuple[Values, Labels, Affine]:
+) -> tuple[Floats, Labels, Affine]:
     """One T1-weighted crop about one region: even cases show the left side, odd ones the right.
 
     Args:
@@ -76,7 +72,7 @@ def hippocampus_case(
     low, high = np.floor(stations.min(0)) - 24, np.ceil(stations.max(0)) + 24
     axes = tuple(np.arange(a, b) for a, b in zip(low, high))
     # real hippocampi are a little smaller than the template's, and their crops lie flatter
-    points = warp(anatomy, axes, stations.mean(0), size=0.945, pitch=-14)
+    points = warp_template(anatomy, axes, stations.mean(0), size=0.945, pitch=-14)
     inside = sample(region_map(region, side), points) > 0.5
     box = _frame(inside, framing.integers(4, 9, (3, 2)))
     axes = tuple(axis[s] for axis, s in zip(axes, box))
@@ -129,27 +125,31 @@ def head_case(
         scanner = np.random.default_rng([seed, index, visit])
     axes, affine = head_grid(edge)
     blur = 0.4 * affine[2, 2] if edge else 0.0
-    points = warp(anatomy, axes, BRAIN_CENTRE, size=0.9)  # the template is large for a brain
+    points = warp_template(
+        anatomy, axes, BRAIN_CENTRE, size=0.9
+    )  # the template is large for a brain
     brain = sample(template("depth"), points) > 0.5  # a tumour pushes, but the skull holds
     points = points[:, brain]  # from here on, (n,): the voxels of the brain alone
     label = np.zeros(brain.shape, np.uint8)
 
-    def field(rng: Rng, spacing: float) -> Values:
+    def field(rng: Rng, spacing: float) -> Floats:
         return smooth_field(axes, rng, spacing)[brain]
 
     glioma = None
     if tumour:
-        glioma, points = grow_glioma(lesion, field, points, blur, grade(index) == "LGG")
+        glioma, points = grow_glioma(lesion, field, points, blur, glioma_grade(index) == "LGG")
         label[brain] = brats_labels(glioma)
     t1 = sample(template("t1", blur), points)
     texture, vessel = field(anatomy, 2.2), vessels(anatomy, field, t1)
-    images = {}
-    for name, rng in zip(MODALITIES, scanner.spawn(len(MODALITIES))):
-        if name in modalities:
-            values = scan_head(rng, field, CONTRASTS[name], t1, vessel, texture, glioma)
-            images[name] = np.zeros(brain.shape, np.int16)
-            images[name][brain] = values.clip(1, 32767)
-    return images, label, affine
+
+    def scan(name: str, rng: Rng) -> NDArray[np.int16]:
+        image = np.zeros(brain.shape, np.int16)
+        values = scan_head(rng, field, CONTRASTS[name], t1, vessel, texture, glioma)
+        image[brain] = values.clip(1, 32767)
+        return image
+
+    streams = zip(MODALITIES, scanner.spawn(len(MODALITIES)))
+    return {name: scan(name, rng) for name, rng in streams if name in modalities}, label, affine
 
 
 def unstripped(
@@ -167,7 +167,7 @@ def unstripped(
     return np.where(brain, image, around).clip(1, 32767).astype(np.int16)
 
 
-def grade(index: int) -> str:
+def glioma_grade(index: int) -> str:
     """Every fourth glioma is of low grade, "LGG", the others "HGG": 75 of 285 in BraTS 2018."""
     return "LGG" if index % 4 == 3 else "HGG"
 
@@ -178,7 +178,7 @@ def head_grid(edge: int | None) -> tuple[Axes, Affine]:
     BraTS counts its world from a corner of the grid, so the affine leads to MNI but for a shift.
     """
     shape = BRATS_SHAPE if edge is None else (edge,) * 3
-    voxel = np.array([-1.0, -1.0, 1.0]) * (1.0 if edge is None else CUBE / edge)
+    voxel = np.array([-1.0, -1.0, 1.0]) * (1.0 if edge is None else HEAD_CUBE / edge)
     first = -voxel * (np.array(shape) - 1) / 2  # relative to the centre
     axes = tuple(c + f + v * np.arange(n) for c, f, v, n in zip(BRAIN_CENTRE, first, voxel, shape))
     return axes, nib.affines.from_matvec(np.diag(voxel), BRATS_CENTRE + first)
@@ -190,8 +190,8 @@ def check_head(edge: int | None, modalities: Sequence[str]) -> None:
     Raises:
         InputError: ``edge`` is too small, or a modality unknown.
     """
-    if edge is not None and edge < SMALLEST_EDGE:
-        raise InputError(f"edge must be at least {SMALLEST_EDGE} voxels, not {edge}")
+    if edge is not None and edge < SMALLEST_HEAD:
+        raise InputError(f"edge must be at least {SMALLEST_HEAD} voxels, not {edge}")
     if not modalities:
         raise InputError(f"no modalities; name some of {', '.join(MODALITIES)}")
     for name in modalities:

@@ -1,8 +1,8 @@
 """What virtual CTs are painted with: a canvas in Hounsfield units, solids, and a scanner.
 
 Organs are painted one over the other. A solid is known by its *depth*: how many millimetres a point
-lies within it, negative outside. Depths make edges of any grid alike: a voxel that an edge crosses
-takes a share of either side.
+lies within it, negative outside. Depths make edges the same on any grid: a voxel that an edge
+crosses takes a share of either side.
 
 Arrays are (z, y, x) throughout, so that a slab of slices is one piece of memory.
 """
@@ -17,14 +17,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from scipy.interpolate import CubicSpline
 
-from .anatomy import Axes, Labels, Rng, Values, smooth_field
+from .anatomy import smooth_field
+from .arrays import Axes, Floats, Labels, Rng
 
 SHRINK = 0.55  # smooth_field covers 140 mm either way; a body needs 140 / 0.55
 SWAY = 10.0  # mm, the most that a random displacement moves a point along an axis
 WOBBLE = 6.0  # mm, the most that a random field moves the surface of a solid
 AIR, CLIP = -1005.0, -1024  # HU; the Decathlon's CTs are clipped there
 
-Box = tuple[slice, slice, slice]
+GridBox = tuple[slice, slice, slice]
 
 # ---- the canvas ----------------------------------------------------------------------------------
 
@@ -35,35 +36,35 @@ class Canvas:
 
     axes: Axes  # the x, the y and the z of its voxels in the patient, mm
     size: NDArray[np.float64]  # (3,), the patient's size relative to the template
-    points: Values  # (3, z, y, x), the x, y and z of the template that every voxel shows, mm
-    hu: Values  # (z, y, x)
+    points: Floats  # (3, z, y, x), the x, y and z of the template that every voxel shows, mm
+    hu: Floats  # (z, y, x)
     organs: Labels  # (z, y, x)
     blend: float  # mm over which an edge passes from one side to the other
-    seeds: NDArray[np.int64]  # of the random fields
-    room: Values | None = None  # depth in the space that organs share, once it is known
-    gut_room: Values | None = None  # and of that, in the part that is left for the gut
+    seeds: NDArray[np.int64]  # for the random fields
+    room: Floats | None = None  # depth in the space that organs share, once it is known
+    gut_room: Floats | None = None  # and of that, in the part that is left for the gut
 
-    def field(self, number: int, spacing: float) -> Values:
+    def field(self, number: int, spacing: float) -> Floats:
         """Random field ``number`` of this patient, mean 0 and variance 1, (z, y, x)."""
         return body_field(self.axes, np.random.default_rng(self.seeds[number]), spacing)
 
     @functools.cached_property
-    def bumps(self) -> Values:
+    def bumps(self) -> Floats:
         """What makes surfaces uneven over some 2 cm: mm, mostly within 3."""
         return (1.6 * self.field(0, 24.0)).clip(-WOBBLE, WOBBLE)
 
     @functools.cached_property
-    def grain(self) -> Values:
+    def grain(self) -> Floats:
         """Texture of some millimetres, of mean 0 and variance 1."""
         return self.field(1, 7.0)
 
     @functools.cached_property
-    def twigs(self) -> Values:
+    def twigs(self) -> Floats:
         """Share of small vessel in every voxel, 0 to 1: where two random fields vanish together."""
         distance = self.field(2, 15.0) ** 2 + self.field(3, 15.0) ** 2
         return np.exp(-distance / 0.03)
 
-    def box(self, low: ArrayLike, high: ArrayLike) -> Box | None:
+    def box(self, low: ArrayLike, high: ArrayLike) -> GridBox | None:
         """The voxels that may show the template between two corners; None where there are none."""
         low, high = np.subtract(low, WOBBLE), np.add(high, WOBBLE)
         box: list[slice] = []
@@ -77,9 +78,19 @@ class Canvas:
             if not len(inside):
                 return None
             box.append(slice(inside[0], inside[-1] + 1))
-        return tuple(box)
+        return box[0], box[1], box[2]
 
-    def paint(self, box: Box, depth: Values, hu: float | Values, organ: int) -> None:
+    def room_in(self, box: GridBox) -> Floats:
+        """Depth in the space that organs share."""
+        assert self.room is not None, "the trunk is painted first"
+        return self.room[box]
+
+    def gut_room_in(self, box: GridBox) -> Floats:
+        """Depth in the part of that space that is left for the gut."""
+        assert self.gut_room is not None, "the other organs are painted first"
+        return self.gut_room[box]
+
+    def paint(self, box: GridBox, depth: Floats, hu: float | Floats, organ: int) -> None:
         """Paint a solid, of which ``depth`` is known in ``box``, over what is there."""
         here = self.hu[box]
         share = depth * np.float32(1 / self.blend)
@@ -90,7 +101,7 @@ class Canvas:
         np.copyto(self.organs[box], np.uint8(organ), where=depth > 0)
 
 
-def body_field(axes: Axes, rng: Rng, spacing: float) -> Values:
+def body_field(axes: Axes, rng: Rng, spacing: float) -> Floats:
     """:func:`smooth_field` for a whole body: (z, y, x), ``spacing`` in mm."""
     x, y, z = (SHRINK * axis for axis in axes)
     return smooth_field((z, y, x), rng, SHRINK * spacing)
@@ -107,15 +118,16 @@ def spine_bend(z: NDArray[np.float64]) -> NDArray[np.float64]:
 # ---- solids --------------------------------------------------------------------------------------
 
 
-def ellipsoid(points: Sequence[Values], centre: ArrayLike, radii: ArrayLike) -> Values:
+def ellipsoid(points: Floats | Sequence[Floats], centre: ArrayLike, radii: ArrayLike) -> Floats:
     """Depth in an ellipsoid along the axes; in an ellipse, for the first two coordinates alone.
 
     The distance is exact at the surface and right to first order about it.
     """
-    least = np.float32(min(radii))  # is the depth at the centre, rather than 0 / 0
+    centre, radii = np.asarray(centre, np.float32), np.asarray(radii, np.float32)
+    least = radii.min()  # is the depth at the centre, rather than 0 / 0
     near = np.full_like(points[0], 1e-8)
     far = np.full_like(points[0], 1e-8 / least**2)
-    for p, c, r in zip(points, np.float32(centre), np.float32(radii)):
+    for p, c, r in zip(points, centre, radii):
         q = p - c
         q *= 1 / r
         q *= q
@@ -129,9 +141,9 @@ def ellipsoid(points: Sequence[Values], centre: ArrayLike, radii: ArrayLike) -> 
     return far
 
 
-def capsule(points: Sequence[Values], start: ArrayLike, end: ArrayLike) -> Values:
+def capsule(points: Floats | Sequence[Floats], start: ArrayLike, end: ArrayLike) -> Floats:
     """Depth in a rod between two stations, (x, y, z, radius), with round ends; it may taper."""
-    start, end = np.float32(start), np.float32(end)
+    start, end = np.asarray(start, np.float32), np.asarray(end, np.float32)
     along = end - start
     away = [p - c for p, c in zip(points, start)]
     t = sum(a * d for a, d in zip(away, along)) / np.dot(along[:3], along[:3])
@@ -151,7 +163,7 @@ def curve(stations: ArrayLike, step: float = 9.0) -> NDArray[np.float64]:
 
 def tube(
     canvas: Canvas, stations: NDArray[np.float64], margin: float = 0.0
-) -> tuple[Box, Values] | None:
+) -> tuple[GridBox, Floats] | None:
     """Depth in a tube along stations, (n, x y z radius), and its box; None off the canvas.
 
     The box reaches ``margin`` mm further than need be. Beyond ``WOBBLE`` mm from the surface, the
@@ -174,7 +186,7 @@ def tube(
     return box, depth
 
 
-def soft_min(a: Values, b: Values, blend: float) -> Values:
+def soft_min(a: Floats, b: Floats, blend: float) -> Floats:
     """The lesser of two depths, with the edge where they meet rounded over ``blend`` mm."""
     h = np.clip(0.5 + (b - a) / np.float32(2 * blend), 0, 1)
     return b + h * (a - b) - np.float32(blend) * h * (1 - h)
@@ -200,7 +212,7 @@ def noise_level(dose: float, slice_thickness: float) -> float:
 
 
 def acquire_ct(
-    rng: Rng, hu: Values, scanner: Scanner, voxel: ArrayLike, slab: int
+    rng: Rng, hu: Floats, scanner: Scanner, voxel: Sequence[float] | NDArray[np.float64], slab: int
 ) -> NDArray[np.int16]:
     """What a scanner makes of true Hounsfield units, (z, y, x); ``hu`` is overwritten.
 
@@ -227,7 +239,7 @@ def acquire_ct(
     return image
 
 
-def _blur(values: Values, sigma: float, axis: int, keep_variance: bool = False) -> Values:
+def _blur(values: Floats, sigma: float, axis: int, keep_variance: bool = False) -> Floats:
     """Blur by a Gaussian of ``sigma`` voxels; for white noise, leave its variance at 1."""
     reach = np.arange(-2, 3)
     kernel = np.exp(-0.5 * (reach / max(sigma, 0.05)) ** 2)
@@ -237,7 +249,7 @@ def _blur(values: Values, sigma: float, axis: int, keep_variance: bool = False) 
 
 def empty_table(
     x: NDArray[np.float64], y: NDArray[np.float64], top: float, blend: float
-) -> tuple[Values, NDArray[np.bool_]]:
+) -> tuple[Floats, NDArray[np.bool_]]:
     """Air and a table, (y, x): a board of foam in a thin shell, hollow for the patient.
 
     Args:

@@ -12,25 +12,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import BSpline
 
-Rng = np.random.Generator
-Values = NDArray[np.float32]
-Points = NDArray[np.float64]
+from .arrays import Floats, Points, Rng
 
-FIELD_REACH = 12.0  # mm from the fovea that a random field covers: more than any aperture shows
+RETINA_REACH = 12.0  # mm from the fovea that a random field covers: more than any aperture shows
 
 # ---- what a picture shows of the retina ----------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Frame:
+class Aperture:
     """How the round aperture lies in the picture, in heights of the picture."""
 
     aspect: float  # width
-    diameter: float  # of the aperture: above 1, it is cut off at the top and the bottom
-    row: float = 0.0  # of its centre, from the middle of the picture, down
+    diameter: float  # above 1, the aperture is cut off at the top and the bottom
+    row: float = 0.0  # its centre, from the middle of the picture, down
     column: float = 0.0  # and to the right
 
 
@@ -38,7 +35,7 @@ class Frame:
 class View:
     """Which point of the retina every pixel shows."""
 
-    frame: Frame
+    frame: Aperture
     edge: int  # rows
     side: int  # 1 for a right eye, -1 for a left one
     x: float  # the point at the aperture's centre, mm
@@ -77,26 +74,26 @@ class View:
         return inside and math.hypot(x - self.x, y - self.y) < self.reach - margin
 
 
-def draw_frame(rng: Rng) -> Frame:
+def draw_aperture(rng: Rng) -> Aperture:
     """A frame as they occur in APTOS: the whole circle, one cut off, or a tight square about it."""
     kind = rng.choice(["whole", "cut", "tight"], p=[0.4, 0.35, 0.25])
     aspect = {"whole": (1.31, 1.5), "cut": (1.31, 1.5), "tight": (1.0, 1.06)}[kind]
     diameter = {"whole": (0.91, 0.99), "cut": (1.06, 1.24), "tight": (0.99, 1.04)}[kind]
     shift = {"whole": 0.004, "cut": 0.03, "tight": 0.006}[kind]
     row, column = rng.uniform(-shift, shift, 2)
-    return Frame(rng.uniform(*aspect), rng.uniform(*diameter), row, column)
+    return Aperture(rng.uniform(*aspect), rng.uniform(*diameter), row, column)
 
 
-def smooth_field(rng: Rng, view: View, spacing: float) -> Values:
+def retina_field(rng: Rng, view: View, spacing: float) -> Floats:
     """A Gaussian random field of variance about 1, (rows, columns): B-splines ``spacing`` mm apart.
 
     It belongs to the retina, not to the picture, so every edge and frame shows the same one.
     """
-    nodes = np.arange(-FIELD_REACH - spacing, FIELD_REACH + 3 * spacing, spacing)
+    nodes = np.arange(-RETINA_REACH - spacing, RETINA_REACH + 3 * spacing, spacing)
     knots = nodes[0] + spacing * np.arange(-2, len(nodes) + 2)
     field = rng.standard_normal((len(nodes), len(nodes)), dtype=np.float32)
     for axis in view.axes():  # each turn contracts the first dimension and appends the picture's
-        inside = axis.clip(-FIELD_REACH, FIELD_REACH)
+        inside = axis.clip(-RETINA_REACH, RETINA_REACH)
         basis = BSpline.design_matrix(inside, knots, 3).astype(np.float32)
         # sparse, since a dense product may round otherwise with another number of threads
         field = (basis @ field).T
@@ -126,7 +123,7 @@ class Shoot:
     up: int  # 1 above the fovea, -1 below
     nasal: bool
     depth: int  # 0 for the arcades, 1 for their branches and so on
-    height: float  # of the arcade over the fovea, as a share of the disc's distance
+    height: float  # how far the arcade passes from the fovea, in distances of the disc
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,7 @@ class Eye:
     """The anatomy of one eye, without vessels."""
 
     disc: tuple[float, float]  # x, y of its centre
-    radii: tuple[float, float]  # of the disc along x and y
+    radii: tuple[float, float]  # half axes of the disc along x and y
     cup: float  # its radius as a share of the disc's
     avascular: float  # radius about the fovea without visible vessels
     crescent: float  # how much darker pigment at the disc's temporal margin
@@ -153,11 +150,11 @@ def draw_eye(rng: Rng) -> Eye:
     )
 
 
-STEP = 0.08  # mm between a vessel's points
+VESSEL_STEP = 0.08  # mm between a vessel's points
 THINNEST = 0.009  # mm: capillaries are not seen
 
 
-def course(eye: Eye, x: float, y: float, up: int, nasal: bool, height: float) -> float:
+def fibre_course(eye: Eye, x: float, y: float, up: int, nasal: bool, height: float) -> float:
     """The heading of nerve fibres, and of the vessels among them, at a point.
 
     Temporal ones run along ellipses about the fovea, which they leave towards the periphery once
@@ -239,10 +236,10 @@ def _grow(
         radii.append(radius)
         aim = _arcade_aim(eye, shoot, x, y) if arcade else _branch_aim(shoot, x, y, heading)
         bend += -0.16 * bend + 0.32 * push
-        heading += STEP * ((1.1 if arcade else 0.35) * math.sin(aim - heading) + bend)
-        x, y = x + STEP * math.cos(heading), y + STEP * math.sin(heading)
-        radius *= 1 - STEP * (0.012 if arcade else 0.05)
-        wait -= STEP
+        heading += VESSEL_STEP * ((1.1 if arcade else 0.35) * math.sin(aim - heading) + bend)
+        x, y = x + VESSEL_STEP * math.cos(heading), y + VESSEL_STEP * math.sin(heading)
+        radius *= 1 - VESSEL_STEP * (0.012 if arcade else 0.05)
+        wait -= VESSEL_STEP
         if wait < 0:
             share = rng.uniform(0.32, 0.6) if rng.random() < 0.75 else rng.uniform(0.68, 0.8)
             buds.append(_bud(rng, shoot, (x, y), heading, radius, share, side))
@@ -251,7 +248,7 @@ def _grow(
             side = -side if rng.random() < 0.7 else side
             wait = rng.uniform(0.35, 1.2) if arcade else rng.uniform(0.25, 1.0)
     taken.update({_cell(*point): number for point in points})
-    ends = STEP * np.arange(len(points))[::-1]
+    ends = VESSEL_STEP * np.arange(len(points))[::-1]
     tapered = np.array(radii) * np.sqrt(np.clip((ends + 0.05) / 0.9, 0, 1))
     return np.array(points).reshape(-1, 2), tapered, buds
 
@@ -276,7 +273,7 @@ def _bud(
 
 def _arcade_aim(eye: Eye, shoot: Shoot, x: float, y: float) -> float:
     """Along the fibres, and back to the ellipse of this very arcade."""
-    aim = course(eye, x, y, shoot.up, shoot.nasal, shoot.height)
+    aim = fibre_course(eye, x, y, shoot.up, shoot.nasal, shoot.height)
     if shoot.nasal:
         return aim
     dx, dy = eye.disc
@@ -310,13 +307,13 @@ def _meets(
 class Layers:
     """What lies on a retina, pixel by pixel, (rows, columns)."""
 
-    blood: Values  # how much light must cross: 1 in the middle of a large vein
-    gloss: Values  # the light that the walls of arteries throw back
-    exudate: Values  # share of the pixel that is covered
-    wool: Values
+    blood: Floats  # how much light must cross: 1 in the middle of a large vein
+    gloss: Floats  # the light that the walls of arteries throw back
+    exudate: Floats  # share of the pixel that is covered
+    wool: Floats
 
 
-def discs(view: View, x: Points, y: Points, r: Points, tone: Points) -> Values:
+def discs(view: View, x: Points, y: Points, r: Points, tone: Points) -> Floats:
     """Round cross-sections of vessels, (rows, columns): the deepest where they overlap.
 
     Args:
@@ -351,12 +348,12 @@ def denser(view: View, step: float, *curves: Points) -> list[Points]:
     return [np.interp(fine, knots, curve) for curve in curves]
 
 
-def paint_vessels(view: View, vessels: Sequence[Vessel]) -> Layers:
+def paint_retinal_vessels(view: View, vessels: Sequence[Vessel]) -> Layers:
     """The vessels of a healthy eye."""
     lines = []
     for v in vessels:  # arterial blood is lighter
         tone = np.full(len(v.radii), 1.0 if v.vein else 0.8)
-        lines.append(denser(view, STEP, *v.points.T, v.radii, tone))
+        lines.append(denser(view, VESSEL_STEP, *v.points.T, v.radii, tone))
     x, y, r, tone = np.concatenate(lines, axis=1)
     # a thin vessel holds little blood
     blood = discs(view, x, y, r, tone * np.clip(r / 0.045, 0.3, 1))

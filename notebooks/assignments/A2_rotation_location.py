@@ -56,7 +56,7 @@ from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import Placement, ProxyBatch, ProxyTask
-from ssl3d_lite.tasks.geometry import PLANES, cut, quarter_turns, random_corner, shift_matrix
+from ssl3d_lite.tasks.geometry import TURN_PLANES, cut, quarter_turns, random_corner, shift_matrix
 from ssl3d_lite.tasks.relative_location import RelativeLocationSettings
 from ssl3d_lite.tasks.rotation import RotationSettings
 from ssl3d_lite.training.pretraining import pretrain
@@ -159,7 +159,7 @@ def turn_matrix(plane, quarters, edge, dims):
 # %% nbgrader={"grade": true, "grade_id": "a2-1-tests", "locked": true, "points": 20, "schema_version": 3, "solution": false, "task": false}
 import torch
 
-from ssl3d_lite.tasks.geometry import PLANES
+from ssl3d_lite.tasks.geometry import TURN_PLANES
 
 
 def check_turn(dims, edge, plane, quarters):
@@ -211,7 +211,7 @@ print("part 1: the visible checks pass")
 for quarters in (-1, 1, 2, 3, 5):
     check_turn(2, 5, (0, 1), quarters)
     check_turn(2, 3, (1, 0), quarters)
-    for plane in (*PLANES[3], (2, 1)):
+    for plane in (*TURN_PLANES[3], (2, 1)):
         check_turn(3, 3, plane, quarters)
 flat = torch.arange(24.0).view(1, 1, 2, 3, 4)  # a batch that is no cube
 assert torch.equal(turn(flat, (0, 2), 1), torch.rot90(flat, 1, (2, 4))), "boxes that are no cubes"

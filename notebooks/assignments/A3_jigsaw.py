@@ -322,7 +322,7 @@ for scans, pieces, rest in ((5, 27, (2, 3, 3, 3)), (27, 27, (3,)), (1, 4, ()), (
 
 
 # %%
-from ssl3d_lite.tasks.permutations import shuffled as shuffle
+from ssl3d_lite.tasks.permutations import reorder as shuffle
 
 # %% [markdown]
 # ## Part 3: the puzzle (25 points)
@@ -897,7 +897,7 @@ for name in ("pieces that touch", "gaps and jitter"):
 #
 # A puzzle, two ways to cheat, what closes them, and a way to judge by. The same noise control works
 # for every proxy task of this course: notebook 13 has the others. Compare your search with
-# `ssl3d_lite/permutations.py` and your puzzle with `ssl3d_lite/tasks/jigsaw.py`.
+# `ssl3d_lite/tasks/permutations.py` and your puzzle with `ssl3d_lite/tasks/jigsaw.py`.
 #
 # ## References
 #

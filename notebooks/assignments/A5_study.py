@@ -871,7 +871,7 @@ check_judge(paper, wrong, "several faults at once")
 
 # %% tags=["show"]
 from ssl3d_lite.data.label_budget import parse_label_budget
-from ssl3d_lite.study.experiment import plan
+from ssl3d_lite.study.jobs import plan
 from ssl3d_lite.training.settings import FinetuneSettings
 
 original = fair_runs(("cpc", "jigsaw"), seeds=(0,), pretrain=1000, steps=400)
@@ -1150,7 +1150,9 @@ studies = check_study(MY_STUDY, MY_CLAIM)
 print("part 5: the visible checks pass")
 ### BEGIN HIDDEN TESTS
 from ssl3d_lite.study.data import DataFolders, StudyData, check_data
-from ssl3d_lite.study.experiment import Experiment, Machine, dry_run
+from ssl3d_lite.study.encoders import dry_run
+from ssl3d_lite.study.experiment import Experiment
+from ssl3d_lite.study.settings import Machine
 
 smallest = studies["smoke"]
 if not any(arm.flat for arm in smallest.parsed_arms()):

@@ -15,7 +15,6 @@ from functools import partial
 from io import StringIO
 from itertools import pairwise
 from statistics import median
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -232,7 +231,7 @@ def scoring_stages(
     """
     device = peaks.device
     shape = EncoderSettings(len(cohort.channels), cohort.spatial_dims, _FILTERS)
-    encoder: Any = make_encoder(shape, 0).to(device).eval()
+    encoder = make_encoder(shape, 0).to(device).eval()
     network = make_network(encoder, cohort, 0).to(device).eval()
     images = cohort.images(cases)
     dice = partial(evaluate, network, cohort, cases, hausdorff=False, progress=False)

@@ -20,7 +20,7 @@ from ssl3d_lite.files import read_json, write_csv
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.device import Device, choose_device
 from ssl3d_lite.machine.launch import launch
-from ssl3d_lite.models.compatibility import check_answers, check_fits
+from ssl3d_lite.models.compatibility import check_encoder_fits, check_labels_fit
 from ssl3d_lite.models.encoders import Encoder, adapt_channels, make_encoder
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.settings import EncoderSettings
@@ -28,8 +28,7 @@ from ssl3d_lite.settings import CheckedSettings, Count, PositiveInt, Seed, check
 from ssl3d_lite.tasks import make_task, measure, task_classes
 from ssl3d_lite.training.checkpoint import RUN_SETTINGS, load_encoder, load_network
 from ssl3d_lite.training.finetuning import finetune
-from ssl3d_lite.training.presets import Name as PresetName
-from ssl3d_lite.training.presets import preset
+from ssl3d_lite.training.presets import PresetName, preset
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
@@ -224,8 +223,8 @@ def predict_command(settings: PredictCommand) -> list[Path]:
     network = load_network(settings.model)
     network.to(choose_device(settings.device))
     cohort = Cohort.open(settings.cohort)
-    check_fits(network.encoder, cohort)
-    check_answers(network, cohort)
+    check_encoder_fits(network.encoder, cohort)
+    check_labels_fit(network, cohort)
     all_cases = settings.cases == "all"
     cases = (
         range(len(cohort)) if all_cases else getattr(cohort.split(settings.fold), settings.cases)
@@ -257,5 +256,5 @@ def find_encoder(name: str, cohort: Cohort, shape: EncoderShape, seed: int) -> E
     if encoder.settings.in_channels != want:
         print(f"input layer adapted from {encoder.settings.in_channels} to {want} channels")
         encoder = adapt_channels(encoder, want)
-    check_fits(encoder, cohort)
+    check_encoder_fits(encoder, cohort)
     return encoder

@@ -9,7 +9,9 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -74,17 +76,35 @@ def _parse(
     default: Any = None,
     description: str | None = None,
 ) -> Any:
-    """Settings (a dataclass) from the command line; a misspelt one names the nearest."""
+    """Settings (a dataclass) from the command line; a misspelt one names the nearest.
+
+    Raises:
+        InputError: a value that the settings refuse, which is told in the settings' own words.
+    """
     import tyro
 
-    return tyro.cli(
-        settings,
-        prog=f"ssl3d {command}",
-        args=arguments,
-        default=default,
-        description=description,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    said = StringIO()
+    try:
+        with redirect_stderr(said):
+            return tyro.cli(
+                settings,
+                prog=f"ssl3d {command}",
+                args=arguments,
+                default=default,
+                description=description,
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+    except SystemExit as left:
+        if refused := _input_error_behind(left):  # tyro would put it in a box of five lines
+            raise refused from None
+        sys.stderr.write(said.getvalue())
+        raise
+
+
+def _input_error_behind(error: BaseException | None) -> InputError | None:
+    while error is not None and not isinstance(error, InputError):
+        error = error.__context__
+    return error
 
 
 def _early(arguments: list[str], **wanted: str | None) -> argparse.Namespace:
@@ -99,21 +119,19 @@ def _early(arguments: list[str], **wanted: str | None) -> argparse.Namespace:
 
 
 def _tour(arguments: list[str]) -> None:
-    from ssl3d_lite.tour.tour import TourSettings
+    from ssl3d_lite.study.command import TourSettings
 
     settings = _parse(TourSettings, "tour", arguments)
-    from ssl3d_lite.html import as_text
-    from ssl3d_lite.tour.report import findings, finetune_table, probe_table, write_report
-    from ssl3d_lite.tour.tour import tour as run
+    from ssl3d_lite.study.command import tour
 
-    found = run(settings)
-    print("\nLinear probe, mean Dice (lowest–highest run)\n" + as_text(probe_table(found)))
-    print("\nFine-tuning, mean Dice\n" + as_text(finetune_table(found)) + "\n")
-    print("\n".join(f"- {line}" for line in findings(found)))
-    report = settings.out / "report.html"
-    write_report(found, report)
-    minutes = sum(found.seconds.values()) / 60
-    print(f"\n{minutes:.1f} minutes. Report: {report}  All scores: {settings.out / 'results.csv'}")
+    _say_results(tour(settings))
+
+
+def _say_results(results: Any) -> None:
+    """The table of a study, and where the report lies."""
+    out = results.folder
+    print(f"\n{(out / 'table.md').read_text()}")
+    print(f"Report: {out / 'report.html'}  All scores: {out / 'results.csv'}")
 
 
 def _prepare(arguments: list[str]) -> int:
@@ -200,17 +218,9 @@ def _study(arguments: list[str]) -> None:
         print("\n".join(f"  {name:<16} {read_study(name).title}" for name in shipped_studies()))
         print("\nOr a TOML file of your own. ssl3d study STUDY --help says all settings.")
         return
-    from ssl3d_lite.study.command import StudySettings
-    from ssl3d_lite.study.command import study as run
+    from ssl3d_lite.study.command import StudySettings, study_from
 
-    results, out = run(_parse(StudySettings, "study", arguments))
-    from ssl3d_lite.machine.collectives import on_rank_zero
-    from ssl3d_lite.study.report import write_report, write_table
-
-    on_rank_zero(write_table, results, out / "table.md")
-    on_rank_zero(write_report, results, out / "report.html")
-    print(f"\n{(out / 'table.md').read_text()}")
-    print(f"Report: {out / 'report.html'}  All scores: {out / 'results.csv'}")
+    _say_results(study_from(_parse(StudySettings, "study", arguments)))
 
 
 def _course(arguments: list[str]) -> int | None:
@@ -226,22 +236,21 @@ def _course(arguments: list[str]) -> int | None:
     if action not in actions:
         raise unknown("action", action, actions)
     if action == "build":
-        from ssl3d_lite.course.build import Build, build
+        from ssl3d_lite.course.build import BuildSettings, build_course
 
-        print(f"course: {build(_parse(Build, 'course build', rest))}")
+        print(f"course: {build_course(_parse(BuildSettings, 'course build', rest))}")
         return 0
-    from ssl3d_lite.course.grade import Grade, grade
+    from ssl3d_lite.course.grade import GradeSettings, grade_submissions
 
-    records = grade(_parse(Grade, "course grade", rest))
-    return int(any(record.faulty for record in records))
+    records = grade_submissions(_parse(GradeSettings, "course grade", rest))
+    return int(any(record.failed for record in records))
 
 
 def _bench(arguments: list[str]) -> None:
-    from ssl3d_lite.bench.command import BenchSettings
-    from ssl3d_lite.bench.command import bench as run
+    from ssl3d_lite.bench.command import BenchSettings, bench
 
     settings = _parse(BenchSettings, "bench", arguments)
-    result = run(settings)
+    result = bench(settings)
     from ssl3d_lite.bench.report import write_bench_report
     from ssl3d_lite.bench.result import bench_remarks, hours_table, peak_table, stage_table
     from ssl3d_lite.files import write_json

@@ -1,7 +1,8 @@
-"""``ssl3d course build``: from the assignments' sources, a folder for students, one for lecturers.
+"""``ssl3d course build`` makes two folders from the assignments' sources.
 
-The student's holds plain notebooks that need no nbgrader, the data and settings for where they run;
-the lecturer's is a course of nbgrader's with solved notebooks, rubric and what grading needs.
+The student folder holds plain notebooks that need no nbgrader, the data, and settings for the
+places where notebooks run. The lecturer folder is an nbgrader course with solved notebooks, the
+rubric and what grading needs.
 """
 
 import json
@@ -10,13 +11,14 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import nbformat
 from tyro.conf import Positional
 
 from ssl3d_lite.data.registry import make_cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.settings import CheckedSettings, Interval
 
 from .sources import (
     Assignment,
@@ -25,18 +27,18 @@ from .sources import (
     need_nbgrader,
     read_assignments,
     released,
-    secrets,
+    secret_lines,
     solved,
     without_marks,
 )
 
 STUDENT, LECTURER = "student", "lecturer"
-COHORTS, MODEL = "cohorts", "solved"
-NAME = "hippocampus"
-MARKS = ("BEGIN SOLUTION", "BEGIN HIDDEN", "BEGIN MARK")
-GRADED_ON = 20  # virtual cases: tests ask for no more, and every grading sees the same
-HERE = Path(__file__).parent
-NBGRADER = '''"""nbgrader reads this file; `ssl3d course grade` does not need it."""
+COHORTS_FOLDER, SOLVED_FOLDER = "cohorts", "solved"
+_COHORT_NAME = "hippocampus"
+_MARKS = ("BEGIN SOLUTION", "BEGIN HIDDEN", "BEGIN MARK")
+_GRADING_CASES = 20  # virtual cases: tests need no more, and every grading sees the same
+_HERE = Path(__file__).parent
+_NBGRADER_CONFIG = '''"""nbgrader reads this file; `ssl3d course grade` does not need it."""
 
 import os
 
@@ -49,26 +51,26 @@ c.Execute.timeout = 300
 
 
 @dataclass(frozen=True)
-class Build:
+class BuildSettings(CheckedSettings):
     """Make a course: OUT/student for those who learn, OUT/lecturer for those who teach."""
 
     out: Positional[Path]
-    """Folder to make. It is there whole or not at all."""
+    """Folder to make. It is made completely or not at all."""
     assignments: tuple[str, ...] = ()
-    """Of these alone, as A1 A3. By default of all."""
-    cases: int = 200
-    """Virtual hippocampus crops that students work on."""
+    """Assignments to include, as A1 A3. By default all."""
+    cases: Annotated[int, Interval(ge=5)] = 200
+    """Number of virtual hippocampus crops that students work on."""
     cohort: Path | None = None
-    """Prepared cohort that students work on instead, copied. Grading keeps to virtual cases."""
+    """Prepared cohort that students work on instead; it is copied. Grading uses virtual cases."""
     sources: Path | None = None
-    """Folder of assignments of your own. By default those that are shipped."""
+    """Folder with your own assignments. By default the shipped ones."""
 
 
-def build(settings: Build) -> Path:
-    """Make the course; returns its folder.
+def build_course(settings: BuildSettings) -> Path:
+    """Make the course and return its folder.
 
     Raises:
-        InputError: the folder is there already, a source is not in order, or nbgrader is missing.
+        InputError: the folder exists already, a source is not in order, or nbgrader is missing.
     """
     need_nbgrader()
     out = settings.out
@@ -94,7 +96,7 @@ def build(settings: Build) -> Path:
 
 
 def _clear_killed(out: Path) -> None:
-    """Remove what builds left that were killed."""
+    """Remove what killed builds left behind."""
     for old in out.parent.glob(f".{out.name}.*.part"):
         pid = old.name.split(".")[-2]
         if not pid.isdigit() or not Path(f"/proc/{pid}").exists():
@@ -102,30 +104,29 @@ def _clear_killed(out: Path) -> None:
 
 
 def read_course(folder: Path) -> list[Assignment]:
-    """The assignments of a lecturer's folder, as it was built.
+    """The assignments of a lecturer folder, as they were built.
 
     Raises:
         InputError: there is no course.
     """
-    found = sorted(folder.glob("source/*/*.ipynb"))
-    found = [path for path in found if path.stem == path.parent.name]
-    if not found:
+    paths = [p for p in sorted(folder.glob("source/*/*.ipynb")) if p.stem == p.parent.name]
+    if not paths:
         raise InputError(f"no course in {folder}: `ssl3d course build OUT` makes OUT/lecturer")
-    return [assignment_of(nbformat.read(p, as_version=4), p.stem, str(p)) for p in found]
+    return [assignment_of(nbformat.read(p, as_version=4), p.stem, str(p)) for p in paths]
 
 
-# ---- students ----------------------------------------------------------------------------------
+# ---- students ------------------------------------------------------------------------------------
 
 
-def _students_folder(folder: Path, assignments: list[Assignment], settings: Build) -> None:
+def _students_folder(folder: Path, assignments: list[Assignment], settings: BuildSettings) -> None:
     folder.mkdir()
     for assignment in assignments:
         nbformat.write(released(assignment.notebook), folder / f"{assignment.name}.ipynb")
-    shutil.copytree(HERE / "settings", folder / "settings")
-    shutil.copy(HERE / "pages/students.md", folder / "README.md")
-    place = folder / COHORTS / NAME
+    shutil.copytree(_HERE / "settings", folder / "settings")
+    shutil.copy(_HERE / "pages/students.md", folder / "README.md")
+    place = folder / COHORTS_FOLDER / _COHORT_NAME
     if settings.cohort is None:
-        virtual_cohort(place, settings.cases)
+        make_course_cohort(place, settings.cases)
     else:
         from ssl3d_lite.data.cohort import Cohort
 
@@ -133,28 +134,28 @@ def _students_folder(folder: Path, assignments: list[Assignment], settings: Buil
         shutil.copytree(settings.cohort, place, ignore=shutil.ignore_patterns("raw", ".*"))
 
 
-def virtual_cohort(place: Path, cases: int) -> None:
+def make_course_cohort(place: Path, cases: int) -> None:
     """Prepare virtual hippocampus crops; the raw files are not kept."""
     raw = place.with_name(f"{place.name}-raw")
     make_cohort("virtual-hippocampus", place, raw=raw, cases=cases)
     shutil.rmtree(raw)
 
 
-# ---- lecturers ---------------------------------------------------------------------------------
+# ---- lecturers -----------------------------------------------------------------------------------
 
 
 def _lecturers_folder(folder: Path, assignments: list[Assignment]) -> None:
     folder.mkdir()
-    (folder / MODEL).mkdir()
+    (folder / SOLVED_FOLDER).mkdir()
     for assignment in assignments:
         name = f"{assignment.name}.ipynb"
         (folder / "source" / assignment.name).mkdir(parents=True)
         nbformat.write(assignment.notebook, folder / "source" / assignment.name / name)
-        nbformat.write(solved(assignment.notebook), folder / MODEL / name)
-    (folder / "nbgrader_config.py").write_text(NBGRADER)
-    (folder / "rubric.md").write_text("\n".join(rubric(assignments)) + "\n")
-    shutil.copy(HERE / "pages/lecturers.md", folder / "README.md")
-    virtual_cohort(folder / COHORTS / NAME, GRADED_ON)
+        nbformat.write(solved(assignment.notebook), folder / SOLVED_FOLDER / name)
+    (folder / "nbgrader_config.py").write_text(_NBGRADER_CONFIG)
+    (folder / "rubric.md").write_text("\n".join(rubric_lines(assignments)) + "\n")
+    shutil.copy(_HERE / "pages/lecturers.md", folder / "README.md")
+    make_course_cohort(folder / COHORTS_FOLDER / _COHORT_NAME, _GRADING_CASES)
     generate_releases(folder, assignments)
 
 
@@ -178,8 +179,8 @@ def generate_releases(folder: Path, assignments: list[Assignment]) -> None:
     api.gradebook.close()
 
 
-def rubric(assignments: list[Assignment]) -> Iterator[str]:
-    """Lines of the page that says what is marked, and how."""
+def rubric_lines(assignments: list[Assignment]) -> Iterator[str]:
+    """Lines of rubric.md: what each part asks, its points, and who marks it."""
     yield "# Rubric"
     for assignment in assignments:
         yield f"\n## {assignment.title}\n"
@@ -188,23 +189,23 @@ def rubric(assignments: list[Assignment]) -> Iterator[str]:
             c.metadata.get("nbgrader", {}).get("grade_id"): c for c in assignment.notebook.cells
         }
         for part in assignment.parts:
-            by = "you" if part.by_hand else "its tests, all or nothing"
+            by = "you" if part.is_open else "its tests, all or nothing"
             asked = _asked(cells[part.solution].source)
             yield f"| {part.number} | {part.points:g} | {asked} | {by} |"
         for part in assignment.parts:
-            if part.by_hand:
+            if part.is_open:
                 asked = without_marks(cells[part.tests].source)
                 yield f"\n### Part {part.number}, an open question\n\n{asked}"
 
 
 def _asked(source: str) -> str:
-    """The first line of what a cell's function says of itself; of a question, its first line."""
+    """First line of the docstring of a cell's function, or of a question."""
     _, quotes, rest = source.partition('"""')
     line = (rest if quotes else source).strip().split("\n")[0]
     return line.removesuffix('"""').strip("*# ").replace("|", "\\|")
 
 
-# ---- nothing gets out --------------------------------------------------------------------------
+# ---- no solution is released ---------------------------------------------------------------------
 
 
 def check_no_secrets(folder: Path, assignments: list[Assignment]) -> None:
@@ -212,20 +213,20 @@ def check_no_secrets(folder: Path, assignments: list[Assignment]) -> None:
     Raises:
         InputError: a file that students get holds a line of a solution or a hidden test.
     """
-    for path, line in leaks(folder, assignments):
+    for path, line in find_leaks(folder, assignments):
         raise InputError(f"{path.relative_to(folder)} would show students: {line}")
 
 
-def leaks(folder: Path, assignments: list[Assignment]) -> Iterator[tuple[Path, str]]:
-    """Files that hold lines of solutions or hidden tests, or marks of them; in text, metadata or
-    outputs. A line that another assignment's solution has in common with given code is none."""
-    hidden = {assignment.name: secrets(assignment) for assignment in assignments}
+def find_leaks(folder: Path, assignments: list[Assignment]) -> Iterator[tuple[Path, str]]:
+    """Files that hold lines of solutions or hidden tests, or their marks; in text, metadata or
+    outputs. A line of another assignment's solution that is also given code does not count."""
+    hidden = {assignment.name: secret_lines(assignment) for assignment in assignments}
     given = {assignment.name: "\n".join(given_lines(assignment)) for assignment in assignments}
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or path.suffix in (".npy", ".gz"):
             continue
         text, own = _all_text(path), given.get(path.stem, "")
-        yield from ((path, mark) for mark in MARKS if mark in text)
+        yield from ((path, mark) for mark in _MARKS if mark in text)
         for name, lines in hidden.items():
             known = "" if name == path.stem else own
             yield from ((path, line) for line in lines if line in text and line not in known)

@@ -1,13 +1,19 @@
-"""A process that can harm nothing: started through this module, a student's kernel may
+"""A process that can do no harm. A student's kernel that is started through this module may
 
 - write below one folder (its scratch) and nowhere else,
 - read Python, its packages and the system's libraries, the course's data, and nothing else,
 - start no other process, open no network connection, signal no other process,
-- use so much processor time, memory a file and address space (the rest is watched from outside).
+- use limited processor time, address space and size of a file (``watcher`` limits the rest).
 
 Linux does this with Landlock (5.13 and later) and seccomp (x86-64, aarch64), for any user, no
-rights needed. ``python -m ssl3d_lite.course.jail JSON -- COMMAND`` gives the rights up, then
-becomes COMMAND: they cannot be had back. Nothing heavy is imported here.
+rights needed. ``python -m ssl3d_lite.course.jail JSON -- COMMAND`` gives its rights up, then
+becomes COMMAND, which cannot get them back. Nothing heavy is imported here.
+
+Why no library does it. bubblewrap is a program of the system that needs user namespaces, which many
+servers and containers forbid, or a setuid binary, which only an administrator can install.
+pyseccomp wraps libseccomp's C library, which pip does not install. The package landlock is an alpha
+version that restricts files only: neither TCP nor signals. What is left to do here is small: four
+system calls, and a table of their numbers. So a course server needs nothing but ``pip install``.
 """
 
 import ctypes
@@ -24,62 +30,66 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 GB = 2**30
-MODULE = "ssl3d_lite.course.jail"
+_MODULE = "ssl3d_lite.course.jail"
 
 
 @dataclass(frozen=True)
-class Limits:
+class JailLimits:
+    """Limits that the system itself enforces."""
+
     seconds: float = 300
-    """Of processor time, on as many processors as two, before the system ends the process."""
+    """Seconds on two processors, after which the system ends the process."""
     memory_gb: float = 4
     """Resident memory, watched; the system itself allows 4 GB more of address space with data."""
     file_gb: float = 0.5
-    """Of any one file."""
+    """Largest size of a file, in GB."""
 
 
 @dataclass(frozen=True)
-class Rules:
+class JailRules:
+    """All that a process in the jail may do."""
+
     scratch: str
     """The folder that can be written."""
     read: tuple[str, ...]
-    """What can be read, with all below it; missing paths are left out."""
+    """Paths that can be read, with all below them; missing paths are left out."""
     names: tuple[str, ...] = ()
-    """Folders in which names can be listed, though no file read: Python looks for modules there."""
+    """Folders whose names can be listed, but whose files cannot be read: Python searches them."""
     deny: tuple[str, ...] = ()
-    """What cannot be read although it lies below something that can."""
-    limits: Limits = Limits()
+    """Paths that cannot be read although they lie below something that can."""
+    limits: JailLimits = JailLimits()
     confine: bool = True
-    """False: limits alone (a lecturer trusts the submissions, on a system without Landlock)."""
+    """False: limits only (a lecturer trusts the submissions, on a system without Landlock)."""
 
 
 def rules_for(
     scratch: Path,
     also: Iterable[Path] = (),
     deny: Iterable[Path] = (),
-    limits: Limits | None = None,
+    limits: JailLimits | None = None,
     confine: bool = True,
-) -> Rules:
+) -> JailRules:
     """Rules for a Python process with this package: ``also`` can be read, ``deny`` cannot. The
     assignments' sources, where they lie within the package, never can."""
     read = [*system_files(), *map(str, also)]
     hidden = [*packaged_sources(), *(str(Path(path).resolve()) for path in deny)]
-    return Rules(
+    return JailRules(
         os.path.realpath(scratch),
         tuple(read),
         tuple(str(Path(path).parent) for path in our_packages()),
         tuple(hidden),
-        limits or Limits(),
+        limits or JailLimits(),
         confine,
     )
 
 
-def command(rules: Rules, argv: Sequence[str]) -> list[str]:
+def jailed_command(rules: JailRules, argv: Sequence[str]) -> list[str]:
     """``argv`` within the jail. ``-P``: nothing in the working directory is imported on the way."""
-    return [sys.executable, "-P", "-m", MODULE, json.dumps(asdict(rules)), "--", *argv]
+    return [sys.executable, "-P", "-m", _MODULE, json.dumps(asdict(rules)), "--", *argv]
 
 
-def missing() -> str:
-    """What this system lacks to confine a submission; empty if it lacks nothing."""
+def missing_confinement() -> str:
+    """The feature that this system lacks to confine a submission; empty if it lacks none."""
     if sys.platform != "linux":
         return f"{platform.system()} has no Landlock"
     if landlock_version() < 1:
@@ -90,7 +100,7 @@ def missing() -> str:
 
 
 def system_files() -> list[str]:
-    """What Python, its packages and the system's libraries consist of."""
+    """Paths of Python, its packages and the system's libraries."""
     site = [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
     etc = (
         *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "passwd", "group", "hosts"),
@@ -105,15 +115,15 @@ def system_files() -> list[str]:
 
 
 def packaged_sources() -> list[str]:
-    """The assignments' sources, solutions and all, wherever an installation put them; one for
-    development has a copy of them, too."""
+    """Folders of the assignments' sources, with solutions, wherever an installation put them; an
+    installation for development has a second copy."""
     homes = (*our_packages(), *(os.path.join(place, "ssl3d_lite") for place in sys.path))
     places = (os.path.join(home, "course", "assignments") for home in homes)
     return sorted({os.path.realpath(place) for place in places if os.path.isdir(place)})
 
 
 def our_packages() -> list[str]:
-    """The packages' folders; not the repository that they may lie in."""
+    """Folders of our packages, without the repository that they may lie in."""
     specs = map(importlib.util.find_spec, ("ssl3d_lite", "data_recipes"))
     return [place for spec in specs if spec for place in spec.submodule_search_locations or ()]
 
@@ -121,14 +131,14 @@ def our_packages() -> list[str]:
 # ---- entering ----------------------------------------------------------------------------------
 
 
-def enter(rules: Rules) -> None:
-    """Give the rights up, for this process and whatever it becomes.
+def enter_jail(rules: JailRules) -> None:
+    """Give up rights, for this process and whatever it becomes.
 
     Raises:
         OSError: the system refused; the process must not go on.
     """
     set_limits(rules.limits)
-    if sys.platform == "linux":  # it does not outlive the grader, however that ends
+    if sys.platform == "linux":  # the process does not outlive the grader, however that ends
         _libc().prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if not rules.confine:
         return
@@ -139,14 +149,14 @@ def enter(rules: Rules) -> None:
 
 
 def drop_capabilities() -> None:
-    """What makes root more than any user: with it, Linux lets a process read the memory of others
-    in spite of Landlock. For an ordinary user there is nothing to drop."""
+    """Drop what makes root more than any user: with capabilities, Linux lets a process read the
+    memory of others in spite of Landlock. An ordinary user has nothing to drop."""
     for capability in range(64):
         _libc().prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
 
 
-def set_limits(limits: Limits) -> None:
-    """The system's own limits; the last resort behind the watcher's."""
+def set_limits(limits: JailLimits) -> None:
+    """Set the system's own limits, the last resort behind the watcher's."""
     import resource
 
     processor = int(limits.seconds * 2) + 30
@@ -168,22 +178,22 @@ def set_limits(limits: Limits) -> None:
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 38, 22, 24
-EXECUTE, WRITE, READ, LIST = 1 << 0, 1 << 1, 1 << 2, 1 << 3
-MAKE_DEVICES = 1 << 6 | 1 << 11
-TRUNCATE = 1 << 14
-OF_FILES = EXECUTE | WRITE | READ | TRUNCATE | 1 << 15
+_EXECUTE, _WRITE, _READ, _LIST = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+_MAKE_DEVICES = 1 << 6 | 1 << 11
+_TRUNCATE = 1 << 14
+_FILE_RIGHTS = _EXECUTE | _WRITE | _READ | _TRUNCATE | 1 << 15
 
 
 def landlock_version() -> int:
-    """Of Landlock's interface; 0 where there is none."""
+    """Version of Landlock's interface; 0 where there is none."""
     if sys.platform != "linux":
         return 0
     return max(0, _libc().syscall(CREATE_RULESET, None, 0, 1))
 
 
-def restrict_files(rules: Rules) -> None:
-    """Landlock: everything is forbidden but what is allowed here. From version 4 on this includes
-    TCP, from version 6 on signals to others and abstract sockets."""
+def restrict_files(rules: JailRules) -> None:
+    """Landlock: forbid everything that is not allowed here. From version 4 on this includes TCP,
+    from version 6 on signals to others and abstract sockets."""
     version = landlock_version()
     handled = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)) - 1
     attributes = struct.pack("QQQ", handled, 0b11, 0b11)
@@ -191,12 +201,12 @@ def restrict_files(rules: Rules) -> None:
     ruleset = _call("Landlock", _libc().syscall(CREATE_RULESET, attributes, size, 0))
     allow = _Allow(ruleset, handled)
     for path in (*rules.names, *rules.read):
-        allow(path, LIST)
+        allow(path, _LIST)
     for path in rules.read:
         for part in allowed_parts(path, rules.deny):
-            allow(part, READ | EXECUTE | LIST)
-    allow("/dev/null", READ | WRITE | TRUNCATE)
-    allow(rules.scratch, handled & ~(MAKE_DEVICES | EXECUTE))
+            allow(part, _READ | _EXECUTE | _LIST)
+    allow("/dev/null", _READ | _WRITE | _TRUNCATE)
+    allow(rules.scratch, handled & ~(_MAKE_DEVICES | _EXECUTE))
     _call("Landlock", _libc().syscall(RESTRICT_SELF, ruleset, 0))
     os.close(ruleset)
 
@@ -211,7 +221,7 @@ class _Allow:
             place = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
             return
-        rights &= self.handled if os.path.isdir(path) else self.handled & OF_FILES
+        rights &= self.handled if os.path.isdir(path) else self.handled & _FILE_RIGHTS
         if rights:
             rule = struct.pack("=Qi", rights, place)
             _call("Landlock", _libc().syscall(ADD_RULE, self.ruleset, 1, rule, 0))
@@ -219,8 +229,8 @@ class _Allow:
 
 
 def allowed_parts(path: str, deny: Sequence[str]) -> list[str]:
-    """``path`` without ``deny``: itself, or, where something denied lies within, what lies beside
-    that. Landlock adds rights and cannot take any away."""
+    """``path`` without ``deny``: the path itself, or, where something denied lies within, all that
+    lies beside that. Landlock adds rights and cannot take any away."""
     path = os.path.realpath(path)
     deny = [os.path.realpath(each) for each in deny]
     if any(path == each or path.startswith(each + os.sep) for each in deny):
@@ -232,14 +242,14 @@ def allowed_parts(path: str, deny: Sequence[str]) -> list[str]:
         names = sorted(os.listdir(path))
     except OSError:
         return []
-    # a link is not followed: where it leads is allowed, if at all, by its own path
+    # links are not followed: their targets are allowed, if at all, by their own paths
     below = [os.path.join(path, name) for name in names]
     return [part for p in below if not os.path.islink(p) for part in allowed_parts(p, inner)]
 
 
 # ---- system calls: seccomp ---------------------------------------------------------------------
 
-# Calls are numbered anew on every kind of processor.
+# Numbers of system calls, which differ between kinds of processors.
 SYSCALLS = {
     "x86_64": {
         "audit": 0xC000003E,
@@ -275,12 +285,19 @@ SYSCALLS = {
 CLONE_THREAD, AF_UNIX, X32 = 0x10000, 1, 0x40000000
 LOAD, EQUAL, ATLEAST, HASBITS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 ALLOW, ERROR = 0x7FFF0000, 0x00050000
-NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # where these lie in what a filter is shown
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets in the record that a filter reads
 
 
 def seccomp_filter(numbers: dict, pid: int) -> list[tuple[int, int, int, int]]:
-    """A program of (operation, steps if true, steps if false, value): no new process but threads,
-    no socket but local ones, no signals and limits but one's own (``pid``)."""
+    """A BPF program: lines of (operation, jump if true, jump if false, value).
+
+    It allows threads but no new process, local sockets but no others, and signals and limits for
+    the own process (``pid``) only.
+
+    Args:
+        numbers: system calls of this kind of processor, from SYSCALLS.
+        pid: the process that will run under the filter.
+    """
     refuse = (RETURN, 0, 0, ERROR | errno.EPERM)
     allow = (RETURN, 0, 0, ALLOW)
     argument = (LOAD, 0, 0, FIRST_ARGUMENT)
@@ -292,11 +309,11 @@ def seccomp_filter(numbers: dict, pid: int) -> list[tuple[int, int, int, int]]:
     ]
     for number in numbers["never"].values():
         program += [(EQUAL, 0, 1, number), refuse]
-    # libraries take ENOSYS for an old kernel and use clone, whose flags a filter can see
+    # on ENOSYS libraries fall back to clone, whose flags a filter can see
     program += [(EQUAL, 0, 1, numbers["clone3"]), (RETURN, 0, 0, ERROR | errno.ENOSYS)]
     thread, local = (HASBITS, 1, 0, CLONE_THREAD), (EQUAL, 1, 0, AF_UNIX)
     program += [(EQUAL, 0, 4, numbers["clone"]), argument, thread, refuse, allow]
-    # zmq, which kernels talk through, looks for networks: this error it takes for an answer
+    # zmq, through which kernels communicate, looks for networks: it accepts this error
     none = (RETURN, 0, 0, ERROR | errno.EOPNOTSUPP)
     program += [(EQUAL, 0, 4, numbers["socket"]), argument, local, none, allow]
     for number in numbers["own"].values():
@@ -306,6 +323,7 @@ def seccomp_filter(numbers: dict, pid: int) -> list[tuple[int, int, int, int]]:
 
 
 def restrict_calls() -> None:
+    """seccomp: put the filter in force for this process and its children."""
     numbers = SYSCALLS[platform.machine()]
     program = seccomp_filter(numbers, os.getpid())
     code = b"".join(struct.pack("HBBI", *line) for line in program)
@@ -327,16 +345,16 @@ def _call(what: str, result: int) -> int:
     return result
 
 
-def main(arguments: list[str]) -> None:
+def _main(arguments: list[str]) -> None:
     given = json.loads(arguments[0])
-    given["limits"] = Limits(**given["limits"])
+    given["limits"] = JailLimits(**given["limits"])
     assert arguments[1] == "--", "JSON -- COMMAND"
     try:
-        enter(Rules(**given))
+        enter_jail(JailRules(**given))
     except OSError as reason:
         sys.exit(f"the jail could not be closed: {reason}")
     os.execv(arguments[2], arguments[2:])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    _main(sys.argv[1:])

@@ -1,9 +1,9 @@
-"""Assignments as they are written: one percent script each, with solutions and hidden tests in it.
+"""Sources of assignments: one percent script each, with solutions and hidden tests in it.
 
-From a source come the student's notebook (blanks, visible checks) and the solved one. An assignment
-is a list of *parts*; each has a cell for the student's code (``a1-2-solution``) and one that tests
-it (``a1-2-tests``), or is an open question that a person marks. Cells are told apart by nbgrader's
-metadata, so nbgrader can be used on the same files.
+A source gives the student's notebook (blanks, visible checks) and the solved one. An assignment is
+a list of *parts*. A part has a cell for the student's code (``a1-2-solution``) and one that tests
+it (``a1-2-tests``), or it is an open question that a person marks. nbgrader's metadata say which
+cell is which, so nbgrader can be used on the same files.
 """
 
 import ast
@@ -21,19 +21,21 @@ from ssl3d_lite.errors import InputError, unknown
 BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
 BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 SECRET_MARKS = ("BEGIN SOLUTION", "END SOLUTION", "HIDDEN TESTS", "MARK SCHEME")
-TOTAL = 100.0
-KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+_TOTAL_POINTS = 100.0
+_KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
 @dataclass(frozen=True)
 class Part:
+    """A part of an assignment, which earns points."""
+
     name: str
     """a1-2"""
     tests: str
-    """grade_id of the cell that is graded."""
+    """grade_id of the graded cell."""
     points: float
-    by_hand: bool
-    """An open question."""
+    is_open: bool
+    """Whether it is an open question, which a person marks."""
 
     @property
     def number(self) -> int:
@@ -42,28 +44,31 @@ class Part:
     @property
     def solution(self) -> str:
         """grade_id of the cell that the student fills in."""
-        return self.tests if self.by_hand else f"{self.name}-solution"
+        return self.tests if self.is_open else f"{self.name}-solution"
 
 
 @dataclass(frozen=True)
 class Assignment:
+    """An assignment with its source and its parts."""
+
     name: str
     """A1"""
     title: str
     notebook: NotebookNode
-    """The source: solutions and hidden tests are in it. Not to be changed."""
+    """The source, with solutions and hidden tests. Not to be changed."""
     parts: tuple[Part, ...]
 
     @property
     def machine_parts(self) -> tuple[Part, ...]:
-        return tuple(part for part in self.parts if not part.by_hand)
+        """Parts that tests mark."""
+        return tuple(part for part in self.parts if not part.is_open)
 
 
 # ---- finding and reading -----------------------------------------------------------------------
 
 
 def sources_folder() -> Path:
-    """Where the assignments' sources lie: in the wheel, or in the repository."""
+    """Folder of the shipped sources: in the wheel, or in the repository."""
     packaged = Path(__file__).parent / "assignments"
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "notebooks/assignments"
 
@@ -75,10 +80,10 @@ def assignment_files(folder: Path | None = None) -> dict[str, Path]:
 
 
 def read_assignments(folder: Path | None = None, only: tuple[str, ...] = ()) -> list[Assignment]:
-    """All assignments of a folder, or those named.
+    """All assignments of a folder, or those in ``only``.
 
     Raises:
-        InputError: none is there, a name is unknown, or a source is not in order.
+        InputError: there is none, a name is unknown, or a source is not in order.
     """
     files = assignment_files(folder)
     if not files:
@@ -100,13 +105,13 @@ def read_assignment(path: Path) -> Assignment:
     name = path.stem.partition("_")[0]
     notebook = jupytext.read(path)
     for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"{name.lower()}-{number:03d}"  # jupytext would draw new ones each time
-    notebook.metadata = NotebookNode(kernelspec=dict(KERNEL), language_info={"name": "python"})
+        cell["id"] = f"{name.lower()}-{number:03d}"  # jupytext would make new ones each time
+    notebook.metadata = NotebookNode(kernelspec=dict(_KERNEL), language_info={"name": "python"})
     return assignment_of(notebook, name, str(path))
 
 
 def assignment_of(notebook: NotebookNode, name: str, where: str) -> Assignment:
-    """The assignment that a notebook with solutions is; ``where`` is for messages."""
+    """Check a notebook with solutions and return it as an assignment; ``where`` is for messages."""
     try:
         _check_metadata(notebook)
         parts = _parts(notebook, name)
@@ -118,7 +123,7 @@ def assignment_of(notebook: NotebookNode, name: str, where: str) -> Assignment:
 
 
 def _parts(notebook: NotebookNode, name: str) -> tuple[Part, ...]:
-    """The parts in order, each with a cell for the answer before its tests."""
+    """The parts in order. Each has a cell for the solution before its tests."""
     seen: list[str] = []
     parts: list[Part] = []
     for cell in notebook.cells:
@@ -132,14 +137,14 @@ def _parts(notebook: NotebookNode, name: str) -> tuple[Part, ...]:
         stem, _, kind = grade_id.rpartition("-")
         if not stem.startswith(f"{name.lower()}-") or not stem.rpartition("-")[2].isdigit():
             raise ValueError(f"{grade_id} should be {name.lower()}-NUMBER-tests")
-        by_hand = bool(cell.metadata.nbgrader.get("solution"))
-        part = Part(stem, grade_id, float(cell.metadata.nbgrader["points"]), by_hand)
-        if not by_hand and (kind != "tests" or part.solution not in seen):
+        is_open = bool(cell.metadata.nbgrader.get("solution"))
+        part = Part(stem, grade_id, float(cell.metadata.nbgrader["points"]), is_open)
+        if not is_open and (kind != "tests" or part.solution not in seen):
             raise ValueError(f"{grade_id} has no cell {stem}-solution before it")
         parts.append(part)
-    if sum(part.points for part in parts) != TOTAL:
+    if sum(part.points for part in parts) != _TOTAL_POINTS:
         points = ", ".join(f"{part.name} {part.points:g}" for part in parts)
-        raise ValueError(f"points should sum to {TOTAL:g}: {points}")
+        raise ValueError(f"points should sum to {_TOTAL_POINTS:g}: {points}")
     return tuple(parts)
 
 
@@ -149,12 +154,13 @@ def _check_metadata(notebook: NotebookNode) -> None:
     try:
         MetadataValidator().validate_nb(notebook)
     except (ValidationError, KeyError) as reason:
-        told = str(reason).strip().split("\n")[0]
-        raise ValueError(f"nbgrader metadata of a cell: {told}") from None
+        message = str(reason).strip().split("\n")[0]
+        raise ValueError(f"nbgrader metadata of a cell: {message}") from None
 
 
 def _check_marks(cell: NotebookNode) -> None:
-    """Solutions and hidden tests begin and end; hidden tests are the cell's last, unindented."""
+    """Raise ValueError unless the marks of solutions and hidden tests pair up; hidden tests stand
+    last in their cell, without indentation."""
     grade_id, lines = grade_id_of(cell), cell.source.split("\n")
     for begin, end in ((BEGIN_SOLUTION, END_SOLUTION), (BEGIN_HIDDEN, END_HIDDEN)):
         if sum(begin in line for line in lines) != sum(end in line for line in lines):
@@ -170,7 +176,7 @@ def _check_marks(cell: NotebookNode) -> None:
 
 
 def grade_id_of(cell: Mapping[str, Any]) -> str | None:
-    """nbgrader's name of a cell; None for text and given code, and for metadata that are broken."""
+    """nbgrader's name of a cell; None for text, given code, and cells with broken metadata."""
     metadata = cell.get("metadata")
     mark = metadata.get("nbgrader") if isinstance(metadata, Mapping) else None
     grade_id = mark.get("grade_id") if isinstance(mark, Mapping) else None
@@ -178,21 +184,21 @@ def grade_id_of(cell: Mapping[str, Any]) -> str | None:
 
 
 def is_test(cell: NotebookNode) -> bool:
-    """Whether a cell of a *source* tests code (submissions may say of theirs what they like)."""
+    """Whether a cell of a *source* tests code. The metadata of a submission cannot be trusted."""
     mark = cell.metadata.get("nbgrader", {})
     return bool(mark.get("grade")) and not mark.get("solution") and cell.cell_type == "code"
 
 
 def visible_and_hidden(source: str) -> tuple[str, str]:
-    """The two halves of a test cell."""
+    """The two halves of a test cell: the visible checks and the hidden tests."""
     visible, _, hidden = source.partition(f"{BEGIN_HIDDEN}\n")
     return visible.rstrip("\n"), hidden.removesuffix(END_HIDDEN).rstrip("\n")
 
 
 def bound_names(source: str) -> set[str]:
-    """Names that a cell's code gives a meaning: functions, classes, imports, variables."""
+    """Names that a cell's code defines: functions, classes, imports, variables."""
     names: set[str] = set()
-    for node in _outermost(parsed(source)):
+    for node in _outermost(parse_cell(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
@@ -203,7 +209,7 @@ def bound_names(source: str) -> set[str]:
 
 
 def _outermost(tree: ast.AST) -> list[ast.AST]:
-    """All nodes of a module but those within functions and classes."""
+    """All nodes of a module except those inside functions and classes."""
     found, waiting = [], list(ast.iter_child_nodes(tree))
     while waiting:
         node = waiting.pop()
@@ -214,8 +220,8 @@ def _outermost(tree: ast.AST) -> list[ast.AST]:
     return found
 
 
-def parsed(source: str) -> ast.Module:
-    """A cell's code without IPython's own lines; nothing where it cannot be read."""
+def parse_cell(source: str) -> ast.Module:
+    """The syntax tree of a cell without IPython's own lines; empty if the code cannot be parsed."""
     lines = ("" if line[:1] in ("%", "!") else line for line in source.split("\n"))
     try:
         return ast.parse("\n".join(lines))
@@ -227,11 +233,13 @@ def parsed(source: str) -> ast.Module:
 
 
 def released(notebook: NotebookNode) -> NotebookNode:
-    """The student's notebook: blanks for solutions, no hidden tests, no outputs. nbgrader's own
-    preprocessors make it; the notebook needs no nbgrader."""
+    """The student's notebook: blanks for solutions, no hidden tests, no outputs.
+
+    nbgrader's own preprocessors make it; to run it, nbgrader is not needed.
+    """
     from nbgrader import preprocessors
 
-    made, resources = deepcopy(notebook), {}
+    made, resources = deepcopy(notebook), dict[str, Any]()
     for name in (
         *("LockCells", "ClearSolutions", "ClearOutput", "ClearHiddenTests", "ClearMarkScheme"),
         "CheckCellMetadata",
@@ -246,7 +254,7 @@ def solved(notebook: NotebookNode, answers: Mapping[str, str] | None = None) -> 
     """The notebook with its solutions, as a student would hand it in: no marks, no hidden tests.
 
     Args:
-        answers: grade_id of a solution cell → other code or text for the whole cell.
+        answers: grade_id of a solution cell → another text for the whole cell.
     """
     answers = dict(answers or {})
     made = released(notebook)
@@ -269,7 +277,7 @@ def without_marks(source: str) -> str:
 
 
 def with_hidden_tests(made: NotebookNode, notebook: NotebookNode) -> NotebookNode:
-    """A student's version whose test cells are whole again, as the grader runs them."""
+    """A student's version with complete test cells, as the grader runs them."""
     whole = deepcopy(made)
     tests = {grade_id_of(cell): cell.source for cell in notebook.cells if is_test(cell)}
     for cell in whole.cells:
@@ -277,9 +285,12 @@ def with_hidden_tests(made: NotebookNode, notebook: NotebookNode) -> NotebookNod
     return whole
 
 
-def secrets(assignment: Assignment) -> list[str]:
-    """Lines that no released file may hold: of solutions and hidden tests, long enough to be told
-    from what a student could see anyway, and not part of a line of code that is given."""
+def secret_lines(assignment: Assignment) -> list[str]:
+    """Lines of solutions and hidden tests, which no released file may hold.
+
+    Short lines, and lines that are part of given code, could stand there by chance; they are left
+    out.
+    """
     given, found, inside = given_lines(assignment), [], False
     for cell in assignment.notebook.cells:
         for line in map(str.strip, _lines(cell)):

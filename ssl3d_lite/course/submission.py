@@ -1,8 +1,8 @@
-"""A student's notebook: found, read without trust, and woven into the lecturer's.
+"""A student's notebook: found, read without trust, and merged with the lecturer's.
 
-The lecturer's notebook is the warp: its given cells and tests are run as they were released, with
-the hidden tests, wherever the student's cells were deleted, edited or moved. The student's answers
-and the cells a student added are the weft.
+The lecturer's notebook gives the frame: its given cells and tests are run as they were released,
+with the hidden tests, even where the student deleted, edited or moved them. Into this frame go the
+student's answers and the cells that the student added.
 """
 
 import json
@@ -13,92 +13,98 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from nbformat import NotebookNode
+
 from .sources import Assignment, bound_names, grade_id_of, is_test, released, visible_and_hidden
 
-MOST_BYTES = 30_000_000
-BESIDE = (".csv", ".json", ".toml", ".txt", ".npy", ".npz", ".png")  # data, nothing that runs
-Kind = Literal["given", "answer", "extra", "visible", "hidden"]
+_MAX_BYTES = 30_000_000
+_DATA_FILES = (".csv", ".json", ".toml", ".txt", ".npy", ".npz", ".png")  # data, nothing that runs
+StepKind = Literal["given", "answer", "extra", "visible", "hidden"]
 
 
 class UnreadableError(ValueError):
-    """A submission that cannot be read; the message says why in a few words."""
+    """A submission cannot be read; the message says why in a few words."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A piece of code to run."""
+    """One piece of code to run."""
 
-    kind: Kind
+    kind: StepKind
     source: str
     part: str | None
-    """a1-2: what it belongs to; None after the last part."""
+    """The part that it belongs to, as a1-2; None after the last part."""
     keep: tuple[str, ...] = ()
-    """Names that are the lecturer's from here on."""
+    """Names that the lecturer defines here; the student's code may not replace them."""
 
     @property
     def of_student(self) -> bool:
+        """Whether the student wrote it."""
         return self.kind in ("answer", "extra")
 
 
 @dataclass
 class MergedNotebook:
-    """What to run, what a person reads, and what had to be put right."""
+    """A submission within the lecturer's notebook: steps to run, texts to read, changes undone."""
 
     steps: list[Step] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
-    """grade_id → the student's answer, open questions too; missing ones are left out."""
+    """grade_id → the student's answer, also to open questions; missing ones are left out."""
     extras: list[str] = field(default_factory=list)
+    """Code of cells that the student added."""
     notes: list[str] = field(default_factory=list)
+    """Changes that were undone, and cells that were missing."""
 
 
-# ---- finding -----------------------------------------------------------------------------------
+# ---- finding -------------------------------------------------------------------------------------
 
 
-def students(folder: Path) -> list[Path]:
-    """Folders of students, in order. ``folder`` may be a course of nbgrader's: its submitted/."""
+def find_students(folder: Path) -> list[Path]:
+    """Folders of students, in order. ``folder`` may be an nbgrader course, which has submitted/."""
     inner = folder / "submitted"
     folder = inner if inner.is_dir() else folder
     return sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
 
 
 def notebook_path(student: Path, name: str) -> Path | None:
-    """STUDENT/A1.ipynb, or nbgrader's STUDENT/A1/A1.ipynb; links count as being there."""
+    """STUDENT/A1.ipynb, or nbgrader's STUDENT/A1/A1.ipynb; None without either. Links count."""
     for path in (student / f"{name}.ipynb", student / name / f"{name}.ipynb"):
         if os.path.lexists(path):
             return path
     return None
 
 
-def misnamed(student: Path, names: Iterable[str]) -> list[str]:
-    """Notebooks that no assignment is called like."""
-    right = {f"{name}.ipynb" for name in names}
+def misnamed_notebooks(student: Path, names: Iterable[str]) -> list[str]:
+    """Notebooks whose name is not that of an assignment."""
+    expected = {f"{name}.ipynb" for name in names}
     places = [student, *(student / name for name in names if (student / name).is_dir())]
     return [
         str(path.relative_to(student))
         for place in places
         for path in sorted(place.glob("*.ipynb"))
-        if path.name not in right and "checkpoint" not in path.name
+        if path.name not in expected and "checkpoint" not in path.name
     ]
 
 
 def files_beside(notebook: Path) -> Iterator[Path]:
-    """Data that were handed in with a notebook: small ordinary files of known kinds."""
+    """Data files that were handed in with a notebook: small ordinary files of known kinds."""
     total = 0
     for path in sorted(notebook.parent.iterdir()):
         found = path.lstat()
-        if path.suffix in BESIDE and stat.S_ISREG(found.st_mode):
+        if path.suffix in _DATA_FILES and stat.S_ISREG(found.st_mode):
             total += found.st_size
-            if total <= MOST_BYTES:
+            if total <= _MAX_BYTES:
                 yield path
 
 
-# ---- reading -----------------------------------------------------------------------------------
+# ---- reading -------------------------------------------------------------------------------------
 
 
 def read_bytes(path: Path) -> bytes:
-    """
+    """The content of a submitted file.
+
     Raises:
-        UnreadableError: a link, no ordinary file, or too large.
+        UnreadableError: it is a link, no ordinary file, or too large.
     """
     if path.parent.is_symlink():
         raise UnreadableError(f"{path.parent.name} is a link")
@@ -111,17 +117,17 @@ def read_bytes(path: Path) -> bytes:
         found = os.fstat(opened.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise UnreadableError("not an ordinary file")
-        if found.st_size > MOST_BYTES:
-            size, most = found.st_size / 1e6, MOST_BYTES / 1e6
+        if found.st_size > _MAX_BYTES:
+            size, most = found.st_size / 1e6, _MAX_BYTES / 1e6
             raise UnreadableError(f"{size:.0f} MB is too large (most: {most:.0f} MB)")
-        return opened.read(MOST_BYTES + 1)
+        return opened.read(_MAX_BYTES + 1)
 
 
 def read_cells(data: bytes) -> list[dict[str, Any]]:
-    """The cells of a notebook, whatever its metadata are like; sources are text.
+    """The cells of a notebook, whatever its metadata are; each source is one text.
 
     Raises:
-        UnreadableError: no notebook.
+        UnreadableError: it is no notebook.
     """
     try:
         notebook = json.loads(data.decode("utf-8-sig"))
@@ -136,7 +142,7 @@ def read_cells(data: bytes) -> list[dict[str, Any]]:
         if isinstance(source, list) and all(isinstance(line, str) for line in source):
             source = "".join(source)
         if isinstance(source, str):
-            source = source.encode("utf-8", "replace").decode()  # no half characters
+            source = source.encode("utf-8", "replace").decode()  # no half surrogate pairs
             read.append({**cell, "source": source})
     return read
 
@@ -146,54 +152,77 @@ def _short(reason: object) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-# ---- weaving -----------------------------------------------------------------------------------
+# ---- merging -------------------------------------------------------------------------------------
 
 
 def merge_submission(assignment: Assignment, cells: list[dict[str, Any]]) -> MergedNotebook:
-    """What to run of a submission."""
+    """Merge a submission with the lecturer's notebook: the steps to run, in order."""
     plain = released(assignment.notebook).cells
     matched, extras = _match(plain, cells)
-    parts = {part.tests: part for part in assignment.parts}
-    theirs = _names_of_solutions(assignment)
-    woven = MergedNotebook(extras=[source for sources in extras.values() for source in sources])
-    waiting = iter(assignment.machine_parts)
-    part = next(waiting, None)
-
-    def add(kind: Kind, source: str, keep: Iterable[str] = ()) -> None:
-        name = part.name if part else None
-        woven.steps.append(Step(kind, source, name, tuple(sorted(keep))))
-
-    for source in extras.get(-1, ()):
-        add("extra", source)
+    merger = _Merger(assignment, extras)
+    merger.add_extras(-1)
     for index, (full, shown) in enumerate(zip(assignment.notebook.cells, plain, strict=True)):
-        grade_id, submitted = grade_id_of(full), matched.get(index)
-        mine = bound_names(full.source) - theirs - {"_"}  # IPython's own
+        submitted = matched.get(index)
         if is_test(full):
-            if submitted != shown.source:
-                what = "was missing" if submitted is None else "had been changed"
-                woven.notes.append(f"test cell {parts[grade_id].number} {what}: ours was run")
-            visible, hidden = visible_and_hidden(full.source)
-            add("visible", visible, mine)
-            add("hidden", hidden, mine)
-            part = next(waiting, None)
-        elif grade_id:
-            if submitted is None:
-                woven.notes.append(f"the cell {grade_id} was missing")
-            else:
-                woven.answers[grade_id] = submitted
-                if full.cell_type == "code":
-                    add("answer", submitted)
+            merger.add_test(full, submitted, changed=submitted != shown.source)
+        elif grade_id_of(full):
+            merger.add_answer(full, submitted)
         elif full.cell_type == "code" and "show" not in full.metadata.get("tags", []):
             if submitted is not None and submitted != shown.source:
-                add("extra", submitted)  # an import that was added here, say; then ours
-            add("given", full.source, mine)
-        for source in extras.get(index, ()):
-            add("extra", source)
-    return woven
+                merger.add("extra", submitted)  # such as an import; the given cell runs after it
+            merger.add("given", full.source, merger.defined_by(full))
+        merger.add_extras(index)
+    return merger.merged
+
+
+class _Merger:
+    """Collects the steps; ``part`` is the part to which the next step belongs."""
+
+    def __init__(self, assignment: Assignment, extras: dict[int, list[str]]) -> None:
+        self.extras = extras
+        self.merged = MergedNotebook(extras=[code for codes in extras.values() for code in codes])
+        self.numbers = {part.tests: part.number for part in assignment.parts}
+        self.students_names = _names_of_solutions(assignment)
+        self.waiting = iter(assignment.machine_parts)
+        self.part = next(self.waiting, None)
+
+    def add(self, kind: StepKind, source: str, keep: Iterable[str] = ()) -> None:
+        name = self.part.name if self.part else None
+        self.merged.steps.append(Step(kind, source, name, tuple(sorted(keep))))
+
+    def add_extras(self, index: int) -> None:
+        """The student's own cells that stand after the lecturer's cell ``index``."""
+        for source in self.extras.get(index, ()):
+            self.add("extra", source)
+
+    def add_test(self, full: NotebookNode, submitted: str | None, changed: bool) -> None:
+        """The lecturer's test cell, whatever became of it in the submission."""
+        grade_id = str(grade_id_of(full))
+        if changed:
+            what = "was missing" if submitted is None else "had been changed"
+            self.merged.notes.append(f"test cell {self.numbers[grade_id]} {what}: ours was run")
+        visible, hidden = visible_and_hidden(full.source)
+        self.add("visible", visible, self.defined_by(full))
+        self.add("hidden", hidden, self.defined_by(full))
+        self.part = next(self.waiting, None)
+
+    def add_answer(self, full: NotebookNode, submitted: str | None) -> None:
+        """The student's code, or text, in place of a solution cell."""
+        grade_id = str(grade_id_of(full))
+        if submitted is None:
+            self.merged.notes.append(f"the cell {grade_id} was missing")
+            return
+        self.merged.answers[grade_id] = submitted
+        if full.cell_type == "code":
+            self.add("answer", submitted)
+
+    def defined_by(self, full: NotebookNode) -> set[str]:
+        """Names that a cell of the lecturer's defines and the student may not replace."""
+        return bound_names(full.source) - self.students_names - {"_"}  # "_" is IPython's own
 
 
 def _names_of_solutions(assignment: Assignment) -> set[str]:
-    """What answers may give a meaning, though a given cell does too."""
+    """Names that answers may define, even where a given cell defines them too."""
     answers = {part.solution for part in assignment.parts}
     cells = [cell for cell in assignment.notebook.cells if grade_id_of(cell) in answers]
     return {name for c in cells if c.cell_type == "code" for name in bound_names(c.source)}
@@ -202,12 +231,12 @@ def _names_of_solutions(assignment: Assignment) -> set[str]:
 def _match(
     plain: list[Any], cells: list[dict[str, Any]]
 ) -> tuple[dict[int, str], dict[int, list[str]]]:
-    """Which of the lecturer's cells each submitted cell is: by grade_id, else by the cell's id,
-    else by its text, else by the function that it defines. Some tools drop metadata, some ids.
+    """Find the lecturer's cell for each submitted cell: by grade_id, else by the cell's id, else by
+    its text, else by the function that it defines. Some tools drop metadata, some ids.
 
     Returns:
-        {place of a lecturer's cell: the student's source}, and the code that is none of them, by
-        the place of the cell that it stands after (-1: the top).
+        {place of a lecturer's cell: the student's source}, and the code of all other cells by the
+        place of the lecturer's cell that it stands after (-1: the top).
     """
     keys: list[dict[Any, int]] = [{}, {}, {}, {}]
     for index, cell in enumerate(plain):
@@ -218,10 +247,10 @@ def _match(
     for level, known in enumerate(keys):
         taken = set(found.values())
         for place, cell in enumerate(cells):
-            index = known.get(_keys(cell)[level]) if place not in found else None
-            if index is not None and index not in taken and _same_kind(plain[index], cell):
-                found[place] = index
-                taken.add(index)
+            match = known.get(_keys(cell)[level]) if place not in found else None
+            if match is not None and match not in taken and _same_kind(plain[match], cell):
+                found[place] = match
+                taken.add(match)
     matched = {index: cells[place]["source"].rstrip("\n") for place, index in found.items()}
     extras: dict[int, list[str]] = {}
     last = -1

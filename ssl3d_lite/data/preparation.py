@@ -5,13 +5,13 @@ so there one window fits all.
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 
 from ssl3d_lite.errors import InputError, unknown
 
-Kind = Literal["zscore", "zscore-brain", "unit", "window"]
+IntensityKind = Literal["zscore", "zscore-brain", "unit", "window"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Intensity:
     * ``window:LOW,HIGH``: clipped to this range, which becomes [0, 1].
     """
 
-    kind: Kind
+    kind: IntensityKind
     window: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
@@ -43,10 +43,12 @@ class Intensity:
                 low = high = np.nan
             if not -np.inf < low < high < np.inf:
                 raise InputError(f"intensity {text!r} is no window; write e.g. window:-100,240")
-            return cls(kind, (low, high))
-        if text not in get_args(Kind):
-            raise unknown("intensity", text, {*get_args(Kind), "window:LOW,HIGH"} - {"window"})
-        return cls(text)
+            return cls("window", (low, high))
+        if text not in get_args(IntensityKind):
+            raise unknown(
+                "intensity", text, {*get_args(IntensityKind), "window:LOW,HIGH"} - {"window"}
+            )
+        return cls(cast(IntensityKind, text))
 
     def foreground(self, volume: np.ndarray) -> np.ndarray:
         """True where a scan shows something: above the window's lower end, or not 0."""

@@ -20,7 +20,7 @@ from ssl3d_lite.machine.parallel import Workforce, for_each
 from .cohort import SAFE_NAME, Case, Cohort, CohortDescription, array_path
 from .preparation import Intensity
 
-ROUNDING = 1e-3  # of float16 near 1
+FLOAT16_ROUNDING = 1e-3  # relative error of float16 near 1
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Verify(Workforce):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VerifyReport:
     """What is wrong with a cohort; made to be printed."""
 
     cohort: Cohort
@@ -53,7 +53,7 @@ class Verdict:
         return "\n".join([*self.faults, *self.notes, end])
 
 
-def verify(settings: Verify) -> Verdict:
+def verify(settings: Verify) -> VerifyReport:
     """Check a cohort through and through. Reads every array.
 
     Raises:
@@ -61,7 +61,7 @@ def verify(settings: Verify) -> Verdict:
     """
     cohort = Cohort.open(settings.cohort.resolve() if settings.dask else settings.cohort)
     raw = raw_root(cohort, settings.raw.resolve()) if settings.raw else None
-    faults = [*manifest_faults(cohort), *leaks(cohort), *strays(cohort)]
+    faults = [*manifest_faults(cohort), *split_leaks(cohort), *strays(cohort)]
     check = partial(case_faults, cohort=cohort.about, raw=raw)
     found = dict(for_each(check, cohort.cases, settings, f"verify {cohort.name}"))
     faults += [fault for case in cohort.cases for fault in found[case.id]]
@@ -70,7 +70,7 @@ def verify(settings: Verify) -> Verdict:
         notes.append(f"{unknown} cases have no checksums: prepare them again to have them checked")
     if cohort.rejected:
         notes.append(f"{len(cohort.rejected)} raw cases were rejected when it was prepared")
-    return Verdict(cohort, tuple(faults), tuple(notes))
+    return VerifyReport(cohort, tuple(faults), tuple(notes))
 
 
 # ---- the manifest ------------------------------------------------------------------------------
@@ -96,19 +96,20 @@ def manifest_faults(cohort: Cohort) -> Iterator[str]:
         elif not np.isfinite(affine).all() or not nib.affines.voxel_sizes(affine).all():
             yield f"{case.id} has an affine that places no voxels"
         elif cohort.ordinal and case.labelled != (case.grade is not None):
-            yield f"{case.id} is said to be {'' if case.labelled else 'un'}graded, but is not"
+            has = "a grade" if case.labelled else "no grade"
+            yield f"{case.id} is said to have {has}, but the manifest says otherwise"
         elif case.grade is not None and not 0 <= case.grade < len(cohort.label_names):
             yield f"{case.id} has grade {case.grade}, where grades are 0 to {len(values) - 1}"
 
 
-def leaks(cohort: Cohort) -> Iterator[str]:
+def split_leaks(cohort: Cohort) -> Iterator[str]:
     """Patients, and pictures that are the same voxel for voxel, on more than one side of a split.
 
     A case in no fold is on the side of pretraining in every split, so it must share neither with a
     case in a fold.
     """
     yield from _apart(cohort.cases, "patient {}", lambda case: case.patient)
-    # slices beside the brain are all alike, and go where their scans were dealt to
+    # slices beside the brain are equal, and are in the folds of their scans
     pictures = [case for case in cohort.cases if "image" in case.sha256 and not case.slice_of]
     yield from _apart(pictures, "one and the same picture", lambda case: case.sha256["image"])
 
@@ -171,7 +172,9 @@ def case_faults(case: Case, cohort: CohortDescription, raw: Path | None) -> tupl
     faults += [f"{case.id}: {fault}" for fault in image_faults(image, cohort, case)]
     if label is not None and not cohort.ordinal:
         faults += [f"{case.id}: {fault}" for fault in label_faults(label, cohort)]
-    for name, file in case.source.files.items() if raw else ():
+    for name, file in case.source.files.items():
+        if raw is None:
+            break
         path = raw / file
         if not path.exists():
             faults.append(f"{case.id}: its raw file {path} is missing")
@@ -191,7 +194,10 @@ def image_faults(image: np.ndarray, cohort: CohortDescription, case: Case) -> It
             yield f"{name} has NaN or infinite voxels"
         elif low == high and not case.slice_of:  # a slice may lie beside the brain
             yield f"{name} holds nothing but the value {low:g}"
-        elif bounds and not bounds[0] - ROUNDING <= low <= high <= bounds[1] + ROUNDING:
+        elif (
+            bounds
+            and not bounds[0] - FLOAT16_ROUNDING <= low <= high <= bounds[1] + FLOAT16_ROUNDING
+        ):
             yield f"{name} goes from {low:g} to {high:g}, where {bounds} are the bounds"
 
 

@@ -15,7 +15,7 @@ from ssl3d_lite.data.cohort import Case, Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import atomic_write, write_csv, write_gzip
 from ssl3d_lite.models.classifier import Classifier
-from ssl3d_lite.models.compatibility import check_answers
+from ssl3d_lite.models.compatibility import check_labels_fit
 from ssl3d_lite.models.modes import device_of
 from ssl3d_lite.models.ordinal import decode
 
@@ -110,7 +110,7 @@ def predict(
 
         paths = predict(load_network("model"), cohort, "predictions")
     """
-    check_answers(network, cohort)
+    check_labels_fit(network, cohort)
     cases = cohort.split().test if cases is None else cases
     if cohort.ordinal:
         return [_write_grades(network, cohort, cases, Path(out))]

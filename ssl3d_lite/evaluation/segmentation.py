@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from ssl3d_lite.data.cohort import Case, Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.models.compatibility import check_answers
+from ssl3d_lite.models.compatibility import check_labels_fit
 
 from .grades import OrdinalEvaluation, score_grades
 from .prediction import predictions
@@ -114,7 +114,7 @@ def evaluate(
 
         print(evaluate(network, cohort))  # mean Dice 0.812 (front 0.801, back 0.823)
     """
-    check_answers(network, cohort)
+    check_labels_fit(network, cohort)
     cases = cohort.split().test if cases is None else cases
     predicted = predictions(network, cohort, cases, window)
     if cohort.ordinal:

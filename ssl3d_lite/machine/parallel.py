@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.settings import CheckedSettings, PositiveInt
 
 Item = TypeVar("Item")
 _Result = TypeVar("_Result")
@@ -27,10 +28,10 @@ SCHEDULER_TIMEOUT = "30s"  # for a Dask scheduler to answer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workforce:
+class Workforce(CheckedSettings):
     """Who does the work."""
 
-    workers: int | None = None
+    workers: PositiveInt | None = None
     """Processes; by default one a core."""
 
     dask: str | None = None
@@ -56,12 +57,10 @@ def for_each(
         work: how many processes, or whose. One works in this process.
 
     Raises:
-        InputError: no worker is asked for; a worker was killed, as happens when memory runs out; no
+        InputError: a worker was killed, as happens when memory runs out; no
             Dask scheduler answers at the address, its connection is lost, or its workers have
             other versions of this software.
     """
-    if work.workers is not None and work.workers < 1:
-        raise InputError(f"workers {work.workers}: one process or more is wanted")
     items = list(items)
     workers = min(work.workers or usable_cores(), len(items))
     bar = {"total": len(items), "desc": title, "unit": "case"}

@@ -1,12 +1,10 @@
-"""What networks are built from: convolutions in 2D and 3D, norms, a block of two convolutions."""
+"""Building blocks of networks: convolutions in 2D and 3D, norms, a block of two convolutions."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl3d_lite.errors import unknown
-
-from .settings import EncoderSettings, Norm
+from .settings import EncoderSettings, NormKind
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 UP_CONV = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -14,18 +12,20 @@ MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
 INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
-def make_norm(kind: Norm, channels: int, dims: int) -> nn.Module:
+def make_norm(kind: NormKind, channels: int, dims: int) -> nn.Module:
+    """A normalisation layer for ``channels`` channels in 2 or 3 dimensions."""
     if kind == "batch":
         return {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[dims](channels)
     if kind == "group":
         return nn.GroupNorm(min(8, channels), channels)
-    if kind == "instance":
-        return {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}[dims](channels, affine=True)
-    raise unknown("norm", kind, ("batch", "group", "instance"))
+    return {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}[dims](channels, affine=True)
 
 
 class ConvBlock(nn.Module):
-    """Two convolutions of edge 3, each with norm and LeakyReLU; "residual" adds a shortcut."""
+    """Two convolutions of edge 3, each with norm and LeakyReLU; "residual" adds a shortcut.
+
+    (batch, inputs, *space) → (batch, outputs, *space).
+    """
 
     def __init__(self, inputs: int, outputs: int, settings: EncoderSettings):
         super().__init__()
@@ -34,8 +34,6 @@ class ConvBlock(nn.Module):
         self.norm1 = make_norm(settings.norm, outputs, dims)
         self.conv2 = CONV[dims](outputs, outputs, 3, padding=1, bias=False)
         self.norm2 = make_norm(settings.norm, outputs, dims)
-        if settings.block not in ("plain", "residual"):
-            raise unknown("block", settings.block, ("plain", "residual"))
         residual = settings.block == "residual"
         self.shortcut = CONV[dims](inputs, outputs, 1, bias=False) if residual else None
 
@@ -48,8 +46,10 @@ class ConvBlock(nn.Module):
 
 
 def pad_to(small: Tensor, large: Tensor) -> Tensor:
-    """``small`` with the space of ``large``: pooling left out the last voxel of an odd edge, so
-    there its neighbour's value is repeated."""
+    """Pad ``small`` to the space of ``large``, both (batch, channel, *space).
+
+    Pooling drops the last voxel of an odd edge; there its neighbour's value is repeated.
+    """
     short = [b - a for a, b in zip(small.shape[2:], large.shape[2:], strict=True)]
     if not any(short):
         return small

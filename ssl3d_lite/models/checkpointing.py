@@ -1,5 +1,7 @@
-"""Activation checkpointing (Chen et al. 2016): features are kept for the backward pass, or computed
-again in it."""
+"""Activation checkpointing: features are kept for the backward pass, or computed again in it.
+
+Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost, arXiv:1604.06174.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -8,20 +10,19 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-# ---- features kept or computed again -----------------------------------------------------------
-
 
 class CheckpointedModule(nn.Module):
-    """A network of levels, each of which can be computed again on the way back.
+    """A network of levels, each of which can be computed again in the backward pass.
 
-    Then only what comes out of a level is kept in training (gradient checkpointing, Chen et al.
-    2016): less memory, and the way there twice. The numbers are the same.
+    Then only the outputs of the levels are kept in training: less memory, for a second forward
+    pass. The numbers are the same.
     """
 
-    activation_checkpointing = False  # set by :func:`set_activation_checkpointing`; no part of the shape, as no weight depends
+    # set by set_activation_checkpointing; not in EncoderSettings, as no weight depends on it
+    activation_checkpointing = False
 
     def run(self, level: Callable[..., Tensor], norms: nn.Module, *inputs: Tensor) -> Tensor:
-        """What ``level`` gives for ``inputs``; ``norms`` has all buffers that it changes."""
+        """Output of ``level`` for ``inputs``; ``norms`` holds the buffers that it changes."""
         if not (self.activation_checkpointing and self.training and torch.is_grad_enabled()):
             return level(*inputs)
         return checkpoint(
@@ -34,12 +35,12 @@ class CheckpointedModule(nn.Module):
 
 
 def can_checkpoint(module: nn.Module) -> bool:
-    """Whether there is a network within whose levels can be computed again."""
+    """Whether ``module`` holds a network whose levels can be computed again."""
     return any(isinstance(each, CheckpointedModule) for each in module.modules())
 
 
 def set_activation_checkpointing(module: nn.Module, activation_checkpointing: bool) -> None:
-    """Let all networks within keep their features for the way back, or compute them again."""
+    """Switch activation checkpointing on or off in all networks that ``module`` holds."""
     for each in module.modules():
         if isinstance(each, CheckpointedModule):
             each.activation_checkpointing = activation_checkpointing
@@ -47,8 +48,10 @@ def set_activation_checkpointing(module: nn.Module, activation_checkpointing: bo
 
 @contextmanager
 def unchanged_buffers(module: nn.Module) -> Iterator[None]:
-    """Let copies of the buffers change for a while: a batch computed again must not count twice
-    in batch norm's statistics."""
+    """Let copies of the buffers change inside the ``with`` block, and put the originals back.
+
+    A batch that is computed again must not count twice in batch norm's statistics.
+    """
     own = [(each, *named) for each in module.modules() for named in each.named_buffers("", False)]
     for each, name, buffer in own:
         setattr(each, name, buffer.clone())

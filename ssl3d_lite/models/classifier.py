@@ -10,10 +10,13 @@ from .heads import global_avg_pool
 
 
 class Classifier(nn.Module):
-    """Encoder, and one linear layer that reads its deepest level: the grade of a whole picture.
+    """An encoder, and one linear layer on its deepest level: the grade of a whole picture.
 
-    Takes (batch, channel, *space) and gives logits (batch, grades-1), of which number k says
-    "the grade is above k": see :mod:`ssl3d_lite.models.ordinal`.
+    Takes (batch, channel, *space), gives logits (batch, grades-1). Logit k says "the grade is
+    above k": see :mod:`ssl3d_lite.models.ordinal`.
+
+    Raises:
+        InputError: fewer than 2 grades.
     """
 
     def __init__(self, encoder: Encoder, grades: int):
@@ -24,8 +27,8 @@ class Classifier(nn.Module):
         self.last = nn.Linear(encoder.width, grades - 1)
 
     @property
-    def answers(self) -> dict[str, int]:
-        """What it tells apart, as a record holds it."""
+    def head_settings(self) -> dict[str, int]:
+        """What is needed besides the encoder to build the network again, as a record holds it."""
         return {"grades": self.grades}
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,7 +36,7 @@ class Classifier(nn.Module):
 
 
 def make_classifier(encoder: Encoder, grades: int, seed: int = 0) -> Classifier:
-    """A classifier whose last layer depends on ``seed`` alone: twins start alike."""
+    """A classifier whose last layer depends on ``seed`` alone, so that paired runs start alike."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Classifier(encoder, grades)

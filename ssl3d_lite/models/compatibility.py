@@ -8,21 +8,22 @@ from ssl3d_lite.errors import InputError
 from .encoders import Encoder
 
 
-def check_answers(network: nn.Module, cohort: Cohort) -> None:
-    """Raise InputError unless the network answers what the cohort's labels say.
+def check_labels_fit(network: nn.Module, cohort: Cohort) -> None:
+    """Raise InputError unless the network has as many classes, or grades, as the cohort's labels.
 
-    A module without ``answers`` is taken at its word.
+    A module without ``head_settings`` is trusted.
     """
     wants = {"grades" if cohort.ordinal else "classes": len(cohort.label_names)}
-    has = getattr(network, "answers", wants)
+    has: dict[str, int] = getattr(network, "head_settings", wants)
     if has != wants:
-        (one, own), (other, theirs) = *has.items(), *wants.items()
-        raise InputError(
-            f"the network tells {own} {one} apart, but {cohort.name} has {theirs} {other}"
+        theirs, ours = (
+            " and ".join(f"{number} {what}" for what, number in each.items())
+            for each in (wants, has)
         )
+        raise InputError(f"the network tells {ours} apart, but {cohort.name} has {theirs}")
 
 
-def check_fits(encoder: Encoder, cohort: Cohort) -> None:
+def check_encoder_fits(encoder: Encoder, cohort: Cohort) -> None:
     """Raise InputError unless the encoder can read the cohort's scans."""
     has = (encoder.settings.in_channels, encoder.settings.spatial_dims)
     wants = (len(cohort.channels), cohort.spatial_dims)

@@ -1,4 +1,4 @@
-"""Encoders: the part of a network that is pretrained; and how its weights move.
+"""Encoders: the part of a network that is pretrained; and how its weights are loaded.
 
 Taleb et al. 2020, section 4 and appendix: the contracting half of a 3D U-Net (Çiçek et al. 2016);
 for photographs a DenseNet-121 (Huang et al. 2017). Features are a list of levels, finest first:
@@ -20,11 +20,12 @@ from .blocks import MAX_POOL, ConvBlock
 from .checkpointing import CheckpointedModule
 from .settings import EncoderSettings
 
-# ---- networks ----------------------------------------------------------------------------------
-
 
 class Encoder(CheckpointedModule):
-    """What all encoders share: settings, and a check of what they are given to read."""
+    """The base of all encoders: settings, and a check of the input.
+
+    ``forward`` takes (batch, channel, *space) and gives a list of features, finest level first.
+    """
 
     input_weights: tuple[str, ...]  # the weights that read the input's channels
 
@@ -37,6 +38,7 @@ class Encoder(CheckpointedModule):
         return self.settings.width
 
     def check(self, x: Tensor) -> None:
+        """Raise InputError unless the encoder can read ``x``, (batch, channel, *space)."""
         want = self.settings
         if x.ndim != want.spatial_dims + 2 or x.shape[1] != want.in_channels:
             raise InputError(
@@ -53,7 +55,7 @@ class Encoder(CheckpointedModule):
 
 
 class UNetEncoder(Encoder):
-    """The contracting half of a U-Net: a conv block a level, halved by max-pooling in between.
+    """The contracting half of a U-Net: one conv block a level, with max-pooling in between.
 
     ``forward`` takes (batch, channel, *space) and gives a list of (batch, filters[l], *space/2^l).
     """
@@ -101,8 +103,6 @@ class DenseNetEncoder(Encoder):
             "group": ("group", {"num_groups": 8}),
             "instance": ("instance", {"affine": True}),
         }
-        if settings.norm not in norms:
-            raise unknown("norm", settings.norm, norms)
         dims, channels, norm = settings.spatial_dims, settings.in_channels, norms[settings.norm]
         self.features = DenseNet121(dims, channels, 1, norm=norm).features
 
@@ -117,7 +117,7 @@ class DenseNetEncoder(Encoder):
         return [*features[:-1], F.relu(x)]  # the last block is normed, as its classifier reads it
 
 
-# ---- building and moving weights ---------------------------------------------------------------
+# ---- making encoders, loading weights ------------------------------------------------------------
 
 
 def make_encoder(what: Cohort | EncoderSettings, seed: int = 0, **shape: Any) -> Encoder:
@@ -182,18 +182,18 @@ def adapt_channels(encoder: Encoder, in_channels: int) -> Encoder:
     """The same encoder for another number of input channels.
 
     As in the paper (2 channels of UK Biobank → 4 of BraTS) the first layer's weights are
-    repeated: new channel c reads with the weights of old channel c mod old. They are shared out
-    among the new channels that read alike, so that a scan whose channels are repeated the same
-    way gives the same features.
+    repeated: new channel c gets the weights of old channel c mod old. They are divided by the
+    number of new channels that have the same ones, so that a scan whose channels are repeated in
+    the same way gives the same features.
     """
     old = encoder.settings.in_channels
     weights = encoder.state_dict()
     channel = torch.arange(in_channels) % old
-    share = torch.bincount(channel, minlength=old)[channel]  # new channels that share an old one
+    copies = torch.bincount(channel, minlength=old)[channel]  # new channels with the same weights
     for name in encoder.input_weights:
         if name in weights:
             new = weights[name][:, channel]
-            weights[name] = new / share.view(1, -1, *[1] * (new.ndim - 2)).to(new)
+            weights[name] = new / copies.view(1, -1, *[1] * (new.ndim - 2)).to(new)
     adapted = make_encoder(replace(encoder.settings, in_channels=in_channels))
     load_weights(adapted, weights)
     return adapted

@@ -8,33 +8,45 @@ from ssl3d_lite.errors import InputError
 from .blocks import CONV, INTERPOLATION, pad_to
 from .settings import EncoderSettings
 
-# ---- heads -------------------------------------------------------------------------------------
-
 
 def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """The paper's hidden ReLU layer between encoder and answer, thrown away after pretraining."""
+    """Two linear layers with a ReLU in between: (batch, inputs) → (batch, outputs).
+
+    The paper puts such a hidden layer between the encoder and a task's logits, and throws it away
+    after pretraining.
+    """
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
 
 def global_avg_pool(features: list[Tensor]) -> Tensor:
-    """The deepest level averaged over space: (batch, width)."""
+    """The mean over space of the deepest level: list of (batch, channel, *space) → (batch, width).
+
+    Example::
+
+        global_avg_pool(encoder(volumes))
+    """
     return features[-1].flatten(2).mean(-1)
 
 
 class LightDecoder(nn.Module):
-    """An answer for every voxel, with as little as can be beyond the encoder, thrown away later.
+    """Outputs for every voxel from the features of all levels, by as few weights as can be.
 
-    Each level's features are thinned to ``code`` channels and added up from deep to fine. No
-    kernel is wider than a voxel: what lies round about, the encoder has to know.
-    (batch, filters[l], *space/2^l) → (batch, outputs, *space).
+    A convolution of one voxel thins each level's features to ``channels`` channels; the results
+    are added up from deep to fine. As no kernel is wider than a voxel, the decoder cannot look
+    around: that is left to the encoder. Thrown away after pretraining.
+
+    Takes the list of (batch, filters[l], *space/2^l), gives (batch, outputs, *space).
+
+    Raises:
+        InputError: the encoder's finest level does not have a feature for every voxel.
     """
 
-    def __init__(self, encoder: EncoderSettings, code: int, outputs: int):
+    def __init__(self, encoder: EncoderSettings, channels: int, outputs: int):
         super().__init__()
-        check_full_resolution(encoder, "a task that answers for every voxel (masked, tissue)")
+        check_full_resolution(encoder, "a task with outputs for every voxel (masked, tissue)")
         conv = CONV[encoder.spatial_dims]
-        self.thin = nn.ModuleList(conv(width, code, 1) for width in encoder.filters)
-        self.last = conv(code, outputs, 1)
+        self.thin = nn.ModuleList(conv(width, channels, 1) for width in encoder.filters)
+        self.last = conv(channels, outputs, 1)
         self.mode = INTERPOLATION[encoder.spatial_dims]
 
     def forward(self, features: list[Tensor]) -> Tensor:

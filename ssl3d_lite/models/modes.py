@@ -1,4 +1,4 @@
-"""A module's mode and device."""
+"""A module's mode (training or evaluation) and device."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from torch import nn
 
 @contextmanager
 def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; afterwards each module is as it was."""
+    """Put modules into evaluation mode inside the ``with`` block; afterwards each is as it was."""
     before = [module.training for module in modules]
     for module in modules:
         module.eval()
@@ -21,4 +21,5 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
 
 
 def device_of(module: nn.Module) -> torch.device:
+    """The device that the module's first parameter is on."""
     return next(module.parameters()).device

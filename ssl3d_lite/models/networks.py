@@ -21,5 +21,7 @@ def make_network(encoder: Encoder, cohort: Cohort, seed: int = 0) -> UNet | Clas
         network = make_network(make_encoder(cohort), cohort, seed=0)
         logits = network(cohort.images([0]))  # (1, class, *space)
     """
-    make = make_classifier if cohort.ordinal else make_unet
-    return make(encoder, len(cohort.label_names), seed)
+    classes = len(cohort.label_names)
+    if cohort.ordinal:
+        return make_classifier(encoder, classes, seed)
+    return make_unet(encoder, classes, seed)

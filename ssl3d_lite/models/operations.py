@@ -1,4 +1,4 @@
-"""Floating-point operations of a piece of work, and of a training step."""
+"""Number of floating-point operations that a function, or a training step, takes."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -10,8 +10,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def operations(work: Callable[[], Any]) -> int:
-    """Of all convolutions and matrix products in ``work``, which is run once; a multiplication and
-    an addition are two."""
+    """Number of floating-point operations in ``work``, which is run once.
+
+    Convolutions and matrix products are counted; a multiplication and an addition are two.
+    """
     counter = FlopCounterMode(display=False)
     with counter:
         work()
@@ -19,10 +21,15 @@ def operations(work: Callable[[], Any]) -> int:
 
 
 def training_operations(network: nn.Module, *shape: int) -> int:
-    """Floating-point operations of a training step on a batch (batch, channel, *space).
+    """Number of floating-point operations in a training step on a batch (batch, channel, *space).
 
     Convolutions and linear layers are counted; the backward pass counts twice the forward pass.
     Nothing is computed, so it takes no memory, however large the network.
+
+    Example::
+
+        training_operations(network, 2, 1, 64, 64, 64)  # two volumes of 64³ voxels
     """
-    hollow, batch = deepcopy(network).to("meta"), torch.empty(shape, device="meta")
-    return 3 * operations(lambda: hollow(batch))
+    shapes_only = deepcopy(network).to("meta")
+    batch = torch.empty(shape, device="meta")
+    return 3 * operations(lambda: shapes_only(batch))

@@ -3,37 +3,42 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ssl3d_lite.errors import InputError, unknown
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.settings import CheckedSettings, PositiveInt
 
-Norm = Literal["batch", "group", "instance"]
-Block = Literal["plain", "residual"]
-Network = Literal["unet", "densenet121"]
+NormKind = Literal["batch", "group", "instance"]
+BlockKind = Literal["plain", "residual"]
+NetworkKind = Literal["unet", "densenet121"]
 
-FILTERS = {"unet": (16, 32, 64, 128), "densenet121": (64, 256, 512, 1024, 1024)}
+DEFAULT_FILTERS = {"unet": (16, 32, 64, 128), "densenet121": (64, 256, 512, 1024, 1024)}
 
 
 @dataclass(frozen=True)
-class EncoderSettings:
-    """The shape of an encoder: all that is needed, with its weights, to build it again."""
+class EncoderSettings(CheckedSettings):
+    """The shape of an encoder: all that is needed, with its weights, to build it again.
 
-    in_channels: int = 1
-    spatial_dims: int = 3
-    filters: tuple[int, ...] = ()
-    """Channels of each level. Of a U-Net, if not given, (16, 32, 64, 128); the paper has (32, 64,
-    128, 256, 512). DenseNet-121 has (64, 256, 512, 1024, 1024), and no others."""
-    block: Block = "plain"
+    Example::
+
+        EncoderSettings(in_channels=4, filters=(32, 64, 128, 256, 512), block="residual")
+    """
+
+    in_channels: PositiveInt = 1
+    spatial_dims: Literal[2, 3] = 3
+    filters: tuple[PositiveInt, ...] = ()
+    """Number of channels in each level. A U-Net has (16, 32, 64, 128) if none are given; the
+    paper's has (32, 64, 128, 256, 512). DenseNet-121 has (64, 256, 512, 1024, 1024), no others."""
+    block: BlockKind = "plain"
     """"plain": two convolutions a level; "residual": the same with a shortcut, as in the paper.
-    Of a U-Net alone."""
-    norm: Norm = "batch"
-    network: Network = "unet"
+    Only a U-Net has a choice."""
+    norm: NormKind = "batch"
+    network: NetworkKind = "unet"
     """The paper has "unet" in 3D and "densenet121" for photographs."""
 
-    def __post_init__(self):
-        if self.network not in FILTERS:
-            raise unknown("network", self.network, FILTERS)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.filters:
-            object.__setattr__(self, "filters", FILTERS[self.network])
-        fixed = (FILTERS["densenet121"], "plain")
+            object.__setattr__(self, "filters", DEFAULT_FILTERS[self.network])
+        fixed = (DEFAULT_FILTERS["densenet121"], "plain")
         if self.network == "densenet121" and (self.filters, self.block) != fixed:
             raise InputError(
                 f"densenet121 has levels of {fixed[0]} filters in blocks of its own, but filters "
@@ -42,7 +47,7 @@ class EncoderSettings:
 
     @property
     def width(self) -> int:
-        """Channels of the deepest level, which the heads read."""
+        """Number of channels in the deepest level, which the heads read."""
         return self.filters[-1]
 
     @property

@@ -1,9 +1,7 @@
-"""The networks: an encoder, what is built about it, heads; and how weights move between them.
+"""The U-Net: an encoder, and a decoder that gives logits for every voxel.
 
 Taleb et al. 2020, section 4 and appendix: a 3D U-Net (Çiçek et al. 2016) whose encoder is
-pretrained and whose decoder starts at random; for photographs a DenseNet-121 (Huang et al. 2017)
-and a classifier. Features are a list of levels, finest first; what the proxy tasks, the U-Net, the
-classifier and the probes read is that list.
+pretrained and whose decoder starts at random.
 """
 
 from functools import partial
@@ -13,17 +11,20 @@ from torch import Tensor, nn
 
 from .blocks import CONV, UP_CONV, ConvBlock, pad_to
 from .checkpointing import CheckpointedModule
-from .encoders import UNetEncoder
+from .encoders import Encoder
 from .heads import check_full_resolution
 
 
 class UNet(CheckpointedModule):
-    """Encoder, and a decoder of transposed convolutions with skips: logits for each voxel.
+    """An encoder, and a decoder of transposed convolutions with skips: logits for each voxel.
 
     Takes (batch, channel, *space) of any size at least 2^(levels-1), gives (batch, class, *space).
+
+    Raises:
+        InputError: the encoder is a DenseNet, whose features begin at half the resolution.
     """
 
-    def __init__(self, encoder: UNetEncoder, classes: int):
+    def __init__(self, encoder: Encoder, classes: int):
         super().__init__()
         check_full_resolution(encoder.settings, "a U-Net")
         self.encoder, self.classes = encoder, classes
@@ -35,8 +36,8 @@ class UNet(CheckpointedModule):
         self.last = CONV[dims](filters[0], classes, 1)
 
     @property
-    def answers(self) -> dict[str, int]:
-        """What it tells apart, as a record holds it."""
+    def head_settings(self) -> dict[str, int]:
+        """What is needed besides the encoder to build the network again, as a record holds it."""
         return {"classes": self.classes}
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,8 +52,8 @@ class UNet(CheckpointedModule):
         return self.blocks[depth](torch.cat([y, skip], 1))
 
 
-def make_unet(encoder: UNetEncoder, classes: int, seed: int = 0) -> UNet:
-    """A U-Net about ``encoder`` whose decoder depends on ``seed`` alone: twins start alike."""
+def make_unet(encoder: Encoder, classes: int, seed: int = 0) -> UNet:
+    """A U-Net whose decoder depends on ``seed`` alone, so that paired runs start alike."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return UNet(encoder, classes)

@@ -14,17 +14,18 @@ VARIANT
 ``2d-`` does the same on the slices of the scans.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 from ssl3d_lite.errors import InputError, unknown
-from ssl3d_lite.models.settings import Norm
+from ssl3d_lite.models.settings import NormKind
 from ssl3d_lite.tasks import TASKS, task_classes
 
 UNTRAINED = ("scratch", "random")
 CONTROLS = (*UNTRAINED, "collapsed", "oracle")
 NETWORKS = ("densenet121",)
-VARIANTS = (*get_args(Norm), *NETWORKS, "own")
+VARIANTS = (*get_args(NormKind), *NETWORKS, "own")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Arm:
 
     @property
     def norm(self) -> str | None:
-        return next((v for v in self.variants if v in get_args(Norm)), None)
+        return next((v for v in self.variants if v in get_args(NormKind)), None)
 
     @property
     def network(self) -> str | None:
@@ -72,6 +73,13 @@ class Arm:
     def slug(self) -> str:
         """Its name in a path."""
         return self.name.replace("@", "-").replace("+", "-")
+
+
+def find_twin(arms: Sequence[Arm], arm: Arm, source: str) -> Arm | None:
+    """The arm of another source that is fairest to compare with: of the same dimension, norm and
+    network, or else the plain one of the same dimension."""
+    kinds = {each.kind: each for each in reversed(arms)}
+    return kinds.get(arm.alike(source)) or kinds.get((arm.flat, source, None, None))
 
 
 def parse_arm(text: str) -> Arm:

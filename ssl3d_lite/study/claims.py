@@ -12,6 +12,7 @@ import numpy as np
 from ssl3d_lite.training.settings import FinetuneSettings
 
 from .arms import Arm
+from .ledger import ResultRow
 from .results import Results
 from .statistics import Comparison, Side, compare
 
@@ -62,9 +63,12 @@ class Finding:
     @property
     def indistinguishable_from_control(self) -> bool:
         """Whether it is ahead of its baseline, but what learns nothing gains about as much."""
-        if self.verdict != "holds" or self.noise is None or not self.noise.differences:
+        compared, noise = self.comparison, self.noise
+        if compared is None or compared.mean is None or compared.verdict != "holds":
             return False
-        return self.noise.verdict != "holds" and self.noise.mean < self.comparison.mean
+        if noise is None or noise.mean is None:
+            return False
+        return noise.verdict != "holds" and noise.mean < compared.mean
 
 
 @dataclass(frozen=True)
@@ -89,11 +93,12 @@ def claims(results: Results) -> list[Claim]:
 def trials(results: Results) -> list[Trial]:
     """The claims, in the order in which one would ask."""
     arms = [arm for arm in results.arms if not arm.is_control]
+    labels = results.labels_of("probe")
     features = Trial(
         "better features",
         "A linear probe reads more from its frozen features than from those of the best random "
-        f"encoder ({listed(results.labels)} labelled scans, averaged).",
-        Where("probe", results.labels),
+        f"encoder ({listed(labels)} labelled scans, averaged).",
+        Where("probe", labels),
         best_random,
         arms,
     )
@@ -102,7 +107,8 @@ def trials(results: Results) -> list[Trial]:
 
 def against_scratch(results: Results, arms: list[Arm]) -> list[Trial]:
     """The claims that fine-tuning from scratch with the same labels and steps can refute."""
-    labels, few = results.labels, results.labels[:-1]
+    labels = results.labels_of("finetune")
+    few = labels[:-1]
     end = results.study.finetune.get("steps", FinetuneSettings.steps)
     early = tuple(steps for steps in results.milestones if steps < end)
     fewer = (
@@ -132,7 +138,7 @@ def against_scratch(results: Results, arms: list[Arm]) -> list[Trial]:
 
 def against_related_arms(results: Results, arms: list[Arm]) -> list[Trial]:
     """The claims about the same task on slices, and about pretraining elsewhere."""
-    tuned = Where("finetune", results.labels)
+    tuned = Where("finetune", results.labels_of("finetune"))
     twinned = [arm for arm in arms if flat_twin(results, arm)]
     moved = [arm for arm in arms if not arm.own] if results.study.corpus else []
     return [
@@ -181,10 +187,12 @@ def finding(results: Results, trial: Trial, arm: Arm) -> Finding:
     if compared is None:
         return Finding(arm.name, None)
     noise = contrast(results, where, arm, collapsed) if trial.noise == "collapsed" else None
-    more, saved = (), None
+    more: tuple[Comparison, ...] = ()
+    saved = None
     if trial.name == "better features" and len(where.labels) > 1:
         singles = [replace(where, labels=(labels,)) for labels in where.labels]
-        more = tuple(contrast(results, single, arm, trial.baseline) for single in singles)
+        found = [contrast(results, single, arm, trial.baseline) for single in singles]
+        more = tuple(each for each in found if each is not None)
     if trial.name == "fewer labels":
         saved = labels_saved(results, arm)
     if trial.name == "transfer" and (beside := contrast(results, where, arm, on_own_scans)):
@@ -194,14 +202,15 @@ def finding(results: Results, trial: Trial, arm: Arm) -> Finding:
 
 def contrast(results: Results, where: Where, arm: Arm, choice: Choice) -> Comparison | None:
     """An arm against its baseline; None if the study has none."""
-    baseline = choice(results, where, arm)
-    if baseline is None:
+    ours, baseline = rows_of(results, where, arm.name), choice(results, where, arm)
+    if ours is None or baseline is None:
         return None
-    return compare(rows_of(results, where, arm.name), baseline, results.study.min_effect)
+    return compare(ours, baseline, results.study.min_effect)
 
 
 def rows_of(results: Results, where: Where, arm: str | None) -> Side | None:
-    return arm and (arm, results.of(where.protocol, arm, where.labels, where.steps))
+    """An arm's name with the rows that are compared; None if there is no such arm."""
+    return (arm, results.of(where.protocol, arm, where.labels, where.steps)) if arm else None
 
 
 # ---- baselines ---------------------------------------------------------------------------------
@@ -233,12 +242,13 @@ def best_random(results: Results, where: Where, arm: Arm) -> Side | None:
     """
     every = [a for a in results.arms if a.source == "random" and a.flat == arm.flat]
     names = [a.name for a in [a for a in every if a.network == arm.network] or every]
-    best, rows = {}, []
+    best: dict[str, str] = {}
+    rows: list[ResultRow] = []
     for labels in where.labels:
         scores = {name: results.scores(where.protocol, name, labels) for name in names}
         means = {name: float(np.mean(found)) for name, found in scores.items() if found}
         if means:
-            best[labels] = max(means, key=means.get)
+            best[labels] = max(means, key=means.__getitem__)
             rows += results.of(where.protocol, best[labels], (labels,))
     if not names:
         return None
@@ -265,13 +275,14 @@ def flat_twin(results: Results, arm: Arm) -> str | None:
 
 def labels_saved(results: Results, arm: Arm) -> tuple[str, float, str | None] | None:
     """With how many labels scratch reaches the arm's mean score at the fewest."""
-    fewest, scratch = results.labels[0], results.twin(arm, "scratch")
+    every, scratch = results.labels_of("finetune"), results.twin(arm, "scratch")
+    fewest = every[0]
     ours = results.scores("finetune", arm.name, fewest)
     if len(ours) < 2:  # one seed says nothing, not even this
         return None
     reached = float(np.mean(ours))
-    for labels in results.labels:
-        theirs = results.scores("finetune", scratch, labels)
+    for labels in every:
+        theirs = results.scores("finetune", scratch, labels) if scratch else []
         if len(theirs) > 1 and np.mean(theirs) >= reached:
             return fewest, reached, labels
     return fewest, reached, None

@@ -1,23 +1,96 @@
-"""``ssl3d study``: its settings, and what they change of a study's file."""
+"""``ssl3d study`` and ``ssl3d tour``: their settings, and the function behind both.
 
+The tour is a study like any other, ``shipped/tour.toml``: the whole path once, from scans to an
+honest comparison, in minutes on a laptop.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import Positional
 
-from .experiment import Machine
-from .launch import Launch
-from .results import Results
-from .running import run_study
-from .settings import ProtocolName, Scale, read_study
+from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.machine.collectives import on_rank_zero
+from ssl3d_lite.settings import CheckedSettings, Count, Len, PositiveInt
+from ssl3d_lite.training.presets import preset
 
-_FLAT = tyro.conf.arg(name="")
+from .illustrations import example_section, task_sections
+from .launch import Launch
+from .report import write_report, write_table
+from .results import Results
+from .running import results_of, run_experiment
+from .settings import Machine, ProtocolName, Scale, read_study
+
+Given = Cohort | str | Path | Mapping[str, Any] | None
+_FLAT = tyro.conf.arg(name="")  # on the command line --device, not --machine.device
+
+
+def study(
+    name: str | Path,
+    scale: str = "smoke",
+    out: str | Path | None = None,
+    *,
+    cohort: Given = None,
+    corpus: Given = None,
+    machine: Machine | None = None,
+    launch: Launch | None = None,
+    **changes: Any,
+) -> Results:
+    """Run a study, or what of it is missing, and write ``table.md`` and ``report.html``.
+
+    Args:
+        name: name of a shipped study, or a TOML file.
+        scale: smoke (under a minute), class (some minutes) or full (the paper's).
+        out: folder for results, table, report, encoders and, if none is given, the cohort. Default:
+            ``studies/NAME-SCALE``. Killed at any time, the same call goes on there.
+        cohort: prepared cohort to fine-tune and test on; by default a virtual one is made, of which
+            ``{"cases": 50}`` changes a setting.
+        corpus: prepared cohort to pretrain on, in a study that has one; by default likewise.
+        machine: device, precision, and number of devices that share each batch.
+        launch: whether jobs run here, in other processes, or on a Slurm cluster.
+        changes: settings that count instead of the file's, such as ``seeds=5`` or ``arms=(…)``.
+
+    Returns:
+        The results; ``results.folder`` is where they lie.
+
+    Raises:
+        InputError: no such study, scale or setting; the cohort cannot carry the study.
+
+    Example::
+
+        results = ssl3d.study("hippocampus", seeds=2, arms=("cpc", "scratch", "random"))
+        print((results.folder / "table.md").read_text())
+    """
+    made = {"cohort": cohort, "corpus": corpus}
+    changes |= {each: table for each, table in made.items() if isinstance(table, Mapping)}
+    wanted = read_study(name, scale, **changes)
+    out = Path(out) if out else Path("studies") / f"{wanted.name}-{wanted.scale}"
+    experiment = run_experiment(wanted, out, _folder(cohort), _folder(corpus), machine, launch)
+    results = results_of(experiment)
+    on_rank_zero(write_table, results, out / "table.md")
+    on_rank_zero(_write_whole_report, experiment, results)
+    return results
+
+
+def _folder(given: Given) -> Path | None:
+    if given is None or isinstance(given, Mapping):
+        return None
+    return given.folder if isinstance(given, Cohort) else Path(given)
+
+
+def _write_whole_report(experiment: Any, results: Results) -> None:
+    sections = [*task_sections(experiment, results), *example_section(experiment, results)]
+    write_report(results, experiment.out / "report.html", sections)
+
+
+# ---- ssl3d study -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class StudySettings:
+class StudySettings(CheckedSettings):
     """Compare ways to pretrain: every arm with the same labels, seeds and steps, and controls."""
 
     study: Positional[str]
@@ -37,22 +110,83 @@ class StudySettings:
     """Other numbers of labels than the file's: 2 5 10%."""
     protocols: tuple[ProtocolName, ...] = ()
     """Other protocols than the file's."""
-    seeds: int = 0
+    seeds: Count = 0
     """Another number of seeds than the file's. More seeds later cost only those that are new."""
     machine: Annotated[Machine, _FLAT] = field(default_factory=Machine)
     launch: Annotated[Launch, _FLAT] = field(default_factory=Launch)
 
 
-def study(settings: StudySettings) -> tuple[Results, Path]:
-    """Run a study; returns its results and the folder they lie in."""
+def study_from(settings: StudySettings) -> Results:
+    """Run the study that the command line asks for."""
     changes = {
         name: given
         for name in ("arms", "labels", "protocols", "seeds")
         if (given := getattr(settings, name))
     }
-    wanted = read_study(settings.study, settings.scale, **changes)
-    out = settings.out or Path("studies") / f"{wanted.name}-{wanted.scale}"
-    results = run_study(
-        wanted, out, settings.cohort, settings.corpus, settings.machine, settings.launch
+    return study(
+        settings.study,
+        settings.scale,
+        settings.out,
+        cohort=settings.cohort,
+        corpus=settings.corpus,
+        machine=settings.machine,
+        launch=settings.launch,
+        **changes,
     )
-    return results, out
+
+
+# ---- ssl3d tour --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TourSettings(CheckedSettings):
+    """Pretrain, probe, fine-tune, and report what it gained."""
+
+    data: Path | None = None
+    """A prepared cohort; without it, virtual hippocampus volumes are made (no download)."""
+    task: str = "cpc"
+    """Proxy task, or several by turns: cpc+masked."""
+    out: Path = Path("tour")
+    """Folder for cohort, encoders, results.csv, table.md and report.html. The same call continues
+    there."""
+    seeds: PositiveInt = 2
+    """Paired seeds: each sets the encoder's start, its puzzles, and which cases have labels."""
+    cases: PositiveInt = 200
+    """Virtual volumes to make."""
+    pretrain_steps: PositiveInt | None = None
+    """Default: those of the task's quick preset."""
+    finetune_steps: PositiveInt = 60
+    oracle_steps: PositiveInt = 100
+    probe_labels: Annotated[tuple[PositiveInt, ...], Len(1)] = (2, 5, 20)
+    """Labelled volumes that the probe is fitted on."""
+    probe_draws: PositiveInt = 3
+    """Different draws of that many volumes."""
+    finetune_labels: PositiveInt = 2
+    filters: Annotated[tuple[PositiveInt, ...], Len(1)] = (8, 16, 32, 64)
+    """Channels of the U-Net's levels."""
+    batch: Count = 0
+    """Scans a step of fine-tuning; 0 for 2, and of slices 32. Pretraining has its preset's."""
+    machine: Annotated[Machine, _FLAT] = field(default_factory=Machine)
+
+
+def tour(settings: TourSettings) -> Results:
+    """Run the shipped study ``tour`` with what the command line changes of it."""
+    preset_steps = preset("quick", settings.task).training["steps"]
+    finetuning = {"steps": settings.finetune_steps}
+    return study(
+        "tour",
+        "class",
+        settings.out,
+        cohort=settings.data or {"cases": settings.cases},
+        machine=settings.machine,
+        title=f"What {settings.task} is worth",
+        arms=(settings.task, "scratch", "random@batch", "random@group", "oracle"),
+        seeds=settings.seeds,
+        labels=tuple(map(str, settings.probe_labels)),
+        finetune_labels=(str(settings.finetune_labels),),
+        pretrain={"steps": settings.pretrain_steps or preset_steps},
+        finetune=finetuning | ({"batch": settings.batch} if settings.batch else {}),
+        oracle_steps=settings.oracle_steps,
+        probe={"draws": settings.probe_draws},
+        encoder={"filters": settings.filters},
+    )

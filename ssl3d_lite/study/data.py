@@ -1,7 +1,6 @@
 """The cohorts of a study: given, or made on the spot; and their slices for the 2D arms."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from .arms import Arm
 from .leakage import check_leakage
 from .settings import Study, build_settings
 
-UNSEEN = 10  # of a corpus without labels one patient of so many is kept to try the puzzles on
+UNSEEN = 10  # without labels, one patient in so many is kept to try the puzzles on
 
 
 @dataclass(frozen=True)
@@ -81,51 +80,57 @@ def cut_slices(study: Study, cohort: Path, out: Path) -> Path:
 def check_data(study: Study, folders: DataFolders) -> None:
     """Raise InputError if a cohort cannot carry the study, or leaks."""
     cohort = Cohort.open(folders.cohort)
-    corpus = folders.corpus and Cohort.open(folders.corpus)
+    corpus = Cohort.open(folders.corpus) if folders.corpus else None
     for fold in study.folds:
         split = cohort.split(fold)
         for side in ("train", "validation", "test"):
             if not getattr(split, side):
                 raise InputError(f"{cohort.name} has no labelled case for {side} in fold {fold}")
         check_leakage(cohort, split, corpus)
-        for labels in study.labels:
+        for labels in dict.fromkeys((*study.labels, *study.finetune_labels)):
             cohort.subset(split.train, labels)  # says if there are too few
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A cohort to pretrain on, the cases that are, and some on which the puzzles are tried."""
+    """A cohort to pretrain on: cases to train with, and unseen ones to try the puzzles on."""
 
     cohort: Cohort
     seen: tuple[int, ...]
     unseen: tuple[int, ...]
 
 
-@dataclass(frozen=True)
 class StudyData:
-    """A study's cohorts, opened, on a device where they fit."""
+    """A study's cohorts. Each is opened when it is first asked for, and then kept.
 
-    folders: DataFolders
-    device: str
-    resident: bool = False  # whether scans are put on the device, to be trained on
+    Args:
+        device: where scans go, if ``resident``.
+        resident: whether scans are put on the device, where they fit, to be trained on.
+    """
 
-    @cached_property
-    def opened(self) -> dict[Path, Cohort]:
-        return {}
+    def __init__(self, folders: DataFolders, device: str, resident: bool = False):
+        self.folders, self.device, self.resident = folders, device, resident
+        self._opened: dict[Path, Cohort] = {}
+
+    def on_device(self) -> "StudyData":
+        """The same cohorts, to be put on the device as each is opened."""
+        return StudyData(self.folders, self.device, resident=True)
 
     def _open(self, folder: Path) -> Cohort:
-        if folder not in self.opened:
+        if folder not in self._opened:
             cohort = Cohort.open(folder)
             if self.resident and fits(cohort, device := choose_device(self.device)):
                 cohort = cohort.to(device)
-            self.opened[folder] = cohort
-        return self.opened[folder]
+            self._opened[folder] = cohort
+        return self._opened[folder]
 
     def benchmark(self, arm: Arm) -> Cohort:
         """What the arm is fine-tuned and tested on."""
-        return self._open(self.folders.flat_cohort if arm.flat else self.folders.cohort)
+        folder = self.folders.flat_cohort if arm.flat else self.folders.cohort
+        assert folder is not None, "slices are cut where a study has 2D arms"
+        return self._open(folder)
 
-    def corpus(self, arm: Arm, fold: int) -> "Corpus":
+    def corpus(self, arm: Arm, fold: int) -> Corpus:
         """What the arm is pretrained on."""
         folder = self.folders.flat_corpus if arm.flat else self.folders.corpus
         if folder is None or arm.own:
@@ -138,10 +143,9 @@ class StudyData:
             return Corpus(cohort, split.pretrain, split.validation)
         patients = sorted({case.patient for case in cohort.cases})
         unseen = set(patients[:: max(1, min(UNSEEN, len(patients) // 2))])
-        sides = ([], [])
-        for index, case in enumerate(cohort.cases):
-            sides[case.patient in unseen].append(index)
-        return Corpus(cohort, *map(tuple, sides))
+        kept = tuple(i for i, case in enumerate(cohort.cases) if case.patient in unseen)
+        return Corpus(cohort, tuple(i for i in range(len(cohort)) if i not in kept), kept)
 
     def split(self, arm: Arm, fold: int) -> Split:
+        """The benchmark's cases to train, validate and test on."""
         return self.benchmark(arm).split(fold)

@@ -8,7 +8,7 @@ lost is given again and goes on where it was.
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,44 +19,46 @@ from tqdm.auto import tqdm
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import on_rank_zero, rank
+from ssl3d_lite.settings import CheckedSettings, Count, PositiveFloat, PositiveInt
 
 from .data import DataFolders, StudyData
-from .experiment import Experiment, Job, Machine, Run, run_job
+from .execution import run_job
+from .experiment import Experiment
+from .jobs import Job, Run
+from .keys import run_key
 from .ledger import Ledger
-from .settings import Study
+from .settings import Machine, Study
 
 POLL = 2.0  # seconds between looks at what has ended
 MONTH = 60 * 24 * 30  # minutes
 
 
 @dataclass(frozen=True)
-class Launch:
+class Launch(CheckedSettings):
     """How jobs are spread."""
 
     launcher: Literal["here", "local", "slurm"] = "here"
     """here: one after another in this process; local: several processes of this machine; slurm: an
     array of jobs on a cluster."""
-    jobs: int = 2
+    jobs: PositiveInt = 2
     """Jobs at the same time."""
-    tries: int = 3
+    tries: PositiveInt = 3
     """How often a job is given that is lost or fails."""
-    hours: float = 4
+    hours: PositiveFloat = 4
     """Slurm: time limit of a job; one that reaches it is given again and goes on."""
     partition: str | None = None
     """Slurm: the partition."""
-    gpus: int = 1
+    gpus: Count = 1
     """Slurm: GPUs a job."""
-    cpus: int = 8
+    cpus: PositiveInt = 8
     """Slurm: CPU cores a job."""
-    memory_gb: int = 32
+    memory_gb: PositiveInt = 32
     """Slurm: memory a job."""
     slurm: tuple[str, ...] = ()
     """Slurm: more of sbatch's settings: account=abc qos=long."""
 
     def __post_init__(self):
-        for name in ("jobs", "tries", "hours"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"{name} is {getattr(self, name)}, but must be above 0")
+        super().__post_init__()
         if wrong := [each for each in self.slurm if "=" not in each]:
             raise InputError(f"slurm setting {wrong[0]!r}: write name=value")
 
@@ -81,7 +83,7 @@ class RemoteJob:
         # whoever led the study may have been killed, and this job given a second time
         with FileLock(self.out / "logs" / f"{self.job.name}.lock"):
             done = ledger.done()
-            left = [run for run in self.runs if experiment.key(run) not in done]
+            left = [run for run in self.runs if run_key(experiment, run) not in done]
             for _ in run_job(experiment, self.job, left, ledger):
                 pass
 
@@ -96,7 +98,7 @@ def run_here(experiment: Experiment, todo: dict[Job, list[Run]], ledger: Ledger)
     """All jobs, one after another."""
     if not todo:
         return
-    experiment.data = replace(experiment.data, resident=True)
+    experiment = replace(experiment, data=experiment.data.on_device())
     total = sum(map(len, todo.values()))
     title = f"study {experiment.study.name}"
     with tqdm(total=total, desc=title, unit="run", disable=rank() > 0) as bar:
@@ -119,40 +121,27 @@ def run_elsewhere(
     """
     executor = make_executor(how, experiment.out / "logs", experiment.study.name)
     threads = max(1, (os.cpu_count() or 1) // how.jobs) if how.launcher == "local" else None
-    waiting, active, tries, failed = list(todo), {}, Counter(), {}
+    waiting, failed = list(todo), {}
+    active: dict[Job, Any] = {}
+    tries: Counter[Job] = Counter()
     total = sum(map(len, todo.values()))
     before = len(ledger.done())
     with tqdm(total=total, desc=f"study {experiment.study.name}", unit="run") as bar:
         while waiting or active:
             room = len(waiting) if how.launcher == "slurm" else how.jobs - len(active)
             given, waiting = waiting[:room], waiting[room:]
-            remote_jobs = [
-                RemoteJob(
-                    experiment.study,
-                    experiment.data.folders,
-                    experiment.out,
-                    experiment.machine,
-                    job,
-                    runs,
-                    threads,
-                )
-                for job in given
-                for runs in [tuple(todo[job])]
-            ]
+            remote_jobs = [remote_job(experiment, job, todo[job], threads) for job in given]
             active |= zip(given, submit(executor, remote_jobs), strict=True)
             tries.update(given)
             time.sleep(POLL)
             ledger.collect()
             bar.n = len(ledger.done()) - before
             bar.refresh()
-            for job in [job for job, task in active.items() if task.done()]:
-                task = active.pop(job)
-                if (failure := task.exception()) is None:
-                    continue
-                if tries[job] < how.tries:
+            for job, why in ended(active).items():
+                if why and tries[job] < how.tries:
                     waiting.append(job)
-                else:
-                    failed[job] = f"{last_line(failure)} (log: {task.paths.stderr})"
+                elif why:
+                    failed[job] = why
     ledger.collect()
     if failed:
         job, why = next(iter(failed.items()))
@@ -162,7 +151,30 @@ def run_elsewhere(
         )
 
 
-def submit(executor: Any, remote_jobs: list[Callable[[], None]]) -> list[Any]:
+def remote_job(experiment: Experiment, job: Job, runs: list[Run], threads: int | None) -> RemoteJob:
+    """A job with all that another process needs to do it."""
+    return RemoteJob(
+        experiment.study,
+        experiment.data.folders,
+        experiment.out,
+        experiment.machine,
+        job,
+        tuple(runs),
+        threads,
+    )
+
+
+def ended(active: dict[Job, Any]) -> dict[Job, str]:
+    """Take the jobs that have ended out of ``active``: job → why it failed, or ""."""
+    found = {}
+    for job in [job for job, task in active.items() if task.done()]:
+        task = active.pop(job)
+        failure = task.exception()
+        found[job] = f"{last_line(failure)} (log: {task.paths.stderr})" if failure else ""
+    return found
+
+
+def submit(executor: Any, remote_jobs: Sequence[Callable[[], None]]) -> list[Any]:
     """Give jobs to submitit: on Slurm as one array."""
     if not remote_jobs:
         return []

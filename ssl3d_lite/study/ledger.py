@@ -1,4 +1,4 @@
-"""A study's results: a row a score, appended as each run ends, never half written.
+"""A study's results on disk: a row a score, added as each run ends, never half written.
 
 A run leaves its rows in ``rows/KEY.json``, on whichever machine it ran; whoever leads the study
 moves them into ``results.csv``, which is replaced as a whole. Killed at any moment between, the
@@ -6,7 +6,6 @@ next start finds the rows in one place or in both, and takes them once. The key 
 that the scores depend on: rows of other settings stay in the file, and are never read as these.
 """
 
-import csv
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from filelock import FileLock, Timeout
 
 from ssl3d_lite.errors import InputError
@@ -22,11 +22,11 @@ from ssl3d_lite.old_names import renamed
 
 ResultRow = dict[str, Any]  # results.csv has these columns, then a score a region ("dice WT")
 
-WORDS = (
+TEXT_COLUMNS = (
     *("run", "study", "cohort", "arm", "protocol", "task", "labels", "measure", "failure"),
-    *("machine", "version"),
+    *("draw_scores", "machine", "version"),
 )
-NUMBERS = ("scans", "seed", "fold", "steps", "best_step")
+WHOLE_COLUMNS = ("scans", "seed", "fold", "steps", "best_step")
 RESULTS = "results.csv"
 
 
@@ -45,36 +45,46 @@ class Ledger:
         """Leave all rows of one run, at once."""
         write_json(self.out / "rows" / f"{key}.json", list(rows))
 
-    def collect(self) -> list[ResultRow]:
-        """Move what runs have left into results.csv, and return all that it then holds."""
+    def collect(self) -> None:
+        """Move what runs have left into results.csv. Rows that it has already stay as they are,
+        character by character."""
         left = sorted((self.out / "rows").glob("*.json"), key=lambda path: path.stat().st_mtime)
         if left:
-            rows = self.rows()
-            known = {row["run"] for row in rows}
+            table = self._cells()
+            known = set(table.get("run", ()))
+            rows: list[Any] = table.to_dict("records")
             for path in left:
                 if path.stem not in known:
-                    rows += read_json(path, "row of results")
+                    rows += [renamed(row) for row in read_json(path, "row of results")]
             write_csv(self.out / RESULTS, rows)
         for path in left:
             path.unlink()
-        return self.rows()
 
     def rows(self) -> list[ResultRow]:
-        """All rows of results.csv."""
+        """All rows of results.csv: texts, numbers, and None for a cell that is empty."""
+        cells = self._cells()
+        try:
+            table = pd.DataFrame({name: typed(str(name), cells[name]) for name in cells})
+        except ValueError as reason:
+            raise InputError(
+                f"{self.out / RESULTS} has a cell that is no number: {reason}; mend it"
+            ) from None
+        records: list[Any] = table.astype(object).where(table.notna(), None).to_dict("records")
+        return records
+
+    def _cells(self) -> pd.DataFrame:
+        """results.csv as texts, just as they stand there."""
         path = self.out / RESULTS
         if not path.exists():
-            return []
-        with open(path, newline="") as file:
-            rows = list(map(renamed, csv.DictReader(file)))
-        try:
-            return [{name: typed(name, text) for name, text in row.items()} for row in rows]
-        except (TypeError, ValueError) as reason:
-            raise InputError(f"{path} has a cell that is no number: {reason}; mend it") from None
+            return pd.DataFrame()
+        cells = pd.read_csv(path, dtype=object, keep_default_na=False)
+        cells.columns = list(renamed(dict.fromkeys(cells.columns)))
+        return cells
 
     def done(self) -> set[str]:
         """The keys of runs that need not be run again, in results.csv or still on their way."""
         left = {path.stem for path in (self.out / "rows").glob("*.json")}  # before they move on
-        return left | {row["run"] for row in self.rows()}
+        return left | set(self._cells().get("run", ()))
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -97,10 +107,16 @@ class Ledger:
             lock.release()
 
 
-def typed(name: str, text: str) -> Any:
-    """A cell of results.csv as what it is: text, a whole number, a number, or None if empty."""
-    if name in WORDS:
-        return text
-    if text == "":
-        return None
-    return int(text) if name in NUMBERS else float(text)
+def typed(name: str, cells: pd.Series) -> pd.Series:
+    """A column of results.csv as what it is: texts, whole numbers or numbers, which may be missing.
+
+    Python reads the numbers, to the last digit that was written.
+
+    Raises:
+        ValueError: a cell is no number.
+    """
+    if name in TEXT_COLUMNS:
+        return cells
+    number = int if name in WHOLE_COLUMNS else float
+    values = [None if cell == "" else number(cell) for cell in cells]
+    return pd.Series(pd.array(values, dtype="Int64" if number is int else "Float64"))

@@ -24,6 +24,11 @@ def limits(results: Results, claims: list[Claim]) -> list[str]:
             f"{results.planned} pairs are few: Student's t, which assumes that differences are "
             "spread normally, then decides the intervals, and only large effects can be told."
         )
+    if study.probe.get("same_draws"):
+        said.append(
+            "All seeds of the probe have the same draws of labels, so its intervals speak of other "
+            "encoders, and not of other labels."
+        )
     if len(study.folds) > 1:
         said.append(
             "Folds share most of their training scans, so their differences are not independent, "

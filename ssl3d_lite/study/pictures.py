@@ -12,10 +12,10 @@ from .statistics import Comparison
 
 def label_curves(results: Results, protocol: str) -> Figure:
     """Score over the number of labelled scans: a panel a source, controls in each."""
-    curves = {}
+    curves: dict[str, Curve] = {}
     for arm in results.arms:
-        places = {}
-        for labels in results.labels:
+        places: dict[float, list[float]] = {}
+        for labels in results.labels_of(protocol):
             if scores := results.scores(protocol, arm.name, labels):
                 places[results.scans(labels)] = scores
         curves[arm.name] = places
@@ -25,10 +25,10 @@ def label_curves(results: Results, protocol: str) -> Figure:
 
 def step_curves(results: Results) -> Figure:
     """Score over steps of fine-tuning with the fewest labels."""
-    fewest = results.labels[0]
-    curves = {}
+    fewest = results.labels_of("convergence")[0]
+    curves: dict[str, Curve] = {}
     for arm in results.arms:
-        places = {}
+        places: dict[float, list[float]] = {}
         for steps in results.milestones:
             if scores := results.scores("convergence", arm.name, fewest, steps):
                 places[steps] = scores
@@ -41,7 +41,8 @@ def by_source(
     results: Results, curves: dict[str, Curve]
 ) -> tuple[dict[str, dict[str, Curve]], dict[str, Curve]]:
     """Curves as panels, one a source, and the controls' apart."""
-    panels, controls = {}, {}
+    panels: dict[str, dict[str, Curve]] = {}
+    controls: dict[str, Curve] = {}
     for arm in results.arms:
         if not curves[arm.name]:
             continue
@@ -81,5 +82,6 @@ def effects(results: Results, claims: list[Claim]) -> Figure | None:
 
 
 def effect(compared: Comparison) -> Effect:
+    assert compared.mean is not None, "there are no differences to draw"
     singles = list(compared.differences.values())
     return Effect(compared.arm, compared.mean, compared.interval, singles, compared.verdict)

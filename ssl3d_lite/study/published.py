@@ -74,13 +74,15 @@ def beside_paper(results: Results, block: PublishedTable) -> Table:
     is ahead of scratch: ours by pairs."""
     names = paper_arms()
     base = next(scores for model, scores in block.rows.items() if names.get(model) == SCRATCH)
-    rows = []
+    rows: list[list[str]] = []
     for model, scores in block.rows.items():
         arm = names.get(model)
         gains = [None if arm == SCRATCH else a - b for a, b in zip(scores, base, strict=True)]
         cells = [cell(*pair, digits=2) for pair in zip(scores, gains, strict=True)]
         rows.append([model, "the paper", *cells])
-        ours = [our_cell(results, block, arm, column) for column in block.columns] if arm else []
+        if arm is None:
+            continue
+        ours = [our_cell(results, block, arm, column) for column in block.columns]
         if any(ours):
             rows.append([arm, "here", *(found or "–" for found in ours)])
     return ["model", "whose", *block.columns], rows
@@ -88,7 +90,7 @@ def beside_paper(results: Results, block: PublishedTable) -> Table:
 
 def our_cell(results: Results, block: PublishedTable, arm: str, column: str) -> str:
     """Our mean for the same column, with how far it is ahead of scratch; empty if we have none."""
-    labels = results.labels[-1] if block.column == "region" else column
+    labels = results.labels_of("finetune")[-1] if block.column == "region" else column
     score = f"{results.measure} {column}" if block.column == "region" else block.score
     ours, scratch = (
         [

@@ -5,10 +5,22 @@ Every number and every sentence is made from the study's rows; none is typed.
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from ssl3d_lite.files import atomic_write
-from ssl3d_lite.html import Table, as_html, bullets, escape, picture, write_html
+from ssl3d_lite.html import (
+    Table,
+    as_html,
+    bullets,
+    details,
+    escape,
+    heading,
+    note,
+    paragraph,
+    picture,
+    write_html,
+)
 
 from .claims import Claim, claims
 from .limits import limits
@@ -39,25 +51,30 @@ def write_table(results: Results, path: Path) -> None:
     atomic_write(path, lambda file: file.write(table_text(results).encode()))
 
 
-def write_report(results: Results, path: Path) -> None:
-    """Write the study as one HTML page, figures and all."""
+def write_report(results: Results, path: Path, sections: Sequence[str] = ()) -> None:
+    """Write the study as one HTML page, figures and all.
+
+    Args:
+        sections: HTML of more sections, which stand behind the scores.
+    """
     study, judged = results.study, claims(results)
     parts = [
-        f"<h1>{escape(study.title)}</h1>",
-        f"<p>{escape(study.question)}</p>" if study.question else "",
+        heading(study.title, 1),
+        *([paragraph(study.question)] if study.question else []),
         note(completeness(results)),
-        "<h2>What holds, and what does not</h2>",
+        heading("What holds, and what does not"),
         note("Each sentence opens to what was found for every arm."),
         *verdicts(results, judged),
         *differences(results, judged),
         *(part for protocol in study.protocols for part in protocol_section(results, protocol)),
         *region_section(results),
+        *sections,
         *published_section(results),
-        "<h2>What this does not show</h2>",
+        heading("What this does not show"),
         bullets(limits(results, judged)),
         *proxy_section(results),
         *failure_section(results),
-        "<h2>Data, machine, time</h2>",
+        heading("Data, machine, time"),
         bullets(provenance(results)),
     ]
     write_html(path, f"ssl3d study: {study.title}", parts)
@@ -81,15 +98,14 @@ def any_score(results: Results, arm: str) -> bool:
 
 def verdicts(results: Results, judged: list[Claim]) -> list[str]:
     """Each claim in a sentence, which opens to one an arm."""
-    parts = []
+    parts: list[str] = []
     for claim in judged:
-        name, said = overall(results, claim).split(":", 1)
-        head = f"<b>{escape(name)}:</b>{escape(said)}"
         if claim.untested:
-            parts.append(f"<p>{head}</p>")
+            parts.append(paragraph(overall(results, claim)))
             continue
-        inside = note(f"Claimed: {claim.trial.statement}") + bullets(each_arm(results, claim))
-        parts.append(f"<details><summary>{head}</summary>{inside}</details><p></p>")
+        name, said = overall(results, claim).split(":", 1)
+        claimed = note(f"Claimed: {claim.trial.statement}")
+        parts.append(details(name, said, [claimed, bullets(each_arm(results, claim))]))
     return parts
 
 
@@ -114,7 +130,7 @@ def protocol_section(results: Results, protocol: str) -> list[str]:
     """One protocol: its curves, scores and paired differences."""
     if not shown(results, protocol):
         return []
-    parts = [f"<h2>{escape(TITLES[protocol])}</h2>"]
+    parts: list[str] = [heading(TITLES[protocol])]
     if any(results.of(protocol, arm.name) for arm in results.arms):
         late = protocol == "convergence"
         figure = step_curves(results) if late else label_curves(results, protocol)
@@ -137,18 +153,14 @@ def numbers(table: Table) -> str:
         [row[0], *(re.sub(r"(?<!,) (?!\([+-])", "\u00a0", cell) for cell in row[1:])]
         for row in rows
     ]
-    return f'<div style="font-size: .8em">{as_html((header, whole))}</div>'
-
-
-def note(text: str) -> str:
-    return f'<p class="note">{escape(text)}</p>'
+    return as_html((header, whole), small=True)
 
 
 def region_section(results: Results) -> list[str]:
     if not results.parts or not shown(results, "finetune"):
         return []
     return [
-        f"<h2>{escape(part_title(results))}</h2>",
+        heading(part_title(results)),
         numbers(part_table(results)),
         note(SPREAD),
     ]
@@ -160,7 +172,7 @@ def published_section(results: Results) -> list[str]:
         part
         for block in published_tables(results.study.published)
         for part in (
-            f"<h2>Beside the paper: {escape(block.title)}</h2>",
+            heading(f"Beside the paper: {block.title}"),
             numbers(beside_paper(results, block)),
             note(beside_note(results, block)),
         )
@@ -173,13 +185,13 @@ def proxy_section(results: Results) -> list[str]:
         "Scores on scans that no training saw. An arm whose puzzle was not learnt says nothing of "
         "the puzzle; one that solves it well need not have the better features."
     )
-    return ["<h2>Was each puzzle learnt?</h2>", numbers(table), note(why)] if table[1] else []
+    return [heading("Was each puzzle learnt?"), numbers(table), note(why)] if table[1] else []
 
 
 def failure_section(results: Results) -> list[str]:
     table = failure_table(results)
     why = "A failed run is left out of means and pairs; what is left may flatter its arm."
-    return ["<h2>Failed runs</h2>", as_html(table), note(why)] if table[1] else []
+    return [heading("Failed runs"), as_html(table), note(why)] if table[1] else []
 
 
 def provenance(results: Results) -> list[str]:
@@ -198,12 +210,12 @@ def provenance(results: Results) -> list[str]:
 def hours(results: Results) -> str:
     """What the runs took, by protocol. A run has several rows, each with all of its time."""
     by_run = {row["run"]: row for row in results.rows if row.get("seconds")}
-    by_protocol = defaultdict(float)
+    by_protocol: dict[str, float] = defaultdict(float)
     for row in by_run.values():
         protocol = "finetune" if row["protocol"] == "convergence" else row["protocol"]
         by_protocol[protocol] += row["seconds"]
-    told = ", ".join(f"{protocol} {taken(seconds)}" for protocol, seconds in by_protocol.items())
-    return f"{taken(sum(by_protocol.values()))} in all" + (f" ({told})" if told else "")
+    listed = ", ".join(f"{protocol} {taken(seconds)}" for protocol, seconds in by_protocol.items())
+    return f"{taken(sum(by_protocol.values()))} in all" + (f" ({listed})" if listed else "")
 
 
 def taken(seconds: float) -> str:

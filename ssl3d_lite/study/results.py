@@ -1,21 +1,28 @@
-"""A study's results: rows by protocol, arm and number of labels."""
+"""A study's results: its rows by protocol, arm and number of labels."""
 
 import math
-from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ssl3d_lite.data.label_budget import parse_label_budget
+from ssl3d_lite.files import read_json
+from ssl3d_lite.old_names import renamed
 
-from .arms import Arm, parse_arm
-from .ledger import ResultRow
-from .settings import Study
+from .arms import Arm, find_twin, parse_arm
+from .ledger import Ledger, ResultRow
+from .settings import Study, build_settings
 
 Unit = tuple[int, int]  # seed, fold: within it all arms had the same labels, decoder and batches
+
+STUDY = "study.json"  # settings and facts of a finished study, beside its results.csv
+_IDENTITY = ["arm", "protocol", "task", "labels", "seed", "fold", "steps"]
+_COLUMNS = [*_IDENTITY, "scans", "measure", "score", "failure"]  # which every row has
 
 
 @dataclass
@@ -25,43 +32,52 @@ class Results:
     study: Study
     rows: list[ResultRow]
     """A row a score, as results.csv has them. A run that was done again counts once, as the last
-    time."""
+    time; a failure is left out once the run has worked."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Of the data: ``cohort`` (its name), ``licence``, ``citation``, ``description``; numbers of
     scans to ``train``, for ``validation``, ``test`` and ``pretrain``; ``corpus`` (a name, or None);
     and ``other rows``, those of other settings that were left out."""
+    folder: Path | None = field(default=None, compare=False)
+    """The folder they lie in, if they lie in one."""
 
-    def __post_init__(self):
-        identity = ("arm", "protocol", "task", "labels", "seed", "fold", "steps")
-        self.rows = list({tuple(row.get(n) for n in identity): row for row in self.rows}.values())
-        done = {place(row) for row in self.rows if not row["failure"]}
-        self.rows = [row for row in self.rows if not row["failure"] or place(row) not in done]
+    def __post_init__(self) -> None:
+        for choose in (latest, without_mended):
+            self.rows = [self.rows[place] for place in choose(as_frame(self.rows))]
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The rows as a table. A cell that is empty is None or NaN."""
+        return as_frame(self.rows)
 
     @cached_property
     def arms(self) -> list[Arm]:
         """The study's, in its order, and any others that rows are of."""
-        names = dict.fromkeys([*self.study.arms, *(row["arm"] for row in self.rows)])
-        return [parse_arm(name) for name in names]
+        return [parse_arm(name) for name in dict.fromkeys([*self.study.arms, *self.frame["arm"]])]
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The study's numbers of labels, the smallest first."""
         return tuple(sorted(self.study.labels, key=self.scans))
 
+    def labels_of(self, protocol: str) -> tuple[str, ...]:
+        """The numbers of labels of one protocol, the smallest first."""
+        return tuple(sorted(self.study.labels_of(protocol), key=self.scans))
+
     def scans(self, labels: str) -> float:
         """How many scans that is: as counted in the rows, or else as the name says."""
-        counted = [r["scans"] for r in self.rows if r["labels"] == labels and r["scans"]]
-        if counted:
-            return float(np.mean(counted))
+        counted = self.frame.loc[self.frame["labels"] == labels, "scans"].dropna()
+        if len(counted := counted[counted != 0]):
+            return float(np.mean(counted.astype(float)))
         asked = parse_label_budget(labels)
-        if asked.fraction is None:
+        if asked.scans is not None:
             return asked.scans
-        return asked.fraction * (self.facts.get("train") or math.inf)
+        return (asked.fraction or 1) * (self.facts.get("train") or math.inf)
 
     @cached_property
     def milestones(self) -> tuple[int, ...]:
-        """Steps after which convergence was read."""
-        return tuple(sorted({r["steps"] for r in self.rows if r["protocol"] == "convergence"}))
+        """Steps after which convergence was scored."""
+        steps = self.frame.loc[self.frame["protocol"] == "convergence", "steps"]
+        return tuple(sorted({int(each) for each in steps}))
 
     @property
     def planned(self) -> int:
@@ -71,8 +87,8 @@ class Results:
     @cached_property
     def measure(self) -> str:
         """What the benchmark is scored by: dice or kappa."""
-        named = (r["measure"] for r in self.rows if r["protocol"] != "proxy" and r["measure"])
-        return next(named, "score")
+        named = self.frame.loc[self.frame["protocol"] != "proxy", "measure"]
+        return next(filter(None, named), "score")
 
     @property
     def quantity(self) -> str:
@@ -84,8 +100,9 @@ class Results:
     @cached_property
     def parts(self) -> list[str]:
         """The columns that hold a part of the score: those of regions."""
-        columns = dict.fromkeys(name for row in self.rows for name in row)
-        return [name for name in columns if name.startswith(f"{self.measure} ")]
+        return [name for name in self.frame.columns if name.startswith(f"{self.measure} ")]
+
+    # ---- choosing rows -------------------------------------------------------------------------
 
     def of(
         self,
@@ -95,20 +112,19 @@ class Results:
         steps: Collection[int] | None = None,
     ) -> list[ResultRow]:
         """The rows of an arm that have a score."""
+        places = self._scored.get((protocol, arm), ())
         return [
             row
-            for row in self._scored.get((protocol, arm), ())
+            for row in (self.rows[place] for place in places)
             if (labels is None or row["labels"] in labels)
             and (steps is None or row["steps"] in steps)
         ]
 
     @cached_property
-    def _scored(self) -> dict[tuple[str, str], list[ResultRow]]:
-        found = defaultdict(list)
-        for row in self.rows:
-            if has_score(row):
-                found[row["protocol"], row["arm"]].append(row)
-        return dict(found)
+    def _scored(self) -> dict[Any, Any]:
+        """Protocol and arm → the places of their rows that have a score."""
+        scored = self.frame[np.isfinite(self.frame["score"].astype(float))]
+        return scored.groupby(["protocol", "arm"], sort=False).groups
 
     def scores(
         self,
@@ -125,16 +141,16 @@ class Results:
     def failed(
         self, protocol: str | None = None, arm: str | None = None, labels: str | None = None
     ) -> list[ResultRow]:
-        """The rows of runs that failed. Convergence is read off fine-tuning, and fails with it."""
+        """The rows of runs that failed. Convergence is scored on the way of fine-tuning, and fails
+        with it."""
         protocol = "finetune" if protocol == "convergence" else protocol
-        return [
-            row
-            for row in self.rows
-            if row["failure"]
-            and protocol in (None, row["protocol"])
-            and arm in (None, row["arm"])
-            and labels in (None, row["labels"])
-        ]
+        chosen = self.frame["failure"] != ""
+        for column, wanted in (("protocol", protocol), ("arm", arm), ("labels", labels)):
+            if wanted is not None:
+                chosen &= self.frame[column] == wanted
+        return [self.rows[place] for place in np.flatnonzero(chosen)]
+
+    # ---- words ---------------------------------------------------------------------------------
 
     def amount(self, labels: str) -> str:
         """A number of labels as a heading: a share says how many scans it is."""
@@ -152,18 +168,60 @@ class Results:
         return f"{scans:.0f} labelled scans ({labels})"
 
     def twin(self, arm: Arm, source: str) -> str | None:
-        """The arm of another source that is fairest to compare with: of the same dimension, norm
-        and network, or else the plain one of the same dimension."""
-        kinds = {each.kind: each.name for each in reversed(self.arms)}
-        return kinds.get(arm.alike(source)) or kinds.get((arm.flat, source, None, None))
+        """The name of the arm of another source that it is fairest to compare with."""
+        found = find_twin(self.arms, arm, source)
+        return found.name if found else None
+
+
+def load_results(folder: str | Path) -> Results:
+    """The results that a finished study left in ``folder``; cohort and encoders need not be there.
+
+    Raises:
+        InputError: no finished study there.
+
+    Example::
+
+        results = load_results("studies/hippocampus-class")
+        results.scores("probe", "cpc", "2")  # one score a pair of seed and fold
+    """
+    folder = Path(folder)
+    record = read_json(folder / STUDY, "finished study")
+    study = build_settings(Study, renamed(record["study"]), f"{folder / STUDY}")
+    rows = in_order(Ledger(folder).rows(), record["facts"]["runs"])
+    return Results(study, rows, record["facts"], folder)
+
+
+def in_order(rows: list[ResultRow], runs: list[str]) -> list[ResultRow]:
+    """The rows of these runs, as the runs are ordered."""
+    place = {run: n for n, run in enumerate(runs)}
+    return sorted((row for row in rows if row["run"] in place), key=lambda row: place[row["run"]])
+
+
+# ---- which rows count --------------------------------------------------------------------------
+
+
+def as_frame(rows: list[ResultRow]) -> pd.DataFrame:
+    """Rows as a table, cells as they are."""
+    columns = dict.fromkeys([*_COLUMNS, *(name for row in rows for name in row)])
+    return pd.DataFrame(rows, columns=list(columns), dtype=object)
+
+
+def latest(frame: pd.DataFrame) -> list[int]:
+    """The places of rows that count: of the rows of one run the last, at the place of the first."""
+    run = frame.groupby(_IDENTITY, sort=False, dropna=False).ngroup()
+    last = ~run.duplicated(keep="last")
+    return list(run[last].sort_values().index)
+
+
+def without_mended(frame: pd.DataFrame) -> list[int]:
+    """The places of all rows but failures of runs that have worked since."""
+    protocol = frame["protocol"].replace("convergence", "finetune")
+    place = [frame["arm"], protocol, frame["labels"], frame["seed"], frame["fold"]]
+    worked = frame["failure"] == ""
+    mended = worked.groupby(place, dropna=False).transform("any")
+    return list(np.flatnonzero(worked | ~mended))
 
 
 def has_score(row: ResultRow) -> bool:
-    """Kappa of graders who never differ is no number: that is no score either."""
+    """Whether a row has a score. Kappa of graders who never differ is no number."""
     return row["score"] is not None and math.isfinite(row["score"])
-
-
-def place(row: ResultRow) -> tuple[Any, ...]:
-    """What a run is, whether it failed or not."""
-    protocol = "finetune" if row["protocol"] == "convergence" else row["protocol"]
-    return row["arm"], protocol, row["labels"], row["seed"], row["fold"]

@@ -1,4 +1,4 @@
-"""A study from its settings to its report."""
+"""A study, run: what is missing is done, and all rows are gathered."""
 
 import shutil
 from contextlib import nullcontext
@@ -8,27 +8,27 @@ from typing import Any
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import read_json, write_json
+from ssl3d_lite.files import write_json
 from ssl3d_lite.machine.collectives import on_rank_zero, rank
 from ssl3d_lite.machine.device import choose_device, choose_precision
 from ssl3d_lite.machine.launch import launch as share
-from ssl3d_lite.old_names import renamed
 
 from .data import StudyData, find_data
-from .experiment import Experiment, Machine, dry_run, plan
+from .encoders import dry_run
+from .experiment import Experiment
+from .jobs import plan
+from .keys import run_key
 from .launch import Launch, run_elsewhere, run_here
-from .ledger import Ledger, ResultRow
-from .results import Results
-from .settings import Study, build_settings
-
-STUDY = "study.json"  # settings and facts of a finished study, beside its results.csv
+from .ledger import Ledger
+from .results import STUDY, Results, in_order
+from .settings import Machine, Study
 
 
 def run_study(
     study: Study,
-    out: Path,
-    cohort: Path | None = None,
-    corpus: Path | None = None,
+    out: str | Path,
+    cohort: str | Path | None = None,
+    corpus: str | Path | None = None,
     machine: Machine | None = None,
     launch: Launch | None = None,
 ) -> Results:
@@ -44,41 +44,41 @@ def run_study(
         InputError: a cohort cannot carry the study, or a test case would be trained on; another
             process runs a study in ``out``; jobs failed elsewhere.
     """
+    return results_of(run_experiment(study, out, cohort, corpus, machine, launch))
+
+
+def run_experiment(
+    study: Study,
+    out: str | Path,
+    cohort: str | Path | None = None,
+    corpus: str | Path | None = None,
+    machine: Machine | None = None,
+    launch: Launch | None = None,
+) -> Experiment:
+    """As :func:`run_study`, but return the experiment, with its cohorts and encoders."""
     out, machine, launch = Path(out), machine or Machine(), launch or Launch()
     if launch.launcher != "here" and machine.devices > 1:
         raise InputError("the launcher spreads jobs over devices already: leave devices at 1")
     ledger = Ledger(out)
     machine = settled(machine, launch)
+    given = (Path(folder) if folder else None for folder in (cohort, corpus))
     with ledger.held() if rank() == 0 else nullcontext():
-        folders = on_rank_zero(find_data, study, out, cohort, corpus)
+        folders = on_rank_zero(find_data, study, out, *given)
         experiment = Experiment(study, StudyData(folders, machine.device), out, machine)
         on_rank_zero(dry_run, experiment)
         done = on_rank_zero(_begin, ledger)
         todo = {
             job: left
             for job, runs in plan(study).items()
-            if (left := [run for run in runs if experiment.key(run) not in done])
+            if (left := [run for run in runs if run_key(experiment, run) not in done])
         }
         if launch.launcher == "here":
             run_here(experiment, todo, ledger)
         else:
             run_elsewhere(experiment, todo, ledger, launch)
-    results = results_of(experiment)
-    on_rank_zero(write_json, out / STUDY, {"study": asdict(study), "facts": results.facts})
-    return results
-
-
-def load_results(folder: Path) -> Results:
-    """The results that a finished study left in ``folder``; cohort and encoders need not be there.
-
-    Raises:
-        InputError: no finished study there.
-    """
-    folder = Path(folder)
-    record = read_json(folder / STUDY, "finished study")
-    study = build_settings(Study, renamed(record["study"]), f"{folder / STUDY}")
-    rows = in_order(Ledger(folder).rows(), record["facts"]["runs"])
-    return Results(study, rows, record["facts"])
+    facts = results_of(experiment).facts
+    on_rank_zero(write_json, out / STUDY, {"study": asdict(study), "facts": facts})
+    return experiment
 
 
 def settled(machine: Machine, launch: Launch) -> Machine:
@@ -95,8 +95,8 @@ def settled(machine: Machine, launch: Launch) -> Machine:
         )
     if machine.precision != "auto":
         return machine
-    precision = choose_precision("auto", choose_device(machine.device))
-    return replace(machine, precision=precision)
+    bf16 = choose_precision("auto", choose_device(machine.device)) == "bf16-mixed"
+    return replace(machine, precision="bf16-mixed" if bf16 else "32-true")
 
 
 def _begin(ledger: Ledger) -> set[str]:
@@ -110,21 +110,15 @@ def _begin(ledger: Ledger) -> set[str]:
 
 def results_of(experiment: Experiment) -> Results:
     """The study's rows, in the order of its plan: those of other settings are left out."""
-    runs = [experiment.key(run) for runs in plan(experiment.study).values() for run in runs]
+    runs = [run_key(experiment, run) for runs in plan(experiment.study).values() for run in runs]
     rows = Ledger(experiment.out).rows()
     own = in_order(rows, runs)
     facts = facts_of(experiment) | {"other rows": len(rows) - len(own), "runs": runs}
-    return Results(experiment.study, own, facts)
-
-
-def in_order(rows: list[ResultRow], runs: list[str]) -> list[ResultRow]:
-    """The rows of these runs, as the runs are ordered."""
-    place = {run: n for n, run in enumerate(runs)}
-    return sorted((row for row in rows if row["run"] in place), key=lambda row: place[row["run"]])
+    return Results(experiment.study, own, facts, experiment.out)
 
 
 def facts_of(experiment: Experiment) -> dict[str, Any]:
-    """What a reader should know of the data."""
+    """The data in short: names, licences, and numbers of scans on each side of the split."""
     cohort = Cohort.open(experiment.data.folders.cohort)
     split = cohort.split(experiment.study.folds[0])
     sides = {

@@ -1,7 +1,5 @@
 """A study's verdicts in plain words. Every number in them comes from the rows."""
 
-from collections import Counter
-
 from .claims import Claim, Finding
 from .results import Results
 from .statistics import Comparison
@@ -12,7 +10,8 @@ def overall(results: Results, claim: Claim) -> str:
     name = claim.name[0].upper() + claim.name[1:]
     if claim.untested:
         return f"{name}: not put to the test, as {claim.untested}."
-    tried = [f for f in claim.findings if f.comparison and f.comparison.differences]
+    compared = [f.comparison for f in claim.findings if f.comparison]
+    tried = [each for each in compared if each.differences]
     if not tried:
         return f"{name}: nothing to compare yet."
     parts = [
@@ -22,17 +21,17 @@ def overall(results: Results, claim: Claim) -> str:
             ("does not hold", "does not hold"),
             ("is undecided", "undecided"),
         )
-        if (names := [f.arm for f in tried if f.verdict == verdict])
+        if (names := [each.arm for each in tried if each.verdict == verdict])
     ]
     of = "Of 1 arm" if len(tried) == 1 else f"Of {len(tried)} arms"
-    pairs = Counter(len(f.comparison.differences) for f in tried)
+    pairs = [len(each.differences) for each in tried]
     text = f"{name}: {of} it {series(parts)}, at {pair_range(results, pairs)}."
     return " ".join([text, *reservations(claim)])
 
 
 def reservations(claim: Claim) -> list[str]:
     """What to know before one believes the verdicts of a claim."""
-    small = [f.arm for f in claim.findings if f.verdict == "holds" and too_small(f.comparison)]
+    small = [f.arm for f in claim.findings if f.comparison and gain_too_small(f.comparison)]
     alike = [f.arm for f in claim.findings if f.indistinguishable_from_control]
     alone = [f.arm for f in claim.findings if f.comparison is None]
     blank = [f.arm for f in claim.findings if f.comparison and not f.comparison.differences]
@@ -59,7 +58,7 @@ def finding_sentence(results: Results, claim: Claim, finding: Finding) -> str:
     if compared is None:
         return f"{finding.arm}: the study has no arm to compare it with here."
     parts = [sentence(results, compared)]
-    if finding.indistinguishable_from_control:
+    if finding.noise and finding.indistinguishable_from_control:
         parts.append(
             f"But it is not clearly ahead of {finding.noise.against}, which learns nothing: "
             f"{brief(finding.noise)}. This may be noise."
@@ -69,14 +68,14 @@ def finding_sentence(results: Results, claim: Claim, finding: Finding) -> str:
             parts.append(f"Beside pretraining on the benchmark itself: {sentence(results, other)}")
     if claim.name == "better features" and finding.more:
         singles = zip(claim.trial.where.labels, finding.more, strict=True)
-        told = (f"{n} {brief(c)}, {c.verdict}" for n, c in singles)
-        parts.append(f"By number of labels: {'; '.join(told)}.")
+        listed = (f"{n} {brief(c)}, {c.verdict}" for n, c in singles)
+        parts.append(f"By number of labels: {'; '.join(listed)}.")
     if finding.saved:
         fewest, reached, enough = finding.saved
-        other = results.labelled(enough) if enough else "none of the numbers tried"
+        reached_with = results.labelled(enough) if enough else "none of the numbers tried"
         parts.append(
             f"With {results.labelled(fewest)} it reaches {reached:.3f} on average; "
-            f"{compared.against} reaches that with {other}."
+            f"{compared.against} reaches that with {reached_with}."
         )
     lost = len(results.failed(claim.trial.where.protocol, finding.arm))
     if lost:
@@ -98,10 +97,10 @@ def sentence(results: Results, compared: Comparison) -> str:
             f"{compared.high:+.3f}): {compared.verdict} at {at}."
         ]
     least = f"{compared.min_effect:g}"
-    if compared.verdict == "holds" and too_small(compared):
+    if gain_too_small(compared):
         parts.append(f"The gain is smaller than the {least} that is worth having.")
     if compared.verdict == "does not hold":
-        behind = compared.high < 0
+        behind = compared.high is not None and compared.high < 0
         parts.append("It is behind." if behind else f"A gain of {least} can be ruled out.")
     if compared.unpaired:
         parts.append(f"Left out: {many(compared.unpaired, 'score')} that only one side has.")
@@ -119,12 +118,14 @@ def brief(compared: Comparison | None) -> str:
     return f"{compared.mean:+.3f} ({compared.low:+.3f} to {compared.high:+.3f})"
 
 
-def too_small(compared: Comparison) -> bool:
-    """Whether a gain worth having can be ruled out."""
-    return compared.high is not None and compared.high < compared.min_effect
+def gain_too_small(compared: Comparison) -> bool:
+    """Whether there is a gain, but one worth having can be ruled out."""
+    if compared.verdict != "holds" or compared.high is None:
+        return False
+    return compared.high < compared.min_effect
 
 
-def pair_range(results: Results, counts: "Counter[int] | list[int]") -> str:
+def pair_range(results: Results, counts: list[int]) -> str:
     """How many pairs there are, of how many the study will have."""
     least, most = min(counts), max(counts)
     number = f"{most}" if least == most else f"{least} to {most}"

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -26,8 +26,16 @@ from ssl3d_lite.data.label_budget import parse_label_budget
 from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.old_names import renamed
+from ssl3d_lite.settings import (
+    CheckedSettings,
+    Count,
+    Interval,
+    Len,
+    NonNegativeFloat,
+    PositiveInt,
+)
 from ssl3d_lite.tasks import task_classes
-from ssl3d_lite.training.presets import Name as PresetName
+from ssl3d_lite.training.presets import PresetName
 from ssl3d_lite.training.settings import STEPS_PER_ROW, FinetuneSettings, TrainSettings
 
 from .arms import Arm, parse_arm
@@ -36,121 +44,147 @@ Scale = Literal["smoke", "class", "full"]
 ProtocolName = Literal["finetune", "frozen", "probe", "convergence"]
 Published = Literal["", "brats", "pancreas", "retina"]
 TomlTable = dict[str, Any]
+Names = Annotated[tuple[str, ...], Len(1)]
 
 SHIPPED = "shipped"  # the folder beside this file that holds the studies of the package
 ELSEWHERE = (  # the study says these itself, or the command line does
-    *(
-        "seed",
-        "device",
-        "devices",
-        "precision",
-        "activation_checkpointing",
-        "memory_format",
-        "checkpoint_every",
-    ),
+    *("seed", "device", "devices", "precision", "activation_checkpointing", "memory_format"),
+    *("memory_format", "checkpoint_every"),
     *("epochs", "freeze_encoder_steps", "encoder_lr_scale", "test_at"),
 )
 
 
 @dataclass(frozen=True)
-class Study:
+class Machine(CheckedSettings):
+    """On what a study runs. No score should depend on it."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """auto takes a GPU if there is one."""
+    devices: PositiveInt = 1
+    """GPUs, or CPU processes, that share each batch."""
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    """auto: bf16-mixed on GPUs that have it, else 32-true."""
+    activation_checkpointing: bool = False
+    """Keep fewer features for the backward pass and compute them again: less memory, a third more
+    time, the same scores."""
+
+
+@dataclass(frozen=True)
+class ProbeSettings(CheckedSettings):
+    """How a study probes frozen encoders."""
+
+    voxels: PositiveInt = 3000
+    """Voxels that are taken from each labelled scan."""
+    draws: PositiveInt = 3
+    """Draws of labelled scans; the score of a seed is the mean over them."""
+    same_draws: bool = False
+    """Whether all seeds have the same draws. Then intervals speak of other encoders, but not of
+    other labels."""
+
+
+@dataclass(frozen=True)
+class Study(CheckedSettings):
     """All that a study depends on, except the machine."""
 
     name: str
-    scale: str
+    scale: Scale
     title: str
-    arms: tuple[str, ...]
-    """What is compared: see :mod:`ssl3d_lite.study.arms`."""
-    labels: tuple[str, ...]
+    arms: Names
+    """The ways to pretrain, and controls: see :mod:`ssl3d_lite.study.arms`."""
+    labels: Names
     """Labelled scans to learn from, as numbers or shares: "5", "10%"."""
     cohort: TomlTable
     """The benchmark, where none is given: a recipe's name as ``recipe``, and its settings."""
     question: str = ""
-    """What it asks, for the report."""
-    seeds: int = 3
+    """The question that the study asks, for the report."""
+    seeds: PositiveInt = 3
     """Paired: a seed sets the encoder's start, its puzzles, which scans have labels, the decoder's
     start and the order of all batches, alike for every arm."""
-    folds: tuple[int, ...] = (0,)
+    folds: Annotated[tuple[Count, ...], Len(1)] = (0,)
     """Folds that are the test set in turn; several for cross-validation."""
-    protocols: tuple[ProtocolName, ...] = get_args(ProtocolName)
+    protocols: Annotated[tuple[ProtocolName, ...], Len(1)] = get_args(ProtocolName)
     published: Published = ""
     """Beside which of the paper's results the table stands."""
-    min_effect: float = 0.02
+    min_effect: NonNegativeFloat = 0.02
     """The smallest difference worth having. If it can be ruled out, a claim does not hold."""
     corpus: TomlTable = field(default_factory=dict)
     """Where encoders are pretrained instead, if not on the benchmark's own scans."""
     slices: TomlTable = field(default_factory=dict)
-    """How 2D arms' slices are cut: axis, first, last, every."""
+    """How slices are cut for 2D arms: axis, first, last, every."""
     encoder: TomlTable = field(default_factory=dict)
-    """Of EncoderSettings: filters, block, norm, network."""
+    """EncoderSettings that differ from their defaults: filters, block, norm, network."""
     preset: PresetName = "quick"
     """Where the tasks' settings come from that are not in ``tasks``."""
     tasks: dict[str, TomlTable] = field(default_factory=dict)
     """Task → its own settings. "2d-cpc" are those of the task on slices."""
     pretrain: TomlTable = field(default_factory=dict)
-    """Of TrainSettings; the steps are the same for every arm."""
+    """TrainSettings of pretraining; the steps are the same for every arm."""
     finetune: TomlTable = field(default_factory=dict)
-    """Of FinetuneSettings."""
+    """FinetuneSettings that differ from their defaults."""
+    finetune_labels: tuple[str, ...] = ()
+    """Numbers of labels for fine-tuning and convergence, if others than ``labels``."""
     flat: dict[str, TomlTable] = field(default_factory=dict)
     """What ``pretrain`` and ``finetune`` have otherwise for 2D arms of a 3D benchmark."""
-    warm_up: float = 0.25
+    warm_up: Annotated[float, Interval(ge=0, lt=1)] = 0.25
     """Share of fine-tuning in which a pretrained encoder stands still (the paper's warm-up)."""
-    encoder_lr_scale: float = 1.0
+    encoder_lr_scale: NonNegativeFloat = 1.0
     """Share of the learning rate that a pretrained encoder gets in fine-tuning; from scratch, all
     of it."""
-    milestones: tuple[int, ...] = ()
-    """Steps of fine-tuning after which convergence is read."""
+    milestones: tuple[PositiveInt, ...] = ()
+    """Steps of fine-tuning after which convergence is scored."""
+    oracle_steps: Count = 0
+    """Steps of an oracle's training with all labels; 0 for as many as pretraining has."""
     probe: TomlTable = field(default_factory=dict)
-    """``voxels`` a scan, and ``draws`` of labels that a seed's score is the mean of."""
+    """ProbeSettings that differ from their defaults: voxels, draws, same_draws."""
 
-    def __post_init__(self):
-        for name in ("seeds", "arms", "labels", "folds", "protocols"):
-            if not getattr(self, name):
-                raise InputError(f"study {self.name}: {name} is empty or 0")
-        for name, number in {"seeds": self.seeds, **self.probe}.items():
-            if not isinstance(number, int) or number < 1:
-                raise InputError(f"study {self.name}: {name} is {number!r}, but 1 is the least")
-        for name in ("arms", "labels", "folds", "protocols"):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("arms", "labels", "folds", "protocols", "finetune_labels"):
             if len(set(values := getattr(self, name))) < len(values):
-                raise InputError(f"study {self.name}: {name} names something twice: {values}")
+                raise InputError(f"{name} names something twice: {', '.join(map(str, values))}")
         if "convergence" in self.protocols and "finetune" not in self.protocols:
-            raise InputError("convergence is read off fine-tuning: name finetune among protocols")
-        if not 0 <= self.warm_up < 1:
-            raise InputError(f"warm_up is {self.warm_up}, but lies in [0, 1)")
-        for table, kind, leave in (
-            (self.encoder, EncoderSettings, ("in_channels", "spatial_dims")),
-            (self.pretrain, TrainSettings, ELSEWHERE),
-            (self.finetune, FinetuneSettings, ELSEWHERE),
-            (self.flat.get("pretrain", {}), TrainSettings, ELSEWHERE),
-            (self.flat.get("finetune", {}), FinetuneSettings, ELSEWHERE),
+            raise InputError(
+                "convergence is scored on the way of fine-tuning: name finetune among protocols"
+            )
+        for table, name, kind, leave in (
+            (self.encoder, "encoder", EncoderSettings, ("in_channels", "spatial_dims")),
+            (self.pretrain, "pretrain", TrainSettings, ELSEWHERE),
+            (self.finetune, "finetune", FinetuneSettings, ELSEWHERE),
+            (self.flat.get("pretrain", {}), "flat.pretrain", TrainSettings, ELSEWHERE),
+            (self.flat.get("finetune", {}), "flat.finetune", FinetuneSettings, ELSEWHERE),
+            (self.probe, "probe", ProbeSettings, ()),
         ):
-            build_settings(kind, table, f"study {self.name}", leave)
-        check_names(self.probe, ("voxels", "draws"), f"setting of the probe in {self.name}")
+            build_settings(kind, table, f"{name} of study {self.name}", leave)
         check_names(self.flat, ("pretrain", "finetune"), f"table of flat in {self.name}")
         self.check_arms()
         self.check_steps()
+
+    def labels_of(self, protocol: str) -> tuple[str, ...]:
+        """The numbers of labels with which a protocol is run."""
+        tuned = protocol in ("finetune", "convergence")
+        return self.finetune_labels if tuned and self.finetune_labels else self.labels
 
     def check_arms(self) -> None:
         self.parsed_arms()
         for name, own in self.tasks.items():
             kind, *more = task_classes(name.removeprefix("2d-"))
             if more:
-                raise InputError(f"study {self.name}: give tasks.{name} one task at a time")
+                raise InputError(f"tasks.{name}: give one task at a time")
             build_settings(kind.Settings, own, f"tasks.{name} of study {self.name}")
-        for labels in self.labels:
+        for labels in (*self.labels, *self.finetune_labels):
             parse_label_budget(labels)
 
     def check_steps(self) -> None:
         """Budgets are equal for all arms, so they are counted in steps and stand in the file."""
         if "steps" not in self.pretrain:
-            raise InputError(f"study {self.name}: [pretrain] needs steps, the same for every arm")
+            raise InputError("[pretrain] needs steps, the same for every arm")
         steps = self.finetune.get("steps", FinetuneSettings.steps)
         steps = min(steps, self.flat.get("finetune", {}).get("steps", steps))
         for milestone in self.milestones:
             if milestone % STEPS_PER_ROW or not 0 < milestone <= steps:
                 raise InputError(
-                    f"study {self.name}: milestone {milestone} is no multiple of {STEPS_PER_ROW} "
-                    f"among the steps, of which fine-tuning has {steps}"
+                    f"milestone {milestone} is no multiple of {STEPS_PER_ROW} the {steps} steps "
+                    "among of fine-tuning"
                 )
 
     def parsed_arms(self) -> list[Arm]:
@@ -227,21 +261,29 @@ def build_settings(
     """
     known = [each.name for each in fields(kind) if each.name not in leave]
     check_names(table, known, f"setting in {where}:")
+    missing = [
+        each.name
+        for each in fields(kind)
+        if each.default is each.default_factory and each.name not in table
+    ]
+    if missing:
+        raise InputError(f"{where}: {', '.join(missing)} is missing")
+    try:
+        return kind(**(table if issubclass(kind, CheckedSettings) else _converted(kind, table)))
+    except InputError as reason:
+        raise InputError(f"{where}: {reason}") from None
+
+
+def _converted(kind: type, table: Mapping[str, Any]) -> TomlTable:
+    """Values with the types of a dataclass that does not check them itself: somebody's recipe."""
     hints, values = get_type_hints(kind), {}
     for name, value in table.items():
         try:
             values[name] = TypeAdapter(hints[name]).validate_python(value)
         except ValidationError as reason:
             first = reason.errors()[0]
-            raise InputError(f"{where}: {name} = {value!r}: {first['msg']}") from None
-    missing = [
-        each.name
-        for each in fields(kind)
-        if each.default is each.default_factory and each.name not in values
-    ]
-    if missing:
-        raise InputError(f"{where}: {', '.join(missing)} is missing")
-    return kind(**values)
+            raise InputError(f"{name} = {value!r}: {first['msg']}") from None
+    return values
 
 
 def check_names(table: Mapping[str, Any], known: Any, what: str) -> None:

@@ -30,11 +30,12 @@ SPREAD = "Mean ± standard deviation over pairs of seed and fold; in brackets, h
 def score_table(results: Results, protocol: str) -> Table:
     """An arm a row, a number of labels a column; of convergence, at the fewest labels, a number of
     steps a column."""
+    columns: dict[str, tuple[str, int | None]]
     if protocol == "convergence":
-        fewest = results.labels[0]
+        fewest = results.labels_of(protocol)[0]
         columns = {f"{n} steps": (fewest, n) for n in results.milestones}
     else:
-        columns = {results.amount(labels): (labels, None) for labels in results.labels}
+        columns = {results.amount(n): (n, None) for n in results.labels_of(protocol)}
     rows = [
         [
             arm,
@@ -73,9 +74,10 @@ def gain_table(results: Results, protocol: str) -> Table:
     """Paired differences in the same layout: to scratch, or where the encoder is frozen, to the
     best random one. Of convergence, they are averaged over the numbers of labels."""
     if protocol == "convergence":
-        columns = {f"{n} steps": Where(protocol, results.labels, (n,)) for n in results.milestones}
+        every = results.labels_of(protocol)
+        columns = {f"{n} steps": Where(protocol, every, (n,)) for n in results.milestones}
     else:
-        columns = {results.amount(n): Where(protocol, (n,)) for n in results.labels}
+        columns = {results.amount(n): Where(protocol, (n,)) for n in results.labels_of(protocol)}
     choice = from_scratch if protocol in ("finetune", "convergence") else best_random
     rows = []
     for arm in results.arms:
@@ -90,7 +92,7 @@ def gain_table(results: Results, protocol: str) -> Table:
 def score_note(results: Results, protocol: str) -> str:
     """What a table of scores shows."""
     late = protocol == "convergence"
-    return (f"With {results.labelled(results.labels[0])}. " if late else "") + SPREAD
+    return (f"With {results.labelled(results.labels_of(protocol)[0])}. " if late else "") + SPREAD
 
 
 def gain_note(protocol: str) -> str:
@@ -101,12 +103,12 @@ def gain_note(protocol: str) -> str:
 
 def part_title(results: Results) -> str:
     what = "By region" if results.measure == "dice" else "Accuracy, and share of each grade found"
-    return f"{what}, with {results.labelled(results.labels[-1])}"
+    return f"{what}, with {results.labelled(results.labels_of('finetune')[-1])}"
 
 
 def part_table(results: Results) -> Table:
     """Fine-tuning with the most labels: a region a column; or accuracy, and recall of a grade."""
-    most = results.labels[-1]
+    most = results.labels_of("finetune")[-1]
     names = [part.removeprefix(f"{results.measure} ") for part in results.parts]
     rows = []
     for arm in shown(results, "finetune"):
@@ -166,13 +168,15 @@ def study_facts(results: Results) -> list[str]:
         )
         if known.get(side) is not None
     )
+    tuned = ", ".join(map(results.amount, results.labels_of("finetune")))
+    tuned = f" (fine-tuning: {tuned})" if study.finetune_labels else ""
     folds = f", folds {', '.join(map(str, study.folds))}" if len(study.folds) > 1 else ""
     return [
         f"Study: {study.title} ({study.name}), scale {study.scale}",
         f"Cohort: {known.get('cohort', 'not named')}" + (f" ({counts} scans)" if counts else ""),
         *([f"Pretrained on: {known['corpus']}"] if known.get("corpus") else []),
         f"{many(study.seeds, 'seed')}{folds}: {many(results.planned, 'pair')} when complete",
-        f"Labelled scans: {', '.join(map(results.amount, results.labels))}",
+        f"Labelled scans: {', '.join(map(results.amount, results.labels))}" + tuned,
         f"{many(len(scored), 'score')}; {many(len(results.failed()), 'run')} failed"
         + (f"; {many(other, 'row')} of other settings left out" if other else ""),
         f"Machines: {counted(results, 'machine')}",
@@ -188,7 +192,7 @@ def counted(results: Results, column: str) -> str:
 
 def beside_note(results: Results, block: PublishedTable) -> str:
     """What to know before one compares ours with the paper's."""
-    most = results.labelled(results.labels[-1])
+    most = results.labelled(results.labels_of("finetune")[-1])
     ours = f", fine-tuned with {most}" if block.column == "region" else ""
     return (
         f"Published: {block.source}; no spread was published. Here: cohort "

@@ -1,7 +1,11 @@
-"""The proxy tasks. A new one is one new file and one line here."""
+"""The proxy tasks: puzzles from unlabelled volumes, by which an encoder is pretrained.
+
+Start with base.py, then read one task: rotation.py is the shortest. geometry.py cuts, turns and
+warps for all of them. A new task is one new file and one line in TASKS, below.
+"""
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -26,7 +30,7 @@ TASKS: dict[str, type[ProxyTask]] = {
         Jigsaw,
         Rotation,
         Exemplar,
-        Masked,  # the sixth: what the field did next
+        Masked,  # not in the paper: what the field did next
         Tissue,  # the paper's supervised baseline
         Random,  # controls
         Collapsed,
@@ -35,7 +39,7 @@ TASKS: dict[str, type[ProxyTask]] = {
 
 
 def task_classes(names: str) -> list[type[ProxyTask]]:
-    """Proxy tasks by name; several, to be trained by turns, are joined: "cpc+masked".
+    """Proxy tasks by name; the names of several, trained by turns, are joined: "cpc+masked".
 
     Raises:
         InputError: no such task, naming the nearest; or one that stands twice.
@@ -49,15 +53,32 @@ def task_classes(names: str) -> list[type[ProxyTask]]:
     return [TASKS[name] for name in listed]
 
 
-def make_task(name: str, encoder: EncoderSettings, seed: int = 0, **settings: Any) -> ProxyTask:
-    """Make a proxy task, its head's weights drawn from ``seed``.
+class HasEncoderSettings(Protocol):
+    """An encoder, as far as a task needs to know it: :mod:`ssl3d_lite.models.encoders` has them."""
+
+    settings: EncoderSettings
+
+
+def make_task(
+    name: str, encoder: EncoderSettings | HasEncoderSettings, seed: int = 0, **settings: Any
+) -> ProxyTask:
+    """Make a proxy task, its head's initial weights fixed by ``seed``.
 
     Args:
-        encoder: the shape of the encoder that the task is for.
-        settings: the task's own; those not named keep their defaults.
+        name: one of TASKS: cpc, rpl, jigsaw, rotation, exemplar, masked, tissue; or a control.
+        encoder: the encoder that the task is for, or its settings.
+        settings: the task's own, such as ``patch=16``; those not named keep their defaults.
 
     Raises:
-        InputError: no such task, or no such setting; names the nearest.
+        InputError: no such task or setting, naming the nearest; or a value that is not allowed.
+
+    Example::
+
+        >>> from ssl3d_lite.models.settings import EncoderSettings
+        >>> from ssl3d_lite.tasks import make_task
+        >>> task = make_task("jigsaw", EncoderSettings(spatial_dims=2), patch=16)
+        >>> task.settings.patch, task.settings.permutations
+        (16, 100)
     """
     kind, *more = task_classes(name)
     if more:
@@ -66,9 +87,10 @@ def make_task(name: str, encoder: EncoderSettings, seed: int = 0, **settings: An
     for setting in settings:
         if setting not in known:
             raise unknown(f"setting of {name}", setting, known)
+    shape = encoder if isinstance(encoder, EncoderSettings) else encoder.settings
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return kind(kind.Settings(**settings), encoder)
+        return kind(kind.Settings(**settings), shape)
 
 
 __all__ = [

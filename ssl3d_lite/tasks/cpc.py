@@ -1,11 +1,16 @@
 """Contrastive predictive coding: what comes next in the scan? (Taleb et al. 2020, section 3.1)
 
-The scan is cut into a grid of overlapping patches, and each patch is encoded once, to a latent z.
-Going through the grid in one direction, a context c summarises the current patch and an inverted
-pyramid above it: the row before, one patch wider on every side, and so on. From c a linear map for
-each step l predicts the latent l rows further on. The answer is right if the prediction lies nearer
-to that latent than to all other latents of the batch, of the same scan and of others: InfoNCE (van
-den Oord et al. 2018).
+The scan is cut into a grid of overlapping patches x_{i,j,k}, and each patch is encoded once, to a
+latent z_{i,j,k} = g_enc(x_{i,j,k}). Going through the grid in one direction, say along i, a
+context network g_ctx summarises the current patch and an inverted pyramid above it (the row before,
+one patch wider on every side, and so on): c_{i,j,k}. From there a linear map W_l for each step l
+predicts the latent l rows further on. The prediction has to lie nearer to that latent than to the
+latents of all N patches of the batch, those of the same scan and of others: InfoNCE (van den Oord
+et al. 2018),
+
+    loss = - Σ log [ exp(s(W_l c_{i,j,k}, z_{i+l,j,k}) / τ) / Σ_n exp(s(W_l c_{i,j,k}, z_n) / τ) ]
+
+a mean over all predictions (i, j, k, l), with cosine similarity s and temperature τ.
 
 Patches overlap, so the row after next is the first that shares no voxel with the current patch
 (stride half the patch); nearer rows could be matched by comparing borders.
@@ -13,10 +18,11 @@ Patches overlap, so the row after next is the first that shares no voxel with th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Len
 from torch import Tensor, nn
 
 from ssl3d_lite.errors import InputError
@@ -24,83 +30,98 @@ from ssl3d_lite.machine.collectives import rank
 from ssl3d_lite.models.blocks import CONV
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.settings import CheckedSettings, Count, PositiveFloat, PositiveInt
 
 from .base import Placement, ProxyBatch, ProxyTask, ViewParams
 from .geometry import cut, grid_corners, grid_shape, random_corner, shift_matrix
 
 
 @dataclass(frozen=True)
-class CPCSettings:
-    patch: int = 16
+class CPCSettings(CheckedSettings):
+    patch: PositiveInt = 16
     """Edge of a patch, voxels."""
-    stride: int = 8
-    """From one patch to the next, voxels."""
-    max_patches: int = 5
-    """Patches along an axis at the most; of a larger scan a part is taken, anywhere in it."""
-    jitter: int = 8
+    stride: PositiveInt = 8
+    """Voxels from one patch to the next."""
+    max_patches: PositiveInt = 5
+    """Largest number of patches along an axis; of a larger scan a part is taken, anywhere in it."""
+    jitter: Count = 8
     """Voxels along each axis that the grid leaves free at least, to start in a new place each
     time: else the same patch would always show the same place."""
-    prediction_steps: tuple[int, ...] = (2, 3)
-    """How many rows ahead to predict."""
-    directions: tuple[str, ...] = ("+1",)
-    """Ways through the grid, one drawn for each batch: sign and space axis, so "+1" goes along
+    prediction_steps: Annotated[tuple[PositiveInt, ...], Len(1)] = (2, 3)
+    """How many rows ahead to predict: the steps l."""
+    directions: Annotated[tuple[str, ...], Len(1)] = ("+1",)
+    """Ways through the grid, one chosen for each batch: sign and space axis, so "+1" goes along
     axis 1 (from back to front in RAS), "-1" against it."""
-    embedding_dim: int = 64
-    """Length of a latent (patch embedding); 64 in the paper."""
+    embedding_dim: PositiveInt = 64
+    """Length of a latent z (patch embedding); 64 in the paper."""
     context: Literal["conv", "gru"] = "conv"
     """What sums up the pyramid: masked convolutions, or a GRU that goes from row to row. The
     paper has the GRU and names the other."""
-    context_layers: int = 2
+    context_layers: PositiveInt = 2
     """Masked convolutions, each of which sees one row further back; a GRU sees all rows."""
-    temperature: float = 0.1
-    hidden: int = 128
+    temperature: PositiveFloat = 0.1
+    """τ: what similarities are divided by; the smaller, the more the nearest candidates count."""
+    hidden: PositiveInt = 128
     """Width of the head's hidden layer."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for direction in self.directions:  # whether there is such an axis, the task knows
+            parse_direction(direction, dims=3)
 
 
 class CPC(ProxyTask):
-    """Predict the latents of patches further on, from those before."""
+    """Predict the latents of patches further on, from those before.
+
+    Example::
+
+        >>> import torch
+        >>> from ssl3d_lite.models.encoders import UNetEncoder
+        >>> from ssl3d_lite.models.settings import EncoderSettings
+        >>> from ssl3d_lite.tasks import make_task
+        >>> encoder = UNetEncoder(EncoderSettings(filters=(4, 8)))
+        >>> task = make_task("cpc", encoder, patch=8, stride=4, jitter=2)
+        >>> volumes = torch.rand(2, 1, 18, 26, 18)
+        >>> params = task.sample_params(volumes, torch.Generator().manual_seed(0))
+        >>> batch = task.make_views(volumes, params)
+        >>> batch.placement.grid, batch.placement.direction  # along axis 1, forwards
+        ((3, 5, 3), (1, False))
+        >>> task(encoder, batch).shape  # 2 scans · 3·3 columns · (3 + 2 steps), 2 · 45 latents
+        torch.Size([90, 90])
+    """
 
     name = "cpc"
     Settings = CPCSettings
+    settings: CPCSettings
 
     def __init__(self, settings: CPCSettings, encoder: EncoderSettings):
         super().__init__(settings, encoder)
         self.directions = [parse_direction(d, self.dims) for d in settings.directions]
-        # anatomy differs with the way one goes, so the context is told which it is
+        # anatomy differs with the way one goes, so the context gets an embedding of it
         self.way = nn.Embedding(2 * self.dims, settings.embedding_dim)
         self.embed = head(encoder.width, settings.hidden, settings.embedding_dim)
-        self.context = (
-            PyramidGRU(settings.embedding_dim)
-            if settings.context == "gru"
-            else nn.Sequential(
-                *(
-                    PyramidConv(settings.embedding_dim, self.dims)
-                    for _ in range(settings.context_layers)
-                )
-            )
-        )
-        self.predict = nn.ModuleList(
-            CONV[self.dims](settings.embedding_dim, settings.embedding_dim, 1)
-            for _ in settings.prediction_steps
+        self.context = make_context(settings, self.dims)
+        channels = settings.embedding_dim
+        self.predict = nn.ModuleList(  # the linear maps W_l: each a convolution of edge 1
+            CONV[self.dims](channels, channels, 1) for _ in settings.prediction_steps
         )
 
     def grid(self, space: Sequence[int]) -> tuple[int, ...]:
         """Patches per axis in a volume of ``space``."""
         s = self.settings
-        fitting = grid_shape([edge - s.jitter for edge in space], s.patch, s.stride)
+        fitting = grid_shape(space, s.patch, s.stride, s.jitter)
         grid = tuple(min(n, s.max_patches) for n in fitting)
         for axis, _ in self.directions:
-            if grid[axis] <= min(s.prediction_steps):
+            if grid[axis] <= (ahead := min(s.prediction_steps)):
                 raise InputError(
-                    f"CPC predicts {min(s.prediction_steps)} rows ahead along axis {axis}, but a volume of "
+                    f"CPC predicts {ahead} rows ahead along axis {axis}, but a volume of "
                     f"{tuple(space)} has {grid[axis]} rows of patches; "
                     "use smaller patches, stride or jitter"
                 )
         return grid
 
     def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
-        s, scans = self.settings, len(volumes)
-        space = volumes.shape[2:]
+        s, scans, space = self.settings, len(volumes), self.space_of(volumes)
         extent = [s.patch + (n - 1) * s.stride for n in self.grid(space)]
         return {
             "start": random_corner(space, extent, (scans, 1), generator),
@@ -109,27 +130,25 @@ class CPC(ProxyTask):
 
     def make_views(self, volumes: Tensor, params: ViewParams) -> ProxyBatch:
         s = self.settings
-        grid = self.grid(volumes.shape[2:])
+        grid = self.grid(self.space_of(volumes))
         corner = params["start"] + grid_corners(grid, s.stride)  # (scan, patch, D)
         views = cut(volumes, corner, (s.patch,) * self.dims)
         direction = self.directions[int(params["direction"])]
         number = torch.arange(views.shape[0] * views.shape[1]).view(len(views), 1, *grid)
         rows = along(number, direction)
-        target = torch.cat(
-            [rows[:, :, step:].flatten() for step in s.prediction_steps]
-        )  # none past the end
+        # for each step, the numbers of all patches that lie so many rows in; none past the end
+        target = torch.cat([rows[:, :, step:].flatten() for step in s.prediction_steps])
         placement = Placement(shift_matrix(corner), grid, direction)
         return ProxyBatch(views, target.to(views.device), placement)
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         """Logits (prediction, latent): each prediction's similarity to all latents of the batch,
         and after them to those of the other devices' scans where there are several."""
-        place = batch.placement
-        field = encode_once(encoder, self.embed, batch.views, place.grid)
-        latents = field.movedim(1, -1).flatten(0, -2)  # (latent, code)
-        axis, backwards = place.direction
+        field = encode_once(encoder, self.embed, batch.views, batch.placement.grid)
+        latents = field.movedim(1, -1).flatten(0, -2)  # (latent, embedding_dim)
+        axis, backwards = direction = direction_of(batch)
         way = self.way(torch.tensor(2 * axis + backwards, device=field.device))
-        context = self.context(along(field, place.direction) + way.view(-1, *[1] * self.dims))
+        context = self.context(along(field, direction) + way.view(-1, *[1] * self.dims))
         predictions = torch.cat(
             [
                 linear(context[:, :, :-step]).movedim(1, -1).flatten(0, -2)
@@ -145,10 +164,21 @@ class CPC(ProxyTask):
 def encode_once(encoder: nn.Module, embed: nn.Module, views: Tensor, grid: Sequence[int]) -> Tensor:
     """The latents of all patches, each encoded once, laid out as the patches are.
 
-    (scan, patch, channel, *space) → (scan, code, *grid).
+    (scan, patch, channel, *space) → (scan, embedding_dim, *grid).
     """
     latents = embed(global_avg_pool(encoder(views.flatten(0, 1))))
     return latents.view(len(views), *grid, -1).movedim(-1, 1)
+
+
+def direction_of(batch: ProxyBatch) -> tuple[int, bool]:
+    """The axis along which the batch's grid is gone through, and whether it is backwards.
+
+    Raises:
+        InputError: it is the batch of another task.
+    """
+    if batch.placement.direction is None:
+        raise InputError("these views have no direction, so they are of another task than cpc")
+    return batch.placement.direction
 
 
 def parse_direction(text: str, dims: int) -> tuple[int, bool]:
@@ -165,17 +195,28 @@ def along(field: Tensor, direction: tuple[int, bool]) -> Tensor:
     return field.flip(2) if backwards else field
 
 
+def make_context(settings: CPCSettings, dims: int) -> nn.Module:
+    """The context network: (batch, channel, row, *across) → the same."""
+    if settings.context == "gru":
+        return PyramidGRU(settings.embedding_dim)
+    layers = (PyramidConv(settings.embedding_dim, dims) for _ in range(settings.context_layers))
+    return nn.Sequential(*layers)
+
+
 class PyramidConv(nn.Module):
     """Adds to each place what a convolution sees there and, in the row before, there and beside.
 
     A stack of L sees the inverted pyramid of L rows, each one patch wider on every side; never a
-    neighbour in its own row, nor anything below. (batch, code, row, *across) → the same.
+    neighbour in its own row, nor anything below. (batch, channel, row, *across) → the same.
     """
 
-    def __init__(self, code: int, dims: int):
+    mask: Tensor
+
+    def __init__(self, channels: int, dims: int):
         super().__init__()
-        self.conv = CONV[dims](code, code, (2, *[3] * (dims - 1)), padding=(1, *[1] * (dims - 1)))
-        mask = torch.zeros(2, *[3] * (dims - 1))
+        kernel: Any = (2, *[3] * (dims - 1))  # two rows: the one before, and the current one
+        self.conv = CONV[dims](channels, channels, kernel, padding=1)
+        mask = torch.zeros(kernel)
         mask[0] = 1
         mask[(1, *[1] * (dims - 1))] = 1
         self.register_buffer("mask", mask, persistent=False)
@@ -192,12 +233,12 @@ class PyramidGRU(nn.Module):
     """A GRU that goes down the rows. Its state at a place comes from the row before, as the mean
     over that place and its neighbours: so it sees the inverted pyramid of all rows so far.
 
-    (batch, code, row, *across) → the same.
+    (batch, channel, row, *across) → the same.
     """
 
-    def __init__(self, code: int):
+    def __init__(self, channels: int):
         super().__init__()
-        self.cell = nn.GRUCell(code, code)
+        self.cell = nn.GRUCell(channels, channels)
 
     def forward(self, field: Tensor) -> Tensor:
         mean = {1: F.avg_pool1d, 2: F.avg_pool2d}[field.ndim - 3]

@@ -15,8 +15,10 @@ from torch import Tensor
 
 from ssl3d_lite.errors import InputError
 
+PUZZLE_SIDE = 3  # cells an axis in the puzzles of relative location and jigsaw
+
 # One plane an axis, in cyclic order: all turns go the same way round their axis (right-handed).
-PLANES = {2: ((0, 1),), 3: ((1, 2), (2, 0), (0, 1))}
+TURN_PLANES = {2: ((0, 1),), 3: ((1, 2), (2, 0), (0, 1))}
 
 
 # ---- cutting -----------------------------------------------------------------------------------
@@ -24,6 +26,11 @@ PLANES = {2: ((0, 1),), 3: ((1, 2), (2, 0), (0, 1))}
 
 def cut(volumes: Tensor, corner: Tensor, size: Sequence[int], scan: Tensor | None = None) -> Tensor:
     """Cut boxes out of a batch of volumes, all at once.
+
+    The plain version, which the test's reference spells out for every scan and view::
+
+        boxes[n, v] = volumes[n, :, i : i + size[0], j : j + size[1], k : k + size[2]]
+        # where i, j, k = corner[n, v]
 
     Args:
         volumes: (batch, channel, *space).
@@ -38,15 +45,15 @@ def cut(volumes: Tensor, corner: Tensor, size: Sequence[int], scan: Tensor | Non
         InputError: a box does not lie within its volume.
     """
     _, channels, *space = volumes.shape
-    check_fits(space, size)
+    check_box_fits(space, size)
     if (corner < 0).any() or (corner + torch.tensor(size) > torch.tensor(space)).any():
         raise InputError(f"a box of {tuple(size)} voxels reaches out of a volume of {tuple(space)}")
     if scan is None:
         scan = torch.arange(len(volumes))[:, None]
     flat = volumes.contiguous().flatten()
     # A box is many short rows of voxels that lie side by side in memory. Row n of this table is
-    # what begins at voxel n; rows overlap, and nothing is copied yet. To pick rows from it takes
-    # a fifth of the time of indexing the volume.
+    # what begins at voxel n; rows overlap, and nothing is copied yet. Picking rows from it takes
+    # a fifth of the time that indexing the volume takes.
     rows = flat.as_strided((len(flat) - size[-1] + 1, size[-1]), (1, 1))
     step = [math.prod([channels, *space][axis:]) for axis in range(len(space) + 2)]  # to the next
     first = scan * step[0] + (corner * torch.tensor(step[2:])).sum(-1)
@@ -62,10 +69,10 @@ def random_corner(
 ) -> Tensor:
     """Corners of boxes of ``size`` that lie in ``space``, every place as likely: (*shape, D).
 
-    The last place, where the box touches the far border, is drawn too, and a box as large as the
+    The last place, where the box touches the far border, is among them, and a box as large as the
     space has the one place 0.
     """
-    check_fits(space, size)
+    check_box_fits(space, size)
     axes = [
         torch.randint(whole - edge + 1, tuple(shape), generator=generator)
         for whole, edge in zip(space, size, strict=True)
@@ -86,7 +93,7 @@ def box_size(space: Sequence[int], edge: int) -> tuple[int, ...]:
     return tuple(min(edge, whole) for whole in space)
 
 
-def check_fits(space: Sequence[int], size: Sequence[int]) -> None:
+def check_box_fits(space: Sequence[int], size: Sequence[int]) -> None:
     """Raise InputError unless a box of ``size`` fits into a volume of ``space``."""
     if len(space) != len(size) or any(e > s or e < 1 for s, e in zip(space, size, strict=True)):
         raise InputError(f"a box of {tuple(size)} voxels does not fit a volume of {tuple(space)}")
@@ -109,7 +116,7 @@ def quarter_turns(dims: int) -> list[tuple[tuple[int, int], int]]:
     4 in 2D; 10 of the cube's 24 in 3D: none, and a quarter, a half and three quarters about each
     axis (Taleb et al. 2020, section 3.4).
     """
-    return [(PLANES[dims][0], 0)] + [(p, k) for p in PLANES[dims] for k in (1, 2, 3)]
+    return [(TURN_PLANES[dims][0], 0)] + [(p, k) for p in TURN_PLANES[dims] for k in (1, 2, 3)]
 
 
 def turn(volumes: Tensor, plane: tuple[int, int], quarters: int) -> Tensor:
@@ -136,17 +143,20 @@ def turn_matrix(plane: tuple[int, int], quarters: int, edge: int, dims: int) -> 
 # ---- warping -----------------------------------------------------------------------------------
 
 
-def warp(volumes: Tensor, matrix: Tensor, plane: Tensor, size: Sequence[int]) -> Tensor:
+def warp_volumes(volumes: Tensor, matrix: Tensor, plane: Tensor, size: Sequence[int]) -> Tensor:
     """Resample volumes by affine maps, linearly, all at once; beyond the border it stays the same.
 
     A map may turn within one plane, and mirror, scale and shift along every axis; its other
     entries are not read. Then linear interpolation in three axes is the same as one in the plane
     followed by one across it, which takes a fraction of the time of F.grid_sample in 3D on a CPU.
+    The plain version, which a test holds this one to, is SciPy's for each scan and channel::
+
+        affine_transform(volume, matrix, output_shape=size, order=1, mode="nearest")
 
     Args:
         volumes: (batch, channel, *space).
         matrix: (batch, D+1, D+1), voxel of the result → voxel of the volume.
-        plane: (batch,), on the CPU: in which of ``PLANES`` each map turns.
+        plane: (batch,), on the CPU: in which of ``TURN_PLANES`` each map turns.
         size: D edge lengths of the result, voxels.
 
     Returns:
@@ -154,7 +164,7 @@ def warp(volumes: Tensor, matrix: Tensor, plane: Tensor, size: Sequence[int]) ->
     """
     dims, matrix = len(size), matrix.to(volumes)
     result = volumes.new_empty(*volumes.shape[:2], *size)
-    for number, (a, b) in enumerate(PLANES[dims]):
+    for number, (a, b) in enumerate(TURN_PLANES[dims]):
         scan = (plane == number).nonzero()[:, 0].to(volumes.device)  # a loop over planes, not scans
         if not len(scan):
             continue
@@ -180,7 +190,7 @@ def _warp_plane(part: Tensor, rows: Tensor, size: tuple[int, int]) -> Tensor:
     place = rows[:, :, 0] * i[:, None] + rows[:, :, 1] * j + rows[:, :, 2]  # (scan, 2, *size)
     place = torch.minimum(place.clamp(min=0), last)
     low = place.floor()
-    share = place - low  # of the upper neighbour
+    share = place - low  # weight of the upper neighbour
     low = low.long()
     high = torch.minimum(low + 1, last)
     first = torch.arange(scans, device=part.device)[:, None, None] * space[0]
@@ -207,10 +217,19 @@ def _warp_line(part: Tensor, row: Tensor, size: int) -> Tensor:
 # ---- grids of patches --------------------------------------------------------------------------
 
 
-def grid_shape(space: Sequence[int], patch: int, stride: int) -> tuple[int, ...]:
-    """How many patches of edge ``patch``, ``stride`` apart, fit along each axis."""
-    check_fits(space, (patch,) * len(space))
-    return tuple((edge - patch) // stride + 1 for edge in space)
+def grid_shape(space: Sequence[int], patch: int, stride: int, jitter: int = 0) -> tuple[int, ...]:
+    """How many patches of edge ``patch``, ``stride`` apart, fit along each axis of ``space``, if
+    ``jitter`` voxels of it are to stay free.
+
+    Raises:
+        InputError: not even one fits.
+    """
+    if min(space) < patch + jitter:
+        raise InputError(
+            f"patches of {patch} voxels and a jitter of {jitter} need volumes of "
+            f"{patch + jitter} voxels, but got {tuple(space)}; use smaller patches or less jitter"
+        )
+    return tuple((edge - jitter - patch) // stride + 1 for edge in space)
 
 
 def grid_corners(grid: Sequence[int], stride: int) -> Tensor:
@@ -238,7 +257,10 @@ def puzzle_corners(space: Sequence[int], side: int, patch: int, jitter: int) -> 
 def normalised(patches: Tensor) -> Tensor:
     """Each patch and channel at mean 0 and variance 1: (batch, view, channel, *space), in place.
 
-    Else a patch's brightness tells where it lies. A patch of one value becomes 0.
+    Else a patch's brightness tells where it lies. A patch of one value becomes 0. The plain
+    version, for each patch and channel x::
+
+        (x - x.mean()) / (x.var(correction=0) + 1e-5).sqrt()
     """
     # layer_norm goes over the voxels once, where var_mean takes three times as long; a few views
     # at a time, because a fresh copy of all would cost more than the arithmetic

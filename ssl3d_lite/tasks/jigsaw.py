@@ -1,58 +1,74 @@
 """Jigsaw: how were the pieces shuffled? (Taleb et al. 2020, section 3.3; Noroozi & Favaro 2016)
 
-The scan is cut into a grid of 3 x 3 x 3 cells with a piece in each, and the pieces are shown in
-another order: one of P permutations, fixed beforehand and as unlike each other as can be. Each
-piece is encoded by itself; from their features, in the order in which they are shown, the network
-names the permutation.
+The scan is cut into a grid of 3 × 3 × 3 cells with a piece in each, and the pieces x_1 … x_n
+(n = 27, or 9 in 2D) are shown in another order: one of P permutations, fixed beforehand and as
+unlike each other as can be. Each piece goes through the encoder f by itself; from the features, in
+the order in which the pieces are shown, the network predicts the permutation p:
+
+    loss = -(1/B) Σ_b log softmax(head[f(x_p(1)), …, f(x_p(n))])_p,  p that of scan b of B
+
+P stays far below n! (a class for each of 27! orders could not be learnt); the paper has 1000.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
-from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.settings import CheckedSettings, Count, PositiveInt, Seed
 
 from .base import Placement, ProxyBatch, ProxyTask, ViewParams
-from .geometry import cut, normalised, puzzle_corners, shift_matrix
-from .permutations import hamming, permutation_set, shuffled
-
-SIDE = 3  # pieces an axis
+from .geometry import PUZZLE_SIDE, cut, normalised, puzzle_corners, shift_matrix
+from .permutations import hamming, permutation_set, reorder
 
 
 @dataclass(frozen=True)
-class JigsawSettings:
-    patch: int = 8
+class JigsawSettings(CheckedSettings):
+    patch: PositiveInt = 8
     """Edge of a piece, voxels."""
-    jitter: int = 3
+    jitter: Count = 3
     """Voxels by which a piece may be moved along each axis, lest borders fit those next door."""
-    permutations: int = 100
-    """Orders to tell apart; 1000 in the paper."""
-    permutation_seed: int = 0
-    """Of the choice of permutations."""
+    permutations: Annotated[int, Ge(2)] = 100
+    """Number of orders to tell apart; 1000 in the paper."""
+    permutation_seed: Seed = 0
+    """Seed of the choice of permutations."""
     normalise: bool = True
     """Give each piece mean 0 and variance 1; else its brightness tells its place."""
-    hidden: int = 128
+    hidden: PositiveInt = 128
     """Width of the head's hidden layer."""
-
-    def __post_init__(self):
-        if self.jitter < 0:
-            raise InputError(f"jitter is {self.jitter}, but must not be below 0")
-        if self.permutations < 2:
-            raise InputError(f"permutations is {self.permutations}, but a puzzle needs 2 or more")
 
 
 class Jigsaw(ProxyTask):
-    """Which permutation are the pieces in?"""
+    """Predict which permutation the pieces are in.
+
+    Example::
+
+        >>> import torch
+        >>> from ssl3d_lite.models.encoders import UNetEncoder
+        >>> from ssl3d_lite.models.settings import EncoderSettings
+        >>> from ssl3d_lite.tasks import make_task
+        >>> encoder = UNetEncoder(EncoderSettings(filters=(4, 8), spatial_dims=2))
+        >>> task = make_task("jigsaw", encoder, patch=4, jitter=1, permutations=20)
+        >>> task.note
+        '20 orders of 9 pieces; any two differ in at least 7 places, and in 8.38 on average'
+        >>> volumes = torch.rand(3, 1, 15, 18)
+        >>> params = task.sample_params(volumes, torch.Generator().manual_seed(0))
+        >>> batch = task.make_views(volumes, params)
+        >>> task(encoder, batch).shape  # 3 scans, 20 permutations
+        torch.Size([3, 20])
+    """
 
     name = "jigsaw"
     Settings = JigsawSettings
+    settings: JigsawSettings
 
     def __init__(self, settings: JigsawSettings, encoder: EncoderSettings):
         super().__init__(settings, encoder)
-        pieces = SIDE**self.dims
+        pieces = PUZZLE_SIDE**self.dims
         # permutations[p][v] is the cell of the piece that permutation p shows at place v
         self.permutations = permutation_set(
             pieces, settings.permutations, settings.permutation_seed
@@ -66,7 +82,8 @@ class Jigsaw(ProxyTask):
 
     def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
         s, scans = self.settings, len(volumes)
-        shape = (scans, SIDE**self.dims, self.dims)
+        puzzle_corners(self.space_of(volumes), PUZZLE_SIDE, s.patch, s.jitter)  # does it fit?
+        shape = (scans, PUZZLE_SIDE**self.dims, self.dims)
         return {
             "permutation": torch.randint(s.permutations, (scans, 1), generator=generator),
             "jitter": torch.randint(s.jitter + 1, shape, generator=generator),  # by cell
@@ -74,12 +91,12 @@ class Jigsaw(ProxyTask):
 
     def make_views(self, volumes: Tensor, params: ViewParams) -> ProxyBatch:
         s = self.settings
-        stands = puzzle_corners(volumes.shape[2:], SIDE, s.patch, s.jitter) + params["jitter"]
+        corners = puzzle_corners(self.space_of(volumes), PUZZLE_SIDE, s.patch, s.jitter)
         shown = self.permutations[params["permutation"][:, 0]]  # (scan, place): a cell
-        corner = shuffled(stands, shown)
+        corner = reorder(corners + params["jitter"], shown)
         views = cut(volumes, corner, (s.patch,) * self.dims)  # cut in the order they are shown
         views = normalised(views) if s.normalise else views
-        placement = Placement(shift_matrix(corner), grid=(SIDE,) * self.dims)
+        placement = Placement(shift_matrix(corner), grid=(PUZZLE_SIDE,) * self.dims)
         return ProxyBatch(views, params["permutation"].to(views.device), placement)
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:

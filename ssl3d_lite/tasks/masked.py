@@ -1,8 +1,12 @@
 """Masked reconstruction: what do the hidden blocks look like?
 
-Not in the paper, but what the field did next (He et al. 2022, masked autoencoders). Most of the
-scan is hidden, block by block, and has to be rebuilt from the rest, by a decoder so light that
-the encoder must do the work.
+Not in the paper, but what the field did next (He et al. 2022, masked autoencoders, section 3). A
+share of the scan's blocks M, the mask, is hidden (set to 0), and has to be rebuilt from the rest by
+a decoder so light that the encoder must do the work:
+
+    loss = (1/|M|) Σ_{v ∈ M} (x̂_v - x_v)²,  over hidden voxels v alone
+
+and r2 = 1 - loss / variance of the hidden voxels: 1 is perfect, 0 what their mean would give.
 """
 
 from dataclasses import dataclass
@@ -13,37 +17,49 @@ from torch import Tensor, nn
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.heads import LightDecoder
 from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.settings import CheckedSettings, OpenFraction, PositiveInt
 
 from .base import Placement, ProxyBatch, ProxyTask, ViewParams
 from .geometry import box_size, cut, random_box, shift_matrix
 
 
 @dataclass(frozen=True)
-class MaskedSettings:
-    crop_size: int = 64
+class MaskedSettings(CheckedSettings):
+    crop_size: PositiveInt = 64
     """Edge of the box taken from a scan, voxels; less along an axis that is shorter."""
-    block_size: int = 8
+    block_size: PositiveInt = 8
     """Edge of the blocks that are hidden, voxels."""
-    mask_ratio: float = 0.6
+    mask_ratio: OpenFraction = 0.6
     """Share of the blocks that is hidden."""
-    decoder_channels: int = 16
+    decoder_channels: PositiveInt = 16
     """Channels of the decoder."""
-
-    def __post_init__(self):
-        if not 0 < self.mask_ratio < 1:
-            raise InputError(f"share is {self.mask_ratio}, but must lie between 0 and 1")
-        if self.block_size < 1:
-            raise InputError(f"block_size is {self.block_size}, but must be 1 or more")
 
 
 class Masked(ProxyTask):
     """Rebuild the hidden blocks of a scan from those that are seen.
 
     Hidden voxels are shown as 0: the mean of a scan that was normalised by z-score.
+
+    Example::
+
+        >>> import torch
+        >>> from ssl3d_lite.models.encoders import UNetEncoder
+        >>> from ssl3d_lite.models.settings import EncoderSettings
+        >>> from ssl3d_lite.tasks import make_task
+        >>> encoder = UNetEncoder(EncoderSettings(filters=(4, 8)))
+        >>> task = make_task("masked", encoder, crop_size=16, block_size=4)
+        >>> volumes = torch.rand(2, 1, 16, 20, 16)
+        >>> params = task.sample_params(volumes, torch.Generator().manual_seed(0))
+        >>> batch = task.make_views(volumes, params)
+        >>> params["hidden"].sum().item() / params["hidden"].numel()  # 38 of 64 blocks
+        0.59375
+        >>> task(encoder, batch).shape
+        torch.Size([2, 1, 1, 16, 16, 16])
     """
 
     name = "masked"
     Settings = MaskedSettings
+    settings: MaskedSettings
 
     def __init__(self, settings: MaskedSettings, encoder: EncoderSettings):
         super().__init__(settings, encoder)
@@ -51,7 +67,7 @@ class Masked(ProxyTask):
 
     def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
         s, scans = self.settings, len(volumes)
-        size, corner = random_box(volumes.shape[2:], s.crop_size, scans, generator)
+        size, corner = random_box(self.space_of(volumes), s.crop_size, scans, generator)
         blocks = [-(-edge // s.block_size) for edge in size]  # the last of an axis may be cut short
         order = torch.rand(scans, *blocks, generator=generator).flatten(1).argsort(1)
         count = round(s.mask_ratio * order.shape[1])  # in every scan the same number
@@ -65,7 +81,7 @@ class Masked(ProxyTask):
 
     def make_views(self, volumes: Tensor, params: ViewParams) -> ProxyBatch:
         s, hidden = self.settings, params["hidden"].to(volumes.device)
-        size = box_size(volumes.shape[2:], s.crop_size)
+        size = box_size(self.space_of(volumes), s.crop_size)
         box = cut(volumes, params["corner"], size)  # (scan, 1, channel, *size)
         for axis, edge in enumerate(size, start=1):
             hidden = hidden.repeat_interleave(s.block_size, axis).narrow(axis, 0, edge)
@@ -80,12 +96,14 @@ class Masked(ProxyTask):
 
     def loss(self, prediction: Tensor, batch: ProxyBatch) -> Tensor:
         """Mean squared error of the hidden voxels."""
-        asked = (~batch.target.isnan()).sum()
-        mean = self.whole(asked[None]).float().mean()  # blocks cut short make them unequally many
-        return mean_square(prediction, batch.target) * (asked / mean)
+        hidden = (~batch.target.isnan()).sum()
+        # Blocks cut short make the number of hidden voxels differ between processes; this factor
+        # makes the mean of their losses the mean over all hidden voxels.
+        mean = self.whole(hidden[None]).float().mean()
+        return mean_square(prediction, batch.target) * (hidden / mean)
 
     def score(self, prediction: Tensor, batch: ProxyBatch) -> dict[str, Tensor | float]:
-        """Share of the hidden voxels' variance that the answer explains; their mean explains 0."""
+        """r2: the share of the hidden voxels' variance that is explained. Their mean explains 0."""
         residual = mean_square(prediction.detach(), batch.target)
         variance = mean_square(batch.target.nanmean(), batch.target)
         return {"r2": 1 - residual / variance.clamp(min=1e-6), "chance": 0.0}

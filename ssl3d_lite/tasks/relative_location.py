@@ -1,8 +1,14 @@
 """Relative patch location: where does this patch lie, seen from the centre? (Taleb et al. 2020,
 section 3.2; Doersch et al. 2015)
 
-The scan is cut into a grid of 3 x 3 x 3 cells, with a patch in each. The network sees the centre
-patch and another, and says from which of the 26 places about the centre (8 in 2D) it was taken.
+The scan is cut into a grid of 3 × 3 × 3 cells with a patch in each. The network sees the centre
+patch x_c and a query patch x_q, and predicts from which of the N = 26 places about the centre (8 in
+2D) the query was taken. Both patches go through the same encoder f:
+
+    loss = -(1/K) Σ_k log softmax(head[f(x_c), f(x_q)])_{y_k},  y_k the place of query k of K
+
+Patches are moved within their cells at random (jitter), and each has its brightness and contrast
+taken out; without that, edges that run on, or brightness alone, would give the place away.
 """
 
 from dataclasses import dataclass
@@ -10,52 +16,64 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.settings import CheckedSettings, Count, PositiveInt
 
 from .base import Placement, ProxyBatch, ProxyTask, ViewParams
-from .geometry import cut, normalised, puzzle_corners, shift_matrix
-
-SIDE = 3  # patches an axis
+from .geometry import PUZZLE_SIDE, cut, normalised, puzzle_corners, shift_matrix
 
 
 @dataclass(frozen=True)
-class RelativeLocationSettings:
-    patch: int = 8
+class RelativeLocationSettings(CheckedSettings):
+    patch: PositiveInt = 8
     """Edge of a patch, voxels."""
-    jitter: int = 3
+    jitter: Count = 3
     """Voxels by which a patch may be moved along each axis: without it, lines that run on from
     patch to patch would give the place away."""
-    queries_per_scan: int = 8
-    """Patches asked about, all from different places, for each centre patch."""
+    queries_per_scan: PositiveInt = 8
+    """Query patches for each centre patch, all from different places; more than there are places
+    means all of them."""
     normalise: bool = True
     """Give each patch mean 0 and variance 1. Turn it off to watch a shortcut appear: scans are
     darker at the rim, so brightness alone tells the place."""
-    hidden: int = 64
+    hidden: PositiveInt = 64
     """Width of the head's hidden layer."""
-
-    def __post_init__(self):
-        if self.jitter < 0:
-            raise InputError(f"jitter is {self.jitter}, but must not be below 0")
-        if self.queries_per_scan < 1:
-            raise InputError(f"queries_per_scan is {self.queries_per_scan}, but must be 1 or more")
 
 
 class RelativeLocation(ProxyTask):
-    """Which of the places about the centre did a patch come from?"""
+    """Predict from which place about the centre a patch was taken.
+
+    Example::
+
+        >>> import torch
+        >>> from ssl3d_lite.models.encoders import UNetEncoder
+        >>> from ssl3d_lite.models.settings import EncoderSettings
+        >>> from ssl3d_lite.tasks import make_task
+        >>> encoder = UNetEncoder(EncoderSettings(filters=(4, 8)))
+        >>> task = make_task("rpl", encoder, patch=4, jitter=1, queries_per_scan=5)
+        >>> volumes = torch.rand(2, 1, 15, 18, 15)
+        >>> params = task.sample_params(volumes, torch.Generator().manual_seed(0))
+        >>> batch = task.make_views(volumes, params)
+        >>> batch.views.shape[:2]  # the centre and 5 queries of each scan
+        torch.Size([2, 6])
+        >>> task(encoder, batch).shape  # 2 scans · 5 queries, 26 places
+        torch.Size([10, 26])
+    """
 
     name = "rpl"
     Settings = RelativeLocationSettings
+    settings: RelativeLocationSettings
 
     def __init__(self, settings: RelativeLocationSettings, encoder: EncoderSettings):
         super().__init__(settings, encoder)
-        self.centre = SIDE**self.dims // 2  # number of the middle cell
-        self.places = SIDE**self.dims - 1
+        self.centre = PUZZLE_SIDE**self.dims // 2  # number of the middle cell
+        self.places = PUZZLE_SIDE**self.dims - 1
         self.head = head(2 * encoder.width, settings.hidden, self.places)
 
     def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
         s, scans = self.settings, len(volumes)
+        puzzle_corners(self.space_of(volumes), PUZZLE_SIDE, s.patch, s.jitter)  # does it fit?
         # A scan's queries are all different, and each place is as likely as any other.
         order = torch.rand(scans, self.places, generator=generator).argsort(1)
         query = order[:, : s.queries_per_scan]
@@ -67,13 +85,14 @@ class RelativeLocation(ProxyTask):
         s, query = self.settings, params["query"]
         place = query + (query >= self.centre)  # number of the cell: places leave the centre out
         cell = torch.cat([torch.full_like(place[:, :1], self.centre), place], 1)
-        corner = puzzle_corners(volumes.shape[2:], SIDE, s.patch, s.jitter)[cell] + params["jitter"]
+        corners = puzzle_corners(self.space_of(volumes), PUZZLE_SIDE, s.patch, s.jitter)
+        corner = corners[cell] + params["jitter"]
         views = cut(volumes, corner, (s.patch,) * self.dims)  # no other patch is cut
         views = normalised(views) if s.normalise else views
         return ProxyBatch(views, query.to(views.device), Placement(shift_matrix(corner)))
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
-        """Logits (query, place)."""
+        """Logits (scan · query, place)."""
         features = global_avg_pool(encoder(batch.views.flatten(0, 1)))  # each patch once
         features = features.unflatten(0, batch.views.shape[:2])
         centre, query = features[:, :1], features[:, 1:]

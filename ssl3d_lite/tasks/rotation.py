@@ -1,47 +1,78 @@
-"""Rotation: which way was the scan turned? (Taleb et al. 2020, section 3.4; Gidaris et al. 2018)
+"""Rotation: by how much was the scan rotated? (Taleb et al. 2020, section 3.4; Gidaris et al. 2018)
 
-A cube is cut from the scan and turned by a multiple of 90 degrees about one axis. To name the
-turn the network must know what is up, front and left in the anatomy.
+A cube x is cut from the scan and rotated by one of R rotations g_r: by multiples of 90 degrees
+about one axis, which need no interpolation. R is 10 in 3D (none; 90, 180 and 270 degrees about each
+of three axes) and 4 in 2D. The network F predicts which rotation it was:
+
+    loss = -(1/R) Σ_r log F(g_r(x))_r
+
+the cross-entropy over rotated copies; here each scan shows only some of the R in a step. To name
+the rotation, the network has to know what is up, front and left in the anatomy.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
+from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.settings import CheckedSettings, Interval, PositiveInt
 
 from .base import Placement, ProxyBatch, ProxyTask, ViewParams
 from .geometry import cut, quarter_turns, random_corner, shift_matrix, turn, turn_matrix
 
 
 @dataclass(frozen=True)
-class RotationSettings:
-    crop_size: int = 32
-    """Edge of the cube, voxels. A cube: the shape of a longer box would betray the turn, and so
-    would padding."""
-    rotations_per_scan: int = 2
-    """Differently turned copies of each scan's cube in a batch."""
-    hidden: int = 64
+class RotationSettings(CheckedSettings):
+    crop_size: PositiveInt = 32
+    """Edge of the cube, voxels. A cube, because the shape of a longer box would betray the
+    rotation, and so would padding."""
+    rotations_per_scan: Annotated[int, Interval(ge=1, le=10)] = 2
+    """Rotated copies of each scan's cube in a batch, all rotated differently; at most 10 in 3D
+    and 4 in 2D."""
+    hidden: PositiveInt = 64
     """Width of the head's hidden layer."""
 
 
 class Rotation(ProxyTask):
-    """One of 10 turns in 3D (none; a quarter, a half, three quarters about each axis), 4 in 2D."""
+    """Predict which of R rotations a cube went through.
+
+    Example::
+
+        >>> import torch
+        >>> from ssl3d_lite.models.encoders import UNetEncoder
+        >>> from ssl3d_lite.models.settings import EncoderSettings
+        >>> from ssl3d_lite.tasks import make_task
+        >>> encoder = UNetEncoder(EncoderSettings(filters=(4, 8)))
+        >>> task = make_task("rotation", encoder, crop_size=8, rotations_per_scan=3)
+        >>> volumes = torch.rand(2, 1, 12, 10, 12)
+        >>> params = task.sample_params(volumes, torch.Generator().manual_seed(0))
+        >>> batch = task.make_views(volumes, params)
+        >>> task(encoder, batch).shape  # 2 scans · 3 copies, 10 rotations
+        torch.Size([6, 10])
+    """
 
     name = "rotation"
     Settings = RotationSettings
+    settings: RotationSettings
 
     def __init__(self, settings: RotationSettings, encoder: EncoderSettings):
         super().__init__(settings, encoder)
         self.turns = quarter_turns(self.dims)
+        if settings.rotations_per_scan > len(self.turns):
+            raise InputError(
+                f"rotations_per_scan is {settings.rotations_per_scan}, but in {self.dims}D there "
+                f"are {len(self.turns)} rotations"
+            )
         self.head = head(encoder.width, settings.hidden, len(self.turns))
 
     def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
-        scans, space = len(volumes), volumes.shape[2:]
+        scans, space = len(volumes), self.space_of(volumes)
         size = (self.settings.crop_size,) * self.dims
-        # A scan's copies are all different, and over scans each turn is as likely as any other.
+        # A scan's copies are all different, and over scans each rotation is as likely as any other.
         order = torch.rand(scans, len(self.turns), generator=generator).argsort(1)
         return {
             "corner": random_corner(space, size, (scans, 1), generator),
@@ -49,17 +80,19 @@ class Rotation(ProxyTask):
         }
 
     def make_views(self, volumes: Tensor, params: ViewParams) -> ProxyBatch:
-        size, turns = (self.settings.crop_size,) * self.dims, params["rotation"]
-        views = volumes.new_empty(*turns.shape, volumes.shape[1], *size)
+        self.space_of(volumes)
+        size, rotation = (self.settings.crop_size,) * self.dims, params["rotation"]
+        views = volumes.new_empty(*rotation.shape, volumes.shape[1], *size)
         matrices = []
         for number, (plane, quarters) in enumerate(self.turns):
-            # a loop over ten turns, not over scans; the draw is on the CPU, so nothing waits
-            scan, copy = (turns == number).nonzero(as_tuple=True)
+            # a loop over ten rotations, not over scans; params are on the CPU, so nothing waits
+            scan, copy = (rotation == number).nonzero(as_tuple=True)
             cubes = cut(volumes, params["corner"][scan, 0], size, scan)  # (cube, channel, *size)
             views[scan.to(views.device), copy.to(views.device)] = turn(cubes, plane, quarters)
             matrices.append(turn_matrix(plane, quarters, self.settings.crop_size, self.dims))
-        matrix = shift_matrix(params["corner"]) @ torch.stack(matrices)[turns]
-        return ProxyBatch(views, turns.to(views.device), Placement(matrix))
+        matrix = shift_matrix(params["corner"]) @ torch.stack(matrices)[rotation]
+        return ProxyBatch(views, rotation.to(views.device), Placement(matrix))
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
+        """Logits (scan · copy, rotation)."""
         return self.head(global_avg_pool(encoder(batch.views.flatten(0, 1))))

@@ -5,6 +5,7 @@ share a batch come to the same one without asking each other.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -37,7 +38,9 @@ def puzzle_batch(
     # every process draws for the whole batch, as one alone would; that reads no voxel
     whole = volumes[:1].expand(len(chosen), *volumes.shape[1:])
     params = tasks[turn].sample_params(whole, step_generator(settings.seed, step))
-    return turn, tasks[turn].make_views(volumes, part_of(params, own))
+    batch = tasks[turn].make_views(volumes, part_of(params, own))
+    # at the end of a round a scan may stand in a batch twice: its number says so
+    return turn, replace(batch, ids=tuple(chosen[own]))
 
 
 def labelled_batch(

@@ -72,7 +72,7 @@ def save_network(
     """Write a fine-tuned network, with what its classes mean."""
     _save_weights(folder / "network.safetensors", network)
     meaning = {"label_values": cohort.label_values, "label_names": cohort.label_names}
-    write_json(folder / RUN_SETTINGS, {**record, **network.answers, **meaning})
+    write_json(folder / RUN_SETTINGS, {**record, **network.head_settings, **meaning})
 
 
 def load_network(folder: str | Path) -> UNet | Classifier:

@@ -12,7 +12,7 @@ from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import all_gather, on_rank_zero
 from ssl3d_lite.models.classifier import Classifier
-from ssl3d_lite.models.compatibility import check_answers, check_fits
+from ssl3d_lite.models.compatibility import check_encoder_fits, check_labels_fit
 from ssl3d_lite.models.ordinal import ordinal_loss
 from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.tasks import Row
@@ -103,7 +103,7 @@ def finetune(
     record = {
         "kind": "finetune",
         "encoder": asdict(network.encoder.settings),
-        **network.answers,
+        **network.head_settings,
         "training": settings.record(),
         "start": digest(network),
         "data": [
@@ -124,8 +124,8 @@ def finetune(
 
 def _check_cases(network: UNet | Classifier, cohort: Cohort, cases: Sequence[int]) -> None:
     """Raise InputError unless the network learns what the labels say, and all cases have one."""
-    check_answers(network, cohort)
-    check_fits(network.encoder, cohort)
+    check_labels_fit(network, cohort)
+    check_encoder_fits(network.encoder, cohort)
     for case in cases:
         if not cohort.cases[case].labelled:
             raise InputError(f"case {cohort.cases[case].id} has no label to fine-tune with")

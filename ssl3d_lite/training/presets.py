@@ -16,31 +16,31 @@ from typing import Any, Literal, get_args
 from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.tasks import task_classes
 
-Name = Literal["quick", "paper", "original"]
-Settings = dict[str, Any]
+PresetName = Literal["quick", "paper", "original"]
+SettingsTable = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Preset:
     """Settings that differ from the defaults of their dataclasses."""
 
-    shape: Settings  # of networks.EncoderSettings: filters, block, norm
-    training: Settings  # of training.TrainSettings
-    tasks: dict[str, Settings]  # task → its own settings
+    shape: SettingsTable  # fields of EncoderSettings: filters, block, norm
+    training: SettingsTable  # fields of TrainSettings
+    tasks: dict[str, SettingsTable]  # task → fields of its own settings
 
 
 # ---- quick: what a laptop learns in a minute ---------------------------------------------------
 
-STEPS = {"rpl": 600, "jigsaw": 300}  # of small patches; else 150, which take about as long
-SCANS = {"rotation": 4, "rpl": 8, "jigsaw": 8, "exemplar": 8, "random": 4, "collapsed": 8}  # else 2
-SLICES = 32  # in 2D
+QUICK_STEPS = {"rpl": 600, "jigsaw": 300}  # small patches; else 150 steps, which take as long
+QUICK_SCANS = {"rotation": 4, "rpl": 8, "jigsaw": 8, "exemplar": 8, "random": 4, "collapsed": 8}
+QUICK_SLICES = 32  # in 2D; in 3D, of a task not named above, 2 scans
 
 
-def quick(task: str, dims: int) -> Settings:
+def quick_settings(task: str, dims: int) -> SettingsTable:
     """Training settings with which a task takes about a minute on two cores."""
     return {
-        "steps": STEPS.get(task, 150),
-        "batch": SCANS.get(task, 2) if dims == 3 else SLICES,
+        "steps": QUICK_STEPS.get(task, 150),
+        "batch": QUICK_SCANS.get(task, 2) if dims == 3 else QUICK_SLICES,
         # for CPC better than 1e-3 on validation cases of virtual hippocampi
         "learning_rate": 1e-3 if task in ("exemplar", "collapsed") else 2e-3,
     }
@@ -48,25 +48,26 @@ def quick(task: str, dims: int) -> Settings:
 
 # ---- paper and original ------------------------------------------------------------------------
 
-BATCH = {"cpc": 32, "rpl": 32, "jigsaw": 8, "rotation": 4, "exemplar": 2}  # [O]; [P] names none
-EPOCHS = 1000  # [O]; [P] names none
-LEARNING_RATE = {
+# [O]; [P] names none
+PUBLISHED_BATCH = {"cpc": 32, "rpl": 32, "jigsaw": 8, "rotation": 4, "exemplar": 2}
+PUBLISHED_EPOCHS = 1000  # [O]; [P] names none
+PUBLISHED_LEARNING_RATE = {
     "paper": {3: 1e-3, 2: 5e-4},  # [P] appendix
     "original": {3: 1e-4, 2: 1e-4},  # [O]
 }
-SHAPE = {
+PUBLISHED_SHAPE = {
     # [P] residual blocks on five levels. For photographs it has DenseNet-121, whose shape
     # is its own: --network densenet121.
     "paper": {"filters": (32, 64, 128, 256, 512), "block": "residual", "norm": "batch"},
     "original": {"filters": (16, 32, 64, 128, 256), "block": "plain", "norm": "batch"},  # [O]
 }
-ADAM = {"weight_decay": 0.0, "clip": 0.0}  # [P] plain Adam
-EDGE = {3: 128, 2: 224}  # [P] of a volume, of an image
+PLAIN_ADAM = {"weight_decay": 0.0, "clip": 0.0}  # [P] plain Adam
+PUBLISHED_EDGE = {3: 128, 2: 224}  # [P] edge of a volume, edge of an image
 CPC_PATCH = {3: (50, 25), 2: (88, 44)}  # [D] (patch, stride): 4 an axis [O], half overlapping [P]
 PUZZLE_PATCH = {3: 39, 2: 71}  # [D] a third of the edge, less the jitter
 
 
-def published(name: str, dims: int) -> dict[str, Settings]:
+def published_settings(name: str, dims: int) -> dict[str, SettingsTable]:
     """Task settings of the paper or the original, for volumes of ``dims`` axes."""
     patch, stride = CPC_PATCH[dims]
     return {
@@ -85,11 +86,11 @@ def published(name: str, dims: int) -> dict[str, Settings]:
             "jitter": 3,  # [P]
             "permutations": {"paper": 1000, "original": 100}[name],  # [P], [O]
         },
-        "rotation": {"crop_size": EDGE[dims]},  # [P] whole volumes; several turned copies each
+        # [P] whole volumes; several rotated copies each
+        "rotation": {"crop_size": PUBLISHED_EDGE[dims]},
         "exemplar": {
-            "crop_size": EDGE[dims],  # [P] whole volumes
+            "crop_size": PUBLISHED_EDGE[dims],  # [P] whole volumes
             "margin": 1.0,  # [P]
-            "memory": 0,  # [P] the counter-example is another scan of the batch
             "embedding_dim": 1024,  # [P]
             "flip": 0.5,  # [P]
             "rotation": 0.5,  # [P]
@@ -108,19 +109,19 @@ def preset(name: str, tasks: str = "cpc", dims: int = 3) -> Preset:
     Raises:
         InputError: no such preset or task; or the task is in neither paper nor original.
     """
-    if name not in get_args(Name):
-        raise unknown("preset", name, get_args(Name))
+    if name not in get_args(PresetName):
+        raise unknown("preset", name, get_args(PresetName))
     names = [kind.name for kind in task_classes(tasks)]
     if name == "quick":
-        return Preset({}, quick(names[0], dims), {task: {} for task in names})
-    known = published(name, dims)
+        return Preset({}, quick_settings(names[0], dims), {task: {} for task in names})
+    known = published_settings(name, dims)
     for task in names:
         if task not in known:
             raise InputError(f"{task} is not in the paper, so it has no preset {name!r}; use quick")
     training = {
-        "batch": BATCH[names[0]],
-        "epochs": EPOCHS,
-        "learning_rate": LEARNING_RATE[name][dims],
-        **ADAM,
+        "batch": PUBLISHED_BATCH[names[0]],
+        "epochs": PUBLISHED_EPOCHS,
+        "learning_rate": PUBLISHED_LEARNING_RATE[name][dims],
+        **PLAIN_ADAM,
     }
-    return Preset(dict(SHAPE[name]), training, {task: known[task] for task in names})
+    return Preset(dict(PUBLISHED_SHAPE[name]), training, {task: known[task] for task in names})

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.machine.collectives import on_rank_zero
-from ssl3d_lite.models.compatibility import check_fits
+from ssl3d_lite.models.compatibility import check_encoder_fits
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row
 
@@ -88,7 +88,7 @@ def pretrain(
         encoder = make_encoder(cohort, seed=0)
         history = pretrain(make_task("cpc", encoder), encoder, cohort, steps=400)
     """
-    check_fits(encoder, cohort)
+    check_encoder_fits(encoder, cohort)
     cases = cohort.split().pretrain if cases is None else cases
     tasks = [task] if isinstance(task, ProxyTask) else list(task)
     settings = with_changes(settings or TrainSettings(), changes)

@@ -3,8 +3,8 @@
 This is how one writes it without thinking of speed, and how the paper's authors did (Keras code,
 github.com/HealthML/self-supervised-3d-tasks): a loop over the scans of a batch, inside it loops
 over the cells of a grid, slices, ``np.rot90``, ``np.flip``, and SciPy for what has to be resampled.
-It makes the same views as ``task.make_views`` from the same draw, in 3D: ``tests/test_peers.py`` holds
-the two together. A slice of an array copies nothing, and each patch is copied once, when the
+It makes the same views as ``task.make_views`` from the same params, in 3D: ``tests/test_peers.py``
+holds the two together. A slice of an array copies nothing, and each patch is copied once, when the
 patches are stacked; so this is not made slower than it has to be.
 """
 
@@ -14,16 +14,16 @@ import numpy as np
 from scipy.ndimage import affine_transform
 
 from ssl3d_lite.tasks import ProxyTask
-from ssl3d_lite.tasks.geometry import PLANES
+from ssl3d_lite.tasks.geometry import TURN_PLANES
 
 SIDE = 3  # cells an axis
 Drawn = dict[str, np.ndarray]
 
 
 def views(task: ProxyTask, volumes: np.ndarray, params: Drawn) -> np.ndarray:
-    """The views of ``task.make_views``: volumes (scan, channel, *space) → (scan, view, channel, *size).
+    """What ``task.make_views`` makes: (scan, channel, *space) → (scan, view, channel, *size).
 
-    ``sample_params`` is the task's own, its tensors as arrays.
+    ``params`` are those of the task's own ``sample_params``, as arrays.
     """
     made = []
     for number, volume in enumerate(volumes):
@@ -98,7 +98,7 @@ def distorted(
     What a turned box shows beyond its own faces is read from the scan, and beyond the scan's the
     border's voxels are repeated, which SciPy calls "nearest": so ours does it too.
     """
-    first, second = PLANES[3][params["plane"]]
+    first, second = TURN_PLANES[3][params["plane"]]
     turn = np.eye(3)
     turn[first, first] = turn[second, second] = np.cos(params["angle"])
     turn[second, first] = np.sin(params["angle"])

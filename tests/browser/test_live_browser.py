@@ -15,7 +15,8 @@ from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show import Live
 from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training import TrainSettings, pretrain
+from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 torch.set_num_threads(1)
 cohort = make_cohort(Path("cohort"), 15).to("cpu")

@@ -11,7 +11,7 @@ SCAN = """
 import numpy as np
 import torch
 from pathlib import Path
-from ssl3d_lite.networks import EncoderSettings
+from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show import Slices, puzzle_slices
 from ssl3d_lite.tasks import make_task
 

@@ -26,7 +26,7 @@ def lecturer(tmp_path_factory, tiny) -> Path:
     """A lecturer's folder; its scans are made up, which is quicker than virtual ones."""
     folder = tmp_path_factory.mktemp("course") / "lecturer"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "virtual_cohort", lambda place, cases: make_cohort(place, cases))
+        patch.setattr(build, "make_course_cohort", make_cohort)
         build._lecturers_folder(folder, [tiny])
     return folder
 

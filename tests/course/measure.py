@@ -41,11 +41,11 @@ def one(name: str) -> None:
 
 
 def main() -> None:
-    from ssl3d_lite.course.build import virtual_cohort
+    from ssl3d_lite.course.build import make_course_cohort
     from ssl3d_lite.course.sources import assignment_files
 
     with tempfile.TemporaryDirectory() as folder:
-        virtual_cohort(Path(folder) / "cohorts/hippocampus", 200)
+        make_course_cohort(Path(folder) / "cohorts/hippocampus", 200)
         for scale in ("smoke", "class"):
             for name in assignment_files():
                 env = {**os.environ, "SSL3D_SCALE": scale, "OMP_NUM_THREADS": "1"}

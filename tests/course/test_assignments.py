@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from course.quick import points
 
-from ssl3d_lite.course.build import leaks, virtual_cohort
+from ssl3d_lite.course.build import find_leaks, make_course_cohort
 from ssl3d_lite.course.sources import (
     assignment_files,
     read_assignment,
@@ -38,7 +38,7 @@ def assignments():
 def place(tmp_path_factory):
     """A folder with the data beside the notebooks, as graders have it."""
     folder = tmp_path_factory.mktemp("work")
-    virtual_cohort(folder / "cohorts/hippocampus", 20)
+    make_course_cohort(folder / "cohorts/hippocampus", 20)
     return folder
 
 
@@ -100,4 +100,4 @@ def test_mistakes_are_plausible_in_number_and_spread(assignments, name):
 @each
 def test_nothing_released_tells_a_solution(assignments, tmp_path, name):
     nbformat.write(released(assignments[name].notebook), tmp_path / f"{name}.ipynb")
-    assert list(leaks(tmp_path, [assignments[name]])) == []
+    assert list(find_leaks(tmp_path, [assignments[name]])) == []

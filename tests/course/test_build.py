@@ -10,7 +10,7 @@ from helpers import content, make_cohort
 
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.course import build as module
-from ssl3d_lite.course.build import Build, build, leaks, read_course
+from ssl3d_lite.course.build import BuildSettings, build_course, find_leaks, read_course
 from ssl3d_lite.course.sources import released, solved
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
@@ -18,7 +18,9 @@ from ssl3d_lite.errors import InputError
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(module, "virtual_cohort", lambda place, cases: make_cohort(place, cases))
+    monkeypatch.setattr(
+        module, "make_course_cohort", lambda place, cases: make_cohort(place, cases)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +56,9 @@ def test_the_data_are_prepared(course):
 
 
 def test_no_file_of_the_students_holds_a_solution_or_a_hidden_test(course, tiny):
-    assert list(leaks(course / "student", [tiny])) == []
-    assert list(leaks(course / "lecturer/release", [tiny])) == []
-    found = {path.parent.parent.name for path, _ in leaks(course / "lecturer/source", [tiny])}
+    assert list(find_leaks(course / "student", [tiny])) == []
+    assert list(find_leaks(course / "lecturer/release", [tiny])) == []
+    found = {path.parent.parent.name for path, _ in find_leaks(course / "lecturer/source", [tiny])}
     assert found == {"source"}  # the search finds what is there
     for path in (course / "student").rglob("*"):
         if path.is_file():
@@ -74,17 +76,17 @@ def test_leaks_are_found_in_metadata_and_outputs_too(tmp_path, tiny, place):
         output = nbformat.v4.new_output("stream", text=f"before\n{line}\n")
         notebook.cells[1].outputs = [output]
     nbformat.write(notebook, tmp_path / "A1.ipynb")
-    assert [found for _, found in leaks(tmp_path, [tiny])] == [line]
+    assert [found for _, found in find_leaks(tmp_path, [tiny])] == [line]
 
 
 def test_a_source_whose_text_tells_the_solution_is_not_built(tmp_path, sources, quick):
     mine = tmp_path / "sources"
     mine.mkdir()
     text = (sources / "A1_tiny.py").read_text()
-    told = text.replace("# ## 1. Twice", "# ## 1. Twice\n#\n# Hint: `doubled_values = x * 2`.")
-    (mine / "A1_tiny.py").write_text(told)
+    leaky = text.replace("# ## 1. Twice", "# ## 1. Twice\n#\n# Hint: `doubled_values = x * 2`.")
+    (mine / "A1_tiny.py").write_text(leaky)
     with pytest.raises(InputError, match=r"A1\.ipynb would show students: doubled_values = x"):
-        build(Build(tmp_path / "out", sources=mine))
+        build_course(BuildSettings(tmp_path / "out", sources=mine))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sources"]
 
 
@@ -140,18 +142,20 @@ def test_a_build_that_fails_or_was_killed_leaves_nothing(tmp_path, sources, quic
     killed.mkdir()
     monkeypatch.setattr(module, "generate_releases", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        build(Build(tmp_path / "out", sources=sources, cases=5))
+        build_course(BuildSettings(tmp_path / "out", sources=sources, cases=5))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cohort_of_ones_own(tmp_path, sources, quick):
     make_cohort(tmp_path / "mine", 7)
     (tmp_path / "mine/raw").mkdir()
-    build(Build(tmp_path / "out", sources=sources, cohort=tmp_path / "mine"))
+    build_course(BuildSettings(tmp_path / "out", sources=sources, cohort=tmp_path / "mine"))
     assert len(Cohort.open(tmp_path / "out/student/cohorts/hippocampus")) == 7
     assert not (tmp_path / "out/student/cohorts/hippocampus/raw").exists()
     with pytest.raises(InputError, match="no cohort in"):
-        build(Build(tmp_path / "other", sources=sources, cohort=tmp_path / "nowhere"))
+        build_course(
+            BuildSettings(tmp_path / "other", sources=sources, cohort=tmp_path / "nowhere")
+        )
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,14 @@ import psutil
 import pytest
 
 from ssl3d_lite.course import jail
-from ssl3d_lite.course.grade import Grade, grade
+from ssl3d_lite.course.grade import GradeSettings, grade_submissions
 from ssl3d_lite.course.sources import grade_id_of, released
 from ssl3d_lite.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.skipif(bool(jail.missing()), reason=jail.missing() or "-")
+pytestmark = pytest.mark.skipif(
+    bool(jail.missing_confinement()), reason=jail.missing_confinement() or "-"
+)
 
 RIGHT = "def twice(x):\n    return x * 2\n"
 FLOOD = RIGHT + "kept = []\nwhile True:\n    kept.append(bytearray(b'x' * 10**7))"
@@ -112,18 +114,18 @@ def submissions(tmp_path_factory, tiny):
 @pytest.fixture(scope="module")
 def settings(submissions, lecturer):
     out = submissions.parent / "grades"
-    return Grade(submissions, course=lecturer, out=out, seconds=40, memory_gb=1)
+    return GradeSettings(submissions, course=lecturer, out=out, seconds=40, memory_gb=1)
 
 
 @pytest.fixture(scope="module")
-def ordinal(settings):
+def graded(settings):
     """All graded once."""
     import contextlib
     import io
 
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        records = {record.student: record for record in grade(settings)}
+        records = {record.student: record for record in grade_submissions(settings)}
     return records, said.getvalue()
 
 
@@ -188,14 +190,14 @@ def test_tests_are_restored_and_that_is_said(graded):
     assert records["solved"].notes == []
 
 
-def test_what_was_replaced_is_put_back_and_to_be_looked_at(graded):
+def test_what_was_replaced_is_restored_and_flagged(graded):
     record = graded[0]["patches"]
     for what in ("torch.equal", "same()", "get_ipython().showtraceback"):
-        assert f"put back before a test: {what}" in record.look
-    assert "put back before a test: the values of values" in record.notes
-    assert "put back before a test: the values of values" not in record.look  # a slip, often
-    assert graded[0]["solved"].look == []
-    assert "_exit" in graded[0]["exits"].look
+        assert f"restored before a test: {what}" in record.flags
+    assert "restored before a test: the values of values" in record.notes
+    assert "restored before a test: the values of values" not in record.flags  # a slip, often
+    assert graded[0]["solved"].flags == []
+    assert "_exit" in graded[0]["exits"].flags
 
 
 def test_the_table(graded, settings):
@@ -225,13 +227,13 @@ def test_the_summary_names_what_needs_a_person(graded):
     _, said = graded
     assert "misnamed: a1 (1).ipynb is left out; assignments are called A1.ipynb" in said
     assert "A1: 18 students, 7 graded without a remark; points 0–70" in said
-    assert "to be looked at" in said
+    assert "to be read by a person" in said
 
 
 def test_the_same_command_keeps_what_is_graded(graded, settings, capsys):
     before = (settings.out / "grades.csv").read_bytes()
     begin = time.monotonic()
-    grade(settings)
+    grade_submissions(settings)
     assert time.monotonic() - begin < 10
     assert "13 had been graded before" in capsys.readouterr().out
     assert (settings.out / "grades.csv").read_bytes() == before
@@ -242,18 +244,18 @@ def test_only_what_is_lost_or_changed_is_graded_anew(graded, settings, monkeypat
 
     marked = []
 
-    def mark(student, assignment, *_):
+    def run_and_score(student, assignment, *_):
         marked.append(student)
-        return module.nothing(student, assignment, "graded")
+        return module.no_points(student, assignment, "graded")
 
-    monkeypatch.setattr(module, "mark", mark)
+    monkeypatch.setattr(module, "run_and_score", run_and_score)
     records = settings.out / "records"
     kept = {n: (records / n / "A1.json").read_bytes() for n in ("visible", "solved", "stripped")}
     (records / "visible/A1.json").unlink()
     (records / "solved/A1.json").write_text('{"key": ')
     changed = json.loads(kept["stripped"])
     (records / "stripped/A1.json").write_text(json.dumps({**changed, "key": "another"}))
-    grade(settings)
+    grade_submissions(settings)
     assert marked == ["solved", "stripped", "visible"]
     for name, data in kept.items():
         (records / name / "A1.json").write_bytes(data)
@@ -300,11 +302,13 @@ def wait_for(what, seconds=120):
 
 def test_where_nothing_confines_it_wants_trust(tmp_path, hand_in, lecturer, monkeypatch):
     hand_in(tmp_path / "in", "ann")
-    monkeypatch.setattr(jail, "missing", lambda: "Plan9 has no Landlock")
-    asked = Grade(tmp_path / "in", course=lecturer, out=tmp_path / "out")
+    monkeypatch.setattr(jail, "missing_confinement", lambda: "Plan9 has no Landlock")
+    asked = GradeSettings(tmp_path / "in", course=lecturer, out=tmp_path / "out")
     with pytest.raises(InputError, match=r"not confined here: Plan9 .*--trust"):
-        grade(asked)
-    (record,) = grade(Grade(tmp_path / "in", course=lecturer, out=tmp_path / "out", trust=True))
+        grade_submissions(asked)
+    (record,) = grade_submissions(
+        GradeSettings(tmp_path / "in", course=lecturer, out=tmp_path / "out", trust=True)
+    )
     assert record.total == 70
 
 
@@ -312,7 +316,7 @@ def test_what_is_not_there_is_one_clear_line(tmp_path, lecturer, hand_in):
     def fault(**changes):
         given = {"submissions": tmp_path / "in", "course": lecturer, "out": tmp_path / "out"}
         with pytest.raises(InputError) as raised:
-            grade(Grade(**{**given, **changes}))
+            grade_submissions(GradeSettings(**{**given, **changes}))
         return str(raised.value)
 
     assert "it should hold a folder for each student" in fault()
@@ -337,7 +341,9 @@ def test_data_handed_in_with_a_notebook_lie_beside_it_and_nothing_else_does(
     (folder / "results.csv").write_text("a")
     (folder / "torch.py").write_text("raise SystemExit")
     (folder / "link.csv").symlink_to(lecturer / "source/A1/A1.ipynb")
-    (record,) = grade(Grade(tmp_path / "in", course=lecturer, out=tmp_path / "out"))
+    (record,) = grade_submissions(
+        GradeSettings(tmp_path / "in", course=lecturer, out=tmp_path / "out")
+    )
     assert record.messages == {"a1-1": "", "a1-2": ""}
 
 
@@ -348,9 +354,9 @@ def test_marks_of_a_person_are_counted(tmp_path, hand_in, lecturer, capsys):
     command = ["course", "grade", str(tmp_path / "in"), "--course", str(lecturer)]
     command += ["--out", str(tmp_path / "out")]
     assert main(command) == 0
-    marks = tmp_path / "out/by_hand.csv"
+    marks = tmp_path / "out/open_questions.csv"
     assert marks.read_text() == "student,assignment,part,points\nann,A1,3,\n"
-    assert "addition is linear" in (tmp_path / "out/by_hand.md").read_text()
+    assert "addition is linear" in (tmp_path / "out/open_questions.md").read_text()
     marks.write_text("student,assignment,part,points\nann,A1,3,22.5\ngone,A1,3,4\n")
     assert main(command) == 0
     (row,) = csv.DictReader((tmp_path / "out/grades.csv").read_text().splitlines())
@@ -360,7 +366,7 @@ def test_marks_of_a_person_are_counted(tmp_path, hand_in, lecturer, capsys):
     marks.write_text("student,assignment,part,points\nann,A1,3,many\n")
     capsys.readouterr()
     assert main(command) == 2
-    assert "by_hand.csv, line 2: 'many' is no number" in capsys.readouterr().err
+    assert "open_questions.csv, line 2: 'many' is no number" in capsys.readouterr().err
 
 
 def test_a_fault_of_the_grader_is_said_and_tried_again(tmp_path, hand_in, lecturer, monkeypatch):
@@ -370,12 +376,12 @@ def test_a_fault_of_the_grader_is_said_and_tried_again(tmp_path, hand_in, lectur
     for student in ("ann", "ben"):
         hand_in(tmp_path / "in", student)
 
-    def mark(student, assignment, *_):
+    def run_and_score(student, assignment, *_):
         if student == "ann":
             raise RuntimeError("no kernel")
-        return module.nothing(student, assignment, "graded")
+        return module.no_points(student, assignment, "graded")
 
-    monkeypatch.setattr(module, "mark", mark)
+    monkeypatch.setattr(module, "run_and_score", run_and_score)
     command = ["course", "grade", str(tmp_path / "in"), "--course", str(lecturer)]
     assert main([*command, "--out", str(tmp_path / "out")]) == 1
     table = (tmp_path / "out/grades.csv").read_text()

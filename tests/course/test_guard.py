@@ -1,4 +1,4 @@
-"""What a student's code replaced is put back, and said."""
+"""What a student's code replaced is restored and reported."""
 
 import importlib.util
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ssl3d_lite.course import guard as shipped
-from ssl3d_lite.course.look import looked_for
+from ssl3d_lite.course.flags import find_flags
 from ssl3d_lite.tasks import geometry
 
 
@@ -17,14 +17,14 @@ def guard(monkeypatch):
     spec = importlib.util.spec_from_file_location("guard_copy", shipped.__file__)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.begin()
+    module.remember()
     return module
 
 
 def test_nothing_changed_nothing_said(guard):
     space = {"x": torch.tensor([1.0, float("nan")]), "y": np.array(["a"], object), "z": len}
-    guard.keep(space, ["x", "y", "z", "absent"])
-    assert guard.put_back(space) == []
+    guard.keep_given(space, ["x", "y", "z", "absent"])
+    assert guard.restore(space) == []
 
 
 def test_functions_of_libraries(guard, monkeypatch):
@@ -33,7 +33,7 @@ def test_functions_of_libraries(guard, monkeypatch):
     monkeypatch.setattr(torch.nn.functional, "relu", None)
     monkeypatch.setattr(geometry, "cut", lambda *_: 1)
     torch.Tensor.sum = lambda _: 15
-    assert sorted(guard.put_back({})) == [
+    assert sorted(guard.restore({})) == [
         *("Tensor.sum", "ssl3d_lite.tasks.geometry.cut", "torch.equal", "torch.nn.functional.relu"),
     ]
     now = (torch.equal, torch.nn.functional.relu, geometry.cut, torch.Tensor.sum)
@@ -46,18 +46,18 @@ def test_what_torch_itself_wraps_is_let_be(guard, monkeypatch):
 
     manual_seed.__module__ = "torch._dynamo.disable"
     monkeypatch.setattr(torch, "manual_seed", manual_seed)
-    assert guard.put_back({}) == []
+    assert guard.restore({}) == []
     assert torch.manual_seed is manual_seed
 
 
 def test_names_and_data_of_given_cells(guard):
     image, rows, helper = torch.arange(6.0), np.arange(3), lambda: 1
     space = {"image": image, "rows": rows, "helper": helper, "mine": 1}
-    guard.keep(space, ["image", "rows", "helper"])
+    guard.keep_given(space, ["image", "rows", "helper"])
     image.mul_(7)
     rows[1] = 9
     space.update(helper=None, mine=2, rows=[])
-    changed = guard.put_back(space)
+    changed = guard.restore(space)
     assert changed == ["the values of image", "rows", "the values of rows", "helper()"]
     assert (space["helper"], space["mine"], space["rows"]) == (helper, 2, rows)
     assert image.tolist() == [0, 1, 2, 3, 4, 5]
@@ -66,10 +66,10 @@ def test_names_and_data_of_given_cells(guard):
 
 def test_what_a_later_given_cell_says_counts(guard):
     space = {"size": 3}
-    guard.keep(space, ["size"])
+    guard.keep_given(space, ["size"])
     space["size"] = 5
-    guard.keep(space, ["size"])
-    assert guard.put_back(space) == []
+    guard.keep_given(space, ["size"])
+    assert guard.restore(space) == []
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_what_a_later_given_cell_says_counts(guard):
         ("import os\nos._exit(0)", ["_exit"]),
         ("torch.equal = lambda *a: True", ["torch.equal = …"]),
         ("import sys\nsys._getframe().f_back.f_locals", ["_getframe", "f_back", "f_locals"]),
-        ("from ssl3d_lite.geometry import cut", ["ssl3d_lite.tasks.geometry.cut"]),
+        ("from ssl3d_lite.tasks.geometry import cut", ["ssl3d_lite.tasks.geometry.cut"]),
         ("from gc import get_objects", ["gc"]),
         ("print(In[-1])", ["In"]),
         ("def (", []),
@@ -87,5 +87,5 @@ def test_what_a_later_given_cell_says_counts(guard):
     ],
 )
 def test_what_to_look_at(code, found):
-    assert looked_for([code], []) == found
-    assert looked_for([code], [code]) == []
+    assert find_flags([code], []) == found
+    assert find_flags([code], [code]) == []

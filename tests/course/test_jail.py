@@ -10,7 +10,8 @@ import pytest
 
 from ssl3d_lite.course import jail
 
-CONFINED = pytest.mark.skipif(bool(jail.missing()), reason=jail.missing() or "-")
+LACKING = jail.missing_confinement()
+CONFINED = pytest.mark.skipif(bool(LACKING), reason=LACKING or "-")
 ROOT = Path(__file__).parents[2]
 
 
@@ -27,9 +28,9 @@ def prison(tmp_path):
 
     def run(code, **limits):
         rules = jail.rules_for(
-            scratch, [secret / "data"], [secret / "data/solved"], jail.Limits(**limits)
+            scratch, [secret / "data"], [secret / "data/solved"], jail.JailLimits(**limits)
         )
-        argv = jail.command(rules, [sys.executable, "-c", code])
+        argv = jail.jailed_command(rules, [sys.executable, "-c", code])
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(argv, cwd=scratch, env=env, capture_output=True, text=True)
         return done.returncode, done.stdout.strip(), done.stderr.strip()
@@ -123,7 +124,7 @@ def test_limits_of_the_system(prison):
 def test_without_confinement_only_limits_hold(tmp_path):
     rules = jail.rules_for(tmp_path, confine=False)
     code = "import os, resource; os.kill(os.getppid(), 0); print(resource.getrlimit(4)[0])"
-    argv = jail.command(rules, [sys.executable, "-c", code])
+    argv = jail.jailed_command(rules, [sys.executable, "-c", code])
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0"  # no core files
@@ -133,8 +134,8 @@ def test_nothing_in_the_working_folder_is_imported_on_the_way(tmp_path):
     (tmp_path / "ssl3d_lite").mkdir()
     (tmp_path / "ssl3d_lite/__init__.py").write_text("raise SystemExit('taken in')")
     (tmp_path / "json.py").write_text("raise SystemExit('taken in')")
-    rules = jail.rules_for(tmp_path, confine=not jail.missing())
-    argv = jail.command(rules, [sys.executable, "-P", "-c", "print('well')"])
+    rules = jail.rules_for(tmp_path, confine=not jail.missing_confinement())
+    argv = jail.jailed_command(rules, [sys.executable, "-P", "-c", "print('well')"])
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.stdout == "well\n", done.stderr

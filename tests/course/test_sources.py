@@ -12,7 +12,7 @@ from ssl3d_lite.course.sources import (
     read_assignment,
     read_assignments,
     released,
-    secrets,
+    secret_lines,
     solved,
     visible_and_hidden,
     with_hidden_tests,
@@ -21,7 +21,7 @@ from ssl3d_lite.errors import InputError
 
 
 def test_parts_and_points_are_read(tiny):
-    found = [(part.name, part.points, part.by_hand, part.solution) for part in tiny.parts]
+    found = [(part.name, part.points, part.is_open, part.solution) for part in tiny.parts]
     assert found == [
         ("a1-1", 40.0, False, "a1-1-solution"),
         ("a1-2", 30.0, False, "a1-2-solution"),
@@ -86,9 +86,9 @@ def test_the_students_version_has_blanks_and_visible_checks_alone(tiny):
 
 
 def test_secrets_are_the_lines_between_marks_that_are_given_nowhere(tiny):
-    assert "doubled_values = x * 2" in secrets(tiny)
-    assert "hidden_volume = torch.full((2, 2, 2), -1.0)" in secrets(tiny)
-    assert not [line for line in secrets(tiny) if "values = torch.arange" in line]
+    assert "doubled_values = x * 2" in secret_lines(tiny)
+    assert "hidden_volume = torch.full((2, 2, 2), -1.0)" in secret_lines(tiny)
+    assert not [line for line in secret_lines(tiny) if "values = torch.arange" in line]
 
 
 def test_points_of_the_three_versions(tiny):

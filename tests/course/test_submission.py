@@ -14,8 +14,8 @@ def cells(tiny):
     return read_cells(json.dumps(solved(tiny.notebook)).encode())
 
 
-def kinds(woven):
-    return [(step.kind, step.part) for step in woven.steps]
+def kinds(merged):
+    return [(step.kind, step.part) for step in merged.steps]
 
 
 USUAL = [
@@ -29,30 +29,30 @@ def place(cells, grade_id):
 
 
 def test_a_solved_notebook(tiny, cells):
-    woven = merge_submission(tiny, cells)
-    assert kinds(woven) == USUAL  # the cell that only shows something is left out
-    assert woven.notes == []
-    assert woven.steps[0].keep == ("same", "torch", "values")
-    assert "secret_values" in woven.steps[3].source
-    assert set(woven.answers) == {"a1-1-solution", "a1-2-solution", "a1-3-answer"}
+    merged = merge_submission(tiny, cells)
+    assert kinds(merged) == USUAL  # the cell that only shows something is left out
+    assert merged.notes == []
+    assert merged.steps[0].keep == ("same", "torch", "values")
+    assert "secret_values" in merged.steps[3].source
+    assert set(merged.answers) == {"a1-1-solution", "a1-2-solution", "a1-3-answer"}
 
 
 def test_cells_that_were_added_run_where_they_stand(tiny, cells):
     added = {"cell_type": "code", "source": "helper = 1", "metadata": {}}
     cells.insert(place(cells, "a1-2-solution"), added)
     cells.insert(0, {**added, "source": "first = 1"})
-    woven = merge_submission(tiny, cells)
-    assert kinds(woven) == [("extra", "a1-1"), *USUAL[:4], ("extra", "a1-2"), *USUAL[4:]]
-    assert woven.extras == ["first = 1", "helper = 1"]
+    merged = merge_submission(tiny, cells)
+    assert kinds(merged) == [("extra", "a1-1"), *USUAL[:4], ("extra", "a1-2"), *USUAL[4:]]
+    assert merged.extras == ["first = 1", "helper = 1"]
 
 
 def test_an_edited_given_cell_runs_and_then_ours(tiny, cells):
     given = next(cell for cell in cells if "arange" in cell["source"])
     given["source"] += "\nimport math"
-    woven = merge_submission(tiny, cells)
-    assert kinds(woven) == [("extra", "a1-1"), *USUAL]
-    assert "import math" in woven.steps[0].source
-    assert "import math" not in woven.steps[1].source
+    merged = merge_submission(tiny, cells)
+    assert kinds(merged) == [("extra", "a1-1"), *USUAL]
+    assert "import math" in merged.steps[0].source
+    assert "import math" not in merged.steps[1].source
 
 
 def test_a_deleted_given_cell_is_there_all_the_same(tiny, cells):
@@ -68,9 +68,9 @@ def test_a_copy_of_an_answer_runs_after_it(tiny, cells):
     index = place(cells, "a1-1-solution")
     copy = {**cells[index], "id": "copy", "source": "def twice(x):\n    return 2 * x"}
     cells.insert(index + 1, copy)
-    woven = merge_submission(tiny, cells)
-    assert kinds(woven) == [*USUAL[:2], ("extra", "a1-1"), *USUAL[2:]]
-    assert woven.steps[2].source == copy["source"]
+    merged = merge_submission(tiny, cells)
+    assert kinds(merged) == [*USUAL[:2], ("extra", "a1-1"), *USUAL[2:]]
+    assert merged.steps[2].source == copy["source"]
 
 
 @pytest.mark.parametrize("lost", ["metadata", "ids", "both"])
@@ -80,26 +80,26 @@ def test_answers_are_found_without_metadata_or_ids(tiny, cells, lost):
             cell["metadata"] = {"nbgrader": [1]}
         if lost != "metadata":
             cell["id"] = f"n{number}"
-    woven = merge_submission(tiny, cells)
-    assert kinds(woven) == USUAL
-    assert {"a1-1-solution", "a1-2-solution"} <= set(woven.answers)
-    assert woven.notes == ([] if lost != "both" else ["the cell a1-3-answer was missing"])
+    merged = merge_submission(tiny, cells)
+    assert kinds(merged) == USUAL
+    assert {"a1-1-solution", "a1-2-solution"} <= set(merged.answers)
+    assert merged.notes == ([] if lost != "both" else ["the cell a1-3-answer was missing"])
 
 
 def test_tests_are_ours_whatever_they_say(tiny, cells):
     cells[place(cells, "a1-1-tests")]["source"] = "assert True"
     cells[place(cells, "a1-2-tests")]["cell_type"] = "markdown"
-    woven = merge_submission(tiny, cells)
-    assert kinds(woven) == USUAL
-    assert not [step for step in woven.steps if step.source == "assert True"]
-    assert woven.notes == ["test cell 1 had been changed: ours was run"]
+    merged = merge_submission(tiny, cells)
+    assert kinds(merged) == USUAL
+    assert not [step for step in merged.steps if step.source == "assert True"]
+    assert merged.notes == ["test cell 1 had been changed: ours was run"]
 
 
 def test_a_missing_answer_is_said(tiny, cells):
     del cells[place(cells, "a1-1-solution")]
-    woven = merge_submission(tiny, cells)
-    assert kinds(woven) == [USUAL[0], *USUAL[2:]]
-    assert woven.notes == ["the cell a1-1-solution was missing"]
+    merged = merge_submission(tiny, cells)
+    assert kinds(merged) == [USUAL[0], *USUAL[2:]]
+    assert merged.notes == ["the cell a1-1-solution was missing"]
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,9 @@ def test_broken_cells_do_no_harm(tiny):
     odd = [None, 3, [], {}, {"source": 3}, {"source": ["a", 1]}, {"source": "x", "metadata": 3}]
     odd += [{"source": ["a", "b"], "cell_type": ["code"]}, {"source": "\ud800", "id": {}}]
     odd += [{"cell_type": "code", "source": "x = 1", "metadata": {"nbgrader": {"grade_id": {}}}}]
-    woven = merge_submission(tiny, read_cells(json.dumps({"cells": odd}).encode()))
-    assert woven.extras == ["x = 1"]
-    assert [step.kind for step in woven.steps].count("hidden") == 2
+    merged = merge_submission(tiny, read_cells(json.dumps({"cells": odd}).encode()))
+    assert merged.extras == ["x = 1"]
+    assert [step.kind for step in merged.steps].count("hidden") == 2
 
 
 def test_only_data_lie_beside_a_notebook(tmp_path):

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from data_recipes.brats import CHANNELS, Brats, find_cases, prepare
+from data_recipes.brats import BRATS_CHANNELS, Brats, find_brats_cases, prepare
 from data_recipes.preparing.volumes import Preparation
 from data_recipes.virtual_files import write_heads
 from ssl3d_lite.data.cohort import Cohort
@@ -31,7 +31,7 @@ def test_brats_2018(raw, out, make_head):
     assert (summary.prepared, summary.unlabelled, summary.rejected) == (5, 1, ())
     cohort = Cohort.open(out)
     assert [case.id for case in cohort.cases] == [f"Brats18_{case}_1" for case in "ABCDE"]
-    assert cohort.channels == CHANNELS == ("t1", "t1ce", "t2", "flair")
+    assert cohort.channels == BRATS_CHANNELS == ("t1", "t1ce", "t2", "flair")
     assert cohort.label_values == (0, 1, 2, 4)
     assert cohort.regions == {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}
     assert cohort.region_classes == {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,)}
@@ -67,22 +67,22 @@ def test_brats_2023(raw, out, make_head):
     ],
 )
 def test_names_of_other_years(raw, make_head, pattern, name, patient):
-    (case,) = find_cases(make_head(raw, pattern))
+    (case,) = find_brats_cases(make_head(raw, pattern))
     assert (case.id, case.patient) == (name, patient)
-    assert list(case.images) == list(CHANNELS)
+    assert list(case.images) == list(BRATS_CHANNELS)
     assert case.label
 
 
 def test_channels_keep_their_order(raw, out, make_head):
     """Modality k has a mean of 10^(k+2), and the recipe does not mix them up."""
     make_head(raw)
-    images = find_cases(raw)[0].images
+    images = find_brats_cases(raw)[0].images
     means = [np.asarray(nib.load(path).dataobj).max() for path in images.values()]
     assert [round(np.log10(mean)) for mean in means] == [3, 4, 5, 6]
     prepare(small(raw, out))
     assert Cohort.open(out).cases[0].source.files == {
         kind if kind != "seg" else "label": f"Brats18_A_1_{kind}.nii.gz"
-        for kind in (*CHANNELS, "seg")
+        for kind in (*BRATS_CHANNELS, "seg")
     }
 
 
@@ -140,7 +140,7 @@ def test_a_file_there_twice(raw, make_head):
     make_head(raw)
     make_head(raw, "Brats18_{case}_1_{kind}.nii", kinds=("t2",))
     with pytest.raises(InputError, match=r"_t2\.nii\.gz and .*_t2\.nii are one and the same"):
-        find_cases(raw)
+        find_brats_cases(raw)
 
 
 def test_a_case_there_twice(raw, out, make_head):

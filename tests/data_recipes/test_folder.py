@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from data_recipes.folder import Folder, case_name, find_cases, find_values, prepare
+from data_recipes.folder import Folder, case_name, find_scans, find_values, prepare
 from data_recipes.preparing import engine
 from data_recipes.preparing.virtual_note import claim
 from ssl3d_lite.cli.main import main
@@ -40,7 +40,7 @@ def blocks(*values: float) -> np.ndarray:
 
 
 def ids(raw: Path, labels: Path | None = None, channels: tuple[str, ...] = ONE) -> list[str]:
-    return [case.id for case in find_cases(raw, labels, channels)]
+    return [case.id for case in find_scans(raw, labels, channels)]
 
 
 def reasons(summary) -> dict[str, str]:
@@ -167,7 +167,7 @@ def test_channels_come_in_the_order_asked_for(raw, out, run, save, channels):
 @pytest.mark.parametrize("pattern", ["ann_{}", "ann-{}", "ann.{}", "ann/{}"])
 def test_how_a_channel_may_be_set_apart(raw, save, pattern):
     paths = {c: save(raw / f"{pattern.format(c)}.nii", scan()) for c in ("t1", "flair")}
-    (case,) = find_cases(raw, None, ("t1", "flair"))
+    (case,) = find_scans(raw, None, ("t1", "flair"))
     assert (case.id, case.images, case.fault) == ("ann", paths, "")
 
 
@@ -336,7 +336,7 @@ def test_labels_lie_as_their_scans_do(raw, labels, save):
     save(raw / "a/x.nii", scan())
     save(raw / "b/x.nii.gz", scan())
     maps = [save(labels / "a/x.nii.gz", blocks(1)), save(labels / "b/x.nii", blocks(1))]
-    assert [case.label for case in find_cases(raw, labels, ONE)] == maps
+    assert [case.label for case in find_scans(raw, labels, ONE)] == maps
 
 
 def test_a_label_without_a_scan_and_a_scan_without_a_label(six, labels, out, run, save):
@@ -554,7 +554,7 @@ def test_cases_of_several_shapes(six, labels, out, run, save, tmp_path):
         ({"intensity": "window:9,0"}, "is no window"),
         ({"fit": "strech"}, "did you mean 'stretch'"),
         ({"size": (8, 0, 8)}, "above 0"),
-        ({"folds": 2}, "2 folds; a split needs at least 3"),
+        ({"folds": 2}, "folds is 2, but must be 3 or more"),
     ],
 )
 def test_settings_that_contradict(six, out, run, wrong, said):

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from data_recipes.msd import TASKS, Msd, _monai_addresses, prepare, read_description
+from data_recipes.msd import DECATHLON_TASKS, Msd, _monai_addresses, prepare, read_description
 from data_recipes.virtual_files import write_hippocampus
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.verify import Verify, verify
@@ -212,7 +212,7 @@ def test_a_task_is_downloaded(make_task, out, tmp_path, monkeypatch):
 
 def test_monai_has_an_address_for_every_task():
     addresses = _monai_addresses()
-    assert addresses.keys() == TASKS.keys()
+    assert addresses.keys() == DECATHLON_TASKS.keys()
     for task, (url, md5) in addresses.items():
         assert url.endswith(f"{task}.tar")
         assert len(md5) == 32

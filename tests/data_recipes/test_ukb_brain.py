@@ -11,11 +11,11 @@ from helpers import content
 
 from data_recipes import ukb_brain
 from data_recipes.ukb_brain import (
-    CHANNELS,
+    CHANNEL_OF_FIELD,
     MASK,
     MEMBERS,
     UkbBrain,
-    find_cases,
+    find_visits,
     prepare,
     read_member,
 )
@@ -95,7 +95,7 @@ def test_visits_of_a_participant_are_one_patients(raw):
     write_visit(raw / "a", 1000001, "2_0")
     write_visit(raw / "b/deeper", 1000001, "3_0")
     write_visit(raw, 1000002, "2_1")
-    cases = sorted(find_cases(raw), key=lambda case: case.id)
+    cases = sorted(find_visits(raw), key=lambda case: case.id)
     assert [(case.id, case.patient) for case in cases] == [
         ("1000001_2_0", "1000001"),
         ("1000001_3_0", "1000001"),
@@ -126,12 +126,12 @@ def test_other_archives_are_ignored(raw, name):
     raw.mkdir()
     (raw / name).write_bytes(b"PK")
     with pytest.raises(InputError) as error:
-        find_cases(raw)
+        find_visits(raw)
     assert str(error.value) == (
         f"no UK Biobank archives below {raw}, such as 1000001_20252_2_0.zip"
     )
     write_visit(raw)
-    (case,) = find_cases(raw)
+    (case,) = find_visits(raw)
     assert (case.id, list(case.images)) == ("1000001_2_0", ["t1", "t2-flair"])
 
 
@@ -192,7 +192,7 @@ def test_channels_keep_their_order(raw, out):
     write_zip(raw / "1000001_20253_2_0.zip", {MEMBERS["t2-flair"]: nifti(along[1])})
     prepare(small(raw, out, **EXACT, intensity="unit"))
     cohort = Cohort.open(out)
-    assert cohort.channels == tuple(CHANNELS.values()) == ("t1", "t2-flair")
+    assert cohort.channels == tuple(CHANNEL_OF_FIELD.values()) == ("t1", "t2-flair")
     for channel, ramp, axis in zip(cohort[0][0], along, (0, 1)):
         wanted = ((ramp - 1) / np.float32(SHAPE[axis] - 1)).astype(np.float16)
         np.testing.assert_array_equal(channel, wanted)
@@ -418,9 +418,9 @@ def test_an_archive_under_lock(raw, out):
 def test_a_member_far_larger_than_a_head(raw, monkeypatch):
     content = gzip.compress(nib.Nifti1Image(scan(0), np.eye(4)).to_bytes(), 0)  # no smaller
     archive, size = write_zip(raw / "a.zip", {MEMBERS["t1"]: content}), len(content)
-    monkeypatch.setattr(ukb_brain, "LARGEST", size)
+    monkeypatch.setattr(ukb_brain, "LARGEST_MEMBER", size)
     assert read_member(archive, MEMBERS["t1"])[0].shape == SHAPE
-    monkeypatch.setattr(ukb_brain, "LARGEST", size - 1)
+    monkeypatch.setattr(ukb_brain, "LARGEST_MEMBER", size - 1)
     with pytest.raises(InputError) as error:
         read_member(archive, MEMBERS["t1"])
     assert str(error.value) == f"{archive}: {MEMBERS['t1']} unpacks to {size} bytes"
@@ -442,7 +442,7 @@ def test_a_size_that_the_archive_lies_about(tmp_path):
 def test_a_member_that_gzip_blows_up(tmp_path, monkeypatch):
     """A thousand bytes of zeros a byte: the limit is on the member, and not on what is in it."""
     archive = write_zip(tmp_path / "a.zip", {MEMBERS["t1"]: nifti(np.zeros((64, 64, 64)))})
-    monkeypatch.setattr(ukb_brain, "LARGEST", 2**16)
+    monkeypatch.setattr(ukb_brain, "LARGEST_MEMBER", 2**16)
     with pytest.raises(InputError, match="unpacks to"):
         read_member(archive, MEMBERS["t1"])
 

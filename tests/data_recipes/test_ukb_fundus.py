@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_recipes.ukb_fundus import UkbFundus, find_cases, prepare
+from data_recipes.ukb_fundus import UkbFundus, find_photographs, prepare
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import UNLABELLED, Cohort
 from ssl3d_lite.errors import InputError
@@ -79,7 +79,7 @@ def test_photographs_become_a_cohort_without_grades(raw, out):
     ],
 )
 def test_names(raw, name, case):
-    (found,) = find_cases(lay_out(raw, (name,)))
+    (found,) = find_photographs(lay_out(raw, (name,)))
     assert (found.id, found.patient) == (case, case.split("_")[0])
     assert found.images == dict.fromkeys(("red", "green", "blue"), raw / name)
     assert (found.label, found.grade, found.fault) == (None, None, "")
@@ -100,7 +100,7 @@ def test_other_files_are_passed_over(raw, out):
     lay_out(raw)
     for name in OTHERS:
         (raw / name).write_bytes(b"no picture")
-    assert [case.id for case in find_cases(raw)] == IDS
+    assert [case.id for case in find_photographs(raw)] == IDS
     summary = prepare(small(raw, out))
     assert (summary.prepared, summary.rejected) == (4, ())
 

@@ -11,7 +11,7 @@ from helpers import content
 
 from data_recipes.preparing.virtual_note import NOTE
 from data_recipes.virtual_files import write_abdomens, write_fundus, write_heads, write_hippocampus
-from data_recipes.virtual_patients.brain import grade, head_case, hippocampus_case
+from data_recipes.virtual_patients.brain import glioma_grade, head_case, hippocampus_case
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.parallel import Workforce
 
@@ -55,7 +55,7 @@ def test_the_crops_are_a_task_of_the_decathlon(crops):
 
 def test_the_heads_are_files_of_brats(heads):
     found = sorted(path.relative_to(heads).as_posix() for path in heads.rglob("*.nii.gz"))
-    names = [f"{grade(i)}/Brats18_VIRTUAL_{i + 1:04d}_1" for i in range(4)]
+    names = [f"{glioma_grade(i)}/Brats18_VIRTUAL_{i + 1:04d}_1" for i in range(4)]
     kinds = ("t1", "t1ce", "t2", "flair", "seg")
     assert found == sorted(f"{n}/{n.split('/')[1]}_{kind}.nii.gz" for n in names for kind in kinds)
     images, label, affine = head(0, LOW, 32)

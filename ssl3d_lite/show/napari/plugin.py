@@ -91,11 +91,11 @@ class Explorer(Container):
         self.upright = PushButton(text="Head up", tooltip="for a scan whose axes are RAS")
         self.apart = FloatSlider(label="apart", max=2, tooltip="how far the pieces fly apart")
         self.shown = CheckBox(text="as the network gets them", tooltip="shuffled, turned, warped")
-        self.labels = TextEdit(label="labels")
-        self.labels.read_only = True
+        self.text = TextEdit(label="labels")
+        self.text.read_only = True
         widgets = [self.image, self.task, self.settings, self.seed, self.draw, self.redraw]
         moves = [self.apart, self.shown, self.upright]
-        super().__init__(widgets=[*widgets, *moves, self.labels])
+        super().__init__(widgets=[*widgets, *moves, self.text])
         self._fill_settings()
         self.task.changed.connect(self._fill_settings)
         self.draw.clicked.connect(self.make_views)
@@ -112,7 +112,7 @@ class Explorer(Container):
         """Make the puzzle and show it, or say why it cannot be made."""
         layer = self.image.value
         if layer is None:
-            self.labels.value = "Open an image, or File > Open Sample > Virtual brain."
+            self.text.value = "Open an image, or File > Open Sample > Virtual brain."
             return
         try:
             volumes = volumes_of(layer)
@@ -121,12 +121,12 @@ class Explorer(Container):
             params = task.sample_params(volumes, torch.Generator().manual_seed(self.seed.value))
             batch = task.make_views(volumes, params)
         except InputError as reason:
-            self.labels.value = f"This puzzle cannot be made: {reason}."
+            self.text.value = f"This puzzle cannot be made: {reason}."
             return
         space = volumes.shape[2:]
         self.puzzle = PuzzleLayers(self.viewer, batch, world=world_of(layer), space=space)
         self._arrange()
-        self.labels.value = self._text_of(task.note)
+        self.text.value = self._text_of(task.note)
 
     def _text_of(self, note: str) -> str:
         """Captions and positions of the pieces, the label of all, and the task's note."""

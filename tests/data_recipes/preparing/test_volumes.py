@@ -14,7 +14,13 @@ from nibabel.processing import resample_from_to
 
 from data_recipes.preparing import volumes
 from data_recipes.preparing.engine import Prepared, RawCase
-from data_recipes.preparing.volumes import Frame, Preparation, bounding_box, lay_frame, prepare_scan
+from data_recipes.preparing.volumes import (
+    Preparation,
+    VolumeFrame,
+    bounding_box,
+    lay_frame,
+    prepare_scan,
+)
 from ssl3d_lite.errors import InputError
 
 AS_IT_IS = Preparation(crop=False, spacing=None, size=None, fit="pad", intensity="unit")
@@ -228,7 +234,7 @@ def test_pad_is_centred_and_repeats_the_edge():
 
 def test_stretch_fills_the_size_edge_to_edge():
     frame = lay_frame(WHOLE, (1, 1, 3), Preparation(False, None, (5, 40, 5), "stretch", "unit"))
-    assert frame == Frame(origin=(0.5, -0.25, 0.0), scale=(2.0, 0.5, 1.0), size=(5, 40, 5))
+    assert frame == VolumeFrame(origin=(0.5, -0.25, 0.0), scale=(2.0, 0.5, 1.0), size=(5, 40, 5))
 
 
 def test_resize_keeps_proportions():
@@ -247,7 +253,7 @@ def test_spacing_is_kept_and_the_field_too():
 def test_a_header_that_rounds_is_not_resampled():
     how = Preparation(False, (1, 1, 1), None, "pad", "unit")
     frame = lay_frame(WHOLE, (1.00001, 0.99999, 1.0), how)
-    assert frame == Frame((0, 0, 0), (1, 1, 1), (10, 20, 5))
+    assert frame == VolumeFrame((0, 0, 0), (1, 1, 1), (10, 20, 5))
 
 
 @given(
@@ -257,15 +263,15 @@ def test_a_header_that_rounds_is_not_resampled():
     label=st.booleans(),
 )
 def test_cutting_is_what_sampling_whole_voxels_gives(volume, origin, size, label):
-    exact = Frame(tuple(map(float, origin)), (1.0, 1.0, 1.0), size)
-    sampled = Frame(exact.origin, (1.0, 1.0, 1.0 + 1e-12), size)  # takes the other branch
+    exact = VolumeFrame(tuple(map(float, origin)), (1.0, 1.0, 1.0), size)
+    sampled = VolumeFrame(exact.origin, (1.0, 1.0, 1.0 + 1e-12), size)  # takes the other branch
     np.testing.assert_array_equal(exact.sample(volume, label), sampled.sample(volume, label))
 
 
 @given(box=st.tuples(*[st.integers(0, 3)] * 3), size=st.integers(2, 6), scale=st.floats(0.3, 1.7))
 def test_a_cut_volume_shows_the_same(box, size, scale):
     volume = np.random.default_rng(0).normal(size=(16, 16, 16)).astype(np.float32)
-    frame = Frame((4.3, 4.0, 4.7), (scale,) * 3, (size,) * 3)
+    frame = VolumeFrame((4.3, 4.0, 4.7), (scale,) * 3, (size,) * 3)
     cut = tuple(slice(start, 16) for start in box)
     seen = frame.within(cut).sample(volume[cut])
     np.testing.assert_allclose(seen, frame.sample(volume), atol=1e-5)
@@ -273,7 +279,7 @@ def test_a_cut_volume_shows_the_same(box, size, scale):
 
 def test_what_becomes_coarser_is_smoothed_and_neither_moved_nor_changed_in_brightness():
     ramp = np.indices((64, 8, 8))[0].astype(np.float32)
-    frame = Frame((9.5, 0.0, 0.0), (4.0, 1.0, 1.0), (12, 8, 8))
+    frame = VolumeFrame((9.5, 0.0, 0.0), (4.0, 1.0, 1.0), (12, 8, 8))
     assert frame.blur == (1.5, 0, 0)
     np.testing.assert_allclose(frame.sample(ramp)[:, 3, 3], 9.5 + 4 * np.arange(12), atol=1e-4)
 
@@ -281,15 +287,15 @@ def test_what_becomes_coarser_is_smoothed_and_neither_moved_nor_changed_in_brigh
 def test_noise_does_not_fold_back_into_a_coarser_scan():
     """A Gaussian of deviation s leaves 1 / (2 s sqrt(pi)) of white noise's variance an axis."""
     noise = np.random.default_rng(0).normal(size=(120, 120, 120)).astype(np.float32)
-    frame = Frame((2.0,) * 3, (4.0,) * 3, (30,) * 3)
+    frame = VolumeFrame((2.0,) * 3, (4.0,) * 3, (30,) * 3)
     assert frame.sample(noise).var() == pytest.approx((1 / (2 * 1.5 * np.pi**0.5)) ** 3, rel=0.1)
-    finer = Frame((2.0,) * 3, (1.0,) * 3, (30,) * 3)
+    finer = VolumeFrame((2.0,) * 3, (1.0,) * 3, (30,) * 3)
     assert np.array_equal(finer.sample(noise), noise[2:32, 2:32, 2:32])
 
 
 def test_labels_are_never_smoothed():
     label = np.arange(64, dtype=np.uint8).reshape(64, 1, 1) % 2 * 2
-    frame = Frame((1.0, 0.0, 0.0), (3.0, 1.0, 1.0), (20, 1, 1))
+    frame = VolumeFrame((1.0, 0.0, 0.0), (3.0, 1.0, 1.0), (20, 1, 1))
     assert frame.sample(label, label=True).ravel().tolist() == [2, 0] * 10
 
 
@@ -299,7 +305,7 @@ def test_labels_are_never_smoothed():
         ({"fit": "strech"}, "did you mean 'stretch'"),
         ({"intensity": "zscor"}, "did you mean 'zscore'"),
         ({"spacing": (1, 0, 1)}, "above 0"),
-        ({"spacing": (1, np.nan, 1)}, "above 0"),
+        ({"spacing": (1, np.nan, 1)}, "finite number"),
         ({"size": (1, 0, 1)}, "above 0"),
         ({"spacing": (1, 1, 1), "size": (4, 4, 4), "fit": "resize"}, "finds the spacing itself"),
     ],

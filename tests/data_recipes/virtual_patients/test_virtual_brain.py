@@ -22,12 +22,12 @@ from data_recipes.virtual_patients.anatomy import (
     smooth_field,
     template,
     vessels,
-    warp,
+    warp_template,
 )
 from data_recipes.virtual_patients.brain import (
     BRAIN_CENTRE,
     MODALITIES,
-    grade,
+    glioma_grade,
     head_case,
     head_grid,
     hippocampus_case,
@@ -48,7 +48,7 @@ def world(axes) -> np.ndarray:
 def anatomy(index: int, edge: int) -> np.ndarray:
     """The template points that a head without a tumour shows."""
     rng = np.random.default_rng([0, index]).spawn(3)[0]
-    return warp(rng, head_grid(edge)[0], BRAIN_CENTRE, size=0.9)
+    return warp_template(rng, head_grid(edge)[0], BRAIN_CENTRE, size=0.9)
 
 
 def no_field(rng, spacing):
@@ -81,7 +81,7 @@ def test_neighbours_in_a_field_resemble_each_other():
 def test_a_warp_does_not_fold():
     axes = tuple(np.arange(-60.0, 60.0, 2.0) for _ in range(3))
     for seed in range(5):
-        points = warp(np.random.default_rng(seed), axes, np.zeros(3), size=0.9)
+        points = warp_template(np.random.default_rng(seed), axes, np.zeros(3), size=0.9)
         jacobian = np.stack(np.gradient(points, 2.0, axis=(1, 2, 3)), axis=-1)
         volume = np.linalg.det(np.moveaxis(jacobian, 0, -2))
         assert volume.min() > 0.2
@@ -312,7 +312,7 @@ def test_a_low_grade_glioma_is_solid():
     white = (label == 0) & (sample(template("white"), anatomy(LOW, EDGE)) > 0.95)
     assert images["t1ce"][label == 1].mean() < 0.8 * images["t1ce"][white].mean()
     assert images["flair"][label == 1].mean() > 1.3 * images["flair"][white].mean()
-    assert [grade(index) for index in range(8)].count("LGG") == 2
+    assert [glioma_grade(index) for index in range(8)].count("LGG") == 2
 
 
 def test_a_glioma_pushes_tissue_away_and_leaves_the_far_side_alone():

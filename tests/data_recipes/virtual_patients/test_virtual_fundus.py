@@ -9,11 +9,18 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from data_recipes.preparing.photographs import GRADES
-from data_recipes.virtual_patients.eye import STEP, Frame, View, discs, draw_frame, smooth_field
+from data_recipes.virtual_patients.eye import (
+    VESSEL_STEP,
+    Aperture,
+    View,
+    discs,
+    draw_aperture,
+    retina_field,
+)
 from data_recipes.virtual_patients.fundus import APTOS_COUNTS, draw_grade, fundus_case, look
 from data_recipes.virtual_patients.retinopathy import (
     FINDINGS,
-    KINDS,
+    LESION_KINDS,
     QUADRANTS,
     Lesion,
     grade_of,
@@ -81,7 +88,7 @@ def test_it_is_black_outside_the_round_aperture_and_lit_within(index, eye):
 
 
 def test_frames_differ_as_in_aptos():
-    frames = [draw_frame(np.random.default_rng(i)) for i in range(300)]
+    frames = [draw_aperture(np.random.default_rng(i)) for i in range(300)]
     cut = np.mean([f.diameter > 1.05 for f in frames])
     tight = np.mean([f.aspect < 1.1 for f in frames])
     assert 0.25 < cut < 0.45
@@ -90,7 +97,7 @@ def test_frames_differ_as_in_aptos():
 
 
 def test_a_given_frame_is_kept():
-    frame = Frame(aspect=1.5, diameter=0.8, row=0.05, column=-0.2)
+    frame = Aperture(aspect=1.5, diameter=0.8, row=0.05, column=-0.2)
     picture, _ = fundus_case(0, 1, 0, 200, frame=frame)
     lit_rows, lit_columns = np.nonzero(picture.any(axis=2))
     assert picture.shape == (200, 300, 3)
@@ -114,12 +121,12 @@ def test_one_eye_is_the_same_at_every_edge(index):
 
 
 def test_a_field_belongs_to_the_retina_and_has_variance_1():
-    frame = Frame(1.0, 1.0)
+    frame = Aperture(1.0, 1.0)
     views = [View(frame, edge, 1, 1.0, 0.0, 6.5) for edge in (81, 27)]
-    fine, coarse = (smooth_field(np.random.default_rng(1), view, 2.0) for view in views)
+    fine, coarse = (retina_field(np.random.default_rng(1), view, 2.0) for view in views)
     np.testing.assert_allclose(fine[1::3, 1::3], coarse, atol=1e-4)
     small = View(frame, 9, 1, 0.0, 0.0, 6.5)
-    draws = np.stack([smooth_field(np.random.default_rng(i), small, 1.0) for i in range(500)])
+    draws = np.stack([retina_field(np.random.default_rng(i), small, 1.0) for i in range(500)])
     assert abs(draws.mean()) < 0.05
     assert 0.7 < draws.var() < 1.3
 
@@ -196,10 +203,10 @@ def test_vessels_taper_bend_and_obey_murray(index):
     widest = {vein: max(v.radii.max() for v in vessels if v.vein == vein) for vein in (True, False)}
     assert 1.1 < widest[True] / widest[False] < 1.9
     for v in vessels:
-        np.testing.assert_allclose(np.hypot(*np.diff(v.points, axis=0).T), STEP)
+        np.testing.assert_allclose(np.hypot(*np.diff(v.points, axis=0).T), VESSEL_STEP)
         assert (np.diff(v.radii) <= 0).all()
     long = [v.points for v in vessels if len(v.points) > 60]
-    straight = [np.hypot(*(p[-1] - p[0])) / (STEP * (len(p) - 1)) for p in long]
+    straight = [np.hypot(*(p[-1] - p[0])) / (VESSEL_STEP * (len(p) - 1)) for p in long]
     assert max(straight) < 0.999
     assert np.median(straight) > 0.75  # sway, not knots
 
@@ -220,7 +227,7 @@ def test_a_branching_keeps_the_cubes_of_the_radii():
 
 
 def test_a_disc_of_blood_has_its_area_and_depth():
-    view = View(Frame(1.0, 1.0), 101, 1, 0.0, 0.0, 6.5)
+    view = View(Aperture(1.0, 1.0), 101, 1, 0.0, 0.0, 6.5)
     centre = np.zeros(1)
     wide = discs(view, centre, centre, np.array([10 / view.scale]), np.ones(1))
     assert wide.max() == 1
@@ -295,7 +302,7 @@ def test_every_kind_of_lesion_occurs():
     kinds = {
         x.kind for g in range(5) for i in range(16) for x in case(1, i, g, 128, SIDES[i % 2])[1]
     }
-    assert kinds == set(KINDS.values())
+    assert kinds == set(LESION_KINDS.values())
 
 
 @pytest.mark.parametrize("grade", range(1, 5))
@@ -391,8 +398,8 @@ def test_grades_are_as_frequent_as_in_aptos():
         ({"eye": "rihgt"}, "unknown eye 'rihgt'; did you mean 'right'"),
         ({"seed": -1}, "seed and index must be 0 or more, not -1 and 0"),
         ({"index": -2}, "seed and index must be 0 or more, not 0 and -2"),
-        ({"frame": Frame(0.5, 1.0)}, "aspect must be at least 0.95"),
-        ({"frame": Frame(1.0, 2.0)}, "diameter 0.5 to 1.25"),
+        ({"frame": Aperture(0.5, 1.0)}, "aspect must be at least 0.95"),
+        ({"frame": Aperture(1.0, 2.0)}, "diameter 0.5 to 1.25"),
     ],
 )
 def test_bad_arguments_are_told_in_one_line(arguments, message):

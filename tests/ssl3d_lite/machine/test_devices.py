@@ -45,7 +45,7 @@ OWN = {  # small, and with all that looks beyond a scan
     "rpl": {"patch": 4},
     "jigsaw": {"patch": 4},
     "rotation": {"crop_size": 12},
-    "exemplar": {"crop_size": 12, "memory": 6},
+    "exemplar": {"crop_size": 12},
     "masked": {"crop_size": 20, "block_size": 7},  # the last blocks are cut short
     "tissue": {"crop_size": 12},
     "random": {"crop_size": 12},

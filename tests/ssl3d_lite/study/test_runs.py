@@ -18,15 +18,20 @@ from helpers import make_cohort, make_graded
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.study import Study, load_results, run_study, shipped_studies
 from ssl3d_lite.study import launch as launching
 from ssl3d_lite.study.data import DataFolders, StudyData
-from ssl3d_lite.study.experiment import Experiment, Job, Machine, Run, plan
+from ssl3d_lite.study.encoders import copy_for_benchmark, encoder_of
+from ssl3d_lite.study.experiment import Experiment
+from ssl3d_lite.study.jobs import Job, Run, plan
+from ssl3d_lite.study.keys import run_key
 from ssl3d_lite.study.launch import Launch, RemoteJob
+from ssl3d_lite.study.settings import Machine
 
 SMALL = Study(
     name="small",
-    scale="test",
+    scale="smoke",
     title="Small",
     arms=("cpc", "scratch", "random", "random@group"),
     labels=("2", "50%"),
@@ -120,7 +125,7 @@ def test_results_can_be_read_without_scans_or_encoders(small, tmp_path):
 def test_nothing_is_left_but_encoders_and_rows(small):
     _, out = small
     assert {path.name for path in out.iterdir()} == {
-        *("results.csv", "study.json", "encoders", "runs", "rows", ".lock")
+        *("results.csv", "study.json", "encoders", "examples", "runs", "rows", ".lock")
     }
     assert not list((out / "runs").iterdir())
     assert not list((out / "rows").iterdir())
@@ -151,7 +156,7 @@ def test_fault_15_every_arm_has_the_same_steps_labels_decoder_and_order(scans, t
     assert {laid_out.pretraining(job).steps for job in jobs if job.arm.tasks} == {10}
     assert laid_out.oracle_training(jobs[-1]).steps == 10
     decoders = [
-        laid_out.network(laid_out.encoder(job)[0], cohort, job.seed).ups[0].weight.detach()
+        make_network(encoder_of(laid_out, job)[0], cohort, job.seed).ups[0].weight.detach()
         for job in (jobs[0], jobs[2])
     ]
     assert torch.equal(*decoders)
@@ -181,9 +186,9 @@ def test_twins_of_another_norm_and_a_corpus_without_labels(scans, tmp_path):
     corpus = laid_out.data.corpus(away, 0)
     assert (len(corpus.seen), len(corpus.unseen)) == (18, 2)  # one in ten to try puzzles on
     assert laid_out.data.corpus(own, 0).cohort.folder == scans
-    encoder, _ = laid_out.encoder(Job(away, 0, 0))
+    encoder, _ = encoder_of(laid_out, Job(away, 0, 0))
     assert (encoder.settings.norm, encoder.settings.in_channels) == ("group", 2)
-    assert laid_out.fitted(encoder, away).settings.in_channels == 1
+    assert copy_for_benchmark(laid_out, encoder, away).settings.in_channels == 1
 
 
 # ---- going on ----------------------------------------------------------------------------------
@@ -192,7 +197,7 @@ def test_twins_of_another_norm_and_a_corpus_without_labels(scans, tmp_path):
 def test_a_finished_study_is_not_run_again(small, scans, monkeypatch):
     results, out = small
     before = table(out)
-    monkeypatch.setattr("ssl3d_lite.study.launch.perform", None)
+    monkeypatch.setattr("ssl3d_lite.study.launch.run_job", None)
     again = run_study(SMALL, out, cohort=scans)
     assert again.rows == results.rows
     assert table(out) == before
@@ -221,8 +226,8 @@ def test_more_seeds_cost_only_those_that_are_new(small, scans, tmp_path):
     _, first = small
     laid_out = experiment(SMALL, DataFolders(scans), tmp_path)
     more = experiment(replace(SMALL, seeds=3), DataFolders(scans), tmp_path)
-    keys = {laid_out.key(run) for runs in plan(laid_out.study).values() for run in runs}
-    more_keys = {more.key(run) for runs in plan(more.study).values() for run in runs}
+    keys = {run_key(laid_out, run) for runs in plan(laid_out.study).values() for run in runs}
+    more_keys = {run_key(more, run) for runs in plan(more.study).values() for run in runs}
     assert keys < more_keys
     assert len(more_keys) == len(keys) * 3 / 2
     assert keys == {row[0][1] for row in table(first)}
@@ -230,13 +235,14 @@ def test_more_seeds_cost_only_those_that_are_new(small, scans, tmp_path):
 
 def test_a_key_knows_the_cohort_and_not_the_machine(scans, tmp_path):
     run = Run(Job(SMALL.parsed_arms()[0], 0, 0), "finetune", "2")
-    key = experiment(SMALL, DataFolders(scans), tmp_path).key(run)
+    key = run_key(experiment(SMALL, DataFolders(scans), tmp_path), run)
     data = StudyData(DataFolders(scans), "cpu")
-    assert Experiment(SMALL, data, tmp_path / "b", Machine("cpu", devices=2)).key(run) == key
+    shared = Experiment(SMALL, data, tmp_path / "b", Machine("cpu", devices=2))
+    assert run_key(shared, run) == key
     rounded = Experiment(SMALL, data, tmp_path, Machine(precision="bf16-mixed"))
-    assert rounded.key(run) != key  # bfloat16 gives other numbers
+    assert run_key(rounded, run) != key  # bfloat16 gives other numbers
     make_cohort(tmp_path / "other", 16, (16, 24, 16))
-    assert experiment(SMALL, DataFolders(tmp_path / "other"), tmp_path).key(run) != key
+    assert run_key(experiment(SMALL, DataFolders(tmp_path / "other"), tmp_path), run) != key
 
 
 SCRIPT = """

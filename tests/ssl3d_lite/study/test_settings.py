@@ -57,20 +57,20 @@ def test_tables_are_merged_and_all_else_is_replaced():
         ('title = "Small"', 'titel = "Small"', "did you mean 'title'"),
         ("[smoke]", "[smok]", "unknown setting .*'smok'"),
         ("steps = 10", "step = 10", "did you mean 'steps'"),
-        ("steps = 10", 'steps = "many"', "steps = 'many'"),
+        ("steps = 10", 'steps = "many"', "steps.* 'many'"),
         ("steps = 10", "steps = 10\nseed = 4", "unknown setting .*'seed'"),
         ("steps = 10", "steps = -1", "steps is -1"),
         ("steps = 10", "learning_rate = 0.1", r"\[pretrain\] needs steps"),
-        ('labels = ["2"]', 'labels = "2"', "labels = '2'"),
-        ('labels = ["2"]', "labels = []", "labels is empty"),
+        ('labels = ["2"]', 'labels = "2"', "labels is '2'"),
+        ('labels = ["2"]', "labels = []", "labels .*needs 1 or more"),
         ('labels = ["2"]', 'labels = ["2", "2"]', "something twice"),
         ('labels = ["2"]', 'labels = ["few"]', "'few'"),
         ('labels = ["2"]', "", "labels is missing"),
         ('"cpc", "scratch"', '"cpcc", "scratch"', "did you mean 'cpc'"),
         ('"cpc", "scratch"', '"cpc@grup"', "did you mean 'group'"),
-        ('labels = ["2"]', 'labels = ["2"]\nwarm_up = 1.5', r"lies in \[0, 1\)"),
+        ('labels = ["2"]', 'labels = ["2"]\nwarm_up = 1.5', "warm_up is 1.5, but must be below 1"),
         ('labels = ["2"]', 'labels = ["2"]\nmilestones = [15]', "multiple of 10"),
-        ('labels = ["2"]', 'labels = ["2"]\nmilestones = [500]', "of which fine-tuning has 100"),
+        ('labels = ["2"]', 'labels = ["2"]\nmilestones = [500]', "among the 100 steps"),
         ('labels = ["2"]', 'labels = ["2"]\nreadings = ["convergence"]', "name finetune among"),
         ('labels = ["2"]', 'labels = ["2"]\ntasks.cpc.pach = 4', "did you mean 'patch'"),
         ('labels = ["2"]', 'labels = ["2"]\ntasks.pcp.patch = 4', "did you mean 'cpc'"),
@@ -90,7 +90,7 @@ def test_a_faulty_file_is_refused_in_one_line(write, old, new, said):
 
 
 def test_a_fault_in_one_scale_shows_at_every_other(write):
-    with pytest.raises(InputError, match="scale full: seeds = 'x'"):
+    with pytest.raises(InputError, match="scale full: seeds is 'x'"):
         read_study(write(SMALL + 'seeds = "x"\n'), "smoke")
 
 
@@ -103,18 +103,18 @@ def test_a_study_or_scale_that_is_not_there_is_named_with_the_nearest(write, tmp
         read_study(tmp_path / "none.toml")
 
 
-def test_six_studies_are_shipped_and_each_reads_at_every_scale():
-    names = {"brats", "hippocampus", "pancreas", "retina", "transfer", "virtual_to_real"}
+def test_the_shipped_studies_read_at_every_scale():
+    names = {"tour", "brats", "hippocampus", "pancreas", "retina", "transfer", "virtual_to_real"}
     assert set(shipped_studies()) == names
     for name in names:
         for scale in ("smoke", "class", "full"):
             study = read_study(name, scale)
-            assert study.milestones
+            assert study.milestones or name == "tour"
             assert all(m % STEPS_PER_ROW == 0 for m in study.milestones)
 
 
 def test_shipped_studies_have_a_random_control_of_more_than_one_norm_and_a_collapsed_one():
-    for name in shipped_studies():
+    for name in shipped_studies().keys() - {"tour"}:
         for scale in ("smoke", "class", "full"):
             arms = read_study(name, scale).parsed_arms()
             sources = [arm.source for arm in arms]
@@ -124,7 +124,7 @@ def test_shipped_studies_have_a_random_control_of_more_than_one_norm_and_a_colla
 
 def test_full_studies_hold_every_task_of_the_paper():
     for name in shipped_studies():
-        if name != "virtual_to_real":
+        if name not in ("virtual_to_real", "tour"):
             arms = set(read_study(name, "full").arms)
             assert arms >= {"cpc", "rpl", "jigsaw", "rotation", "exemplar", "masked", "oracle"}
 

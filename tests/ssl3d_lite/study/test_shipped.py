@@ -11,7 +11,9 @@ from helpers import make_cohort, make_graded
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.study import read_study, shipped_studies
 from ssl3d_lite.study.data import DataFolders, StudyData
-from ssl3d_lite.study.experiment import Experiment, Machine, dry_run
+from ssl3d_lite.study.encoders import dry_run
+from ssl3d_lite.study.experiment import Experiment
+from ssl3d_lite.study.settings import Machine
 
 CHANNELS = {"virtual-brain": 4, "virtual-ukb-brain": 2}
 

@@ -9,7 +9,7 @@ from scipy.ndimage import affine_transform
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.tasks.geometry import (
-    PLANES,
+    TURN_PLANES,
     cut,
     grid_corners,
     grid_shape,
@@ -21,7 +21,7 @@ from ssl3d_lite.tasks.geometry import (
     shift_matrix,
     turn,
     turn_matrix,
-    warp,
+    warp_volumes,
 )
 
 SPACES = st.lists(st.integers(3, 9), min_size=2, max_size=3)
@@ -92,7 +92,7 @@ def test_cutting_an_image_is_cutting_a_volume_of_depth_one():
 @pytest.mark.parametrize("dims", [2, 3])
 def test_four_quarter_turns_give_the_volume_back(dims):
     volume = torch.randn(2, 1, *[5] * dims)
-    for plane in PLANES[dims]:
+    for plane in TURN_PLANES[dims]:
         turned = volume
         for _ in range(4):
             turned = turn(turned, plane, 1)
@@ -112,7 +112,7 @@ def test_the_turns_are_different_proper_rotations(dims, count):
 def test_turning_goes_the_same_way_about_every_axis():
     """Conjugating a quarter turn with the cyclic change x→y→z gives the next axis's turn."""
     cycle = torch.tensor([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
-    about = [turn_matrix(plane, 1, 5, 3)[:3, :3] for plane in PLANES[3]]
+    about = [turn_matrix(plane, 1, 5, 3)[:3, :3] for plane in TURN_PLANES[3]]
     for axis in range(3):
         assert torch.equal(cycle @ about[axis] @ cycle.T, about[(axis + 1) % 3])
 
@@ -148,7 +148,7 @@ def random_maps(space, size, plane, seed):
     generator, dims = np.random.default_rng(seed), len(space)
     maps = torch.eye(dims + 1, dtype=torch.double).repeat(len(plane), 1, 1)
     for matrix, number in zip(maps, plane.tolist(), strict=True):
-        a, b = PLANES[dims][number]
+        a, b = TURN_PLANES[dims][number]
         angle = generator.uniform(-np.pi, np.pi)
         matrix[a, a], matrix[a, b] = np.cos(angle), -np.sin(angle)
         matrix[b, a], matrix[b, b] = np.sin(angle), np.cos(angle)
@@ -165,10 +165,10 @@ def random_maps(space, size, plane, seed):
 def test_warp_equals_scipy_one_channel_at_a_time(space, data):
     size = [data.draw(st.integers(1, 8)) for _ in space]
     seed = data.draw(st.integers(0, 999))
-    plane = torch.arange(6) % len(PLANES[len(space)])  # every plane, all in one batch
+    plane = torch.arange(6) % len(TURN_PLANES[len(space)])  # every plane, all in one batch
     maps = random_maps(space, size, plane, seed)
     volumes = torch.randn(6, 2, *space, dtype=torch.double)
-    warped = warp(volumes, maps, plane, size)
+    warped = warp_volumes(volumes, maps, plane, size)
     assert warped.shape == (6, 2, *size)
     for scan, channel in itertools.product(range(6), range(2)):
         volume, matrix = volumes[scan, channel].numpy(), maps[scan].numpy()
@@ -179,8 +179,8 @@ def test_warp_equals_scipy_one_channel_at_a_time(space, data):
 @pytest.mark.parametrize("space", [(5, 7), (5, 7, 6), (1, 7, 6), (5, 1, 6), (5, 7, 1)])
 def test_warping_by_nothing_gives_the_volume_itself(space):
     volumes, dims = torch.randn(3, 2, *space), len(space)
-    for number in range(len(PLANES[dims])):
-        warped = warp(
+    for number in range(len(TURN_PLANES[dims])):
+        warped = warp_volumes(
             volumes, torch.eye(dims + 1).expand(3, -1, -1), torch.full((3,), number), space
         )
         assert torch.equal(warped, volumes)
@@ -190,45 +190,46 @@ def test_warping_by_nothing_gives_the_volume_itself(space):
 def test_warping_by_whole_voxels_is_cutting(dims):
     volumes = torch.randn(4, 2, *[9] * dims)
     corner = random_corner([9] * dims, [4] * dims, (4, 1), torch.Generator().manual_seed(0))
-    for number in range(len(PLANES[dims])):
-        warped = warp(volumes, shift_matrix(corner)[:, 0], torch.full((4,), number), [4] * dims)
+    for number in range(len(TURN_PLANES[dims])):
+        shift, plane = shift_matrix(corner)[:, 0], torch.full((4,), number)
+        warped = warp_volumes(volumes, shift, plane, [4] * dims)
         assert torch.equal(warped, cut(volumes, corner, [4] * dims)[:, 0])
 
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_warping_by_a_quarter_turn_is_turning(dims):
     volumes = torch.randn(1, 2, *[6] * dims)
-    for number, plane in enumerate(PLANES[dims]):
+    for number, plane in enumerate(TURN_PLANES[dims]):
         for quarters in range(4):
             matrix = turn_matrix(plane, quarters, 6, dims)[None]
-            warped = warp(volumes, matrix, torch.tensor([number]), [6] * dims)
+            warped = warp_volumes(volumes, matrix, torch.tensor([number]), [6] * dims)
             torch.testing.assert_close(warped, turn(volumes, plane, quarters), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("space", [(5, 8), (5, 8, 7)])
 def test_mirroring_flips_an_axis_and_twice_gives_the_volume_back(space):
     volumes, dims = torch.randn(1, 2, *space), len(space)
-    for number, axis in itertools.product(range(len(PLANES[dims])), range(dims)):
+    for number, axis in itertools.product(range(len(TURN_PLANES[dims])), range(dims)):
         matrix, plane = torch.eye(dims + 1), torch.tensor([number])
         matrix[axis, axis], matrix[axis, dims] = -1, space[axis] - 1
-        once = warp(volumes, matrix[None], plane, space)
+        once = warp_volumes(volumes, matrix[None], plane, space)
         assert torch.equal(once, volumes.flip(2 + axis))
-        assert torch.equal(warp(once, matrix[None], plane, space), volumes)
+        assert torch.equal(warp_volumes(once, matrix[None], plane, space), volumes)
 
 
 def test_warping_keeps_a_slope_and_goes_on_with_the_border_voxel():
     """Linear interpolation of a line is the line: 0, 1, 2, 3 at every half voxel, and beyond."""
     volume = torch.arange(4.0).view(1, 1, 4, 1)
     halves = torch.tensor([[[0.5, 0, -1], [0, 1, 0], [0, 0, 1]]])
-    warped = warp(volume, halves, torch.tensor([0]), (12, 1)).flatten()
+    warped = warp_volumes(volume, halves, torch.tensor([0]), (12, 1)).flatten()
     assert warped.tolist() == [0, 0, 0, 0.5, 1, 1.5, 2, 2.5, 3, 3, 3, 3]
 
 
 @pytest.mark.parametrize("flat", [0, 1, 2])
 def test_warping_an_image_is_warping_a_volume_of_depth_one(flat):
     """The image lies in the plane across axis ``flat``, in which the volume's map turns."""
-    plane = torch.full((5,), flat)  # PLANES are listed by the axis they leave out
-    a, b = PLANES[3][flat]
+    plane = torch.full((5,), flat)  # TURN_PLANES are listed by the axis they leave out
+    a, b = TURN_PLANES[3][flat]
     images = torch.randn(5, 2, 6, 8, dtype=torch.double)
     maps = random_maps((6, 8), (7, 5), torch.zeros(5, dtype=torch.long), seed=0)
     deep = torch.eye(4, dtype=torch.double).repeat(5, 1, 1)
@@ -237,8 +238,8 @@ def test_warping_an_image_is_warping_a_volume_of_depth_one(flat):
     size = [1, 1, 1]
     size[a], size[b] = 7, 5
     volumes = images.unsqueeze(-1).movedim((2, 3, 4), (2 + a, 2 + b, 2 + flat))
-    warped = warp(volumes, deep, plane, size).movedim((2 + a, 2 + b, 2 + flat), (2, 3, 4))
-    want = warp(images, maps, torch.zeros(5, dtype=torch.long), (7, 5))
+    warped = warp_volumes(volumes, deep, plane, size).movedim((2 + a, 2 + b, 2 + flat), (2, 3, 4))
+    want = warp_volumes(images, maps, torch.zeros(5, dtype=torch.long), (7, 5))
     torch.testing.assert_close(warped[..., 0], want, rtol=0, atol=1e-12)
 
 

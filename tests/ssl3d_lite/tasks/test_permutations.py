@@ -10,17 +10,12 @@ from hypothesis import strategies as st
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.tasks.permutations import (
-    affine_set,
     farthest,
-    field,
     hamming,
     large_pool,
     permutation_set,
-    prime_power,
-    shuffled,
+    reorder,
 )
-
-PRIME_POWERS = st.sampled_from([2, 3, 4, 5, 7, 8, 9, 16, 25, 27])
 
 
 def different(rows):
@@ -37,12 +32,12 @@ def random_set(pieces, count, seed):
 # ---- what a set is -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("pieces", "count"), [(9, 72), (27, 702)])
-def test_fault_12_permutations_are_as_far_apart_as_they_can_be(pieces, count):
+@pytest.mark.parametrize(("pieces", "count", "nearest"), [(9, 72, 6), (27, 100, 24)])
+def test_fault_12_permutations_are_far_apart(pieces, count, nearest):
     chosen = permutation_set(pieces, count)
     assert different(chosen) == count
-    assert hamming(chosen)[0] == pieces - 1
-    assert hamming(random_set(pieces, count, seed=0))[0] < pieces - 4, "chance comes far nearer"
+    assert hamming(chosen)[0] == nearest
+    assert hamming(random_set(pieces, count, seed=0))[0] < nearest - 1, "chance comes far nearer"
 
 
 @pytest.mark.parametrize(("pieces", "count"), [(9, 72), (9, 100), (6, 50), (10, 30), (27, 702)])
@@ -82,11 +77,11 @@ def test_as_many_as_there_are_gives_every_permutation(pieces):
 @pytest.mark.parametrize(
     ("pieces", "count", "minimum", "mean"),
     [
-        (9, 72, 8, 8.113),
+        (9, 72, 6, 8.104),
         (9, 100, 6, 8.080),
         (9, 1000, 5, 8.008),
-        (27, 100, 26, 26.247),
-        (27, 702, 26, 26.037),
+        (27, 100, 24, 26.207),
+        (27, 702, 23, 26.036),
         (27, 1000, 23, 26.025),
     ],
 )
@@ -109,6 +104,18 @@ def test_what_cannot_be_is_said_in_one_line(pieces, count, message):
     with pytest.raises(InputError) as error:
         permutation_set(pieces, count)
     assert str(error.value) == message
+
+
+def test_a_formula_comes_farther_apart_but_two_pieces_tell_its_whole_order():
+    """All x → a·x + b modulo 7: why the library searches. Its own sets do not give that away."""
+    rows = torch.tensor(
+        [[(a * x + b) % 7 for x in range(7)] for a in range(1, 7) for b in range(7)]
+    )
+    searched = permutation_set(7, len(rows))
+    assert hamming(rows)[0] == 6 > hamming(searched)[0]
+    for one, other in combinations(range(7), 2):
+        assert different(rows[:, [one, other]]) == len(rows), "two places name the row"
+    assert different(searched[:, [0, 1]]) < len(searched)
 
 
 # ---- distances ---------------------------------------------------------------------------------
@@ -161,56 +168,11 @@ def test_a_random_pool_grows_with_the_count(count, monkeypatch):
     assert different(permutation_set(6, count)) == count
 
 
-# ---- finite fields -----------------------------------------------------------------------------
-
-
-@settings(deadline=None)
-@given(PRIME_POWERS, st.data())
-def test_the_tables_are_those_of_a_field(q, data):
-    add, multiply = field(q)
-    a, b, c = (data.draw(st.integers(0, q - 1)) for _ in range(3))
-    numbers = list(range(q))
-    for table, neutral in ((add, 0), (multiply, 1)):
-        assert np.array_equal(table, table.T)
-        assert table[neutral].tolist() == numbers
-        assert table[table[a, b], c] == table[a, table[b, c]]
-    assert multiply[a, add[b, c]] == add[multiply[a, b], multiply[a, c]]
-    assert sorted(add[a].tolist()) == numbers, "adding a is a bijection"
-    if a:
-        assert sorted(multiply[a].tolist()) == numbers, "multiplying by a ≠ 0 is a bijection"
-
-
-@pytest.mark.parametrize("q", [2, 3, 5, 7, 11])
-def test_a_prime_field_is_arithmetic_modulo_the_prime(q):
-    numbers = np.arange(q)
-    add, multiply = field(q)
-    assert np.array_equal(add, (numbers[:, None] + numbers) % q)
-    assert np.array_equal(multiply, (numbers[:, None] * numbers) % q)
-
-
-@settings(deadline=None)
-@given(PRIME_POWERS, st.data())
-def test_affine_maps_lie_one_less_than_all_places_apart(q, data):
-    rows = torch.from_numpy(affine_set(q))
-    assert rows.shape == (q * (q - 1), q)
-    assert different(rows) == len(rows)
-    assert hamming(rows)[0] == max(q - 1, 2), "two permutations never differ in one place"
-    few = data.draw(st.integers(2, q))
-    assert hamming(permutation_set(q, few))[0] == q, "as few as q can differ everywhere"
-
-
-def test_prime_powers_are_told_from_other_numbers():
-    known = {2: (2, 1), 3: (3, 1), 4: (2, 2), 5: (5, 1), 7: (7, 1), 8: (2, 3), 9: (3, 2)}
-    known |= {11: (11, 1), 13: (13, 1), 16: (2, 4), 25: (5, 2), 27: (3, 3), 64: (2, 6)}
-    others = (6, 10, 12, 14, 15, 18, 24, 26, 28, 36)
-    assert {n: prime_power(n) for n in (*known, *others)} == known | dict.fromkeys(others)
-
-
-def test_shuffled_shows_each_scans_pieces_in_its_order():
+def test_reorder_shows_each_scans_pieces_in_its_order():
     orders = torch.tensor([[2, 0, 1], [0, 2, 1]])
     pieces = torch.tensor([[10, 11, 12], [20, 21, 22]])
-    assert shuffled(pieces, orders).tolist() == [[12, 10, 11], [20, 22, 21]]
+    assert reorder(pieces, orders).tolist() == [[12, 10, 11], [20, 22, 21]]
     rich = torch.rand(2, 3, 4, 5)
-    shown = shuffled(rich, orders)
+    shown = reorder(rich, orders)
     assert torch.equal(shown[0, 0], rich[0, 2])
-    assert torch.equal(shuffled(shown, orders.argsort(1)), rich)
+    assert torch.equal(reorder(shown, orders.argsort(1)), rich)

@@ -206,7 +206,7 @@ def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
 
 
 def test_settings_without_meaning_are_refused():
-    with pytest.raises(InputError, match="queries_per_scan is 0, but must be 1 or more"):
+    with pytest.raises(InputError, match="queries_per_scan is 0, but must be above 0"):
         make_task("rpl", ONE[3], queries_per_scan=0)
-    with pytest.raises(InputError, match="jitter is -1, but must not be below 0"):
+    with pytest.raises(InputError, match="jitter is -1, but must be 0 or more"):
         make_task("rpl", ONE[3], jitter=-1)

@@ -18,7 +18,7 @@ from ssl3d_lite.models.classifier import make_classifier
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.models.unet import make_unet
-from ssl3d_lite.study.experiment import _record
+from ssl3d_lite.study.keys import relevant_settings
 from ssl3d_lite.tasks import TASKS, make_task
 from ssl3d_lite.training import loop, memory
 from ssl3d_lite.training.finetuning import Finetuning, finetune
@@ -156,7 +156,7 @@ def test_of_several_processes_each_counts_its_own_and_sends_nothing(monkeypatch)
 
 
 def test_no_score_of_a_study_depends_on_recomputing():
-    assert "activation_checkpointing" not in _record(
+    assert "activation_checkpointing" not in relevant_settings(
         TrainSettings(device="cpu", activation_checkpointing=True)
     )
 

@@ -21,7 +21,7 @@ OWN = {
     "rpl": {"patch": 4, "queries_per_scan": 4},
     "jigsaw": {"patch": 4, "permutations": 10},
     "rotation": {"crop_size": 12},
-    "exemplar": {"crop_size": 12, "memory": 6},
+    "exemplar": {"crop_size": 12},
     "masked": {"crop_size": 16, "block_size": 4},
     "tissue": {"crop_size": 16},
     "random": {"crop_size": 12},

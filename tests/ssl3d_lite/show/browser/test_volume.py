@@ -238,7 +238,7 @@ def test_one_view_shows_one_puzzle_after_another():
 
 def test_what_cannot_be_drawn_in_3d_is_refused():
     _, volumes, batch = posed("jigsaw", dims=2)
-    with pytest.raises(InputError, match=r"2D \(4 x 4\).*use figures\.puzzle"):
+    with pytest.raises(InputError, match=r"2D \(4 x 4\).*use puzzle"):
         Puzzle3D(volumes, batch)
     _, volumes, batch = posed("jigsaw")
     with pytest.raises(InputError, match="scan is 2, but the batch has 2"):

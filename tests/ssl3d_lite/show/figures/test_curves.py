@@ -1,6 +1,7 @@
 import pytest
 
 from ssl3d_lite import show
+from ssl3d_lite.show.figures.curves import CONTROL_GREYS, VERDICT_COLOURS
 
 
 def test_curves_show_the_numbers_they_were_given():
@@ -26,7 +27,7 @@ def test_bands_reach_from_the_lowest_to_the_highest_of_each_curve():
     first, second = figure.axes
     control, ours = first.lines
     assert ours.get_ydata() == pytest.approx([0.2, 0.7])
-    assert control.get_color() in show.CONTROL_GREYS
+    assert control.get_color() in CONTROL_GREYS
     band = first.collections[1].get_paths()[0].vertices
     assert (band[:, 1].min(), band[:, 1].max()) == pytest.approx((0.1, 0.9))
     assert len(second.lines) == 1, "controls stand in every panel"
@@ -42,7 +43,7 @@ def test_a_forest_shows_means_intervals_and_pairs_and_controls_last():
     figure = show.forest({"faster": effects}, 0.02, ["scratch"])
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["cpc", "scratch"]
-    drawn = [line for line in axes.lines if line.get_color() == show.VERDICT_COLOURS["holds"]]
+    drawn = [line for line in axes.lines if line.get_color() == VERDICT_COLOURS["holds"]]
     pairs, interval, arrow, mean = drawn
     assert pairs.get_xdata().tolist() == [0.05, 0.15]
     right = axes.get_xlim()[1]

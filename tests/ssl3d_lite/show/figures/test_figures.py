@@ -265,7 +265,7 @@ def test_confusion_shows_shares_of_each_row():
     np.testing.assert_array_equal(shares[0], [0.75, 0.25, 0])
     assert np.isnan(shares[1]).all(), "never asked"
     np.testing.assert_array_equal(shares[2], [0, 1, 0])
-    assert axes.get_title() == "turns: 3 of 5 right"
+    assert axes.get_title() == "turns: 3 of 5 correct"
     written = {text.get_position(): text.get_text() for text in axes.texts}
     assert written == {(0, 0): "75", (1, 0): "25", (1, 2): "100"}
 

@@ -1,0 +1,81 @@
+"""The encoders of a study's jobs: random, pretrained, or trained with all labels (the oracle)."""
+
+from copy import deepcopy
+
+import torch
+
+from ssl3d_lite.machine.device import choose_device
+from ssl3d_lite.models.encoders import Encoder, adapt_channels, make_encoder
+from ssl3d_lite.models.networks import make_network
+from ssl3d_lite.tasks import ProxyTask, make_task
+from ssl3d_lite.training.finetuning import finetune
+from ssl3d_lite.training.pretraining import pretrain
+
+from .arms import Arm
+from .experiment import Experiment
+from .jobs import Job, Run
+from .keys import encoder_folder
+
+
+def encoder_of(experiment: Experiment, job: Job) -> tuple[Encoder, list[ProxyTask]]:
+    """A job's encoder, trained if its arm is; and its proxy tasks with their heads."""
+    arm, data = job.arm, experiment.data
+    encoder = make_encoder(experiment.start(job), job.seed)
+    tasks = make_tasks(experiment, job)
+    if tasks:
+        corpus, settings = data.corpus(arm, job.fold), experiment.pretraining(job)
+        out = encoder_folder(experiment, job)
+        pretrain(tasks, encoder, corpus.cohort, corpus.seen, settings, out)
+    elif arm.source == "oracle":
+        cohort, cases = data.benchmark(arm), data.split(arm, job.fold).train
+        network = make_network(encoder, cohort, job.seed)
+        settings = experiment.oracle_training(job)
+        finetune(network, cohort, cases, settings, encoder_folder(experiment, job))
+        encoder = network.encoder
+    return encoder.to(choose_device(experiment.machine.device)), tasks
+
+
+def make_tasks(experiment: Experiment, job: Job) -> list[ProxyTask]:
+    """A job's proxy tasks, their heads as they start."""
+    shape = experiment.start(job)
+    return [
+        make_task(name, shape, job.seed, **own)
+        for name, own in experiment.task_settings(job.arm).items()
+    ]
+
+
+def copy_for_benchmark(experiment: Experiment, encoder: Encoder, arm: Arm) -> Encoder:
+    """A copy of an encoder that reads the benchmark's channels."""
+    channels = len(experiment.data.benchmark(arm).channels)
+    if encoder.settings.in_channels == channels:
+        return deepcopy(encoder)
+    device = next(encoder.parameters()).device
+    return adapt_channels(encoder, channels).to(device)
+
+
+def dry_run(experiment: Experiment) -> None:
+    """Build every arm and make one puzzle of each of its tasks, so that settings which cannot work
+    are refused before anything is trained."""
+    for arm in experiment.study.parsed_arms():
+        job = Job(arm, experiment.study.folds[0], 0)
+        benchmark = experiment.data.benchmark(arm)
+        encoder = make_encoder(experiment.encoder_settings(arm, benchmark), 0)
+        make_network(encoder, benchmark, 0)
+        encoder.check(torch.zeros(1, len(benchmark.channels), *benchmark.shape))
+        for protocol in ("finetune", "frozen"):
+            experiment.finetuning(Run(job, protocol))
+        _try_puzzles(experiment, job)
+
+
+def _try_puzzles(experiment: Experiment, job: Job) -> None:
+    """Raise InputError unless a job's puzzles can be made from its scans, and be encoded."""
+    tasks = make_tasks(experiment, job)
+    if not tasks:
+        return
+    corpus, shape = experiment.data.corpus(job.arm, job.fold), experiment.start(job)
+    count = min(2, experiment.pretraining(job).batch, len(corpus.seen))
+    volumes = torch.zeros(count, shape.in_channels, *corpus.cohort.shape)
+    for task in tasks:
+        params = task.sample_params(volumes, torch.Generator().manual_seed(0))
+        views = task.make_views(volumes, params).views
+        make_encoder(shape, 0).check(views.flatten(0, 1))

@@ -1,0 +1,83 @@
+"""One test case as two twins segment it: what a report shows as an example.
+
+Networks are deleted when they have been scored. So two of them, the first arm that is no control
+and its twin from scratch, leave their predictions of one case of each test scan. The report then
+shows the scan in the middle of the first arm's scores, not the best one.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from ssl3d_lite.evaluation.prediction import predictions
+from ssl3d_lite.files import atomic_write
+
+from .arms import Arm, find_twin
+from .experiment import Experiment
+from .jobs import Job, Run
+from .keys import run_key
+from .settings import Study
+
+
+@dataclass(frozen=True)
+class Example:
+    """One test case, with its label and the predictions of arms."""
+
+    case: str
+    image: np.ndarray  # (*space) float32, the first channel
+    answers: dict[str, np.ndarray]  # "truth", then an arm each: class maps (*space) uint8
+
+
+def example_runs(study: Study) -> list[Run]:
+    """The runs that an example is made from: one seed, one fold, the study's first number of
+    labels."""
+    arms = study.parsed_arms()
+    first = next((arm for arm in arms if not arm.is_control), None)
+    if first is None or "finetune" not in study.protocols:
+        return []
+    chosen: list[Arm | None] = [first, find_twin(arms, first, "scratch")]
+    labels = study.labels_of("finetune")[0]
+    return [Run(Job(arm, study.folds[0], 0), "finetune", labels) for arm in chosen if arm]
+
+
+def example_path(experiment: Experiment, run: Run) -> Path:
+    return experiment.out / "examples" / f"{run_key(experiment, run)}.npz"
+
+
+def keep_example(experiment: Experiment, run: Run, network: nn.Module, result: Any) -> None:
+    """Keep a network's predictions and its Dice of every test scan, if an example wants them."""
+    cohort = experiment.data.benchmark(run.job.arm)
+    if cohort.ordinal or run not in example_runs(experiment.study):
+        return
+    scans = cohort.scans(experiment.data.split(run.job.arm, run.job.fold).test).values()
+    cases = [members[len(members) // 2] for members in scans]  # the middle slice, if it is slices
+    window = experiment.finetuning(run).patch
+    maps = np.stack(
+        [each.numpy().astype(np.uint8) for each in predictions(network, cohort, cases, window)]
+    )
+    kept = {"cases": np.array(cases), "dice": result.dice.mean(1), "maps": maps}
+    path = example_path(experiment, run)
+    atomic_write(path, lambda file: np.savez_compressed(file, **kept))
+
+
+def find_example(experiment: Experiment) -> Example | None:
+    """The example that a study's runs have left; None if they have left none yet."""
+    kept = {}
+    for run in example_runs(experiment.study):
+        if (path := example_path(experiment, run)).exists():
+            with np.load(path) as arrays:
+                kept[run.job.arm] = dict(arrays)
+    if not kept:
+        return None
+    arm = next(iter(kept))
+    order = kept[arm]["dice"].argsort()
+    place = order[len(order) // 2]
+    cohort, case = experiment.data.benchmark(arm), int(kept[arm]["cases"][place])
+    image, label = cohort[case]
+    if label is None:
+        return None
+    answers = {"truth": np.asarray(label)} | {a.name: kept[a]["maps"][place] for a in kept}
+    return Example(cohort.cases[case].id, np.asarray(image[0], np.float32), answers)

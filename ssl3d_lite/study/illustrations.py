@@ -1,0 +1,101 @@
+"""Sections of a report that need scans and encoders, not only rows: puzzles, and an example."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ssl3d_lite.html import escape, heading, picture
+from ssl3d_lite.show.figures.curves import learning_curves
+from ssl3d_lite.show.figures.puzzle import puzzle
+from ssl3d_lite.show.figures.segmentations import segmentations
+from ssl3d_lite.tasks import ProxyBatch, ProxyTask
+
+from .arms import Arm
+from .encoders import make_tasks
+from .examples import find_example
+from .experiment import Experiment
+from .jobs import Job
+from .keys import encoder_folder
+from .results import Results
+
+
+def task_sections(experiment: Experiment, results: Results) -> Iterator[str]:
+    """For each proxy task: one puzzle as the network gets it, and how well it was learnt."""
+    for name, (arm, task) in tasks_shown(experiment).items():
+        shown = (
+            f"One puzzle of {name}: the scan with the views outlined, and the views as the network "
+            f"gets them, drawn from the same batch. {task.note}"
+        )
+        volumes, batch = example_puzzle(experiment, arm, task)
+        yield heading(f"What {name} shows the network")
+        yield picture(puzzle(volumes, batch), escape(shown))
+        histories, held_out = learning(experiment, results, arm, task.name)
+        if histories:
+            learnt = (
+                "Loss and score, the mean of every ten steps. A dot is the score on cases on which "
+                "nothing was trained."
+            )
+            yield heading(f"Pretraining on {name}")
+            yield picture(learning_curves(histories, held_out), learnt)
+
+
+def tasks_shown(experiment: Experiment) -> dict[str, tuple[Arm, ProxyTask]]:
+    """Every proxy task of the study, with the first arm that has it, controls left out."""
+    found: dict[str, tuple[Arm, ProxyTask]] = {}
+    for arm in experiment.study.parsed_arms():
+        if arm.is_control:
+            continue
+        for task in make_tasks(experiment, Job(arm, experiment.study.folds[0], 0)):
+            name = f"{task.name} on slices" if arm.flat else task.name
+            found.setdefault(name, (arm, task))
+    return found
+
+
+def example_puzzle(experiment: Experiment, arm: Arm, task: ProxyTask) -> tuple[Tensor, ProxyBatch]:
+    """Volumes that no training saw, and a batch made from them."""
+    scans = experiment.data.corpus(arm, experiment.study.folds[0])
+    volumes = scans.cohort.images((scans.unseen or scans.seen)[:2]).cpu()
+    params = task.sample_params(volumes, torch.Generator().manual_seed(0))
+    return volumes, task.make_views(volumes, params)
+
+
+def learning(
+    experiment: Experiment, results: Results, arm: Arm, task: str
+) -> tuple[dict[str, list[Any]], dict[str, dict[str, float]]]:
+    """The histories of an arm's pretraining on a task, and the scores on held-out cases, by run.
+
+    Runs without a history or a score are left out: they failed, or their encoder was moved away.
+    """
+    histories: dict[str, list[Any]] = {}
+    held_out: dict[str, dict[str, float]] = {}
+    for row in results.of("proxy", arm.name):
+        job = Job(arm, row["fold"], row["seed"])
+        path = encoder_folder(experiment, job) / "history.csv"
+        if row["task"] != task or not path.exists():
+            continue
+        history = pd.read_csv(path)
+        columns = ["step", "loss", row["measure"], "chance"]
+        history = history.loc[history["task"] == task, columns]
+        fold = f", fold {job.fold}" if len(experiment.study.folds) > 1 else ""
+        histories[f"seed {job.seed}{fold}"] = history.to_dict("records")
+        held_out[f"seed {job.seed}{fold}"] = {row["measure"]: row["score"]}
+    return histories, held_out
+
+
+def example_section(experiment: Experiment, results: Results) -> list[str]:
+    """One test case, segmented by an arm and by its twin from scratch."""
+    example = find_example(experiment)
+    if example is None:
+        return []
+    arm = next(name for name in example.answers if name != "truth")
+    labelled = results.labelled(experiment.study.labels_of("finetune")[0])
+    caption = (
+        f"Test case {example.case}: the scan, its label, and the predictions after fine-tuning "
+        f"with {labelled} (seed 0). It is in the middle of the scores of {arm}, not the best."
+    )
+    names = experiment.data.benchmark(experiment.study.parsed_arms()[0]).label_names
+    drawn = segmentations(example.image, example.answers, names)
+    return [heading("An example"), picture(drawn, escape(caption))]
