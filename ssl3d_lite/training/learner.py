@@ -14,8 +14,10 @@ class Learner(nn.Module):
     ``forward`` takes what the run's ``batch_of`` makes and gives (loss, scores).
     """
 
-    num_batch_shapes = 1
-    """Number of kinds of batches, of different sizes, that come one after another."""
+    @property
+    def num_batch_shapes(self) -> int:
+        """Number of kinds of batches, of different sizes, that come one after another."""
+        return 1
 
     def forward(self, *batch: Any) -> tuple[Tensor, dict[str, Any]]:
         raise NotImplementedError

@@ -31,6 +31,10 @@ class Pretraining(Learner):
         super().__init__()
         self.encoder, self.tasks = encoder, nn.ModuleList(tasks)
 
+    @property
+    def num_batch_shapes(self) -> int:
+        return len(self.tasks)
+
     def forward(self, turn: int, batch: ProxyBatch) -> tuple[Tensor, dict[str, Any]]:
         task = cast(ProxyTask, self.tasks[turn])
         prediction = task(self.encoder, batch)

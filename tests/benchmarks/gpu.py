@@ -64,9 +64,9 @@ def idle(out: Path) -> None:
         settings = TrainSettings(steps=30, batch=8, device="cuda")
         trace = profile(activities=[ProfilerActivity.CUDA])
 
-        def train(watch=None, name=name, settings=settings):
+        def train(callback=None, name=name, settings=settings):
             task, encoder = make_task(name, shape), make_encoder(shape, 0)
-            pretrain(task, encoder, cohort, range(16), settings, callback=watch)
+            pretrain(task, encoder, cohort, range(16), settings, callback=callback)
 
         def record(history, trace=trace):
             if history[-1]["step"] == 10:

@@ -20,6 +20,7 @@ from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.monitor import eval_hooks
+from ssl3d_lite.machine import collectives
 from ssl3d_lite.machine import launch as distributed
 from ssl3d_lite.machine.collectives import all_gather, local_slice, on_rank_zero, rank
 from ssl3d_lite.machine.launch import check_devices, launch
@@ -334,8 +335,8 @@ def test_srun_with_several_tasks_is_refused(monkeypatch):
 
 
 def test_all_runs_of_one_command_have_the_same_devices(monkeypatch):
-    monkeypatch.setattr(distributed, "joined", lambda: True)
-    monkeypatch.setattr(distributed, "processes", lambda: 2)
+    monkeypatch.setattr(distributed, "is_distributed", lambda: True)
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
     check_devices(2, "cpu")
     with pytest.raises(InputError, match="devices is 1, but this command has been started on 2"):
         launch(1, "cpu")
@@ -358,10 +359,10 @@ def test_a_run_may_go_on_with_another_device_but_not_in_another_precision(cohort
 
 def test_each_process_has_its_rows_in_order(monkeypatch):
     assert local_slice(6) == slice(0, 6)
-    monkeypatch.setattr(distributed, "processes", lambda: 3)
+    monkeypatch.setattr(collectives, "world_size", lambda: 3)
     rows = []
     for process in range(3):
-        monkeypatch.setattr(distributed, "rank", lambda process=process: process)
+        monkeypatch.setattr(collectives, "rank", lambda process=process: process)
         rows.append(list(range(6))[local_slice(6)])
     assert rows == [[0, 1], [2, 3], [4, 5]]
 
@@ -393,7 +394,7 @@ def test_alone_nothing_is_gathered_and_everything_is_done_once():
 
 def test_batch_norm_is_shared_on_gpus_and_plain_again_afterwards(monkeypatch):
     """As far as that can be seen without a GPU: torch's own takes over while a run lasts."""
-    monkeypatch.setattr(distributed, "joined", lambda: True)
+    monkeypatch.setattr(distributed, "is_distributed", lambda: True)
     encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
     names = [type(module) for module in encoder.modules()]
     fabric = SimpleNamespace(device=torch.device("cuda"))
@@ -412,3 +413,12 @@ def test_batch_norm_is_shared_on_gpus_and_plain_again_afterwards(monkeypatch):
 
 if __name__ == "__main__":
     program(Path(sys.argv[1]))
+
+
+def test_who_talks_to_other_processes_needs_torch_alone():
+    """A proxy task does, and can be imported without what starts trainings."""
+    code = "import sys, ssl3d_lite.machine.collectives as _; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = done.stdout.split()
+    assert "torch" in modules
+    assert not {"lightning_fabric", "monai"} & set(modules)
