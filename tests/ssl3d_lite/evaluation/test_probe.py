@@ -65,19 +65,9 @@ def test_classifying_each_level_before_upsampling_changes_nothing():
     ]
     logits = classify(levels, probes, (8, 8, 8))
     features = upsampled(levels, (8, 8, 8))
-<<<<<<< ours
-    for one, got in zip(probes, logits.unbind(1), strict=True):
-        want = torch.einsum("cf,bfxyz->bcxyz", torch.from_numpy(one.weight), features)
-        want = want + torch.from_numpy(one.bias).view(-1, 1, 1, 1)
-||||||| base
-    for probe, got in zip(probes, logits.unbind(1), strict=True):
-        want = torch.einsum("cf,bfxyz->bcxyz", torch.from_numpy(probe.weight), features)
-        want = want + torch.from_numpy(probe.bias).view(-1, 1, 1, 1)
-=======
     for each, got in zip(probes, logits.unbind(1), strict=True):
         want = torch.einsum("cf,bfxyz->bcxyz", torch.from_numpy(each.weight), features)
         want = want + torch.from_numpy(each.bias).view(-1, 1, 1, 1)
->>>>>>> theirs
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
 
 
