@@ -9,10 +9,10 @@ from data_recipes.preparing.photographs import (
     COLOUR_CHANNELS,
     ENDINGS,
     GRADES,
-    Photographs,
+    PhotographRecipe,
     prepare_photographs,
 )
-from data_recipes.preparing.settings import About, Into
+from data_recipes.preparing.settings import About
 from data_recipes.readers.tables import read_table
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
@@ -21,7 +21,7 @@ COMPETITION = "aptos2019-blindness-detection"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Aptos(Photographs, Into):
+class Aptos(PhotographRecipe):
     """Reads train.csv with train_images/, and test.csv with test_images/, whose grades were never
     published and which serve for pretraining. Photographs that stand there twice, as some do, go to
     one fold."""
@@ -44,7 +44,7 @@ class Aptos(Photographs, Into):
 
 
 def prepare(settings: Aptos) -> Summary:
-    """Prepare APTOS 2019 as a graded 2D cohort.
+    """Prepare APTOS 2019 as an ordinal 2D cohort.
 
     Raises:
         InputError: no photographs there; a table that cannot be read; or as
@@ -61,16 +61,17 @@ def _listed(raw: Path, part: str, with_grades: bool) -> list[RawCase]:
     if not with_grades and not table.exists() and not folder.exists():
         return []  # the graded photographs alone will do
     rows = read_table(table, ("id_code", "diagnosis") if with_grades else ("id_code",))
-    pictures, twins = {}, {}
+    pictures: dict[str, Path] = {}
+    doubles: dict[str, Path | None] = {}
     for path in files_below(folder):
         if path.suffix.lower() in ENDINGS:
-            twins[path.stem] = pictures.get(path.stem)
+            doubles[path.stem] = pictures.get(path.stem)
             pictures[path.stem] = path
     cases = []
     for name in sorted(rows.keys() | pictures.keys()):
         fault, grade = "", None
-        if twins.get(name):
-            fault = f"{twins[name]} and {pictures[name]} are both there; remove one"
+        if doubles.get(name):
+            fault = f"{doubles[name]} and {pictures[name]} are both there; remove one"
         elif name not in pictures:
             fault = f"{table} has a row for it, but {folder.name} has no picture"
         elif name not in rows:

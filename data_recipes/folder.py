@@ -163,12 +163,7 @@ def find_scans(raw: Path, labels: Path | None, channels: tuple[str, ...]) -> lis
             raise InputError(f"{path} and {cases[name][channel]} have one name; rename one")
         else:
             cases[name][channel] = path
-    maps: dict[str, Path] = {}
-    for path in _nifti_files(labels) if labels else ():
-        name = case_name(path.relative_to(labels).as_posix())
-        if name in maps:
-            raise InputError(f"{path} and {maps[name]} have one name; rename one")
-        maps[name] = path
+    maps = _label_maps(labels) if labels else {}
     faults |= {name: f"{maps[name]} has no scan" for name in maps.keys() - cases.keys()}
     return [
         RawCase(
@@ -180,6 +175,17 @@ def find_scans(raw: Path, labels: Path | None, channels: tuple[str, ...]) -> lis
         )
         for name in sorted(cases.keys() | faults.keys())
     ]
+
+
+def _label_maps(labels: Path) -> dict[str, Path]:
+    """The label maps below a folder, by their cases' names."""
+    maps: dict[str, Path] = {}
+    for path in _nifti_files(labels):
+        name = case_name(path.relative_to(labels).as_posix())
+        if name in maps:
+            raise InputError(f"{path} and {maps[name]} have one name; rename one")
+        maps[name] = path
+    return maps
 
 
 def _nifti_files(folder: Path) -> Iterator[Path]:
@@ -212,15 +218,15 @@ def with_patients(
         name = name if name in known else _split(name, channels)[0]
         if patient_of.setdefault(name, row["patient"]) != row["patient"]:
             raise InputError(f"{table} names two patients of {name}; keep one")
-    told = []
+    named = []
     for case in cases:
         fault = case.fault or ("" if patient_of.get(case.id) else f"{table} names no patient of it")
-        told.append(replace(case, patient=patient_of.get(case.id) or case.patient, fault=fault))
+        named.append(replace(case, patient=patient_of.get(case.id) or case.patient, fault=fault))
     lone = [
         RawCase(name, name, {}, fault=f"{table} has a row for it, but {raw} has no such scan")
         for name in patient_of.keys() - known
     ]
-    return told + sorted(lone, key=lambda case: case.id)
+    return named + sorted(lone, key=lambda case: case.id)
 
 
 # ---- labels and arrays -------------------------------------------------------------------------

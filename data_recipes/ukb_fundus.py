@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from data_recipes.preparing.engine import RawCase, Summary
-from data_recipes.preparing.photographs import COLOUR_CHANNELS, Photographs, prepare_photographs
+from data_recipes.preparing.photographs import (
+    COLOUR_CHANNELS,
+    PhotographRecipe,
+    prepare_photographs,
+)
 from data_recipes.preparing.settings import About, FromRaw
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
@@ -17,7 +21,7 @@ EYE_OF_FIELD = {"21015": "left", "21016": "right"}  # by field
 
 
 @dataclass(frozen=True, kw_only=True)
-class UkbFundus(Photographs, FromRaw):
+class UkbFundus(PhotographRecipe, FromRaw):
     """Reads the photographs of fields 21015 (left eye) and 21016 (right eye), wherever they lie
     below --raw. Both eyes of a participant, at all visits, are one patient's."""
 
@@ -35,7 +39,7 @@ class UkbFundus(Photographs, FromRaw):
 
 
 def prepare(settings: UkbFundus) -> Summary:
-    """Prepare UK Biobank's fundus photographs as a graded 2D cohort without grades.
+    """Prepare UK Biobank's fundus photographs as an ordinal 2D cohort without grades.
 
     Raises:
         InputError: no photographs there, or as :func:`prepare_cohort`.

@@ -8,7 +8,7 @@ the cohort.
 from dataclasses import dataclass
 from functools import singledispatch
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge
 
@@ -52,7 +52,7 @@ class Virtual(Workforce, Into):
         return (self.raw or self.out / "raw").resolve()
 
     @property
-    def for_recipe(self) -> dict[str, object]:
+    def for_recipe(self) -> dict[str, Any]:
         """What the recipe of the real data set is given too."""
         return {
             "raw": self.raw_folder,
@@ -93,9 +93,9 @@ class VirtualHippocampus(Virtual):
         "200 in half a minute",
     )
 
-    size: ClassVar[tuple[int, ...]] = msd.DECATHLON_TASKS[
+    size: ClassVar[tuple[int, int, int] | None] = msd.DECATHLON_TASKS[
         "Task04_Hippocampus"
-    ].size  # of a prepared scan
+    ].size  # voxels of a prepared scan
 
     cases: PositiveInt = 200
     """How many, each of another subject."""

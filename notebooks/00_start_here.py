@@ -29,32 +29,18 @@
 
 # %%
 # %matplotlib inline
-from copy import deepcopy
+import ssl3d_lite as ssl3d
 
+from copy import deepcopy
 import numpy as np
 import torch
-from IPython.display import display
-
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.evaluation.prediction import predict_batch
-from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.networks import make_network
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training.finetuning import finetune
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
 SIZES = {
     "smoke": {"cases": 20, "pretrain": 10, "finetune": 10, "labels": (2,), "draws": 1},
     "class": {"cases": 200, "pretrain": 150, "finetune": 60, "labels": (2, 5, 20), "draws": 2},
     "full": {"cases": 200, "pretrain": 600, "finetune": 400, "labels": (2, 5, 20), "draws": 5},
 }
-size = SIZES[scale()]
+size = SIZES[ssl3d.scale()]
 
 # %% [markdown]
 # ## 1. A cohort
@@ -72,7 +58,7 @@ size = SIZES[scale()]
 # ```
 
 # %%
-cohort = open_cohort("hippocampus", cases=size["cases"])
+cohort = ssl3d.open_cohort("hippocampus", cases=size["cases"])
 split = cohort.split()
 print(f"{len(split.train)} to train on, {len(split.validation)} validation, {len(split.test)} test")
 
@@ -83,10 +69,10 @@ print(f"{len(split.train)} to train on, {len(split.validation)} validation, {len
 # %%
 image, label = cohort[split.train[0]]
 image, label = np.array(image, np.float32), np.array(label)
-show.Slices(image, label, label_names=cohort.label_names)
+ssl3d.show.Slices(image, label, label_names=cohort.label_names)
 
 # %%
-show.segmentations(image[0], {"label": label}, cohort.label_names)
+ssl3d.show.segmentations(image[0], {"label": label}, cohort.label_names)
 
 # %% [markdown]
 # *What to look at:* the same scan on paper: three planes through the middle of the label.
@@ -103,16 +89,16 @@ show.segmentations(image[0], {"label": label}, cohort.label_names)
 
 # %%
 FILTERS = (8, 16, 32, 64)
-encoder = make_encoder(EncoderSettings(in_channels=len(cohort.channels), filters=FILTERS), seed=0)
-task = make_task("cpc", encoder.settings, seed=0)
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=FILTERS)
+task = ssl3d.make_task("cpc", encoder, seed=0)
 
 volumes = cohort.images(split.train[:2])
 params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
-batch = task.make_views(volumes, params)  # nothing random: the same draw, the same puzzle
+batch = task.make_views(volumes, params)  # nothing random: same params, same views
 print("views (scan, patch, channel, x, y, z):", tuple(batch.views.shape))
-untrained = proxy_score(task, encoder, cohort, split.validation)
+untrained = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation)
 print(f"untrained: {untrained['accuracy']:.1%} right, chance {untrained['chance']:.1%}")
-show.puzzle(volumes, batch)
+ssl3d.show.puzzle(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* the coloured boxes are the middle column of the grid, drawn in the scan they
@@ -120,27 +106,22 @@ show.puzzle(volumes, batch)
 #
 # ## 3. Pretraining
 #
-# The loop is in `ssl3d_lite/training.py` and is short enough to read. Validation and test scans
-# are not shown to the network, not even without their labels. The view below is asked a few fixed
-# questions about validation scans while it learns. *Stop* ends the run early.
+# The loop is in `ssl3d_lite/training/loop.py` and is short enough to read. Validation and test
+# scans are not shown to the network, not even without their labels. The view below is asked a few
+# fixed questions about validation scans while it learns. *Stop* ends the run early.
 
 # %%
-start = deepcopy(encoder)
-view = show.Live(task, encoder, cohort.images(split.validation[:2]))
-display(view)
+untrained_encoder = deepcopy(encoder)  # the twin from scratch starts from it
+view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:2]))
+view
 
 # %%
-history = pretrain(
-    task,
-    encoder,
-    cohort,
-    split.pretrain,
-    TrainSettings(steps=size["pretrain"], learning_rate=2e-3),
-    callback=view.watch,
+history = ssl3d.pretrain(
+    task, encoder, cohort, steps=size["pretrain"], learning_rate=2e-3, callback=view.watch
 )
-held_out = proxy_score(task, encoder, cohort, split.validation)
+held_out = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation)
 print({name: round(value, 3) for name, value in held_out.items()})
-show.learning_curves({"CPC": history}, {"CPC": held_out})
+ssl3d.show.learning_curves({"CPC": history}, {"CPC": held_out})
 
 # %% [markdown]
 # *What to look at:* is the score, and the dot of the held-out cases, above the dashed line of
@@ -156,10 +137,8 @@ show.learning_curves({"CPC": history}, {"CPC": held_out})
 # %%
 arms = {"CPC": [encoder]}
 for norm in ("batch", "group"):
-    settings = EncoderSettings(len(cohort.channels), filters=FILTERS, norm=norm)
-    arms[f"random, {norm} norm"] = [
-        make_encoder(settings, seed).to(volumes.device) for seed in (100, 101)
-    ]
+    starts = [ssl3d.make_encoder(cohort, seed, filters=FILTERS, norm=norm) for seed in (100, 101)]
+    arms[f"random, {norm} norm"] = [start.to(volumes.device) for start in starts]
 
 draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
 labelled = [cohort.subset(split.train, n, d) for n, d in draws]
@@ -167,13 +146,13 @@ scores = {}
 for arm, encoders in arms.items():
     scores[arm] = {n: [] for n in size["labels"]}
     for candidate in encoders:
-        candidate = recalibrated(candidate, cohort, split.pretrain[:16])
-        results = linear_probes(candidate, cohort, labelled, split.test)
+        candidate = ssl3d.evaluation.recalibrated(candidate, cohort, split.pretrain[:16])
+        results = ssl3d.evaluation.linear_probes(candidate, cohort, labelled, split.test)
         for (n, _), result in zip(draws, results, strict=True):
             scores[arm][n].append(result.mean_dice)
 for arm, by_amount in scores.items():
     print(f"{arm:20}", {n: round(float(np.mean(s)), 3) for n, s in by_amount.items()})
-show.label_efficiency(scores)
+ssl3d.show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* is the line of CPC above all dots of the random encoders, or only above their
@@ -186,16 +165,20 @@ show.label_efficiency(scores)
 
 # %%
 two = cohort.subset(split.train, 2)
-answers = {}
-for name, begin in {"CPC": encoder, "scratch": start}.items():
-    network = make_network(deepcopy(begin), cohort, seed=0)
-    finetune(network, cohort, two, FinetuneSettings(steps=size["finetune"]))
-    print(f"{name:8}", evaluate(network, cohort, split.test, hausdorff=False, progress=False))
-    answers[name] = predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
+predictions = {}
+for name, begin in {"CPC": encoder, "scratch": untrained_encoder}.items():
+    network = ssl3d.make_network(deepcopy(begin), cohort, seed=0)
+    ssl3d.finetune(network, cohort, two, steps=size["finetune"])
+    print(f"{name:8}", ssl3d.evaluate(network, cohort, split.test, hausdorff=False, progress=False))
+    predictions[name] = (
+        ssl3d.evaluation.predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
+    )
 
 image, label = cohort[split.test[0]]
-show.segmentations(
-    np.asarray(image[0], np.float32), {"truth": np.asarray(label), **answers}, cohort.label_names
+ssl3d.show.segmentations(
+    np.asarray(image[0], np.float32),
+    {"truth": np.asarray(label), **predictions},
+    cohort.label_names,
 )
 
 # %% [markdown]
@@ -239,7 +222,7 @@ show.segmentations(
 #
 # <details><summary>Hint and answer</summary>
 #
-# `make_task("rotation", encoder.settings)` is all that changes. Rotation is soon solved almost
+# `ssl3d.make_task("rotation", encoder)` is all that changes. Rotation is soon solved almost
 # perfectly, yet its features hardly beat the random encoders with group norm: a puzzle that is
 # easy to solve need not teach what the labels ask for.
 #

@@ -28,39 +28,35 @@
 
 # %%
 # %matplotlib inline
-from inspect import getsource
+import ssl3d_lite as ssl3d
 
+import nibabel as nib
 import numpy as np
 import torch
-from IPython.display import Markdown, display
 from matplotlib.figure import Figure
-from nibabel import aff2axcodes
-from nibabel.affines import apply_affine, voxel_sizes
-
-from data_recipes.preparing.volumes import VolumeFrame, bounding_box, ras_affine, to_ras
-from data_recipes.virtual_patients.abdomen import abdomen_case
-from data_recipes.virtual_patients.brain import hippocampus_case
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.data.preparation import Intensity
-from ssl3d_lite.tasks import Placement, ProxyBatch, geometry
 
 SIZES = {
     "smoke": {"edge": 64, "cases": 12},
     "class": {"edge": 128, "cases": 100},
     "full": {"edge": 256, "cases": 200},
 }
-size = SIZES[scale()]
+size = SIZES[ssl3d.scale()]
 
 # %% [markdown]
 # ## 1. A scan is a block of numbers
 #
 # A **voxel** is a small box of the body, and its number says what the scanner measured in it. Here
-# is a CT of a belly, as a file would hold it: numbers, a label map of the same shape (0 background,
-# 1 pancreas, 2 tumour), and a matrix, the *affine*.
+# is a CT of a belly. A recipe wrote it as a data set would come, in NIfTI files: one for the scan
+# and one for its label map (0 background, 1 pancreas, 2 tumour). Each holds numbers and a matrix,
+# the *affine*.
 
 # %%
-ct, label, affine = abdomen_case(seed=0, index=0, edge=size["edge"])
+made = ssl3d.data.make_cohort(
+    "virtual-abdomen", f"runs/01-ct-{size['edge']}", cases=1, unlabelled=0, edge=size["edge"]
+)
+file = nib.load(made / "raw/imagesTr/pancreas_001.nii.gz")
+label_file = nib.load(made / "raw/labelsTr/pancreas_001.nii.gz")
+ct, label, affine = np.asarray(file.dataobj), np.asarray(label_file.dataobj), file.affine
 print("shape", ct.shape, "kind", ct.dtype, "from", ct.min(), "to", ct.max())
 print("affine:\n", affine.round(2))
 
@@ -77,19 +73,21 @@ print("affine:\n", affine.round(2))
 # grows?
 
 # %%
-spacing = voxel_sizes(affine)
-print("a voxel measures", spacing.round(2), "mm; when i, j, k grow one goes", aff2axcodes(affine))
+spacing = nib.affines.voxel_sizes(affine)
+print(
+    "a voxel measures", spacing.round(2), "mm; when i, j, k grow one goes", nib.aff2axcodes(affine)
+)
 for voxel in ((0, 0, 0), (1, 0, 0), tuple(n // 2 for n in ct.shape)):
-    print("voxel", voxel, "lies at", apply_affine(affine, voxel).round(1), "mm")
+    print("voxel", voxel, "lies at", nib.affines.apply_affine(affine, voxel).round(1), "mm")
 tumour = np.argwhere(label == 2)
-place = apply_affine(affine, tumour.mean(0))
+place = nib.affines.apply_affine(affine, tumour.mean(0))
 print(
     "middle of the tumour:",
     place.round(1),
     "mm; and back:",
     tumour.mean(0).round(1),
     "=",
-    apply_affine(np.linalg.inv(affine), place).round(1),
+    nib.affines.apply_affine(np.linalg.inv(affine), place).round(1),
 )
 
 # %% [markdown]
@@ -116,18 +114,19 @@ def planes(volumes: dict, axis: int = 2, place: int | None = None) -> Figure:
     figure = Figure(figsize=(2.7 * len(volumes), 3), layout="constrained")
     columns = figure.subplots(1, len(volumes), squeeze=False)[0]
     for axes, (title, volume) in zip(columns, volumes.items()):
-        show.draw_plane(axes, volume, axis, place)
+        ssl3d.show.draw_plane(axes, volume, axis, place)
         axes.set_title(title, fontsize=9)
     return figure
 
 
-ras, classes = to_ras(ct, affine), to_ras(label, affine)
-upright = ras_affine(affine, ct.shape)
+turned, turned_label = nib.as_closest_canonical(file), nib.as_closest_canonical(label_file)
+ras, classes = np.asarray(turned.dataobj), np.asarray(turned_label.dataobj)
+upright = turned.affine
 print(
     "now",
-    aff2axcodes(upright),
+    nib.aff2axcodes(upright),
     "and the tumour's middle lies at",
-    apply_affine(upright, np.argwhere(classes == 2).mean(0)).round(1),
+    nib.affines.apply_affine(upright, np.argwhere(classes == 2).mean(0)).round(1),
     "mm",
 )
 planes({"as in the file (LPS)": ct.clip(-160, 240), "turned to RAS": ras.clip(-160, 240)})
@@ -151,7 +150,7 @@ WINDOWS = {"soft tissue": (-160, 240), "lung": (-1350, 150), "bone": (-500, 1300
 middle = int(np.argwhere(classes == 2)[:, 2].mean())  # the slice through the tumour
 seen = {}
 for name, (low, high) in WINDOWS.items():
-    intensity = Intensity.parse(f"window:{low},{high}")
+    intensity = ssl3d.data.Intensity.parse(f"window:{low},{high}")
     seen[f"{name}\n{low} to {high} HU"] = intensity.normalise(ras.astype(np.float32), ras)
 planes(seen, place=middle)
 
@@ -167,10 +166,10 @@ axes = figure.subplots()
 axes.hist(ras.flatten(), bins=np.arange(-1030, 700, 10), log=True, color="#888888")
 for row, (name, (low, high)) in enumerate(WINDOWS.items()):
     height = [10 ** (0.5 + 0.5 * row)] * 2
-    axes.plot([low, high], height, linewidth=4, label=name, color=show.COLOURS[row])
+    axes.plot([low, high], height, linewidth=4, label=name, color=ssl3d.show.COLOURS[row])
 axes.set(xlabel="HU", ylabel="voxels", xlim=(-1400, 1350))
 axes.legend(frameon=False, fontsize=9)
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* most voxels are air, at the far left. All soft tissue stands in a narrow heap
@@ -185,8 +184,10 @@ display(figure)
 # the region about the hippocampus:
 
 # %%
-scans = [hippocampus_case(seed=0, index=index)[0] for index in range(5)]
-zscore = Intensity.parse("zscore")
+made = ssl3d.data.make_cohort("virtual-hippocampus", "runs/01-mri", cases=5)
+files = sorted((made / "raw/imagesTr").glob("*.nii.gz"))
+scans = [np.asarray(nib.load(path).dataobj) for path in files]
+zscore = ssl3d.data.Intensity.parse("zscore")
 for number, scan in enumerate(scans):
     scaled = zscore.normalise(scan, reference=scan)
     print(
@@ -220,12 +221,12 @@ planes({"without clipping": plain, "with": clipped}, axis=2, place=0)
 # gets the *nearest* voxel's class. Do it wrongly once, with a map whose only classes are 0 and 2:
 
 # %%
-two = np.where(classes[bounding_box(classes == 2)] == 2, 2, 0)  # the tumour alone
-two = np.pad(two, 3).astype(np.float32)
-finer = VolumeFrame(origin=(-0.25,) * 3, scale=(0.5,) * 3, size=tuple(2 * n for n in two.shape))
-wrong, right = np.rint(finer.sample(two)), finer.sample(two, label=True)
+two = torch.tensor(2.0 * (classes == 2))[None, None]  # the tumour alone, as (1, 1, x, y, z)
+finer = torch.nn.functional.interpolate  # to voxels of half the size
+wrong = finer(two, scale_factor=2, mode="trilinear", align_corners=False).round()
+right = finer(two, scale_factor=2, mode="nearest")
 for name, values in {"interpolated and rounded": wrong, "nearest": right}.items():
-    found, counts = np.unique(values, return_counts=True)
+    found, counts = values.unique(return_counts=True)
     print(f"{name:25}", {int(c): int(n) for c, n in zip(found, counts)})
 
 # %% [markdown]
@@ -239,11 +240,11 @@ for name, values in {"interpolated and rounded": wrong, "nearest": right}.items(
 
 # %%
 NAMES = ("background", "pancreas", "tumour")
-view = show.Slices(
-    ras, classes, label_names=NAMES, spacing=voxel_sizes(upright), window=(-160, 240)
+view = ssl3d.show.Slices(
+    ras, classes, label_names=NAMES, spacing=nib.affines.voxel_sizes(upright), window=(-160, 240)
 )
 view.voxel = [int(n) for n in np.argwhere(classes == 2).mean(0)]  # python can move the cross, too
-display(view)
+view
 
 # %% [markdown]
 # Move the cross to the aorta, the round bright spot in front of the spine, and run the next cell:
@@ -255,7 +256,7 @@ print(
     "voxel",
     voxel,
     "at",
-    apply_affine(upright, voxel).round(1),
+    nib.affines.apply_affine(upright, voxel).round(1),
     "mm has",
     ras[voxel],
     "HU,",
@@ -267,10 +268,12 @@ print(
 # And in 3D: drag to turn it, cut it open with the slider.
 
 # %%
-show.Volume3D(ras.clip(-160, 240), classes, label_names=NAMES, spacing=voxel_sizes(upright))
+ssl3d.show.Volume3D(
+    ras.clip(-160, 240), classes, label_names=NAMES, spacing=nib.affines.voxel_sizes(upright)
+)
 
 # %%
-show.segmentations(ras.clip(-160, 240), {"label": classes}, NAMES)
+ssl3d.show.segmentations(ras.clip(-160, 240), {"label": classes}, NAMES)
 
 # %% [markdown]
 # *What to look at:* the planes go through the middle of the labels. How much of the volume is
@@ -283,7 +286,7 @@ show.segmentations(ras.clip(-160, 240), {"label": classes}, NAMES)
 # stand in one batch: (scan, channel, right, front, up).
 
 # %%
-cohort = open_cohort("hippocampus", cases=size["cases"])
+cohort = ssl3d.open_cohort("hippocampus", cases=size["cases"])
 split = cohort.split()
 volumes = cohort.images(split.train[:2])
 print("batch:", tuple(volumes.shape), "mean", round(float(volumes.mean()), 3))
@@ -307,9 +310,11 @@ print(case.id, "was", case.source.shape, "and is", case.shape, "voxels of", coho
 
 # %%
 for patch, stride in ((16, 16), (16, 8), (8, 8)):
-    grid = geometry.grid_shape(cohort.shape, patch, stride)
+    grid = ssl3d.tasks.geometry.grid_shape(cohort.shape, patch, stride)
     print(f"edge {patch:2}, stride {stride:2}: grid {grid}, {np.prod(grid)} patches")
-display(Markdown(f"```python\n{getsource(geometry.grid_corners)}```"))
+
+# %%
+ssl3d.show.source(ssl3d.tasks.geometry.grid_corners)
 
 # %% [markdown]
 # Cut it, and say for each patch where it came from: a matrix from the patch's voxels to the scan's.
@@ -318,26 +323,28 @@ display(Markdown(f"```python\n{getsource(geometry.grid_corners)}```"))
 # %%
 
 
-def cut_up(volumes: torch.Tensor, patch: int, stride: int) -> tuple[ProxyBatch, torch.Tensor]:
+def cut_up(
+    volumes: torch.Tensor, patch: int, stride: int
+) -> tuple[ssl3d.tasks.ProxyBatch, torch.Tensor]:
     """All patches of a regular grid, and their first voxels, (patches, 3)."""
-    grid = geometry.grid_shape(volumes.shape[2:], patch, stride)
-    corners = geometry.grid_corners(grid, stride)
+    grid = ssl3d.tasks.geometry.grid_shape(volumes.shape[2:], patch, stride)
+    corners = ssl3d.tasks.geometry.grid_corners(grid, stride)
     everywhere = corners.expand(len(volumes), -1, -1)
-    views = geometry.cut(volumes, everywhere, (patch,) * 3)
-    placement = Placement(geometry.shift_matrix(everywhere), grid)
-    return ProxyBatch(views, torch.zeros(len(volumes), 0), placement), corners
+    views = ssl3d.tasks.geometry.cut(volumes, everywhere, (patch,) * 3)
+    placement = ssl3d.tasks.Placement(ssl3d.tasks.geometry.shift_matrix(everywhere), grid)
+    return ssl3d.tasks.ProxyBatch(views, torch.zeros(len(volumes), 0), placement), corners
 
 
 patches, corners = cut_up(volumes, patch=16, stride=16)
 print("patches (scan, patch, channel, x, y, z):", tuple(patches.views.shape))
-show.puzzle(volumes, patches)
+ssl3d.show.puzzle(volumes, patches)
 
 # %% [markdown]
 # *What to look at:* the boxes are those of the middle layer. They do not reach the border
 # everywhere: where 16 does not divide the edge, a rest is left out.
 
 # %%
-show.puzzle_slices(volumes, patches)
+ssl3d.show.puzzle_slices(volumes, patches)
 
 # %% [markdown]
 # Click into a box: the view names the patch. Where does patch 3 lie in the room? Two matrices, one
@@ -345,7 +352,7 @@ show.puzzle_slices(volumes, patches)
 
 # %%
 to_room = np.array(case.affine) @ patches.placement.matrix[0, 3].numpy()
-print("its voxel (0, 0, 0) lies at", apply_affine(to_room, (0, 0, 0)).round(1), "mm")
+print("its voxel (0, 0, 0) lies at", nib.affines.apply_affine(to_room, (0, 0, 0)).round(1), "mm")
 
 # %% [markdown]
 # ## 10. And together again
@@ -384,7 +391,7 @@ for axes, (title, count) in zip(row, counts.items()):
     drawn = axes.imshow(middle.T, origin="lower", cmap="cividis", vmin=0, vmax=8)
     axes.set(title=title, xlabel="x", ylabel="y")
 figure.colorbar(drawn, ax=row, label="patches on a voxel")
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* how many patches lie on each voxel of the middle plane. Side by side it is one,
@@ -421,8 +428,7 @@ display(figure)
 # Where eight overlap the error falls to about $1/\sqrt{8} \approx 0.35$. A real network's errors on
 # overlapping patches are not independent, since it saw much of the same tissue, so it gains less.
 # And it errs more at a patch's border, where it lacks what lies beyond: sliding windows therefore
-# weigh the middle of a patch more than its rim, which `ssl3d_lite.evaluation.prediction.predict` leaves to
-# MONAI.
+# weigh the middle of a patch more than its rim, which `ssl3d.predict` leaves to MONAI.
 #
 # </details>
 #

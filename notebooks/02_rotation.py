@@ -26,23 +26,11 @@
 
 # %%
 # %matplotlib inline
-from inspect import getsource
+import ssl3d_lite as ssl3d
 
 import numpy as np
 import torch
-from IPython.display import Markdown, display
 from ipywidgets import IntSlider, VBox
-
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.tasks import make_task, rotation
-from ssl3d_lite.tasks.geometry import quarter_turns, turn, turn_matrix
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import TrainSettings
 
 # %%
 SIZES = {
@@ -53,8 +41,8 @@ SIZES = {
     "full": {"cases": 200, "filters": (16, 32, 64, 128), "edge": 24, "steps": 2000, "seeds": 5}
     | {"labels": (2, 5, 20), "draws": 3},
 }
-size = SIZES[scale()]
-cohort = open_cohort("hippocampus", cases=size["cases"])
+size = SIZES[ssl3d.scale()]
+cohort = ssl3d.open_cohort("hippocampus", cases=size["cases"])
 split = cohort.split()
 
 # %% [markdown]
@@ -66,12 +54,12 @@ split = cohort.split()
 # label, and still asks for anatomy.
 
 # %%
-encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task = make_task("rotation", encoder_settings, seed=0, crop_size=size["edge"], rotations_per_scan=4)
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+task = ssl3d.make_task("rotation", encoder, seed=0, crop_size=size["edge"], rotations_per_scan=4)
 volumes = cohort.images(split.pretrain[:2])
 params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
 batch = task.make_views(volumes, params)  # nothing random
-show.turns(volumes, batch)
+ssl3d.show.turns(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* each column is a copy of the same cube, in three planes as the network gets
@@ -86,7 +74,7 @@ show.turns(volumes, batch)
 # %%
 for name, value in params.items():
     print(f"{name:7}", tuple(value.shape), value.tolist())
-NAMES = show.turn_names(dims=3)
+NAMES = ssl3d.show.turn_names(dims=3)
 for number, (plane, _) in enumerate(task.turns):
     print(f"answer {number}: {NAMES[number]:12} in the plane of the axes {plane}")
 
@@ -98,7 +86,7 @@ for number, (plane, _) in enumerate(task.turns):
 # %%
 TURN = 8  # change it, and run the cell again
 hand = {"corner": params["corner"][:1], "rotation": torch.tensor([[0, TURN]])}
-show.turns(volumes[:1], task.make_views(volumes[:1], hand))
+ssl3d.show.turns(volumes[:1], task.make_views(volumes[:1], hand))
 
 # %% [markdown]
 # *What to look at:* view 0 is not turned. View 1 shows the same tissue seen from elsewhere, and
@@ -110,7 +98,7 @@ show.turns(volumes[:1], task.make_views(volumes[:1], hand))
 # slices deeper within.
 
 # %%
-in_3d = show.Puzzle3D(volumes[:1], task.make_views(volumes[:1], hand))
+in_3d = ssl3d.show.Puzzle3D(volumes[:1], task.make_views(volumes[:1], hand))
 slider = IntSlider(TURN, 0, len(task.turns) - 1, description="turn")
 
 
@@ -120,14 +108,14 @@ def set_turn(change: dict) -> None:
 
 
 slider.observe(set_turn, "value")
-display(VBox([slider, in_3d]))
+VBox([slider, in_3d])
 
 # %% [markdown]
 # And the cube in its scan. Scroll with the mouse wheel or the arrow keys; a click into the box
 # names the copy that lies there.
 
 # %%
-show.puzzle_slices(volumes, batch)
+ssl3d.show.puzzle_slices(volumes, batch)
 
 # %% [markdown]
 # ## 3. The maths
@@ -143,9 +131,10 @@ show.puzzle_slices(volumes, batch)
 # %%
 EDGE = task.settings.crop_size
 plane, quarters = task.turns[TURN]
-print(turn_matrix(plane, quarters, EDGE, dims=3).int().numpy())
+print(ssl3d.tasks.geometry.turn_matrix(plane, quarters, EDGE, dims=3).int().numpy())
 cube = volumes[:1, :, :EDGE, :EDGE, :EDGE]
-there_and_back = turn(turn(cube, plane, quarters), plane, 4 - quarters)
+turned = ssl3d.tasks.geometry.turn(cube, plane, quarters)
+there_and_back = ssl3d.tasks.geometry.turn(turned, plane, 4 - quarters)
 print("turned back, every voxel is where it was:", torch.equal(there_and_back, cube))
 
 # %% [markdown]
@@ -160,7 +149,7 @@ print("turned back, every voxel is where it was:", torch.equal(there_and_back, c
 
 # %%
 for dims in (2, 3):
-    turns = quarter_turns(dims)
+    turns = ssl3d.tasks.geometry.quarter_turns(dims)
     print(f"{dims}D: {len(turns)} turns, so guessing is right in {1 / len(turns):.0%}")
 
 # %% [markdown]
@@ -171,7 +160,7 @@ for dims in (2, 3):
 # The heart of the task is to make the copies. It loops over ten turns, never over scans.
 
 # %%
-display(Markdown(f"```python\n{getsource(rotation.Rotation.make_views)}```"))
+ssl3d.show.source(ssl3d.tasks.Rotation.make_views)
 
 # %% [markdown]
 # Why a cube? A longer box would change its shape when it is turned, and the shape alone would tell.
@@ -189,19 +178,28 @@ device = volumes.device
 
 def make_pair(seed: int) -> tuple:
     """A task and an encoder that have learnt nothing."""
-    task = make_task("rotation", encoder_settings, seed, crop_size=size["edge"])
-    return task.to(device), make_encoder(encoder_settings, seed).to(device)
+    encoder = ssl3d.make_encoder(cohort, seed, filters=size["filters"])
+    task = ssl3d.make_task("rotation", encoder, seed, crop_size=size["edge"])
+    return task.to(device), encoder.to(device)
 
 
 def train(task, encoder, seed: int, callback=None) -> list:
-    settings = TrainSettings(steps=size["steps"], batch=4, learning_rate=2e-3, seed=seed)
-    return pretrain(task, encoder, cohort, split.pretrain, settings, callback=callback)
+    return ssl3d.pretrain(
+        task,
+        encoder,
+        cohort,
+        steps=size["steps"],
+        batch=4,
+        learning_rate=2e-3,
+        seed=seed,
+        callback=callback,
+    )
 
 
 # %%
 pairs = [make_pair(seed) for seed in range(size["seeds"])]
-view = show.Live(*pairs[0], cohort.images(split.validation[:2]), names=NAMES)
-display(view)
+view = ssl3d.show.Live(*pairs[0], cohort.images(split.validation[:2]), names=NAMES)
+view
 
 # %%
 histories = {}
@@ -217,9 +215,9 @@ tasks, encoders = zip(*pairs)
 # %%
 held_out = {}
 for run, task, encoder in zip(histories, tasks, encoders):
-    held_out[run] = proxy_score(task, encoder, cohort, split.validation)
+    held_out[run] = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation)
     print(run, {name: round(value, 3) for name, value in held_out[run].items()})
-show.learning_curves(histories, held_out)
+ssl3d.show.learning_curves(histories, held_out)
 
 # %% [markdown]
 # *What to look at:* how soon do the lines leave the dashed one, and do the dots, the held-out
@@ -231,15 +229,15 @@ show.learning_curves(histories, held_out)
 # %%
 task, encoder = tasks[0].eval(), encoders[0]
 generator, seen = torch.Generator().manual_seed(1), cohort.images(split.validation)
-truth, guesses = [], []
+truth, predictions = [], []
 for _ in range(10):
     batch = task.make_views(seen, task.sample_params(seen, generator))
     with torch.inference_mode():
         prediction = task(encoder, batch)
     truth.append(batch.target.flatten().cpu())
-    guesses.append(prediction.argmax(-1).cpu())
-truth, guesses = torch.cat(truth).numpy(), torch.cat(guesses).numpy()
-show.confusion(truth, guesses, NAMES, title="validation scans, seed 0")
+    predictions.append(prediction.argmax(-1).cpu())
+truth, predictions = torch.cat(truth).numpy(), torch.cat(predictions).numpy()
+ssl3d.show.confusion(truth, predictions, NAMES, title="validation scans, seed 0")
 
 # %% [markdown]
 # *What to look at:* a perfect answer fills the diagonal alone. Are the mistakes spread out, or do
@@ -260,8 +258,8 @@ def probe(encoders: list) -> dict:
     draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
     labelled = [cohort.subset(split.train, n, d) for n, d in draws]
     for encoder in encoders:
-        ready = recalibrated(encoder, cohort, split.pretrain[:16])
-        results = linear_probes(ready, cohort, labelled, split.test)
+        ready = ssl3d.evaluation.recalibrated(encoder, cohort, split.pretrain[:16])
+        results = ssl3d.evaluation.linear_probes(ready, cohort, labelled, split.test)
         for (n, _), result in zip(draws, results):
             scores[n].append(result.mean_dice)
     return scores
@@ -270,12 +268,14 @@ def probe(encoders: list) -> dict:
 # %%
 arms = {"rotation": encoders}
 for norm in ("batch", "group"):
-    settings = EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
-    arms[f"random, {norm} norm"] = [make_encoder(settings, s).to(device) for s in (100, 101)]
+    starts = [
+        ssl3d.make_encoder(cohort, seed, filters=size["filters"], norm=norm) for seed in (100, 101)
+    ]
+    arms[f"random, {norm} norm"] = [start.to(device) for start in starts]
 scores = {arm: probe(candidates) for arm, candidates in arms.items()}
 for arm, by_amount in scores.items():
     print(f"{arm:20}", {n: round(float(np.mean(s)), 3) for n, s in by_amount.items()})
-show.label_efficiency(scores)
+ssl3d.show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* is the line of the pretrained encoders above **both** random ones, and above
@@ -307,14 +307,16 @@ print(f"turns named on held-out scans: {solved['accuracy']:.0%}, chance {solved[
 # <details><summary>Hint</summary>
 #
 # Multiply the matrices of every pair of turns and count how many different products there are.
-# `turn_matrix(plane, quarters, edge, 3)[:3, :3]` is the turn without the shift.
+# `ssl3d.tasks.geometry.turn_matrix(plane, quarters, edge, 3)[:3, :3]` is the turn without the
+# shift.
 #
 # </details>
 #
 # <details><summary>Solution</summary>
 #
 # ```python
-# once = [turn_matrix(plane, k, 2, 3)[:3, :3] for plane, k in quarter_turns(3)]
+# geometry = ssl3d.tasks.geometry
+# once = [geometry.turn_matrix(plane, k, 2, 3)[:3, :3] for plane, k in geometry.quarter_turns(3)]
 # print(len({tuple((a @ b).flatten().tolist()) for a in once for b in once}))
 # ```
 #

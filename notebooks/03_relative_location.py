@@ -26,23 +26,11 @@
 
 # %%
 # %matplotlib inline
-from inspect import getsource
-from itertools import product
+import ssl3d_lite as ssl3d
 
+from itertools import product
 import numpy as np
 import torch
-from IPython.display import Markdown, display
-
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.tasks import make_task, relative_location
-from ssl3d_lite.tasks.geometry import puzzle_corners
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import TrainSettings
 
 # %%
 SIZES = {
@@ -52,8 +40,8 @@ SIZES = {
     "full": {"cases": 200, "filters": (16, 32, 64, 128), "steps": 4000, "seeds": 5}
     | {"labels": (2, 5, 20), "draws": 3},
 }
-size = SIZES[scale()]
-cohort = open_cohort("hippocampus", cases=size["cases"])
+size = SIZES[ssl3d.scale()]
+cohort = ssl3d.open_cohort("hippocampus", cases=size["cases"])
 split = cohort.split()
 
 # %% [markdown]
@@ -65,12 +53,12 @@ split = cohort.split()
 # answer, it has to know what the parts look like and how they lie to one another.
 
 # %%
-encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task = make_task("rpl", encoder_settings, seed=0)
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+task = ssl3d.make_task("rpl", encoder, seed=0)
 volumes = cohort.images(split.pretrain[:2])
 params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
 batch = task.make_views(volumes, params)  # nothing random
-show.puzzle(volumes, batch)
+ssl3d.show.puzzle(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* view 0 is the centre; the others are queries, with the number of the place as
@@ -81,7 +69,7 @@ show.puzzle(volumes, batch)
 
 # %%
 cells = [cell for cell in product(range(3), repeat=3) if cell != (1, 1, 1)]  # place → its cell
-names = show.place_names(dims=3)
+names = ssl3d.show.place_names(dims=3)
 for start in range(0, len(names), 9):
     print("  ".join(f"{n:2} {name:4}" for n, name in list(enumerate(names))[start : start + 9]))
 
@@ -105,7 +93,7 @@ hand = {name: value.clone() for name, value in params.items()}
 hand["query"][:] = torch.tensor(corners)
 hand["jitter"][:] = 0
 by_hand = task.make_views(volumes, hand)
-show.puzzle_slices(volumes, by_hand)
+ssl3d.show.puzzle_slices(volumes, by_hand)
 
 # %% [markdown]
 # Scroll through the planes; a click into a box names it. Change `hand["query"]` or `hand["jitter"]`
@@ -113,13 +101,13 @@ show.puzzle_slices(volumes, by_hand)
 # in 3D, where the pieces can be pulled apart:
 
 # %%
-show.Puzzle3D(volumes, by_hand)
+ssl3d.show.Puzzle3D(volumes, by_hand)
 
 # %% [markdown]
 # And as a figure that stays when the notebook is closed:
 
 # %%
-show.puzzle(volumes, by_hand)
+ssl3d.show.puzzle(volumes, by_hand)
 
 # %% [markdown]
 # *What to look at:* without jitter the boxes stand in a strict grid. Between them there is a gap,
@@ -138,9 +126,9 @@ show.puzzle(volumes, by_hand)
 # are left of 3 × 3 cells. **Predict before you run:** by how much is guessing harder in 3D?
 
 # %%
-flat = EncoderSettings(in_channels=1, spatial_dims=2, filters=size["filters"])
-for dims, settings in ((2, flat), (3, encoder_settings)):
-    places = make_task("rpl", settings).places
+for dims in (2, 3):
+    shape = ssl3d.EncoderSettings(spatial_dims=dims, filters=size["filters"])
+    places = ssl3d.make_task("rpl", shape).places
     print(f"{dims}D: {places} places, chance {1 / places:.1%}, loss {np.log(places):.2f}")
 
 # %% [markdown]
@@ -151,7 +139,7 @@ for dims, settings in ((2, flat), (3, encoder_settings)):
 # %%
 s = task.settings
 print("cell:", [edge // 3 for edge in cohort.shape], "voxels; patch", s.patch, "jitter", s.jitter)
-stands = puzzle_corners(cohort.shape, side=3, patch=s.patch, jitter=s.jitter)
+stands = ssl3d.tasks.geometry.puzzle_corners(cohort.shape, side=3, patch=s.patch, jitter=s.jitter)
 print("first voxels along each axis:", [sorted(set(axis.tolist())) for axis in stands.T])
 
 # %% [markdown]
@@ -160,9 +148,7 @@ print("first voxels along each axis:", [sorted(set(axis.tolist())) for axis in s
 # Only patches that are asked about are cut, and each is encoded once.
 
 # %%
-source = getsource(relative_location.RelativeLocation.make_views)
-source += "\n" + getsource(relative_location.RelativeLocation.forward)
-display(Markdown(f"```python\n{source}```"))
+ssl3d.show.source(ssl3d.tasks.RelativeLocation.make_views, ssl3d.tasks.RelativeLocation.forward)
 
 # %% [markdown]
 # `normalised` gives each patch mean 0 and variance 1. Without it brightness betrays the place:
@@ -183,19 +169,28 @@ device = volumes.device
 
 def make_pair(seed: int, **settings) -> tuple:
     """A task and an encoder that have learnt nothing."""
-    task = make_task("rpl", encoder_settings, seed, **settings)
-    return task.to(device), make_encoder(encoder_settings, seed).to(device)
+    encoder = ssl3d.make_encoder(cohort, seed, filters=size["filters"])
+    task = ssl3d.make_task("rpl", encoder, seed, **settings)
+    return task.to(device), encoder.to(device)
 
 
 def train(task, encoder, seed: int, callback=None) -> list:
-    settings = TrainSettings(steps=size["steps"], batch=8, learning_rate=2e-3, seed=seed)
-    return pretrain(task, encoder, cohort, split.pretrain, settings, callback=callback)
+    return ssl3d.pretrain(
+        task,
+        encoder,
+        cohort,
+        steps=size["steps"],
+        batch=8,
+        learning_rate=2e-3,
+        seed=seed,
+        callback=callback,
+    )
 
 
 # %%
 pairs = [make_pair(seed) for seed in range(size["seeds"])]
-view = show.Live(*pairs[0], cohort.images(split.validation[:2]), names=names)
-display(view)
+view = ssl3d.show.Live(*pairs[0], cohort.images(split.validation[:2]), names=names)
+view
 
 # %%
 histories = {}
@@ -211,9 +206,9 @@ tasks, encoders = zip(*pairs)
 # %%
 held_out = {}
 for run, task, encoder in zip(histories, tasks, encoders):
-    held_out[run] = proxy_score(task, encoder, cohort, split.validation)
+    held_out[run] = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation)
     print(run, {name: round(value, 3) for name, value in held_out[run].items()})
-show.learning_curves(histories, held_out)
+ssl3d.show.learning_curves(histories, held_out)
 
 # %% [markdown]
 # *What to look at:* how far above the dashed line of guessing do the dots lie, the held-out scans?
@@ -228,15 +223,15 @@ show.learning_curves(histories, held_out)
 # %%
 task, encoder = tasks[0].eval(), encoders[0]
 generator, seen = torch.Generator().manual_seed(1), cohort.images(split.validation)
-truth, guesses = [], []
+truth, predictions = [], []
 for _ in range(20):
     batch = task.make_views(seen, task.sample_params(seen, generator))
     with torch.inference_mode():
         prediction = task(encoder, batch)
     truth.append(batch.target.flatten().cpu())
-    guesses.append(prediction.argmax(-1).cpu())
-truth, guesses = torch.cat(truth).numpy(), torch.cat(guesses).numpy()
-show.confusion(truth, guesses, names, title="validation scans, seed 0")
+    predictions.append(prediction.argmax(-1).cpu())
+truth, predictions = torch.cat(truth).numpy(), torch.cat(predictions).numpy()
+ssl3d.show.confusion(truth, predictions, names, title="validation scans, seed 0")
 
 # %% [markdown]
 # *What to look at:* the diagonal is right. Places stand in the order left to right, within it back
@@ -247,13 +242,13 @@ show.confusion(truth, guesses, names, title="validation scans, seed 0")
 
 # %%
 table = np.array(cells)
-apart = np.abs(table[truth] - table[guesses])  # (answer, axis), in cells
-wrong = guesses != truth
+apart = np.abs(table[truth] - table[predictions])  # (query, axis), in cells
+wrong = predictions != truth
 pairs = np.abs(table[:, None] - table[None]).max(-1)
 by_luck = (pairs == 1).sum() / (pairs > 0).sum()
 if wrong.any():
     nearby = (apart[wrong].max(1) == 1).mean()
-    print(f"of wrong guesses {nearby:.0%} are next door; at random it would be {by_luck:.0%}")
+    print(f"of wrong predictions {nearby:.0%} are next door; at random it would be {by_luck:.0%}")
 for axis, what in enumerate(("left, middle or right", "back to front", "bottom to top")):
     print(f"right about {what:21}: {(apart[:, axis] == 0).mean():.0%}")
 
@@ -262,10 +257,10 @@ for axis, what in enumerate(("left, middle or right", "back to front", "bottom t
 # the network believes that they were. Green ones are right.
 
 # %%
-last = (truth.reshape(20, len(seen), -1)[-1, 0], guesses.reshape(20, len(seen), -1)[-1, 0])
-print("truth:", [names[n] for n in last[0]])
-print("guess:", [names[n] for n in last[1]])
-show.Puzzle3D(seen, batch, prediction=last[1].tolist())
+last = (truth.reshape(20, len(seen), -1)[-1, 0], predictions.reshape(20, len(seen), -1)[-1, 0])
+print("truth:     ", [names[n] for n in last[0]])
+print("prediction:", [names[n] for n in last[1]])
+ssl3d.show.Puzzle3D(seen, batch, prediction=last[1].tolist())
 
 # %% [markdown]
 # ## 7. What are the features good for?
@@ -283,8 +278,8 @@ def probe(encoders: list) -> dict:
     draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
     labelled = [cohort.subset(split.train, n, d) for n, d in draws]
     for encoder in encoders:
-        ready = recalibrated(encoder, cohort, split.pretrain[:16])
-        results = linear_probes(ready, cohort, labelled, split.test)
+        ready = ssl3d.evaluation.recalibrated(encoder, cohort, split.pretrain[:16])
+        results = ssl3d.evaluation.linear_probes(ready, cohort, labelled, split.test)
         for (n, _), result in zip(draws, results):
             scores[n].append(result.mean_dice)
     return scores
@@ -293,12 +288,14 @@ def probe(encoders: list) -> dict:
 # %%
 arms = {"relative location": encoders}
 for norm in ("batch", "group"):
-    settings = EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
-    arms[f"random, {norm} norm"] = [make_encoder(settings, s).to(device) for s in (100, 101)]
+    starts = [
+        ssl3d.make_encoder(cohort, seed, filters=size["filters"], norm=norm) for seed in (100, 101)
+    ]
+    arms[f"random, {norm} norm"] = [start.to(device) for start in starts]
 scores = {arm: probe(candidates) for arm, candidates in arms.items()}
 for arm, by_amount in scores.items():
     print(f"{arm:20}", {n: round(float(np.mean(s)), 3) for n, s in by_amount.items()})
-show.label_efficiency(scores)
+ssl3d.show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* is the line of the pretrained encoders above **both** random ones, and above
@@ -337,8 +334,8 @@ for n in size["labels"]:
 # ```python
 # for opened in ({}, {"normalise": False}, {"jitter": 0}):
 #     task, encoder = make_pair(0, **opened)
-#     encoder, _ = train(task, encoder, seed=0)
-#     score = proxy_score(task, encoder, cohort, split.validation)
+#     train(task, encoder, seed=0)
+#     score = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation)
 #     worth = {n: round(float(np.mean(dice)), 2) for n, dice in probe([encoder]).items()}
 #     print(opened, round(score["accuracy"], 2), worth)
 # ```

@@ -26,23 +26,11 @@
 
 # %%
 # %matplotlib inline
-from inspect import getsource
-from math import factorial
+import ssl3d_lite as ssl3d
 
+from math import factorial
 import numpy as np
 import torch
-from IPython.display import Markdown, display
-
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.tasks import jigsaw, make_task
-from ssl3d_lite.tasks.permutations import hamming, permutation_set
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import TrainSettings
 
 # %%
 SIZES = {
@@ -53,8 +41,8 @@ SIZES = {
     "full": {"cases": 200, "filters": (16, 32, 64, 128), "orders": 1000, "steps": 4000, "seeds": 5}
     | {"labels": (2, 5, 20), "draws": 3},
 }
-size = SIZES[scale()]
-cohort = open_cohort("hippocampus", cases=size["cases"])
+size = SIZES[ssl3d.scale()]
+cohort = ssl3d.open_cohort("hippocampus", cases=size["cases"])
 split = cohort.split()
 
 # %% [markdown]
@@ -65,12 +53,12 @@ split = cohort.split()
 # orders is agreed upon beforehand, and the answer is a number in that list.
 
 # %%
-encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task = make_task("jigsaw", encoder_settings, seed=0, permutations=size["orders"])
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+task = ssl3d.make_task("jigsaw", encoder, seed=0, permutations=size["orders"])
 volumes = cohort.images(split.pretrain[:2])
 params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
 batch = task.make_views(volumes, params)  # nothing random
-show.shuffled_pieces(volumes, batch)
+ssl3d.show.shuffled_pieces(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* left the pieces as the network gets them, in the middle put back, right the
@@ -81,7 +69,7 @@ show.shuffled_pieces(volumes, batch)
 # whole. A click on a piece says where it came from.
 
 # %%
-show.Puzzle3D(volumes, batch)
+ssl3d.show.Puzzle3D(volumes, batch)
 
 # %% [markdown]
 # ## 2. Set a draw by hand
@@ -119,10 +107,10 @@ print("along x, the pieces now start at", corner[:, 0].tolist())
 # where the piece was shown and where it was cut. Then the figure of it, without jitter.
 
 # %%
-show.puzzle_slices(volumes, by_hand)
+ssl3d.show.puzzle_slices(volumes, by_hand)
 
 # %%
-show.shuffled_pieces(volumes, by_hand)
+ssl3d.show.shuffled_pieces(volumes, by_hand)
 
 # %% [markdown]
 # *What to look at:* between the restored pieces there are gaps. Nothing runs on over a border, so a
@@ -141,15 +129,15 @@ show.shuffled_pieces(volumes, by_hand)
 # from each other in *every* place?
 
 # %%
+permutations = ssl3d.tasks.permutations
 generator = torch.Generator().manual_seed(0)
 print(f"27! = {factorial(27):.1e} orders")
 for pieces in (9, 27):
     at_random = torch.stack([torch.randperm(pieces, generator=generator) for _ in range(60)])
-    chosen = permutation_set(pieces, 60)
-    print(
-        f"{pieces:2} pieces, at random: nearest two differ in {hamming(at_random)[0]} places,"
-        f" chosen: in {hamming(chosen)[0]}"
-    )
+    chosen = permutations.permutation_set(pieces, 60)
+    nearest = [permutations.hamming(orders)[0] for orders in (at_random, chosen)]
+    print(f"{pieces:2} pieces: nearest two differ in {nearest[0]} places at random", end=", ")
+    print(f"in {nearest[1]} if chosen")
 print("this task:", task.note)
 
 # %% [markdown]
@@ -161,7 +149,8 @@ print("this task:", task.note)
 
 # %%
 five = torch.tensor([[(a * x + b) % 5 for x in range(5)] for a in range(1, 5) for b in range(5)])
-print(f"{len(five)} orders of 5, nearest two differ in {hamming(five)[0]} places")
+nearest = permutations.hamming(five)[0]
+print(f"{len(five)} orders of 5, nearest two differ in {nearest} places")
 print(five[:8])
 
 # %% [markdown]
@@ -183,8 +172,7 @@ print(five[:8])
 # The pieces are cut in the order in which they are shown. Nothing has to be moved afterwards.
 
 # %%
-source = getsource(jigsaw.Jigsaw.make_views) + "\n" + getsource(jigsaw.Jigsaw.forward)
-display(Markdown(f"```python\n{source}```"))
+ssl3d.show.source(ssl3d.tasks.Jigsaw.make_views, ssl3d.tasks.Jigsaw.forward)
 
 # %% [markdown]
 # `normalised` gives each piece mean 0 and variance 1, lest its brightness tells the cell, and
@@ -202,20 +190,29 @@ device = volumes.device
 
 def make_pair(seed: int, **settings) -> tuple:
     """A task and an encoder that have learnt nothing."""
+    encoder = ssl3d.make_encoder(cohort, seed, filters=size["filters"])
     settings = {"permutations": size["orders"]} | settings
-    task = make_task("jigsaw", encoder_settings, seed, **settings)
-    return task.to(device), make_encoder(encoder_settings, seed).to(device)
+    task = ssl3d.make_task("jigsaw", encoder, seed, **settings)
+    return task.to(device), encoder.to(device)
 
 
 def train(task, encoder, seed: int, callback=None) -> list:
-    settings = TrainSettings(steps=size["steps"], batch=12, learning_rate=2e-3, seed=seed)
-    return pretrain(task, encoder, cohort, split.pretrain, settings, callback=callback)
+    return ssl3d.pretrain(
+        task,
+        encoder,
+        cohort,
+        steps=size["steps"],
+        batch=12,
+        learning_rate=2e-3,
+        seed=seed,
+        callback=callback,
+    )
 
 
 # %%
 pairs = [make_pair(seed) for seed in range(size["seeds"])]
-view = show.Live(*pairs[0], cohort.images(split.validation[:4]), chance=1 / size["orders"])
-display(view)
+view = ssl3d.show.Live(*pairs[0], cohort.images(split.validation[:4]), chance=1 / size["orders"])
+view
 
 # %%
 histories = {}
@@ -232,9 +229,9 @@ tasks, encoders = zip(*pairs)
 # %%
 held_out = {}
 for run, task, encoder in zip(histories, tasks, encoders):
-    held_out[run] = proxy_score(task, encoder, cohort, split.validation * 10)
+    held_out[run] = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation * 10)
     print(run, {name: round(value, 3) for name, value in held_out[run].items()})
-show.learning_curves(histories, held_out)
+ssl3d.show.learning_curves(histories, held_out)
 
 # %% [markdown]
 # *What to look at:* how far above the dashed line of guessing do the dots lie, the held-out scans?
@@ -251,11 +248,11 @@ task, encoder = tasks[0].eval(), encoders[0]
 seen = cohort.images(split.validation)
 batch = task.make_views(seen, task.sample_params(seen, torch.Generator().manual_seed(1)))
 with torch.inference_mode():
-    guesses = task(encoder, batch).argmax(-1).cpu()
+    predictions = task(encoder, batch).argmax(-1).cpu()
 truth = batch.target.flatten().cpu()
-placed = (task.permutations[guesses] == task.permutations[truth]).sum(1)  # pieces of each scan
+placed = (task.permutations[predictions] == task.permutations[truth]).sum(1)  # pieces of each scan
 for right in (True, False):
-    of_these = placed[(guesses == truth) == right].tolist()
+    of_these = placed[(predictions == truth) == right].tolist()
     print("right" if right else "wrong", f"orders: {len(of_these)}; pieces placed: {of_these}")
 
 # %% [markdown]
@@ -265,14 +262,14 @@ for right in (True, False):
 # network's order would put them.
 
 # %%
-scan = int((guesses == truth).long().argmax())  # the first that is right, if any is
-print("truth", int(truth[scan]), "guess", int(guesses[scan]))
-show.Puzzle3D(seen, batch, scan, prediction=task.permutations[guesses[scan]])
+scan = int((predictions == truth).long().argmax())  # the first that is right, if any is
+print("truth", int(truth[scan]), "prediction", int(predictions[scan]))
+ssl3d.show.Puzzle3D(seen, batch, scan, prediction=task.permutations[predictions[scan]])
 
 # %%
-scan = int((guesses != truth).long().argmax())  # the first that is wrong, if any is
-print("truth", int(truth[scan]), "guess", int(guesses[scan]))
-show.Puzzle3D(seen, batch, scan, prediction=task.permutations[guesses[scan]])
+scan = int((predictions != truth).long().argmax())  # the first that is wrong, if any is
+print("truth", int(truth[scan]), "prediction", int(predictions[scan]))
+ssl3d.show.Puzzle3D(seen, batch, scan, prediction=task.permutations[predictions[scan]])
 
 # %% [markdown]
 # ## 7. What are the features good for?
@@ -290,8 +287,8 @@ def probe(encoders: list) -> dict:
     draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
     labelled = [cohort.subset(split.train, n, d) for n, d in draws]
     for encoder in encoders:
-        ready = recalibrated(encoder, cohort, split.pretrain[:16])
-        results = linear_probes(ready, cohort, labelled, split.test)
+        ready = ssl3d.evaluation.recalibrated(encoder, cohort, split.pretrain[:16])
+        results = ssl3d.evaluation.linear_probes(ready, cohort, labelled, split.test)
         for (n, _), result in zip(draws, results):
             scores[n].append(result.mean_dice)
     return scores
@@ -300,12 +297,14 @@ def probe(encoders: list) -> dict:
 # %%
 arms = {"jigsaw": encoders}
 for norm in ("batch", "group"):
-    settings = EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
-    arms[f"random, {norm} norm"] = [make_encoder(settings, s).to(device) for s in (100, 101)]
+    starts = [
+        ssl3d.make_encoder(cohort, seed, filters=size["filters"], norm=norm) for seed in (100, 101)
+    ]
+    arms[f"random, {norm} norm"] = [start.to(device) for start in starts]
 scores = {arm: probe(candidates) for arm, candidates in arms.items()}
 for arm, by_amount in scores.items():
     print(f"{arm:20}", {n: round(float(np.mean(s)), 3) for n, s in by_amount.items()})
-show.label_efficiency(scores)
+ssl3d.show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* is the line of the pretrained encoders above **both** random ones, and above
@@ -340,8 +339,8 @@ for n in size["labels"]:
 # ```python
 # for orders in (2, 10, 100):
 #     task, encoder = make_pair(0, permutations=orders)
-#     encoder, _ = train(task, encoder, seed=0)
-#     score = proxy_score(task, encoder, cohort, split.validation * 10)
+#     train(task, encoder, seed=0)
+#     score = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation * 10)
 #     bits = np.log2(orders) - score["loss"] / np.log(2)
 #     print(orders, "orders:", round(score["accuracy"], 2), "right,", round(float(bits), 1), "bits")
 # ```

@@ -26,24 +26,11 @@
 
 # %%
 # %matplotlib inline
-from inspect import getsource
+import ssl3d_lite as ssl3d
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from IPython.display import Markdown, display
 from matplotlib.figure import Figure
-
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.errors import DivergedError
-from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.tasks import exemplar, make_task
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import TrainSettings
 
 # %%
 SIZES = {
@@ -53,8 +40,8 @@ SIZES = {
     "full": {"cases": 200, "filters": (16, 32, 64, 128), "edge": 32, "steps": 1000, "trial": 200}
     | {"seeds": 3},
 }
-size = SIZES[scale()]
-cohort = open_cohort("hippocampus", cases=size["cases"])
+size = SIZES[ssl3d.scale()]
+cohort = ssl3d.open_cohort("hippocampus", cases=size["cases"])
 split = cohort.split()
 
 # %% [markdown]
@@ -66,12 +53,12 @@ split = cohort.split()
 # scan is distorted. No label is needed: the scan itself is the class.
 
 # %%
-encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task = make_task("exemplar", encoder_settings, seed=0, crop_size=size["edge"])
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+task = ssl3d.make_task("exemplar", encoder, seed=0, crop_size=size["edge"])
 volumes = cohort.images(split.pretrain[:4])
 params = task.sample_params(volumes, torch.Generator().manual_seed(3))  # everything random
 batch = task.make_views(volumes, params)  # nothing random
-show.triplets(volumes, batch)
+ssl3d.show.triplets(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* each row is one triplet. Could you tell which of the right two pictures shows
@@ -96,7 +83,7 @@ hand["plane"][0], hand["angle"][0] = 2, np.deg2rad(ANGLE)
 hand["flip"][0] = torch.tensor(FLIP, dtype=torch.bool)
 hand["zoom"][0], hand["gain"][0], hand["shift"][0] = ZOOM, GAIN, SHIFT
 by_hand = task.make_views(volumes, hand)
-show.puzzle(volumes, by_hand)
+ssl3d.show.puzzle(volumes, by_hand)
 
 # %% [markdown]
 # *What to look at:* the boxes of anchor and copy in the scan they were cut from. The turned box
@@ -105,14 +92,14 @@ show.puzzle(volumes, by_hand)
 # The same in three planes that you can scroll. Click into a box: the view says whose it is.
 
 # %%
-show.puzzle_slices(volumes, by_hand)
+ssl3d.show.puzzle_slices(volumes, by_hand)
 
 # %% [markdown]
 # All distortions are one affine map a scan, so a copy is resampled once, and blurred once. This is
 # how the map is made:
 
 # %%
-display(Markdown(f"```python\n{getsource(exemplar.distortion)}```"))
+ssl3d.show.source(ssl3d.tasks.exemplar.distortion)
 
 # %% [markdown]
 # ## 3. The maths
@@ -132,11 +119,11 @@ display(Markdown(f"```python\n{getsource(exemplar.distortion)}```"))
 
 # %%
 device = volumes.device
-encoder, task = make_encoder(encoder_settings, seed=0).to(device), task.to(device).eval()
+encoder, task = encoder.to(device), task.to(device).eval()
 with torch.no_grad():
-    prediction = task(encoder, batch)  # (scan, view, code)
+    prediction = task(encoder, batch)  # (scan, view, embedding_dim)
 points = prediction.flatten(0, 1)  # anchor and copy of scan 0, of scan 1, …
-distances = exemplar.distance(prediction[:, 0], points)
+distances = ssl3d.tasks.exemplar.distance(prediction[:, 0], points)
 print(np.array2string(distances.cpu().numpy(), precision=2, suppress_small=True))
 print("lengths:", np.round(prediction.norm(dim=-1).flatten().tolist(), 3))
 
@@ -148,9 +135,9 @@ print("lengths:", np.round(prediction.norm(dim=-1).flatten().tolist(), 3))
 for row in range(len(distances)):
     own, others = 2 * row + 1, [n for n in range(8) if n // 2 != row]
     to_copy, hardest = distances[row, own], distances[row, others].min()
-    hinge = F.relu(to_copy - hardest + task.settings.margin)
+    hinge = torch.nn.functional.relu(to_copy - hardest + task.settings.margin)
     print(f"scan {row}: copy {to_copy:.3f}, hardest other {hardest:.3f}, loss {hinge:.3f}")
-hard = make_task("exemplar", encoder_settings, crop_size=size["edge"], negatives="hardest").eval()
+hard = ssl3d.make_task("exemplar", encoder, crop_size=size["edge"], negatives="hardest").eval()
 print(f"mean, as the task works it out: {hard.loss(prediction, batch):.3f}")
 
 # %% [markdown]
@@ -165,9 +152,11 @@ print(f"mean, as the task works it out: {hard.loss(prediction, batch):.3f}")
 # so the task refuses. The choice is four lines:
 
 # %%
-display(Markdown(f"```python\n{getsource(exemplar.choose)}```"))
+ssl3d.show.source(ssl3d.tasks.exemplar.choose)
+
+# %%
 for other in ("random", "hardest"):
-    again = make_task("exemplar", encoder_settings, crop_size=size["edge"], negatives=other).eval()
+    again = ssl3d.make_task("exemplar", encoder, crop_size=size["edge"], negatives=other).eval()
     print(f"{other:8} loss of the untrained network: {again.loss(prediction, batch):.3f}")
 
 # %% [markdown]
@@ -199,23 +188,30 @@ TRIALS = {
     "hardest": {"negatives": "hardest"},
     "none (control)": {},
 }
-trial = TrainSettings(steps=size["trial"], batch=8, learning_rate=1e-3)
 
 
 # %%
 def attempt(name, settings):
     """Pretrain shortly: the encoder, and its history up to the end or to the collapse."""
     rows, kind = [], "collapsed" if name.startswith("none") else "exemplar"
-    tried = make_task(kind, encoder_settings, seed=0, crop_size=size["edge"], **settings)
-    candidate = make_encoder(encoder_settings, seed=0)
+    candidate = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+    tried = ssl3d.make_task(kind, candidate, seed=0, crop_size=size["edge"], **settings)
 
     def watch(history):
         rows[:] = history  # kept even if the training fails
 
     try:
-        pretrain(tried, candidate, cohort, split.pretrain, trial, callback=watch)
-    except DivergedError as fault:
-        print(f"{name}: {fault}")
+        ssl3d.pretrain(
+            tried,
+            candidate,
+            cohort,
+            steps=size["trial"],
+            batch=8,
+            learning_rate=1e-3,
+            callback=watch,
+        )
+    except ssl3d.errors.DivergedError as failure:
+        print(f"{name}: {failure}")
     return candidate.eval(), rows
 
 
@@ -224,17 +220,17 @@ tries = {name: attempt(name, settings) for name, settings in TRIALS.items()}
 figure = Figure(figsize=(9, 3), layout="constrained")
 panels = dict(zip(("loss", "accuracy", "embedding_std"), figure.subplots(1, 3), strict=True))
 for quantity, axes in panels.items():
-    for colour, (name, (_, rows)) in zip(show.COLOURS, tries.items(), strict=False):
+    for colour, (name, (_, rows)) in zip(ssl3d.show.COLOURS, tries.items(), strict=False):
         steps, values = zip(*((row["step"], row[quantity]) for row in rows), strict=True)
         axes.plot(steps, values, color=colour, marker=".", label=name)
     axes.set(xlabel="step", ylabel=quantity)
 panels["loss"].axhline(task.settings.margin, color="grey", linestyle="--")
 panels["accuracy"].axhline(rows[0]["chance"], color="grey", linestyle="--")
-panels["embedding_std"].axhline(exemplar.COLLAPSED, color="grey", linestyle="--")
+panels["embedding_std"].axhline(ssl3d.tasks.exemplar.COLLAPSED, color="grey", linestyle="--")
 panels["embedding_std"].set_yscale("log")
-show.tidy(*panels.values())
+ssl3d.show.tidy(*panels.values())
 figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* dashed are the margin, what guessing gives, and the deviation below which the
@@ -247,7 +243,7 @@ display(figure)
 # clear message instead of running on for hours:
 
 # %%
-display(Markdown(f"```python\n{getsource(exemplar.Exemplar.check_health)}```"))
+ssl3d.show.source(ssl3d.tasks.Exemplar.check_health)
 
 # %% [markdown]
 # ## 6. Pretraining
@@ -257,15 +253,15 @@ display(Markdown(f"```python\n{getsource(exemplar.Exemplar.check_health)}```"))
 # and stop when you have seen enough.
 
 # %%
-encoder = make_encoder(encoder_settings, seed=0)
-task = make_task("exemplar", encoder_settings, seed=0, crop_size=size["edge"])
-view = show.Live(task, encoder, cohort.images(split.validation[:4]))
-display(view)
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+task = ssl3d.make_task("exemplar", encoder, seed=0, crop_size=size["edge"])
+view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:4]))
+view
 
 # %%
-settings = TrainSettings(steps=size["steps"], batch=8, learning_rate=1e-3)
-history = pretrain(task, encoder, cohort, split.pretrain, settings, callback=view.watch)
-held_out = proxy_score(task, encoder, cohort, split.validation, batch=8)
+settings = ssl3d.TrainSettings(steps=size["steps"], batch=8, learning_rate=1e-3)
+history = ssl3d.pretrain(task, encoder, cohort, settings=settings, callback=view.watch)
+held_out = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation, batch=8)
 ratio = held_out["accuracy"] / held_out["chance"]
 print({name: round(value, 3) for name, value in held_out.items()}, f"{ratio:.1f} times chance")
 
@@ -275,13 +271,14 @@ print({name: round(value, 3) for name, value in held_out.items()}, f"{ratio:.1f}
 # %%
 encoders, histories, scored = [encoder], {"seed 0": history}, {"seed 0": held_out}
 for seed in range(1, size["seeds"]):
-    again = make_task("exemplar", encoder_settings, seed, crop_size=size["edge"])
-    start = make_encoder(encoder_settings, seed)
-    other = TrainSettings(steps=size["steps"], batch=8, learning_rate=1e-3, seed=seed)
-    histories[f"seed {seed}"] = pretrain(again, start, cohort, split.pretrain, other)
+    start = ssl3d.make_encoder(cohort, seed, filters=size["filters"])
+    again = ssl3d.make_task("exemplar", start, seed, crop_size=size["edge"])
+    histories[f"seed {seed}"] = ssl3d.pretrain(again, start, cohort, settings=settings, seed=seed)
     encoders.append(start)
-    scored[f"seed {seed}"] = proxy_score(again, start, cohort, split.validation, batch=8)
-show.learning_curves(histories, scored)
+    scored[f"seed {seed}"] = ssl3d.evaluation.proxy_score(
+        again, start, cohort, split.validation, batch=8
+    )
+ssl3d.show.learning_curves(histories, scored)
 
 # %% [markdown]
 # *What to look at:* the dots are the scores on validation scans, which the networks never saw. Are
@@ -295,7 +292,7 @@ batch = task.make_views(unseen, task.sample_params(unseen, torch.Generator().man
 task.eval()
 with torch.no_grad():
     prediction = task(encoder, batch)
-show.triplets(unseen, batch, prediction)
+ssl3d.show.triplets(unseen, batch, prediction)
 
 # %% [markdown]
 # *What to look at:* where is the copy not the nearer one? Would you have told them apart?
@@ -307,7 +304,7 @@ show.triplets(unseen, batch, prediction)
 # trained to tell nothing: its finer levels have still seen scans.
 
 # %%
-labels = (2, 5) if scale() != "smoke" else (2,)
+labels = (2, 5) if ssl3d.scale() != "smoke" else (2,)
 draws = [(n, seed) for n in labels for seed in range(2)]
 
 
@@ -316,8 +313,8 @@ def probe(candidates):
     labelled = [cohort.subset(split.train, n, seed) for n, seed in draws]
     found = {n: [] for n in labels}
     for candidate in candidates:
-        ready = recalibrated(candidate.to(device), cohort, split.pretrain[:16])
-        results = linear_probes(ready, cohort, labelled, split.test)
+        ready = ssl3d.evaluation.recalibrated(candidate.to(device), cohort, split.pretrain[:16])
+        results = ssl3d.evaluation.linear_probes(ready, cohort, labelled, split.test)
         for (n, _), result in zip(draws, results, strict=True):
             found[n].append(result.mean_dice)
     return found
@@ -326,12 +323,12 @@ def probe(candidates):
 # %%
 scores = {"exemplar": probe(encoders), "collapsed": probe([tries["none (control)"][0]])}
 for norm in ("batch", "group"):
-    shape = EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
-    for start in (100, 101):
-        scores[f"random, {norm} norm, start {start}"] = probe([make_encoder(shape, start)])
+    for seed in (100, 101):
+        start = ssl3d.make_encoder(cohort, seed, filters=size["filters"], norm=norm)
+        scores[f"random, {norm} norm, start {seed}"] = probe([start])
 for name, found in scores.items():
     print(f"{name:30}", {n: round(float(np.mean(dice)), 3) for n, dice in found.items()})
-show.label_efficiency(scores)
+ssl3d.show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* is exemplar's line above that of the *best* random encoder, or only above those
@@ -339,9 +336,10 @@ show.label_efficiency(scores)
 #
 # ## 8. Exercise
 #
-# Switch all distortions off: `make_task("exemplar", …, flip=0, rotation=0, contrast=0, zoom=0)`.
-# Before you train: what share of anchors does an *untrained* encoder get right? Check with
-# `proxy_score`. Then think about what each distortion forbids the network to use.
+# Switch all distortions off: `ssl3d.make_task("exemplar", encoder, flip=0, rotation=0, contrast=0,
+# zoom=0)`. Before you train: what share of anchors does an *untrained* encoder get right? Check
+# with `ssl3d.evaluation.proxy_score`. Then think about what each distortion forbids the network to
+# use.
 #
 # <details><summary>Hint</summary>
 #
@@ -351,11 +349,12 @@ show.label_efficiency(scores)
 # <details><summary>Solution</summary>
 #
 # ```python
-# plain = make_task(
-#     "exemplar", encoder_settings, crop_size=size["edge"], flip=0, rotation=0, contrast=0, zoom=0
+# plain = ssl3d.make_task(
+#     "exemplar", encoder, crop_size=size["edge"], flip=0, rotation=0, contrast=0, zoom=0
 # )
-# untrained = make_encoder(encoder_settings, seed=0).to(device)
-# print(proxy_score(plain.to(device), untrained, cohort, split.validation, batch=8))
+# untrained = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"]).to(device)
+# plain = plain.to(device)
+# print(ssl3d.evaluation.proxy_score(plain, untrained, cohort, split.validation, batch=8))
 # ```
 #
 # All of them. The copy *is* the anchor, so its distance is 0, and no other scan is nearer. There

@@ -26,24 +26,11 @@
 
 # %%
 # %matplotlib inline
-import math
-from inspect import getsource
+import ssl3d_lite as ssl3d
 
 import numpy as np
 import torch
-from IPython.display import Markdown, display
 from matplotlib.figure import Figure
-
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.heads import global_avg_pool
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.tasks import cpc, make_task
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import TrainSettings
 
 # %%
 SIZES = {
@@ -51,8 +38,8 @@ SIZES = {
     "class": {"cases": 100, "filters": (8, 16, 32, 64), "steps": 100, "seeds": 2},
     "full": {"cases": 200, "filters": (16, 32, 64, 128), "steps": 1000, "seeds": 3},
 }
-size = SIZES[scale()]
-cohort = open_cohort("hippocampus", cases=size["cases"])
+size = SIZES[ssl3d.scale()]
+cohort = ssl3d.open_cohort("hippocampus", cases=size["cases"])
 split = cohort.split()
 
 # %% [markdown]
@@ -63,12 +50,12 @@ split = cohort.split()
 # It need not paint that patch. It has to pick it out among all patches of the batch.
 
 # %%
-encoder_settings = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task = make_task("cpc", encoder_settings, seed=0)
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+task = ssl3d.make_task("cpc", encoder, seed=0)
 volumes = cohort.images(split.pretrain[:2])
 params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
 batch = task.make_views(volumes, params)  # nothing random
-show.pyramid(volumes, batch, row=1, rows_ahead=2)
+ssl3d.show.pyramid(volumes, batch, row=1, rows_ahead=2)
 
 # %% [markdown]
 # *What to look at:* each small square is the middle of a patch; current patch and target are also
@@ -99,7 +86,7 @@ print("views (scan, patch, channel, x, y, z):", tuple(batch.views.shape))
 START = (4, 8, 0)  # first voxel of the grid: right, anterior, superior
 hand = {"start": torch.tensor([[START], [START]]), "direction": torch.tensor([0])}
 by_hand = task.make_views(volumes, hand)
-show.puzzle(volumes, by_hand)
+ssl3d.show.puzzle(volumes, by_hand)
 
 # %% [markdown]
 # *What to look at:* the middle column of the grid, from back to front. Each patch shows again half
@@ -108,15 +95,17 @@ show.puzzle(volumes, by_hand)
 # The whole grid, to be scrolled through. Click into the scan: the view says which patch it is.
 
 # %%
-show.puzzle_slices(volumes, by_hand)
+ssl3d.show.puzzle_slices(volumes, by_hand)
 
 # %% [markdown]
 # Half of what a neighbour shows: so the next row could be found by comparing borders, with no idea
-# of anatomy. That is a **shortcut**, and the reason why the task asks for rows 2 and 3 (`ahead`).
-# Count the voxels that two patches share:
+# of anatomy. That is a **shortcut**, and the reason why the task asks for rows 2 and 3
+# (`prediction_steps`). Count the voxels that two patches share:
 
 # %%
-rows = cpc.along(torch.arange(batch.views.shape[1]).view(1, 1, *batch.placement.grid), (1, False))
+rows = ssl3d.tasks.cpc.along(
+    torch.arange(batch.views.shape[1]).view(1, 1, *batch.placement.grid), (1, False)
+)
 middle = tuple(n // 2 for n in rows.shape[3:])
 line = rows[(0, 0, slice(None), *middle)]  # one patch a row
 corner = batch.placement.matrix[0, line, 1, 3]  # where each begins along the axis
@@ -132,13 +121,13 @@ for step in range(4):
 # and targets are both read from these latents.
 
 # %%
-encoder = make_encoder(encoder_settings, seed=0).to(volumes.device)
+encoder = encoder.to(volumes.device)
 task = task.to(volumes.device).eval()
 with torch.no_grad():
-    latents = task.embed(global_avg_pool(encoder(batch.views.flatten(0, 1))))
+    latents = task.embed(ssl3d.models.global_avg_pool(encoder(batch.views.flatten(0, 1))))
     field = latents.view(len(volumes), *batch.placement.grid, -1).movedim(-1, 1)
-print("latents (patch, code):        ", tuple(latents.shape))
-print("the same as a field of codes: ", tuple(field.shape))
+print("latents (patch, embedding_dim):        ", tuple(latents.shape))
+print("the same as a field of embeddings: ", tuple(field.shape))
 
 # %% [markdown]
 # That is worth a look: the original code encodes the patches anew for each place where a context or
@@ -151,7 +140,7 @@ with torch.no_grad():
     prediction = task(encoder, batch)
 counter.remove()
 print(f"calls: {len(seen)}, patches encoded: {sum(seen)}, patches there: {len(latents)}")
-print("answer (prediction, latent to choose from):", tuple(prediction.shape))
+print("logits (prediction, latent to choose from):", tuple(prediction.shape))
 
 # %% [markdown]
 # ## 4. Context: what the network may have seen
@@ -162,7 +151,7 @@ print("answer (prediction, latent to choose from):", tuple(prediction.shape))
 # choice, that goes from row to row. The mask is all there is to the first:
 
 # %%
-display(Markdown(f"```python\n{getsource(cpc.PyramidConv)}```"))
+ssl3d.show.source(ssl3d.tasks.cpc.PyramidConv)
 
 # %% [markdown]
 # Claims about what a network can see are easy to check: take the gradient of one context by all
@@ -173,17 +162,19 @@ display(Markdown(f"```python\n{getsource(cpc.PyramidConv)}```"))
 # %%
 torch.manual_seed(0)
 contexts = {
-    "two masked convolutions": torch.nn.Sequential(*(cpc.PyramidConv(16, 2) for _ in range(2))),
-    "GRU": cpc.PyramidGRU(16),
+    "two masked convolutions": torch.nn.Sequential(
+        *(ssl3d.tasks.cpc.PyramidConv(16, 2) for _ in range(2))
+    ),
+    "GRU": ssl3d.tasks.cpc.PyramidGRU(16),
 }
 figure = Figure(figsize=(8, 2.6), layout="constrained")
 for axes, (name, context) in zip(figure.subplots(1, 2), contexts.items(), strict=True):
-    flat = torch.randn(1, 16, 6, 9, requires_grad=True)  # batch, code, row, column
+    flat = torch.randn(1, 16, 6, 9, requires_grad=True)  # batch, embedding_dim, row, column
     context(flat)[0, :, 4, 4].sum().backward()
     axes.imshow(flat.grad[0].abs().sum(0) > 0, cmap="Blues", vmin=0, vmax=1.3)
-    axes.plot(4, 4, "o", color=show.COLOURS[1])
+    axes.plot(4, 4, "o", color=ssl3d.show.COLOURS[1])
     axes.set(title=name, xlabel="column", ylabel="row (downwards: further on)")
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* the dot is the context's own place. No cell below it is dark, nor any beside it
@@ -205,7 +196,7 @@ display(figure)
 # %%
 choices = prediction.shape[1]
 equal = torch.zeros_like(prediction)
-print(f"N = {choices}: log N = {math.log(choices):.4f}")
+print(f"N = {choices}: log N = {np.log(choices):.4f}")
 print(f"loss of equal answers:         {float(task.loss(equal, batch)):.4f}")
 print(f"loss of the untrained network: {float(task.loss(prediction, batch)):.4f}")
 
@@ -241,8 +232,8 @@ for direction in task.directions:
 # Turn the grid round and the targets change:
 
 # %%
-backwards = make_task("cpc", encoder_settings, directions=("-1",))
-show.pyramid(volumes, backwards.make_views(volumes, hand), row=1, rows_ahead=2)
+backwards = ssl3d.make_task("cpc", encoder, directions=("-1",))
+ssl3d.show.pyramid(volumes, backwards.make_views(volumes, hand), row=1, rows_ahead=2)
 
 # %% [markdown]
 # *What to look at:* context and target have changed sides. What stays the same?
@@ -252,16 +243,16 @@ show.pyramid(volumes, backwards.make_views(volumes, hand), row=1, rows_ahead=2)
 # **Predict before you run:** what share of right answers would guessing give? And what loss?
 
 # %%
-task = make_task("cpc", encoder_settings, seed=0)
-encoder = make_encoder(encoder_settings, seed=0)
-view = show.Live(task, encoder, cohort.images(split.validation[:2]))
-display(view)
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+task = ssl3d.make_task("cpc", encoder, seed=0)
+view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:2]))
+view
 
 # %%
-settings = TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3)
-history = pretrain(task, encoder, cohort, split.pretrain, settings, callback=view.watch)
+settings = ssl3d.TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3)
+history = ssl3d.pretrain(task, encoder, cohort, settings=settings, callback=view.watch)
 histories, encoders = {"seed 0": history}, [encoder]
-held_out = {"seed 0": proxy_score(task, encoder, cohort, split.validation)}
+held_out = {"seed 0": ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation)}
 for name, value in held_out["seed 0"].items():
     print(f"{name:9} {value:.3f}")
 
@@ -271,13 +262,14 @@ for name, value in held_out["seed 0"].items():
 
 # %%
 for seed in range(1, size["seeds"]):
-    again = make_task("cpc", encoder_settings, seed)
-    other = TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3, seed=seed)
-    trained = make_encoder(encoder_settings, seed)
-    histories[f"seed {seed}"] = pretrain(again, trained, cohort, split.pretrain, other)
+    trained = ssl3d.make_encoder(cohort, seed, filters=size["filters"])
+    again = ssl3d.make_task("cpc", trained, seed)
+    histories[f"seed {seed}"] = ssl3d.pretrain(again, trained, cohort, settings=settings, seed=seed)
     encoders.append(trained)
-    held_out[f"seed {seed}"] = proxy_score(again, trained, cohort, split.validation)
-show.learning_curves(histories, held_out)
+    held_out[f"seed {seed}"] = ssl3d.evaluation.proxy_score(
+        again, trained, cohort, split.validation
+    )
+ssl3d.show.learning_curves(histories, held_out)
 
 # %% [markdown]
 # *What to look at:* the loss begins near $\log N$. Are the dots (validation scans) above the dashed
@@ -290,10 +282,10 @@ show.learning_curves(histories, held_out)
 for scans in (2, 4, 8):
     if scans > len(split.validation):
         continue
-    found = proxy_score(task, encoder, cohort, split.validation, batch=scans)
+    found = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation, batch=scans)
     ratio = found["accuracy"] / found["chance"]
     print(f"{scans} scans: accuracy {found['accuracy']:.3f}, {ratio:4.1f} times chance", end=", ")
-    print(f"loss {found['loss']:.2f}, log N {math.log(1 / found['chance']):.2f}")
+    print(f"loss {found['loss']:.2f}, log N {np.log(1 / found['chance']):.2f}")
 
 # %% [markdown]
 # An accuracy of CPC means nothing without its $N$. $\log N - \mathcal{L}$ is a lower bound on what
@@ -305,7 +297,7 @@ for scans in (2, 4, 8):
 # scans. What has to be beaten are random encoders, of both norms.
 
 # %%
-labels = (2, 5) if scale() != "smoke" else (2,)
+labels = (2, 5) if ssl3d.scale() != "smoke" else (2,)
 draws = [(n, seed) for n in labels for seed in range(2)]
 
 
@@ -314,8 +306,10 @@ def probe(candidates):
     labelled = [cohort.subset(split.train, n, seed) for n, seed in draws]
     found = {n: [] for n in labels}
     for candidate in candidates:
-        ready = recalibrated(candidate.to(volumes.device), cohort, split.pretrain[:16])
-        results = linear_probes(ready, cohort, labelled, split.test)
+        ready = ssl3d.evaluation.recalibrated(
+            candidate.to(volumes.device), cohort, split.pretrain[:16]
+        )
+        results = ssl3d.evaluation.linear_probes(ready, cohort, labelled, split.test)
         for (n, _), result in zip(draws, results, strict=True):
             found[n].append(result.mean_dice)
     return found
@@ -324,22 +318,23 @@ def probe(candidates):
 # %%
 scores = {"CPC": probe(encoders)}
 for norm in ("batch", "group"):
-    shape = EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
-    starts = [make_encoder(shape, start) for start in (100, 101)]
+    starts = [
+        ssl3d.make_encoder(cohort, seed, filters=size["filters"], norm=norm) for seed in (100, 101)
+    ]
     scores[f"random, {norm} norm"] = probe(starts)
 for name, found in scores.items():
     spread = {n: (round(min(d), 3), round(max(d), 3)) for n, d in found.items()}
     print(f"{name:20}", {n: round(float(np.mean(d)), 3) for n, d in found.items()}, spread)
-show.label_efficiency(scores)
+ssl3d.show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* does CPC's lowest dot lie above the highest dot of the random encoders?
 #
 # ## 9. Exercise
 #
-# Ask for the very next row: `make_task("cpc", encoder_settings, seed=0, prediction_steps=(1,))`.
-# Predict first: is the puzzle easier? Are the features better? Train it for as many steps and
-# probe it.
+# Ask for the very next row: `ssl3d.make_task("cpc", encoder, seed=0, prediction_steps=(1,))`.
+# Predict first: is the puzzle easier? Are the features better? Train it for as many steps and probe
+# it.
 #
 # <details><summary>Hint</summary>
 #
@@ -350,10 +345,10 @@ show.label_efficiency(scores)
 # <details><summary>Solution</summary>
 #
 # ```python
-# near = make_task("cpc", encoder_settings, seed=0, prediction_steps=(1,))
-# close = make_encoder(encoder_settings, seed=0)
-# pretrain(near, close, cohort, split.pretrain, settings)
-# print(proxy_score(near, close, cohort, split.validation))
+# close = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+# near = ssl3d.make_task("cpc", close, seed=0, prediction_steps=(1,))
+# ssl3d.pretrain(near, close, cohort, settings=settings)
+# print(ssl3d.evaluation.proxy_score(near, close, cohort, split.validation))
 # print(probe([close]))
 # ```
 #

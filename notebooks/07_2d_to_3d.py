@@ -26,29 +26,12 @@
 
 # %%
 # %matplotlib inline
-import time
-from inspect import getsource
-from pathlib import Path
+import ssl3d_lite as ssl3d
 
+import time
+from pathlib import Path
 import numpy as np
 import torch
-from IPython.display import Markdown, display
-
-from data_recipes import slices as recipe
-from ssl3d_lite import show
-from ssl3d_lite.data.cohort import Cohort
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.study import load_results
-from ssl3d_lite.study.claims import claims
-from ssl3d_lite.study.published import paper_arms, published_tables
-from ssl3d_lite.study.sentences import each_arm, overall
-from ssl3d_lite.tasks import geometry, make_task
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import TrainSettings
 
 # %%
 SIZES = {
@@ -56,9 +39,9 @@ SIZES = {
     "class": {"cases": 100, "filters": (8, 16, 32, 64), "steps": 100, "seeds": 2},
     "full": {"cases": 200, "filters": (16, 32, 64, 128), "steps": 1000, "seeds": 3},
 }
-size = SIZES[scale()]
-RUNS = Path("runs") / f"07-{scale()}"
-solid = open_cohort("hippocampus", cases=size["cases"])  # volumes
+size = SIZES[ssl3d.scale()]
+RUNS = Path("runs") / f"07-{ssl3d.scale()}"
+solid = ssl3d.open_cohort("hippocampus", cases=size["cases"])  # volumes
 split = solid.split()
 
 # %% [markdown]
@@ -71,7 +54,7 @@ split = solid.split()
 # %%
 case = split.train[0]
 image, label = solid[case]
-show.segmentations(
+ssl3d.show.segmentations(
     np.asarray(image[0], np.float32), {"label": np.asarray(label)}, solid.label_names
 )
 
@@ -80,7 +63,7 @@ show.segmentations(
 # begins? The same to scroll through:
 
 # %%
-show.Slices(image[0], label, label_names=solid.label_names, spacing=solid.spacing)
+ssl3d.show.Slices(image[0], label, label_names=solid.label_names, spacing=solid.spacing)
 
 # %% [markdown]
 # **Predict before you run:** of all slices that show any hippocampus, what share shows both parts,
@@ -88,7 +71,7 @@ show.Slices(image[0], label, label_names=solid.label_names, spacing=solid.spacin
 
 # %%
 maps = solid.labels(split.train).cpu().numpy()  # (scan, x, y, z)
-for axis, plane in enumerate(recipe.PLANES):
+for axis, plane in enumerate(ssl3d.show.PLANE_NAMES):
     across = tuple(a for a in (1, 2, 3) if a != axis + 1)
     parts = np.stack([(maps == part).any(across) for part in range(1, len(solid.label_names))])
     some, all_parts = parts.any(0).sum(), parts.all(0).sum()
@@ -104,9 +87,9 @@ for axis, plane in enumerate(recipe.PLANES):
 
 # %%
 folder = RUNS / f"axial-{solid.folder.name}"
-recipe.prepare(recipe.Slices(cohort=solid.folder, out=folder, axis=2))
+ssl3d.data.make_cohort("slices", folder, cohort=solid.folder, axis=2)
 device = solid.images([0]).device
-flat = Cohort.open(folder).to(device)
+flat = ssl3d.Cohort.open(folder).to(device)
 flat_split = flat.split()
 print(f"{len(solid)} volumes of {solid.shape} -> {len(flat)} slices of {flat.shape}")
 
@@ -124,16 +107,18 @@ print("on two sides:", patients["train"] & (patients["validation"] | patients["t
 # code, where the 2D and the 3D version of CPC pad and skip rows differently.
 
 # %%
-SHAPES = {dims: EncoderSettings(1, spatial_dims=dims, filters=size["filters"]) for dims in (2, 3)}
+SHAPES = {
+    dims: ssl3d.EncoderSettings(1, spatial_dims=dims, filters=size["filters"]) for dims in (2, 3)
+}
 sources = {2: flat.images(flat_split.train[:4]), 3: solid.images(split.train[:4])}
 for name in ("rotation", "rpl", "jigsaw", "exemplar", "cpc"):
     for dims, volumes in sources.items():
-        task = make_task(name, SHAPES[dims], seed=0).to(device).eval()
+        task = ssl3d.make_task(name, SHAPES[dims], seed=0).to(device).eval()
         batch = task.make_views(
             volumes, task.sample_params(volumes, torch.Generator().manual_seed(0))
         )
         with torch.no_grad():
-            prediction = task(make_encoder(SHAPES[dims], seed=0).to(device), batch)
+            prediction = task(ssl3d.make_encoder(SHAPES[dims], seed=0).to(device), batch)
         chance = task.score(prediction, batch)["chance"]
         print(f"{name:9} {dims}D  views {tuple(batch.views.shape)!s:26} chance {chance:.3f}")
 
@@ -142,9 +127,11 @@ for name in ("rotation", "rpl", "jigsaw", "exemplar", "cpc"):
 # 26? Count, then look at the one function that decides it for rotation:
 
 # %%
-display(Markdown(f"```python\n{getsource(geometry.quarter_turns)}```"))
+ssl3d.show.source(ssl3d.tasks.geometry.quarter_turns)
+
+# %%
 for dims in (2, 3):
-    turns, places = geometry.quarter_turns(dims), 3**dims - 1
+    turns, places = ssl3d.tasks.geometry.quarter_turns(dims), 3**dims - 1
     print(f"{dims}D: {len(turns)} turns, {places} places about a centre")
 
 # %% [markdown]
@@ -155,18 +142,18 @@ for dims in (2, 3):
 PLACE = 2
 name = f"s{solid.shape[2] // 2:03d}"
 slices = flat.images([n for n in flat_split.train if flat.cases[n].id.endswith(name)][:2])
-rpl = make_task("rpl", SHAPES[2], queries_per_scan=1)
+rpl = ssl3d.make_task("rpl", SHAPES[2], queries_per_scan=1)
 params = rpl.sample_params(slices, torch.Generator().manual_seed(0))
 params["query"][:] = PLACE
-show.puzzle(slices, rpl.make_views(slices, params))
+ssl3d.show.puzzle(slices, rpl.make_views(slices, params))
 
 # %%
 volumes = solid.images(split.train[:2])
-rpl = make_task("rpl", SHAPES[3], queries_per_scan=1)
+rpl = ssl3d.make_task("rpl", SHAPES[3], queries_per_scan=1)
 params = rpl.sample_params(volumes, torch.Generator().manual_seed(0))
 cell = 3 * (PLACE + (PLACE >= 4)) + 1  # the same row and column, in the middle layer of three
 params["query"][:] = cell - (cell > 13)  # places leave the centre, cell 13, out
-show.puzzle(volumes, rpl.make_views(volumes, params))
+ssl3d.show.puzzle(volumes, rpl.make_views(volumes, params))
 
 # %% [markdown]
 # *What to look at:* the blue box is the centre, the other the query. The slice has one picture, the
@@ -183,13 +170,13 @@ show.puzzle(volumes, rpl.make_views(volumes, params))
 
 # %%
 order = torch.randperm(len(sources[2]), generator=torch.Generator().manual_seed(1))
-encoder = make_encoder(SHAPES[2], seed=0).to(device).eval()
+encoder = ssl3d.make_encoder(SHAPES[2], seed=0).to(device).eval()
 with torch.no_grad():
     straight, shuffled = encoder(sources[2])[-1], encoder(sources[2][order])[-1]
 print("slices shuffled, features the same:", torch.allclose(straight[order], shuffled, atol=1e-5))
 
 stack = sources[3]
-encoder = make_encoder(SHAPES[3], seed=0).to(device).eval()
+encoder = ssl3d.make_encoder(SHAPES[3], seed=0).to(device).eval()
 with torch.no_grad():
     straight = encoder(stack)[0]
     mixed = torch.randperm(stack.shape[-1], generator=torch.Generator().manual_seed(1))
@@ -215,32 +202,36 @@ print("in 3D:", torch.allclose(straight[..., mixed], shuffled, atol=1e-5))
 
 # %%
 RUN = {
-    2: (flat, flat_split, TrainSettings(steps=size["steps"], batch=32, learning_rate=2e-3)),
-    3: (solid, split, TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3)),
+    2: (flat, flat_split, ssl3d.TrainSettings(steps=size["steps"], batch=32, learning_rate=2e-3)),
+    3: (solid, split, ssl3d.TrainSettings(steps=size["steps"], batch=2, learning_rate=2e-3)),
 }
-tasks = {dims: make_task("cpc", SHAPES[dims], seed=0) for dims in RUN}
-starts = {dims: make_encoder(SHAPES[dims], seed=0) for dims in RUN}
-view = show.Live(tasks[3], starts[3], solid.images(split.validation[:2]))
-display(view)
+tasks = {dims: ssl3d.make_task("cpc", SHAPES[dims], seed=0) for dims in RUN}
+starts = {dims: ssl3d.make_encoder(SHAPES[dims], seed=0) for dims in RUN}
+view = ssl3d.show.Live(tasks[3], starts[3], solid.images(split.validation[:2]))
+view
 
 # %%
 encoders, histories, held_out = {2: [], 3: []}, {}, {}
 for dims, (cohort, parts, settings) in RUN.items():
     begin, encoder = time.process_time(), starts[dims]
     callback = view.watch if dims == 3 else None
-    history = pretrain(tasks[dims], encoder, cohort, parts.pretrain, settings, callback=callback)
+    history = ssl3d.pretrain(tasks[dims], encoder, cohort, settings=settings, callback=callback)
     seconds = time.process_time() - begin
     encoders[dims].append(encoder)
     histories[dims] = history
-    held_out[dims] = proxy_score(tasks[dims], encoder, cohort, parts.validation, settings.batch)
+    held_out[dims] = ssl3d.evaluation.proxy_score(
+        tasks[dims], encoder, cohort, parts.validation, settings.batch
+    )
     weights = sum(weight.numel() for weight in encoder.parameters())
     found = held_out[dims]
     print(f"{dims}D: {weights} weights, {seconds / settings.steps:.3f} s of CPU a step;", end=" ")
     print(f"accuracy {found['accuracy']:.3f}, chance {found['chance']:.4f}")
 
 # %%
-for dims in RUN:
-    display(show.learning_curves({f"CPC in {dims}D": histories[dims]}))
+ssl3d.show.learning_curves({"CPC in 2D": histories[2]})
+
+# %%
+ssl3d.show.learning_curves({"CPC in 3D": histories[3]})
 
 # %% [markdown]
 # *What to look at:* each curve has its own dashed line. The two accuracies cannot be compared with
@@ -250,11 +241,10 @@ for dims in RUN:
 
 # %%
 for seed in range(1, size["seeds"]):
-    for dims, (cohort, parts, settings) in RUN.items():
-        again = make_task("cpc", SHAPES[dims], seed)
-        other = TrainSettings(settings.steps, batch=settings.batch, learning_rate=2e-3, seed=seed)
-        start = make_encoder(SHAPES[dims], seed)
-        pretrain(again, start, cohort, parts.pretrain, other)
+    for dims, (cohort, _, settings) in RUN.items():
+        start = ssl3d.make_encoder(SHAPES[dims], seed)
+        again = ssl3d.make_task("cpc", start, seed)
+        ssl3d.pretrain(again, start, cohort, settings=settings, seed=seed)
         encoders[dims].append(start)
 print({f"{dims}D": len(each) for dims, each in encoders.items()}, "encoders")
 
@@ -265,7 +255,7 @@ print({f"{dims}D": len(each) for dims, each in encoders.items()}, "encoders")
 # these four in order: CPC 2D, CPC 3D, random 2D, random 3D.
 
 # %%
-labels = (2, 5) if scale() != "smoke" else (2,)
+labels = (2, 5) if ssl3d.scale() != "smoke" else (2,)
 draws = [(n, seed) for n in labels for seed in range(2)]
 
 
@@ -274,8 +264,8 @@ def probe(candidates, cohort, parts):
     labelled = [cohort.subset(parts.train, n, seed) for n, seed in draws]
     seen, found = cohort.subset(parts.pretrain, 8), {n: [] for n in labels}
     for candidate in candidates:
-        ready = recalibrated(candidate.to(device), cohort, seen)
-        results = linear_probes(ready, cohort, labelled, parts.test)
+        ready = ssl3d.evaluation.recalibrated(candidate.to(device), cohort, seen)
+        results = ssl3d.evaluation.linear_probes(ready, cohort, labelled, parts.test)
         for (n, _), result in zip(draws, results, strict=True):
             found[n].append(result.mean_dice)
     return found
@@ -287,12 +277,11 @@ for dims in (3, 2):
     cohort, parts, _ = RUN[dims]
     scores[f"CPC {dims}D"] = probe(encoders[dims], cohort, parts)
     for norm in ("batch", "group"):
-        shape = EncoderSettings(1, spatial_dims=dims, filters=size["filters"], norm=norm)
-        starts = [make_encoder(shape, 100), make_encoder(shape, 101)]
+        starts = [ssl3d.make_encoder(SHAPES[dims], seed, norm=norm) for seed in (100, 101)]
         scores[f"random {dims}D, {norm} norm"] = probe(starts, cohort, parts)
 for name, found in scores.items():
     print(f"{name:22}", {n: round(float(np.mean(dice)), 3) for n, dice in found.items()})
-show.label_efficiency(scores)
+ssl3d.show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* two questions, and they are not the same. Is 3D above 2D? And is the *gain*
@@ -313,8 +302,8 @@ for n in labels:
 # Table 1 (Dice in %, published without seeds or error bars):
 
 # %%
-table, *_ = published_tables("brats")
-code = paper_arms()
+table, *_ = ssl3d.study.published.published_tables("brats")
+code = ssl3d.study.published.paper_arms()
 by_arm = {code[model]: scores for model, scores in table.rows.items() if model in code}
 print(f"{'3D minus 2D':10}", *(f"{region:>6}" for region in table.columns))
 for name in ("cpc", "rpl", "jigsaw", "rotation", "exemplar"):
@@ -332,10 +321,7 @@ print("arms without pretraining:", [arm for arm in by_arm if "scratch" in arm])
 # %%
 kept = Path("results/hippocampus")
 if kept.exists():
-    study = load_results(kept)
-    claim = next(claim for claim in claims(study) if claim.name == "3D beats 2D")
-    said = "\n".join(f"- {line}" for line in each_arm(study, claim))
-    display(Markdown(f"{overall(study, claim)}\n\n{said}"))
+    ssl3d.study.show_claim(ssl3d.study.load_results(kept), "3D beats 2D")
 else:
     print("the study's results lie in notebooks/results: start this notebook in its own folder")
 
@@ -359,15 +345,13 @@ else:
 #
 # ```python
 # side = RUNS / f"sagittal-{solid.folder.name}"
-# recipe.prepare(recipe.Slices(cohort=solid.folder, out=side, axis=0))
-# sagittal = Cohort.open(side).to(device)
+# ssl3d.data.make_cohort("slices", side, cohort=solid.folder, axis=0)
+# sagittal = ssl3d.Cohort.open(side).to(device)
 # settings, shape = RUN[2][2], SHAPES[2]
-# encoder = make_encoder(shape, seed=0)
-# pretrain(
-#     make_task("cpc", shape, seed=0), encoder, sagittal, sagittal.split().pretrain, settings
-# )
+# encoder = ssl3d.make_encoder(shape, seed=0)
+# ssl3d.pretrain(ssl3d.make_task("cpc", shape, seed=0), encoder, sagittal, settings=settings)
 # print("CPC   ", probe([encoder], sagittal, sagittal.split()))
-# print("random", probe([make_encoder(shape, 100)], sagittal, sagittal.split()))
+# print("random", probe([ssl3d.make_encoder(shape, 100)], sagittal, sagittal.split()))
 # ```
 #
 # Axial and sagittal planes contain the direction from back to front, coronal ones do not: in a

@@ -26,31 +26,11 @@
 
 # %%
 # %matplotlib inline
+import ssl3d_lite as ssl3d
+
 from copy import deepcopy
-from inspect import getsource
-from pathlib import Path
-
 import numpy as np
-from IPython.display import Markdown, display
 from matplotlib.figure import Figure
-
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.evaluation.monitor import eval_hooks
-from ssl3d_lite.evaluation.prediction import predict_batch
-from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.networks import make_network
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.study import load_results
-from ssl3d_lite.study.sentences import sentence
-from ssl3d_lite.study.statistics import compare, interval, verdict
-from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training.finetuning import Finetuning, finetune
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
 # %%
 SIZES = {
@@ -62,8 +42,8 @@ SIZES = {
     "full": {"cases": 200, "filters": (16, 32, 64, 128), "pretrain": 600, "finetune": 400}
     | {"every": 50, "patch": None, "pairs": 5, "pretrainings": 5, "validation": 20, "draws": 3},
 }
-size = SIZES[scale()]
-cohort = open_cohort("hippocampus", cases=size["cases"])
+size = SIZES[ssl3d.scale()]
+cohort = ssl3d.open_cohort("hippocampus", cases=size["cases"])
 split = cohort.split()
 
 # %% [markdown]
@@ -83,13 +63,15 @@ figure = Figure(figsize=(7, 2.4), layout="constrained")
 axes = figure.subplots()
 for row, (encoder_part, decoder_part) in enumerate(WAYS.values()):
     for bar, offset, colour in ((encoder_part, 0.05, 0), (decoder_part, -0.35, 1)):
-        axes.broken_barh([bar] if bar else [], (row + offset, 0.3), color=show.COLOURS[colour])
+        axes.broken_barh(
+            [bar] if bar else [], (row + offset, 0.3), color=ssl3d.show.COLOURS[colour]
+        )
 axes.set_yticks(range(4), list(WAYS))
 axes.set(xlabel="share of the steps", xlim=(0, 1), ylim=(-0.6, 3.5))
-axes.plot([], [], color=show.COLOURS[0], linewidth=6, label="encoder learns")
-axes.plot([], [], color=show.COLOURS[1], linewidth=6, label="decoder learns")
+axes.plot([], [], color=ssl3d.show.COLOURS[0], linewidth=6, label="encoder learns")
+axes.plot([], [], color=ssl3d.show.COLOURS[1], linewidth=6, label="decoder learns")
 axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* the probe has neither bar: on the frozen features stands one linear classifier
@@ -108,7 +90,7 @@ display(figure)
 # set aside: $\nabla_{\theta_e} := 0$. In the code that is one line, called before each step:
 
 # %%
-display(Markdown(f"```python\n{getsource(Finetuning.at_step)}```"))
+ssl3d.show.source(ssl3d.training.Finetuning.at_step)
 
 # %% [markdown]
 # Which scans have labels is a draw as well. Set its seed by hand. Draws are nested: two labelled
@@ -119,7 +101,7 @@ SEED = 0
 for amount in (1, 2, 5):
     print(amount, [cohort.cases[n].id for n in cohort.subset(split.train, amount, SEED)])
 image, label = cohort[cohort.subset(split.train, 1, SEED)[0]]
-show.segmentations(
+ssl3d.show.segmentations(
     np.asarray(image[0], np.float32), {"label": np.asarray(label)}, cohort.label_names
 )
 
@@ -133,23 +115,30 @@ show.segmentations(
 # two scans a batch, what would guessing reach?
 
 # %%
-shape = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task, encoder = make_task("cpc", shape, seed=0), make_encoder(shape, seed=0)
-view = show.Live(task, encoder, cohort.images(split.validation[:2]))
-display(view)
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=size["filters"])
+task = ssl3d.make_task("cpc", encoder, seed=0)
+view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:2]))
+view
 
 # %%
 pretrained = []
 for seed in range(size["pretrainings"]):
     if seed:  # the first is the one that is watched
-        task, encoder = make_task("cpc", shape, seed), make_encoder(shape, seed)
-    settings = TrainSettings(steps=size["pretrain"], batch=2, learning_rate=2e-3, seed=seed)
-    callback = None if seed else view.watch
-    history = pretrain(task, encoder, cohort, split.pretrain, settings, callback=callback)
-    held_out = proxy_score(task, encoder, cohort, split.validation)
+        encoder = ssl3d.make_encoder(cohort, seed, filters=size["filters"])
+        task = ssl3d.make_task("cpc", encoder, seed)
+    history = ssl3d.pretrain(
+        task,
+        encoder,
+        cohort,
+        steps=size["pretrain"],
+        learning_rate=2e-3,
+        seed=seed,
+        callback=None if seed else view.watch,
+    )
+    held_out = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation)
     print(f"seed {seed}: accuracy {held_out['accuracy']:.3f}, chance {held_out['chance']:.3f}")
     pretrained.append(encoder)
-show.learning_curves({"CPC": history}, {"CPC": held_out})
+ssl3d.show.learning_curves({"CPC": history}, {"CPC": held_out})
 
 # %% [markdown]
 # *What to look at:* the dot, the score on validation scans, against the dashed line.
@@ -167,8 +156,8 @@ validation = split.validation[: size["validation"]]
 
 def tune(encoder, seed, warm_up=0.0, test_at=()):
     """Fine-tune with two labelled scans: the network of the best checkpoint, and its history."""
-    network = make_network(deepcopy(encoder), cohort, seed)
-    settings = FinetuneSettings(
+    network = ssl3d.make_network(deepcopy(encoder), cohort, seed)
+    settings = ssl3d.FinetuneSettings(
         steps=size["finetune"],
         freeze_encoder_steps=int(warm_up * size["finetune"]),
         patch=size["patch"],
@@ -178,15 +167,15 @@ def tune(encoder, seed, warm_up=0.0, test_at=()):
     )
     few = cohort.subset(split.train, 2, seed)
     test = split.test if test_at else ()
-    hooks = eval_hooks(network, cohort, settings, validation=validation, test=test)
-    return network, finetune(network, cohort, few, settings, hooks=hooks)
+    hooks = ssl3d.evaluation.eval_hooks(network, cohort, settings, validation=validation, test=test)
+    return network, ssl3d.finetune(network, cohort, few, settings, hooks=hooks)
 
 
 # %%
-start = make_encoder(shape, seed=0)  # what the pretrained encoder was before
-looks = tuple(range(size["every"], size["finetune"] + 1, size["every"]))
+start = ssl3d.make_encoder(encoder.settings, seed=0)  # what the pretrained encoder was before
+milestones = tuple(range(size["every"], size["finetune"] + 1, size["every"]))
 ways = {
-    "scratch": tune(start, seed=0, test_at=looks),
+    "scratch": tune(start, seed=0, test_at=milestones),
     "CPC, all from the start": tune(pretrained[0], seed=0),
     "CPC, warm-up": tune(pretrained[0], seed=0, warm_up=0.25),
     "CPC, frozen": tune(pretrained[0], seed=0, warm_up=1.0),
@@ -195,14 +184,14 @@ ways = {
 # %%
 figure = Figure(figsize=(6.4, 3.2), layout="constrained")
 axes = figure.subplots()
-for colour, (name, (_, rows)) in zip(show.COLOURS, ways.items(), strict=False):
+for colour, (name, (_, rows)) in zip(ssl3d.show.COLOURS, ways.items(), strict=False):
     seen = [(row["step"], row["validation"]) for row in rows if "validation" in row]
     axes.plot(*zip(*seen, strict=True), "o-", color=colour, label=name)
     print(f"{name:24} best validation Dice {max(dice for _, dice in seen):.3f}")
 axes.set(xlabel="step of fine-tuning", ylabel="validation Dice")
 axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
-show.tidy(axes)
-display(figure)
+ssl3d.show.tidy(axes)
+figure
 
 # %% [markdown]
 # *What to look at:* do the curves cross? Then the verdict depends on when you stop. And the frozen
@@ -214,8 +203,10 @@ display(figure)
 # %%
 NAME = "CPC, warm-up"
 image, label = cohort[validation[0]]
-answer = predict_batch(ways[NAME][0], cohort.images(validation[:1]))[0].cpu()
-show.Slices(image[0], answer, label_names=cohort.label_names, spacing=cohort.spacing, title=NAME)
+prediction = ssl3d.evaluation.predict_batch(ways[NAME][0], cohort.images(validation[:1]))[0].cpu()
+ssl3d.show.Slices(
+    image[0], prediction, label_names=cohort.label_names, spacing=cohort.spacing, title=NAME
+)
 
 # %% [markdown]
 # ## 5. Which checkpoint counts?
@@ -251,25 +242,32 @@ print(f"chosen on the test scans:   {max(row['test'] for row in rows):.3f} (neve
 # much with that. How much depends on the norm and on the start, so there are two of each.
 
 # %%
-collapsed = make_task("collapsed", shape, seed=0, crop_size=16 if scale() == "smoke" else 24)
-steps = TrainSettings(steps=max(10, size["pretrain"] // 2), batch=8, learning_rate=1e-3)
-nothing = make_encoder(shape, seed=0)
-pretrain(collapsed, nothing, cohort, split.pretrain, steps)
-print({k: round(v, 4) for k, v in proxy_score(collapsed, nothing, cohort, validation).items()})
-everything = FinetuneSettings(steps=size["finetune"], patch=size["patch"], batch=4)
-oracle = make_network(make_encoder(shape, seed=0), cohort, seed=0)
-finetune(oracle, cohort, split.train, everything)
+nothing = ssl3d.make_encoder(encoder.settings, seed=0)
+edge = 16 if ssl3d.scale() == "smoke" else 24
+collapsed = ssl3d.make_task("collapsed", nothing, seed=0, crop_size=edge)
+ssl3d.pretrain(collapsed, nothing, cohort, steps=max(10, size["pretrain"] // 2), batch=8)
+print(
+    {
+        k: round(v, 4)
+        for k, v in ssl3d.evaluation.proxy_score(collapsed, nothing, cohort, validation).items()
+    }
+)
+oracle = ssl3d.make_network(ssl3d.make_encoder(encoder.settings, seed=0), cohort, seed=0)
+ssl3d.finetune(oracle, cohort, steps=size["finetune"], patch=size["patch"], batch=4)
 
 # %%
 draws = [cohort.subset(split.train, 2, seed) for seed in range(size["draws"])]
 arms = {"CPC": pretrained[:1], "collapsed": [nothing], "oracle (all labels)": [oracle.encoder]}
 for norm in ("batch", "group"):
-    other = EncoderSettings(len(cohort.channels), filters=size["filters"], norm=norm)
-    arms[f"random, {norm} norm"] = [make_encoder(other, number) for number in (100, 101)]
+    starts = [ssl3d.make_encoder(encoder.settings, seed, norm=norm) for seed in (100, 101)]
+    arms[f"random, {norm} norm"] = starts
 device, probed = cohort.images([0]).device, {}
 for arm, encoders in arms.items():
-    ready = [recalibrated(each.to(device), cohort, split.pretrain[:16]) for each in encoders]
-    found = [linear_probes(each, cohort, draws, split.test) for each in ready]
+    ready = [
+        ssl3d.evaluation.recalibrated(each.to(device), cohort, split.pretrain[:16])
+        for each in encoders
+    ]
+    found = [ssl3d.evaluation.linear_probes(each, cohort, draws, split.test) for each in ready]
     probed[arm] = [result.mean_dice for results in found for result in results]
     print(f"{arm:20} mean {np.mean(probed[arm]):.3f}", [round(dice, 3) for dice in probed[arm]])
 
@@ -277,13 +275,13 @@ for arm, encoders in arms.items():
 figure = Figure(figsize=(6.4, 2.4), layout="constrained")
 axes = figure.subplots()
 for row, (arm, dice) in enumerate(probed.items()):
-    colour = show.COLOURS[0] if arm == "CPC" else "#777777"
+    colour = ssl3d.show.COLOURS[0] if arm == "CPC" else "#777777"
     axes.plot(dice, [row] * len(dice), "o", color=colour, alpha=0.6)
     axes.plot(np.mean(dice), row, "|", color=colour, markersize=18)
 axes.set_yticks(range(len(probed)), list(probed))
 axes.set(xlabel="Dice of the linear probe with 2 labelled scans, test scans", ylim=(4.5, -0.5))
-show.tidy(axes)
-display(figure)
+ssl3d.show.tidy(axes)
+figure
 
 # %% [markdown]
 # *What to look at:* measure CPC's distance to each grey row, one after the other. Which control
@@ -302,11 +300,13 @@ display(figure)
 known = {("CPC", 0): ways["CPC, warm-up"], ("scratch", 0): ways["scratch"]}  # from section 4
 pairs = {"CPC": [], "scratch": []}
 for seed in range(size["pairs"]):
-    before = make_encoder(shape, seed % len(pretrained))
+    before = ssl3d.make_encoder(encoder.settings, seed % len(pretrained))
     twins = {"CPC": (pretrained[seed % len(pretrained)], 0.25), "scratch": (before, 0.0)}
     for arm, (candidate, warm_up) in twins.items():
         network, _ = known.get((arm, seed)) or tune(candidate, seed, warm_up)
-        dice = evaluate(network, cohort, split.test, hausdorff=False, progress=False).mean_dice
+        dice = ssl3d.evaluate(
+            network, cohort, split.test, hausdorff=False, progress=False
+        ).mean_dice
         row = {"protocol": "finetune", "labels": "2", "steps": size["finetune"], "fold": 0}
         pairs[arm].append(row | {"seed": seed, "score": dice})
 
@@ -315,8 +315,10 @@ for ours, theirs in zip(pairs["CPC"], pairs["scratch"], strict=True):
     a, b = ours["score"], theirs["score"]
     print(f"seed {ours['seed']}: CPC {a:.3f}, scratch {b:.3f}, difference {a - b:+.3f}")
 WORTHWHILE = 0.02  # Dice: the smallest gain that would change what you do
-here = compare(("CPC", pairs["CPC"]), ("scratch", pairs["scratch"]), WORTHWHILE)
-low, high = interval(list(here.differences.values()))
+here = ssl3d.study.statistics.compare(
+    ("CPC", pairs["CPC"]), ("scratch", pairs["scratch"]), WORTHWHILE
+)
+low, high = ssl3d.study.statistics.interval(list(here.differences.values()))
 print(f"mean {here.mean:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}: {here.verdict}")
 if len(pretrained) < size["pairs"]:
     print("All pairs share one pretraining, so its own luck is not in this interval.")
@@ -331,21 +333,21 @@ if len(pretrained) < size["pairs"]:
 # %%
 def effect(name, found):
     singles = list(found.differences.values())
-    return show.Effect(name, found.mean, found.interval, singles, found.verdict)
+    return ssl3d.show.Effect(name, found.mean, found.interval, singles, found.verdict)
 
 
 effects = [effect("here", here)]
 for name in ("longer_finetuning", "longer_pretraining"):
-    kept = Path("results/tries") / name
-    if not kept.exists():
+    try:
+        study = ssl3d.study.load_results(f"results/tries/{name}")
+    except ssl3d.InputError:
         print("its results lie in notebooks/results: start this notebook in its own folder")
         break
-    study = load_results(kept)
     arms_of = {arm: (arm, study.of("finetune", arm)) for arm in ("cpc", "scratch")}
-    found = compare(arms_of["cpc"], arms_of["scratch"], WORTHWHILE)
-    print(f"{name}: {sentence(study, found)}")
+    found = ssl3d.study.statistics.compare(arms_of["cpc"], arms_of["scratch"], WORTHWHILE)
+    print(f"{name}: {ssl3d.study.sentences.sentence(study, found)}")
     effects.append(effect(name, found))
-show.forest({"CPC against scratch, 2 labelled scans": effects}, WORTHWHILE)
+ssl3d.show.forest({"CPC against scratch, 2 labelled scans": effects}, WORTHWHILE)
 
 # %% [markdown]
 # *What to look at:* the small dots are single pairs. Cover all but one with your hand: what would
@@ -375,12 +377,15 @@ for name, scatter in scatters.items():
 # there is one, how often does it find it?
 
 # %%
-REPEATS = 10 if scale() == "smoke" else 100
+REPEATS = 10 if ssl3d.scale() == "smoke" else 100
 for name, scatter in scatters.items():
     for gain in (0.0, WORTHWHILE):
         for seeds in (3, 10):
             studies = generator.normal(gain, scatter, (REPEATS, seeds))
-            said = [verdict(differences.tolist(), WORTHWHILE) for differences in studies]
+            said = [
+                ssl3d.study.statistics.verdict(differences.tolist(), WORTHWHILE)
+                for differences in studies
+            ]
             holds = said.count("holds") / REPEATS
             print(f"{name:18} gain {gain}, {seeds:2} seeds: holds in {holds:4.0%}")
 
@@ -398,17 +403,19 @@ for name, scatter in scatters.items():
 #
 # <details><summary>Hint</summary>
 #
-# `interval([0.09, 0.01, 0.04])` gives the ends, `verdict([…], 0.02)` the word. Repeat the list to
-# see what more pairs of the same kind would do: `3 * [0.09, 0.01, 0.04]`.
+# `ssl3d.study.statistics.interval([0.09, 0.01, 0.04])` gives the ends, `verdict([…], 0.02)` of the
+# same module the word. Repeat the list to see what more pairs of the same kind would do: `3 *
+# [0.09, 0.01, 0.04]`.
 #
 # </details>
 # <details><summary>Solution</summary>
 #
 # ```python
+# statistics = ssl3d.study.statistics
 # for reported in ([0.09, 0.01, 0.04], [0.09, 0.01, 0.0], 2 * [0.09, 0.01, 0.04]):
-#     low, high = interval(reported)
-#     print(len(reported), f"{low:+.3f} to {high:+.3f}", verdict(reported, 0.02))
-# print(verdict([0.09], 0.02))
+#     low, high = statistics.interval(reported)
+#     print(len(reported), f"{low:+.3f} to {high:+.3f}", statistics.verdict(reported, 0.02))
+# print(statistics.verdict([0.09], 0.02))
 # ```
 #
 # Three pairs, all above zero, with a mean of nearly +0.05, are undecided: with so few, the interval

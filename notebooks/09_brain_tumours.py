@@ -27,38 +27,13 @@
 
 # %%
 # %matplotlib inline
-from copy import deepcopy
-from dataclasses import replace
-from pathlib import Path
+import ssl3d_lite as ssl3d
 
+from copy import deepcopy
 import numpy as np
 import torch
-from IPython.display import Markdown, display
 
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.data.registry import load_recipe
-from ssl3d_lite.evaluation.prediction import predict_batch
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.networks import make_network
-from ssl3d_lite.models.operations import training_operations
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import make_unet
-from ssl3d_lite.study import pictures, read_study, run_study, tables
-from ssl3d_lite.study.claims import claims
-from ssl3d_lite.study.jobs import plan
-from ssl3d_lite.study.limits import limits
-from ssl3d_lite.study.published import beside_paper, published_tables
-from ssl3d_lite.study.sentences import each_arm, overall
-from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training.finetuning import finetune
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
-
-SCALE = scale()
-RUNS = Path("runs") / f"09-{SCALE}"
+SCALE = ssl3d.scale()
 
 # %%
 SIZES = {
@@ -85,11 +60,11 @@ size = SIZES[SCALE]
 # used; else virtual patients are made on the spot. The next line says which.
 
 # %%
-cohort = open_cohort("brats", cases=size["cases"], edge=size["edge"])
+cohort = ssl3d.open_cohort("brats", cases=size["cases"], edge=size["edge"])
 split = cohort.split()
 print(f"{len(split.train)} to train on, {len(split.validation)} validation, {len(split.test)} test")
 print("contrasts:", ", ".join(cohort.channels))
-show.contact_sheet(cohort, split.train[:4])
+ssl3d.show.contact_sheet(cohort, split.train[:4])
 
 # %% [markdown]
 # *What to look at:* each row is a patient: three planes of T1 through the tumour, then the axial
@@ -102,7 +77,7 @@ show.contact_sheet(cohort, split.train[:4])
 # %%
 case = split.train[0]
 image, label = cohort[case]
-show.Slices(image, label, label_names=cohort.label_names, channel_names=cohort.channels)
+ssl3d.show.Slices(image, label, label_names=cohort.label_names, channel_names=cohort.channels)
 
 # %% [markdown]
 # ### Classes and regions
@@ -137,14 +112,14 @@ for region, classes in cohort.region_classes.items():
 # a question for section 5.
 
 # %%
-study = read_study("brats", SCALE)  # one file holds the settings of all three scales
+study = ssl3d.study.read_study("brats", SCALE)  # one file holds the settings of all three scales
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
-encoder = make_encoder(EncoderSettings(len(cohort.channels), **shape), seed=0)
-task = make_task("masked", encoder.settings, seed=0)
+encoder = ssl3d.make_encoder(cohort, seed=0, **shape)
+task = ssl3d.make_task("masked", encoder, seed=0)
 volumes = cohort.images(split.pretrain[:2])
 params = task.sample_params(volumes, torch.Generator().manual_seed(0))  # everything random
 batch = task.make_views(volumes, params)  # nothing random
-show.puzzle(volumes, batch)
+ssl3d.show.puzzle(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* above the scan, below it what the network gets of its first contrast. The same
@@ -159,15 +134,18 @@ show.puzzle(volumes, batch)
 # %%
 start = deepcopy(encoder)
 watched = cohort.images(split.validation[:2])
-view = show.Live(task, encoder, watched, chance=0.0)
-display(view)
-training = TrainSettings(steps=size["pretrain"], learning_rate=2e-3)
-history = pretrain(task, encoder, cohort, split.pretrain, training, callback=view.watch)
-held_out = proxy_score(task, encoder, cohort, split.validation)
+view = ssl3d.show.Live(task, encoder, watched, chance=0.0)
+view
+
+# %%
+history = ssl3d.pretrain(
+    task, encoder, cohort, steps=size["pretrain"], learning_rate=2e-3, callback=view.watch
+)
+held_out = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation)
 print(f"explained on patients it has not seen: {held_out['r2']:.2f}, chance: 0")
 
 # %%
-show.learning_curves({"masked": history}, {"masked": held_out})
+ssl3d.show.learning_curves({"masked": history}, {"masked": held_out})
 
 # %% [markdown]
 # *What to look at:* the dot is the score on validation patients. If it lies far below the line, the
@@ -183,7 +161,7 @@ FLAIR = len(cohort.channels) - 1
 shown, hidden = puzzle.views[0, 0], puzzle.target[0, 0]
 truth = torch.where(hidden.isnan(), shown, hidden)
 three = torch.stack([shown[FLAIR], rebuilt[FLAIR], truth[FLAIR]])
-show.Slices(three, channel_names=("shown", "rebuilt", "truth"), title=cohort.channels[FLAIR])
+ssl3d.show.Slices(three, channel_names=("shown", "rebuilt", "truth"), title=cohort.channels[FLAIR])
 
 # %% [markdown]
 # ## 4. Fine-tuning by hand
@@ -197,24 +175,25 @@ show.Slices(three, channel_names=("shown", "rebuilt", "truth"), title=cohort.cha
 # %%
 labelled = cohort.subset(split.train, study.labels[0])
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
-tuning = FinetuneSettings(steps=size["finetune"])
-warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
+warm_up = size["finetune"] // 4  # steps in which the pretrained encoder stands still
 networks = {}
-for name, begin, settings in (("masked", encoder, warm), ("scratch", start, tuning)):
-    networks[name] = make_network(deepcopy(begin), cohort, seed=0)
-    finetune(networks[name], cohort, labelled, settings)
-    result = evaluate(networks[name], cohort, split.test, hausdorff=False, progress=False)
+for name, begin, frozen in (("masked", encoder, warm_up), ("scratch", start, 0)):
+    networks[name] = ssl3d.make_network(deepcopy(begin), cohort, seed=0)
+    ssl3d.finetune(
+        networks[name], cohort, labelled, steps=size["finetune"], freeze_encoder_steps=frozen
+    )
+    result = ssl3d.evaluate(networks[name], cohort, split.test, hausdorff=False, progress=False)
     print(f"{name:8}", result.line())
 
 # %%
-answers = {
-    name: predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
+predictions = {
+    name: ssl3d.evaluation.predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
     for name, network in networks.items()
 }
 image, label = cohort[split.test[0]]
-show.segmentations(
+ssl3d.show.segmentations(
     np.asarray(image[FLAIR], np.float32),
-    {"truth": np.asarray(label), **answers},
+    {"truth": np.asarray(label), **predictions},
     cohort.label_names,
 )
 
@@ -229,11 +208,20 @@ show.segmentations(
 # luck, and controls: random encoders of two norms, and a *collapsed* encoder that cost as much
 # training and learnt nothing. Its settings are those of `ssl3d study brats`, cut down here to what
 # fits into the time.
+#
+# It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
+# the notebook again, and it only reads.
 
 # %%
+PROTOCOLS = ("finetune", "probe", "convergence")
 CHANGES = {
-    "smoke": {"arms": ("masked", "scratch", "random", "collapsed"), "labels": ("50%",)},
+    "smoke": {
+        "protocols": PROTOCOLS,
+        "arms": ("masked", "scratch", "random", "collapsed"),
+        "labels": ("50%",),
+    },
     "class": {
+        "protocols": PROTOCOLS,
         "arms": ("masked", "cpc", "scratch", "random", "random@group", "collapsed"),
         "seeds": 2,
         "milestones": (30, 60, 90),
@@ -244,89 +232,44 @@ CHANGES = {
     },
     "full": {},  # the paper's networks, rates and warm-up, all arms, five seeds
 }
-few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
-study = replace(study, **few_protocols, **CHANGES[SCALE])
-print(study.question)
-print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} protocols")
+results = ssl3d.study("brats", SCALE, f"runs/09-{SCALE}/study", cohort=cohort, **CHANGES[SCALE])
 
 # %% [markdown]
-# It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
-# the notebook again, and it only reads.
-
-# %%
-results = run_study(study, RUNS / "study", cohort=cohort.folder)
-print("\n".join(tables.facts(results)))
-
-# %% [markdown]
-# ### Scores
+# ### What the study says
 #
-# **Predict before you read on:** which arm is first after fine-tuning? Which has the best features
-# for the linear probe? Is it the same?
+# **Scores.** **Predict before you read on:** which arm is first after fine-tuning? Which has the
+# best features for the linear probe? Is it the same?
+#
+# **On the way.** The paper also claims that pretrained networks get there sooner. So the test
+# patients were scored while fine-tuning went on; nothing was chosen by that.
+#
+# **Verdicts.** A claim **holds** if the whole 95 % interval of the paired differences lies above
+# zero; it **does not hold** if a gain worth having can be ruled out; else it is **undecided**. With
+# two seeds the interval is as a rule wide: 12.7 standard errors to either side, where five seeds
+# have 2.8. And two pairs that agree by luck make a narrow one, so believe no verdict that rests on
+# two.
+#
+# **Beside the paper.** No spread was published, so nobody can say which of the paper's differences
+# are luck.
 
 # %%
-for protocol in ("finetune", "probe"):
-    display(Markdown(f"**{tables.TITLES[protocol]}**"))
-    display(Markdown(tables.as_markdown(tables.score_table(results, protocol))))
-display(Markdown(f"**{tables.part_title(results)}**"))
-display(Markdown(tables.as_markdown(tables.part_table(results))))
+ssl3d.study.show_results(results)
 
 # %% [markdown]
-# ### On the way
+# *What to look at:*
 #
-# The paper also claims that pretrained networks get there sooner. So the test patients were scored
-# while fine-tuning went on; nothing was chosen by that.
-
-# %%
-pictures.step_curves(results)
-
-# %% [markdown]
-# *What to look at:* a line is the mean over seeds, its band goes from the worst seed to the best.
-# Where bands overlap, two seeds cannot tell the arms apart. Grey lines are controls.
+# - **Curves:** a line is the mean over seeds, its band goes from the worst seed to the best. Where
+#   bands overlap, two seeds cannot tell the arms apart. Grey lines are controls.
+# - **Differences:** small dots are pairs, the large one their mean. Look at *collapsed* first: it
+#   learnt nothing, so how far it lies from zero is what chance can do here.
 #
-# ### Verdicts
-#
-# A claim **holds** if the whole 95 % interval of the paired differences lies above zero; it **does
-# not hold** if a gain worth having can be ruled out; else it is **undecided**. With two seeds the
-# interval is as a rule wide: 12.7 standard errors to either side, where five seeds have 2.8. And
-# two pairs that agree by luck make a narrow one, so believe no verdict that rests on two.
-
-# %%
-found = claims(results)
-display(Markdown(tables.items([overall(results, claim) for claim in found])))
-probe = found[0]
-display(Markdown(f"**Claimed:** {probe.trial.statement}"))
-display(Markdown(tables.items(each_arm(results, probe))))
-
-# %%
-pictures.effects(results, found)
-
-# %% [markdown]
-# *What to look at:* small dots are pairs, the large one their mean. Look at *collapsed* first: it
-# learnt nothing, so how far it lies from zero is what chance can do here.
-#
-# ### Beside the paper
-#
-# No spread was published, so nobody can say which of the paper's differences are luck.
-
-# %%
-for block in published_tables(study.published):
-    display(Markdown(f"**{block.title}**. {tables.beside_note(results, block)}"))
-    display(Markdown(tables.as_markdown(beside_paper(results, block))))
-
-# %% [markdown]
-# ### What such a run can say, and what it cannot
-
-# %%
-display(Markdown(tables.items(limits(results, found))))
-
-# %% [markdown]
 # ## 6. What a real run needs
 #
 # **The scans.** BraTS 2018 has 285 labelled patients and 66 without public labels, 3.5 GB.
 # Registration is free; the terms forbid passing the scans on. The recipe says where to ask:
 
 # %%
-about = load_recipe("brats")[0].about
+about = ssl3d.data.load_recipe("brats")[0].about
 print(f"{about.title}\n\naccess: {about.access}\n\nlicence: {about.licence}\nsize: {about.size}")
 
 # %% [markdown]
@@ -342,15 +285,15 @@ print(f"{about.title}\n\naccess: {about.access}\n\nlicence: {about.licence}\nsiz
 
 # %%
 TERAFLOPS = 30  # assumed: reached in training, not the data sheet's number
-paper = read_study("brats", "full")
-big = EncoderSettings(4, **paper.encoder | {"filters": tuple(paper.encoder["filters"])})
-unet = make_unet(make_encoder(big, 0), 4, 0)
-runs = [run for job in plan(paper).values() for run in job]
+paper = ssl3d.study.read_study("brats", "full")
+shape = paper.encoder | {"filters": tuple(paper.encoder["filters"])}
+unet = ssl3d.make_network(ssl3d.make_encoder(cohort, 0, **shape), cohort, 0)
+runs = [run for job in ssl3d.study.plan(paper).values() for run in job]
 for name, network, given, protocols in (
     ("pretraining", unet.encoder, paper.pretrain, ("proxy",)),
     ("fine-tuning", unet, {"batch": 2} | paper.finetune, ("finetune", "frozen")),
 ):
-    step = training_operations(network, given["batch"], 4, 128, 128, 128)
+    step = ssl3d.models.training_operations(network, given["batch"], 4, 128, 128, 128)
     hours = step * given["steps"] / TERAFLOPS / 1e12 / 3600
     count = sum(run.protocol in protocols for run in runs)
     print(f"{name}: {hours:.1f} GPU hours a run, {count} runs: {count * hours:.0f} hours")
@@ -370,22 +313,23 @@ for name, network, given, protocols in (
 # <details><summary>Hint</summary>
 #
 # `cohort.images(split.test)` is a tensor (case, channel, x, y, z): copy it and set one channel to
-# 0. `predict_batch(network, images)` gives class maps, and `score(iter(maps), cohort, split.test,
-# hausdorff=False, progress=False)` from `ssl3d_lite.evaluation.segmentation` scores them.
+# 0. `ssl3d.evaluation.predict_batch(network, images)` gives class maps, and
+# `ssl3d.evaluation.score(iter(maps), cohort, split.test, hausdorff=False, progress=False)` scores
+# them.
 #
 # </details>
 #
 # <details><summary>A solution</summary>
 #
 # ```python
-# from ssl3d_lite.evaluation import score
 #
 # images = cohort.images(split.test)
 # for channel, name in enumerate(cohort.channels):
 #     blind = images.clone()
 #     blind[:, channel] = 0
-#     maps = predict_batch(networks["masked"], blind).cpu()
-#     print(f"without {name:5}", score(iter(maps), cohort, split.test, False, False).line())
+#     maps = ssl3d.evaluation.predict_batch(networks["masked"], blind).cpu()
+#     result = ssl3d.evaluation.score(iter(maps), cohort, split.test, False, False)
+#     print(f"without {name:5}", result.line())
 # ```
 #
 # The enhancing part is defined by what takes up contrast agent, so T1ce is where a good network

@@ -27,38 +27,13 @@
 
 # %%
 # %matplotlib inline
-from copy import deepcopy
-from dataclasses import replace
-from pathlib import Path
+import ssl3d_lite as ssl3d
 
+from copy import deepcopy
 import numpy as np
 import torch
-from IPython.display import Markdown, display
 
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.data.registry import load_recipe
-from ssl3d_lite.evaluation.prediction import predict_batch
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.networks import make_network
-from ssl3d_lite.models.operations import training_operations
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.study import pictures, read_study, run_study, tables
-from ssl3d_lite.study.claims import claims
-from ssl3d_lite.study.jobs import plan
-from ssl3d_lite.study.limits import limits
-from ssl3d_lite.study.published import beside_paper, published_tables
-from ssl3d_lite.study.sentences import each_arm, overall
-from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training.finetuning import finetune
-from ssl3d_lite.training.presets import preset
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
-
-SCALE = scale()
-RUNS = Path("runs") / f"10-{SCALE}"
+SCALE = ssl3d.scale()
 
 # %%
 SIZES = {
@@ -82,7 +57,7 @@ size = SIZES[SCALE]
 # needs none. Real scans are used if they are prepared as `cohorts/pancreas`; the next line says.
 
 # %%
-cohort = open_cohort(
+cohort = ssl3d.open_cohort(
     "pancreas", cases=size["cases"], unlabelled=size["unlabelled"], edge=size["edge"]
 )
 split = cohort.split()
@@ -91,7 +66,7 @@ print(f"{len(split.train)} to train on, {len(split.validation)} validation, {len
 print(f"pretraining sees the {len(split.train)} and {len(without)} more that have no label")
 
 # %%
-show.contact_sheet(cohort, [*split.train[:4], *without[:2]])
+ssl3d.show.contact_sheet(cohort, [*split.train[:4], *without[:2]])
 
 # %% [markdown]
 # *What to look at:* the outlined organ, which lies across the body behind the stomach, and how
@@ -103,14 +78,14 @@ show.contact_sheet(cohort, [*split.train[:4], *without[:2]])
 # %%
 case = split.train[0]
 image, label = cohort[case]
-show.Slices(image, label, label_names=cohort.label_names, channel_names=cohort.channels)
+ssl3d.show.Slices(image, label, label_names=cohort.label_names, channel_names=cohort.channels)
 
 # %%
 for region, classes in cohort.region_classes.items():
     voxels = [np.isin(cohort[case][1], classes).sum() for case in split.train]
     share = np.median(voxels) / label.size
     print(f"{region:9} {np.median(voxels):4.0f} voxels a scan (median), {share:.2%} of it")
-show.intensities(cohort, split.train[:6])
+ssl3d.show.intensities(cohort, split.train[:6])
 
 # %% [markdown]
 # *What to look at:* grey lines are scans, the blue one is their mean. The commonest value, 0, to
@@ -131,17 +106,19 @@ show.intensities(cohort, split.train[:6])
 # Notebook 06 takes this apart. Here it is used.
 
 # %%
-study = read_study("pancreas", SCALE)  # one file holds the settings of all three scales
+study = ssl3d.study.read_study("pancreas", SCALE)  # one file holds the settings of all three scales
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
-named = preset(study.preset, "cpc", cohort.spatial_dims)  # "quick", at full scale "paper"
+named = ssl3d.training.preset(
+    study.preset, "cpc", cohort.spatial_dims
+)  # "quick", at full scale "paper"
 own = named.tasks["cpc"] | study.tasks.get("cpc", {})
-encoder = make_encoder(EncoderSettings(len(cohort.channels), **shape), seed=0)
-task = make_task("cpc", encoder.settings, seed=0, **own)
+encoder = ssl3d.make_encoder(cohort, seed=0, **shape)
+task = ssl3d.make_task("cpc", encoder, seed=0, **own)
 volumes = cohort.images(split.pretrain[:2])
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
 choices = batch.views.shape[0] * batch.views.shape[1]
 print(f"{batch.views.shape[1]} patches a scan; guessing is right once in {choices} times")
-show.pyramid(volumes, batch)
+ssl3d.show.pyramid(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* from the blue cells the latent of the orange target has to be told.
@@ -154,18 +131,20 @@ show.pyramid(volumes, batch)
 
 # %%
 start = deepcopy(encoder)
-view = show.Live(task, encoder, cohort.images(split.validation[:2]), chance=1 / choices)
-display(view)
+view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:2]), chance=1 / choices)
+view
+
+# %%
 training = named.training | {"epochs": 0, "steps": size["pretrain"]}
-history = pretrain(
-    task, encoder, cohort, split.pretrain, TrainSettings(**training), callback=view.watch
+history = ssl3d.pretrain(task, encoder, cohort, callback=view.watch, **training)
+held_out = ssl3d.evaluation.proxy_score(
+    task, encoder, cohort, split.validation, batch=training["batch"]
 )
-held_out = proxy_score(task, encoder, cohort, split.validation, batch=training["batch"])
 print(f"right on patients it has not seen: {held_out['accuracy']:.1%}", end=", ")
 print(f"chance: {held_out['chance']:.1%}")
 
 # %%
-show.learning_curves({"CPC": history}, {"CPC": held_out})
+ssl3d.show.learning_curves({"CPC": history}, {"CPC": held_out})
 
 # %% [markdown]
 # *What to look at:* how far is the line above chance, and is it still rising? Then training was cut
@@ -183,24 +162,36 @@ show.learning_curves({"CPC": history}, {"CPC": held_out})
 # %%
 BOX = None if SCALE == "full" else (32, 32, 32)
 labelled = cohort.subset(split.train, study.labels[0])
-tuning = FinetuneSettings(steps=size["finetune"], patch=BOX)
-warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
+warm_up = size["finetune"] // 4  # steps in which the pretrained encoder stands still
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
 networks = {}
-for name, begin, settings in (("CPC", encoder, warm), ("scratch", start, tuning)):
-    networks[name] = make_network(deepcopy(begin), cohort, seed=0)
-    finetune(networks[name], cohort, labelled, settings)
-    result = evaluate(networks[name], cohort, split.test, BOX, hausdorff=False, progress=False)
+for name, begin, frozen in (("CPC", encoder, warm_up), ("scratch", start, 0)):
+    networks[name] = ssl3d.make_network(deepcopy(begin), cohort, seed=0)
+    ssl3d.finetune(
+        networks[name],
+        cohort,
+        labelled,
+        steps=size["finetune"],
+        patch=BOX,
+        freeze_encoder_steps=frozen,
+    )
+    result = ssl3d.evaluate(
+        networks[name], cohort, split.test, BOX, hausdorff=False, progress=False
+    )
     print(f"{name:8}", result.line())
 
 # %%
-answers = {
-    name: predict_batch(network, cohort.images(split.test[:2]), BOX)[0].cpu().numpy()
+predictions = {
+    name: ssl3d.evaluation.predict_batch(network, cohort.images(split.test[:2]), BOX)[0]
+    .cpu()
+    .numpy()
     for name, network in networks.items()
 }
 image, label = cohort[split.test[0]]
-show.segmentations(
-    np.asarray(image[0], np.float32), {"truth": np.asarray(label), **answers}, cohort.label_names
+ssl3d.show.segmentations(
+    np.asarray(image[0], np.float32),
+    {"truth": np.asarray(label), **predictions},
+    cohort.label_names,
 )
 
 # %% [markdown]
@@ -213,15 +204,21 @@ show.segmentations(
 # all that is luck, and controls: random encoders of two norms, and a *collapsed* encoder that cost
 # as much training and learnt nothing. Its settings are those of `ssl3d study pancreas`, cut down
 # here to what fits into the time. Both the fewest and the most labels are tried.
+#
+# It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
+# the notebook again, and it only reads.
 
 # %%
+PROTOCOLS = ("finetune", "probe", "convergence")
 CHANGES = {
     "smoke": {
+        "protocols": PROTOCOLS,
         "arms": ("cpc", "scratch", "random", "collapsed"),
         "labels": ("50%",),
         "finetune": {"steps": 10, "validate_every": 10, "patch": BOX},
     },
     "class": {
+        "protocols": PROTOCOLS,
         "arms": ("cpc", "scratch", "random", "random@group", "collapsed"),
         "labels": ("10%", "100%"),
         "seeds": 2,
@@ -232,108 +229,49 @@ CHANGES = {
     },
     "full": {},  # the paper's networks and warm-up, all arms, five seeds
 }
-few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
-study = replace(study, **few_protocols, **CHANGES[SCALE])
-print(study.question)
-print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} protocols")
+results = ssl3d.study("pancreas", SCALE, f"runs/10-{SCALE}/study", cohort=cohort, **CHANGES[SCALE])
 
 # %% [markdown]
-# It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
-# the notebook again, and it only reads.
-
-# %%
-results = run_study(study, RUNS / "study", cohort=cohort.folder)
-print("\n".join(tables.facts(results)))
-
-# %% [markdown]
-# ### Scores
+# ### What the study says
 #
-# **Predict before you read on:** with which number of labels is the gap between CPC and scratch
-# larger? Which region is worse, and by how much?
+# **Scores.** **Predict before you read on:** with which number of labels is the gap between CPC and
+# scratch larger? Which region is worse, and by how much?
+#
+# **Label efficiency.** The paper's first claim is a curve: the score over the number of labelled
+# scans. The same curve of the linear probe follows, to which the decoder adds nothing.
+#
+# **Verdicts.** A claim **holds** if the whole 95 % interval of the paired differences lies above
+# zero; it **does not hold** if a gain worth having can be ruled out; else it is **undecided**. With
+# two seeds the interval is as a rule wide: 12.7 standard errors to either side, where five seeds
+# have 2.8. And two pairs that agree by luck make a narrow one, so believe no verdict that rests on
+# two.
+#
+# **Beside the paper.** The figures were read off a plot, no spread was published, and readers of
+# the authors' code report that they could not reproduce this very plot (issue 27 of its
+# repository).
 
 # %%
-for protocol in ("finetune", "probe"):
-    display(Markdown(f"**{tables.TITLES[protocol]}**"))
-    display(Markdown(tables.as_markdown(tables.score_table(results, protocol))))
-display(Markdown(f"**{tables.part_title(results)}**"))
-display(Markdown(tables.as_markdown(tables.part_table(results))))
+ssl3d.study.show_results(results)
 
 # %% [markdown]
-# ### Label efficiency
+# *What to look at:*
 #
-# The paper's first claim is a curve: the score over the number of labelled scans.
-
-# %%
-pictures.label_curves(results, "finetune")
-
-# %% [markdown]
-# *What to look at:* a line is the mean over seeds, its band goes from the worst seed to the best.
-# "Fewer labels for the same score" would be a line that lies above and to the left of the grey
-# ones, by more than the bands are wide.
+# - **Label efficiency:** a line is the mean over seeds, its band goes from the worst seed to the
+#   best. "Fewer labels for the same score" would be a line that lies above and to the left of the
+#   grey ones, by more than the bands are wide.
+# - **Controls:** a random encoder with another norm is another control, and the stronger one is the
+#   one to beat.
+# - **Steps:** do the lines still rise at the end? Then the numbers above are a snapshot, and a
+#   longer run may order the arms otherwise.
+# - **Differences:** small dots are pairs, the large one their mean. Look at *collapsed* first: it
+#   learnt nothing, so how far it lies from zero is what chance can do here.
 #
-# The same of the linear probe, to which the decoder adds nothing:
-
-# %%
-pictures.label_curves(results, "probe")
-
-# %% [markdown]
-# *What to look at:* the controls. A random encoder with another norm is another control, and the
-# stronger one is the one to beat.
-#
-# ### On the way
-
-# %%
-pictures.step_curves(results)
-
-# %% [markdown]
-# *What to look at:* do the lines still rise at the end? Then the numbers above are a snapshot, and
-# a longer run may order the arms otherwise.
-#
-# ### Verdicts
-#
-# A claim **holds** if the whole 95 % interval of the paired differences lies above zero; it **does
-# not hold** if a gain worth having can be ruled out; else it is **undecided**. With two seeds the
-# interval is as a rule wide: 12.7 standard errors to either side, where five seeds have 2.8. And
-# two pairs that agree by luck make a narrow one, so believe no verdict that rests on two.
-
-# %%
-found = claims(results)
-display(Markdown(tables.items([overall(results, claim) for claim in found])))
-for claim in found[:2]:
-    if not claim.untested:
-        display(Markdown(f"**Claimed:** {claim.trial.statement}"))
-        display(Markdown(tables.items(each_arm(results, claim))))
-
-# %%
-pictures.effects(results, found)
-
-# %% [markdown]
-# *What to look at:* small dots are pairs, the large one their mean. Look at *collapsed* first: it
-# learnt nothing, so how far it lies from zero is what chance can do here.
-#
-# ### Beside the paper
-#
-# The figures were read off a plot, no spread was published, and readers of the authors' code report
-# that they could not reproduce this very plot (issue 27 of its repository).
-
-# %%
-for block in published_tables(study.published):
-    display(Markdown(f"**{block.title}**. {tables.beside_note(results, block)}"))
-    display(Markdown(tables.as_markdown(beside_paper(results, block))))
-
-# %% [markdown]
-# ### What such a run can say, and what it cannot
-
-# %%
-display(Markdown(tables.items(limits(results, found))))
-
-# %% [markdown]
 # ## 6. What a real run needs
 #
 # **The scans.** The Decathlon can be downloaded by anyone, and passed on under the same licence.
 
 # %%
-about = load_recipe("msd")[0].about
+about = ssl3d.data.load_recipe("msd")[0].about
 print(f"{about.title}\n\naccess: {about.access}\nlicence: {about.licence}\nsize: {about.size}")
 
 # %% [markdown]
@@ -349,15 +287,15 @@ print(f"{about.title}\n\naccess: {about.access}\nlicence: {about.licence}\nsize:
 
 # %%
 TERAFLOPS = 30  # assumed: reached in training, not the data sheet's number
-paper = read_study("pancreas", "full")
-big = EncoderSettings(1, **paper.encoder | {"filters": tuple(paper.encoder["filters"])})
-unet = make_network(make_encoder(big, 0), cohort, 0)
-runs = [run for job in plan(paper).values() for run in job]
+paper = ssl3d.study.read_study("pancreas", "full")
+shape = paper.encoder | {"filters": tuple(paper.encoder["filters"])}
+unet = ssl3d.make_network(ssl3d.make_encoder(cohort, 0, **shape), cohort, 0)
+runs = [run for job in ssl3d.study.plan(paper).values() for run in job]
 for name, network, given, protocols in (
     ("pretraining", unet.encoder, paper.pretrain, ("proxy",)),
     ("fine-tuning", unet, {"batch": 2} | paper.finetune, ("finetune", "frozen")),
 ):
-    step = training_operations(network, given["batch"], 1, 128, 128, 128)
+    step = ssl3d.models.training_operations(network, given["batch"], 1, 128, 128, 128)
     hours = step * given["steps"] / TERAFLOPS / 1e12 / 3600
     count = sum(run.protocol in protocols for run in runs)
     print(f"{name}: {hours:.1f} GPU hours a run, {count} runs: {count * hours:.0f} hours")
@@ -376,8 +314,9 @@ for name, network, given, protocols in (
 #
 # <details><summary>Hint</summary>
 #
-# `np.roll(label, 1, axis)` moves an array. `score_case(answer, truth, cohort.region_classes,
-# cohort.cases[case], hausdorff=False)` takes two tensors and gives Dice for each region first.
+# `np.roll(label, 1, axis)` moves an array. `ssl3d.evaluation.segmentation.score_case(prediction,
+# truth, cohort.region_classes, cohort.cases[case], hausdorff=False)` takes two tensors and gives
+# Dice for each region first.
 #
 # </details>
 #
@@ -386,7 +325,7 @@ for name, network, given, protocols in (
 # ```python
 # for axis in range(3):
 #     dice = [
-#         score_case(
+#         ssl3d.evaluation.segmentation.score_case(
 #             torch.from_numpy(np.roll(cohort[case][1], 1, axis)),
 #             torch.from_numpy(np.array(cohort[case][1])),
 #             cohort.region_classes, cohort.cases[case], hausdorff=False,

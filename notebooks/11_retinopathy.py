@@ -26,39 +26,13 @@
 
 # %%
 # %matplotlib inline
-from copy import deepcopy
-from dataclasses import replace
-from inspect import getsource
-from pathlib import Path
+import ssl3d_lite as ssl3d
 
+from copy import deepcopy
 import numpy as np
 import torch
-from IPython.display import Code, Markdown, display
 
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.data.registry import load_recipe
-from ssl3d_lite.evaluation import grades as grading
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.networks import make_network
-from ssl3d_lite.models.operations import training_operations
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.study import pictures, read_study, run_study, tables
-from ssl3d_lite.study.claims import claims
-from ssl3d_lite.study.jobs import plan
-from ssl3d_lite.study.limits import limits
-from ssl3d_lite.study.published import beside_paper, published_tables
-from ssl3d_lite.study.sentences import each_arm, overall
-from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training.finetuning import finetune
-from ssl3d_lite.training.presets import preset
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
-
-SCALE = scale()
-RUNS = Path("runs") / f"11-{SCALE}"
+SCALE = ssl3d.scale()
 
 # %%
 SIZES = {
@@ -78,7 +52,9 @@ size = SIZES[SCALE]
 # are prepared as `cohorts/aptos`; the next line says.
 
 # %%
-cohort = open_cohort("aptos", cases=size["cases"], unlabelled=size["unlabelled"], edge=size["edge"])
+cohort = ssl3d.open_cohort(
+    "aptos", cases=size["cases"], unlabelled=size["unlabelled"], edge=size["edge"]
+)
 split = cohort.split()
 print(f"{len(split.train)} to train on, {len(split.validation)} validation, {len(split.test)} test")
 print(f"{len(split.pretrain)} to pretrain on, graded or not")
@@ -86,7 +62,7 @@ print(f"{len(split.pretrain)} to pretrain on, graded or not")
 # %%
 grades = cohort.labels(split.train).tolist()
 rows = [[c for c, grade in zip(split.train, grades) if grade == row][:2] for row in range(5)]
-show.contact_sheet(cohort, [case for row in rows for case in row])
+ssl3d.show.contact_sheet(cohort, [case for row in rows for case in row])
 
 # %% [markdown]
 # *What to look at:* photographs from grade 0 to 4, two of each where there are so many. The bright
@@ -95,7 +71,7 @@ show.contact_sheet(cohort, [case for row in rows for case in row])
 # up?
 
 # %%
-show.grade_counts(cohort)
+ssl3d.show.grade_counts(cohort)
 
 # %% [markdown]
 # *What to look at:* grades are unequally many. A network that always says the commonest one is
@@ -110,9 +86,11 @@ show.grade_counts(cohort)
 # \mathcal{L} = -\sum_k t_k \log p_k + (1 - t_k) \log (1 - p_k) .$$
 
 # %%
-for name, code in zip(cohort.label_names, grading.ordinal_code(torch.arange(5), 5).int()):
+for name, code in zip(
+    cohort.label_names, ssl3d.evaluation.grades.ordinal_code(torch.arange(5), 5).int()
+):
     print(f"{name:15}", code.tolist())
-display(Code(getsource(grading.decode), language="python"))
+ssl3d.show.source(ssl3d.evaluation.grades.decode)
 
 # %% [markdown]
 # An answer is decoded by counting the outputs that are on. So there is a grade even where outputs
@@ -139,7 +117,7 @@ cheap = {
     "drawn at random": np.random.default_rng(0).permutation(truth),
 }
 for name, answer in cheap.items():
-    print(f"{name:21}", grading.score_grades(answer, cohort, split.test).line())
+    print(f"{name:21}", ssl3d.evaluation.grades.score_grades(answer, cohort, split.test).line())
 
 # %% [markdown]
 # ## 3. The puzzle
@@ -153,15 +131,17 @@ for name, answer in cheap.items():
 # Photographs have an up and a down, and the disc lies to the side of the nose.
 
 # %%
-study = read_study("retina", SCALE)  # one file holds the settings of all three scales
+study = ssl3d.study.read_study("retina", SCALE)  # one file holds the settings of all three scales
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
-named = preset(study.preset, "rotation", cohort.spatial_dims)  # "quick", at full scale "paper"
+named = ssl3d.training.preset(
+    study.preset, "rotation", cohort.spatial_dims
+)  # "quick", at full scale "paper"
 edge = min(48, *cohort.shape) if SCALE != "full" else named.tasks["rotation"]["crop_size"]
-encoder = make_encoder(EncoderSettings(len(cohort.channels), 2, **shape), seed=0)
-task = make_task("rotation", encoder.settings, seed=0, crop_size=edge, rotations_per_scan=4)
+encoder = ssl3d.make_encoder(cohort, seed=0, **shape)
+task = ssl3d.make_task("rotation", encoder, seed=0, crop_size=edge, rotations_per_scan=4)
 volumes = cohort.images(split.pretrain[:2])
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-show.puzzle(volumes, batch)
+ssl3d.show.puzzle(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* the square in the photograph, and its turned copies with the answers. **Predict
@@ -175,22 +155,24 @@ show.puzzle(volumes, batch)
 
 # %%
 start = deepcopy(encoder)
-view = show.Live(task, encoder, cohort.images(split.validation[:4]), chance=0.25)
-display(view)
-training = {"batch": 16, "learning_rate": named.training["learning_rate"]}
-history = pretrain(
+view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:4]), chance=0.25)
+view
+
+# %%
+history = ssl3d.pretrain(
     task,
     encoder,
     cohort,
-    split.pretrain,
-    TrainSettings(steps=size["pretrain"], **training),
+    steps=size["pretrain"],
+    batch=16,
+    learning_rate=named.training["learning_rate"],
     callback=view.watch,
 )
-held_out = proxy_score(task, encoder, cohort, split.validation, batch=4)
+held_out = ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation, batch=4)
 print(f"right on photographs it has not seen: {held_out['accuracy']:.0%}, chance: 25%")
 
 # %%
-show.learning_curves({"rotation": history}, {"rotation": held_out})
+ssl3d.show.learning_curves({"rotation": history}, {"rotation": held_out})
 
 # %% [markdown]
 # *What to look at:* how soon is the line at the top? A puzzle that is solved at once stops
@@ -204,18 +186,19 @@ show.learning_curves({"rotation": history}, {"rotation": held_out})
 
 # %%
 labelled = cohort.subset(split.train, "25%")
-tuning = FinetuneSettings(steps=size["finetune"], batch=16)
-warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
+warm_up = size["finetune"] // 4  # steps in which the pretrained encoder stands still
 by_hand = {}
-for name, begin, settings in (("rotation", encoder, warm), ("scratch", start, tuning)):
-    network = make_network(deepcopy(begin), cohort, seed=0)
-    finetune(network, cohort, labelled, settings)
-    by_hand[name] = evaluate(network, cohort, split.test)
+for name, begin, frozen in (("rotation", encoder, warm_up), ("scratch", start, 0)):
+    network = ssl3d.make_network(deepcopy(begin), cohort, seed=0)
+    ssl3d.finetune(
+        network, cohort, labelled, steps=size["finetune"], batch=16, freeze_encoder_steps=frozen
+    )
+    by_hand[name] = ssl3d.evaluate(network, cohort, split.test)
     print(f"{name:8} with {len(labelled)} grades:", by_hand[name].line())
 
 # %%
 mine = by_hand["rotation"]
-show.confusion(mine.truth, mine.answer, cohort.label_names)
+ssl3d.show.confusion(mine.truth, mine.prediction, cohort.label_names)
 
 # %% [markdown]
 # *What to look at:* each row is a true grade, and the numbers are per cent of it. Mistakes near the
@@ -225,12 +208,12 @@ show.confusion(mine.truth, mine.answer, cohort.label_names)
 # And photographs with the answer beside the truth:
 
 # %%
-wrong = np.abs(mine.answer - mine.truth)
+wrong = np.abs(mine.prediction - mine.truth)
 places = np.argsort(-wrong, kind="stable")[[0, 1, -2, -1]]  # the worst two, and the best
 for place in places:
-    told = [f"{name} {found.answer[place]}" for name, found in by_hand.items()]
-    print(f"{mine.cases[place]}: truth {mine.truth[place]}, {', '.join(told)}")
-show.contact_sheet(cohort, [split.test[place] for place in places])
+    said = [f"{name} {found.prediction[place]}" for name, found in by_hand.items()]
+    print(f"{mine.cases[place]}: truth {mine.truth[place]}, {', '.join(said)}")
+ssl3d.show.contact_sheet(cohort, [split.test[place] for place in places])
 
 # %% [markdown]
 # *What to look at:* the first two are the arm's worst mistakes, the last two it has right, or
@@ -244,15 +227,21 @@ show.contact_sheet(cohort, [split.test[place] for place in places])
 # is pretrained that has never seen it. (In the authors' code pretraining saw the test photographs
 # of every fold, if without their grades.) Settings are those of `ssl3d study retina`, cut down to
 # what fits into the time.
+#
+# It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
+# the notebook again, and it only reads.
 
 # %%
+PROTOCOLS = ("finetune", "probe", "convergence")
 CHANGES = {
     "smoke": {
+        "protocols": PROTOCOLS,
         "arms": ("rotation", "scratch", "random", "collapsed"),
         "labels": ("100%",),
         "tasks": {"rotation": {"crop_size": edge}},
     },
     "class": {
+        "protocols": PROTOCOLS,
         "arms": ("rotation", "scratch", "random", "random@group", "collapsed"),
         "labels": ("25%", "100%"),
         "folds": (0, 1, 2, 3, 4),
@@ -263,87 +252,36 @@ CHANGES = {
     },
     "full": {},  # the paper's rates and warm-up, all arms, five folds, three seeds
 }
-few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
-study = replace(study, **few_protocols, **CHANGES[SCALE])
-print(study.question)
-print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} protocols")
+results = ssl3d.study("retina", SCALE, f"runs/11-{SCALE}/study", cohort=cohort, **CHANGES[SCALE])
 
 # %% [markdown]
-# It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
-# the notebook again, and it only reads.
-
-# %%
-results = run_study(study, RUNS / "study", cohort=cohort.folder)
-print("\n".join(tables.facts(results)))
-
-# %% [markdown]
-# ### Scores
+# ### What the study says
 #
-# **Predict before you read on:** will the arm that solves its puzzle best have the best kappa?
+# **Scores.** **Predict before you read on:** will the arm that solves its puzzle best have the best
+# kappa?
+#
+# **Verdicts.** A claim **holds** if the whole 95 % interval of the paired differences lies above
+# zero; it **does not hold** if a gain worth having can be ruled out; else it is **undecided**. Five
+# folds share most of their training photographs, so they are less than five independent runs.
+#
+# **Beside the paper.** The paper pretrained on 170 000 other photographs. Its score from scratch
+# with 5 % of the grades, 0.01, is that of a network that always says the same. Ours has an equal
+# budget on both sides.
 
 # %%
-display(Markdown(tables.as_markdown(tables.proxy_table(results))))
-for protocol in ("finetune", "probe"):
-    display(Markdown(f"**{tables.TITLES[protocol]}: {results.quantity}**"))
-    display(Markdown(tables.as_markdown(tables.score_table(results, protocol))))
-display(Markdown(f"**{tables.part_title(results)}**"))
-display(Markdown(tables.as_markdown(tables.part_table(results))))
-
-# %%
-pictures.label_curves(results, "finetune")
+ssl3d.study.show_results(results)
 
 # %% [markdown]
-# *What to look at:* a line is the mean over folds, its band goes from the worst fold to the best.
-# "Fewer labels for the same score" would be a line above the grey ones by more than the bands are
-# wide.
+# *What to look at:*
 #
-# ### On the way
-
-# %%
-pictures.step_curves(results)
-
-# %% [markdown]
-# *What to look at:* do the lines still rise at the end? Then the numbers above are a snapshot, and
-# a longer run may order the arms otherwise.
+# - **Label efficiency:** a line is the mean over folds, its band goes from the worst fold to the
+#   best. "Fewer labels for the same score" would be a line above the grey ones by more than the
+#   bands are wide.
+# - **Steps:** do the lines still rise at the end? Then the numbers above are a snapshot, and a
+#   longer run may order the arms otherwise.
+# - **Differences:** small dots are pairs, the large one their mean. Look at *collapsed* first: it
+#   learnt nothing, so how far it lies from zero is what chance can do here.
 #
-# ### Verdicts
-#
-# A claim **holds** if the whole 95 % interval of the paired differences lies above zero; it **does
-# not hold** if a gain worth having can be ruled out; else it is **undecided**. Five folds share
-# most of their training photographs, so they are less than five independent runs.
-
-# %%
-found = claims(results)
-display(Markdown(tables.items([overall(results, claim) for claim in found])))
-for claim in found[:2]:
-    if not claim.untested:
-        display(Markdown(f"**Claimed:** {claim.trial.statement}"))
-        display(Markdown(tables.items(each_arm(results, claim))))
-
-# %%
-pictures.effects(results, found)
-
-# %% [markdown]
-# *What to look at:* small dots are pairs, the large one their mean. Look at *collapsed* first: it
-# learnt nothing, so how far it lies from zero is what chance can do here.
-#
-# ### Beside the paper
-#
-# The paper pretrained on 170 000 other photographs. Its score from scratch with 5 % of the grades,
-# 0.01, is that of a network that always says the same. Ours has an equal budget on both sides.
-
-# %%
-for block in published_tables(study.published):
-    display(Markdown(f"**{block.title}**. {tables.beside_note(results, block)}"))
-    display(Markdown(tables.as_markdown(beside_paper(results, block))))
-
-# %% [markdown]
-# ### What such a run can say, and what it cannot
-
-# %%
-display(Markdown(tables.items(limits(results, found))))
-
-# %% [markdown]
 # And at 64 pixels an edge a micro-aneurysm, which makes grade 1, is smaller than a pixel. So the
 # task here is another one than a clinic's.
 #
@@ -352,7 +290,7 @@ display(Markdown(tables.items(limits(results, found))))
 # **The photographs.** They can be had with a Kaggle account; the rules forbid passing them on.
 
 # %%
-about = load_recipe("aptos")[0].about
+about = ssl3d.data.load_recipe("aptos")[0].about
 print(f"{about.title}\n\naccess: {about.access}\n\nlicence: {about.licence}\nsize: {about.size}")
 
 # %% [markdown]
@@ -370,14 +308,15 @@ print(f"{about.title}\n\naccess: {about.access}\n\nlicence: {about.licence}\nsiz
 
 # %%
 TERAFLOPS = 20  # assumed: reached in training, not the data sheet's number
-paper = read_study("retina", "full")
-runs = [run for job in plan(paper).values() for run in job]
+paper = ssl3d.study.read_study("retina", "full")
+runs = [run for job in ssl3d.study.plan(paper).values() for run in job]
 nets = {
-    "U-Net": EncoderSettings(3, 2, **paper.encoder | {"filters": tuple(paper.encoder["filters"])}),
-    "DenseNet-121": EncoderSettings(3, 2, network="densenet121"),
+    "U-Net": paper.encoder | {"filters": tuple(paper.encoder["filters"])},
+    "DenseNet-121": {"network": "densenet121"},
 }
-for name, settings in nets.items():
-    step = training_operations(make_encoder(settings, 0), 32, 3, 224, 224)
+for name, shape in nets.items():
+    network = ssl3d.make_encoder(cohort, 0, **shape)
+    step = ssl3d.models.training_operations(network, 32, 3, 224, 224)
     own = [run for run in runs if bool(run.job.arm.network) == (name == "DenseNet-121")]
     for what, given, protocols in (
         ("pretraining", paper.pretrain, ("proxy",)),
@@ -398,16 +337,16 @@ for name, settings in nets.items():
 #
 # <details><summary>Hint</summary>
 #
-# `make_classifier(encoder, 6, seed=0)` has five outputs. Write the loop yourself: `cohort.images`
-# and `cohort.labels` give a batch, `torch.nn.functional.cross_entropy` the loss. Then
-# `grading.score_grades(network(images).argmax(1), cohort, split.test)`.
+# `ssl3d.models.make_classifier(encoder, 6, seed=0)` has five outputs. Write the loop yourself:
+# `cohort.images` and `cohort.labels` give a batch, `torch.nn.functional.cross_entropy` the loss.
+# Then `ssl3d.evaluation.grades.score_grades(network(images).argmax(1), cohort, split.test)`.
 #
 # </details>
 #
 # <details><summary>A solution</summary>
 #
 # ```python
-# network = make_classifier(deepcopy(encoder), 6, seed=0)
+# network = ssl3d.models.make_classifier(deepcopy(encoder), 6, seed=0)
 # optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
 # generator = np.random.default_rng(0)
 # network.train()
@@ -421,7 +360,7 @@ for name, settings in nets.items():
 # network.eval()
 # with torch.inference_mode():
 #     answers = network(cohort.images(split.test)).argmax(1)
-# print(grading.score_grades(answers, cohort, split.test).line())
+# print(ssl3d.evaluation.grades.score_grades(answers, cohort, split.test).line())
 # ```
 #
 # A network that knows the order tends to err by one grade, which kappa forgives; one that does not

@@ -27,41 +27,14 @@
 
 # %%
 # %matplotlib inline
-from copy import deepcopy
-from dataclasses import replace
-from inspect import getsource
-from pathlib import Path
+import ssl3d_lite as ssl3d
 
+from copy import deepcopy
 import numpy as np
 import torch
-from IPython.display import Code, Markdown, display
 from matplotlib.figure import Figure
 
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.data.registry import load_recipe
-from ssl3d_lite.evaluation.prediction import predict_batch
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import adapt_channels, make_encoder
-from ssl3d_lite.models.networks import make_network
-from ssl3d_lite.models.operations import training_operations
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import make_unet
-from ssl3d_lite.study import pictures, read_study, run_study, tables
-from ssl3d_lite.study.claims import claims
-from ssl3d_lite.study.jobs import plan
-from ssl3d_lite.study.leakage import check_leakage
-from ssl3d_lite.study.limits import limits
-from ssl3d_lite.study.published import beside_paper, published_tables
-from ssl3d_lite.study.sentences import each_arm, overall
-from ssl3d_lite.tasks import make_task
-from ssl3d_lite.training.finetuning import finetune
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
-
-SCALE = scale()
-RUNS = Path("runs") / f"12-{SCALE}"
+SCALE = ssl3d.scale()
 
 # %%
 SIZES = {
@@ -80,19 +53,21 @@ size = SIZES[SCALE]
 # `cohorts/ukb-brain` and `cohorts/brats`; the next lines say.
 
 # %%
-corpus = open_cohort("ukb-brain", cases=size["corpus"], edge=size["edge"])
+corpus = ssl3d.open_cohort("ukb-brain", cases=size["corpus"], edge=size["edge"])
 # other subjects than the corpus's: with the same seed, the same heads would stand in both
-cohort = open_cohort("brats", cases=size["cases"], edge=size["edge"], seed=1)
+cohort = ssl3d.open_cohort("brats", cases=size["cases"], edge=size["edge"], seed=1)
 split = cohort.split()
-check_leakage(cohort, split, corpus)  # by checksum: no test scan is among those pretrained on
+ssl3d.study.leakage.check_leakage(
+    cohort, split, corpus
+)  # by checksum: no test scan is among those pretrained on
 print(f"to pretrain on: {len(corpus)} scans of {', '.join(corpus.channels)}")
 print(f"to fine-tune on: {len(split.train)} scans of {', '.join(cohort.channels)}")
 
 # %%
-show.contact_sheet(corpus, range(3))
+ssl3d.show.contact_sheet(corpus, range(3))
 
 # %%
-show.contact_sheet(cohort, split.train[:3])
+ssl3d.show.contact_sheet(cohort, split.train[:3])
 
 # %% [markdown]
 # *What to look at:* the first sheet is the corpus, the second the benchmark. What is alike: the
@@ -103,7 +78,7 @@ show.contact_sheet(cohort, split.train[:3])
 # %%
 case = split.train[0]
 image, label = cohort[case]
-show.Slices(image, label, label_names=cohort.label_names, channel_names=cohort.channels)
+ssl3d.show.Slices(image, label, label_names=cohort.label_names, channel_names=cohort.channels)
 
 # %% [markdown]
 # ## 2. Pretraining on the corpus, by hand
@@ -124,28 +99,31 @@ seen = [i for i, case in enumerate(corpus.cases) if case.patient not in apart]
 print(f"{len(seen)} scans to pretrain on, {len(unseen)} scans of {len(apart)} others kept apart")
 
 # %%
-study = read_study("transfer", SCALE)  # one file holds the settings of all three scales
+study = ssl3d.study.read_study("transfer", SCALE)  # one file holds the settings of all three scales
 shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
-encoder = make_encoder(EncoderSettings(len(corpus.channels), **shape), seed=0)
-task = make_task("masked", encoder.settings, seed=0)
+encoder = ssl3d.make_encoder(corpus, seed=0, **shape)
+task = ssl3d.make_task("masked", encoder, seed=0)
 volumes = corpus.images(seen[:2])
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-show.puzzle(volumes, batch)
+ssl3d.show.puzzle(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* above a scan of the corpus, below it what the network gets of its T1. The same
 # blocks are hidden in both contrasts: one cannot be copied from the other.
 
 # %%
-view = show.Live(task, encoder, corpus.images(unseen[:2]), chance=0.0)
-display(view)
-training = TrainSettings(steps=size["pretrain"], learning_rate=2e-3)
-history = pretrain(task, encoder, corpus, seen, training, callback=view.watch)
-held_out = proxy_score(task, encoder, corpus, unseen)
+view = ssl3d.show.Live(task, encoder, corpus.images(unseen[:2]), chance=0.0)
+view
+
+# %%
+history = ssl3d.pretrain(
+    task, encoder, corpus, seen, steps=size["pretrain"], learning_rate=2e-3, callback=view.watch
+)
+held_out = ssl3d.evaluation.proxy_score(task, encoder, corpus, unseen)
 print(f"explained on people it has not seen: {held_out['r2']:.2f}, chance: 0")
 
 # %%
-show.learning_curves({"masked": history}, {"masked": held_out})
+ssl3d.show.learning_curves({"masked": history}, {"masked": held_out})
 
 # %% [markdown]
 # *What to look at:* the dot, the score on people kept apart, beside the line. The corpus is larger
@@ -162,10 +140,10 @@ show.learning_curves({"masked": history}, {"masked": held_out})
 # where $n$ is how many new channels read with the same old weights; here 2.
 
 # %%
-display(Code(getsource(adapt_channels), language="python"))
+ssl3d.show.source(ssl3d.models.adapt_channels)
 
 # %%
-adapted = adapt_channels(encoder, len(cohort.channels)).to(volumes.device).eval()
+adapted = ssl3d.models.adapt_channels(encoder, len(cohort.channels)).to(volumes.device).eval()
 old, new = (net.state_dict()["levels.0.conv1.weight"] for net in (encoder, adapted))
 print("first layer before:", tuple(old.shape), "and after:", tuple(new.shape))
 for c, name in enumerate(cohort.channels):
@@ -192,7 +170,7 @@ for axes, (kernel, name, when) in zip(figure.subplots(1, len(planes)), planes, s
     axes.imshow(kernel[:, :, 1].cpu().T, cmap="PuOr", vmin=-limit, vmax=limit, origin="lower")
     axes.set_title(f"{when}\n{name}", fontsize=9)
     axes.set_axis_off()
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* the middle plane of one filter of the first layer, orange below zero and purple
@@ -207,25 +185,26 @@ display(figure)
 
 # %%
 labelled = cohort.subset(split.train, study.labels[0])
-tuning = FinetuneSettings(steps=size["finetune"])
-warm = replace(tuning, freeze_encoder_steps=tuning.steps // 4)
-start = make_encoder(adapted.settings, seed=0)
+warm_up = size["finetune"] // 4  # steps in which the pretrained encoder stands still
+start = ssl3d.make_encoder(adapted.settings, seed=0)
 print("labelled scans:", [cohort.cases[case].id for case in labelled])
 networks = {}
-for name, begin, settings in (("transferred", adapted, warm), ("scratch", start, tuning)):
-    networks[name] = make_network(deepcopy(begin), cohort, seed=0)
-    finetune(networks[name], cohort, labelled, settings)
-    result = evaluate(networks[name], cohort, split.test, hausdorff=False, progress=False)
+for name, begin, frozen in (("transferred", adapted, warm_up), ("scratch", start, 0)):
+    networks[name] = ssl3d.make_network(deepcopy(begin), cohort, seed=0)
+    ssl3d.finetune(
+        networks[name], cohort, labelled, steps=size["finetune"], freeze_encoder_steps=frozen
+    )
+    result = ssl3d.evaluate(networks[name], cohort, split.test, hausdorff=False, progress=False)
     print(f"{name:12}", result.line())
 
 # %%
-answers = {
-    name: predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
+predictions = {
+    name: ssl3d.evaluation.predict_batch(network, cohort.images(split.test[:2]))[0].cpu().numpy()
     for name, network in networks.items()
 }
 image, label = cohort[split.test[0]]
 flair = np.asarray(image[-1], np.float32)
-show.segmentations(flair, {"truth": np.asarray(label), **answers}, cohort.label_names)
+ssl3d.show.segmentations(flair, {"truth": np.asarray(label), **predictions}, cohort.label_names)
 
 # %% [markdown]
 # *What to look at:* where the two answers differ. This is one seed: with another draw of labelled
@@ -238,14 +217,20 @@ show.segmentations(flair, {"truth": np.asarray(label), **answers}, cohort.label_
 # corpus at all (the arm `masked@own`)? Controls are random encoders of two norms, and a *collapsed*
 # one that cost as much training and learnt nothing. Settings are those of `ssl3d study transfer`,
 # cut down to what fits into the time.
+#
+# It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
+# the notebook again, and it only reads.
 
 # %%
+PROTOCOLS = ("finetune", "probe", "convergence")
 CHANGES = {
     "smoke": {
+        "protocols": PROTOCOLS,
         "arms": ("masked", "masked@own", "scratch", "random", "collapsed"),
         "labels": ("50%",),
     },
     "class": {
+        "protocols": PROTOCOLS,
         "arms": ("masked", "masked@own", "scratch", "random", "random@group", "collapsed"),
         "seeds": 2,
         "milestones": (30, 60, 90),
@@ -255,80 +240,38 @@ CHANGES = {
     },
     "full": {},  # the paper's networks, rates and warm-up, all arms, five seeds
 }
-few_protocols = {} if SCALE == "full" else {"protocols": ("finetune", "probe", "convergence")}
-study = replace(study, **few_protocols, **CHANGES[SCALE])
-print(study.question)
-print(f"{len(plan(study))} encoders, {sum(map(len, plan(study).values()))} protocols")
+results = ssl3d.study(
+    "transfer", SCALE, f"runs/12-{SCALE}/study", cohort=cohort, corpus=corpus, **CHANGES[SCALE]
+)
 
 # %% [markdown]
-# It writes each score to a file as soon as there is one. Stop it, and the same cell goes on; run
-# the notebook again, and it only reads.
-
-# %%
-results = run_study(study, RUNS / "study", cohort=cohort.folder, corpus=corpus.folder)
-print("\n".join(tables.facts(results)))
-
-# %% [markdown]
-# ### Scores
+# ### What the study says
 #
-# **Predict before you read on:** the corpus or the own scans? Think of how many there are of each,
-# and of what they show.
+# **Scores.** **Predict before you read on:** the corpus or the own scans? Think of how many there
+# are of each, and of what they show.
+#
+# **Verdicts.** A claim **holds** if the whole 95 % interval of the paired differences lies above
+# zero; it **does not hold** if a gain worth having can be ruled out; else it is **undecided**. With
+# two seeds the interval is as a rule wide: 12.7 standard errors to either side, where five seeds
+# have 2.8. And two pairs that agree by luck make a narrow one, so believe no verdict that rests on
+# two.
+#
+# **Beside the paper.** All 3D models of its first table but the one from scratch were pretrained on
+# UK Biobank. What the same puzzles do on BraTS's own scans the table does not say, so it cannot
+# tell what the corpus itself is worth.
 
 # %%
-for protocol in ("finetune", "probe"):
-    display(Markdown(f"**{tables.TITLES[protocol]}**"))
-    display(Markdown(tables.as_markdown(tables.score_table(results, protocol))))
-display(Markdown(f"**{tables.part_title(results)}**"))
-display(Markdown(tables.as_markdown(tables.part_table(results))))
-
-# %%
-pictures.step_curves(results)
+ssl3d.study.show_results(results)
 
 # %% [markdown]
-# *What to look at:* a line is the mean over seeds, its band goes from the worst seed to the best.
-# Where bands overlap, two seeds cannot tell the arms apart. Do lines still rise at the end? Then
-# the table is a snapshot.
+# *What to look at:*
 #
-# ### Verdicts
+# - **Curves:** a line is the mean over seeds, its band goes from the worst seed to the best. Where
+#   bands overlap, two seeds cannot tell the arms apart. Do lines still rise at the end? Then the
+#   table is a snapshot.
+# - **Differences:** small dots are pairs, the large one their mean. Look at *collapsed* first: it
+#   learnt nothing, so how far it lies from zero is what chance can do here.
 #
-# A claim **holds** if the whole 95 % interval of the paired differences lies above zero; it **does
-# not hold** if a gain worth having can be ruled out; else it is **undecided**. With two seeds the
-# interval is as a rule wide: 12.7 standard errors to either side, where five seeds have 2.8. And
-# two pairs that agree by luck make a narrow one, so believe no verdict that rests on two.
-
-# %%
-found = claims(results)
-display(Markdown(tables.items([overall(results, claim) for claim in found])))
-for claim in found:
-    if claim.name in ("better features", "transfer") and not claim.untested:
-        display(Markdown(f"**Claimed:** {claim.trial.statement}"))
-        display(Markdown(tables.items(each_arm(results, claim))))
-
-# %%
-pictures.effects(results, found)
-
-# %% [markdown]
-# *What to look at:* small dots are pairs, the large one their mean. Look at *collapsed* first: it
-# learnt nothing, so how far it lies from zero is what chance can do here.
-#
-# ### Beside the paper
-#
-# All 3D models of its first table but the one from scratch were pretrained on UK Biobank. What the
-# same puzzles do on BraTS's own scans the table does not say, so it cannot tell what the corpus
-# itself is worth.
-
-# %%
-for block in published_tables(study.published):
-    display(Markdown(f"**{block.title}**. {tables.beside_note(results, block)}"))
-    display(Markdown(tables.as_markdown(beside_paper(results, block))))
-
-# %% [markdown]
-# ### What such a run can say, and what it cannot
-
-# %%
-display(Markdown(tables.items(limits(results, found))))
-
-# %% [markdown]
 # And the virtual corpus and the virtual benchmark are warps of **one** template. They are far more
 # alike than UK Biobank and BraTS are, so transfer is easier here than there.
 #
@@ -337,7 +280,7 @@ display(Markdown(tables.items(limits(results, found))))
 # **The scans.** UK Biobank is open to approved projects, for a fee; nothing may be passed on.
 
 # %%
-about = load_recipe("ukb-brain")[0].about
+about = ssl3d.data.load_recipe("ukb-brain")[0].about
 print(f"{about.title}\n\naccess: {about.access}\n\nlicence: {about.licence}")
 print(f"size: {about.size}\ntime: {about.time}")
 
@@ -356,16 +299,16 @@ print(f"size: {about.size}\ntime: {about.time}")
 
 # %%
 TERAFLOPS = 30  # assumed: reached in training, not the data sheet's number
-paper = read_study("transfer", "full")
-filters = {"filters": tuple(paper.encoder["filters"])}
-small = make_encoder(EncoderSettings(2, **paper.encoder | filters), 0)
-unet = make_unet(adapt_channels(small, 4), 4, 0)
-runs = [run for job in plan(paper).values() for run in job]
+paper = ssl3d.study.read_study("transfer", "full")
+shape = paper.encoder | {"filters": tuple(paper.encoder["filters"])}
+small = ssl3d.make_encoder(corpus, 0, **shape)
+unet = ssl3d.make_network(ssl3d.models.adapt_channels(small, len(cohort.channels)), cohort, 0)
+runs = [run for job in ssl3d.study.plan(paper).values() for run in job]
 for name, network, channels, given, protocols in (
     ("pretraining", small, 2, paper.pretrain, ("proxy",)),
     ("fine-tuning", unet, 4, {"batch": 2} | paper.finetune, ("finetune", "frozen")),
 ):
-    step = training_operations(network, given["batch"], channels, 128, 128, 128)
+    step = ssl3d.models.training_operations(network, given["batch"], channels, 128, 128, 128)
     hours = step * given["steps"] / TERAFLOPS / 1e12 / 3600
     count = sum(run.protocol in protocols for run in runs)
     print(f"{name}: {hours:.1f} GPU hours a run, {count} runs: {count * hours:.0f} hours")
@@ -378,32 +321,31 @@ print(f"pretraining goes {rounds:.0f} times through 22 000 scans")
 # ## Exercise
 #
 # The new channels are taken in turn, so T1ce reads with FLAIR's weights and T2 with T1's. Would it
-# be better if each contrast read with the weights of its kin: T1 and T1ce with T1's, T2 and FLAIR
-# with FLAIR's? Make such an encoder and compare the linear probe of both.
+# be better if each contrast read with the weights of the contrast most like it: T1 and T1ce with
+# T1's, T2 and FLAIR with FLAIR's? Make such an encoder and compare the linear probe of both.
 #
 # <details><summary>Hint</summary>
 #
 # Start from `adapted` and put its first layer's channels in another order: the new channels 0 to 3
-# have the old weights 0, 1, 0, 1, and should have 0, 0, 1, 1. `recalibrated` and `linear_probes` of
-# `ssl3d_lite.evaluation.probe` do the rest.
+# have the old weights 0, 1, 0, 1, and should have 0, 0, 1, 1. `ssl3d.evaluation.recalibrated` and
+# `ssl3d.evaluation.linear_probes` do the rest.
 #
 # </details>
 #
 # <details><summary>A solution</summary>
 #
 # ```python
-# from ssl3d_lite.probe import linear_probes, recalibrated
 #
-# kin = deepcopy(adapted)
+# by_contrast = deepcopy(adapted)
 # with torch.no_grad():
-#     for name, weights in kin.named_parameters():
-#         if name in kin.first:
+#     for name, weights in by_contrast.named_parameters():
+#         if name in by_contrast.input_weights:
 #             weights.copy_(weights[:, [0, 2, 1, 3]])
 # draws = [cohort.subset(split.train, 2, seed) for seed in range(3)]
-# for name, candidate in {"in turn": adapted, "by kin": kin}.items():
-#     candidate = recalibrated(candidate, cohort, split.pretrain[:16])
-#     scores = [p.mean_dice for p in linear_probes(candidate, cohort, draws, split.validation)]
-#     print(name, [round(score, 3) for score in scores])
+# for name, candidate in {"in turn": adapted, "by contrast": by_contrast}.items():
+#     candidate = ssl3d.evaluation.recalibrated(candidate, cohort, split.pretrain[:16])
+#     results = ssl3d.evaluation.linear_probes(candidate, cohort, draws, split.validation)
+#     print(name, [round(result.mean_dice, 3) for result in results])
 # ```
 #
 # It is judged on validation cases, as this is a choice between two settings; the test cases are for

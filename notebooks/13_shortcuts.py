@@ -31,31 +31,12 @@
 
 # %%
 # %matplotlib inline
-from dataclasses import replace
+import ssl3d_lite as ssl3d
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from IPython.display import Markdown, display
 from matplotlib.figure import Figure
-from scipy.ndimage import gaussian_filter
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-
-from ssl3d_lite import show
-from ssl3d_lite.data.opening import open_cohort, scale
-from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.study.leakage import check_leakage
-from ssl3d_lite.tasks import make_task
-from ssl3d_lite.tasks.masked import Masked
-from ssl3d_lite.tasks.rotation import Rotation
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import TrainSettings
 
 # %%
 SIZES = {
@@ -66,18 +47,25 @@ SIZES = {
     "full": {"cases": 200, "filters": (16, 32, 64), "steps": 1000, "collapse": 200}
     | {"seeds": 5, "draws": 20, "rounds": 10},
 }
-size = SIZES[scale()]
-cohort = open_cohort("hippocampus", cases=size["cases"])
+size = SIZES[ssl3d.scale()]
+cohort = ssl3d.open_cohort("hippocampus", cases=size["cases"])
 split = cohort.split()
 scans = cohort.images(range(len(cohort))).cpu()
-shape = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
+shape = ssl3d.EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
 
 
 def table(head, rows):
-    """Show a small table; numbers below 1 in per cent."""
+    """Print a small table; numbers below 1 in per cent."""
     cells = [[f"{c:.1%}" if isinstance(c, float) else str(c) for c in row] for row in rows]
-    lines = [head, ["---"] * len(head), *cells]
-    display(Markdown("\n".join("| " + " | ".join(line) + " |" for line in lines)))
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    for line in (head, *cells):
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+
+
+def altered(thing, **changes):
+    """A copy of a cohort, a case or a split in which some fields are others."""
+    fields = {name: getattr(thing, name) for name in thing.__dataclass_fields__}
+    return type(thing)(**fields | changes)
 
 
 # %% [markdown]
@@ -97,22 +85,23 @@ def table(head, rows):
 
 
 # %%
-def with_noise(cohort, blur=1.0, seed=0):
+def with_noise(cohort, seed=0):
     """The same cohort with smooth noise in the place of every scan."""
     images = cohort.images(range(len(cohort)))
-    noise = np.random.default_rng(seed).standard_normal(images.shape)
-    noise = gaussian_filter(noise, (0, 0, blur, blur, blur), mode="wrap")  # alike everywhere
-    noise = torch.tensor(noise / noise.std(), dtype=torch.float32).to(images.device)
-    return replace(cohort, resident=(noise, cohort.labels(range(len(cohort)))))
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(seed))
+    for axis in (2, 3, 4, 2, 3, 4):  # twice each: nearly a Gaussian filter, sigma 1 voxel
+        noise = (noise.roll(-1, axis) + 2 * noise + noise.roll(1, axis)) / 4
+    noise = (noise / noise.std()).to(images.device)
+    return altered(cohort, resident=(noise, cohort.labels(range(len(cohort)))))
 
 
 noise_cohort = with_noise(cohort)
 noise = noise_cohort.images(range(len(cohort))).cpu()
 figure = Figure(figsize=(5, 2.6), layout="constrained")
 for axes, volume, title in zip(figure.subplots(1, 2), (scans, noise), ("scan", "noise")):
-    show.draw_plane(axes, volume[0, 0].numpy(), 1)
+    ssl3d.show.draw_plane(axes, volume[0, 0].numpy(), 1)
     axes.set_title(title)
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* left a coronal plane of a scan, right what stands in its place. Whoever says
@@ -132,9 +121,11 @@ def solve(task, volumes, describe):
         crude = np.concatenate([describe(batch) for batch in batches])
         return crude, np.concatenate([batch.target.flatten() for batch in batches])
 
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    model.fit(*puzzles(split.pretrain, size["rounds"]))
-    return float(model.score(*puzzles(split.validation, size["rounds"])))
+    crude, answers = puzzles(split.pretrain, size["rounds"])
+    mean, deviation = crude.mean(0), crude.std(0) + 1e-9
+    model = LogisticRegression(max_iter=1000).fit((crude - mean) / deviation, answers)
+    crude, answers = puzzles(split.validation, size["rounds"])
+    return float(model.score((crude - mean) / deviation, answers))
 
 
 # %% [markdown]
@@ -148,7 +139,7 @@ def solve(task, volumes, describe):
 
 
 # %%
-class Padded(Rotation):
+class Padded(ssl3d.tasks.Rotation):
     """Of each cube six voxels at top and bottom are black."""
 
     def make_views(self, volumes, params):
@@ -158,7 +149,7 @@ class Padded(Rotation):
         return super().make_views(flat, params)
 
 
-class Smeared(Rotation):
+class Smeared(ssl3d.tasks.Rotation):
     """What is turned is resampled half a voxel off, as an interpolating routine may do."""
 
     def make_views(self, volumes, params):
@@ -182,14 +173,14 @@ def make(kind, seed=0, **settings):
 padded = make(Padded, crop_size=24)
 params = padded.sample_params(scans[:1], torch.Generator().manual_seed(0))
 params["rotation"] = torch.tensor([[0, 1, 4]])  # set by hand: none, then 90 degrees about two axes
-show.turns(scans[:1], padded.make_views(scans[:1], params))
+ssl3d.show.turns(scans[:1], padded.make_views(scans[:1], params))
 
 # %% [markdown]
 # *What to look at:* one cube, turned in three ways. The black stripes stand or lie, whatever the
 # brain between them shows. Below the same in three planes: scroll with the mouse wheel.
 
 # %%
-show.puzzle_slices(scans[:1], padded.make_views(scans[:1], params))
+ssl3d.show.puzzle_slices(scans[:1], padded.make_views(scans[:1], params))
 
 # %% [markdown]
 # **Predict before you run.** There are ten turns: none, and 90, 180 and 270 degrees about each of
@@ -217,7 +208,7 @@ def sides_and_sharpness(batch):
 
 
 rows = []
-for kind in (Rotation, Padded, Smeared):
+for kind in (ssl3d.tasks.Rotation, Padded, Smeared):
     task = make(kind, crop_size=24)
     rows.append(
         (kind.__name__, *(solve(task, v, sides_and_sharpness) for v in (noise, scans)), 0.1)
@@ -251,7 +242,7 @@ def rim(batch):
 edges = (16, 24, 32, min(cohort.shape))
 table(
     ("edge of the cube", "solved by the rim alone", "chance"),
-    [(edge, solve(make(Rotation, crop_size=edge), scans, rim), 0.1) for edge in edges],
+    [(edge, solve(make(ssl3d.tasks.Rotation, crop_size=edge), scans, rim), 0.1) for edge in edges],
 )
 
 # %%
@@ -262,9 +253,9 @@ repeated = (np.diff(image, axis=0, prepend=np.nan) == 0) | (
 figure = Figure(figsize=(5, 2.6), layout="constrained")
 left, right = figure.subplots(1, 2)
 for axes in (left, right):
-    show.draw_plane(axes, image, 1)
-show.overlay_classes(right, repeated.astype(np.uint8), 1, image.shape[1] // 2)
-display(figure)
+    ssl3d.show.draw_plane(axes, image, 1)
+ssl3d.show.overlay_classes(right, repeated.astype(np.uint8), 1, image.shape[1] // 2)
+figure
 
 # %% [markdown]
 # *What to look at:* on the right, in blue, voxels that repeat a neighbour: the rim. The larger the
@@ -280,23 +271,36 @@ display(figure)
 # %%
 def train(kind, here, seed=0, watched=None):
     """Pretrain, and score on validation cases. `watched`: a task, an encoder, and who watches."""
-    new = make(kind, seed, crop_size=24), make_encoder(shape, seed), None
+    new = make(kind, seed, crop_size=24), ssl3d.make_encoder(shape, seed), None
     task, encoder, callback = watched or new
-    settings = TrainSettings(steps=size["steps"], batch=4, learning_rate=2e-3, seed=seed)
-    pretrain(task, encoder, here, split.pretrain, settings, callback=callback)
-    scores = [proxy_score(task, encoder, here, split.validation, seed=s) for s in range(20)]
+    ssl3d.pretrain(
+        task,
+        encoder,
+        here,
+        steps=size["steps"],
+        batch=4,
+        learning_rate=2e-3,
+        seed=seed,
+        callback=callback,
+    )
+    scores = [
+        ssl3d.evaluation.proxy_score(task, encoder, here, split.validation, seed=s)
+        for s in range(20)
+    ]
     return encoder, float(np.mean([score["accuracy"] for score in scores]))
 
 
-task, encoder = make(Rotation, crop_size=24), make_encoder(shape, seed=0)
-view = show.Live(task, encoder, cohort.images(split.validation[:2]))
-display(view)
+task, encoder = make(ssl3d.tasks.Rotation, crop_size=24), ssl3d.make_encoder(shape, seed=0)
+view = ssl3d.show.Live(task, encoder, cohort.images(split.validation[:2]))
+view
 
 # %%
-trained = {("Rotation", "scans"): train(Rotation, cohort, watched=(task, encoder, view.watch))}
+trained = {
+    ("Rotation", "scans"): train(ssl3d.tasks.Rotation, cohort, watched=(task, encoder, view.watch))
+}
 
 # %%
-for kind, name in ((Padded, "scans"), (Rotation, "noise"), (Padded, "noise")):
+for kind, name in ((Padded, "scans"), (ssl3d.tasks.Rotation, "noise"), (Padded, "noise")):
     trained[kind.__name__, name] = train(kind, cohort if name == "scans" else noise_cohort)
 rows = [(*names, accuracy, 0.1) for names, (_, accuracy) in trained.items()]
 table(("task", "trained on", "accuracy on validation cases", "chance"), rows)
@@ -310,33 +314,38 @@ table(("task", "trained on", "accuracy on validation cases", "chance"), rows)
 
 # %%
 arms = {}
-for name, kind in {"rotation, honest": Rotation, "rotation, padded": Padded}.items():
+for name, kind in {
+    "rotation, honest": ssl3d.tasks.Rotation,
+    "rotation, padded": Padded,
+}.items():
     others = [train(kind, cohort, seed)[0] for seed in range(1, size["seeds"])]
     arms[name] = [trained[kind.__name__, "scans"][0], *others]
 for norm in ("batch", "group"):
-    arms[f"random, {norm} norm"] = [
-        make_encoder(replace(shape, norm=norm), seed).to(cohort.images([0]).device)
-        for seed in (100, 101)
-    ]
+    starts = [ssl3d.make_encoder(shape, seed, norm=norm) for seed in (100, 101)]
+    arms[f"random, {norm} norm"] = [start.to(cohort.images([0]).device) for start in starts]
 labelled = [cohort.subset(split.train, 2, seed) for seed in range(size["draws"])]
 probes = {}  # arm → for each encoder, for each draw of two labelled scans, its evaluation
 for arm, candidates in arms.items():
-    ready = [recalibrated(each, cohort, split.pretrain[:16]) for each in candidates]
-    probes[arm] = [linear_probes(each, cohort, labelled, split.test) for each in ready]
+    ready = [
+        ssl3d.evaluation.recalibrated(each, cohort, split.pretrain[:16]) for each in candidates
+    ]
+    probes[arm] = [
+        ssl3d.evaluation.linear_probes(each, cohort, labelled, split.test) for each in ready
+    ]
 
 
 # %%
 def draw_scores(figure):
     axes = figure.subplots()
     for place, several in enumerate(probes.values()):
-        colour = show.COLOURS[place]
+        colour = ssl3d.show.COLOURS[place]
         for shift, results in enumerate(several):
             dice = [result.mean_dice for result in results]
             axes.plot([place + 0.2 * shift] * len(dice), dice, ".", color=colour, alpha=0.5)
             axes.plot(place + 0.2 * shift, np.mean(dice), "_", color=colour, markersize=22)
     axes.set_xticks(range(len(probes)), [arm.replace(", ", "\n") for arm in probes], fontsize=9)
     axes.set_ylabel("mean Dice of the linear probe")
-    show.tidy(axes)
+    ssl3d.show.tidy(axes)
     return figure
 
 
@@ -377,15 +386,17 @@ def match_borders(task, volumes):
 def plane_of(views, axis, side):
     """A border plane of each piece, as a vector of mean 0 and length 1: (scan, piece, voxel)."""
     plane = views.select(2 + axis, side).flatten(2)
-    return F.normalize(plane - plane.mean(-1, keepdim=True), dim=-1)
+    return torch.nn.functional.normalize(plane - plane.mean(-1, keepdim=True), dim=-1)
 
 
 # %%
-touching = make_task("jigsaw", shape, patch=13, jitter=0)  # 3 · 13 = 39 voxels: no gap is left
+touching = ssl3d.make_task(
+    "jigsaw", shape, patch=13, jitter=0
+)  # 3 · 13 = 39 voxels: no gap is left
 kinds = {
     "pieces touch": (touching, (slice(0, 39), slice(8, 47), slice(0, 39))),
-    "gaps, no jitter": (make_task("jigsaw", shape, jitter=0), (slice(None),) * 3),
-    "gaps and jitter": (make_task("jigsaw", shape), (slice(None),) * 3),
+    "gaps, no jitter": (ssl3d.make_task("jigsaw", shape, jitter=0), (slice(None),) * 3),
+    "gaps and jitter": (ssl3d.make_task("jigsaw", shape), (slice(None),) * 3),
 }
 rows = []
 for name, (task, box) in kinds.items():
@@ -404,10 +415,10 @@ volumes = scans[:1, :, :39, 8:47, :39]
 puzzle = touching.make_views(
     volumes, touching.sample_params(volumes, torch.Generator().manual_seed(1))
 )
-show.Puzzle3D(volumes, puzzle)
+ssl3d.show.Puzzle3D(volumes, puzzle)
 
 # %%
-show.shuffled_pieces(volumes, puzzle)
+ssl3d.show.shuffled_pieces(volumes, puzzle)
 
 # %% [markdown]
 # *What to look at:* in the restored puzzle every line runs on across the borders of the pieces.
@@ -453,22 +464,24 @@ kinds = {
 }
 for name, volumes in kinds.items():
     for normalise in (False, True):
-        task = make_task("rpl", shape, queries_per_scan=26, normalise=normalise)
+        task = ssl3d.make_task("rpl", shape, queries_per_scan=26, normalise=normalise)
         solved = [solve(task, volumes, describe) for describe in (brightness, slope)]
         rows.append((name, "yes" if normalise else "no", *solved, 1 / 26))
 table(("volumes", "normalised", "solved by brightness", "by slope", "chance"), rows)
 
 # %%
-cells = F.avg_pool3d(((noise + 3) * coil).mean(0, keepdim=True), (13, 18, 13))[0, 0]
+cells = torch.nn.functional.avg_pool3d(((noise + 3) * coil).mean(0, keepdim=True), (13, 18, 13))[
+    0, 0
+]
 figure = Figure(figsize=(7.5, 2.6), layout="constrained")
 left, *others = figure.subplots(1, 4)
-show.draw_plane(left, ((noise[0, 0] + 3) * coil).numpy(), 2)
+ssl3d.show.draw_plane(left, ((noise[0, 0] + 3) * coil).numpy(), 2)
 left.set_title("noise in a coil", fontsize=9)
 for layer, axes in enumerate(others):
     axes.imshow(cells[..., layer].T, cmap="gray", origin="lower", vmin=0, vmax=float(cells.max()))
     axes.set_title(f"brightness of the cells,\nlayer {layer}", fontsize=9)
     axes.set_axis_off()
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* each of the 27 cells has its own grey, so grey is an address. In the table,
@@ -485,20 +498,19 @@ display(figure)
 # %%
 histories = {}
 for name in ("exemplar", "collapsed"):
-    task, encoder = make_task(name, shape, crop_size=24), make_encoder(shape, seed=0)
-    histories[name] = pretrain(
-        task, encoder, cohort, split.pretrain, TrainSettings(steps=size["collapse"], batch=8)
-    )
+    encoder = ssl3d.make_encoder(shape, seed=0)
+    task = ssl3d.make_task(name, encoder, crop_size=24)
+    histories[name] = ssl3d.pretrain(task, encoder, cohort, steps=size["collapse"], batch=8)
 figure = Figure(figsize=(8, 2.8), layout="constrained")
 for axes, what in zip(figure.subplots(1, 2), ("loss", "embedding_std"), strict=True):
-    for colour, (name, history) in zip(show.COLOURS, histories.items(), strict=False):
+    for colour, (name, history) in zip(ssl3d.show.COLOURS, histories.items(), strict=False):
         axes.semilogy(
             [r["step"] for r in history], [r[what] for r in history], color=colour, label=name
         )
     axes.set(xlabel="step", ylabel=what)
     axes.legend(frameon=False)
-    show.tidy(axes)
-display(figure)
+    ssl3d.show.tidy(axes)
+figure
 
 # %% [markdown]
 # *What to look at:* by its loss the collapsed run looks the better one. The *standard
@@ -507,7 +519,7 @@ display(figure)
 # while training runs, and stops the run. Shown the collapsed history, it says:
 
 # %%
-print(make_task("exemplar", shape).check_health(histories["collapsed"]))
+print(ssl3d.make_task("exemplar", shape).check_health(histories["collapsed"]))
 
 # %% [markdown]
 # ## 7. CPC: the answer must not be in the question
@@ -528,7 +540,7 @@ class Unmasked(torch.nn.Module):
         self.conv = torch.nn.Conv3d(code, code, 3, padding=1)
 
     def forward(self, field):
-        return field + F.relu(self.conv(field))
+        return field + torch.nn.functional.relu(self.conv(field))
 
 
 def influence(context, code=64, rows=5):
@@ -543,7 +555,7 @@ def influence(context, code=64, rows=5):
 
 
 # %%
-honest = make_task("cpc", shape)
+honest = ssl3d.make_task("cpc", shape)
 broken = torch.nn.Sequential(Unmasked(64), Unmasked(64))
 figure = Figure(figsize=(6, 2.9), layout="constrained")
 contexts = {"masked": honest.context, "without a mask": broken}
@@ -553,7 +565,7 @@ for axes, (name, context) in zip(figure.subplots(1, 2), contexts.items(), strict
     axes.imshow(matrix > 0, cmap="Greys", vmin=0, vmax=2)
     axes.set_title(f"{name}\n{ahead:.0%} from rows to come", fontsize=10)
     axes.set(xlabel="latents of row", ylabel="context of row")
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* grey means that the context depends on that row. Above the diagonal lies the
@@ -568,13 +580,13 @@ display(figure)
 # %%
 def match_overlap(volumes, ahead, patch=16, stride=8):
     """CPC without a network: the patch whose first planes are most like the last ones of this."""
-    task = make_task("cpc", shape, patch=patch, stride=stride, prediction_steps=(ahead,))
+    task = ssl3d.make_task("cpc", shape, patch=patch, stride=stride, prediction_steps=(ahead,))
     generator, right = torch.Generator().manual_seed(0), []
     for pair in volumes[list(split.validation)].split(2):
         batch = task.make_views(pair, task.sample_params(pair, generator))
         views, width = batch.views[:, :, 0], max(1, patch - stride * ahead)
         ends, starts = (
-            F.normalize(part - part.mean(-1, keepdim=True), dim=-1)
+            torch.nn.functional.normalize(part - part.mean(-1, keepdim=True), dim=-1)
             for part in (views[..., -width:, :].flatten(2), views[..., :width, :].flatten(2))
         )
         rows = ends.unflatten(1, batch.placement.grid)[:, :, :-ahead].transpose(1, 2)
@@ -602,17 +614,17 @@ table(("predict", "shared with the target", "on noise", "on scans", "chance"), r
 
 
 # %%
-class Unhidden(Masked):
+class Unhidden(ssl3d.tasks.Masked):
     """Shows the blocks that are to be rebuilt."""
 
     def make_views(self, volumes, params):
         batch = super().make_views(volumes, params)
         views = batch.target.where(~batch.target.isnan(), batch.views)
-        return replace(batch, views=views)
+        return ssl3d.tasks.ProxyBatch(views, batch.target, batch.placement)
 
 
 rows = []
-for kind in (Masked, Unhidden):
+for kind in (ssl3d.tasks.Masked, Unhidden):
     task = make(kind)
     batch = task.make_views(
         scans[:4], task.sample_params(scans[:4], torch.Generator().manual_seed(0))
@@ -620,7 +632,7 @@ for kind in (Masked, Unhidden):
     explained = task.score(batch.views, batch)["r2"]
     rows.append((kind.__name__, float(explained), 0.0))
 table(("task", "variance explained by handing in the input", "by guessing the mean"), rows)
-show.puzzle(scans[:4], batch)
+ssl3d.show.puzzle(scans[:4], batch)
 
 # %% [markdown]
 # *What to look at:* the view is the whole scan, with nothing hidden. Copying explains all of it.
@@ -636,25 +648,25 @@ show.puzzle(scans[:4], batch)
 # %%
 test, train = split.test[0], split.train[0]
 victim, twin = cohort.cases[test], cohort.cases[train]
-visit = replace(victim, patient=twin.patient)  # the same patient, another scan
-double = replace(victim, sha256=twin.sha256)  # the same picture, another name
+visit = altered(victim, patient=twin.patient)  # the same patient, another scan
+double = altered(victim, sha256=twin.sha256)  # the same picture, another name
 for name, case in {"a second visit": visit, "a scan twice": double}.items():
     cases = tuple(case if i == test else each for i, each in enumerate(cohort.cases))
     try:
-        check_leakage(replace(cohort, cases=cases), split)
-    except InputError as reason:
+        ssl3d.study.leakage.check_leakage(altered(cohort, cases=cases), split)
+    except ssl3d.InputError as reason:
         print(f"{name}: {reason}\n")
-check_leakage(cohort, split)
+ssl3d.study.leakage.check_leakage(cohort, split)
 print("as it was: no leak")
 
 # %% [markdown]
 # Pretraining on test scans, even without their labels, is a leak too: the features have seen them.
 
 # %%
-greedy = replace(split, pretrain=(*split.pretrain, *split.test))
+greedy = altered(split, pretrain=(*split.pretrain, *split.test))
 try:
-    check_leakage(cohort, greedy)
-except InputError as reason:
+    ssl3d.study.leakage.check_leakage(cohort, greedy)
+except ssl3d.InputError as reason:
     print(reason)
 
 # %% [markdown]
@@ -662,9 +674,11 @@ except InputError as reason:
 # and once on two training scans, for each draw from above.
 
 # %%
-ready = recalibrated(trained["Rotation", "scans"][0], cohort, split.pretrain[:16])
+ready = ssl3d.evaluation.recalibrated(trained["Rotation", "scans"][0], cohort, split.pretrain[:16])
 pair = split.test[:2]
-leaked, *clean = (r.mean_dice for r in linear_probes(ready, cohort, [pair, *labelled], pair))
+leaked, *clean = (
+    r.mean_dice for r in ssl3d.evaluation.linear_probes(ready, cohort, [pair, *labelled], pair)
+)
 print(f"mean Dice: fitted on the same two scans {leaked:.3f}, on others {np.mean(clean):.3f}")
 
 # %% [markdown]
@@ -752,7 +766,7 @@ table(
 figure = Figure(figsize=(5.6, 3), layout="constrained")
 axes = figure.subplots()
 chosen = {"on the test cases": flattery, "on validation cases": honest_choice}
-for colour, (name, gains) in zip(show.COLOURS, chosen.items(), strict=False):
+for colour, (name, gains) in zip(ssl3d.show.COLOURS, chosen.items(), strict=False):
     low, middle, high = np.percentile([gains[k] for k in many], (10, 50, 90), axis=1)
     axes.fill_between(many, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.plot(many, middle, "o-", color=colour, label=f"chosen {name}")
@@ -761,8 +775,8 @@ axes.set(xlabel="networks to choose from", ylabel="reported minus true Dice", xs
 axes.set_xticks(many, [str(k) for k in many])
 axes.minorticks_off()
 axes.legend(frameon=False)
-show.tidy(axes)
-display(figure)
+ssl3d.show.tidy(axes)
+figure
 
 # %% [markdown]
 # *What to look at:* lines are medians, bands hold 80 % of 2000 simulated studies. Every checkpoint
@@ -811,17 +825,17 @@ print(f"its spread from draw to draw: paired {np.std(a - b):.3f}, unpaired {unpa
 figure = Figure(figsize=(6.4, 2.8), layout="constrained")
 left, right = figure.subplots(1, 2)
 for x, y in zip(a, b, strict=True):
-    left.plot([0, 1], [y, x], "o-", color=show.COLOURS[0], alpha=0.6)
+    left.plot([0, 1], [y, x], "o-", color=ssl3d.show.COLOURS[0], alpha=0.6)
 left.set_xticks([0, 1], ["random", "rotation"])
 left.set_ylabel("mean Dice")
 for place, differences in enumerate((a - b, unpaired)):
     jitter = np.linspace(-0.15, 0.15, len(differences))
-    right.plot(place + jitter, differences, ".", color=show.COLOURS[place])
+    right.plot(place + jitter, differences, ".", color=ssl3d.show.COLOURS[place])
 right.axhline(0, color="black", linewidth=1)
 right.set_xticks([0, 1], ["paired", "unpaired"])
 right.set_ylabel("difference")
-show.tidy(left, right)
-display(figure)
+ssl3d.show.tidy(left, right)
+figure
 
 # %% [markdown]
 # *What to look at:* left, a line for each draw of labels: do they run side by side? Right, every
@@ -833,7 +847,7 @@ display(figure)
 # | suspect | check | in the library |
 # |---|---|---|
 # | padding, interpolation, rims | solve the task on noise | exact `geometry.turn`; cubes |
-# | borders that fit | match borders without a network | `jitter`, gaps; CPC's `ahead` |
+# | borders that fit | match borders without a network | `jitter`, gaps; CPC's `prediction_steps` |
 # | brightness, bias field | regression on means and slopes | `normalise`; correct the field first |
 # | collapse | `embedding_std`, not the loss | `Exemplar.check_health`, the control `collapsed` |
 # | a context that looks ahead | derivative above the diagonal | `PyramidConv.mask` |
@@ -856,7 +870,7 @@ display(figure)
 # to a side each. Six groups of ten turns: 60 %.
 #
 # ```python
-# class Bottom(Rotation):
+# class Bottom(ssl3d.tasks.Rotation):
 #     def make_views(self, volumes, params):
 #         z = torch.arange(volumes.shape[-1]) - params["corner"][:, 0, 2:]
 #         inside = (z >= 12)[:, None, None, None]

@@ -29,37 +29,12 @@
 
 # %%
 # %matplotlib inline
-from collections import Counter, defaultdict
+import ssl3d_lite as ssl3d
+
 from dataclasses import dataclass, replace
-from itertools import permutations
-from pathlib import Path
-
 import nibabel as nib
-import numpy as np
 import torch
-from IPython.display import display
 from matplotlib.figure import Figure
-from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
-from scipy.ndimage import map_coordinates
-
-from data_recipes.folder import Folder, prepare
-from data_recipes.virtual_patients.brain import TEMPLATE_LICENCE, hippocampus_case
-from ssl3d_lite import show
-from ssl3d_lite.data.cohort import Cohort
-from ssl3d_lite.data.opening import scale
-from ssl3d_lite.data.verify import Verify, verify
-from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
-from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.files import write_csv
-from ssl3d_lite.machine.device import choose_device
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.heads import global_avg_pool, head
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.study import read_study
-from ssl3d_lite.tasks import TASKS, Placement, ProxyBatch, ProxyTask, make_task, part_of
-from ssl3d_lite.tasks.geometry import cut, normalised, random_corner, shift_matrix
-from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import TrainSettings
 
 # %%
 SIZES = {
@@ -76,8 +51,11 @@ SIZES = {
     "full": {"patients": 200, "filters": (16, 32, 64, 128), "steps": 1000, "seeds": 5}
     | {"labels": (2, 5, 20), "draws": 5},
 }
-size = SIZES[scale()]
-RUNS = Path("runs") / f"14-{scale()}"
+size = SIZES[ssl3d.scale()]
+virtual = ssl3d.data.make_cohort(
+    "virtual-hippocampus", f"runs/14-{ssl3d.scale()}/virtual", cases=size["patients"]
+)
+RUNS = virtual.parent
 RAW = RUNS / "raw"  # your own folder goes here
 
 # %% [markdown]
@@ -96,13 +74,18 @@ ORDERS_OF_AXES = ("RAS", "LPS", "PIR", "LAS")  # where an array's three axes poi
 
 def write_visit(number, visit):
     """Write one scan, and for nine patients in ten its label map."""
-    image, label, affine = hippocampus_case(seed=14, index=number)
-    noise = np.random.default_rng([number, visit]).normal(0, 0.02 * image.std(), image.shape)
-    files = {"scans": (image + noise).astype(np.float32), "labels": label}
-    for folder, values in files.items() if number % 10 else [("scans", files["scans"])]:
-        nifti = nib.Nifti1Image(values, affine)
-        axes = axcodes2ornt(ORDERS_OF_AXES[number % 4])
-        nifti = nifti.as_reoriented(ornt_transform(io_orientation(affine), axes))
+    noise = torch.Generator().manual_seed(1000 * number + visit)
+    for source, folder in (("imagesTr", "scans"), ("labelsTr", "labels")):
+        if folder == "labels" and number % 10 == 0:
+            continue
+        nifti = nib.load(virtual / "raw" / source / f"hippocampus_{number:04d}.nii.gz")
+        values = torch.tensor(nifti.get_fdata())
+        if folder == "scans":
+            values += 0.02 * values.std() * torch.randn(values.shape, generator=noise)
+        nifti = nib.Nifti1Image(values.numpy().astype(nifti.get_data_dtype()), nifti.affine)
+        here = nib.io_orientation(nifti.affine)
+        there = nib.orientations.axcodes2ornt(ORDERS_OF_AXES[number % 4])
+        nifti = nifti.as_reoriented(nib.orientations.ornt_transform(here, there))
         nifti = nifti.slicer[:, :, :: 1 + (number % 3 == 0)]  # every second slice of each third one
         path = RAW / folder / f"p{number:03d}_visit{visit}.nii.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,10 +99,8 @@ for number, visit in visits:
     write_visit(number, visit)
 whole = (RAW / "scans/p001_visit1.nii.gz").read_bytes()
 (RAW / "scans/p900_visit1.nii.gz").write_bytes(whole[: len(whole) // 2])
-rows = [
-    {"image": f"p{n:03d}_visit{v}.nii.gz", "patient": f"p{n:03d}"} for n, v in (*visits, (900, 1))
-]
-write_csv(RAW / "patients.csv", rows)
+rows = [f"p{n:03d}_visit{v}.nii.gz,p{n:03d}" for n, v in (*visits, (900, 1))]
+(RAW / "patients.csv").write_text("\n".join(["image,patient", *rows, ""]))
 print(*(RAW / "patients.csv").read_text().splitlines()[:3], "...", sep="\n")
 
 # %%
@@ -129,9 +110,9 @@ for axes, path in zip(figure.subplots(1, 4), some, strict=True):
     scan = nib.load(path)
     codes = "".join(nib.aff2axcodes(scan.affine))
     sizes = " × ".join(f"{mm:.0f}" for mm in scan.header.get_zooms())
-    show.draw_plane(axes, np.asarray(scan.dataobj))
+    ssl3d.show.draw_plane(axes, scan.get_fdata())
     axes.set_title(f"{path.name[:4]}: {codes}\n{scan.shape}, {sizes} mm", fontsize=8)
-display(figure)
+figure
 
 # %% [markdown]
 # *What to look at:* the same plane of the array, `array[:, :, middle]`, of four files. It is
@@ -146,6 +127,7 @@ display(figure)
 # patient.
 
 # %%
+Folder, prepare = ssl3d.data.load_recipe("folder")
 settings = Folder(
     raw=RAW / "scans",
     labels=RAW / "labels",
@@ -155,7 +137,7 @@ settings = Folder(
     size=(40, 56, 40),
     label_names=("background", "anterior", "posterior"),
     name="MyHippocampi",
-    licence=TEMPLATE_LICENCE,
+    licence=ssl3d.data.load_recipe("virtual-hippocampus")[0].about.licence,
     workers=1,
 )
 summary = str(prepare(settings))
@@ -179,10 +161,10 @@ print(summary.replace(f"{RAW.resolve()}/", ""))  # shorter paths
 # **Now look.**
 
 # %%
-cohort = Cohort.open(settings.out).to(choose_device("auto"))
+cohort = ssl3d.Cohort.open(settings.out).to("cuda" if torch.cuda.is_available() else "cpu")
 split = cohort.split()
 print(f"{len(cohort)} scans of {len({case.patient for case in cohort.cases})} patients")
-show.contact_sheet(cohort, split.train[:8])
+ssl3d.show.contact_sheet(cohort, split.train[:8])
 
 # %% [markdown]
 # *What to look at:* every scan now stands upright and looks the same way, and the outlines lie on
@@ -193,7 +175,7 @@ show.contact_sheet(cohort, split.train[:8])
 
 # %%
 image, label = cohort[split.train[0]]
-show.Slices(np.array(image, np.float32), np.array(label), label_names=cohort.label_names)
+ssl3d.show.Slices(image, label, label_names=cohort.label_names)
 
 # %% [markdown]
 # ## Is it sound?
@@ -202,7 +184,7 @@ show.Slices(np.array(image, np.float32), np.array(label), label_names=cohort.lab
 # still those it was made from, and whether a patient or a picture stands on two sides of a split.
 
 # %%
-print(verify(Verify(cohort=settings.out, raw=settings.raw, workers=1)))
+print(ssl3d.data.verify(ssl3d.data.Verify(cohort=settings.out, raw=settings.raw, workers=1)))
 
 # %% [markdown]
 # **Predict before you run.** Leave out the table, and each scan is taken for a patient of its own.
@@ -211,12 +193,12 @@ print(verify(Verify(cohort=settings.out, raw=settings.raw, workers=1)))
 # %%
 careless = replace(settings, table=None, out=RUNS / "no-table")
 prepare(careless)
-folds = defaultdict(set)  # patient → folds
-for case in Cohort.open(careless.out).cases:
-    folds[case.id[:4]].add(case.fold)
-twice = Counter(rows[i]["patient"] for i in range(len(rows)))
+folds = {}  # patient → the folds of the scans
+for case in ssl3d.Cohort.open(careless.out).cases:
+    folds.setdefault(case.id[:4], set()).add(case.fold)
+twice = sum(visit == 2 for _, visit in visits)
 torn = sum(len(sides) > 1 for sides in folds.values())
-print(f"{torn} of {sum(n > 1 for n in twice.values())} patients with two visits are torn apart")
+print(f"{torn} of {twice} patients with two visits are torn apart")
 
 # %% [markdown]
 # And `verify` could not know. The checksums of two visits differ; only you know whose they are.
@@ -243,7 +225,7 @@ print(f"{torn} of {sum(n > 1 for n in twice.values())} patients with two visits 
 # Settings are a frozen dataclass. The docstring under a field is its help on the command line.
 
 # %%
-ORDERS = torch.tensor(list(permutations(range(3))))
+ORDERS = torch.tensor([(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
 
 
 @dataclass(frozen=True)
@@ -251,9 +233,9 @@ class StackSettings:
     axis: int = 1
     """The slabs lie one behind the other along this axis; 1 is from back to front."""
     thickness: int = 8
-    """Of a slab, voxels."""
+    """Thickness of a slab, voxels."""
     width: int = 24
-    """Of a slab across, voxels."""
+    """Edge of a slab across that axis, voxels."""
     jitter: int = 3
     """Voxels by which a slab may be moved, lest its border fit the next one's."""
     margin: int = 7
@@ -263,8 +245,8 @@ class StackSettings:
 
 
 # %% [markdown]
-# `sample_params` makes **every random choice**, as small tensors on the CPU, from the generator that it is
-# given. It may look at how many volumes there are and how large, and at nothing else.
+# `sample_params` makes **every random choice**, as small tensors on the CPU, from the generator
+# that it is given. It may look at how many volumes there are and how large, and at nothing else.
 
 
 # %%
@@ -272,14 +254,16 @@ def sample_params(self, volumes, generator):
     s, scans = self.settings, len(volumes)
     return {
         "order": torch.randint(len(ORDERS), (scans, 1), generator=generator),
-        "column": random_corner(volumes.shape[2:], self.slab, (scans, 1), generator),
+        "column": ssl3d.tasks.geometry.random_corner(
+            volumes.shape[2:], self.slab, (scans, 1), generator
+        ),
         "jitter": torch.randint(s.jitter + 1, (scans, 3), generator=generator),
     }
 
 
 # %% [markdown]
-# `make_views` makes the views from a draw, **without any chance**, and says in `Placement` where in the
-# scan each came from: a matrix, view voxel → scan voxel. All the pictures are drawn from that.
+# `make_views` makes the views from a draw, **without any chance**, and says in `Placement` where in
+# the scan each came from: a matrix, view voxel → scan voxel. All the pictures are drawn from that.
 
 
 # %%
@@ -290,10 +274,10 @@ def make_views(self, volumes, params):
     corner = params["column"].repeat(1, 3, 1)  # (scan, place, axis)
     corner[..., s.axis] = s.margin + room * shown + (room - s.thickness - s.jitter) // 2
     corner[..., s.axis] += params["jitter"].gather(1, shown)
-    views = normalised(cut(volumes, corner, self.slab))
+    views = ssl3d.tasks.geometry.normalised(ssl3d.tasks.geometry.cut(volumes, corner, self.slab))
     grid = [3 if axis == s.axis else 1 for axis in range(self.dims)]
-    placement = Placement(shift_matrix(corner), tuple(grid))
-    return ProxyBatch(views, params["order"].to(views.device), placement)
+    placement = ssl3d.tasks.Placement(ssl3d.tasks.geometry.shift_matrix(corner), tuple(grid))
+    return ssl3d.tasks.ProxyBatch(views, params["order"].to(views.device), placement)
 
 
 # %% [markdown]
@@ -303,11 +287,13 @@ def make_views(self, volumes, params):
 
 # %%
 def forward(self, encoder, batch):
-    features = global_avg_pool(encoder(batch.views.flatten(0, 1)))  # (scan · place, width)
+    features = ssl3d.models.global_avg_pool(
+        encoder(batch.views.flatten(0, 1))
+    )  # (scan · place, width)
     return self.head(features.view(len(batch.views), -1))
 
 
-class Stack(ProxyTask):
+class Stack(ssl3d.tasks.ProxyTask):
     """In which order do three slabs belong?"""
 
     name, Settings = "stack", StackSettings
@@ -318,20 +304,20 @@ class Stack(ProxyTask):
         across = [settings.width] * self.dims
         across[settings.axis] = settings.thickness
         self.slab = tuple(across)
-        self.head = head(3 * encoder.width, settings.hidden, len(ORDERS))
+        self.head = ssl3d.models.head(3 * encoder.width, settings.hidden, len(ORDERS))
 
 
 # %% [markdown]
 # One line makes it known: by its name, in presets and in studies.
 
 # %%
-TASKS[Stack.name] = Stack
-shape = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
-task = make_task("stack", shape, seed=0)
+ssl3d.tasks.TASKS[Stack.name] = Stack
+shape = ssl3d.EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"])
+task = ssl3d.make_task("stack", shape, seed=0)
 volumes = cohort.images(split.validation[:2])
-drawn = task.sample_params(volumes, torch.Generator().manual_seed(0))
-batch = task.make_views(volumes, drawn)
-show.puzzle(volumes, batch)
+params = task.sample_params(volumes, torch.Generator().manual_seed(0))
+batch = task.make_views(volumes, params)
+ssl3d.show.puzzle(volumes, batch)
 
 # %% [markdown]
 # *What to look at:* the views know nothing of your task, and yet they show it. Three boxes, one
@@ -350,14 +336,14 @@ again = task.make_views(volumes, task.sample_params(volumes, torch.Generator().m
 assert torch.equal(again.views, batch.views)
 assert torch.equal(again.target, batch.target)
 assert torch.equal(volumes, before)
-print("same seed, same draw; same draw, same puzzle")
+print("same seed, same params; same params, same views")
 
 # %% [markdown]
 # **Law 2. Answers are balanced.** With 6000 puzzles each of six answers is expected 1000 times,
 # give or take $\sqrt{6000 \cdot \frac16 \cdot \frac56} \approx 29$.
 
 # %%
-many = volumes[:1].expand(6000, *volumes.shape[1:])  # a draw reads number and size alone
+many = volumes[:1].expand(6000, *volumes.shape[1:])  # sample_params reads no voxel
 counts = torch.bincount(task.sample_params(many, torch.Generator().manual_seed(1))["order"][:, 0])
 print(counts.tolist())
 assert (counts - 1000).abs().max() < 5 * 29
@@ -370,16 +356,15 @@ assert (counts - 1000).abs().max() < 5 * 29
 # %%
 def looked_up(volume, matrix, space):
     """The voxels of a scan (x, y, z) that a view of size `space` was cut from."""
-    voxels = np.stack(np.meshgrid(*map(np.arange, space), indexing="ij")).reshape(3, -1)
+    voxels = torch.cartesian_prod(*map(torch.arange, space)).T.float()
     places = matrix[:3, :3] @ voxels + matrix[:3, 3:]
-    return map_coordinates(volume, places, order=0).reshape(space)
+    return volume[tuple(places.round().long())].view(space)
 
 
 for scan in range(len(volumes)):
-    for number, view in enumerate(batch.views[scan, :, 0].cpu().numpy()):
-        matrix = batch.placement.matrix[scan, number].numpy()
-        there = looked_up(volumes[scan, 0].cpu().numpy(), matrix, view.shape)
-        assert np.allclose((there - there.mean()) / there.std(), view, atol=1e-3)
+    for seen, matrix in zip(batch.views[scan, :, 0].cpu(), batch.placement.matrix[scan]):
+        there = looked_up(volumes[scan, 0].cpu(), matrix.float(), seen.shape)
+        assert torch.allclose((there - there.mean()) / there.std(correction=0), seen, atol=1e-3)
 print("every view is what its matrix says")
 
 # %% [markdown]
@@ -387,10 +372,10 @@ print("every view is what its matrix says")
 # that part of the puzzles.
 
 # %%
-part = task.make_views(volumes[1:], part_of(drawn, slice(1, 2)))
+part = task.make_views(volumes[1:], ssl3d.tasks.part_of(params, slice(1, 2)))
 assert torch.equal(part.views, batch.views[1:])
 assert torch.equal(part.target, batch.target[1:])
-print("a part of the draw is a part of the batch")
+print("a part of the params is a part of the batch")
 
 # %% [markdown]
 # **Law 5. No anatomy, no answer.** Trained on noise, it must stay at chance; notebook 13 tells
@@ -402,19 +387,24 @@ print("a part of the draw is a part of the batch")
 # order easier or harder than naming one of ten turns?
 
 # %%
-encoder = make_encoder(shape, seed=0)
+encoder = ssl3d.make_encoder(shape, seed=0)
 names = ["".join(str(slab + 1) for slab in order) for order in ORDERS.tolist()]
-view = show.Live(task, encoder, volumes, names=names)
-display(view)
-training = TrainSettings(steps=size["steps"], batch=8, learning_rate=2e-3)
-history = pretrain(task, encoder, cohort, split.pretrain, training, callback=view.watch)
+view = ssl3d.show.Live(task, encoder, volumes, names=names)
+view
+
+# %%
+training = ssl3d.TrainSettings(steps=size["steps"], batch=8, learning_rate=2e-3)
+history = ssl3d.pretrain(task, encoder, cohort, settings=training, callback=view.watch)
 
 
 # %%
 def asked_often(task, encoder, cohort):
     """Mean scores on validation scans, of which each is asked ten times."""
-    times = [proxy_score(task, encoder, cohort, split.validation, seed=seed) for seed in range(10)]
-    return {name: float(np.mean([scores[name] for scores in times])) for name in times[0]}
+    times = [
+        ssl3d.evaluation.proxy_score(task, encoder, cohort, split.validation, seed=seed)
+        for seed in range(10)
+    ]
+    return {name: sum(scores[name] for scores in times) / len(times) for name in times[0]}
 
 
 held_out = asked_often(task, encoder, cohort)
@@ -426,10 +416,11 @@ print({name: round(value, 3) for name, value in held_out.items()})
 # %%
 everyone = range(len(cohort))
 noise = torch.randn(cohort.images(everyone).shape, generator=torch.Generator().manual_seed(0))
-noisy = replace(cohort, resident=(noise.to(volumes.device), cohort.labels(everyone)))
-blind_task, blind = make_task("stack", shape, seed=0), make_encoder(shape, seed=0)
-noise_history = pretrain(blind_task, blind, noisy, split.pretrain, training)
-show.learning_curves(
+resident = (noise.to(volumes.device), cohort.labels(everyone))
+noisy = replace(cohort, resident=resident)  # the same cases, other images
+blind_task, blind = ssl3d.make_task("stack", shape, seed=0), ssl3d.make_encoder(shape, seed=0)
+noise_history = ssl3d.pretrain(blind_task, blind, noisy, settings=training)
+ssl3d.show.learning_curves(
     {"on scans": history, "on noise": noise_history},
     {"on scans": held_out, "on noise": asked_often(blind_task, blind, noisy)},
 )
@@ -445,12 +436,12 @@ show.learning_curves(
 
 # %%
 with torch.inference_mode():
-    guess = task(encoder, batch).argmax(1)
-print("truth", [names[n] for n in batch.target[:, 0]], "guess", [names[n] for n in guess])
-show.Puzzle3D(volumes, batch, prediction=ORDERS[int(guess[0])].tolist())
+    prediction = task(encoder, batch).argmax(1)
+print("truth", [names[n] for n in batch.target[:, 0]], "prediction", [names[n] for n in prediction])
+ssl3d.show.Puzzle3D(volumes, batch, prediction=ORDERS[int(prediction[0])].tolist())
 
 # %%
-show.puzzle_slices(volumes, batch)
+ssl3d.show.puzzle_slices(volumes, batch)
 
 # %% [markdown]
 # Where does it err, on all validation scans, each asked ten times?
@@ -465,7 +456,7 @@ with torch.inference_mode():
         )
         truth += asked.target[:, 0].tolist()
         said += task(encoder, asked).argmax(1).tolist()
-show.confusion(truth, said, names)
+ssl3d.show.confusion(truth, said, names)
 
 # %% [markdown]
 # *What to look at:* the diagonal is right. Off it: does the network confuse orders that differ by
@@ -479,29 +470,31 @@ show.confusion(truth, said, names)
 # %%
 arms = {"stack": [encoder]}
 for seed in range(1, size["seeds"]):
-    other_task, other = make_task("stack", shape, seed=seed), make_encoder(shape, seed=seed)
-    pretrain(other_task, other, cohort, split.pretrain, replace(training, seed=seed))
+    other_task, other = (
+        ssl3d.make_task("stack", shape, seed=seed),
+        ssl3d.make_encoder(shape, seed=seed),
+    )
+    ssl3d.pretrain(other_task, other, cohort, settings=training, seed=seed)
     arms["stack"].append(other)
 for norm in ("batch", "group"):
-    arms[f"random, {norm} norm"] = [
-        make_encoder(replace(shape, norm=norm), seed).to(volumes.device) for seed in (100, 101)
-    ]
+    starts = [ssl3d.make_encoder(shape, seed, norm=norm) for seed in (100, 101)]
+    arms[f"random, {norm} norm"] = [start.to(volumes.device) for start in starts]
 draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
 labelled = [cohort.subset(split.train, n, d) for n, d in draws]
 scores = {arm: {n: [] for n in size["labels"]} for arm in arms}
 for arm, candidates in arms.items():
     for candidate in candidates:
-        candidate = recalibrated(candidate, cohort, split.pretrain[:16])
-        results = linear_probes(candidate, cohort, labelled, split.test)
+        candidate = ssl3d.evaluation.recalibrated(candidate, cohort, split.pretrain[:16])
+        results = ssl3d.evaluation.linear_probes(candidate, cohort, labelled, split.test)
         for (n, _), result in zip(draws, results, strict=True):
             scores[arm][n].append(result.mean_dice)
-show.label_efficiency(scores)
+ssl3d.show.label_efficiency(scores)
 
 # %%
 for arm, by_amount in scores.items():
     for start in range(len(arms[arm])):
         own = slice(start * size["draws"], (start + 1) * size["draws"])
-        means = {n: round(float(np.mean(s[own])), 3) for n, s in by_amount.items()}
+        means = {n: round(sum(s[own]) / len(s[own]), 3) for n, s in by_amount.items()}
         print(f"{arm:20} start {start}: {means}")
 
 # %% [markdown]
@@ -534,7 +527,7 @@ encoder.filters = [4, 8, 16]
 pretrain.steps = 10
 finetune.steps = 10
 """)
-study = read_study(study_file, "class")
+study = ssl3d.study.read_study(study_file, "class")
 print(study.title, "\n", study.arms, "\n", study.seeds, "seeds,", study.labels, "labels")
 
 # %% [markdown]
@@ -545,7 +538,7 @@ print(study.title, "\n", study.arms, "\n", study.seeds, "seeds,", study.labels, 
 # ssl3d study stack.toml --scale class --cohort cohort
 # ```
 #
-# or, here, `run_study(study, RUNS / "study", settings.out)` from `ssl3d_lite.study`. It takes some
+# or, here, `ssl3d.study(study_file, "class", RUNS / "study", cohort=cohort)`. It takes some
 # minutes. Notebooks 09 to 12 show how to read what it says.
 #
 # **Exercise.** Stack the slabs from the feet up (`axis=2`) instead of from back to front. Which

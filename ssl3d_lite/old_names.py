@@ -13,13 +13,55 @@ NEW_NAMES = {
     "reading": "protocol",
     "worthwhile": "min_effect",
     "fault": "failure",
+    # training
+    "recompute": "activation_checkpointing",
+    "layout": "memory_format",
     "encoder_rate": "encoder_lr_scale",
+    "frozen_steps": "freeze_encoder_steps",
+    # the scores in a history
+    "explained": "r2",
+    "spread": "embedding_std",
+}
+NEW_NAMES_OF_TASKS = {  # one old name was used for several things
+    "cpc": {"most": "max_patches", "ahead": "prediction_steps", "code": "embedding_dim"},
+    "rotation": {"edge": "crop_size", "turns_per_scan": "rotations_per_scan"},
+    "exemplar": {"edge": "crop_size", "turn": "rotation", "code": "embedding_dim"},
+    "collapsed": {"edge": "crop_size", "turn": "rotation", "code": "embedding_dim"},
+    "random": {"edge": "crop_size", "turns_per_scan": "rotations_per_scan"},
+    "masked": {
+        "edge": "crop_size",
+        "block_edge": "block_size",
+        "share": "mask_ratio",
+        "code": "decoder_channels",
+    },
+    "tissue": {"edge": "crop_size", "code": "decoder_channels"},
 }
 
 
-def renamed(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The same table with new names for old ones, in the tables inside it too."""
-    return {
-        NEW_NAMES.get(name, name): renamed(value) if isinstance(value, Mapping) else value
-        for name, value in table.items()
-    }
+def renamed(table: Mapping[str, Any], task: str = "") -> dict[str, Any]:
+    """The same table with new names for old ones, in the tables inside it too.
+
+    Args:
+        task: the proxy task whose settings these are. A table that bears a task's name holds the
+            settings of that task; so does a name that begins with it, as in "cpc most".
+
+    Example::
+
+        renamed({"tasks": {"cpc": {"most": 4}}})  # {"tasks": {"cpc": {"max_patches": 4}}}
+    """
+    return {_new_name(name, task): _renamed_value(name, value) for name, value in table.items()}
+
+
+def _new_name(name: str, task: str) -> str:
+    begin, space, rest = name.partition(" ")
+    if space and begin in NEW_NAMES_OF_TASKS:
+        return f"{begin} {_new_name(rest, begin)}"
+    return NEW_NAMES_OF_TASKS.get(task, {}).get(name) or NEW_NAMES.get(name, name)
+
+
+def _renamed_value(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return renamed(value, name.removeprefix("2d-"))
+    if isinstance(value, list) and all(isinstance(each, Mapping) for each in value):
+        return [renamed(each) for each in value]
+    return value

@@ -114,7 +114,7 @@ def _checked(name: str, value: Any, adapter: Any) -> Any:
     for error in errors:
         if error["type"] == "literal_error" and isinstance(error["input"], str):
             raise unknown(name, error["input"], _choices(error["ctx"]["expected"]))
-    # of a union the branch that came closest: a range says more than a kind
+    # in a union, the branch that came closest: a range says more than a kind
     error = max(errors, key=lambda e: (e["type"] in _RANGES, len(e["loc"]), "ctx" in e))
     raise InputError(f"{name} is {value!r}, but {_rule(error)}")
 

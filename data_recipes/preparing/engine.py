@@ -27,7 +27,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import checksum, clear_leftovers
 from ssl3d_lite.machine.parallel import for_each
 
-from .folds import deal_folds
+from .folds import assign_folds
 from .records import Record, Stamps, read_records, remove_records, write_record
 from .settings import FoldSettings
 from .virtual_note import with_virtual_identity
@@ -65,7 +65,7 @@ class Summary:
     folder: Path
     prepared: int  # cases made by this run
     skipped: int  # cases that were there already
-    unlabelled: int  # of both
+    unlabelled: int  # among both
     rejected: tuple[dict[str, str], ...]  # {"case", "reason"}
     lost: dict[str, int] = field(default_factory=dict)  # case → labelled voxels cut off, if any
     notes: tuple[str, ...] = ()
@@ -109,17 +109,14 @@ def prepare_cohort(
         raw: the folder that sources are named relative to.
         prepare: makes one case's arrays in a worker, so it must be picklable. It raises InputError
             for a case that cannot be used.
-        settings: who does the work, and how patients are dealt to folds.
+        settings: who does the work, and how patients are assigned to folds.
 
     Raises:
         InputError: two cases have one id; no case can be used; the folder was prepared with other
             settings; nothing can be written to it, for instance because the disk is full.
     """
     _check_names(cases)
-    about = replace(about, recipe=about.recipe | {"folds": settings.folds, "seed": settings.seed})
-    if settings.dask:  # workers elsewhere start in another folder
-        about = replace(about, folder=about.folder.resolve())
-    about = with_virtual_identity(about, raw)
+    about = _completed(about, raw, settings)
     known = read_records(about)
     clear_leftovers(about.folder)
 
@@ -128,7 +125,7 @@ def prepare_cohort(
     outcomes: list[_Outcome] = []
     try:
         for outcome in for_each(make, items, settings, about.name):
-            if outcome.fresh:
+            if outcome.case and outcome.fresh:
                 if settings.dask and not is_whole(about, outcome.case):
                     raise InputError(f"the Dask workers do not see {about.folder} as this machine")
                 write_record(about, outcome.case, outcome.stamps)
@@ -136,11 +133,19 @@ def prepare_cohort(
         outcomes.sort(key=lambda outcome: outcome.id)
         return _finish(about, outcomes, known, settings)
     except OSError as reason:  # from writing: a file that cannot be read is its case's fault
-        done = sum(outcome.case is not None for outcome in outcomes)
+        done = f"{sum(each.case is not None for each in outcomes)} of {len(cases)} cases are done"
         raise InputError(
-            f"cannot write to {about.folder}: {reason.strerror or reason}; {done} of "
-            f"{len(cases)} cases are done and kept, and the same command goes on from there"
+            f"cannot write to {about.folder}: {reason.strerror or reason}; {done} and kept, and "
+            "the same command goes on from there"
         ) from None
+
+
+def _completed(about: CohortDescription, raw: Path, settings: FoldSettings) -> CohortDescription:
+    """The description with what the engine adds: how folds are made, and whose files these are."""
+    recipe = about.recipe | {"folds": settings.folds, "seed": settings.seed}
+    # workers on other machines start in another folder
+    folder = about.folder.resolve() if settings.dask else about.folder
+    return with_virtual_identity(replace(about, recipe=recipe, folder=folder), raw)
 
 
 def _finish(
@@ -151,11 +156,11 @@ def _finish(
 ) -> Summary:
     """Write the manifest, and say how it went."""
     rejected = tuple({"case": o.id, "reason": o.reason} for o in outcomes if o.case is None)
-    done = [outcome for outcome in outcomes if outcome.case]
+    done = [outcome.case for outcome in outcomes if outcome.case]
     if not done:
         why = f"; {rejected[0]['reason']}" if rejected else ""
         raise InputError(f"none of {len(rejected)} cases can be prepared{why}")
-    cases, notes = deal_folds([outcome.case for outcome in done], settings.folds, settings.seed)
+    cases, notes = assign_folds(done, settings.folds, settings.seed)
     voxels = [nib.affines.voxel_sizes(np.array(case.affine)) for case in cases]
     spacing = tuple(np.mean(voxels, axis=0).round(6).tolist())
     about.with_cases(cases, spacing, rejected).save()
@@ -168,7 +173,7 @@ def _finish(
             array_path(about.folder, kind, name).unlink(missing_ok=True)
     if gone := len(dropped - {o.id for o in outcomes}):
         notes = (*notes, f"removed, as their raw scans are gone: {gone} cases of a former run")
-    fresh = sum(outcome.fresh for outcome in done)
+    fresh = sum(outcome.fresh for outcome in outcomes)
     return Summary(
         folder=about.folder,
         prepared=fresh,
@@ -215,7 +220,7 @@ def _prepare_one(
         names = {key: path.relative_to(raw_folder).as_posix() for key, path in files.items()}
         stamps = _stamps(files)
         same = known and names == known.case.source.files and is_whole(about, known.case)
-        if same and _is_current(known, raw, files, stamps):
+        if known and same and _is_current(known, raw, files, stamps):
             return _Outcome(raw.id, known.case)
         source = Source(names, _checksums(files), shape=(), affine=[])
         made = prepare(raw)
@@ -257,7 +262,7 @@ def _files(raw: RawCase, raw_folder: Path, channels: Sequence[str]) -> dict[str,
 def _stamps(files: dict[str, Path]) -> Stamps:
     """Size and time of each file: whether it is the one that was read, without reading it again.
 
-    Of a folder of slices, their whole size and the last one's time.
+    A folder of slices has the sum of their sizes, and the time of the latest.
     """
     stamps = {}
     for name, path in files.items():

@@ -1,4 +1,4 @@
-"""Folds: who may be learnt from and who is tested on, settled once when a cohort is made."""
+"""Folds: which patients are trained on and which tested on, settled when a cohort is made."""
 
 import warnings
 from collections import Counter
@@ -12,21 +12,24 @@ from ssl3d_lite.data.cohort import Case
 FEWEST_FOLDS = 3  # one fold to test on, one to validate on, one to learn from
 
 
-def deal_folds(cases: Sequence[Case], folds: int, seed: int) -> tuple[list[Case], tuple[str, ...]]:
+def assign_folds(
+    cases: Sequence[Case], folds: int, seed: int
+) -> tuple[list[Case], tuple[str, ...]]:
     """Give every patient a fold, so that no patient stands on two sides of a split.
 
-    Patients with a labelled case are dealt out evenly, those of graded cases by grade as well. All
-    scans of a patient go the same way, unlabelled ones too, and so do the patients of two scans
-    that are one and the same picture: public collections hold some twice, under other names. A
-    patient without any label gets no fold, and is free for pretraining. With fewer such patients
-    than folds there are as many folds as patients; below three, none.
+    Patients with a labelled case are spread evenly over the folds; where labels are grades, each
+    grade is. All scans of a patient get the same fold, unlabelled ones too, and so do the patients
+    of two scans that are the same picture: public collections hold some twice, under other names.
+    A patient without any label gets no fold, and is free for pretraining. With fewer labelled
+    patients than folds there are as many folds as patients; below three, none.
 
     Returns:
         The cases with their folds, and remarks that a user should read.
     """
     groups, notes = group_patients(cases)
     labelled = [i for i, case in enumerate(cases) if case.labelled]
-    held, grades = [groups[i] for i in labelled], [cases[i].grade for i in labelled]
+    held, known = [groups[i] for i in labelled], [cases[i].grade for i in labelled]
+    grades = [grade for grade in known if grade is not None]
     number = min(folds, len(set(held)))
     if number < FEWEST_FOLDS:
         why = f"only {number} patients have a label, and a split needs {FEWEST_FOLDS}: label more"
@@ -34,13 +37,13 @@ def deal_folds(cases: Sequence[Case], folds: int, seed: int) -> tuple[list[Case]
         return [replace(case, fold=None) for case in cases], (*notes, f"no folds: {why}")
     if number < folds:
         notes = (*notes, f"only {number} folds: no more patients have a label")
-    fold_of, rare = _deal(held, grades if None not in grades else None, number, seed)
+    fold_of, rare = _spread(held, grades if None not in known else None, number, seed)
     if rare:
         notes = (*notes, f"fewer cases than folds have grade {', '.join(map(str, rare))}")
     return [replace(case, fold=fold_of.get(group)) for case, group in zip(cases, groups)], notes
 
 
-def _deal(
+def _spread(
     patients: Sequence[str], grades: Sequence[int] | None, folds: int, seed: int
 ) -> tuple[dict[str, int], list[int]]:
     """Patient → fold, and the grades that are too rare to be in each."""
@@ -51,15 +54,15 @@ def _deal(
     rare = sorted(grade for grade, count in counts.items() if count < folds)
     # where all are rare, scikit-learn refuses to spread them
     kind = StratifiedGroupKFold if len(rare) < len(counts) else GroupKFold
-    dealer = kind(folds, shuffle=True, random_state=seed)
+    splitter = kind(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class")  # these are said
-        sides = list(dealer.split(patients, grades, patients))
+        warnings.filterwarnings("ignore", "The least populated class")  # the caller reports them
+        sides = list(splitter.split(patients, grades, patients))
     return {patients[i]: fold for fold, (_, out) in enumerate(sides) for i in out}, rare
 
 
 def group_patients(cases: Sequence[Case]) -> tuple[list[str], tuple[str, ...]]:
-    """Who must stay together: of each case the patient, or of copies the first one's.
+    """Which cases must stay in one fold: those of a patient, and copies of a picture.
 
     Returns:
         A name a case, and a remark if there are copies.

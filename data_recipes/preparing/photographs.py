@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge
@@ -22,14 +22,14 @@ from ssl3d_lite.errors import InputError
 
 from .description import describe
 from .engine import Prepared, RawCase, Summary, prepare_cohort
-from .settings import About, FoldSettings
+from .settings import FoldSettings, Into
 
 COLOUR_CHANNELS = ("red", "green", "blue")
 GRADES = ("no retinopathy", "mild", "moderate", "severe", "proliferative")  # by number, 0 to 4
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-DARK = 16  # of 255: the surround is darker, compression's noise included
+DARK = 16  # brightness, to 255: the surround is darker, compression's noise included
 LEAST = 0.1  # share of the picture that the retina fills at the least
-EDGE_SHARE = 0.02  # of a row or column of the circle is bright at the least: not a caption
+EDGE_SHARE = 0.02  # bright share of a row or column of the circle, at least: a caption has less
 
 PictureEdge = Annotated[int, Ge(8)]  # pixels of a square
 
@@ -49,8 +49,6 @@ TURNS = {
 class Photographs(FoldSettings):
     """How photographs become pictures of one size."""
 
-    about: ClassVar[About]
-
     edge: PictureEdge = 224
     """Edge in pixels of the prepared square; the paper has 224."""
 
@@ -63,17 +61,22 @@ class Photographs(FoldSettings):
         Intensity.parse(self.intensity)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PhotographRecipe(Photographs, Into):
+    """Settings of a recipe for photographs."""
+
+
 def prepare_photographs(
-    recipe: str, name: str, cases: Sequence[RawCase], raw: Path, settings: Photographs
+    recipe: str, name: str, cases: Sequence[RawCase], raw: Path, settings: PhotographRecipe
 ) -> Summary:
-    """Prepare ``cases`` as a graded 2D cohort.
+    """Prepare ``cases`` as an ordinal 2D cohort.
 
     Args:
         recipe: its name.
         name: of the data set.
         cases: photographs, with a grade or without.
         raw: the folder they lie in.
-        settings: the recipe's own, with ``about`` and ``out``.
+        settings: the recipe's own.
 
     Raises:
         InputError: as :func:`prepare_cohort`.
@@ -100,12 +103,12 @@ def read_photograph(path: Path) -> Image.Image:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of metadata, and of transparency, which is left out
+            warnings.simplefilter("ignore")  # metadata, and transparency, which is left out
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                few = picture.mode in ("1", "L", "LA", "F") or picture.mode.startswith("I")
-                turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation))
-                picture = picture.convert("RGB")
+            with Image.open(path) as file:
+                one_channel = file.mode in ("1", "L", "LA", "F") or file.mode.startswith("I")
+                turn = TURNS.get(file.getexif().get(ExifTags.Base.Orientation, 1))
+                picture = file.convert("RGB")
                 picture = picture if turn is None else picture.transpose(turn)
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
@@ -115,7 +118,7 @@ def read_photograph(path: Path) -> Image.Image:
         why = " ".join(str(reason).split())
         raise InputError(f"{path} is damaged or no picture, copy it again: {why}") from None
     pixels = np.asarray(picture)
-    if few or (_is_grey(pixels) and pixels.max() >= DARK):  # else it is simply dark
+    if one_channel or (_is_grey(pixels) and pixels.max() >= DARK):  # else it is simply dark
         raise InputError(f"{path} is grey, where a colour photograph is wanted")
     return picture
 
@@ -165,7 +168,7 @@ def prepare_photograph(case: RawCase, how: Photographs) -> Prepared:
     except InputError as reason:
         raise InputError(f"{path} {reason}") from None
     scale = side / how.edge
-    first = (scale - 1) / 2  # of the first prepared pixel's centre
+    first = (scale - 1) / 2  # where the first prepared pixel's centre is
     affine = np.array(
         [[scale, 0, left + first], [0, -scale, top + side - 1 - first], [0, 0, 1]], float
     )

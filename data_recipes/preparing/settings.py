@@ -1,4 +1,4 @@
-"""Settings that recipes share, and what a recipe says of its data set.
+"""Settings that recipes share, and what a recipe says about its data set.
 
 A recipe's own settings are a frozen dataclass that inherits what it needs from here. The docstring
 under a field is its help on the command line.
@@ -18,11 +18,11 @@ from .folds import FEWEST_FOLDS
 
 @dataclass(frozen=True)
 class About:
-    """A data set, as ``--help`` and ``ssl3d data`` tell of it."""
+    """What ``--help`` and ``ssl3d data`` say about a data set."""
 
     title: str
-    terms: str  # of access, in two or three words
-    access: str  # how one comes by the raw files, step by step
+    terms: str  # how one gets access, in two or three words
+    access: str  # how to get the raw files, step by step
     licence: str
     citation: str
     size: str  # on disk: raw, and prepared
@@ -44,7 +44,7 @@ class About:
 
 @dataclass(frozen=True, kw_only=True)
 class Into(CheckedSettings):
-    """Where to. A recipe names it last of its bases, so that its help begins with it."""
+    """Where the cohort goes. A recipe names this base last, so that its help begins with it."""
 
     about: ClassVar[About]
 
@@ -54,7 +54,7 @@ class Into(CheckedSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class FromRaw(Into):
-    """Where from, and where to."""
+    """Where the raw files are, and where the cohort goes."""
 
     raw: Path
     """Folder that the raw files lie in, at any depth."""

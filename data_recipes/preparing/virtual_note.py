@@ -1,4 +1,4 @@
-"""Raw files of virtual patients: made once, and known for what they are.
+"""Raw files of virtual patients: made once, and marked as virtual.
 
 Every virtual set keeps a note, ``virtual.json``, of how it was made and whose licence it has. So a
 repeated command adds what is missing and nothing else, two sets are never mixed, and whichever
@@ -22,7 +22,7 @@ from ssl3d_lite.machine.parallel import Workforce, for_each
 NOTE = "virtual.json"
 IDENTITY = ("name", "licence", "citation", "description")  # what a cohort takes over
 
-Files = dict[str, Path]  # of one case, by kind
+Files = dict[str, Path]  # one case's files, by kind
 
 
 def with_virtual_identity(description: CohortDescription, raw: Path) -> CohortDescription:
@@ -32,7 +32,7 @@ def with_virtual_identity(description: CohortDescription, raw: Path) -> CohortDe
     if home is None:
         return description
     note = _read_note(home)
-    identity = {key: str(note["identity"].get(key, "")) for key in IDENTITY}
+    identity: dict[str, Any] = {key: str(note["identity"].get(key, "")) for key in IDENTITY}
     recipe = description.recipe | {"virtual": note["settings"].get("set")}
     return replace(description, recipe=recipe, **identity)
 
@@ -67,9 +67,16 @@ def claim(
     if not path.exists():
         write_json(path, note)
         return
+    _check_same_set(folder, settings, numbers)
+    clear_leftovers(folder)
+    write_json(path, note)
+
+
+def _check_same_set(folder: Path, settings: Mapping[str, Any], numbers: Mapping[str, int]) -> None:
+    """Raise InputError unless ``folder`` holds a set with these settings, and no larger one."""
     old = _read_note(folder)
     there = old["settings"]
-    other = [key for key in settings | there if settings.get(key) != there.get(key)]
+    other = [key for key in {**settings, **there} if settings.get(key) != there.get(key)]
     if other:
         raise InputError(
             f"{folder} holds a virtual set with another {' and another '.join(other)} "
@@ -81,8 +88,6 @@ def claim(
                 f"{folder} is a set of {old['numbers'][name]} {name}: ask for as many or more, or "
                 "choose a new folder"
             )
-    clear_leftovers(folder)
-    write_json(path, note)
 
 
 def _read_note(folder: Path) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,6 @@
 """From a raw scan to a prepared volume: turn it to RAS, lay a frame over it, sample it once.
 
-Crop, voxel size and final size are composed into one :class:`VolumeFrame`. A frame that only moves by
+Crop, voxel size and final size are composed into one :class:`VolumeFrame`. One that only moves by
 whole voxels is cut out exactly; any other is interpolated once, images linearly (and smoothed
 first, if they become much coarser) and labels by their nearest voxel, since the mean of two classes
 is no class.
@@ -94,6 +94,7 @@ class Framing(FoldSettings):
     def preparation(self, own: Preparation | None = None) -> Preparation:
         """What is given; else the preset's; else what is the data set's own."""
         own = own or self.own
+        assert own is not None, "a recipe has settings of its own"
 
         def choose(name: str, paper: Any) -> Any:
             given = getattr(self, name)
@@ -169,11 +170,11 @@ class VolumeFrame:
 def lay_frame(box: VoxelBox, voxel: Sequence[float], how: Preparation) -> VolumeFrame:
     """The frame about the centre of ``box``, whose voxels measure ``voxel`` mm."""
     start, stop = np.array([(s.start, s.stop) for s in box]).T
-    length, voxel = stop - start, np.asarray(voxel)
-    scale = np.ones(len(box)) if how.spacing is None else how.spacing / voxel
+    length, edges = stop - start, np.asarray(voxel)
+    scale = np.ones(len(box)) if how.spacing is None else np.asarray(how.spacing) / edges
     size = np.maximum(1, np.rint(length / scale)) if how.size is None else np.array(how.size)
     if how.size and how.fit == "resize":
-        scale = (length * voxel / size).max() / voxel
+        scale = (length * edges / size).max() / edges
     elif how.size and how.fit == "stretch":
         scale = length / size
     scale = np.where(abs(scale - 1) < SNAP, 1.0, scale)
@@ -259,13 +260,11 @@ def prepare_volume(
     kept = frame.covers(channels[0].shape)
 
     image = np.empty((len(channels), *frame.size), np.float16)
-    near = frame.sees(kept)  # no more need be scaled
     for row, channel, name in zip(image, channels, names, strict=True):
         try:
-            scaled = intensity.normalise(channel[near], reference=channel[box])
+            row[...] = _sample_scaled(channel, intensity, box, frame)
         except InputError as reason:
             raise InputError(f"{name}: {reason}") from None
-        row[...] = frame.within(near).sample(scaled)
     lost = 0
     if label is not None:
         label = to_ras(label, affine)
@@ -280,3 +279,12 @@ def prepare_volume(
         raw_affine=affine,
         lost=lost,
     )
+
+
+def _sample_scaled(
+    channel: np.ndarray, intensity: Intensity, box: VoxelBox, frame: VolumeFrame
+) -> np.ndarray:
+    """What a channel shows in ``frame``, scaled by the statistics of ``box``."""
+    near = frame.sees(frame.covers(channel.shape))  # no more need be scaled
+    scaled = intensity.normalise(channel[near], reference=channel[box])
+    return frame.within(near).sample(scaled)

@@ -43,7 +43,7 @@ def read_series(folder: Path) -> Scan:
         raise InputError(f"{folder} holds {len(paths)} DICOM files, where a stack is wanted")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of values that break the standard without harm
+            warnings.simplefilter("ignore")  # values that break the standard without harm
             slices = [pydicom.dcmread(path) for path in paths]
             series = {str(each.get("SeriesInstanceUID", "")) for each in slices}
             if len(series) != 1:

@@ -83,7 +83,7 @@ def _continue(url: str, part: Path) -> None:
 
 def _unpack(archive: Path, folder: Path) -> None:
     aside = folder.with_name(f".{folder.name}.unpacking")
-    shutil.rmtree(aside, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(aside, ignore_errors=True)  # left by a run that was killed
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(aside, filter=_stay_inside)

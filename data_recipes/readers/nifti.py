@@ -77,7 +77,8 @@ def read_images(paths: Sequence[Path]) -> tuple[list[np.ndarray], np.ndarray]:
         InputError: as :func:`read_nifti`; grids that differ; a channel that is all one value.
     """
     paths = list(paths)
-    first, channels = None, []
+    first: Scan | None = None
+    channels: list[np.ndarray] = []
     for path in dict.fromkeys(paths):
         data, affine = read_nifti(path)
         first = first or (data, affine)
@@ -89,6 +90,7 @@ def read_images(paths: Sequence[Path]) -> tuple[list[np.ndarray], np.ndarray]:
     for path, channel in zip(paths, channels, strict=True):
         if channel.min() == channel.max():
             raise InputError(f"{path} holds nothing but the value {channel.min():g}")
+    assert first is not None, "there is one path at least"
     return channels, first[1]
 
 

@@ -9,6 +9,7 @@ Positions are millimetres, x to the patient's right, y to the front, z up; the o
 of the first lumbar vertebra. Arrays are (z, y, x) until the end.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import nibabel as nib
@@ -66,7 +67,7 @@ SLAB = 2_000_000  # voxels painted at a time, so that memory does not grow with 
 class Tumour:
     """One tumour, or cyst."""
 
-    centre: NDArray[np.float64]  # of the template, mm
+    centre: NDArray[np.float64]  # in the template, mm
     radii: NDArray[np.float64]
     hu: float
     cystic: bool
@@ -78,7 +79,7 @@ class Tumour:
 class Patient:
     """What makes a patient this one; the canvas holds the random fields."""
 
-    hu: dict[int, float]
+    hu: Mapping[Organ, float]
     fat: float  # mm under the skin of the belly
     size: NDArray[np.float64]  # (3,), relative to the template
     shifts: NDArray[np.float64]  # (organs, 3), mm
@@ -87,7 +88,7 @@ class Patient:
     small_bowel: tuple[NDArray[np.float64], ...]  # stations of its loops
     tumour: Tumour
     gas: NDArray[np.float64]  # how far gas fills stomach, colon and bowel, -1 to 1
-    seeds: NDArray[np.int64]  # of random fields: 0 to 8 of the canvas, the last 6 of the warp
+    seeds: NDArray[np.int64]  # for random fields: 0 to 8 for the canvas, the last 6 for the warp
 
     def placed(self, organ: int, stations: NDArray[np.float64]) -> NDArray[np.float64]:
         """A smooth tube along ``stations``, where this patient has it and as wide."""
@@ -239,7 +240,7 @@ def paint_trunk(canvas: Canvas, patient: Patient, trunk: Trunk) -> None:
     _paint_chest(canvas, hu, trunk, fat)
 
 
-def _paint_chest(canvas: Canvas, hu: dict[int, float], trunk: Trunk, fat: Floats) -> None:
+def _paint_chest(canvas: Canvas, hu: Mapping[Organ, float], trunk: Trunk, fat: Floats) -> None:
     """Lungs, the fat about the great vessels, and the heart on the diaphragm."""
     box = canvas.box((-150, -80, 0), (150, 120, 200))
     if box is None:
@@ -282,7 +283,7 @@ def paint_skeleton(canvas: Canvas, patient: Patient, trunk: Trunk) -> None:
     canvas.paint(box, canal - 2.5, hu[Organ.CANAL], Organ.CANAL)
 
 
-def _paint_ribs(canvas: Canvas, hu: dict[int, float], trunk: Trunk) -> None:
+def _paint_ribs(canvas: Canvas, hu: Mapping[Organ, float], trunk: Trunk) -> None:
     box = canvas.box((-150, -90, -45), (150, 120, 200))
     if box is None:
         return
@@ -329,7 +330,7 @@ def paint_liver(canvas: Canvas, patient: Patient) -> None:
     below = 0.8 * (z - (38 - 0.7 * x - 0.35 * (y - 20))) + 2 * size
     left = np.maximum(0.45 * (y - 40 + 2 * x), 0.8 * (y - 40 + 0.7 * x)) + size
     liver = soft_min(below, left, 12.0) + 1.8 * canvas.bumps[box]
-    liver = soft_min(liver, canvas.room[box], 5.0)
+    liver = soft_min(liver, canvas.room_in(box), 5.0)
     fissure = np.abs(x - 14 + 0.15 * (y - 60)) + 0.08 * np.clip(z - 20, 0, None) ** 2
     liver = soft_min(liver, fissure - 0.12 * (y - 50), 3.0)
     tissue = hu[Organ.LIVER] + 3 * canvas.grain[box] + 35 * canvas.twigs[box]
@@ -351,7 +352,7 @@ def paint_spleen(canvas: Canvas, patient: Patient) -> None:
     spleen = ellipsoid(points, (-104, -18, 44), radii)
     hollow = ellipsoid(points, (-66, 18, 48), (38, 44, 70))
     spleen = soft_min(spleen, -hollow, 6.0) + canvas.bumps[box]
-    spleen = soft_min(spleen, canvas.room[box], 4.0)
+    spleen = soft_min(spleen, canvas.room_in(box), 4.0)
     tissue = patient.hu[Organ.SPLEEN] + 2 * canvas.grain[box]
     canvas.paint(box, spleen, tissue, Organ.SPLEEN)
 
@@ -422,11 +423,11 @@ def _paint_gut(
     if found is None:
         return
     box, depth = found
-    if np.ndim(lumen):
+    if isinstance(lumen, np.ndarray):
         lumen = lumen[box]
     grain = canvas.grain[box]
     depth = depth + 1.4 * canvas.bumps[box] + 0.5 * grain
-    depth = soft_min(depth, canvas.gut_room[box] + 0.5, 3.0)
+    depth = soft_min(depth, canvas.gut_room_in(box) + 0.5, 3.0)
     canvas.paint(box, depth, *wall)
     inside = depth - thickness * (1 + 0.25 * grain)  # folds
     content = {Organ.COLON: Organ.STOOL, Organ.STOMACH: Organ.CHYME}.get(wall[1], wall[1])
@@ -444,7 +445,7 @@ def _paint_tube(
         box, depth = found
         depth = depth + rough * canvas.bumps[box]
         if organ not in (Organ.AORTA, Organ.CAVA):  # which pass through the diaphragm
-            depth = np.minimum(depth, canvas.room[box] + 4)
+            depth = np.minimum(depth, canvas.room_in(box) + 4)
         canvas.paint(box, depth, hu, organ)
 
 

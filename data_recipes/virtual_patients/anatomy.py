@@ -19,7 +19,7 @@ from .arrays import Axes, Floats, Labels, Rng
 Field = Callable[[Rng, float], Floats]  # smooth_field at the voxels of one subject
 
 FIELD_REACH = 140.0  # mm from the origin, along every axis, that a random field covers
-TEMPLATE_ORIGIN = (-98.0, -134.0, -72.0)  # of the template's first voxel
+TEMPLATE_ORIGIN = (-98.0, -134.0, -72.0)  # centre of the template's first voxel
 
 # ---- fields and warps ----------------------------------------------------------------------------
 
@@ -146,7 +146,8 @@ def region_map(region: Region, side: int) -> Floats:
     low, high = tube[:, :3].min(0) - 12, tube[:, :3].max(0) + 12
 
     values = np.zeros(template("t1").shape, np.float32)
-    axes = [start + np.arange(n) for start, n in zip(TEMPLATE_ORIGIN, values.shape)]
+    shape: tuple[int, ...] = values.shape
+    axes = [start + np.arange(n) for start, n in zip(TEMPLATE_ORIGIN, shape)]
     axes[0] = side * axes[0]  # the template is mirrored, so one tube serves both sides
     near = np.ix_(*((a < axis) & (axis < b) for a, axis, b in zip(low, axes, high)))
     x, y, z = np.meshgrid(*(axis[i.ravel()] for axis, i in zip(axes, near)), indexing="ij")

@@ -40,7 +40,7 @@ from .arrays import Affine, Axes, Floats, Labels, Rng
 MODALITIES = tuple(CONTRASTS)
 BRAIN_CENTRE = np.array([0.0, -17.0, 5.0])  # MNI mm
 BRATS_SHAPE = (240, 240, 155)
-BRATS_CENTRE = np.array([-119.5, 119.5, 77.0])  # of its grid, in its own world, mm
+BRATS_CENTRE = np.array([-119.5, 119.5, 77.0])  # its grid's centre, in its own world, mm
 HEAD_CUBE = 192.0  # mm: the edge of the cube that ``edge`` voxels divide; it holds the whole brain
 SMALLEST_HEAD = 32  # voxels of 6 mm: the rim of a glioma is hardly thicker
 
@@ -141,13 +141,15 @@ def head_case(
         label[brain] = brats_labels(glioma)
     t1 = sample(template("t1", blur), points)
     texture, vessel = field(anatomy, 2.2), vessels(anatomy, field, t1)
-    images = {}
-    for name, rng in zip(MODALITIES, scanner.spawn(len(MODALITIES))):
-        if name in modalities:
-            values = scan_head(rng, field, CONTRASTS[name], t1, vessel, texture, glioma)
-            images[name] = np.zeros(brain.shape, np.int16)
-            images[name][brain] = values.clip(1, 32767)
-    return images, label, affine
+
+    def scan(name: str, rng: Rng) -> NDArray[np.int16]:
+        image = np.zeros(brain.shape, np.int16)
+        values = scan_head(rng, field, CONTRASTS[name], t1, vessel, texture, glioma)
+        image[brain] = values.clip(1, 32767)
+        return image
+
+    streams = zip(MODALITIES, scanner.spawn(len(MODALITIES)))
+    return {name: scan(name, rng) for name, rng in streams if name in modalities}, label, affine
 
 
 def unstripped(

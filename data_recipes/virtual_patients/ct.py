@@ -1,8 +1,8 @@
 """What virtual CTs are painted with: a canvas in Hounsfield units, solids, and a scanner.
 
 Organs are painted one over the other. A solid is known by its *depth*: how many millimetres a point
-lies within it, negative outside. Depths make edges of any grid alike: a voxel that an edge crosses
-takes a share of either side.
+lies within it, negative outside. Depths make edges the same on any grid: a voxel that an edge
+crosses takes a share of either side.
 
 Arrays are (z, y, x) throughout, so that a slab of slices is one piece of memory.
 """
@@ -40,7 +40,7 @@ class Canvas:
     hu: Floats  # (z, y, x)
     organs: Labels  # (z, y, x)
     blend: float  # mm over which an edge passes from one side to the other
-    seeds: NDArray[np.int64]  # of the random fields
+    seeds: NDArray[np.int64]  # for the random fields
     room: Floats | None = None  # depth in the space that organs share, once it is known
     gut_room: Floats | None = None  # and of that, in the part that is left for the gut
 
@@ -78,7 +78,17 @@ class Canvas:
             if not len(inside):
                 return None
             box.append(slice(inside[0], inside[-1] + 1))
-        return tuple(box)
+        return box[0], box[1], box[2]
+
+    def room_in(self, box: GridBox) -> Floats:
+        """Depth in the space that organs share."""
+        assert self.room is not None, "the trunk is painted first"
+        return self.room[box]
+
+    def gut_room_in(self, box: GridBox) -> Floats:
+        """Depth in the part of that space that is left for the gut."""
+        assert self.gut_room is not None, "the other organs are painted first"
+        return self.gut_room[box]
 
     def paint(self, box: GridBox, depth: Floats, hu: float | Floats, organ: int) -> None:
         """Paint a solid, of which ``depth`` is known in ``box``, over what is there."""
@@ -108,15 +118,16 @@ def spine_bend(z: NDArray[np.float64]) -> NDArray[np.float64]:
 # ---- solids --------------------------------------------------------------------------------------
 
 
-def ellipsoid(points: Sequence[Floats], centre: ArrayLike, radii: ArrayLike) -> Floats:
+def ellipsoid(points: Floats | Sequence[Floats], centre: ArrayLike, radii: ArrayLike) -> Floats:
     """Depth in an ellipsoid along the axes; in an ellipse, for the first two coordinates alone.
 
     The distance is exact at the surface and right to first order about it.
     """
-    least = np.float32(min(radii))  # is the depth at the centre, rather than 0 / 0
+    centre, radii = np.asarray(centre, np.float32), np.asarray(radii, np.float32)
+    least = radii.min()  # is the depth at the centre, rather than 0 / 0
     near = np.full_like(points[0], 1e-8)
     far = np.full_like(points[0], 1e-8 / least**2)
-    for p, c, r in zip(points, np.float32(centre), np.float32(radii)):
+    for p, c, r in zip(points, centre, radii):
         q = p - c
         q *= 1 / r
         q *= q
@@ -130,9 +141,9 @@ def ellipsoid(points: Sequence[Floats], centre: ArrayLike, radii: ArrayLike) -> 
     return far
 
 
-def capsule(points: Sequence[Floats], start: ArrayLike, end: ArrayLike) -> Floats:
+def capsule(points: Floats | Sequence[Floats], start: ArrayLike, end: ArrayLike) -> Floats:
     """Depth in a rod between two stations, (x, y, z, radius), with round ends; it may taper."""
-    start, end = np.float32(start), np.float32(end)
+    start, end = np.asarray(start, np.float32), np.asarray(end, np.float32)
     along = end - start
     away = [p - c for p, c in zip(points, start)]
     t = sum(a * d for a, d in zip(away, along)) / np.dot(along[:3], along[:3])
@@ -201,7 +212,7 @@ def noise_level(dose: float, slice_thickness: float) -> float:
 
 
 def acquire_ct(
-    rng: Rng, hu: Floats, scanner: Scanner, voxel: ArrayLike, slab: int
+    rng: Rng, hu: Floats, scanner: Scanner, voxel: Sequence[float] | NDArray[np.float64], slab: int
 ) -> NDArray[np.int16]:
     """What a scanner makes of true Hounsfield units, (z, y, x); ``hu`` is overwritten.
 

@@ -26,8 +26,8 @@ class Aperture:
     """How the round aperture lies in the picture, in heights of the picture."""
 
     aspect: float  # width
-    diameter: float  # of the aperture: above 1, it is cut off at the top and the bottom
-    row: float = 0.0  # of its centre, from the middle of the picture, down
+    diameter: float  # above 1, the aperture is cut off at the top and the bottom
+    row: float = 0.0  # its centre, from the middle of the picture, down
     column: float = 0.0  # and to the right
 
 
@@ -123,7 +123,7 @@ class Shoot:
     up: int  # 1 above the fovea, -1 below
     nasal: bool
     depth: int  # 0 for the arcades, 1 for their branches and so on
-    height: float  # of the arcade over the fovea, as a share of the disc's distance
+    height: float  # how far the arcade passes from the fovea, in distances of the disc
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Eye:
     """The anatomy of one eye, without vessels."""
 
     disc: tuple[float, float]  # x, y of its centre
-    radii: tuple[float, float]  # of the disc along x and y
+    radii: tuple[float, float]  # half axes of the disc along x and y
     cup: float  # its radius as a share of the disc's
     avascular: float  # radius about the fovea without visible vessels
     crescent: float  # how much darker pigment at the disc's temporal margin

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import expit
 
-from data_recipes.preparing.photographs import GRADES
 from ssl3d_lite.errors import InputError, unknown
 
 from .arrays import Floats, Points, Rng
@@ -34,9 +33,9 @@ from .eye import (
     paint_retinal_vessels,
     retina_field,
 )
-from .retinopathy import Lesion, Spot, paint_lesion, plan_lesions, quadrant_of
+from .retinopathy import GRADE_COUNT, Lesion, Spot, paint_lesion, plan_lesions, quadrant_of
 
-APTOS_COUNTS = (1805, 370, 999, 193, 295)  # of the 3662 labelled photographs, by grade
+APTOS_COUNTS = (1805, 370, 999, 193, 295)  # labelled photographs by grade, 3662 in all
 EYES = ("right", "left")
 SMALLEST_FUNDUS = 128  # pixels: a microaneurysm is then about two thirds of a pixel wide
 
@@ -57,14 +56,16 @@ class Subject:
     reach: float  # mm: half the field
 
 
-TINTS = np.float32([(0.86, 0.42, 0.25), (0.82, 0.33, 0.20), (0.70, 0.31, 0.15), (0.56, 0.25, 0.12)])
-BLOOD = np.float32([0.16, 0.72, 0.42])  # optical density: blood takes most of the green
-YELLOW = np.float32([0.98, 0.86, 0.46])
-WOOL = np.float32([0.95, 0.84, 0.66])
+TINTS = np.array(
+    [(0.86, 0.42, 0.25), (0.82, 0.33, 0.20), (0.70, 0.31, 0.15), (0.56, 0.25, 0.12)], np.float32
+)
+BLOOD = np.array([0.16, 0.72, 0.42], np.float32)  # optical density: blood takes most of the green
+YELLOW = np.array([0.98, 0.86, 0.46], np.float32)
+WOOL = np.array([0.95, 0.84, 0.66], np.float32)
 
 
 def draw_subject(rng: Rng) -> Subject:
-    depth = rng.uniform(0, len(TINTS) - 1)  # of pigment
+    depth = rng.uniform(0, len(TINTS) - 1)  # how dark the pigment is
     tint = np.array([np.interp(depth, np.arange(len(TINTS)), c) for c in TINTS.T], np.float32)
     return Subject(
         tint=tint * rng.uniform(0.94, 1.06, 3).astype(np.float32),
@@ -96,8 +97,8 @@ def paint_retina(rng: Rng, view: View, eye: Eye, subject: Subject) -> Floats:
     colour = np.stack([1 + 0.6 * (tone - 1), tone * (1 + warm), tone], axis=-1) * subject.tint
     spread = np.exp(-((fovea / 1.25) ** 2)) * np.float32(eye.pit)
     pit = np.exp(-((fovea / 0.5) ** 2)) * np.float32(eye.pit)
-    colour *= 1 - spread[..., None] * np.float32([0.08, 0.24, 0.22])
-    colour *= 1 - pit[..., None] * np.float32([0.10, 0.30, 0.40])
+    colour *= 1 - spread[..., None] * np.array([0.08, 0.24, 0.22], np.float32)
+    colour *= 1 - pit[..., None] * np.array([0.10, 0.30, 0.40], np.float32)
     colour += 0.04 * np.exp(-((fovea / 0.07) ** 2))[..., None]  # the reflex of its floor
     return paint_disc(rng, x, y, eye, subject, colour)
 
@@ -113,21 +114,21 @@ def paint_disc(
         -(((away - 1) / 1.6) ** 2)
     )
     sheen = fan * (1 + 0.15 * stripes) * np.float32(subject.sheen)
-    colour = colour + sheen[..., None] * np.float32([0.7, 1.0, 1.0])
+    colour = colour + sheen[..., None] * np.array([0.7, 1.0, 1.0], np.float32)
     d = np.hypot(dx / eye.radii[0], dy / eye.radii[1])
     wobble = rng.normal(0, 0.012, 3)
     d = d * (1 + sum(w * np.cos(k * angle) for k, w in enumerate(wobble, start=1)))
     halo = 0.25 * np.exp(-(((d - 1).clip(0) / 0.22) ** 2))
-    colour = mix(colour, np.float32([0.93, 0.56, 0.36]), halo)
+    colour = mix(colour, np.array([0.93, 0.56, 0.36], np.float32), halo)
     rim = eye.crescent * np.exp(-(((d - 1.08) / 0.06) ** 2)) * np.clip(-np.cos(angle), 0, 1) ** 2
     colour *= 1 - 0.5 * rim[..., None]
     tissue = mix(  # pale on the temporal side, pink on the nasal one, where the fibres are thick
-        np.broadcast_to(np.float32([0.97, 0.74, 0.49]), colour.shape),
-        np.float32([0.95, 0.58, 0.38]),
+        np.broadcast_to(np.array([0.97, 0.74, 0.49], np.float32), colour.shape),
+        np.array([0.95, 0.58, 0.38], np.float32),
         expit(2.5 * dx / eye.radii[0]),
     )
     cup = np.hypot(dx / eye.radii[0] + 0.08, dy / eye.radii[1])
-    tissue = mix(tissue, np.float32([1.0, 0.86, 0.60]), expit((eye.cup - cup) / 0.09))
+    tissue = mix(tissue, np.array([1.0, 0.86, 0.60], np.float32), expit((eye.cup - cup) / 0.09))
     return mix(colour, tissue, expit((1 - d) / 0.045))
 
 
@@ -144,7 +145,7 @@ def photograph(
     away, tilt = np.hypot(x, y), rng.uniform(-0.08, 0.08, 2)
     light = 1.06 - subject.vignette * away**3 + tilt[0] * x + tilt[1] * y
     colour = colour * (light[..., None] * subject.gain).astype(np.float32)
-    colour += glare(rng, x, y)[..., None] * np.float32([0.9, 1.0, 0.95])
+    colour += glare(rng, x, y)[..., None] * np.array([0.9, 1.0, 0.95], np.float32)
     sigma = math.hypot(subject.blur * view.scale, 0.35)
     colour = ndimage.gaussian_filter(colour, (sigma, sigma, 0))
     colour += subject.noise * rng.standard_normal(colour.shape, dtype=np.float32)
@@ -175,7 +176,7 @@ def fundus_case(
 
     Args:
         seed, index: what makes it this person.
-        grade: of diabetic retinopathy, 0 to 4; see :data:`GRADES`.
+        grade: of diabetic retinopathy, 0 to 4; see :data:`~.retinopathy.FINDINGS`.
         edge: the photograph's height in pixels, 128 or more; everything in it scales along.
         eye: "right" or "left"; a person's two eyes share pigment and camera.
         frame: how the aperture lies in the picture; drawn as they occur in APTOS by default.
@@ -214,7 +215,7 @@ def _anatomy(seed: int, index: int, eye: str) -> tuple[Eye, tuple[Vessel, ...]]:
 
 
 def _streams(seed: int, index: int, eye: str) -> list[Rng]:
-    """Of the person, and of this eye's aim, surface, lesions, camera and anatomy."""
+    """Random streams: the person's, and this eye's aim, surface, lesions, camera, anatomy."""
     person, *eyes = np.random.default_rng([seed, index]).spawn(3)
     return [person, *eyes[EYES.index(eye)].spawn(5)]
 
@@ -230,8 +231,8 @@ def _check_case(
 ) -> None:
     if min(seed, index) < 0:
         raise InputError(f"seed and index must be 0 or more, not {seed} and {index}")
-    if grade not in range(len(GRADES)):
-        raise InputError(f"grade must be 0 to {len(GRADES) - 1}, not {grade}")
+    if grade not in range(GRADE_COUNT):
+        raise InputError(f"grade must be 0 to {GRADE_COUNT - 1}, not {grade}")
     if edge < SMALLEST_FUNDUS:
         raise InputError(f"edge must be at least {SMALLEST_FUNDUS} pixels, not {edge}")
     if eye not in EYES:
@@ -246,4 +247,4 @@ def _check_case(
 def draw_grade(seed: int, index: int) -> int:
     """The grade of a case, drawn with the frequencies of APTOS 2019."""
     rng = np.random.default_rng([seed, index, 1])  # not a stream of the picture
-    return int(rng.choice(len(GRADES), p=np.array(APTOS_COUNTS) / sum(APTOS_COUNTS)))
+    return int(rng.choice(GRADE_COUNT, p=np.array(APTOS_COUNTS) / sum(APTOS_COUNTS)))

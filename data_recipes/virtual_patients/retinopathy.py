@@ -7,7 +7,7 @@ Vessels and lesions are drawn by rule. What a grade may have stands in one table
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -35,7 +35,7 @@ class Lesion:
     row: float
     column: float
     radius: float
-    quadrant: str  # of the retina, about the fovea: "superior nasal" and so on
+    quadrant: str  # about the fovea: "superior nasal" and so on
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Findings:
     """How many lesions of each kind an eye has: the fewest and the most."""
 
     grade: int
-    share: float  # of the eyes of this grade
+    share: float  # how many eyes of this grade have these lesions
     microaneurysm: tuple[int, int] = (0, 0)
     haemorrhage: tuple[int, int] = (0, 0)  # in each of the four quadrants
     exudate: tuple[int, int] = (0, 0)  # clusters of them
@@ -71,6 +71,7 @@ FINDINGS = (
     Findings(4, 0.3, (8, 25), (2, 16), (0, 4), (0, 5), (0, 2), (0, 2), (1, 2), (1, 2)),
     Findings(4, 0.2, (8, 25), (2, 12), (0, 3), (0, 4), (0, 2), (0, 2), (0, 2), (0, 1), (1, 1)),
 )
+GRADE_COUNT = 1 + max(findings.grade for findings in FINDINGS)
 # as clinicians write them
 LESION_KINDS = {f.name: f.name.replace("_", " ") for f in fields(Findings)[2:]}
 LESION_KINDS |= {"cotton_wool_spot": "cotton-wool spot", "irma": "IRMA"}
@@ -115,12 +116,12 @@ def plan_lesions(
     rng: Rng, grade: int, view: View, eye: Eye, vessels: Sequence[Vessel]
 ) -> list[Spot]:
     """Draw an eye's lesions so that every one can be seen: large ones first, none on another."""
-    found = [f for f in FINDINGS if f.grade == grade]
-    found = found[rng.choice(len(found), p=[f.share for f in found])]
+    ways = [f for f in FINDINGS if f.grade == grade]  # to have this grade
+    found = ways[rng.choice(len(ways), p=[f.share for f in ways])]
     ranges = {f.name: getattr(found, f.name) for f in fields(Findings)[2:]}
     count = {name: rng.integers(low, high + 1) for name, (low, high) in ranges.items()}
     thick = [(p, r) for v in vessels for p, r in zip(v.points, v.radii) if r > 0.02]
-    plan = Plan(rng, view, eye, vessels, cKDTree([p for p, _ in thick]), [])
+    plan = LesionPlan(rng, view, eye, vessels, cKDTree([p for p, _ in thick]))
     for _ in range(count["new_vessels"]):
         size, on_disc = rng.uniform(0.45, 0.85), rng.random() < 0.4
         if not plan.place_on_vein("new vessels", size, on_disc=on_disc):
@@ -148,8 +149,8 @@ def plan_lesions(
     return plan.spots
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass
+class LesionPlan:
     """The lesions of one eye so far, and what the next one has to keep clear of."""
 
     rng: Rng
@@ -157,7 +158,7 @@ class Plan:
     eye: Eye
     vessels: Sequence[Vessel]
     thick: cKDTree  # points of the vessels on which a small lesion would not be seen
-    spots: list[Spot]
+    spots: list[Spot] = field(default_factory=list)
 
     def place(
         self,
@@ -200,7 +201,7 @@ class Plan:
         """Put a lesion on a vein, in a quadrant if need be, or on the disc's margin, if it can."""
         (x, y), (width, height) = self.eye.disc, self.eye.radii
         sites = [
-            Spot(kind, *point, radius, number, i)
+            Spot(kind, float(point[0]), float(point[1]), radius, number, i)
             for number, vessel in enumerate(self.vessels)
             if vessel.vein
             for i, point in enumerate(vessel.points)
@@ -262,20 +263,21 @@ FINE = 4  # samples along a pixel: a lesion smaller than one is seen all the sam
 def patch(view: View, spot: Spot) -> tuple[tuple[slice, slice], Points, Points]:
     """The pixels about a lesion, and how far their samples lie from it along x and y, mm."""
     reach = spot.radius * view.scale + 1
-    at = tuple(
+    rows, columns = (
         slice(max(math.floor(c - reach), 0), math.ceil(c + reach) + 1)
         for c in view.pixel(spot.x, spot.y)
     )
     within = (np.arange(FINE) - (FINE - 1) / 2) / FINE / view.scale
     x, y = view.axes()
-    dx, dy = x[at[1]] - spot.x, y[at[0]] - spot.y
+    dx, dy = x[columns] - spot.x, y[rows] - spot.y
     dx = (dx[:, None] + view.side * within).ravel()
-    return at, dx[None], (dy[:, None] + within).ravel()[:, None]
+    return (rows, columns), dx[None], (dy[:, None] + within).ravel()[:, None]
 
 
 def blot_rim(rng: Rng, dx: Points, dy: Points, roughness: float) -> Points:
     """How many times nearer than the radius a blot's rim is, by direction: 1 or more."""
-    angle, bumps = np.arctan2(dy, dx), 0.0
+    angle = np.arctan2(dy, dx)
+    bumps = np.zeros_like(angle)
     for k, phase in enumerate(rng.uniform(0, 2 * math.pi, 6), start=2):
         bumps = bumps + (1 + np.cos(k * angle + phase)) / k
     return 1 + roughness * bumps
@@ -355,7 +357,7 @@ def tangle(rng: Rng, view: View, spot: Spot) -> Floats:
         at = at + step * np.stack([np.cos(heading), np.sin(heading)])
         path.append(at / max(1, np.hypot(*at).max() / (0.92 * spot.radius)))
     widths = rng.uniform(0.010, 0.018, twigs)[:, None] * np.linspace(1.2, 0.7, steps)
-    x, y = np.moveaxis(path, 0, -1)
+    x, y = np.moveaxis(np.array(path), 0, -1)
     lines = [denser(view, step, *line) for line in zip(x + spot.x, y + spot.y, widths)]
     x, y, r = np.concatenate(lines, axis=1)
     return discs(view, x, y, r, np.full(len(r), 1.1))
@@ -365,6 +367,6 @@ def beads(view: View, vein: Vessel, spot: Spot) -> Floats:
     """A stretch of vein that swells and narrows like a string of beads."""
     first = max(spot.point - 3, 0)
     along = slice(first, spot.point + 4)
-    s = VESSEL_STEP * np.arange(len(vein.radii[along]))
+    s: Points = VESSEL_STEP * np.arange(len(vein.radii[along]))
     x, y, r, s = denser(view, VESSEL_STEP, *vein.points[along].T, vein.radii[along], s)
     return discs(view, x, y, r * (1 + np.cos(np.pi * s / 0.24) ** 4), np.full(len(s), 1.2))

@@ -451,12 +451,12 @@ show.Slices(np.concatenate([plain, robust_window(broken)]), window=(0, 1), title
 # ## Part 4: a patch grid that covers everything (15 points)
 #
 # From here on the scans are a prepared cohort: RAS, one shape, in batches. Puzzles cut volumes into
-# patches, and networks answer volumes that are too large for them patch by patch. Along an axis of
+# patches, and networks predict volumes that are too large for them patch by patch. Along an axis of
 # $n$ voxels, patches of edge $s$ begin at 0 and then every $t$ voxels (the *stride*); with
 # $t < s$ they overlap. The last that fits begins at $t \lfloor (n - s) / t \rfloor$.
 #
 # If $t$ does not divide $n - s$, a rest at the far end is in no patch. Notebook 01 left it out. For
-# an answer to the whole volume one cannot. The usual remedy is **one more patch, flush with the far
+# a prediction of the whole volume one cannot. The usual remedy is **one more patch, flush with the far
 # border**, which overlaps its neighbour by more than the others do. If nothing is left over, there
 # is no such patch: none may stand twice.
 #
@@ -592,7 +592,7 @@ show.puzzle_slices(volumes, ProxyBatch(views, torch.zeros(2, 0), placement))
 # where the sums go over the patches that hold $x$. Why a weight? A network errs most at a patch's
 # rim, where it does not see what lies beyond. So the middle should count for more. Without a
 # weight, all count the same. Where no patch lies, nothing is known: NaN, and not a 0 that looks
-# like an answer.
+# like a prediction.
 #
 # Write both for 2D and 3D.
 #
@@ -735,7 +735,7 @@ for channels, space, patch in ((1, (9, 7, 8), 4), (3, (6, 11, 5), 3), (2, (13, 9
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Use it. A network answers each patch with an error of its own. Here the error is noise that grows
+# Use it. A network predicts each patch with an error of its own. Here the error is noise that grows
 # towards the rim. What does the overlap gain, and what does the weight?
 
 # %% tags=["show"]
@@ -754,34 +754,35 @@ for stride in (16, 8):
 # %% [markdown]
 # ## Part 6: Dice without the background (15 points)
 #
-# For one class, with $A$ the voxels where the answer has it and $B$ those where the truth has it,
+# For one class, with $A$ the voxels where the prediction has it and $B$ those where the label has
+# it,
 #
 # $$\mathrm{Dice} = \frac{2\,|A \cap B|}{|A| + |B|}.$$
 #
 # Write the mean over cases and classes, by these rules:
 #
-# - **Class 0, the background, is left out.** It is near 1 for any answer.
+# - **Class 0, the background, is left out.** It is near 1 for any prediction.
 # - **Each case is scored by itself**, and then the mean is taken. To pool all voxels first lets the
 #   largest structures decide, and one failed patient disappears among the others.
-# - A class that is **absent** from both answer and truth of a case counts 1; if it is in one of
+# - A class that is **absent** from both prediction and label of a case counts 1; if it is in one of
 #   them alone, 0 (the rule of the BraTS challenge). It is not skipped.
 # - The number of classes is **given**. It cannot be read off the maps: the last class may be absent
 #   from them all.
 #
 # <details><summary>Hint</summary>
 #
-# Two loops are fine: over cases, over classes from 1 on. `|A|` is `(answer == number).sum()`. When
-# is the denominator 0?
+# Two loops are fine: over cases, over classes from 1 on. `|A|` is `(prediction == number).sum()`.
+# When is the denominator 0?
 #
 # </details>
 
 
 # %% nbgrader={"grade": false, "grade_id": "a1-6-solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
-def mean_dice(answers, truths, classes):
+def mean_dice(predictions, labels, classes):
     """Mean Dice over cases and classes, without the background.
 
     Args:
-        answers, truths: (case, *space) integers below ``classes``, 2D or 3D.
+        predictions, labels: (case, *space) integers below ``classes``, 2D or 3D.
         classes: how many there are, the background among them.
 
     Returns:
@@ -789,9 +790,9 @@ def mean_dice(answers, truths, classes):
     """
     ### BEGIN SOLUTION
     scores = []
-    for answer, truth in zip(answers, truths):
+    for prediction, label in zip(predictions, labels):
         for number in range(1, classes):
-            found, there = answer == number, truth == number
+            found, there = prediction == number, label == number
             voxels = int(found.sum() + there.sum())
             scores.append(2 * int((found & there).sum()) / voxels if voxels else 1.0)
     return sum(scores) / len(scores)
@@ -802,10 +803,10 @@ def mean_dice(answers, truths, classes):
 import torch
 
 
-def check_dice(answers, truths, classes, expected, what):
-    kept = answers.clone(), truths.clone()
-    found = float(mean_dice(answers, truths, classes))
-    assert torch.equal(answers, kept[0]) and torch.equal(truths, kept[1]), (
+def check_dice(predictions, labels, classes, expected, what):
+    kept = predictions.clone(), labels.clone()
+    found = float(mean_dice(predictions, labels, classes))
+    assert torch.equal(predictions, kept[0]) and torch.equal(labels, kept[1]), (
         "the maps that you were given have been changed"
     )
     assert abs(found - expected) < 1e-6, (
@@ -814,10 +815,10 @@ def check_dice(answers, truths, classes, expected, what):
 
 
 line = torch.tensor([[0, 0, 1, 1, 1, 1, 2, 2]])
-check_dice(line, line, 3, 1.0, "a perfect answer")
-check_dice(torch.zeros_like(line), line, 3, 0.0, "an answer that is all background")
-answer = torch.tensor([[0, 1, 1, 1, 0, 0, 2, 2]])
-check_dice(answer, line, 3, (4 / 7 + 1) / 2, "2 of 4 voxels of class 1 found, 1 too many")
+check_dice(line, line, 3, 1.0, "a perfect prediction")
+check_dice(torch.zeros_like(line), line, 3, 0.0, "a prediction that is all background")
+prediction = torch.tensor([[0, 1, 1, 1, 0, 0, 2, 2]])
+check_dice(prediction, line, 3, (4 / 7 + 1) / 2, "2 of 4 voxels of class 1 found, 1 too many")
 check_dice(line, line, 4, 1.0, "a class 3 that is neither there nor found")
 extra = torch.tensor([[3, 0, 1, 1, 1, 1, 2, 2]])
 check_dice(extra, line, 4, 2 / 3, "a class 3 that is found, but is not there")
@@ -830,44 +831,46 @@ import numpy as np
 
 generator = torch.Generator().manual_seed(13)
 for shape, classes in (((4, 6, 5, 7), 4), ((3, 12, 9), 3), ((2, 30, 10, 3), 6)):
-    truths = torch.randint(classes, shape, generator=generator).to(torch.uint8)
+    labels = torch.randint(classes, shape, generator=generator).to(torch.uint8)
     wrong = torch.rand(shape, generator=generator) < 0.4
-    guess = torch.randint(classes, shape, generator=generator).to(torch.uint8)
-    answers = torch.where(wrong, guess, truths)
-    answers[0][answers[0] == classes - 1] = 0
-    truths[0][truths[0] == classes - 1] = 0  # absent from both
-    truths[1][truths[1] == 1] = 0  # found, but absent
-    answers[-1][answers[-1] == 2] = 1  # missed
+    drawn = torch.randint(classes, shape, generator=generator).to(torch.uint8)
+    predictions = torch.where(wrong, drawn, labels)
+    predictions[0][predictions[0] == classes - 1] = 0
+    labels[0][labels[0] == classes - 1] = 0  # absent from both
+    labels[1][labels[1] == 1] = 0  # found, but absent
+    predictions[-1][predictions[-1] == 2] = 1  # missed
     scores = []
-    for a, t in zip(answers.numpy().astype(int), truths.numpy().astype(int)):
+    for a, t in zip(predictions.numpy().astype(int), labels.numpy().astype(int)):
         table = np.zeros((classes, classes))
         np.add.at(table, (a.ravel(), t.ravel()), 1)
         sizes = table.sum(0) + table.sum(1)
         both = 2 * table.diagonal()
         scores.append(np.where(sizes > 0, both / np.maximum(sizes, 1), 1.0)[1:].mean())
-    check_dice(answers, truths, classes, float(np.mean(scores)), f"{shape}, {classes} classes")
+    check_dice(predictions, labels, classes, float(np.mean(scores)), f"{shape}, {classes} classes")
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Beside the library's own score, on the test cases. The "answer" is each truth moved by one voxel:
+# Beside the library's own score, on the test cases. The "prediction" is each label map, moved by one
+# voxel:
 # how much does so small an error cost in so small a structure?
 
 # %% tags=["show"]
 from ssl3d_lite.evaluation.segmentation import score
 
-truths = cohort.labels(split.test).cpu()
-moved = truths.roll(1, dims=2)
+labels = cohort.labels(split.test).cpu()
+moved = labels.roll(1, dims=2)
 whole = score(iter(moved), cohort, split.test, hausdorff=False, progress=False)
-print(f"yours {mean_dice(moved, truths, len(cohort.label_names)):.4f}", "library's:", whole.line())
-nothing = torch.zeros_like(truths)
-print(f"an answer that finds nothing: {mean_dice(nothing, truths, len(cohort.label_names)):.4f}")
+print(f"yours {mean_dice(moved, labels, len(cohort.label_names)):.4f}", "library's:", whole.line())
+nothing = torch.zeros_like(labels)
+print(f"a prediction that finds nothing: {mean_dice(nothing, labels, len(cohort.label_names)):.4f}")
 
 # %% [markdown]
 # ## What you have now
 #
 # All that the later assignments take for granted: they turn, cut, number and score volumes as you
-# did here, by the library's versions (`data_recipes.volumes`, `data_recipes.intensity`,
-# `ssl3d_lite.tasks.geometry`, `ssl3d_lite.evaluation.segmentation`). Read one of them beside yours.
+# did here, by the library's versions (`data_recipes.preparing.volumes`,
+# `data_recipes.preparing.intensity`, `ssl3d_lite.tasks.geometry`,
+# `ssl3d_lite.evaluation.segmentation`). Read one of them beside yours.
 #
 # ## References
 #

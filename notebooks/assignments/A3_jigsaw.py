@@ -897,7 +897,7 @@ for name in ("pieces that touch", "gaps and jitter"):
 #
 # A puzzle, two ways to cheat, what closes them, and a way to judge by. The same noise control works
 # for every proxy task of this course: notebook 13 has the others. Compare your search with
-# `ssl3d_lite/permutations.py` and your puzzle with `ssl3d_lite/tasks/jigsaw.py`.
+# `ssl3d_lite/tasks/permutations.py` and your puzzle with `ssl3d_lite/tasks/jigsaw.py`.
 #
 # ## References
 #

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from ssl3d_lite.machine.device import PRECISIONS
-from ssl3d_lite.machine.timing import best
+from ssl3d_lite.machine.timing import shortest_time
 
 _COPIED = 256 * 2**20  # bytes: more than any cache holds
 _MATRIX = {"cpu": 1536, "cuda": 8192}  # rows and columns
@@ -66,14 +66,14 @@ def copy_rate(device: str, seconds: float) -> float:
     """Bytes per second, read and written, while a large array is copied."""
     source = torch.ones(_COPIED // 4, device=device)
     to = torch.empty_like(source)
-    return 2 * _COPIED / best(lambda: to.copy_(source), device, seconds)
+    return 2 * _COPIED / shortest_time(lambda: to.copy_(source), device, seconds)
 
 
 def matrix_rate(device: str, precision: str, seconds: float) -> float:
     """Operations per second in a product of two large square matrices."""
     edge = _MATRIX[device]
     a, b = (torch.rand(edge, edge, device=device, dtype=_DTYPE[precision]) for _ in range(2))
-    return 2 * edge**3 / best(lambda: a @ b, device, seconds)
+    return 2 * edge**3 / shortest_time(lambda: a @ b, device, seconds)
 
 
 def convolution_rates(device: str, precision: str, seconds: float) -> list[float]:
@@ -93,5 +93,5 @@ def convolution_rates(device: str, precision: str, seconds: float) -> list[float
         def convolve(volume: torch.Tensor = volume, weight: torch.Tensor = weight) -> torch.Tensor:
             return F.conv3d(volume, weight, padding=1)
 
-        rates.append(operations / best(convolve, device, seconds / 2))
+        rates.append(operations / shortest_time(convolve, device, seconds / 2))
     return rates

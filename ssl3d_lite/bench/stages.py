@@ -22,7 +22,7 @@ from torch import Tensor
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.evaluation.probe import linear_probes
 from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.machine.timing import middle, now
+from ssl3d_lite.machine.timing import median_time, now
 from ssl3d_lite.models.blocks import channels_last
 from ssl3d_lite.models.encoders import Encoder, make_encoder
 from ssl3d_lite.models.networks import make_network
@@ -30,10 +30,11 @@ from ssl3d_lite.models.operations import operations
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, make_task
 from ssl3d_lite.training.batches import cases_of_step, step_generator
-from ssl3d_lite.training.learner import Learner, clip
+from ssl3d_lite.training.learner import Learner
+from ssl3d_lite.training.loop import clip_gradient
 from ssl3d_lite.training.presets import preset
 from ssl3d_lite.training.pretraining import Pretraining, pretrain
-from ssl3d_lite.training.settings import LOG_EVERY, TrainSettings
+from ssl3d_lite.training.settings import STEPS_PER_ROW, TrainSettings
 
 from .peaks import Peaks
 from .traffic import layer_bytes
@@ -155,7 +156,7 @@ def bare_steps(setup: TrainingSetup, seconds: float) -> dict[str, list[float]]:
         clock.append(now(setup.device))
         loss.backward()
         clock.append(now(setup.device))
-        clip(learner, setup.settings.clip)
+        clip_gradient(learner, setup.settings.clip)
         optimizer.step()
         clock.append(now(setup.device))
         for name, (start, end) in zip(STEP_PARTS, pairwise(clock)):
@@ -167,7 +168,9 @@ def bare_steps(setup: TrainingSetup, seconds: float) -> dict[str, list[float]]:
 def real_step(setup: TrainingSetup, count: int) -> float:
     """Seconds per step of ``pretrain()``: the mean of ``count`` steps, ten at least."""
     ticks: list[float] = []
-    count = LOG_EVERY * max(1, round(count / LOG_EVERY))  # rows of the history count with them
+    count = STEPS_PER_ROW * max(
+        1, round(count / STEPS_PER_ROW)
+    )  # rows of the history count with them
     settings = TrainSettings(**vars(setup.settings) | {"steps": _WARM + count + 1})
     task, encoder = deepcopy(setup.task), deepcopy(setup.encoder)
     task.register_forward_pre_hook(lambda *_: ticks.append(now(setup.device)))
@@ -214,7 +217,7 @@ def reading_stage(cohort: Cohort, peaks: Peaks, seconds: float) -> Stage:
     """Reading a batch of scans from memory-mapped files, which the system caches."""
     cases = list(range(min(8, len(cohort))))
     device = peaks.device
-    took = middle(lambda: cohort.images(cases).to(device), device, seconds)
+    took = median_time(lambda: cohort.images(cases).to(device), device, seconds)
     moved = sum(cohort[case][0].nbytes for case in cases) + cohort.images(cases).nbytes
     return _make_stage("reading", "", took, peaks, moved)
 
@@ -237,7 +240,7 @@ def scoring_stages(
     for name, module, work in (("evaluation", network, dice), ("probe", encoder, probe)):
         forward = partial(module, images)
         with torch.inference_mode():
-            took = middle(work, device, seconds)
+            took = median_time(work, device, seconds)
             counted, moved = operations(forward), layer_bytes(module, forward)
         yield _make_stage(name, "", took, peaks, moved, counted, precision)
 

@@ -1,86 +1,85 @@
-"""What the commands do: open a cohort, make or load a network, call the library, say the result.
+"""What the commands do: open a cohort, make or load a network, call the library, print the result.
 
-A notebook can call these too; the functions they rest on (``training.pretrain``, …) give more.
+Each rests on the function of the same name that a notebook calls (``ssl3d_lite.pretrain``, …).
 """
 
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-import numpy as np
 import tyro
 
 from ssl3d_lite.data.cohort import Cohort, Split, fits
 from ssl3d_lite.evaluation.grades import OrdinalEvaluation
 from ssl3d_lite.evaluation.monitor import eval_hooks
-from ssl3d_lite.evaluation.prediction import predict as write_predictions
-from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
+from ssl3d_lite.evaluation.prediction import predict
+from ssl3d_lite.evaluation.probe import ProbeResult, probe
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import Evaluation, evaluate
 from ssl3d_lite.files import read_json, write_csv
 from ssl3d_lite.machine.collectives import on_rank_zero
-from ssl3d_lite.machine.device import choose_device
+from ssl3d_lite.machine.device import Device, choose_device
 from ssl3d_lite.machine.launch import launch
 from ssl3d_lite.models.compatibility import check_encoder_fits, check_labels_fit
 from ssl3d_lite.models.encoders import Encoder, adapt_channels, make_encoder
 from ssl3d_lite.models.networks import make_network
-from ssl3d_lite.models.settings import BlockKind, NetworkKind, NormKind
+from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.settings import CheckedSettings, Count, PositiveInt, Seed, check_values
 from ssl3d_lite.tasks import make_task, measure, task_classes
-from ssl3d_lite.training.checkpoint import SETTINGS, load_encoder, load_network
-from ssl3d_lite.training.finetuning import finetune as train_network
+from ssl3d_lite.training.checkpoint import RUN_SETTINGS, load_encoder, load_network
+from ssl3d_lite.training.finetuning import finetune
 from ssl3d_lite.training.presets import PresetName, preset
-from ssl3d_lite.training.pretraining import pretrain as train_encoder
+from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
 TaskSettings = TypeVar("TaskSettings")
-FLAT = tyro.conf.arg(name="")  # on the command line --steps, not --training.steps
+_FLAT = tyro.conf.arg(name="")  # on the command line --steps, not --training.steps
 
 
 @dataclass(frozen=True)
-class Shape:
+class EncoderShape(EncoderSettings):
     """The encoder's shape, where it is not given by a pretrained one."""
 
-    filters: tuple[int, ...] = ()
-    """Channels of each of the U-Net's levels, if not given 16 32 64 128; the paper has 32 64 128
-    256 512. DenseNet-121 has its own."""
-    block: BlockKind = "plain"
-    """Of the U-Net."""
-    norm: NormKind = "batch"
-    network: NetworkKind = "unet"
-    """unet; or densenet121, the paper's for photographs, which takes no masked, no tissue and no
-    label maps."""
+    in_channels: tyro.conf.Suppress[PositiveInt] = 1
+    spatial_dims: tyro.conf.Suppress[Literal[2, 3]] = 3
+
+    def __post_init__(self) -> None:
+        check_values(self)  # filters that are not given are filled in when the network is known
 
     def encoder(self, cohort: Cohort, seed: int) -> Encoder:
         """A random encoder of this shape for the cohort's scans."""
-        return make_encoder(cohort, seed, **vars(self))
+        read_off = ("in_channels", "spatial_dims")  # they are the cohort's
+        return make_encoder(
+            cohort, seed, **{n: v for n, v in vars(self).items() if n not in read_off}
+        )
 
 
 # ---- pretrain ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Pretrain(Generic[TaskSettings]):
+class PretrainCommand(CheckedSettings, Generic[TaskSettings]):
     """Train an encoder on a proxy task, without labels; validation and test cases are not seen."""
 
     cohort: Path
     """Prepared cohort."""
     out: Path
     """Folder for the encoder and its history. The same command continues a killed run."""
-    options: Annotated[TaskSettings, FLAT]
-    training: Annotated[TrainSettings, FLAT] = field(default_factory=TrainSettings)
-    shape: Annotated[Shape, FLAT] = field(default_factory=Shape)
+    options: Annotated[TaskSettings, _FLAT]
+    training: Annotated[TrainSettings, _FLAT] = field(default_factory=TrainSettings)
+    shape: Annotated[EncoderShape, _FLAT] = field(default_factory=EncoderShape)
     task: str = "cpc"
     """Proxy task: cpc, rpl, jigsaw, rotation, exemplar, masked; tissue; as controls random and
     collapsed. Several joined, as cpc+masked, train one encoder by turns."""
     preset: PresetName = "quick"
     """Where the settings come from that are not given: our own, the paper or its authors' code."""
-    fold: int = 0
+    fold: Count = 0
     """The fold that is the test set."""
 
 
 def pretrain_settings(
-    task: str, named: str = "quick", dims: int = 3, network: str = "unet"
-) -> tuple[type, Pretrain]:
+    task: str, named: PresetName = "quick", dims: int = 3, network: str = "unet"
+) -> tuple[Any, PretrainCommand]:
     """The settings of ``ssl3d pretrain --task TASK --preset NAMED``: their type, with the tasks'
     own among them, and their defaults. ``cohort`` and ``out`` are missing in these."""
     chosen = preset(named, task, dims)
@@ -91,17 +90,17 @@ def pretrain_settings(
         kinds = [(name, type(each), field(default=each)) for name, each in own.items()]
         options = make_dataclass("Options", kinds, frozen=True)()
     training = TrainSettings(**chosen.training)
-    shape = Shape(**chosen.shape) if network == "unet" else Shape()  # presets shape U-Nets alone
+    # presets shape U-Nets alone
+    shape = EncoderShape(**chosen.shape) if network == "unet" else EncoderShape()
     missing = tyro.MISSING
-    return Pretrain[type(options)], Pretrain(
-        missing, missing, options, training, shape, task, named
-    )
+    kind: Any = PretrainCommand[type(options)]  # type: ignore[misc]  # known when it runs
+    return kind, PretrainCommand(missing, missing, options, training, shape, task, named)
 
 
-def pretrain(settings: Pretrain) -> Encoder:
+def pretrain_command(settings: PretrainCommand) -> Encoder:
     training = settings.training
     launch(training.devices, training.device, training.precision)
-    cohort, split = open_cohort(settings.cohort, settings.fold, training.device)
+    cohort, split = read_cohort(settings.cohort, settings.fold, training.device)
     seed = training.seed
     encoder = settings.shape.encoder(cohort, seed)
     names = [kind.name for kind in task_classes(settings.task)]
@@ -110,7 +109,7 @@ def pretrain(settings: Pretrain) -> Encoder:
     for task in tasks:
         if task.note:
             print(f"{task.name}: {task.note}")
-    train_encoder(tasks, encoder, cohort, split.pretrain, training, settings.out)
+    pretrain(tasks, encoder, cohort, split.pretrain, training, settings.out)
     if not split.validation:
         print(f"{cohort.name} has no labels, so no case was held out to try the puzzles on")
     for task in tasks if split.validation else ():
@@ -128,9 +127,9 @@ def pretrain(settings: Pretrain) -> Encoder:
 
 
 @dataclass(frozen=True)
-class Finetune:
+class FinetuneCommand(CheckedSettings):
     """Train a network with few labels from a pretrained or a random encoder, and test it: a U-Net
-    with label maps, or a classifier with the grades of a graded cohort."""
+    with label maps, or a classifier with the grades of an ordinal cohort."""
 
     cohort: Path
     out: Path
@@ -140,23 +139,21 @@ class Finetune:
     "random" for training from scratch."""
     labels: str = "100%"
     """Labelled cases to train with: a number, or a share such as 5%."""
-    training: Annotated[FinetuneSettings, FLAT] = field(default_factory=FinetuneSettings)
-    shape: Annotated[Shape, FLAT] = field(default_factory=Shape)
-    fold: int = 0
+    training: Annotated[FinetuneSettings, _FLAT] = field(default_factory=FinetuneSettings)
+    shape: Annotated[EncoderShape, _FLAT] = field(default_factory=EncoderShape)
+    fold: Count = 0
     """The fold that is the test set."""
 
 
-def finetune(settings: Finetune) -> Evaluation | OrdinalEvaluation:
+def finetune_command(settings: FinetuneCommand) -> Evaluation | OrdinalEvaluation:
     training = settings.training
     launch(training.devices, training.device, training.precision)
-    cohort, split = open_cohort(settings.cohort, settings.fold, training.device)
+    cohort, split = read_cohort(settings.cohort, settings.fold, training.device)
     encoder = find_encoder(settings.encoder, cohort, settings.shape, training.seed)
     network = make_network(encoder, cohort, training.seed)
     labelled = cohort.subset(split.train, settings.labels, training.seed)
-    validation = split.validation if training.validate_every else ()
-    test = split.test if training.test_at else ()
-    hooks = eval_hooks(network, cohort, training, validation=validation, test=test)
-    train_network(network, cohort, labelled, training, settings.out, hooks=hooks)
+    hooks = eval_hooks(network, cohort, training, validation=split.validation, test=split.test)
+    finetune(network, cohort, labelled, training, settings.out, hooks=hooks)
     result = on_rank_zero(evaluate, network, cohort, split.test, training.patch)
     on_rank_zero(write_csv, settings.out / "scores.csv", result.rows())
     print(f"{len(labelled)} labelled cases; {len(split.test)} test cases:\n{result}")
@@ -167,45 +164,49 @@ def finetune(settings: Finetune) -> Evaluation | OrdinalEvaluation:
 
 
 @dataclass(frozen=True)
-class Probe:
+class ProbeCommand(CheckedSettings):
     """Score a frozen encoder: a linear classifier of its features, fitted on few labels. Voxels
-    are classified, or the pictures of a graded cohort."""
+    are classified, or the pictures of an ordinal cohort."""
 
     cohort: Path
     encoder: str
     """Folder of a pretrained encoder, or "random" for a control."""
     labels: str = "5"
     """Labelled cases to fit on: a number, or a share such as 5%."""
-    draws: int = 3
-    """Different draws of that many cases."""
-    seed: int = 0
-    """Of a random encoder."""
-    shape: Annotated[Shape, FLAT] = field(default_factory=Shape)
-    fold: int = 0
+    draws: PositiveInt = 3
+    """Number of different choices of these cases."""
+    controls: Count = 2
+    """Number of random encoders of the same shape to set beside."""
+    seed: Seed = 0
+    """Number that a random encoder's weights are drawn from."""
+    shape: Annotated[EncoderShape, _FLAT] = field(default_factory=EncoderShape)
+    fold: Count = 0
     """The fold that is the test set."""
-    device: str = "auto"
+    device: Device = "auto"
 
 
-def probe(settings: Probe) -> list[Evaluation] | list[OrdinalEvaluation]:
-    cohort, split = open_cohort(settings.cohort, settings.fold, settings.device)
+def probe_command(settings: ProbeCommand) -> ProbeResult:
+    cohort, _ = read_cohort(settings.cohort, settings.fold, settings.device)
     encoder = find_encoder(settings.encoder, cohort, settings.shape, settings.seed)
-    encoder = recalibrated(encoder.to(choose_device(settings.device)), cohort, split.pretrain[:16])
-    draws = [cohort.subset(split.train, settings.labels, draw) for draw in range(settings.draws)]
-    results = linear_probes(encoder, cohort, draws, split.test)
-    for draw, result in enumerate(results):
-        print(f"draw {draw}: {result.line()}")
-    scores, name = [result.score for result in results], results[0].measure
-    print(f"all draws: {name} {np.mean(scores):.3f} ({min(scores):.3f}–{max(scores):.3f})")
-    return results
+    result = probe(
+        encoder.to(choose_device(settings.device)),
+        cohort,
+        settings.labels,
+        draws=settings.draws,
+        fold=settings.fold,
+        controls=settings.controls,
+    )
+    print(result)
+    return result
 
 
 # ---- predict -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Predict:
+class PredictCommand(CheckedSettings):
     """Segment a cohort's scans, and write the answers as NIfTI over the raw scans; or grade the
-    pictures of a graded cohort, and write grades.csv."""
+    pictures of an ordinal cohort, and write grades.csv."""
 
     model: Path
     """Folder that `ssl3d finetune` left."""
@@ -213,13 +214,14 @@ class Predict:
     out: Path
     """Folder for ID.nii.gz of each case, or for grades.csv."""
     cases: Literal["test", "validation", "train", "all"] = "test"
-    fold: int = 0
+    fold: Count = 0
     """The fold that is the test set."""
-    device: str = "auto"
+    device: Device = "auto"
 
 
-def predict(settings: Predict) -> list[Path]:
-    network = load_network(settings.model).to(choose_device(settings.device))
+def predict_command(settings: PredictCommand) -> list[Path]:
+    network = load_network(settings.model)
+    network.to(choose_device(settings.device))
     cohort = Cohort.open(settings.cohort)
     check_encoder_fits(network.encoder, cohort)
     check_labels_fit(network, cohort)
@@ -227,8 +229,8 @@ def predict(settings: Predict) -> list[Path]:
     cases = (
         range(len(cohort)) if all_cases else getattr(cohort.split(settings.fold), settings.cases)
     )
-    patch = read_json(settings.model / SETTINGS, "network")["training"]["patch"]
-    paths = write_predictions(network, cohort, settings.out, cases, patch)
+    patch = read_json(settings.model / RUN_SETTINGS, "network")["training"]["patch"]
+    paths = predict(network, cohort, settings.out, cases, patch)
     print(f"{len(cases)} predictions in {settings.out}")
     return paths
 
@@ -236,7 +238,7 @@ def predict(settings: Predict) -> list[Path]:
 # ---- shared ------------------------------------------------------------------------------------
 
 
-def open_cohort(folder: Path, fold: int, device: str) -> tuple[Cohort, Split]:
+def read_cohort(folder: Path, fold: int, device: str) -> tuple[Cohort, Split]:
     """A cohort, with its volumes on the device if they fit there, and its split."""
     cohort, device = Cohort.open(folder), choose_device(device)
     if not fits(cohort, device):
@@ -245,7 +247,7 @@ def open_cohort(folder: Path, fold: int, device: str) -> tuple[Cohort, Split]:
     return cohort.to(device), cohort.split(fold)
 
 
-def find_encoder(name: str, cohort: Cohort, shape: Shape, seed: int) -> Encoder:
+def find_encoder(name: str, cohort: Cohort, shape: EncoderShape, seed: int) -> Encoder:
     """The encoder in folder ``name``, fitted to the cohort's channels; or a random one."""
     if name == "random":
         return shape.encoder(cohort, seed)

@@ -1,4 +1,4 @@
-"""The ``ssl3d`` command: a thin skin over functions of the same name that a notebook calls.
+"""The ``ssl3d`` command: a thin skin over the functions that a notebook calls.
 
 Each command's settings are the function's own frozen dataclass, read from the command line by
 tyro. Heavy libraries are imported by the command that needs them: ``ssl3d --help`` needs none.
@@ -9,12 +9,15 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr
+from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from ssl3d_lite.errors import DivergedError, InputError, unknown
 
-THE_USERS = (  # faults of a disk or a path, not of the program
+_OF_DISK_OR_PATH = (  # errors that the program can do nothing about
     *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
 )
@@ -23,33 +26,36 @@ THE_USERS = (  # faults of a disk or a path, not of the program
 def main(arguments: list[str] | None = None) -> int:
     """Run ``ssl3d``. Exit code: 0 all is done, 1 some cases are faulty, 2 it was stopped."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(overview())
-        return 0
     try:
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(overview())
+            return 0
+        if arguments[0] == "--version":
+            print(f"ssl3d-lite {version('ssl3d-lite')}")
+            return 0
         if arguments[0] not in COMMANDS:
             raise unknown("command", arguments[0], COMMANDS)
         return COMMANDS[arguments[0]][0](arguments[1:]) or 0
-    except (InputError, DivergedError) as fault:
-        tell(f"ssl3d: {fault}")
+    except (InputError, DivergedError) as error:
+        _tell(f"ssl3d: {error}")
         return 2
     except BrokenPipeError:  # whoever reads this through a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as fault:
-        if fault.errno not in THE_USERS:
+    except OSError as error:
+        if error.errno not in _OF_DISK_OR_PATH:
             raise
-        where = f" ({fault.filename})" if fault.filename else ""
-        full = fault.errno in (errno.ENOSPC, errno.EDQUOT)
+        where = f" ({error.filename})" if error.filename else ""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "the same command continues" if full else "choose another place"
-        tell(f"ssl3d: {fault.strerror}{where}; {what}")
+        _tell(f"ssl3d: {error.strerror}{where}; {what}")
         return 2
     except KeyboardInterrupt:
-        tell("\nssl3d: stopped; the same command continues where it was")
+        _tell("\nssl3d: stopped; the same command continues where it was")
         return 130
 
 
-def tell(line: str) -> None:
+def _tell(line: str) -> None:
     """Say what is wrong; where several processes share a training, the first for all."""
     if os.environ.get("LOCAL_RANK", "0") == "0":
         print(line, file=sys.stderr)
@@ -63,27 +69,45 @@ def overview() -> str:
     )
 
 
-def parse(
+def _parse(
     settings: Any,
     command: str,
     arguments: list[str],
     default: Any = None,
     description: str | None = None,
 ) -> Any:
-    """Settings (a dataclass) from the command line; a misspelt one names the nearest."""
+    """Settings (a dataclass) from the command line; a misspelt one names the nearest.
+
+    Raises:
+        InputError: a value that the settings refuse, which is told in the settings' own words.
+    """
     import tyro
 
-    return tyro.cli(
-        settings,
-        prog=f"ssl3d {command}",
-        args=arguments,
-        default=default,
-        description=description,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    said = StringIO()
+    try:
+        with redirect_stderr(said):
+            return tyro.cli(
+                settings,
+                prog=f"ssl3d {command}",
+                args=arguments,
+                default=default,
+                description=description,
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+    except SystemExit as left:
+        if refused := _input_error_behind(left):  # tyro would put it in a box of five lines
+            raise refused from None
+        sys.stderr.write(said.getvalue())
+        raise
 
 
-def early(arguments: list[str], **wanted: str | None) -> argparse.Namespace:
+def _input_error_behind(error: BaseException | None) -> InputError | None:
+    while error is not None and not isinstance(error, InputError):
+        error = error.__context__
+    return error
+
+
+def _early(arguments: list[str], **wanted: str | None) -> argparse.Namespace:
     """Values (with these defaults) that say which other settings there are."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name, default in wanted.items():
@@ -97,7 +121,7 @@ def early(arguments: list[str], **wanted: str | None) -> argparse.Namespace:
 def _tour(arguments: list[str]) -> None:
     from ssl3d_lite.study.command import TourSettings
 
-    settings = parse(TourSettings, "tour", arguments)
+    settings = _parse(TourSettings, "tour", arguments)
     from ssl3d_lite.study.command import tour
 
     _say_results(tour(settings))
@@ -110,7 +134,7 @@ def _say_results(results: Any) -> None:
     print(f"Report: {out / 'report.html'}  All scores: {out / 'results.csv'}")
 
 
-def prepare(arguments: list[str]) -> int:
+def _prepare(arguments: list[str]) -> int:
     from ssl3d_lite.data.registry import load_recipe, load_recipes
 
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -121,70 +145,69 @@ def prepare(arguments: list[str]) -> int:
             print(f"  {reason}")
         return 0
     settings_class, run = load_recipe(arguments[0])
-    does, own = " ".join(settings_class.__doc__.split()), getattr(settings_class, "own", None)
+    does, own = (
+        " ".join((settings_class.__doc__ or "").split()),
+        getattr(settings_class, "own", None),
+    )
     defaults = (
         ", ".join(f"{name} {value}" for name, value in vars(own).items() if value) if own else ""
     )
     description = settings_class.about.text(does, defaults)
     command = f"prepare {arguments[0]}"
-    summary = run(parse(settings_class, command, arguments[1:], description=description))
+    summary = run(_parse(settings_class, command, arguments[1:], description=description))
     print(summary)
     return summary.exit_code
 
 
-def data(arguments: list[str]) -> None:
+def _data(arguments: list[str]) -> None:
     from ssl3d_lite.data.catalogue import DataListing, list_data
 
-    print(list_data(parse(DataListing, "data", arguments)))
+    print(list_data(_parse(DataListing, "data", arguments)))
 
 
-def verify(arguments: list[str]) -> int:
+def _verify(arguments: list[str]) -> int:
     from ssl3d_lite.data.verify import Verify
     from ssl3d_lite.data.verify import verify as run
 
-    verdict = run(parse(Verify, "verify", arguments))
+    verdict = run(_parse(Verify, "verify", arguments))
     print(verdict)
     return verdict.exit_code
 
 
-def show(arguments: list[str]) -> None:
+def _show(arguments: list[str]) -> None:
     from ssl3d_lite.show.cohort_page import CohortPage, write_cohort_page
 
-    print(f"page: {write_cohort_page(parse(CohortPage, 'show', arguments))}")
+    print(f"page: {write_cohort_page(_parse(CohortPage, 'show', arguments))}")
 
 
-def pretrain(arguments: list[str]) -> None:
+def _pretrain(arguments: list[str]) -> None:
     from ssl3d_lite.data.cohort import MANIFEST, Cohort
 
-    from .commands import pretrain as run
-    from .commands import pretrain_settings
+    from .commands import pretrain_command, pretrain_settings
 
-    first = early(arguments, task="cpc", preset="quick", cohort=None, network="unet")
+    first = _early(arguments, task="cpc", preset="quick", cohort=None, network="unet")
     there = first.cohort and (Path(first.cohort) / MANIFEST).exists()  # if not, that is said later
     dims = Cohort.open(first.cohort).spatial_dims if there else 3
     kind, default = pretrain_settings(first.task, first.preset, dims, first.network)
-    run(parse(kind, "pretrain", arguments, default))
+    pretrain_command(_parse(kind, "pretrain", arguments, default))
 
 
-def finetune(arguments: list[str]) -> None:
-    from .commands import Finetune
-    from .commands import finetune as run
+def _finetune(arguments: list[str]) -> None:
+    from .commands import FinetuneCommand, finetune_command
 
-    run(parse(Finetune, "finetune", arguments))
-
-
-def probe(arguments: list[str]) -> None:
-    from .commands import Probe
-    from .commands import probe as run
-
-    run(parse(Probe, "probe", arguments))
+    finetune_command(_parse(FinetuneCommand, "finetune", arguments))
 
 
-def predict(arguments: list[str]) -> None:
-    from .commands import Predict
-    from .commands import predict as run
+def _probe(arguments: list[str]) -> None:
+    from .commands import ProbeCommand, probe_command
 
-    run(parse(Predict, "predict", arguments))
+    probe_command(_parse(ProbeCommand, "probe", arguments))
+
+
+def _predict(arguments: list[str]) -> None:
+    from .commands import PredictCommand, predict_command
+
+    predict_command(_parse(PredictCommand, "predict", arguments))
 
 
 def _study(arguments: list[str]) -> None:
@@ -197,10 +220,10 @@ def _study(arguments: list[str]) -> None:
         return
     from ssl3d_lite.study.command import StudySettings, study_from
 
-    _say_results(study_from(parse(StudySettings, "study", arguments)))
+    _say_results(study_from(_parse(StudySettings, "study", arguments)))
 
 
-def course(arguments: list[str]) -> int | None:
+def _course(arguments: list[str]) -> int | None:
     actions = {
         "build": "make the students' and the lecturer's folder",
         "grade": "run and grade what was handed in, each in a jail of its own",
@@ -215,20 +238,19 @@ def course(arguments: list[str]) -> int | None:
     if action == "build":
         from ssl3d_lite.course.build import BuildSettings, build_course
 
-        print(f"course: {build_course(parse(BuildSettings, 'course build', rest))}")
+        print(f"course: {build_course(_parse(BuildSettings, 'course build', rest))}")
         return 0
     from ssl3d_lite.course.grade import GradeSettings, grade_submissions
 
-    records = grade_submissions(parse(GradeSettings, "course grade", rest))
+    records = grade_submissions(_parse(GradeSettings, "course grade", rest))
     return int(any(record.failed for record in records))
 
 
-def bench(arguments: list[str]) -> None:
-    from ssl3d_lite.bench.command import BenchSettings
-    from ssl3d_lite.bench.command import bench as run
+def _bench(arguments: list[str]) -> None:
+    from ssl3d_lite.bench.command import BenchSettings, bench
 
-    settings = parse(BenchSettings, "bench", arguments)
-    result = run(settings)
+    settings = _parse(BenchSettings, "bench", arguments)
+    result = bench(settings)
     from ssl3d_lite.bench.report import write_bench_report
     from ssl3d_lite.bench.result import bench_remarks, hours_table, peak_table, stage_table
     from ssl3d_lite.files import write_json
@@ -244,17 +266,17 @@ def bench(arguments: list[str]) -> None:
 
 COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
     "tour": (_tour, "the whole path in minutes: pretrain, probe, fine-tune, report"),
-    "prepare": (prepare, "turn raw scans into a cohort"),
-    "data": (data, "list the data sets that are known, prepared and missing"),
-    "verify": (verify, "check a cohort: files, values, and leakage between splits"),
-    "show": (show, "see a cohort: a page of pictures, values and labels"),
-    "pretrain": (pretrain, "train an encoder on a proxy task, without labels"),
-    "finetune": (finetune, "train a network with few labels, to segment or to grade"),
-    "probe": (probe, "score a frozen encoder's features with a linear probe"),
+    "prepare": (_prepare, "turn raw scans into a cohort"),
+    "data": (_data, "list the data sets that are known, prepared and missing"),
+    "verify": (_verify, "check a cohort: files, values, and leakage between splits"),
+    "show": (_show, "see a cohort: a page of pictures, values and labels"),
+    "pretrain": (_pretrain, "train an encoder on a proxy task, without labels"),
+    "finetune": (_finetune, "train a network with few labels, to segment or to grade"),
+    "probe": (_probe, "score a frozen encoder's features with a linear probe"),
     "study": (_study, "put the paper's claims to the test: arms, labels, seeds, verdicts"),
-    "course": (course, "assignments that grade themselves: build a course, grade submissions"),
-    "bench": (bench, "how fast this machine does every stage, beside the least it could take"),
-    "predict": (predict, "segment a cohort's scans, as NIfTI in their own space, or grade them"),
+    "course": (_course, "assignments that grade themselves: build a course, grade submissions"),
+    "bench": (_bench, "how fast this machine does every stage, beside the least it could take"),
+    "predict": (_predict, "segment a cohort's scans, as NIfTI in their own space, or grade them"),
 }
 
 

@@ -18,8 +18,10 @@ from .build import COHORTS_FOLDER, SOLVED_FOLDER, read_course
 from .feedback import write_feedback
 from .flags import find_flags
 from .open_questions import AnswerKey, read_points, write_open_questions
+from .sandbox import Sandbox
 from .sources import Assignment, need_nbgrader
 from .submission import (
+    MergedNotebook,
     UnreadableError,
     files_beside,
     find_students,
@@ -215,20 +217,20 @@ def _grade_one(
 ) -> tuple[GradeRecord, bool]:
     """The record of one submission, and whether an earlier run had made it already."""
     path = notebook_path(student, assignment.name)
-    beside: list[Path] = []
+    attachments: list[Path] = []
     try:
         if path is None:
             raise UnreadableError("")
         if student.is_symlink():
             raise UnreadableError(f"{student.name} is a link")
         data = read_bytes(path)
-        beside = list(files_beside(path))
-        key = _submission_key(data, beside, assignment, settings)
+        attachments = list(files_beside(path))
+        key = _submission_key(data, attachments, assignment, settings)
         place = settings.out / "records" / student.name / f"{assignment.name}.json"
         record = _kept(place, key)
         if record is not None:
             return record, True
-        record = run_and_score(student.name, assignment, read_cells(data), beside, settings)
+        record = run_and_score(student.name, assignment, read_cells(data), attachments, settings)
     except UnreadableError as reason:
         record = no_points(student.name, assignment, f"unreadable: {reason}" if path else "missing")
         place = None
@@ -243,11 +245,11 @@ def _grade_one(
 
 
 def _submission_key(
-    data: bytes, beside: list[Path], assignment: Assignment, settings: GradeSettings
+    data: bytes, attachments: list[Path], assignment: Assignment, settings: GradeSettings
 ) -> str:
     """A checksum of all that the points depend on."""
     parts = [data, json.dumps(assignment.notebook, sort_keys=True).encode()]
-    parts += [each for path in beside for each in (path.name.encode(), path.read_bytes())]
+    parts += [each for path in attachments for each in (path.name.encode(), path.read_bytes())]
     limits = (_GRADER_VERSION, settings.seconds, settings.memory_gb)
     sums = [hashlib.sha256(part).hexdigest() for part in (*parts, repr(limits).encode())]
     return hashlib.sha256("".join(sums).encode()).hexdigest()
@@ -279,31 +281,29 @@ def run_and_score(
     student: str,
     assignment: Assignment,
     cells: list[dict[str, Any]],
-    beside: list[Path],
+    attachments: list[Path],
     settings: GradeSettings,
 ) -> GradeRecord:
-    """Run a submission in its jail and count its points."""
-    from .run import Sandbox, run_submission
+    """Run a submission in its jail and count its points.
+
+    Args:
+        student: name of the student's folder.
+        assignment: the assignment that was handed in.
+        cells: cells of the submitted notebook.
+        attachments: data files that were handed in with it.
+        settings: limits, and the folders of course and submissions.
+    """
+    from .run import run_submission
 
     merged = merge_submission(assignment, cells)
-    sandbox = Sandbox(
-        cohorts=settings.course / COHORTS_FOLDER,
-        seconds=settings.seconds,
-        memory_gb=settings.memory_gb,
-        confine=not jail.missing_confinement(),
-        deny=(settings.course / SOLVED_FOLDER, settings.course / "source", settings.submissions),
-    )
-    outcome = run_submission(merged, [p.name for p in assignment.machine_parts], sandbox, beside)
+    names = [part.name for part in assignment.machine_parts]
+    outcome = run_submission(merged, names, _sandbox(settings), attachments)
     points: dict[str, float | None] = {}
     for part in assignment.parts:
         passed = not part.is_open and outcome.parts[part.name].passed
         points[part.name] = None if part.is_open else part.points if passed else 0.0
     stops = list(dict.fromkeys(outcome.stops))
-    changed = dict.fromkeys(outcome.changed)
-    replaced = [f"put back before a test: {what}" for what in changed]
-    functions = [line for what, line in zip(changed, replaced) if "." in what or "()" in what]
-    model = [cell.source for cell in assignment.notebook.cells if cell.cell_type == "code"]
-    codes = [text for name, text in merged.answers.items() if not _is_open(name, assignment)]
+    changed = list(dict.fromkeys(outcome.changed))
     return GradeRecord(
         student=student,
         assignment=assignment.name,
@@ -312,11 +312,34 @@ def run_and_score(
         status=f"stopped: {'; '.join(stops)}" if stops else "graded",
         seconds=round(outcome.seconds, 1),
         messages={name: result.message for name, result in outcome.parts.items()},
-        notes=[*merged.notes, *replaced],
-        flags=[*functions, *find_flags([*codes, *merged.extras], model)],
+        notes=[*merged.notes, *map(_restored, changed)],
+        flags=_flags(assignment, merged, changed),
         answers={n: text for n, text in merged.answers.items() if _is_open(n, assignment)},
         total=sum(got for got in points.values() if got),
     )
+
+
+def _sandbox(settings: GradeSettings) -> Sandbox:
+    return Sandbox(
+        cohorts=settings.course / COHORTS_FOLDER,
+        seconds=settings.seconds,
+        memory_gb=settings.memory_gb,
+        confine=not jail.missing_confinement(),
+        deny=(settings.course / SOLVED_FOLDER, settings.course / "source", settings.submissions),
+    )
+
+
+def _flags(assignment: Assignment, merged: MergedNotebook, changed: list[str]) -> list[str]:
+    """Functions that were replaced, and suspicious names in the student's code. Data that were
+    changed raise no flag: that is an accident more often than not."""
+    functions = [_restored(what) for what in changed if "." in what or "()" in what]
+    model = [cell.source for cell in assignment.notebook.cells if cell.cell_type == "code"]
+    codes = [text for name, text in merged.answers.items() if not _is_open(name, assignment)]
+    return [*functions, *find_flags([*codes, *merged.extras], model)]
+
+
+def _restored(what: str) -> str:
+    return f"restored before a test: {what}"
 
 
 def _is_open(grade_id: str, assignment: Assignment) -> bool:

@@ -12,7 +12,7 @@ import importlib
 import math
 import random
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from copy import copy
 from typing import Any
 
@@ -34,8 +34,8 @@ def remember(modules: Iterable[str] = ()) -> None:
         _watch(importlib.import_module(name))
     for module in (builtins, math, random):
         _watch(module)
-    for module, name in _CLASSES:
-        _watch(getattr(importlib.import_module(module), name))
+    for home, name in _CLASSES:
+        _watch(getattr(importlib.import_module(home), name))
     _functions.pop((builtins, "input"))  # the kernel's own, another one in each cell
     _watch_ours()
     _watch_shell()
@@ -190,7 +190,7 @@ def _restore_shell() -> list[str]:
     if shell is None or not _shell:
         return []
     for name in set(vars(shell)) - _shell["own"]:
-        if isinstance(getattr(type(shell), name, None), Callable):
+        if callable(getattr(type(shell), name, None)):
             delattr(shell, name)
             changed.append(f"get_ipython().{name}")
     for hook in _HOOKS:

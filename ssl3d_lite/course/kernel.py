@@ -19,7 +19,7 @@ from .sandbox import Sandbox, environment
 from .watcher import Watcher
 
 _MAX_OUTPUT = 200_000  # characters that a cell may show
-_MAX_MESSAGE_BYTES = 20_000_000  # of anything that a kernel sends
+_MAX_MESSAGE_BYTES = 20_000_000  # larger messages of a kernel are not read
 _MAX_ERROR = 300  # characters of an error message that a student is shown
 _PATIENCE = 10  # seconds between the interruption of a cell and its end
 _STARTING = 180  # seconds that a kernel may take to start on a busy machine
@@ -52,7 +52,7 @@ class KernelClient(NotebookClient):
     interrupted: bool = False
     """Whether the last cell ran for too long."""
 
-    async def begin(self, home: Path, scratch: Path, sandbox: Sandbox, used: float) -> "Watcher":
+    async def begin(self, home: Path, scratch: Path, sandbox: Sandbox, used: float) -> Watcher:
         """Start the kernel, and watch it.
 
         Raises:
@@ -66,14 +66,16 @@ class KernelClient(NotebookClient):
             except RuntimeError as reason:
                 log_text = (home / "kernel.log").read_text(errors="replace").strip()
                 raise RuntimeError(f"no kernel: {reason} {log_text[-500:]}") from None
-        self.watcher = Watcher(self.km.provisioner.pid, scratch, sandbox, sandbox.seconds - used)
+        manager: Any = self.km
+        self.watcher = Watcher(manager.provisioner.pid, scratch, sandbox, sandbox.seconds - used)
         return self.watcher
 
     async def end(self) -> None:
         """End the kernel, whatever state it is in."""
         if self.watcher is not None:
             self.watcher.kill()
-        context = self.km.context
+        manager: Any = self.km
+        context = manager.context
         await self._async_cleanup_kernel()
         context.destroy(linger=0)
 
@@ -81,13 +83,13 @@ class KernelClient(NotebookClient):
         """Run a cell. Returns its error (empty if none) and its signed messages."""
         cell = nbformat.v4.new_code_cell(source)
         self.nb.cells, self.shown = [cell], 0
-        begin = time.monotonic()
-        self.watcher.deadline = begin + self.timeout + _PATIENCE
+        begin, limit = time.monotonic(), float(self.timeout or 0)
+        self.watcher.deadline = begin + limit + _PATIENCE
         try:
             await self.async_execute_cell(cell, 0, store_history=history)
         finally:
             self.watcher.deadline = None
-        self.interrupted = time.monotonic() - begin > self.timeout
+        self.interrupted = time.monotonic() - begin > limit
         if self.watcher.reason:
             raise StoppedError
         errors = [o for o in cell.outputs if o.output_type == "error"]

@@ -119,9 +119,8 @@ class _Attempt:
                     part = step.part
                     await self._step(client, step)
             except (DeadKernelError, CellTimeoutError, StoppedError):
-                if (
-                    asyncio.current_task().cancelling()
-                ):  # Ctrl-C, which nbclient reports as a dead kernel
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():  # Ctrl-C: nbclient sees a dead kernel
                     raise asyncio.CancelledError from None
                 return watcher.reason or "it ended Python", part
             finally:
@@ -131,8 +130,9 @@ class _Attempt:
             await client.end()
         return None
 
-    async def _step(self, client: "KernelClient", step: Step) -> None:
-        result = self.outcome.parts.get(step.part)
+    async def _step(self, client: KernelClient, step: Step) -> None:
+        """Run one step, and judge it if it is a test."""
+        result = self.outcome.parts.get(step.part) if step.part else None
         if step.kind == "hidden" and not (result and result.message == ""):
             return  # a visible test has failed
         if step.kind in ("visible", "hidden"):
@@ -161,18 +161,21 @@ class _Attempt:
         if step.part and step.of_student:
             self.failures.setdefault(step.part, f"your code was stopped: {what}")
 
-    async def _restore(self, client: "KernelClient") -> None:
+    async def _restore(self, client: KernelClient) -> None:
+        """Undo what the student's code replaced, and note it."""
         _, found = await client.code(f"{_GUARD}.report({_GUARD}.restore(globals()))")
         for text in found:
             if text not in ("", "changed"):
                 self.outcome.changed += [t for t in text.split("\n") if t]
 
     def _judge(self, step: Step, failure: str, signed: bool) -> None:
-        result, own = self.outcome.parts[step.part], self.failures.get(step.part, "")
+        """Say of a test's part whether it passed, or why it did not."""
+        part = str(step.part)  # a test belongs to a part
+        result, own = self.outcome.parts[part], self.failures.get(part, "")
         if not failure and not signed:
             failure = "the tests did not come to their end"
         if failure:
-            number = step.part.rpartition("-")[2]
+            number = part.rpartition("-")[2]
             message = failure.removeprefix("AssertionError: ")
             if failure == "NotImplementedError":
                 message = "there is no answer yet"

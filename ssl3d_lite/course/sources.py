@@ -239,7 +239,7 @@ def released(notebook: NotebookNode) -> NotebookNode:
     """
     from nbgrader import preprocessors
 
-    made, resources = deepcopy(notebook), {}
+    made, resources = deepcopy(notebook), dict[str, Any]()
     for name in (
         *("LockCells", "ClearSolutions", "ClearOutput", "ClearHiddenTests", "ClearMarkScheme"),
         "CheckCellMetadata",

@@ -247,10 +247,10 @@ def _match(
     for level, known in enumerate(keys):
         taken = set(found.values())
         for place, cell in enumerate(cells):
-            index = known.get(_keys(cell)[level]) if place not in found else None
-            if index is not None and index not in taken and _same_kind(plain[index], cell):
-                found[place] = index
-                taken.add(index)
+            match = known.get(_keys(cell)[level]) if place not in found else None
+            if match is not None and match not in taken and _same_kind(plain[match], cell):
+                found[place] = match
+                taken.add(match)
     matched = {index: cells[place]["source"].rstrip("\n") for place, index in found.items()}
     extras: dict[int, list[str]] = {}
     last = -1

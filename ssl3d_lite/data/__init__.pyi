@@ -12,4 +12,5 @@ from .preparation import Intensity as Intensity
 from .registry import load_recipe as load_recipe
 from .registry import make_cohort as make_cohort
 from .registry import recipes as recipes
+from .verify import Verify as Verify
 from .verify import verify as verify

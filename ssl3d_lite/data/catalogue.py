@@ -1,4 +1,4 @@
-"""Which data sets are known, which of them are prepared, and what is missing."""
+"""List of the data sets that have a recipe: which are prepared, and which are missing."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from typing import Any
 from tyro.conf import Positional
 
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.settings import CheckedSettings
 
 from .cohort import MANIFEST, RECORDS, Cohort
 from .registry import load_recipes
@@ -19,7 +20,7 @@ DEPTH = 3  # folders below the one that is searched
 
 
 @dataclass(frozen=True)
-class DataListing:
+class DataListing(CheckedSettings):
     """Lists the data sets that have a recipe, and which of them are prepared in a folder."""
 
     folder: Positional[Path] = Path(".")
@@ -40,7 +41,7 @@ class FoundCohort:
 
 
 def list_data(settings: DataListing) -> str:
-    """A list to be printed: each recipe, how one comes by its data, and what is prepared of it.
+    """A list to be printed: each recipe, how to get its data, and which cohorts it has made.
 
     Raises:
         InputError: there is no such folder.
@@ -55,7 +56,7 @@ def list_data(settings: DataListing) -> str:
     for name, recipe in working.items():
         about = recipe.about
         there = by_recipe[name]
-        yours = name in ("folder", "slices")  # of which none need be there
+        yours = name in ("folder", "slices")  # recipes that need no cohort to be there
         missing = "none yet" if yours else "missing"
         state = "prepared" if any(each.finished for each in there) else missing
         lines.append(f"{name:<20} {state:<9} {about.terms:<17} {about.title}")

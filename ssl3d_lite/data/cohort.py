@@ -1,4 +1,4 @@
-"""A prepared cohort: scans of one kind, alike in shape and units, ready to train on.
+"""A prepared cohort: scans of one kind, of one shape and in the same units, ready to train on.
 
 On disk it is a folder::
 
@@ -56,7 +56,7 @@ class Case:
 
     id: str
     patient: str
-    shape: tuple[int, ...]  # of the prepared volume, without channels
+    shape: tuple[int, ...]  # voxels of the prepared volume, without channels
     affine: list[list[float]]  # prepared voxel → world, mm; includes crop, padding and resampling
     crop: list[list[int]]  # [start, stop) an axis of the RAS-oriented raw scan that was kept
     source: Source
@@ -101,7 +101,7 @@ class CohortDescription:
     recipe: dict[str, Any]  # the recipe's name and settings
     description: str = ""  # what a reader of its scores should know
     ordinal: bool = False  # a label is a grade, one class a case, and no map
-    unit: str = "mm"  # of affines and spacing; photographs have none but "px" of the raw picture
+    unit: str = "mm"  # for affines and spacing; photographs have pixels of the raw picture, "px"
     folder: Path = field(default=Path("."), compare=False)
 
     def with_cases(
@@ -250,13 +250,13 @@ class Cohort(CohortDescription):
 
     @property
     def bytes(self) -> int:
-        """What all volumes and label maps take in memory, as :meth:`to` holds them."""
+        """Size in memory of all volumes and label maps, as :meth:`to` holds them, in bytes."""
         voxels = int(np.prod(self.shape))
         return len(self) * (4 * len(self.channels) * voxels + (1 if self.ordinal else voxels))
 
     @cached_property
     def fingerprint(self) -> str:
-        """A checksum of who is in it, on which side, and of every array that has one."""
+        """Checksum of the cases, their patients and folds, and of their arrays' checksums."""
         cases = [[c.id, c.patient, c.fold, c.grade, c.labelled, c.sha256] for c in self.cases]
         about = [self.name, self.shape, self.channels, self.label_values, self.regions]
         text = json.dumps([about, cases], sort_keys=True)
@@ -268,7 +268,7 @@ class Cohort(CohortDescription):
         resident = (self.images(everything).to(device), self.labels(everything).to(device))
         return replace(self, resident=resident)
 
-    # ---- who is trained on, who is tested --------------------------------------------------
+    # ---- which cases are trained on, which tested ------------------------------------------
 
     def require_maps(self) -> None:
         """Raise InputError unless the labels are maps, by which a network can learn to segment."""
@@ -281,9 +281,9 @@ class Cohort(CohortDescription):
     def split(self, fold: int = 0) -> Split:
         """Fold ``fold`` is the test set, the next one validation, the others are for training.
 
-        Folds were dealt to patients when the cohort was made, so no seed and no label fraction
-        moves a case from one side to another. Of a cohort without any label nothing is held out:
-        it is for pretraining.
+        Patients were assigned to folds when the cohort was made, so no seed and no number of labels
+        moves a case from one side to another. In a cohort without any label nothing is held out:
+        all of it is for pretraining.
         """
         if not any(case.labelled for case in self.cases):
             return Split((), (), (), pretrain=tuple(range(len(self))))
@@ -307,7 +307,7 @@ class Cohort(CohortDescription):
         )
 
     def scans(self, cases: Sequence[int]) -> dict[str, list[int]]:
-        """``cases`` by scan: each its own, or the slices of a scan together."""
+        """``cases`` by scan: one case each, or all slices of a scan together."""
         by_scan: dict[str, list[int]] = {}
         for case in cases:
             by_scan.setdefault(self.cases[case].scan, []).append(case)

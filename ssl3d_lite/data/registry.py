@@ -73,7 +73,7 @@ def load_recipes() -> tuple[dict[str, type[Any]], dict[str, str]]:
     return working, broken
 
 
-def make_cohort(name: str, out: Path, **settings: Any) -> Path:
+def make_cohort(name: str, out: str | Path, **settings: Any) -> Path:
     """Prepare a cohort by the recipe ``name`` into the folder ``out``, and return that folder.
 
     What is there already is kept; the recipe goes on where it was.
@@ -86,9 +86,10 @@ def make_cohort(name: str, out: Path, **settings: Any) -> Path:
 
     Example::
 
-        make_cohort("virtual-hippocampus", Path("runs/virtual"), cases=20)
+        make_cohort("virtual-hippocampus", "runs/virtual", cases=20)
     """
     kind, prepare = load_recipe(name)
+    out = Path(out)
     known = [each.name for each in fields(kind)]
     for setting in settings:
         if setting not in known:

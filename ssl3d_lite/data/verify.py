@@ -20,7 +20,7 @@ from ssl3d_lite.machine.parallel import Workforce, for_each
 from .cohort import SAFE_NAME, Case, Cohort, CohortDescription, array_path
 from .preparation import Intensity
 
-FLOAT16_ROUNDING = 1e-3  # of float16 near 1
+FLOAT16_ROUNDING = 1e-3  # relative error of float16 near 1
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ def manifest_faults(cohort: Cohort) -> Iterator[str]:
         elif not np.isfinite(affine).all() or not nib.affines.voxel_sizes(affine).all():
             yield f"{case.id} has an affine that places no voxels"
         elif cohort.ordinal and case.labelled != (case.grade is not None):
-            yield f"{case.id} is said to be {'' if case.labelled else 'un'}graded, but is not"
+            has = "a grade" if case.labelled else "no grade"
+            yield f"{case.id} is said to have {has}, but the manifest says otherwise"
         elif case.grade is not None and not 0 <= case.grade < len(cohort.label_names):
             yield f"{case.id} has grade {case.grade}, where grades are 0 to {len(values) - 1}"
 
@@ -108,7 +109,7 @@ def split_leaks(cohort: Cohort) -> Iterator[str]:
     case in a fold.
     """
     yield from _apart(cohort.cases, "patient {}", lambda case: case.patient)
-    # slices beside the brain are all alike, and go where their scans were dealt to
+    # slices beside the brain are equal, and are in the folds of their scans
     pictures = [case for case in cohort.cases if "image" in case.sha256 and not case.slice_of]
     yield from _apart(pictures, "one and the same picture", lambda case: case.sha256["image"])
 

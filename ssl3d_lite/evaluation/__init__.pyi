@@ -3,7 +3,9 @@
 from .monitor import eval_hooks as eval_hooks
 from .prediction import predict as predict
 from .prediction import predict_batch as predict_batch
+from .probe import ProbeResult as ProbeResult
 from .probe import linear_probes as linear_probes
+from .probe import probe as probe
 from .probe import recalibrated as recalibrated
 from .proxy import proxy_score as proxy_score
 from .segmentation import evaluate as evaluate

@@ -1,9 +1,7 @@
-"""Grades: one of K classes a case, in order, as of retinopathy. How they are coded, learnt, decoded
-and scored (Taleb et al. 2020, section 4.3).
+"""Scores of grades: one of K classes a case, in order, such as the stages of retinopathy.
 
-A classifier has K-1 outputs, of which number k says "the grade is above k". Grade g is so coded as
-g outputs that are on, then K-1-g that are off. (The original has K outputs, of which grade g turns
-on the first g+1. Its first is always on and says nothing, so it is left out.)
+The measure is quadratic weighted kappa (Taleb et al. 2020, section 4.3). How a network codes and
+learns grades is in :mod:`ssl3d_lite.models.ordinal`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,12 +16,12 @@ from ssl3d_lite.errors import InputError
 
 @dataclass(frozen=True)
 class OrdinalEvaluation:
-    """Scores of a graded cohort's cases. As of an ``Evaluation``: measure, score and parts."""
+    """Scores of an ordinal cohort's cases; a :class:`ScoreReport`."""
 
     cases: tuple[str, ...]
     truth: np.ndarray  # integers (case,)
-    answer: np.ndarray  # integers (case,)
-    names: tuple[str, ...]  # of the grades
+    prediction: np.ndarray  # integers (case,)
+    names: tuple[str, ...]  # names of the grades
 
     measure = "kappa"
 
@@ -31,16 +29,18 @@ class OrdinalEvaluation:
     def kappa(self) -> float:
         """Quadratic weighted kappa over all cases: 1 is agreement, 0 what chance gives.
 
-        An answer of one grade alone is worth 0. Where the truth too is that one grade, kappa is
-        0/0, and 0 is said: all are right, but would be by chance.
+        A prediction of one grade alone is worth 0. Where the truth too is that one grade, kappa is
+        0/0, and 0 is given: all are correct, but would be by chance.
         """
         # scikit-learn takes a second to import, and training needs none of it
         from sklearn.metrics import cohen_kappa_score
 
-        if len({*self.truth.tolist(), *self.answer.tolist()}) == 1:
+        if len({*self.truth.tolist(), *self.prediction.tolist()}) == 1:
             return 0.0
         grades = range(len(self.names))
-        return float(cohen_kappa_score(self.truth, self.answer, labels=grades, weights="quadratic"))
+        return float(
+            cohen_kappa_score(self.truth, self.prediction, labels=grades, weights="quadratic")
+        )
 
     @property
     def score(self) -> float:
@@ -48,10 +48,10 @@ class OrdinalEvaluation:
 
     @property
     def parts(self) -> dict[str, float]:
-        """Share of cases that are right; and of those of each grade that there is."""
-        right = self.truth == self.answer
-        return {"accuracy": float(right.mean())} | {
-            f"recall {name}": float(right[self.truth == grade].mean())
+        """Share of cases that are correct, and that share of each grade's cases."""
+        correct = self.truth == self.prediction
+        return {"accuracy": float(correct.mean())} | {
+            f"recall {name}": float(correct[self.truth == grade].mean())
             for grade, name in enumerate(self.names)
             if (self.truth == grade).any()
         }
@@ -64,20 +64,20 @@ class OrdinalEvaluation:
         lines = [self.line()]
         for grade, name in enumerate(self.names):
             of_it = self.truth == grade
-            found = (self.answer[of_it] == grade).sum()
+            found = (self.prediction[of_it] == grade).sum()
             lines.append(f"{name}: {found} of {of_it.sum()} found")
         return "\n".join(lines)
 
     def rows(self) -> list[dict[str, str | int]]:
         """One row a case."""
         return [
-            {"case": case, "grade": int(grade), "answer": int(answer)}
-            for case, grade, answer in zip(self.cases, self.truth, self.answer, strict=True)
+            {"case": case, "grade": int(grade), "prediction": int(prediction)}
+            for case, grade, prediction in zip(self.cases, self.truth, self.prediction, strict=True)
         ]
 
 
 def score_grades(
-    answers: Iterable[Tensor | int], cohort: Cohort, cases: Sequence[int]
+    predicted: Iterable[Tensor | int], cohort: Cohort, cases: Sequence[int]
 ) -> OrdinalEvaluation:
     """Score grades, one a case, against those of the cohort.
 
@@ -92,6 +92,6 @@ def score_grades(
     return OrdinalEvaluation(
         tuple(cohort.cases[case].id for case in cases),
         cohort.labels(cases).cpu().numpy().astype(int),
-        np.array([int(answer) for answer in answers]),
+        np.array([int(grade) for grade in predicted]),
         cohort.label_names,
     )

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.unet import UNet
-from ssl3d_lite.training.loop import EvalHook
+from ssl3d_lite.training.hooks import EvalHook
 from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
 from .segmentation import evaluate
@@ -20,29 +21,45 @@ def eval_hooks(
     validation: Sequence[int] = (),
     test: Sequence[int] = (),
 ) -> list[EvalHook]:
-    """Hooks for ``finetune(..., hooks=...)``.
+    """Hooks that score a network while it is trained: none, where the settings ask for none.
 
     Args:
+        network: the network that will be trained.
         settings: ``validate_every`` and ``test_at`` say after which steps cases are scored.
         validation: cases by whose score the best weights are kept.
         test: cases whose scores are written down, and by which nothing is chosen.
+
+    Raises:
+        InputError: a score is asked for, but there are no cases for it.
+
+    Example::
+
+        settings, split = FinetuneSettings(steps=100, validate_every=20), cohort.split()
+        hooks = eval_hooks(network, cohort, settings, validation=split.validation)
+        history = finetune(network, cohort, split.train, settings, hooks=hooks)
     """
 
     def score_of(cases: Sequence[int]) -> float:
         return evaluate(network, cohort, cases, hausdorff=False, progress=False).score
 
     hooks = []
-    if settings.validate_every and validation:
-        score = partial(score_of, validation)
-        hooks.append(EvalHook("validation", score, tuple(validation), _validates, chooses=True))
-    if settings.test_at and test:
-        hooks.append(EvalHook("test", partial(score_of, test), tuple(test), _tests))
+    if settings.validate_every:
+        if not validation:
+            raise InputError("validate_every is set, but there are no validation cases")
+        score, cases = partial(score_of, validation), tuple(validation)
+        hooks.append(EvalHook("validation", score, cases, _is_validation_step, chooses=True))
+    if settings.test_at:
+        if not test:
+            raise InputError("test_at is set, but there are no test cases")
+        hooks.append(EvalHook("test", partial(score_of, test), tuple(test), _is_test_step))
     return hooks
 
 
-def _validates(step: int, settings: TrainSettings) -> bool:
+def _is_validation_step(step: int, settings: TrainSettings) -> bool:
+    assert isinstance(settings, FinetuneSettings)
     return step == settings.steps or step % settings.validate_every == 0
 
 
-def _tests(step: int, settings: TrainSettings) -> bool:
+def _is_test_step(step: int, settings: TrainSettings) -> bool:
+    assert isinstance(settings, FinetuneSettings)
     return step in settings.test_at

@@ -19,7 +19,7 @@ from ssl3d_lite.models.compatibility import check_labels_fit
 from ssl3d_lite.models.modes import device_of
 from ssl3d_lite.models.ordinal import decode
 
-BATCH = 4  # volumes read at once
+PREDICTION_BATCH = 4  # volumes read at once
 
 
 def predict_batch(
@@ -28,7 +28,7 @@ def predict_batch(
     """Class of each voxel: (batch, channel, *space) → integers (batch, *space); of a classifier
     the grades (batch).
 
-    With ``window`` volumes larger than it are answered in overlapping boxes, blended smoothly.
+    With ``window`` volumes larger than it are predicted in overlapping boxes, blended smoothly.
     """
     network.eval()
     with torch.inference_mode():
@@ -38,9 +38,11 @@ def predict_batch(
             return network(images).argmax(1)
         from monai.inferers import sliding_window_inference
 
-        return sliding_window_inference(
-            images, tuple(window), BATCH, network, overlap=0.5, mode="gaussian"
-        ).argmax(1)
+        logits = sliding_window_inference(
+            images, tuple(window), PREDICTION_BATCH, network, overlap=0.5, mode="gaussian"
+        )
+        assert isinstance(logits, Tensor)  # as the network gives one
+        return logits.argmax(1)
 
 
 def predictions(
@@ -58,7 +60,7 @@ def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
     """Cases, a few at a time, and none left over alone: of one torch's Conv3d takes a slow path on
     CPUs (0.25 s for a volume of 40 × 56 × 40 where two together take 0.06 s, torch 2.13), and a
     deepest level of one voxel has no BatchNorm statistics."""
-    count = -(-len(cases) // BATCH)
+    count = -(-len(cases) // PREDICTION_BATCH)
     edges = [len(cases) * batch // count for batch in range(count + 1)] if count else []
     return [cases[start:stop] for start, stop in pairwise(edges)]
 
@@ -66,13 +68,13 @@ def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
 # ---- back to the scan's own space --------------------------------------------------------------
 
 
-def write_prediction(path: Path, answer: np.ndarray, case: Case, values: Sequence[int]) -> None:
+def write_prediction(path: Path, classes: np.ndarray, case: Case, values: Sequence[int]) -> None:
     """Write a class map (*space) as a NIfTI that lies over the raw scan, voxel for voxel.
 
     Cropping, padding, turning to RAS and resampling are undone (nearest neighbour); what lay
     outside the prepared volume is background. ``values`` are the raw label values by class.
     """
-    prepared = nibabel.Nifti1Image(np.asarray(values, np.uint8)[answer], np.array(case.affine))
+    prepared = nibabel.Nifti1Image(np.asarray(values, np.uint8)[classes], np.array(case.affine))
     raw = (case.source.shape, np.array(case.source.affine))
     # not "constant": a position of -1e-16 would count as outside
     back = resample_from_to(prepared, raw, order=0, mode="grid-constant", cval=0)
@@ -90,12 +92,23 @@ def predict(
     cases: Sequence[int] | None = None,
     window: Sequence[int] | None = None,
 ) -> list[Path]:
-    """Predict ``cases`` (by default the test cases) and write ``out/ID.nii.gz`` for each, in the raw scan's space.
+    """Predict cases and write ``out/ID.nii.gz`` for each, in the raw scan's space.
 
-    Of a graded cohort one ``out/grades.csv`` is written: id, grade and the grade's name.
+    For an ordinal cohort one ``out/grades.csv`` is written: id, grade and the grade's name.
+
+    Args:
+        cases: numbers of the cohort's cases; by default ``cohort.split().test``.
+        window: size, in voxels, of the overlapping boxes in which larger volumes are predicted.
+
+    Returns:
+        The files that were written.
 
     Raises:
-        InputError: the cases are slices, or the network does not answer what the labels say.
+        InputError: the cases are slices, or the network does not predict what the labels say.
+
+    Example::
+
+        paths = predict(load_network("model"), cohort, "predictions")
     """
     check_labels_fit(network, cohort)
     cases = cohort.split().test if cases is None else cases
@@ -107,18 +120,18 @@ def predict(
             "so predict a 3D cohort"
         )
     paths = []
-    answers = predictions(network, cohort, cases, window)
-    for case, answer in zip(tqdm(cases, desc="predict", unit="case"), answers, strict=True):
+    predicted = predictions(network, cohort, cases, window)
+    for case, classes in zip(tqdm(cases, desc="predict", unit="case"), predicted, strict=True):
         paths.append(Path(out) / f"{cohort.cases[case].id}.nii.gz")
-        write_prediction(paths[-1], answer.numpy(), cohort.cases[case], cohort.label_values)
+        write_prediction(paths[-1], classes.numpy(), cohort.cases[case], cohort.label_values)
     return paths
 
 
 def _write_grades(network: nn.Module, cohort: Cohort, cases: Sequence[int], out: Path) -> Path:
-    answers = predictions(network, cohort, cases)
+    predicted = predictions(network, cohort, cases)
     rows = [
         {"id": cohort.cases[case].id, "grade": int(grade), "name": cohort.label_names[grade]}
-        for case, grade in zip(tqdm(cases, desc="predict", unit="case"), answers, strict=True)
+        for case, grade in zip(tqdm(cases, desc="predict", unit="case"), predicted, strict=True)
     ]
     path = Path(out) / "grades.csv"
     write_csv(path, rows)

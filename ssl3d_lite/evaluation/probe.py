@@ -3,9 +3,9 @@
 Features of all levels are read at single voxels (coarse levels interpolated), and a multinomial
 logistic regression names each voxel's class. Nothing else is learnt, so the score speaks of the
 encoder alone; in a fine-tuned U-Net skips and decoder can go round it. A random encoder is the
-control, and it is a strong one: always compare with several, of each norm.
+control, and it is a strong one: :func:`probe` sets several beside.
 
-Of a graded cohort whole pictures are named: their features are the means over space.
+In an ordinal cohort whole pictures are graded: their features are the means over space.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,18 +20,132 @@ from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.blocks import INTERPOLATION, channels_last
-from ssl3d_lite.models.encoders import Encoder
+from ssl3d_lite.models.compatibility import check_encoder_fits
+from ssl3d_lite.models.encoders import Encoder, make_encoder
 from ssl3d_lite.models.modes import device_of
 
 from .grades import OrdinalEvaluation, score_grades
 from .prediction import in_batches
+from .scores import ScoreReport
 from .segmentation import Evaluation, score
+
+CALIBRATION_CASES = 16  # cases whose whole volumes set the statistics of BatchNorm
 
 
 @dataclass(frozen=True)
-class Probe:
-    """A linear classifier of features, of a voxel or of a whole picture."""
+class ProbeResult:
+    """Scores of an encoder's linear probes, and of the same probes of random encoders."""
+
+    labels: int | str
+    """Number, or share, of labelled scans."""
+    reports: tuple[ScoreReport, ...]
+    """Scores of the test cases, one for each draw of labelled scans."""
+    controls: dict[str, tuple[ScoreReport, ...]]
+    """Name of a random encoder → its scores at the same draws."""
+
+    @property
+    def measure(self) -> str:
+        return self.reports[0].measure
+
+    @property
+    def score(self) -> float:
+        """Mean over the draws."""
+        return float(np.mean([report.score for report in self.reports]))
+
+    @property
+    def control_scores(self) -> dict[str, float]:
+        """Name of a random encoder → its mean over the draws."""
+        return {
+            name: float(np.mean([report.score for report in reports]))
+            for name, reports in self.controls.items()
+        }
+
+    def rows(self) -> list[dict[str, str | float]]:
+        """One row an encoder: mean, lowest and highest score over the draws."""
+        return [
+            {
+                "encoder": name,
+                self.measure: float(np.mean(scores)),
+                "lowest": min(scores),
+                "highest": max(scores),
+            }
+            for name, reports in {"all draws": self.reports, **self.controls}.items()
+            for scores in [[report.score for report in reports]]
+        ]
+
+    def __str__(self) -> str:
+        lines = [f"draw {draw}: {report.line()}" for draw, report in enumerate(self.reports)]
+        rows = self.rows()
+        width = max(len(str(row["encoder"])) for row in rows)
+        lines += [
+            f"{row['encoder']:<{width}} {self.measure} {row[self.measure]:.3f} "
+            f"({row['lowest']:.3f}–{row['highest']:.3f})"
+            for row in rows
+        ]
+        return "\n".join(lines)
+
+
+def probe(
+    encoder: Encoder,
+    cohort: Cohort,
+    labels: int | str = 5,
+    *,
+    draws: int = 3,
+    seed: int = 0,
+    fold: int = 0,
+    controls: int = 2,
+    voxels: int = 3000,
+) -> ProbeResult:
+    """Score a frozen encoder by linear probes on few labels, beside random encoders of its shape.
+
+    Each encoder's BatchNorm takes the statistics of whole volumes first, the random ones' too. The
+    encoder that is given stays as it is.
+
+    Args:
+        labels: number of labelled scans to fit on, or a share such as "5%".
+        draws: number of different choices of these scans; one probe is fitted on each.
+        seed: number from which the choices and the controls' weights are drawn.
+        fold: the fold that is the test set.
+        controls: number of random encoders.
+        voxels: number of voxels read from each labelled scan.
+
+    Raises:
+        InputError: encoder and cohort do not fit together, a number is out of its range, or there
+            are no labels.
+
+    Example::
+
+        print(probe(encoder, cohort, labels=2))
+    """
+    for name, value, least in (("draws", draws, 1), ("controls", controls, 0), ("seed", seed, 0)):
+        if not isinstance(value, int) or value < least:
+            raise InputError(f"{name} is {value!r}, but must be a whole number, {least} or more")
+    check_encoder_fits(encoder, cohort)
+    split = cohort.split(fold)
+    chosen = [cohort.subset(split.train, labels, seed + draw) for draw in range(draws)]
+    seen = split.pretrain[:CALIBRATION_CASES]
+
+    def reports(candidate: Encoder) -> tuple[ScoreReport, ...]:
+        ready = recalibrated(candidate, cohort, seen)
+        return tuple(linear_probes(ready, cohort, chosen, split.test, voxels))
+
+    others = {
+        f"random encoder, seed {number}": make_encoder(encoder.settings, number)
+        for number in range(seed + 100, seed + 100 + controls)
+    }
+    device = device_of(encoder)
+    beside = {name: reports(other.to(device)) for name, other in others.items()}
+    return ProbeResult(labels, reports(encoder), beside)
+
+
+# ---- linear probes -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LinearClassifier:
+    """A linear classifier of features, those of a voxel or of a whole picture."""
 
     weight: np.ndarray  # (class, feature)
     bias: np.ndarray  # (class,)
@@ -59,30 +173,34 @@ def linear_probes(
     wanted = sorted({case for draw in draws for case in draw})
     each = max(1, voxels * len(cohort.scans(wanted)) // len(wanted))
     sampled = dict(zip(wanted, sample_features(encoder, cohort, wanted, each), strict=True))
-    probes = [fit(*_concatenate([sampled[c] for c in d]), len(cohort.label_names)) for d in draws]
-    answers: list[list[Tensor]] = [[] for _ in probes]
+    probes = []
+    for draw in draws:
+        features, classes = _concatenate([sampled[case] for case in draw])
+        probes.append(fit_classifier(features, classes, len(cohort.label_names)))
+    predicted: list[list[Tensor]] = [[] for _ in probes]
     for batch in in_batches(test):
         images = cohort.images(batch).to(device_of(encoder))
         with torch.inference_mode():
             logits = classify(encoder(images), probes, images.shape[2:])
-        for answer, classes in zip(answers, logits.argmax(2).unbind(1), strict=True):
-            answer.extend(classes.to(torch.uint8).cpu())  # hundreds of maps: a byte a voxel
-    return [score(iter(a), cohort, test, hausdorff=False, progress=False) for a in answers]
+        for maps, named in zip(predicted, logits.argmax(2).unbind(1), strict=True):
+            maps.extend(named.to(torch.uint8).cpu())  # hundreds of maps: a byte a voxel
+    return [score(iter(maps), cohort, test, hausdorff=False, progress=False) for maps in predicted]
 
 
 def _grade_probes(
     encoder: Encoder, cohort: Cohort, draws: Sequence[Sequence[int]], test: Sequence[int]
 ) -> list[OrdinalEvaluation]:
-    """As :func:`linear_probes`, of the grades of whole pictures."""
+    """:func:`linear_probes` for the grades of whole pictures."""
     wanted = sorted({case for draw in (*draws, test) for case in draw})
     features = dict(zip(wanted, picture_features(encoder, cohort, wanted), strict=True))
     tested = np.stack([features[case] for case in test])
     results = []
     for draw in draws:
         grades = cohort.labels(draw).cpu().numpy()
-        probe = fit(np.stack([features[c] for c in draw]), grades, len(cohort.label_names))
-        answers = (tested @ probe.weight.T + probe.bias).argmax(1)
-        results.append(score_grades(answers, cohort, test))
+        own = np.stack([features[case] for case in draw])
+        classifier = fit_classifier(own, grades, len(cohort.label_names))
+        predicted = (tested @ classifier.weight.T + classifier.bias).argmax(1)
+        results.append(score_grades(predicted.tolist(), cohort, test))
     return results
 
 
@@ -96,19 +214,19 @@ def picture_features(
         yield from torch.cat([level.flatten(2).mean(-1) for level in levels], 1).cpu().numpy()
 
 
-def fit(features: np.ndarray, classes: np.ndarray, count: int) -> Probe:
+def fit_classifier(features: np.ndarray, classes: np.ndarray, count: int) -> LinearClassifier:
     """Fit by LBFGS with an L2 penalty on standardised features (scikit-learn).
 
     Args:
         features: (voxel, feature).
-        classes: (voxel,), of ``count`` classes. A class that none has can never be answered; if
-            all have one, it is always answered.
+        classes: (voxel,), of ``count`` classes. A class that none has is never predicted; if all
+            have one, it always is.
     """
     weight = np.zeros((count, features.shape[1]), np.float32)
     bias = np.full(count, -1e9, np.float32)
     if len(present := np.unique(classes)) == 1:  # which scikit-learn refuses
         bias[present] = 0
-        return Probe(weight, bias)
+        return LinearClassifier(weight, bias)
     mean, spread = features.mean(0), features.std(0) + 1e-6
     # A tolerance of 1e-4, the default, takes five times as long for the same score. A penalty ten
     # times as strong (C = 0.1) changes Dice by 0.01, one a hundred times as strong costs 0.1.
@@ -118,10 +236,12 @@ def fit(features: np.ndarray, classes: np.ndarray, count: int) -> Probe:
     coefficients = coefficients / spread  # standardising is folded into the weights
     weight[fitted.classes_] = coefficients
     bias[fitted.classes_] = intercepts - coefficients @ mean
-    return Probe(weight, bias)
+    return LinearClassifier(weight, bias)
 
 
-def classify(features: list[Tensor], probes: Sequence[Probe], space: Sequence[int]) -> Tensor:
+def classify(
+    features: list[Tensor], probes: Sequence[LinearClassifier], space: Sequence[int]
+) -> Tensor:
     """Logits of every probe for a batch of volumes: (batch, probe, class, *space).
 
     A linear map and interpolation change places freely, so each level is classified on its own
@@ -194,7 +314,8 @@ def recalibrated(encoder: Encoder, cohort: Cohort, cases: Sequence[int]) -> Enco
     Pretraining saw patches or cubes, and a random encoder nothing: without this each encoder is
     judged under foreign statistics, random ones most of all.
     """
-    copy = deepcopy(encoder).to(memory_format=channels_last(encoder))
+    copy = deepcopy(encoder)
+    copy.to(memory_format=channels_last(encoder))  # type: ignore[call-overload]  # torch's stub
     batches = (cohort.images(batch).to(device_of(copy)) for batch in in_batches(cases))
     with torch.no_grad():
         update_bn(batches, copy)

@@ -11,8 +11,6 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.modes import device_of, evaluating
 from ssl3d_lite.tasks import ProxyTask
 
-# ---- proxy tasks -------------------------------------------------------------------------------
-
 
 def proxy_score(
     task: ProxyTask,
@@ -36,6 +34,6 @@ def proxy_score(
         for start in range(0, len(cases) - batch + 1, batch):
             volumes = cohort.images(cases[start : start + batch]).to(device)
             puzzle = task.make_views(volumes, task.sample_params(volumes, generator))
-            answer = task(encoder, puzzle)
-            rows.append({"loss": task.loss(answer, puzzle), **task.score(answer, puzzle)})
+            prediction = task(encoder, puzzle)
+            rows.append({"loss": task.loss(prediction, puzzle), **task.score(prediction, puzzle)})
     return {name: float(np.mean([float(row[name]) for row in rows])) for name in rows[0]}

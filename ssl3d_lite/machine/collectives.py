@@ -3,14 +3,19 @@
 A run of one process needs none of it: then each function returns what it was given.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as group
 from torch import Tensor, nn
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
+
+
+_ALONE = ContextVar("alone", default=False)
 
 
 # ---- who is who --------------------------------------------------------------------------------
@@ -18,7 +23,17 @@ Result = TypeVar("Result")
 
 def is_distributed() -> bool:
     """Whether this is one of several processes that work together."""
-    return group.is_available() and group.is_initialized()
+    return group.is_available() and group.is_initialized() and not _ALONE.get()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let this process forget the others for a while: nothing is sent, and each part is all."""
+    before = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(before)
 
 
 def world_size() -> int:
@@ -76,7 +91,7 @@ def all_reduce_mean(numbers: list[float], device: torch.device) -> list[float]:
     return (sums / world_size()).tolist()
 
 
-def on_rank_zero(work: Callable[..., Result], *arguments: Any) -> Result:
+def on_rank_zero(work: Callable[..., _Result], *arguments: Any) -> _Result:
     """Let the first process do ``work`` while the others wait; all get its result, or its error.
 
     For what is written, and for what need not be computed twice.

@@ -1,12 +1,19 @@
-"""Which device to compute on, what fits there, in which precision and memory format."""
+"""Which device to compute on, in which precision, and how much memory is free there."""
 
 import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
 
+import psutil
 import torch
 
 from ssl3d_lite.errors import InputError, unknown
 
-PRECISIONS = ("32-true", "bf16-mixed")
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "32-true", "bf16-mixed"]
+ChosenPrecision = Literal["32-true", "bf16-mixed"]
+PRECISIONS: tuple[ChosenPrecision, ...] = ("32-true", "bf16-mixed")  # what "auto" chooses from
 
 
 def choose_device(name: str) -> str:
@@ -28,15 +35,16 @@ def choose_device(name: str) -> str:
     return name
 
 
-def choose_precision(name: str, device: str) -> str:
+def choose_precision(name: str, device: str) -> ChosenPrecision:
     """ "32-true" or "bf16-mixed"; "auto" takes bfloat16 on GPUs that have units for it.
 
     Never on a CPU: on those with avx512_bf16 the gradient of a small Conv3d's weights comes out as
     1e36 or NaN every other time (torch 2.13, AMD EPYC, a field of 2 × 2 × 2); most others emulate
     it, up to 25 times slower than float32.
     """
-    if name in PRECISIONS:
-        return name
+    for known in PRECISIONS:
+        if name == known:
+            return known
     if name != "auto":
         raise unknown("precision", name, ("auto", *PRECISIONS))
     if device == "cuda" and torch.cuda.is_bf16_supported(False):
@@ -49,3 +57,44 @@ def machine_name(device: str = "auto") -> str:
     if choose_device(device) == "cuda":
         return torch.cuda.get_device_name()
     return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
+
+
+# ---- free memory -------------------------------------------------------------------------------
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes that can still be had on a device; with what torch holds there and does not use."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
+    return min(psutil.virtual_memory().available, *_allowed(Path("/proc/self/cgroup")))
+
+
+def _allowed(groups: Path, root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
+    """Bytes that this process's container or Slurm job, and those that it lies in, may still take.
+
+    They are files of Linux's control groups, in their first or second version.
+    """
+    names = {"": ("memory.max", "memory.current", "inactive_file")}
+    names["memory"] = (
+        *("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        "total_inactive_file",
+    )
+    lines = groups.read_text().splitlines() if groups.exists() else []
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        for controller in {*controllers.split(",")} & names.keys():
+            top = root / controller
+            place = top / path.strip("/")
+            for folder in (place, *place.parents):
+                if folder.is_relative_to(top):
+                    yield from _left(folder, *names[controller])
+
+
+def _left(folder: Path, largest: str, used_now: str, cached: str) -> Iterator[int]:
+    """Bytes left of one control group's limit, if it has one. The cache of files makes way."""
+    try:
+        limit, used = (int((folder / name).read_text()) for name in (largest, used_now))
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        yield max(0, limit - used + int(stat.get(cached, 0)))
+    except (OSError, ValueError):  # there is no such file, or it says "max"
+        return

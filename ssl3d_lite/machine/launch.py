@@ -30,7 +30,7 @@ from ssl3d_lite.errors import InputError
 from .collectives import is_distributed, rank, world_size
 from .device import choose_device, choose_precision
 
-PATIENCE = timedelta(days=1)  # while one process does something alone; the dead are seen sooner
+WAIT_FOR_RANK_ZERO = timedelta(days=1)  # while it works alone; processes that die are seen sooner
 
 
 # ---- starting ----------------------------------------------------------------------------------
@@ -49,7 +49,7 @@ def launch(devices: int = 1, device: str = "auto", precision: str = "auto") -> F
     device = choose_device(device)
     check_devices(devices, device)
     # tasks by turns, a frozen encoder and the random control leave weights without gradient
-    shared = devices > 1 and DDPStrategy(find_unused_parameters=True, timeout=PATIENCE)
+    shared = devices > 1 and DDPStrategy(find_unused_parameters=True, timeout=WAIT_FOR_RANK_ZERO)
     fabric = Fabric(
         accelerator=device,
         devices=devices,

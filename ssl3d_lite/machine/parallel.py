@@ -22,9 +22,9 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.settings import CheckedSettings, PositiveInt
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
-PATIENCE = "30s"  # with a Dask scheduler that does not answer
+SCHEDULER_TIMEOUT = "30s"  # for a Dask scheduler to answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,8 @@ def usable_cores() -> int:
 
 
 def for_each(
-    function: Callable[[Item], Result], items: Iterable[Item], work: Workforce, title: str
-) -> Iterator[Result]:
+    function: Callable[[Item], _Result], items: Iterable[Item], work: Workforce, title: str
+) -> Iterator[_Result]:
     """``function(item)`` for all items, in the order in which they are done, with a bar.
 
     Closing the iterator early (an exception in the caller, Ctrl-C) stops the workers.
@@ -94,7 +94,9 @@ def _start_worker() -> None:
 
 def _leave_with_parent() -> None:
     """A parent that is killed cannot stop its workers; without this they would wait for ever."""
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a worker
+    parent.join()
     os._exit(1)
 
 
@@ -107,7 +109,7 @@ def _dask(address: str) -> Iterator[Executor]:
     except ImportError:
         raise InputError("--dask needs Dask: pip install ssl3d-lite[data]") from None
     try:
-        client = Client(address, timeout=PATIENCE)
+        client = Client(address, timeout=SCHEDULER_TIMEOUT)
     except (OSError, ValueError) as reason:
         raise InputError(f"no Dask scheduler answers at {address}: {reason}") from None
     try:

@@ -1,4 +1,4 @@
-"""How long work takes on a device, tried again and again."""
+"""How long work takes on a device: run again and again, the first run left out."""
 
 import time
 from collections.abc import Callable
@@ -13,11 +13,14 @@ def now(device: str) -> float:
     return time.perf_counter()
 
 
-def times(work: Callable[[], object], device: str, seconds: float, least: int = 3) -> list[float]:
-    """Seconds that ``work`` takes, again and again for about ``seconds``; sorted. The first try
+def repeated_times(
+    work: Callable[[], object], device: str, seconds: float, least: int = 3
+) -> list[float]:
+    """Seconds that ``work`` takes, run again and again for about ``seconds``; sorted. The first try
     warms up and does not count."""
     work()
-    taken, begin = [], now(device)
+    taken: list[float] = []
+    begin = now(device)
     while len(taken) < least or now(device) - begin < seconds:
         start = now(device)
         work()
@@ -25,10 +28,12 @@ def times(work: Callable[[], object], device: str, seconds: float, least: int = 
     return sorted(taken)
 
 
-def best(work: Callable[[], object], device: str, seconds: float) -> float:
-    return times(work, device, seconds)[0]
+def shortest_time(work: Callable[[], object], device: str, seconds: float) -> float:
+    """Seconds that ``work`` takes at its fastest."""
+    return repeated_times(work, device, seconds)[0]
 
 
-def middle(work: Callable[[], object], device: str, seconds: float) -> float:
-    taken = times(work, device, seconds)
+def median_time(work: Callable[[], object], device: str, seconds: float) -> float:
+    """Seconds that ``work`` takes as a rule."""
+    taken = repeated_times(work, device, seconds)
     return taken[len(taken) // 2]

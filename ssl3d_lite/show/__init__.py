@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .napari.puzzle import add_puzzle
     from .napari.review import review
     from .pieces import COLOURS, Piece, pieces_of
+    from .source_code import source
     from .words import place_names, turn_names
 
 _HOME = {  # module, within this folder → the names that it gives
@@ -76,6 +77,7 @@ _HOME = {  # module, within this folder → the names that it gives
     "napari.puzzle": ["add_puzzle"],
     "napari.review": ["review"],
     "pieces": ["COLOURS", "Piece", "pieces_of"],
+    "source_code": ["source"],
     "words": ["place_names", "turn_names"],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -112,6 +114,7 @@ __all__ = [
     "review",
     "segmentations",
     "shuffled_pieces",
+    "source",
     "tidy",
     "triplets",
     "turn_names",

@@ -7,11 +7,22 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from .notebook import plan, show_claim, show_results
 from .results import Results, load_results
 from .running import run_study
 from .settings import Study, read_study, shipped_studies
 
-__all__ = ["Results", "Study", "load_results", "read_study", "run_study", "shipped_studies"]
+__all__ = [
+    "Results",
+    "Study",
+    "load_results",
+    "plan",
+    "read_study",
+    "run_study",
+    "shipped_studies",
+    "show_claim",
+    "show_results",
+]
 
 
 class _CallableModule(ModuleType):

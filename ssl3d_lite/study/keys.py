@@ -8,15 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ssl3d_lite.training.settings import TrainSettings
+from ssl3d_lite.training.settings import TrainSettings, machine_settings
 
 from .experiment import Experiment
 from .jobs import Job, Run
 from .ledger import settings_key
 
 ROW_FORMAT = 1  # another number makes all rows written so far those of other settings
-# settings that no score depends on
-_MACHINE = ("device", "devices", "activation_checkpointing", "layout", "checkpoint_every")
 
 
 def run_key(experiment: Experiment, run: Run) -> str:
@@ -56,7 +54,8 @@ def encoder_dependencies(experiment: Experiment, job: Job) -> dict[str, Any]:
 
 def relevant_settings(settings: TrainSettings) -> dict[str, Any]:
     """The settings of a training without those that no score depends on."""
-    return {name: value for name, value in settings.record().items() if name not in _MACHINE}
+    machine = machine_settings()
+    return {name: value for name, value in settings.record().items() if name not in machine}
 
 
 def encoder_folder(experiment: Experiment, job: Job) -> Path:

@@ -36,7 +36,7 @@ from ssl3d_lite.settings import (
 )
 from ssl3d_lite.tasks import task_classes
 from ssl3d_lite.training.presets import PresetName
-from ssl3d_lite.training.settings import LOG_EVERY, FinetuneSettings, TrainSettings
+from ssl3d_lite.training.settings import STEPS_PER_ROW, FinetuneSettings, TrainSettings
 
 from .arms import Arm, parse_arm
 
@@ -48,7 +48,7 @@ Names = Annotated[tuple[str, ...], Len(1)]
 
 SHIPPED = "shipped"  # the folder beside this file that holds the studies of the package
 ELSEWHERE = (  # the study says these itself, or the command line does
-    *("seed", "device", "devices", "precision", "activation_checkpointing", "layout"),
+    *("seed", "device", "devices", "precision", "activation_checkpointing", "memory_format"),
     *("memory_format", "checkpoint_every"),
     *("epochs", "freeze_encoder_steps", "encoder_lr_scale", "test_at"),
 )
@@ -181,10 +181,10 @@ class Study(CheckedSettings):
         steps = self.finetune.get("steps", FinetuneSettings.steps)
         steps = min(steps, self.flat.get("finetune", {}).get("steps", steps))
         for milestone in self.milestones:
-            if milestone % LOG_EVERY or not 0 < milestone <= steps:
+            if milestone % STEPS_PER_ROW or not 0 < milestone <= steps:
                 raise InputError(
-                    f"milestone {milestone} is no multiple of {LOG_EVERY} among the {steps} steps "
-                    "of fine-tuning"
+                    f"milestone {milestone} is no multiple of {STEPS_PER_ROW} the {steps} steps "
+                    "among of fine-tuning"
                 )
 
     def parsed_arms(self) -> list[Arm]:

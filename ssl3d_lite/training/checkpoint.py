@@ -30,12 +30,13 @@ from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.encoders import Encoder, load_weights, make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.models.unet import UNet
+from ssl3d_lite.old_names import renamed
 
-SETTINGS = "settings.json"
-RESUME = "resume.pt"
-# what numbers depend on by rounding alone, or not at all
-MACHINE = {"training.device", "training.devices", "training.recompute", "training.layout"}
-HEADS = {"classes": UNet, "grades": Classifier}  # what a record says is told apart → by which
+from .settings import machine_settings
+
+RUN_SETTINGS = "settings.json"
+_RESUME = "resume.pt"
+_NETWORKS: dict[str, type[UNet] | type[Classifier]] = {"classes": UNet, "grades": Classifier}
 
 
 # ---- finished weights --------------------------------------------------------------------------
@@ -44,7 +45,7 @@ HEADS = {"classes": UNet, "grades": Classifier}  # what a record says is told ap
 def save_encoder(folder: Path, encoder: Encoder, record: dict[str, Any]) -> None:
     """Write the encoder alone: the head was only for the puzzle."""
     _save_weights(folder / "encoder.safetensors", encoder)
-    write_json(folder / SETTINGS, record)
+    write_json(folder / RUN_SETTINGS, record)
 
 
 def load_encoder(folder: str | Path) -> Encoder:
@@ -57,8 +58,8 @@ def load_encoder(folder: str | Path) -> Encoder:
         InputError: no encoder there, or weights that do not fit its settings.
     """
     folder = Path(folder)
-    record = read_json(folder / SETTINGS, "pretrained encoder")
-    if HEADS.keys() & record.keys():
+    record = renamed(read_json(folder / RUN_SETTINGS, "pretrained encoder"))
+    if _NETWORKS.keys() & record.keys():
         return load_network(folder).encoder
     encoder = make_encoder(_encoder_settings(record, folder))
     load_weights(encoder, _read_weights(folder / "encoder.safetensors"))
@@ -71,17 +72,18 @@ def save_network(
     """Write a fine-tuned network, with what its classes mean."""
     _save_weights(folder / "network.safetensors", network)
     meaning = {"label_values": cohort.label_values, "label_names": cohort.label_names}
-    write_json(folder / SETTINGS, {**record, **network.head_settings, **meaning})
+    write_json(folder / RUN_SETTINGS, {**record, **network.head_settings, **meaning})
 
 
 def load_network(folder: str | Path) -> UNet | Classifier:
     """The fine-tuned U-Net or classifier that a run left in ``folder``, in evaluation mode."""
     folder = Path(folder)
-    record = read_json(folder / SETTINGS, "fine-tuned network")
-    told = next((name for name in HEADS if name in record), None)
-    if told is None:
+    record = renamed(read_json(folder / RUN_SETTINGS, "fine-tuned network"))
+    learnt = next((name for name in _NETWORKS if name in record), None)
+    if learnt is None:
         raise InputError(f"{folder} holds a {record.get('kind')} run, no fine-tuned network")
-    network = HEADS[told](make_encoder(_encoder_settings(record, folder)), record[told])
+    encoder: Any = make_encoder(_encoder_settings(record, folder))
+    network = _NETWORKS[learnt](encoder, record[learnt])
     load_weights(network, _read_weights(folder / "network.safetensors"))
     return network.eval()
 
@@ -91,7 +93,7 @@ def _encoder_settings(record: dict[str, Any], folder: Path) -> EncoderSettings:
         settings = dict(record["encoder"])
         return EncoderSettings(**{**settings, "filters": tuple(settings["filters"])})
     except (KeyError, TypeError) as reason:
-        raise InputError(f"{folder / SETTINGS} describes no encoder: {reason}") from None
+        raise InputError(f"{folder / RUN_SETTINGS} describes no encoder: {reason}") from None
 
 
 def _save_weights(path: Path, module: nn.Module) -> None:
@@ -112,7 +114,7 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def digest(*modules: nn.Module) -> str:
-    """A checksum of weights: a run that starts from others is another run."""
+    """Checksum of weights: a run that starts from others is another run."""
     return hashlib.sha256(b"".join(map(_bytes, modules))).hexdigest()[:16]
 
 
@@ -143,17 +145,19 @@ class Progress:
         """
         if out is None:
             return cls()
-        path = Path(out) / RESUME
+        path = Path(out) / _RESUME
         if not path.exists():
             return cls()
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as reason:  # unpickling broken bytes raises almost anything
             raise InputError(f"{path} cannot be read: {reason}; delete it to start anew") from None
-        _check_same(json.loads(state["record"]), json.loads(json.dumps(record)), Path(out))
+        _check_same(renamed(json.loads(state["record"])), json.loads(json.dumps(record)), Path(out))
         learner.load_state_dict(state["learner"])
         optimizer.load_state_dict(state["optimizer"])
-        return cls(state["step"], state["step"], state["history"], state["best"])
+        return cls(
+            state["step"], state["step"], list(map(renamed, state["history"])), state["best"]
+        )
 
     def save(
         self,
@@ -190,14 +194,14 @@ class Progress:
 def _write_state(out: Path, state: dict[str, Any]) -> None:
     buffer = BytesIO()  # torch writes to a full disk without saying that it is full
     torch.save(state, buffer)
-    atomic_write(out / RESUME, lambda file: file.write(buffer.getbuffer()))
+    atomic_write(out / _RESUME, lambda file: file.write(buffer.getbuffer()))
     write_csv(out / "history.csv", state["history"])
 
 
 def _check_same(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
     """Refuse to continue a run under other settings; on other devices it may go on."""
     flat_old, flat_new = _flat(old), _flat(new)
-    keys = (flat_old | flat_new).keys() - MACHINE
+    keys = (flat_old | flat_new).keys() - {f"training.{name}" for name in machine_settings()}
     changed = sorted(k for k in keys if flat_old.get(k) != flat_new.get(k))
     if changed:
         k = changed[0]

@@ -2,40 +2,38 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.machine.collectives import all_gather, local_slice, on_rank_zero
+from ssl3d_lite.machine.collectives import all_gather, on_rank_zero
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.compatibility import check_encoder_fits, check_labels_fit
 from ssl3d_lite.models.ordinal import ordinal_loss
 from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.tasks import Row
-from ssl3d_lite.tasks.geometry import cut, random_corner
 
-from .batches import cases_of_step, step_generator
+from .batches import labelled_batch
 from .checkpoint import digest, save_network
+from .hooks import EvalHook, Hook, RunSpec
 from .learner import Learner
-from .loop import EvalHook, fit
-from .settings import FinetuneSettings, changed
-
-# ---- fine-tuning -------------------------------------------------------------------------------
+from .loop import fit
+from .settings import FinetuneSettings, with_changes
 
 
 class Finetuning(Learner):
-    """A network with the loss of its answers: maps or grades."""
+    """A network, and the loss of its logits: for label maps or for grades."""
 
     def __init__(self, network: UNet | Classifier, settings: FinetuneSettings):
         super().__init__()
         self.network, self.settings = network, settings
         self.criterion = ordinal_loss if isinstance(network, Classifier) else map_loss()
 
-    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Any]]:
         # the loss is one of the whole batch: Dice is no mean over scans
         return self.criterion(all_gather(self.network(images)), all_gather(labels)), {}
 
@@ -51,8 +49,8 @@ class Finetuning(Learner):
 def map_loss() -> Callable[[Tensor, Tensor], Tensor]:
     """Cross-entropy and Dice of logits (batch, class, *space) and a label map (batch, *space).
 
-    The Dice term leaves the background out: averaged in, an answer that is all background would
-    look a third right on two labels.
+    The Dice term leaves the background out: averaged in, a prediction that is all background would
+    look a third correct on two labels.
     """
     from monai.losses import DiceCELoss  # monai takes seconds to import; pretraining needs none
 
@@ -67,76 +65,85 @@ def finetune(
     settings: FinetuneSettings | None = None,
     out: str | Path | None = None,
     *,
-    hooks: Sequence[EvalHook] = (),
+    hooks: Sequence[Hook] = (),
     **changes: Any,
 ) -> list[Row]:
     """Train ``network`` in place on the labels of ``cases``.
 
-    A U-Net learns label maps, a classifier the grades of an ordinal cohort. ``hooks``, made by
-    :func:`ssl3d_lite.evaluation.monitor.eval_hooks`, score validation and test cases on the way;
-    the best weights by the validation cases are kept, the test cases change nothing.
+    A U-Net learns label maps, a classifier the grades of an ordinal cohort. With ``out``,
+    checkpoints go there, and the same call continues from the last one: with a network made anew
+    from the same seeds.
+
+    Args:
+        cases: numbers of the cohort's cases to train on; by default ``cohort.split().train``.
+        hooks: what is to happen beside the training. Those made by
+            :func:`ssl3d_lite.evaluation.monitor.eval_hooks` score validation cases, by which the
+            best weights are kept, and test cases, by which nothing is chosen.
+        changes: fields of :class:`FinetuneSettings`, in place of those in ``settings``.
 
     Returns:
         The history: mean loss of every ten steps, and the scores (mean Dice, or kappa) of the
         "validation" and "test" cases. The network is left in evaluation mode.
+
+    Raises:
+        InputError: network and cohort do not fit together, a case has no label, a setting is
+            wrong, a step needs more memory than is free, or ``out`` holds another run.
+        DivergedError: the loss is not finite.
+
+    Example::
+
+        network = make_network(make_encoder(cohort), cohort)
+        history = finetune(network, cohort, cohort.subset(cohort.split().train, 2), steps=200)
     """
     cases = cohort.split().train if cases is None else cases
-    settings = changed(settings or FinetuneSettings(), changes).for_cases(len(cases))
-    scored = {hook.name: hook.cases for hook in hooks}
-    validation, test = scored.get("validation", ()), scored.get("test", ())
-    _check_finetuning(network, cohort, settings, cases, validation, test)
+    settings = with_changes(settings or FinetuneSettings(), changes).for_cases(len(cases))
+    scored = {hook.name: hook.cases for hook in hooks if isinstance(hook, EvalHook)}
+    _check_settings(settings, scored, cohort)
+    _check_cases(network, cohort, [*cases, *(case for each in scored.values() for case in each)])
     record = {
         "kind": "finetune",
         "encoder": asdict(network.encoder.settings),
         **network.head_settings,
         "training": settings.record(),
         "start": digest(network),
-        "data": [cohort.name, len(cohort), list(cases), list(validation), list(test)],
+        "data": [
+            *(cohort.name, len(cohort), list(cases)),
+            *(list(scored.get(name, ())) for name in ("validation", "test")),
+        ],
     }
-
-    def batch_of(
-        step: int, device: torch.device, settings: FinetuneSettings
-    ) -> tuple[Tensor, Tensor]:
-        chosen = cases_of_step(cases, settings, step)
-        count, own = len(chosen), local_slice(len(chosen))
-        chosen = chosen[own]
-        images, labels = cohort.images(chosen).to(device), cohort.labels(chosen).to(device)
-        if settings.patch is None:
-            return images, labels
-        generator = step_generator(settings.seed, step)
-        corner = random_corner(images.shape[2:], settings.patch, (count, 1), generator)[own]
-        boxes = cut(images, corner, settings.patch), cut(labels[:, None], corner, settings.patch)
-        return boxes[0][:, 0], boxes[1][:, 0, 0]
-
-    learner = Finetuning(network, settings)
-    history = fit(learner, batch_of, settings, record, out and Path(out), hooks)
+    folder = None if out is None else Path(out)
+    spec = RunSpec(settings, record, folder, "finetune")
+    batch_of = partial(labelled_batch, cohort, cases, settings)
+    history = fit(Finetuning(network, settings), batch_of, spec, hooks)
     network.requires_grad_(True)
-    if out is not None:
-        on_rank_zero(save_network, Path(out), network, record, cohort)
+    if folder is not None:
+        on_rank_zero(save_network, folder, network, record, cohort)
     network.eval()
     return history
 
 
-def _check_finetuning(
-    network: UNet | Classifier,
-    cohort: Cohort,
-    settings: FinetuneSettings,
-    cases: Sequence[int],
-    validation: Sequence[int],
-    test: Sequence[int],
-) -> None:
-    """Raise InputError unless all that :func:`finetune` is given fits together."""
+def _check_cases(network: UNet | Classifier, cohort: Cohort, cases: Sequence[int]) -> None:
+    """Raise InputError unless the network learns what the labels say, and all cases have one."""
     check_labels_fit(network, cohort)
     check_encoder_fits(network.encoder, cohort)
-    for case in (*cases, *validation, *test):
+    for case in cases:
         if not cohort.cases[case].labelled:
             raise InputError(f"case {cohort.cases[case].id} has no label to fine-tune with")
+
+
+def _check_settings(
+    settings: FinetuneSettings, scored: dict[str, tuple[int, ...]], cohort: Cohort
+) -> None:
+    """Raise InputError unless the settings fit the labels and the cases that hooks score."""
     if cohort.ordinal and settings.patch is not None:
         raise InputError("patch is set, but a grade is that of a whole picture; leave it out")
-    if settings.validate_every and not validation:
-        raise InputError("validate_every is set, but there are no validation cases")
-    if settings.test_at and not test:
-        raise InputError("test_at is set, but there are no test cases")
+    for name, wanted in (("validation", settings.validate_every), ("test", settings.test_at)):
+        setting = {"validation": "validate_every", "test": "test_at"}[name]
+        if wanted and not scored.get(name):
+            raise InputError(
+                f"{setting} is set, but there are no {name} cases; give "
+                f"hooks=eval_hooks(network, cohort, settings, {name}=cases)"
+            )
     if settings.test_at and max(settings.test_at) > settings.steps:
         raise InputError(
             f"test_at names step {max(settings.test_at)}, but there are {settings.steps} steps"

@@ -4,150 +4,128 @@ Every step makes its own random numbers from (seed, step), so a run that was kil
 again by the same call ends with the same weights, bit for bit on a CPU, as one that was not.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
-import numpy as np
 import torch
-from tqdm.auto import tqdm
+from lightning_fabric import Fabric
+from torch import Tensor, nn
 
-from ssl3d_lite.errors import DivergedError
-from ssl3d_lite.machine.collectives import (
-    all_reduce_mean,
-    broadcast_buffers,
-    is_distributed,
-    on_rank_zero,
-    rank,
-)
-from ssl3d_lite.machine.device import choose_precision
+from ssl3d_lite.machine.collectives import all_reduce_mean, broadcast_buffers, is_distributed
 from ssl3d_lite.machine.launch import DDPWrapper, launch, sync_batch_norm
-from ssl3d_lite.machine.memory_format import choose_layout
+from ssl3d_lite.models.blocks import channels_last
 from ssl3d_lite.models.checkpointing import set_activation_checkpointing
-from ssl3d_lite.tasks import Row, measure
+from ssl3d_lite.tasks import Row
 
+from .batches import BatchOf
 from .checkpoint import Progress
-from .learner import Callback, Learner, clip
-from .memory import check_memory
-from .settings import LOG_EVERY, TrainSettings
-
-# ---- the loop ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class EvalHook:
-    """A score of the weights as they are after some steps, which the history holds by its name."""
-
-    name: str
-    score: Callable[[], float]
-    cases: tuple[int, ...]  # the cases that are scored
-    due: Callable[[int, TrainSettings], bool]  # after which steps (a multiple of 10, or the last)
-    chooses: bool = False  # whether the weights that are best by it are kept
+from .hooks import (
+    CheckFinite,
+    CheckHealth,
+    Hook,
+    ProgressBar,
+    RunSpec,
+    SaveCheckpoint,
+    TrainingState,
+)
+from .learner import Learner
+from .memory import check_memory, explain_out_of_memory
+from .settings import STEPS_PER_ROW, TrainSettings
 
 
 def fit(
-    learner: Learner,
-    batch_of: Callable[[int, torch.device, TrainSettings], tuple],
-    settings: TrainSettings,
-    record: dict[str, Any],
-    out: Path | None = None,
-    looks: Sequence[EvalHook] = (),
-    title: str = "finetune",
-    callback: Callback | None = None,
+    learner: Learner, batch_of: BatchOf, spec: RunSpec, own_hooks: Sequence[Hook] = ()
 ) -> list[Row]:
-    """Train ``learner`` for ``settings.steps`` steps on the batches that ``batch_of`` makes.
+    """Train ``learner`` in place, on the batches that ``batch_of`` makes, and return the history.
 
-    ``record`` says all that the run depends on; a folder ``out`` with another record is refused.
-    ``callback`` may stop it earlier, see :func:`pretrain`.
+    Args:
+        own_hooks: what is to happen beside the training, after the checks and before a checkpoint.
 
     Raises:
-        InputError: a step needs more memory than is free.
-        DivergedError: loss or gradient is not finite, or the learner finds another fault. The
+        InputError: a step needs more memory than is free, or ``spec.out`` holds another run.
+        DivergedError: loss or gradient is not finite, or the learner finds another failure. The
             last checkpoint is from before.
     """
+    settings = spec.settings
     fabric = launch(settings.devices, settings.device, settings.precision)
-    example = batch_of(0, fabric.device, settings) if settings.layout == "trial" else ()
-    precision = choose_precision(settings.precision, fabric.device.type)
-    layout = choose_layout(settings.layout, learner, example, fabric.device.type, precision)
-    learner.to(memory_format=layout)  # channels last: a third faster on CPU, more on GPU
-    optimizer = torch.optim.AdamW(
-        [{"params": weights, "share": share} for weights, share in learner.rates()],
-        settings.learning_rate,
-        weight_decay=settings.weight_decay,
-    )
-    model, optimizer = fabric.setup(DDPWrapper(learner) if is_distributed() else learner, optimizer)
-    progress = Progress.restore(out, record, learner, optimizer)
-    window: list[dict[str, Any]] = []
-    stopped = False
-    learner.train()
-    set_activation_checkpointing(learner, settings.activation_checkpointing)
+    model, optimizer = set_up(fabric, learner, settings)
+    progress = Progress.restore(spec.out, spec.record, learner, optimizer)
     if progress.step < settings.steps:
         check_memory(learner, batch_of, fabric.device, settings, optimizer)
-    bar = tqdm(
-        total=settings.steps, initial=progress.step, desc=title, unit="step", disable=rank() > 0
-    )
-    with sync_batch_norm(learner, fabric), bar:
+    bar = ProgressBar(spec.title, progress.step, settings.steps)
+    hooks: list[Hook] = [CheckFinite(), CheckHealth(), *own_hooks, SaveCheckpoint(), bar]
+    state = TrainingState(spec, learner, optimizer, progress, progress.step)
+    window: list[dict[str, Any]] = []  # the steps since the last row
+    with ExitStack() as around:
+        around.enter_context(sync_batch_norm(learner, fabric))
+        around.enter_context(explain_out_of_memory(settings))
+        for hook in hooks:
+            around.callback(hook.close)
         for step in range(progress.step, settings.steps):
+            # learning rate: it falls from step to step; a group of weights may get a share of it
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr_at(step) * group["share"]
             learner.at_step(step)
-            loss, scores = model(*batch_of(step, fabric.device, settings))
+
+            # forward: from the scans of this step to the loss
+            loss, scores = model(*batch_of(step, fabric.device))
+
+            # backward: the gradient of the loss by every weight
             optimizer.zero_grad()
             fabric.backward(loss)
-            norm = clip(learner, settings.clip)
+
+            # clip: one odd batch cannot throw the weights far off
+            norm = clip_gradient(learner, settings.clip)
+
+            # step: the weights move
             optimizer.step()
+
+            # log: the numbers stay on the device until there are ten of them, then hooks are told
             window.append({"loss": loss.detach(), **scores, "gradient": norm})
-            done = step + 1
-            if done % LOG_EVERY == 0 or done == settings.steps:
-                rows = _together(_rows(window, done, settings.lr_at(step)), fabric.device)
-                window.clear()
+            state.step = step + 1
+            if state.step % STEPS_PER_ROW == 0 or state.step == settings.steps:
                 broadcast_buffers(learner)
-                _check_finite(rows, progress, out, settings)
-                _look(looks, done, rows[-1], learner, progress, settings)
-                progress.history.extend(rows)
-                if fault := learner.check_health(progress.history):
-                    raise DivergedError(f"step {done}: {fault}{_kept(progress, out)}")
-                bar.set_postfix_str(_in_short(rows))
-                stopped = callback is not None and bool(
-                    on_rank_zero(callback, list(progress.history))
-                )
-            if stopped or done % settings.checkpoint_every == 0 or done == settings.steps:
-                progress.save(out, done, record, learner, optimizer)
-            bar.update()
-            if stopped:
-                _end_early(bar, done)
+                state.rows = mean_rows(window, state.step, settings.lr_at(step), fabric.device)
+                progress.history.extend(state.rows)
+                window.clear()
+                for hook in hooks:
+                    hook.after_row(state)
+            for hook in hooks:
+                hook.after_step(state)
+            if state.stop:
                 break
     progress.load_best(learner)
     return progress.history
 
 
-def _end_early(bar: tqdm, step: int) -> None:
-    """A stop is no failure, as which a bar that ends short of its total is shown in a notebook."""
-    if not bar.disable and step < bar.total:
-        bar.set_description_str(f"{bar.desc.removesuffix(': ')}, stopped at {step} of {bar.total}")
-        bar.total = step
+def set_up(
+    fabric: Fabric, learner: Learner, settings: TrainSettings
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """Put the learner, in training mode, and its optimiser on the device."""
+    if settings.memory_format == "channels-last":
+        learner.to(memory_format=channels_last(learner))  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(
+        [{"params": weights, "share": share} for weights, share in learner.rates()],
+        settings.learning_rate,
+        weight_decay=settings.weight_decay,
+    )
+    whole = DDPWrapper(learner) if is_distributed() else learner
+    model, optimizer = fabric.setup(whole, optimizer)
+    learner.train()
+    set_activation_checkpointing(learner, settings.activation_checkpointing)
+    return model, optimizer
 
 
-def _look(
-    looks: Sequence[EvalHook],
-    step: int,
-    row: Row,
-    learner: Learner,
-    progress: Progress,
-    settings: TrainSettings,
-) -> None:
-    """Score the weights of this step where that is wanted, and keep them if they are the best."""
-    for look in looks:
-        if look.due(step, settings):
-            row[look.name] = on_rank_zero(look.score)
-            if look.chooses:
-                progress.keep_best(row[look.name], step, learner)
-            learner.train()
+def clip_gradient(module: nn.Module, limit: float) -> Tensor:
+    """Cut the gradient's norm to ``limit`` (0: leave it) and return what it was."""
+    return nn.utils.clip_grad_norm_(module.parameters(), limit or float("inf"))
 
 
-def _rows(window: list[dict[str, Any]], step: int, rate: float) -> list[Row]:
-    """The means of a window of steps, a row for each task that had a turn in it.
+def mean_rows(
+    window: list[dict[str, Any]], step: int, learning_rate: float, device: torch.device
+) -> list[Row]:
+    """The means of some steps, over all processes: a row for each task that had a turn in them.
 
     The one place where the loop waits for the device.
     """
@@ -155,46 +133,13 @@ def _rows(window: list[dict[str, Any]], step: int, rate: float) -> list[Row]:
     for task in dict.fromkeys(each.get("task") for each in window):
         turns = [each for each in window if each.get("task") == task]
         named = {} if task is None else {"task": task}
-        means = {
-            name: float(torch.stack([torch.as_tensor(turn[name]) for turn in turns]).mean())
-            for name in turns[0]
-            if name != "task"
-        }
-        rows.append({"step": step, "learning_rate": rate, **named, **means})
+        names = [name for name in turns[0] if name != "task"]
+        means = [
+            float(torch.stack([torch.as_tensor(turn[name]) for turn in turns]).mean())
+            for name in names
+        ]
+        # all processes have one history, and see the same failures
+        means = all_reduce_mean(means, device)
+        row = {"step": step, "learning_rate": learning_rate}
+        rows.append(row | named | dict(zip(names, means, strict=True)))
     return rows
-
-
-def _together(rows: list[Row], device: torch.device) -> list[Row]:
-    """Rows of means over all processes, so that they have one history and see the same faults."""
-    places = [(row, name) for row in rows for name in row if isinstance(row[name], float)]
-    for (row, name), mean in zip(
-        places, all_reduce_mean([row[name] for row, name in places], device), strict=True
-    ):
-        row[name] = mean
-    return rows
-
-
-def _in_short(rows: list[Row]) -> str:
-    """Loss and score of the last steps, for the progress bar."""
-    parts = []
-    for row in rows:
-        names = ["loss"] + ([measure(row)] if "chance" in row else [])
-        numbers = " ".join(f"{name} {row[name]:.3g}" for name in names)
-        parts.append(f"{row['task']}: {numbers}" if len(rows) > 1 else numbers)
-    return ", ".join(parts)
-
-
-def _check_finite(
-    rows: list[Row], progress: Progress, out: Path | None, settings: TrainSettings
-) -> None:
-    for row in rows:
-        if not (np.isfinite(row["loss"]) and np.isfinite(row["gradient"])):
-            raise DivergedError(
-                f"loss {row['loss']:.3g}, gradient {row['gradient']:.3g}: training diverged in the "
-                f"{LOG_EVERY} steps before step {row['step']}{_kept(progress, out)}; try a "
-                f"learning rate below {settings.learning_rate:g}"
-            )
-
-
-def _kept(progress: Progress, out: Path | None) -> str:
-    return f"; the checkpoint of step {progress.saved} is kept in {out}" if out else ""

@@ -1,49 +1,48 @@
 """Pretraining: an encoder learns a proxy task, without labels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort
-from ssl3d_lite.machine.collectives import local_slice, on_rank_zero
+from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.models.compatibility import check_encoder_fits
 from ssl3d_lite.models.encoders import Encoder
-from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row, part_of
+from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row
 
-from .batches import cases_of_step, step_generator
+from .batches import puzzle_batch
 from .checkpoint import digest, save_encoder
-from .learner import Callback, Learner
+from .hooks import Callback, CallbackHook, RunSpec
+from .learner import Learner
 from .loop import fit
-from .settings import RECENT, TrainSettings, changed
+from .settings import TrainSettings, with_changes
+
+HEALTH_ROWS = 20  # rows of the history from which a task may judge that its training has failed
 
 
 class Pretraining(Learner):
     """An encoder, and the tasks that train it by turns."""
 
-    def __init__(self, encoder: Encoder, tasks: Sequence[ProxyTask]):
+    def __init__(self, encoder: nn.Module, tasks: Sequence[ProxyTask]):
         super().__init__()
         self.encoder, self.tasks = encoder, nn.ModuleList(tasks)
 
-    @property
-    def num_batch_shapes(self) -> int:
-        return len(self.tasks)
-
     def forward(self, turn: int, batch: ProxyBatch) -> tuple[Tensor, dict[str, Any]]:
-        task = self.tasks[turn]
-        answer = task(self.encoder, batch)
-        return task.loss(answer, batch), {"task": task.name, **task.score(answer, batch)}
+        task = cast(ProxyTask, self.tasks[turn])
+        prediction = task(self.encoder, batch)
+        return task.loss(prediction, batch), {"task": task.name, **task.score(prediction, batch)}
 
     def check_health(self, history: list[Row]) -> str | None:
-        last = history[-RECENT * len(self.tasks) :]  # a long run should not read it all each time
-        faults = (
+        last = history[-HEALTH_ROWS * len(self.tasks) :]  # not all of a long run, each time
+        failures = (
             task.check_health([row for row in last if row["task"] == task.name])
-            for task in self.tasks
+            for task in cast(Iterable[ProxyTask], self.tasks)
         )
-        return next(filter(None, faults), None)
+        return next(filter(None, failures), None)
 
 
 def pretrain(
@@ -57,30 +56,60 @@ def pretrain(
     callback: Callback | None = None,
     **changes: Any,
 ) -> list[Row]:
-    """Train ``encoder`` on a proxy task, or on several by turns, over ``cases``, without labels.
+    """Train ``encoder`` in place on a proxy task, or on several by turns, without labels.
 
     With ``out``, checkpoints go there, and the same call continues from the last one: with encoder
     and tasks made anew from the same seeds, as those of this call are trained where they stand. If
     there are fewer cases than a batch, a batch is all of them: no scan stands beside itself.
 
-    ``callback`` is called after every ten steps with the history so far. If it returns True, the run
-    stops there, with a checkpoint of that very step; ``encoder.safetensors`` is written by a run
-    that ends. The run's record does not name it: with or without, it is the same run. It must not
-    leave the networks in another mode, nor change their weights.
+    Args:
+        cases: numbers of the cohort's cases to train on; by default ``cohort.split().pretrain``.
+        callback: called after every ten steps with the history so far. If it returns True, the run
+            stops there, with a checkpoint of that very step; ``encoder.safetensors`` is written by
+            a run that ends. The run's record does not name it: with or without, it is the same
+            run. It must not leave the networks in another mode, nor change their weights.
+        changes: fields of :class:`TrainSettings`, in place of those in ``settings``.
 
     Returns:
-        The history: mean loss and scores of every ten steps, a row for each task. The encoder and
-        the tasks themselves are trained in place; the encoder is left in evaluation mode.
+        The history: mean loss and scores of every ten steps, a row for each task. The encoder is
+        left in evaluation mode.
 
     Raises:
+        InputError: encoder and cohort do not fit together, a setting is wrong, a step needs more
+            memory than is free, or ``out`` holds another run.
         DivergedError: the loss is not finite, or the task says that its training has failed.
+
+    Example::
+
+        encoder = make_encoder(cohort, seed=0)
+        history = pretrain(make_task("cpc", encoder), encoder, cohort, steps=400)
     """
     check_encoder_fits(encoder, cohort)
     cases = cohort.split().pretrain if cases is None else cases
-    settings = changed(settings or TrainSettings(), changes)
     tasks = [task] if isinstance(task, ProxyTask) else list(task)
+    settings = with_changes(settings or TrainSettings(), changes)
     settings = replace(settings, batch=min(settings.batch, len(cases))).for_cases(len(cases))
-    record = {
+    record = _record(tasks, encoder, cohort, cases, settings)
+    folder = None if out is None else Path(out)
+    spec = RunSpec(settings, record, folder, f"pretrain {record['task']}")
+    batch_of = partial(puzzle_batch, tasks, cohort, cases, settings)
+    hooks = [] if callback is None else [CallbackHook(callback)]
+    history = fit(Pretraining(encoder, tasks), batch_of, spec, hooks)
+    if folder is not None and history[-1]["step"] == settings.steps:
+        on_rank_zero(save_encoder, folder, encoder, record)
+    encoder.eval()
+    return history
+
+
+def _record(
+    tasks: Sequence[ProxyTask],
+    encoder: Encoder,
+    cohort: Cohort,
+    cases: Sequence[int],
+    settings: TrainSettings,
+) -> dict[str, Any]:
+    """All that a run depends on."""
+    return {
         "kind": "pretrain",
         "task": "+".join(task.name for task in tasks),
         "task_settings": {
@@ -93,26 +122,3 @@ def pretrain(
         "start": digest(encoder, *tasks),
         "data": [cohort.name, len(cohort), list(cases)],
     }
-
-    def batch_of(
-        step: int, device: torch.device, settings: TrainSettings
-    ) -> tuple[int, ProxyBatch]:
-        turn, chosen = step % len(tasks), cases_of_step(cases, settings, step)
-        own = local_slice(len(chosen))
-        volumes = cohort.images(chosen[own]).to(device)
-        # every process draws for the whole batch, as one alone would; a draw reads no voxel
-        whole = volumes[:1].expand(len(chosen), *volumes.shape[1:])
-        params = tasks[turn].sample_params(whole, step_generator(settings.seed, step))
-        views = tasks[turn].make_views(volumes, part_of(params, own))
-        # at the end of a round a scan may stand in a batch twice: its number says so
-        return turn, replace(views, ids=tuple(chosen[own]))
-
-    learner = Pretraining(encoder, tasks)
-    title = f"pretrain {record['task']}"
-    history = fit(
-        learner, batch_of, settings, record, out and Path(out), title=title, callback=callback
-    )
-    if out is not None and history[-1]["step"] == settings.steps:
-        on_rank_zero(save_encoder, Path(out), encoder, record)
-    encoder.eval()
-    return history

@@ -1,65 +1,74 @@
 """Settings of pretraining and fine-tuning."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, TypeVar
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Annotated, Any, Literal, TypeVar
 
 from ssl3d_lite.errors import InputError, unknown
-from ssl3d_lite.machine.device import choose_device, choose_precision
-from ssl3d_lite.machine.memory_format import LAYOUTS
+from ssl3d_lite.machine.device import Device, Precision, choose_device, choose_precision
+from ssl3d_lite.settings import (
+    CheckedSettings,
+    Count,
+    MultipleOf,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Seed,
+    Shape,
+)
 
-LOG_EVERY = 10  # steps between rows of the history: losses stay on the device in between
-RECENT = 20  # rows of the history from which a task may judge that its training has failed
+STEPS_PER_ROW = 10  # optimiser steps whose mean is a row of the history
+WholeRows = Annotated[PositiveInt, MultipleOf(STEPS_PER_ROW)]  # a step at which a row is complete
+
+
+AnySettings = TypeVar("AnySettings", bound="TrainSettings")
+
+
+# metadata of fields that say how the machine computes: no result depends on them, but by rounding
+_ON_THE_MACHINE = {"affects_result": False}
 
 
 @dataclass(frozen=True)
-class TrainSettings:
+class TrainSettings(CheckedSettings):
     """What pretraining and fine-tuning share."""
 
-    steps: int = 250
-    """Optimiser steps."""
-    epochs: float = 0
-    """Rounds through all scans; if given, it sets the steps."""
-    batch: int = 2
-    """Scans a step."""
-    learning_rate: float = 1e-3
-    """Of AdamW at the start; falls to 0 as (1 - step/steps)^0.9."""
-    weight_decay: float = 1e-4
-    clip: float = 1.0
-    """The gradient's norm is cut to this; 0 for never."""
-    seed: int = 0
-    device: str = "auto"
-    """auto, cpu or cuda."""
-    devices: int = 1
-    """GPUs, or CPU processes, that share each batch."""
-    precision: str = "auto"
+    steps: PositiveInt = 250
+    """Number of optimiser steps."""
+    epochs: NonNegativeFloat = 0
+    """Number of rounds through all scans; if given, it sets the steps."""
+    batch: PositiveInt = 2
+    """Number of scans in a step."""
+    learning_rate: PositiveFloat = 1e-3
+    """Learning rate of AdamW at the start; it falls to 0 as (1 - step/steps)^0.9."""
+    weight_decay: NonNegativeFloat = 1e-4
+    clip: NonNegativeFloat = 1.0
+    """Largest norm of the gradient, to which a longer one is cut; 0 for never."""
+    seed: Seed = 0
+    device: Device = field(default="auto", metadata=_ON_THE_MACHINE)
+    """auto (a GPU where there is one), cpu, cuda or mps."""
+    devices: PositiveInt = field(default=1, metadata=_ON_THE_MACHINE)
+    """Number of GPUs, or of CPU processes, that share each batch."""
+    precision: Precision = "auto"
     """auto (bf16-mixed on GPUs that have it), 32-true or bf16-mixed."""
-    activation_checkpointing: bool = False
-    """Keep fewer features for the way back and compute them again: less memory, above all for a
-    U-Net, a third more time, and the same weights."""
-    layout: Literal["channels-last", "contiguous", "trial"] = "channels-last"
-    """Memory format of convolutions. "trial" tries both for two seconds and takes the faster: the
-    weights of two runs may then differ in their last bits."""
-    checkpoint_every: int = 100
-    """Steps between checkpoints, from which a killed run continues; a multiple of 10."""
+    activation_checkpointing: bool = field(default=False, metadata=_ON_THE_MACHINE)
+    """Keep fewer features for the backward pass and compute them again: less memory, above all for
+    a U-Net, a third more time, and the same weights."""
+    memory_format: Literal["channels-last", "contiguous"] = field(
+        default="channels-last", metadata=_ON_THE_MACHINE
+    )
+    """Order in which convolutions keep their voxels in memory; channels-last is faster."""
+    checkpoint_every: WholeRows = field(default=100, metadata=_ON_THE_MACHINE)
+    """Number of steps between checkpoints, from which a killed run continues; a multiple of 10."""
 
-    def __post_init__(self):
-        for name in ("steps", "batch", "devices", "checkpoint_every", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"{name} is {getattr(self, name)}, but must be above 0")
-        if self.checkpoint_every % LOG_EVERY:
-            raise InputError(f"checkpoint_every is {self.checkpoint_every}, no multiple of 10")
-        if self.layout not in (*LAYOUTS, "trial"):
-            raise unknown("layout", self.layout, [*LAYOUTS, "trial"])
-        if self.layout == "trial" and self.devices > 1:
-            raise InputError("layout trial is for one device; name one: channels-last")
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.batch % self.devices:
             raise InputError(
                 f"a batch of {self.batch} scans cannot be shared out among {self.devices} devices; "
                 f"use a multiple of {self.devices}"
             )
 
-    def for_cases(self, count: int) -> "TrainSettings":
+    def for_cases(self: "AnySettings", count: int) -> "AnySettings":
         """The same settings with ``epochs`` counted out in steps, for that many scans."""
         if not self.epochs:
             return self
@@ -76,11 +85,28 @@ class TrainSettings:
         return {**asdict(self), "precision": precision}
 
 
-Kind = TypeVar("Kind", bound=TrainSettings)
+@dataclass(frozen=True)
+class FinetuneSettings(TrainSettings):
+    """Fine-tuning with labels; the encoder may start frozen (the paper's warm-up)."""
+
+    steps: PositiveInt = 100
+    freeze_encoder_steps: Count = 0
+    """Number of steps at the start in which the encoder stands still and all else learns."""
+    encoder_lr_scale: NonNegativeFloat = 1.0
+    """Share of the learning rate that the encoder gets."""
+    patch: Shape | None = None
+    """Size, in voxels, of the random boxes to train on instead of whole volumes; not with
+    grades."""
+    validate_every: Count = 0
+    """Number of steps between scores of the validation cases, by which the best weights are kept;
+    0: the last weights count."""
+    test_at: tuple[WholeRows, ...] = ()
+    """Steps after which the test cases are scored for a curve of convergence; nothing is chosen
+    by it. Multiples of 10."""
 
 
-def changed(settings: Kind, changes: Mapping[str, Any]) -> Kind:
-    """The settings with some of them changed.
+def with_changes(settings: AnySettings, changes: Mapping[str, Any]) -> AnySettings:
+    """The settings with other values for some of them.
 
     Raises:
         InputError: no such setting (the nearest is named), or a value that is not allowed.
@@ -92,26 +118,8 @@ def changed(settings: Kind, changes: Mapping[str, Any]) -> Kind:
     return replace(settings, **changes)
 
 
-@dataclass(frozen=True)
-class FinetuneSettings(TrainSettings):
-    """Fine-tuning with labels; the encoder may start frozen (the paper's warm-up)."""
-
-    steps: int = 100
-    freeze_encoder_steps: int = 0
-    """Steps at the start in which the encoder stands still and all else alone learns."""
-    encoder_lr_scale: float = 1.0
-    """Share of the learning rate that the encoder gets."""
-    patch: tuple[int, ...] | None = None
-    """Train on random boxes of this size instead of whole volumes; not with grades."""
-    validate_every: int = 0
-    """Steps between looks at the validation cases, of which the best weights are kept; 0: the
-    last weights count."""
-    test_at: tuple[int, ...] = ()
-    """Steps after which the test cases are scored for a curve of convergence; nothing is chosen
-    by it. Multiples of 10."""
-
-    def __post_init__(self):
-        super().__post_init__()
-        for step in self.test_at:
-            if step <= 0 or step % LOG_EVERY:
-                raise InputError(f"test_at names step {step}, but must name multiples of 10")
+def machine_settings(kind: type[TrainSettings] = FinetuneSettings) -> frozenset[str]:
+    """Names of the settings on which no result depends: a run may go on with others."""
+    return frozenset(
+        each.name for each in fields(kind) if not each.metadata.get("affects_result", True)
+    )

@@ -3,7 +3,8 @@
     python tests/benchmarks/growth.py [--out docs] [--device cpu] [--largest 192]
 
 Masked reconstruction of whole volumes, by ``pretrain()``; each point is a process of its own, so
-that its peak memory is its own. Beside the peak stands what ``ssl3d_lite.training.memory`` would have said.
+that its peak memory is its own. Beside the peak stands the estimate of
+``ssl3d_lite.training.memory``.
 Of cases, what a step does to choose and read its scans is measured, on a cohort of so many files.
 Writes growth.json and growth.png.
 """

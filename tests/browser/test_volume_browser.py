@@ -219,20 +219,20 @@ def test_without_its_listener_nothing_moves(notebook, listener, act):
         act(puzzle, seconds=1)
 
 
-def test_a_guess_stands_beside_the_truth_and_is_marked(notebook):
-    guess = "[order[1], order[0], *order[2:]]"
-    puzzle = Puzzle(notebook, f"Puzzle3D(volumes, batch, prediction={guess})", "guessed")
+def test_a_prediction_stands_beside_the_label_and_is_marked(notebook):
+    prediction = "[order[1], order[0], *order[2:]]"
+    puzzle = Puzzle(notebook, f"Puzzle3D(volumes, batch, prediction={prediction})", "guessed")
     puzzle.set("shuffled", False)
     puzzle.settled()
     puzzle.set("apart", 1)
     pixels = puzzle.settled()
     half = pixels.shape[1] // 2
-    for colour in ([0, 158, 115], [213, 94, 0]):  # right, wrong
+    for colour in ([0, 158, 115], [213, 94, 0]):  # correct, wrong
         marked = (pixels == colour).all(-1)
-        assert marked[:, :half].sum() == 0, "the truth is not marked"
+        assert marked[:, :half].sum() == 0, "the label is not marked"
         assert marked[:, half:].sum() > 30
     text = puzzle.locate(".legend").inner_text()
-    assert "✓ right" in text
+    assert "✓ correct" in text
     assert "✗ wrong" in text
 
 

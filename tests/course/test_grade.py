@@ -193,9 +193,9 @@ def test_tests_are_restored_and_that_is_said(graded):
 def test_what_was_replaced_is_restored_and_flagged(graded):
     record = graded[0]["patches"]
     for what in ("torch.equal", "same()", "get_ipython().showtraceback"):
-        assert f"put back before a test: {what}" in record.flags
-    assert "put back before a test: the values of values" in record.notes
-    assert "put back before a test: the values of values" not in record.flags  # a slip, often
+        assert f"restored before a test: {what}" in record.flags
+    assert "restored before a test: the values of values" in record.notes
+    assert "restored before a test: the values of values" not in record.flags  # a slip, often
     assert graded[0]["solved"].flags == []
     assert "_exit" in graded[0]["exits"].flags
 

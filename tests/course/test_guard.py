@@ -1,4 +1,4 @@
-"""What a student's code replaced is put back, and said."""
+"""What a student's code replaced is restored and reported."""
 
 import importlib.util
 

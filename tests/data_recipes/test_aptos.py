@@ -508,7 +508,7 @@ def test_without_kagglehub(out, monkeypatch):
 def test_nonsense_settings_are_refused_before_the_download(out, monkeypatch):
     asked = []
     monkeypatch.setattr("kagglehub.competition_download", asked.append)
-    with pytest.raises(InputError, match="edge 4"):
+    with pytest.raises(InputError, match="edge is 4, but must be 8 or more"):
         prepare(small(None, out, edge=4))
     with pytest.raises(InputError, match="unknown intensity 'zscor'"):
         prepare(small(None, out, intensity="zscor"))
@@ -548,8 +548,8 @@ def test_the_command_line_stops(raw, out, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     for arguments, message in (
         ((raw / "nowhere", out), f"ssl3d: no train.csv in {raw / 'nowhere'}\n"),
-        ((raw, out, "--edge", "4"), "ssl3d: edge 4: give the pixels of a square, 8 or more\n"),
-        ((raw, out, "--folds", "2"), "ssl3d: 2 folds; a split needs at least 3\n"),
+        ((raw, out, "--edge", "4"), "ssl3d: edge is 4, but must be 8 or more\n"),
+        ((raw, out, "--folds", "2"), "ssl3d: folds is 2, but must be 3 or more\n"),
         ((None, out), "ssl3d: without --raw the data are downloaded, for which "),
     ):
         assert command(*arguments) == 2

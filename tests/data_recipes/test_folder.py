@@ -554,7 +554,7 @@ def test_cases_of_several_shapes(six, labels, out, run, save, tmp_path):
         ({"intensity": "window:9,0"}, "is no window"),
         ({"fit": "strech"}, "did you mean 'stretch'"),
         ({"size": (8, 0, 8)}, "above 0"),
-        ({"folds": 2}, "2 folds; a split needs at least 3"),
+        ({"folds": 2}, "folds is 2, but must be 3 or more"),
     ],
 )
 def test_settings_that_contradict(six, out, run, wrong, said):

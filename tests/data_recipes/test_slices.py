@@ -11,7 +11,7 @@ from helpers import content, make_cohort
 from nibabel.affines import voxel_sizes
 
 from data_recipes import slices
-from data_recipes.slices import Slices, positions, prepare
+from data_recipes.slices import SliceSettings, positions, prepare
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import UNLABELLED, Case, Cohort, array_path
 from ssl3d_lite.errors import InputError
@@ -53,7 +53,7 @@ def out(tmp_path) -> Path:
 
 def halved(cohort, out, **settings):
     """The middle half of each scan, so that what is left out shows."""
-    return Slices(cohort, out, **{"first": 0.25, "last": 0.75} | settings)
+    return SliceSettings(cohort, out, **{"first": 0.25, "last": 0.75} | settings)
 
 
 def cut(volumes: Cohort, out: Path, **settings) -> Cohort:
@@ -135,7 +135,7 @@ def test_the_manifest_says_what_they_are(volumes, out):
     ],
 )
 def test_first_last_and_every_choose_the_positions(length, settings, taken):
-    assert list(positions(length, Slices(Path("a"), Path("b"), **settings))) == taken
+    assert list(positions(length, SliceSettings(Path("a"), Path("b"), **settings))) == taken
 
 
 def test_scans_may_differ_in_length(tmp_path, out):
@@ -284,17 +284,15 @@ def test_other_settings_are_refused_and_nothing_is_touched(volumes, out):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"axis": 3}, r"axis 3: give 0 \(sagittal\), 1 \(coronal\) or 2 \(axial\)"),
-        ({"axis": -1}, "axis -1: give 0"),
-        (
-            {"first": 0.8, "last": 0.7},
-            "first 0.8, last 0.7: give shares of the axis, 0 <= first < last <= 1",
-        ),
-        ({"first": -0.1}, "first -0.1, last 0.75: give shares"),
-        ({"last": 1.5}, "first 0.25, last 1.5: give shares"),
-        ({"last": float("nan")}, "first 0.25, last nan: give shares"),
-        ({"every": 0}, "every 0: give 1 for each slice"),
-        ({"every": -2}, "every -2: give 1 for each slice"),
+        ({"axis": 3}, "axis is 3, but must be one of 0, 1 or 2"),
+        ({"axis": -1}, "axis is -1, but must be one of 0, 1 or 2"),
+        ({"first": 0.8, "last": 0.7}, "first 0.8, last 0.7: first must lie before last"),
+        ({"first": 0.7, "last": 0.7}, "first 0.7, last 0.7: first must lie before last"),
+        ({"first": -0.1}, "first is -0.1, but must be 0 or more"),
+        ({"last": 1.5}, "last is 1.5, but must be 1 or less"),
+        ({"last": float("nan")}, "last is nan, but must be a finite number"),
+        ({"every": 0}, "every is 0, but must be above 0"),
+        ({"every": -2}, "every is -2, but must be above 0"),
         ({"first": 0.5, "last": 0.51}, "no slice lies between first 0.5 and last 0.51"),
     ],
 )
@@ -340,7 +338,9 @@ def test_the_command(volumes, out, capsys):
     assert "36 prepared, 0 there already, 6 unlabelled, 0 rejected" in capsys.readouterr().out
     recipe = json.loads((out / "cohort.json").read_text())["recipe"]
     assert [recipe[name] for name in ("axis", "first", "last", "every")] == [0, 0.0, 1.0, 4]
-    assert main([*arguments, "--axis", "7"]) == 2
-    assert capsys.readouterr().err == (
-        "ssl3d: axis 7: give 0 (sagittal), 1 (coronal) or 2 (axial)\n"
-    )
+    with pytest.raises(SystemExit) as left:
+        main([*arguments, "--axis", "7"])
+    assert left.value.code == 2
+    assert "Expected one of ('0', '1', '2')" in capsys.readouterr().err
+    assert main([*arguments, "--every", "0"]) == 2
+    assert capsys.readouterr().err == "ssl3d: every is 0, but must be above 0\n"

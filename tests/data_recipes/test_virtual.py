@@ -139,12 +139,12 @@ def test_a_note_that_is_none(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("recipe", "settings", "said"),
     [
-        ("virtual-brain", ["--cases", "0"], "cases must be at least 1, not 0"),
-        ("virtual-abdomen", ["--edge", "20"], "edge must be at least 48, not 20"),
-        ("virtual-ukb-brain", ["--edge", "20"], "edge must be at least 32 voxels, not 20"),
-        ("virtual-fundus", ["--edge", "2"], "edge 2: give the pixels of a square"),
-        ("virtual-fundus", ["--seed", "-1"], "seed must be 0 or more, not -1"),
-        ("virtual-fundus", ["--unlabelled", "-1"], "unlabelled must be 0 or more, not -1"),
+        ("virtual-brain", ["--cases", "0"], "cases is 0, but must be above 0"),
+        ("virtual-abdomen", ["--edge", "20"], "edge is 20, but must be 48 or more"),
+        ("virtual-ukb-brain", ["--edge", "20"], "edge is 20, but must be 32 or more"),
+        ("virtual-fundus", ["--edge", "2"], "edge is 2, but must be 8 or more"),
+        ("virtual-fundus", ["--seed", "-1"], "seed is -1, but must be 0 or more"),
+        ("virtual-fundus", ["--unlabelled", "-1"], "unlabelled is -1, but must be 0 or more"),
     ],
 )
 def test_bad_settings_are_one_line_and_nothing_is_written(recipe, settings, said, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Notebooks: each pair says the same, and each runs from the first cell to the last."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -23,6 +24,24 @@ def test_the_pair_says_the_same(source):
         (c.id, c.cell_type, c.source) for c in kept.cells
     ], "run python notebooks/sync.py"
     nbformat.validate(kept)
+
+
+def imports_of(source: Path) -> list[str]:
+    """The import lines of all code cells, in order."""
+    cells = [cell for cell in notebook_of(source).cells if cell.cell_type == "code"]
+    code = "\n".join(
+        line for cell in cells for line in cell.source.splitlines() if not line.startswith("%")
+    )
+    nodes = [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Import | ast.ImportFrom)]
+    return [ast.unparse(node) for node in sorted(nodes, key=lambda node: node.lineno)]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_it_begins_with_the_front_door_and_imports_little_else(source):
+    first, *others = imports_of(source)
+    assert first == "import ssl3d_lite as ssl3d"
+    assert len(others) <= 4, others
+    assert not [line for line in others if "ssl3d_lite" in line or "data_recipes" in line]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)

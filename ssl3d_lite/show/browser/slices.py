@@ -92,9 +92,7 @@ class Slices(anywidget.AnyWidget):
         shape = scan.shape[1:]
         windows = [_robust(channel) if window is None else _checked(window) for channel in scan]
         reach = [_reach(*pair) for pair in zip(scan, windows, strict=True)]
-        classes, names = _classes(labels, shape), list(channel_names)
-        if names and len(names) != len(scan):
-            raise InputError(f"{len(names)} channel_names for a scan of {len(scan)} channels")
+        classes = _classes(labels, shape)
         self._kept = [list(ends) for ends in windows]  # each channel's, as last changed
         super().__init__(
             voxel=[edge // 2 for edge in shape],
@@ -103,7 +101,7 @@ class Slices(anywidget.AnyWidget):
             _shape=list(shape),
             _reach=[list(ends) for ends in reach],
             _windows=[list(ends) for ends in windows],
-            _channel_names=names or [f"channel {number}" for number in range(len(scan))],
+            _channel_names=_names(channel_names, len(scan)),
             _labels=b"" if classes is None else classes.tobytes(),
             _classes=_legend(classes, label_names),
             _spacing=_edges(spacing),
@@ -170,6 +168,13 @@ def _channels(volume: Array) -> np.ndarray:
     if not np.isfinite(scan).all():
         raise InputError("volume holds values that are not finite: replace them, by 0 for instance")
     return scan
+
+
+def _names(names: Sequence[str], count: int) -> list[str]:
+    """Names of the channels; numbers where none are given."""
+    if names and len(names) != count:
+        raise InputError(f"{len(names)} channel_names for a scan of {count} channels")
+    return list(names) or [f"channel {number}" for number in range(count)]
 
 
 def _robust(channel: np.ndarray) -> Window:
@@ -242,7 +247,7 @@ def _box(piece: Piece) -> dict[str, object]:
     The bits of a corner's index in ``corners`` (8, 3) say at which end of x, y and z it lies.
     """
     corners = piece.corners
-    if corners.shape[1] == 2:  # of a picture, which is one voxel deep
+    if corners.shape[1] == 2:  # a picture is one voxel deep
         corners = np.array([(*corner, depth) for corner in corners for depth in (-0.5, 0.5)])
     caption = [f"piece {piece.number}"]
     if piece.home is not None and piece.home != piece.number:

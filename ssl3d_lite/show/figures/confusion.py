@@ -1,6 +1,7 @@
 """Figure of a confusion matrix."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -30,16 +31,16 @@ def confusion(
         InputError: there are not as many predictions as labels, or none at all, or a class has no
             name.
     """
-    labels, predictions = (np.asarray(each).astype(int).ravel() for each in (labels, predictions))
-    if len(labels) != len(predictions) or not len(labels):
-        raise InputError(f"there are {len(labels)} labels and {len(predictions)} predictions")
-    highest = int(max(labels.max(), predictions.max()))
+    true, predicted = (np.asarray(each).astype(int).ravel() for each in (labels, predictions))
+    if len(true) != len(predicted) or not len(true):
+        raise InputError(f"there are {len(true)} labels and {len(predicted)} predictions")
+    highest = int(max(true.max(), predicted.max()))
     names = [str(n) for n in range(highest + 1)] if names is None else list(names)
     if len(names) <= highest:
         raise InputError(f"class {highest} has no name: there are {len(names)} names")
     counts = np.zeros((len(names), len(names)))
-    np.add.at(counts, (labels, predictions), 1)
-    correct = f"{(labels == predictions).sum()} of {len(labels)} correct"
+    np.add.at(counts, (true, predicted), 1)
+    correct = f"{(true == predicted).sum()} of {len(true)} correct"
     return _draw_matrix(counts, names, f"{title}: {correct}" if title else correct)
 
 
@@ -58,10 +59,10 @@ def _draw_matrix(counts: np.ndarray, names: Sequence[str], title: str) -> Figure
     axes.set(xlabel="prediction", ylabel="label")
     for at in zip(*np.nonzero(counts)) if numbered else ():
         colour = "white" if shares[at] > 0.5 else "black"
-        style = {"color": colour, "fontsize": 8, "ha": "center", "va": "center"}
+        style: dict[str, Any] = {"color": colour, "fontsize": 8, "ha": "center", "va": "center"}
         axes.text(at[1], at[0], f"{100 * shares[at]:.0f}", **style)
-    for at in ticks:  # the diagonal, where predictions are correct
-        axes.add_patch(Rectangle((at - 0.5, at - 0.5), 1, 1, fill=False, linewidth=0.7))
+    for n in ticks:  # the diagonal, where predictions are correct
+        axes.add_patch(Rectangle((n - 0.5, n - 0.5), 1, 1, fill=False, linewidth=0.7))
     axes.set_title(title, fontsize=10)
     label = "share of the row" + (", in the cells in %" if numbered else "")
     figure.colorbar(drawn, ax=axes, shrink=0.6, label=label)

@@ -1,6 +1,7 @@
 """A cohort at a glance: its cases in three planes with their labels outlined, and their values."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -64,7 +65,7 @@ def _strip(
     row[0].text(0, 1.04, cohort.cases[case].id, transform=row[0].transAxes, fontsize=7)
 
 
-def _at(axes: Axes, size: int) -> dict[str, object]:
+def _at(axes: Axes, size: int) -> dict[str, Any]:
     return {"transform": axes.transAxes, "fontsize": size, "ha": "center"}
 
 

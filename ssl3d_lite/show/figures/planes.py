@@ -1,6 +1,7 @@
 """Planes of scans and of pieces, drawn on matplotlib's axes: what all figures are made of."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +13,9 @@ from scipy.spatial import ConvexHull
 from ssl3d_lite.show.pieces import COLOURS
 
 STROKE = [withStroke(linewidth=2, foreground="black")]  # white letters are read on any scan
-BESIDE = {"fontsize": 9, "ha": "right", "va": "center"}  # a name on the left of axes
+# style of a name on the left of axes
+LEFT_OF_AXES: dict[str, Any] = {"fontsize": 9, "ha": "right", "va": "center"}
+
 PLANE_NAMES = ("sagittal", "coronal", "axial")  # the plane across axis 0, 1, 2 of an RAS volume
 
 
@@ -101,6 +104,6 @@ def outline_box(
     axes.add_patch(Polygon(flat[hull.vertices], fill=False, edgecolor=colour, linewidth=width))
 
 
-def white_text(size: float) -> dict[str, object]:
+def white_text(size: float) -> dict[str, Any]:
     """Style of white letters with a black rim."""
     return {"color": "white", "fontsize": size, "path_effects": STROKE}

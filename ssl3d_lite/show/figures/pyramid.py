@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -101,7 +102,7 @@ def _name_parts(figure: Figure, row: int, rows_ahead: int, columns: int) -> None
     figure.legend(handles=handles, loc="outside lower center", **style)
 
 
-def _look_of(part: str) -> dict[str, object]:
+def _look_of(part: str) -> dict[str, Any]:
     colour, strength, hatch = PATCH_STYLES[part]
     edge = "#888888" if part == "other" else colour
     return {"facecolor": (colour, strength), "edgecolor": edge, "hatch": hatch, "linewidth": 0.8}

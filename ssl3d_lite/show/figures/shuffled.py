@@ -12,7 +12,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.pieces import COLOURS, Piece, pieces_of
 from ssl3d_lite.tasks import ProxyBatch
 
-from .planes import BESIDE, draw_image, outline_box, white_text
+from .planes import LEFT_OF_AXES, draw_image, outline_box, white_text
 
 
 def shuffled_pieces(
@@ -41,7 +41,7 @@ def shuffled_pieces(
         of_layer = [view for view in views if _layer(view.home, grid) in (layer, None)]
         _in_the_scan(whole, image, of_layer, grid)
         if len(grid) == 3:
-            beside = {"transform": shown.transAxes, "rotation": 90, **BESIDE}
+            beside = {"transform": shown.transAxes, "rotation": 90, **LEFT_OF_AXES}
             shown.text(-0.04, 0.5, f"layer {layer}", **beside)
     for axes, title in zip(rows[0], ("as it is shown", "put back", "in the scan"), strict=True):
         axes.set_title(title, fontsize=10)

@@ -10,7 +10,7 @@ from ssl3d_lite.show.words import SIDES, turn_names
 from ssl3d_lite.tasks import ProxyBatch
 from ssl3d_lite.tasks.geometry import quarter_turns, turn_matrix
 
-from .planes import BESIDE, PLANE_NAMES, draw_image, white_text
+from .planes import LEFT_OF_AXES, PLANE_NAMES, draw_image, white_text
 
 MAX_COLUMNS = 6
 
@@ -44,7 +44,7 @@ def turns(volumes: Tensor, batch: ProxyBatch, scan: int = 0) -> Figure:
             if row == 0:
                 axes.set_title(title, fontsize=8)
             if number % wide == 0 and dims == 3:
-                beside = {"transform": axes.transAxes, "rotation": 90, **BESIDE}
+                beside = {"transform": axes.transAxes, "rotation": 90, **LEFT_OF_AXES}
                 axes.text(-0.04, 0.5, PLANE_NAMES[axis], **beside)
     return figure
 

@@ -48,15 +48,10 @@ def add_scan(
     Raises:
         InputError: axes or shapes that do not belong together.
     """
-    volume = as_numpy(volume)
-    maps = {"labels": labels, "prediction": prediction}
-    maps = {name: as_numpy(each) for name, each in maps.items() if each is not None}
-    dims = _axes(volume, [each.ndim for each in maps.values()], spacing)
-    channels = volume.reshape(-1, *volume.shape[volume.ndim - dims :])
-    world = np.diag([*(spacing or (1.0,) * dims), 1.0])
-    for name, each in maps.items():
-        if each.shape != channels.shape[1:]:
-            raise InputError(f"{name} have shape {each.shape}, but the scan {channels.shape[1:]}")
+    given = {"labels": labels, "prediction": prediction}
+    maps = {name: as_numpy(each) for name, each in given.items() if each is not None}
+    channels = _channels_of(as_numpy(volume), maps, spacing)
+    world = np.diag([*(spacing or (1.0,) * (channels.ndim - 1)), 1.0])
     seen = view_of(viewer)
     clear(viewer, SCAN)
     clear(viewer, PUZZLE)
@@ -71,6 +66,18 @@ def add_scan(
     else:
         look_again(viewer, seen)
     return added
+
+
+def _channels_of(
+    volume: np.ndarray, maps: dict[str, np.ndarray], spacing: Sequence[float] | None
+) -> np.ndarray:
+    """The volume as (channel, *space), after a look at what belongs to it."""
+    dims = _axes(volume, [each.ndim for each in maps.values()], spacing)
+    channels = volume.reshape(-1, *volume.shape[volume.ndim - dims :])
+    for name, each in maps.items():
+        if each.shape != channels.shape[1:]:
+            raise InputError(f"{name} have shape {each.shape}, but the scan {channels.shape[1:]}")
+    return channels
 
 
 def _axes(volume: np.ndarray, maps: Sequence[int], spacing: Sequence[float] | None) -> int:

@@ -60,13 +60,7 @@ def review(
     Raises:
         InputError: no such case; a file that holds no marks; or no viewer and no display.
     """
-    wrong = [case for case in cases if not 0 <= case < len(cohort)]
-    if wrong or not len(cases):
-        raise InputError(
-            f"cases {wrong} are not among the {len(cohort)} of {cohort.name}"
-            if wrong
-            else "no cases to review; give positions in the cohort"
-        )
+    _check_cases(cases, cohort)
     kept = len(read_patch_marks(Path(csv)))
     if viewer is None:
         require_window()
@@ -79,6 +73,14 @@ def review(
     print(*(f"{key}: {what}" for key, (what, _) in REVIEW_KEYS.items()), sep="\n")
     print(f"marks are kept in {Path(csv).resolve()}" + (f" ({kept} so far)" if kept else ""))
     return shown
+
+
+def _check_cases(cases: Sequence[int], cohort: Cohort) -> None:
+    if not len(cases):
+        raise InputError("no cases to review; give positions in the cohort")
+    wrong = [case for case in cases if not 0 <= case < len(cohort)]
+    if wrong:
+        raise InputError(f"cases {wrong} are not among the {len(cohort)} of {cohort.name}")
 
 
 def _for_viewer(method: Callable[[], None]) -> Callable[[Viewer], None]:

@@ -77,11 +77,11 @@ def reassemble(
 def mean_dice(classes: str = "range(1, classes)", absent: str = "1.0", score: str = "") -> str:
     score = score or "2 * int((found & there).sum()) / voxels"
     return f"""
-        def mean_dice(answers, truths, classes):
+        def mean_dice(predictions, labels, classes):
             scores = []
-            for answer, truth in zip(answers, truths):
+            for prediction, label in zip(predictions, labels):
                 for number in {classes}:
-                    found, there = answer == number, truth == number
+                    found, there = prediction == number, label == number
                     voxels = int(found.sum() + there.sum())
                     scores.append({score} if voxels else {absent})
             return sum(scores) / len(scores)
@@ -321,18 +321,18 @@ MISTAKES = [
         "an absent class is skipped",
         6,
         """
-        def mean_dice(answers, truths, classes):
+        def mean_dice(predictions, labels, classes):
             scores = []
-            for answer, truth in zip(answers, truths):
+            for prediction, label in zip(predictions, labels):
                 for number in range(1, classes):
-                    found, there = answer == number, truth == number
+                    found, there = prediction == number, label == number
                     voxels = int(found.sum() + there.sum())
                     if voxels:
                         scores.append(2 * int((found & there).sum()) / voxels)
             return sum(scores) / len(scores)
         """,
     ),
-    mistake("classes counted in the truth", 6, mean_dice("range(1, int(truth.max()) + 1)")),
+    mistake("classes counted in the label", 6, mean_dice("range(1, int(label.max()) + 1)")),
     mistake(
         "Jaccard instead of Dice",
         6,
@@ -342,10 +342,10 @@ MISTAKES = [
         "voxels of all cases pooled",
         6,
         """
-        def mean_dice(answers, truths, classes):
+        def mean_dice(predictions, labels, classes):
             scores = []
             for number in range(1, classes):
-                found, there = answers == number, truths == number
+                found, there = predictions == number, labels == number
                 voxels = int(found.sum() + there.sum())
                 scores.append(2 * int((found & there).sum()) / voxels if voxels else 1.0)
             return sum(scores) / len(scores)

@@ -71,7 +71,7 @@ class MyRotation(ProxyTask):
     def make_views(self, volumes, params):
 BODY
     def forward(self, encoder, batch):
-        return self.head(pooled(encoder(batch.views.flatten(0, 1))))
+        return self.head(global_avg_pool(encoder(batch.views.flatten(0, 1))))
 """
 POSE_ROTATION = """
 size, views, matrices = (self.settings.crop_size,) * self.dims, [], []
@@ -101,7 +101,7 @@ DRAW
     def make_views(self, volumes, params):
 POSE
     def forward(self, encoder, batch):
-        features = pooled(encoder(batch.views.flatten(0, 1)))
+        features = global_avg_pool(encoder(batch.views.flatten(0, 1)))
         features = features.unflatten(0, batch.views.shape[:2])
         centre, query = features[:, :1], features[:, 1:]
         return self.head(torch.cat([centre.expand_as(query), query], -1)).flatten(0, 1)

@@ -47,7 +47,7 @@ class MyJigsaw(ProxyTask):
     def make_views(self, volumes, params):
 BODY
     def forward(self, encoder, batch):
-        features = pooled(encoder(batch.views.flatten(0, 1)))
+        features = global_avg_pool(encoder(batch.views.flatten(0, 1)))
         return self.head(features.view(len(batch.views), -1))
 """
 POSE = """

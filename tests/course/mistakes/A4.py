@@ -126,7 +126,7 @@ MISTAKES = [
         2,
         """
         def encode_once(encoder, embed, views, grid):
-            latents = [embed(pooled(encoder(views[:, v]))) for v in range(views.shape[1])]
+            latents = [embed(global_avg_pool(encoder(views[:, v]))) for v in range(views.shape[1])]
             return torch.stack(latents, -1).unflatten(-1, grid)
         """,
         READ,
@@ -136,7 +136,7 @@ MISTAKES = [
         2,
         """
         def encode_once(encoder, embed, views, grid):
-            latents = torch.stack([embed(pooled(encoder(scan))) for scan in views])
+            latents = torch.stack([embed(global_avg_pool(encoder(scan))) for scan in views])
             return latents.unflatten(1, grid).movedim(-1, 1)
         """,
         READ,
@@ -173,8 +173,8 @@ MISTAKES = [
         changed(
             ENCODE,
             (
-                "pooled(encoder(views.flatten(0, 1)))",
-                "pooled(encoder(views.flatten(0, 1))).detach()",
+                "global_avg_pool(encoder(views.flatten(0, 1)))",
+                "global_avg_pool(encoder(views.flatten(0, 1))).detach()",
             ),
         ),
         READ,
@@ -184,7 +184,10 @@ MISTAKES = [
         2,
         changed(
             ENCODE,
-            ("embed(pooled(encoder(views.flatten(0, 1))))", "pooled(encoder(views.flatten(0, 1)))"),
+            (
+                "embed(global_avg_pool(encoder(views.flatten(0, 1))))",
+                "global_avg_pool(encoder(views.flatten(0, 1)))",
+            ),
         ),
         READ,
     ),

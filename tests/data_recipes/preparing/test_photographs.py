@@ -544,9 +544,9 @@ def test_a_frame_so_wide_that_its_square_is_a_bomb(path, monkeypatch):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"edge": 4}, "edge 4: give the pixels of a square, 8 or more"),
-        ({"edge": 0}, "edge 0: give"),
-        ({"edge": -224}, "edge -224: give"),
+        ({"edge": 4}, "edge is 4, but must be 8 or more"),
+        ({"edge": 0}, "edge is 0, but"),
+        ({"edge": -224}, "edge is -224, but"),
         ({"intensity": "zscor"}, "unknown intensity 'zscor'; did you mean 'zscore'?"),
         ({"intensity": "window:255,0"}, "intensity 'window:255,0' is no window"),
         ({"intensity": ""}, "unknown intensity ''"),

@@ -305,7 +305,7 @@ def test_labels_are_never_smoothed():
         ({"fit": "strech"}, "did you mean 'stretch'"),
         ({"intensity": "zscor"}, "did you mean 'zscore'"),
         ({"spacing": (1, 0, 1)}, "above 0"),
-        ({"spacing": (1, np.nan, 1)}, "above 0"),
+        ({"spacing": (1, np.nan, 1)}, "finite number"),
         ({"size": (1, 0, 1)}, "above 0"),
         ({"spacing": (1, 1, 1), "size": (4, 4, 4), "fit": "resize"}, "finds the spacing itself"),
     ],

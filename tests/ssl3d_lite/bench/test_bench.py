@@ -25,7 +25,7 @@ from ssl3d_lite.bench.stages import STEP_PARTS, Stage, make_setup, step_work, tr
 from ssl3d_lite.bench.traffic import layer_bytes
 from ssl3d_lite.cli import main as cli
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.machine.timing import times
+from ssl3d_lite.machine.timing import repeated_times
 from ssl3d_lite.models.operations import operations
 from ssl3d_lite.study.data import make
 from ssl3d_lite.study.settings import read_study
@@ -46,7 +46,7 @@ def test_a_share_is_the_limit_over_what_was_measured():
 
 
 def test_the_clock_tells_the_time():
-    taken = times(lambda: time.sleep(0.01), "cpu", 0.1)
+    taken = repeated_times(lambda: time.sleep(0.01), "cpu", 0.1)
     assert len(taken) >= 3
     assert 0.01 <= taken[0] <= taken[len(taken) // 2] < 0.1
 
@@ -105,7 +105,7 @@ def test_the_work_of_a_step(resident, task):
 
 def test_what_is_slow_is_seen_where_it_is_slow(resident, monkeypatch):
     setup = make_setup("masked", resident, resident.split().pretrain, "cpu", "32-true")
-    make_views, clip = setup.task.make_views, stages.clip
+    make_views, clip = setup.task.make_views, stages.clip_gradient
 
     def slow_views(self, *arguments):
         time.sleep(0.05)
@@ -116,7 +116,7 @@ def test_what_is_slow_is_seen_where_it_is_slow(resident, monkeypatch):
         return clip(*arguments)
 
     monkeypatch.setattr(type(setup.task), "make_views", slow_views)
-    monkeypatch.setattr(stages, "clip", slow_clip)
+    monkeypatch.setattr(stages, "clip_gradient", slow_clip)
     found = {s.name: s for s in training_stages(setup, PEAKS, 0.1)}
     assert found["views"].seconds >= 0.05
     assert found["optimiser"].seconds >= 0.03

@@ -124,7 +124,7 @@ def test_fault_04_an_undecided_grade_is_an_answer_and_counts_against_kappa():
     logits = ordinal_code(truth, 5) - 0.5
     logits[5:] = torch.tensor([[-1, 1, 1, 1], [-1, -1, -1, 1], [-1, -1, 1, -1]])
     result = ordinal(truth.tolist(), decode(logits).tolist(), ("0", "1", "2", "3", "4"))
-    assert result.answer.tolist() == [0, 1, 2, 3, 4, 3, 1, 1]
+    assert result.prediction.tolist() == [0, 1, 2, 3, 4, 3, 1, 1]
     assert result.parts["accuracy"] == 5 / 8
     # mean squared difference 9/8, by chance 44/8 + 41/8 - 2 * 16/8 * 15/8
     assert result.kappa == pytest.approx(1 - 1.125 / 3.125)
@@ -185,9 +185,9 @@ def test_cases_are_graded_in_order(shades):
     cases = tuple(range(11, 0, -1))
     result = evaluate(thresholds(1.0, 2.0), shades, cases)
     assert result.cases == tuple(shades.cases[case].id for case in cases)
-    assert result.answer.tolist() == result.truth.tolist() == [case % 3 for case in cases]
+    assert result.prediction.tolist() == result.truth.tolist() == [case % 3 for case in cases]
     assert result.kappa == 1
-    assert evaluate(thresholds(9.0, 9.0), shades, cases).answer.tolist() == [0] * 11
+    assert evaluate(thresholds(9.0, 9.0), shades, cases).prediction.tolist() == [0] * 11
 
 
 def test_an_ungraded_case_cannot_be_scored_and_neither_can_none(tmp_path):
@@ -229,7 +229,7 @@ def test_the_probe_reads_the_mean_of_every_level(shades):
 
 def test_a_probe_that_saw_one_grade_always_answers_it(shades):
     (result,) = linear_probes(Brightness(), shades, [(2, 5)], shades.split().test)
-    assert set(result.answer.tolist()) == {2}
+    assert set(result.prediction.tolist()) == {2}
     assert result.kappa == 0
 
 
@@ -331,8 +331,8 @@ def test_nothing_is_chosen_by_test_scores(shades):
     [
         ({"test_at": (10,)}, (), "test_at is set, but there are no test cases"),
         ({"test_at": (10, 40)}, (0,), "test_at names step 40, but there are 30 steps"),
-        ({"test_at": (15,)}, (0,), "test_at names step 15, but must name multiples of 10"),
-        ({"test_at": (0,)}, (0,), "test_at names step 0"),
+        ({"test_at": (15,)}, (0,), r"test_at is \(15,\), but each entry must be a multiple of 10"),
+        ({"test_at": (0,)}, (0,), r"test_at is \(0,\), but each entry must be above 0"),
         ({"patch": (4, 4)}, (), "a grade is that of a whole picture"),
         ({"validate_every": 10}, (), "there are no validation cases"),
     ],

@@ -117,7 +117,7 @@ def test_workers_of_another_version_are_one_line(distant, monkeypatch):
 
 
 def test_no_scheduler_at_the_address(monkeypatch):
-    monkeypatch.setattr(parallel, "PATIENCE", "1s")
+    monkeypatch.setattr(parallel, "SCHEDULER_TIMEOUT", "1s")
     with pytest.raises(InputError, match="no Dask scheduler answers at tcp://127"):
         list(for_each(abs, [1], Workforce(dask=f"tcp://127.0.0.1:{free_port()}"), "x"))
     with pytest.raises(InputError, match="no Dask scheduler answers at nonsense"):

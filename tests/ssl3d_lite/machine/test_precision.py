@@ -42,39 +42,21 @@ def test_a_cohort_that_takes_more_than_half_of_the_memory_stays_on_disk(cohort, 
         assert fits(cohort, "cpu") is answer
 
 
-# ---- memory format -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("contiguous", "chosen"),
-    [(0.5, torch.contiguous_format), (0.97, torch.channels_last_3d), (2, torch.channels_last_3d)],
-)
-def test_a_trial_takes_the_faster_format_and_the_default_if_in_doubt(
-    monkeypatch, contiguous, chosen
-):
-    times = {"channels-last": 1.0, "contiguous": contiguous}
-    monkeypatch.setattr(precision, "_try", lambda *a: times[a[3]])
-    network = torch.nn.Conv3d(1, 1, 3)
-    assert precision.choose_layout("trial", network, (), "cpu", "32-true") is chosen
-    by_name = precision.choose_layout("contiguous", network, (), "cpu", "32-true")
-    assert by_name is torch.contiguous_format
-
-
-def test_a_trial_runs_both_formats_and_leaves_the_network_as_it_is():
-    class Learner(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv, self.seen = torch.nn.Conv3d(1, 4, 3), []
-            self.norm = torch.nn.BatchNorm3d(4)
-
-        def forward(self, volume):
-            self.seen.append(self.conv.weight.is_contiguous())
-            return self.norm(self.conv(volume)).square().mean(), {}
-
-    learner = Learner()
-    before = {name: tensor.clone() for name, tensor in learner.state_dict().items()}
-    taken = precision.layout_trial(learner, (torch.rand(2, 1, 8, 8, 8),), "cpu", ["32-true"])
-    assert set(taken) == {"channels-last, 32-true", "contiguous, 32-true"}
-    assert all(0 < seconds < 5 for seconds in taken.values())
-    assert all(torch.equal(before[n], t) for n, t in learner.state_dict().items())
-    assert learner.conv.weight.grad is None
+def test_control_groups_limit_what_is_free(tmp_path):
+    """A job of Slurm within its machine's; the first version has its own folder."""
+    (tmp_path / "groups").write_text("0::/slurm/job\n3:cpu,memory:/docker\n")
+    files = {
+        "slurm/memory.max": "1000",
+        "slurm/memory.current": "700",
+        "slurm/memory.stat": "anon 1\ninactive_file 100",
+        "slurm/job/memory.max": "max",
+        "memory/docker/memory.limit_in_bytes": "50",
+        "memory/docker/memory.usage_in_bytes": "60",
+        "memory/docker/memory.stat": "total_inactive_file 0",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert sorted(precision._allowed(tmp_path / "groups", tmp_path)) == [0, 400]
+    assert list(precision._allowed(tmp_path / "missing")) == []
+    assert 0 < precision.free_bytes(torch.device("cpu")) < 1e15

@@ -148,7 +148,7 @@ def test_it_is_pretrained_saved_probed_and_fine_tuned(eyes, tmp_path):
     training = FinetuneSettings(steps=2, batch=3)
     finetune(network, eyes, split.train, training, tmp_path / "network")
     again = load_network(tmp_path / "network")
-    answers = [evaluate(n, eyes, split.test).answer.tolist() for n in (network, again)]
+    answers = [evaluate(n, eyes, split.test).prediction.tolist() for n in (network, again)]
     assert answers[0] == answers[1]
 
 

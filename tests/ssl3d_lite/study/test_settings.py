@@ -3,7 +3,7 @@ import pytest
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.study.arms import parse_arm
 from ssl3d_lite.study.settings import build_settings, merged, read_study, shipped_studies
-from ssl3d_lite.training.settings import LOG_EVERY, FinetuneSettings
+from ssl3d_lite.training.settings import STEPS_PER_ROW, FinetuneSettings
 
 SMALL = """
 title = "Small"
@@ -110,7 +110,7 @@ def test_the_shipped_studies_read_at_every_scale():
         for scale in ("smoke", "class", "full"):
             study = read_study(name, scale)
             assert study.milestones or name == "tour"
-            assert all(m % LOG_EVERY == 0 for m in study.milestones)
+            assert all(m % STEPS_PER_ROW == 0 for m in study.milestones)
 
 
 def test_shipped_studies_have_a_random_control_of_more_than_one_norm_and_a_collapsed_one():

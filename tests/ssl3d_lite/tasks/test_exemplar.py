@@ -139,6 +139,15 @@ def test_without_ids_each_scan_of_a_batch_is_another():
     assert task.loss(prediction, replace(batch, ids=(7, 7, 8))).item() == 0
 
 
+def test_without_ids_the_scans_of_other_processes_are_others_too(monkeypatch):
+    """The second of two processes, which has scans 3, 4 and 5; validation is not shared."""
+    task = make_task("exemplar", FOUR[2], crop_size=6)
+    batch = posed(task, torch.zeros(3, 1, 8, 8))
+    monkeypatch.setattr("ssl3d_lite.tasks.exemplar.rank", lambda: 1)
+    assert task.owners(batch).tolist() == [3, 4, 5]
+    assert task.eval().owners(batch).tolist() == [0, 1, 2]
+
+
 def test_pretraining_says_which_scans_are_the_same(cohort, monkeypatch):
     """Three cases, two a step: the second step begins a round with the case that ended the first,
     or with another."""

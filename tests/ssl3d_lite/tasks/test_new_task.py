@@ -5,9 +5,8 @@ import sys
 
 import pytest
 import torch
-from ssl3d_lite.show.figures.figures import puzzle
 
-from ssl3d_lite import tasks
+from ssl3d_lite import show, tasks
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.models.encoders import UNetEncoder
 from ssl3d_lite.models.settings import EncoderSettings
@@ -91,7 +90,7 @@ def test_a_new_task_is_made_by_its_name_trained_scored_and_shown(mirror, cohort)
     params = task.sample_params(volumes, torch.Generator().manual_seed(0))
     batch = task.make_views(volumes, params)
     for scan in range(4):
-        assert puzzle(volumes, batch, scan).axes
+        assert show.puzzle(volumes, batch, scan).axes
 
 
 def test_its_settings_are_checked_like_all_others(mirror):

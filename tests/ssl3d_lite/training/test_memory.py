@@ -1,20 +1,18 @@
-"""``python tests/ssl3d_lite/test_memory.py`` measures more, and larger networks."""
+"""``python tests/ssl3d_lite/training/test_memory.py`` measures more, and larger networks."""
 
 import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import make_graded, posed
+from helpers import posed
 from torch import nn
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.machine import launch as distributed
+from ssl3d_lite.machine import collectives
 from ssl3d_lite.models.checkpointing import set_activation_checkpointing
 from ssl3d_lite.models.classifier import make_classifier
 from ssl3d_lite.models.encoders import make_encoder
@@ -22,10 +20,10 @@ from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.models.unet import make_unet
 from ssl3d_lite.study.keys import relevant_settings
 from ssl3d_lite.tasks import TASKS, make_task
-from ssl3d_lite.training import memory
+from ssl3d_lite.training import loop, memory
 from ssl3d_lite.training.finetuning import Finetuning, finetune
 from ssl3d_lite.training.learner import Learner
-from ssl3d_lite.training.memory import free_bytes, step_bytes
+from ssl3d_lite.training.memory import step_bytes
 from ssl3d_lite.training.pretraining import Pretraining, pretrain
 from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
@@ -63,16 +61,21 @@ class Straight(Learner):
 
 def test_the_count_of_one_layer_is_what_one_counts_by_hand():
     weights = 50 * 100 + 50
-    # at the end of the way there: weights, the gradients of the step before, two moments; the
-    # batch, the answers, their sum
-    there = 4 * weights + 1000 * 100 + 1000 * 50 + 1
-    assert step_bytes(Straight(), (torch.randn(1000, 100),), ONCE) == 4 * there
-    # of a small batch, in the optimiser's step: weights, gradients, moments, changes
-    assert step_bytes(Straight(), (torch.randn(1, 100),), ONCE) == 4 * 5 * weights
+    # at the end of the forward pass: weights, the gradients of the step before, two moments; the
+    # batch, the logits
+    there = 4 * weights + 1000 * 100 + 1000 * 50
+    counted = step_bytes(Straight(), (torch.randn(1000, 100),), ONCE)
+    assert counted == pytest.approx(4 * there, rel=1e-3)
+    # a small batch takes most in the optimiser's step: weights, gradients, moments, and two
+    # numbers for each on the way to its change
+    assert step_bytes(Straight(), (torch.randn(1, 100),), ONCE) == pytest.approx(
+        4 * 6 * weights, rel=0.02
+    )
     frozen = Straight().requires_grad_(False)
     frozen.layer.bias.requires_grad_(True)
-    there = weights + 3 * 50 + 1000 * 100 + 1000 * 50 + 1
-    assert step_bytes(frozen, (torch.randn(1000, 100),), ONCE) == 4 * there
+    there = weights + 3 * 50 + 1000 * 100 + 1000 * 50
+    counted = step_bytes(frozen, (torch.randn(1000, 100),), ONCE)
+    assert counted == pytest.approx(4 * there, rel=1e-3)
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -122,7 +125,7 @@ def test_a_frozen_encoder_is_counted_as_it_learns_in_the_end():
     assert counts[0] == counts[1] > counts[2]
 
 
-def test_counting_takes_no_time_and_leaves_no_trace():
+def test_counting_leaves_no_trace():
     learner, batch = segmenting(48)
     exemplar, views = puzzling("exemplar")  # which has a memory
     for module in (learner, exemplar):
@@ -130,10 +133,7 @@ def test_counting_takes_no_time_and_leaves_no_trace():
         before = {name: each.clone() for name, each in module.state_dict().items()}
         random = torch.get_rng_state()
         own = batch if module is learner else views
-        step_bytes(module, own, ONCE)
-        start = time.perf_counter()
         assert step_bytes(module, own, ONCE) > 0
-        assert time.perf_counter() - start < 1
         assert torch.equal(torch.get_rng_state(), random)
         after = module.state_dict()
         assert all(torch.equal(each, after[name]) for name, each in before.items())
@@ -144,23 +144,15 @@ def test_counting_takes_no_time_and_leaves_no_trace():
         assert all(p.grad is None and p.requires_grad for p in module.parameters())
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_of_several_processes_each_counts_its_own_and_sends_nothing(monkeypatch, count):
+def test_of_several_processes_each_counts_its_own_and_sends_nothing(monkeypatch):
     learner, batch = segmenting()
-    alone = step_bytes(learner, batch, ONCE)
-    group = SimpleNamespace(
-        is_available=lambda: True,
-        is_initialized=lambda: True,
-        get_world_size=lambda: count,
-        get_rank=lambda: 0,
-        all_gather=lambda *_: pytest.fail("something was sent"),
-    )
-    monkeypatch.setattr(distributed, "group", group)
-    together = step_bytes(learner, batch, ONCE)
-    assert distributed.group is group
-    buckets = 4 * sum(weight.numel() for weight in learner.parameters())
-    # and all have the answers of all
-    assert together - alone >= buckets + (count - 1) * 2 * 3 * 16**3 * 4
+    counted = step_bytes(learner, batch, ONCE)
+    monkeypatch.setattr(collectives.group, "is_initialized", lambda: True)
+    monkeypatch.setattr(collectives.group, "get_world_size", lambda: 2)
+    monkeypatch.setattr(collectives.group, "all_gather", lambda *_: pytest.fail("it was sent"))
+    assert collectives.is_distributed()
+    assert step_bytes(learner, batch, ONCE) == counted
+    assert collectives.is_distributed()
 
 
 def test_no_score_of_a_study_depends_on_recomputing():
@@ -176,7 +168,7 @@ class Asking(Straight):
 
 def test_what_asks_for_values_is_not_counted_and_trains(cohort, monkeypatch):
     assert step_bytes(Asking(), (torch.randn(2, 100),), ONCE) is None
-    monkeypatch.setattr(memory, "_step_bytes", lambda *_: 1 / 0)
+    monkeypatch.setattr(memory, "_count", lambda *_: 1 / 0)
     monkeypatch.setattr(memory, "free_bytes", lambda device: 0)
     finetuned(cohort, steps=1)
 
@@ -188,17 +180,16 @@ import re, sys
 from pathlib import Path
 from types import SimpleNamespace
 import torch
-from ssl3d_lite import memory, training
-from ssl3d_lite.models.encoders import make_encoder
-from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import make_unet
+from ssl3d_lite import training
+from ssl3d_lite.models import EncoderSettings, make_encoder, make_network
 from ssl3d_lite.tasks import make_task
+from ssl3d_lite.training import loop, memory
 
 def measured(name):
     return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 
 class Scans:
-    name, channels, spatial_dims, graded = "made up", ("one",), 3, False
+    name, channels, spatial_dims, ordinal = "made up", ("one",), 3, False
     label_names, cases = ("none", "one", "two"), [SimpleNamespace(labelled=True)] * 4
 
     def __init__(self, edge):
@@ -218,20 +209,20 @@ def train(edge, **shape):
     common = {"steps": 2, "device": "cpu", "activation_checkpointing": again == "again"}
     if kind == "unet":
         settings = training.FinetuneSettings(**common)
-        training.finetune(make_unet(encoder, 3, 0), cohort, range(4), settings)
+        training.finetune(make_network(encoder, cohort), cohort, range(4), settings)
     else:
         task = make_task(kind, encoder.settings)
         training.pretrain(task, encoder, cohort, range(4), training.TrainSettings(**common))
 
 def begin(learner, batch_of, device, settings, optimizer):
     here = memory._bytes(memory._state(learner))
-    begun.append(memory.most_bytes(learner, batch_of, device, settings) - here)
+    begun.append(memory.step_bytes(learner, batch_of(0, device), settings) - here)
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     begun.append(measured("VmRSS"))
 
 kind, edge, again, filters, block = sys.argv[1:]
 train(40)  # libraries are loaded, and kernels made, once
-begun, training.check_memory = [], begin
+begun, loop.check_memory = [], begin
 train(int(edge), filters=tuple(map(int, filters.split(","))), block=block)
 print(begun[0], measured("VmHWM") - begun[1])
 """
@@ -280,12 +271,12 @@ def refusal(monkeypatch, free, run, *arguments, **settings):
     return str(refused.value)
 
 
-def test_a_step_that_does_not_fit_is_refused_and_what_would_fit_is_named(cohort, monkeypatch):
+def test_a_step_that_does_not_fit_is_refused_and_what_to_lower_is_named(cohort, monkeypatch):
     said = refusal(monkeypatch, 14_000_000, finetuned, cohort)
-    number = r"about \d+ MB"
     assert re.fullmatch(
-        rf"a step needs {number}, but 14 MB are free on cpu: set batch 2 \({number}\) or "
-        rf"recompute \({number}\) or patch 12 16 12 \({number}\)",
+        r"a step needs about \d+ MB, but 14 MB are free on cpu: set a batch below 4, "
+        r"activation_checkpointing, a patch \(for label maps\), fewer filters, or take a device "
+        r"with more memory",
         said,
     ), said
     finetuned(cohort, steps=1)
@@ -294,46 +285,33 @@ def test_a_step_that_does_not_fit_is_refused_and_what_would_fit_is_named(cohort,
 @pytest.mark.parametrize(
     "settings", [{"batch": 2}, {"activation_checkpointing": True}, {"patch": (12, 16, 12)}]
 )
-def test_what_is_named_does_fit(cohort, monkeypatch, settings):
+def test_what_is_lowered_fits(cohort, monkeypatch, settings):
     monkeypatch.setattr(memory, "free_bytes", lambda device: 14_000_000)
     finetuned(cohort, steps=1, **settings)
 
 
-def test_only_what_fits_is_named(cohort, monkeypatch):
-    said = refusal(monkeypatch, 1_000_000, finetuned, cohort, batch=1)
-    assert "batch" not in said
-    assert "activation_checkpointing" not in said
-    assert re.search(r"set patch \d+ \d+ \d+ \(about", said)
+def test_what_is_set_already_is_not_named(cohort, monkeypatch):
+    settings = {"batch": 1, "activation_checkpointing": True, "patch": (16, 16, 16)}
+    said = refusal(monkeypatch, 1000, finetuned, cohort, **settings)
+    assert said.endswith("set a smaller patch, fewer filters, or take a device with more memory")
 
 
-def test_where_nothing_helps_the_lightest_is_named(cohort, monkeypatch):
-    said = refusal(monkeypatch, 1000, finetuned, cohort)
-    assert re.search(r"free on cpu: even with patch .* it needs .*; take a smaller network", said)
+def test_every_shape_of_batch_is_counted(cohort, monkeypatch):
+    """The second of two tasks is the one that does not fit."""
+    encoder = make_encoder(SMALL, 0)
+    tasks = [make_task("rotation", SMALL, crop_size=8), make_task("masked", SMALL)]
 
+    def run():
+        pretrain(tasks, encoder, cohort, range(8), TrainSettings(steps=2, batch=2))
 
-def test_a_batch_that_a_task_cannot_use_is_not_named(cohort, monkeypatch):
-    """Exemplar tells scans apart: two are the least."""
-
-    def pretrained(batch):
-        encoder = make_encoder(SMALL, 0)
-        tasks = [make_task(name, SMALL) for name in ("masked", "exemplar")]
-        pretrain(tasks, encoder, cohort, range(8), TrainSettings(steps=2, batch=batch))
-
-    said = refusal(monkeypatch, 1000, pretrained, 4)
-    assert "batch 1" not in said
-    said = refusal(monkeypatch, 1000, pretrained, 2)
-    assert "batch" not in said
+    said = refusal(monkeypatch, 3_000_000, run)
     assert "patch" not in said, "which is fine-tuning's"
 
 
-def test_grades_are_not_read_from_boxes(tmp_path, monkeypatch):
-    graded = make_graded(tmp_path, [0, 1, 2] * 5, edge=16)
-    encoder = make_encoder(EncoderSettings(3, 2, (4, 8)), 0)
-    network = make_classifier(encoder, 3, 0)
-    settings = FinetuneSettings(steps=1, batch=2)
-    said = refusal(monkeypatch, 1000, finetune, network, graded, range(4), settings)
-    assert "patch" not in said
-    assert "even with batch 1" in said or "even with recompute" in said
+def test_a_small_step_is_not_counted(cohort, monkeypatch):
+    monkeypatch.setattr(memory, "step_bytes", lambda *_: pytest.fail("it was counted"))
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 1e13)
+    finetuned(cohort, steps=1)
 
 
 def test_a_run_is_checked_when_it_goes_on_and_not_when_it_has_ended(cohort, tmp_path, monkeypatch):
@@ -342,24 +320,33 @@ def test_a_run_is_checked_when_it_goes_on_and_not_when_it_has_ended(cohort, tmp_
     finetuned(cohort, tmp_path)
 
 
-def test_control_groups_limit_what_is_free(tmp_path):
-    """A job of Slurm within its machine's; the first version has its own folder."""
-    (tmp_path / "groups").write_text("0::/slurm/job\n3:cpu,memory:/docker\n")
-    files = {
-        "slurm/memory.max": "1000",
-        "slurm/memory.current": "700",
-        "slurm/memory.stat": "anon 1\ninactive_file 100",
-        "slurm/job/memory.max": "max",
-        "memory/docker/memory.limit_in_bytes": "50",
-        "memory/docker/memory.usage_in_bytes": "60",
-        "memory/docker/memory.stat": "total_inactive_file 0",
-    }
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert sorted(memory._allowed(tmp_path / "groups", tmp_path)) == [0, 400]
-    assert list(memory._allowed(tmp_path / "missing")) == []
-    assert 0 < free_bytes(torch.device("cpu")) < 1e15
+OUT_OF_MEMORY = (
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"),
+)
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_torchs_own_error_is_put_into_one_line(cohort, tmp_path, monkeypatch, error):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(loop, "clip_gradient", fails)
+    with pytest.raises(InputError, match=r"^memory ran out in a step: set a batch below 4, "):
+        finetuned(cohort, tmp_path)
+
+
+def test_torch_says_so_on_this_machine():
+    with (
+        pytest.raises(InputError, match="memory ran out in a step"),
+        memory.explain_out_of_memory(ONCE),
+    ):
+        torch.empty(2**60, dtype=torch.uint8)
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="another"), memory.explain_out_of_memory(ONCE):
+        raise RuntimeError("another")
 
 
 # ---- recomputing -------------------------------------------------------------------------------

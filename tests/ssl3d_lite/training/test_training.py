@@ -20,13 +20,14 @@ from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.models.unet import make_unet
 from ssl3d_lite.tasks import TASKS, make_task
-from ssl3d_lite.training import loop as training
+from ssl3d_lite.training import batches
 from ssl3d_lite.training.batches import cases_of_step, step_generator
 from ssl3d_lite.training.checkpoint import load_encoder, load_network
 from ssl3d_lite.training.finetuning import finetune
-from ssl3d_lite.training.learner import clip
+from ssl3d_lite.training.hooks import Hook
+from ssl3d_lite.training.loop import clip_gradient
 from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
+from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings, machine_settings
 
 SMALL = EncoderSettings(filters=(4, 8))
 
@@ -282,23 +283,23 @@ def test_every_round_sees_every_case_once():
     assert cases_of_step(cases, settings, 2) == seen[8:12], "a step needs no other step"
 
 
-def test_a_trial_of_memory_formats_changes_nothing_but_the_time(cohort):
+def test_a_memory_format_changes_nothing_but_the_time(cohort):
     plain, history = pretrained(cohort)
-    tried, again = pretrained(cohort, layout="trial")
-    for one, other in zip(plain.parameters(), tried.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    other, again = pretrained(cohort, memory_format="contiguous")
+    assert plain.levels[1].conv1.weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert other.levels[1].conv1.weight.is_contiguous()
+    for one, two in zip(plain.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
     assert [row["step"] for row in again] == [row["step"] for row in history]
-    with pytest.raises(InputError, match="one device"):
-        TrainSettings(layout="trial", devices=2)
     with pytest.raises(InputError, match="did you mean 'contiguous'"):
-        TrainSettings(layout="contigous")
+        TrainSettings(memory_format="contigous")
 
 
 def test_a_step_costs_the_same_however_many_cases_there_are():
-    training._order.cache_clear()
+    batches._order.cache_clear()
     settings = TrainSettings(batch=4)
     chosen = [cases_of_step(range(20_000), settings, step) for step in range(100)]
-    assert training._order.cache_info().misses == 1, "one order a round, not one a step"
+    assert batches._order.cache_info().misses == 1, "one order a round, not one a step"
     assert len({case for step in chosen for case in step}) == 400
 
 
@@ -321,9 +322,9 @@ def test_the_learning_rate_falls_to_nothing():
 def test_clip_cuts_the_gradient_and_returns_its_norm():
     layer = nn.Linear(2, 1, bias=False)
     layer.weight.grad = torch.tensor([[3.0, 4.0]])
-    assert clip(layer, 0).item() == 5
+    assert clip_gradient(layer, 0).item() == 5
     assert torch.equal(layer.weight.grad, torch.tensor([[3.0, 4.0]]))
-    assert clip(layer, 1).item() == 5
+    assert clip_gradient(layer, 1).item() == 5
     assert layer.weight.grad.norm().item() == pytest.approx(1, rel=1e-5)
 
 
@@ -485,7 +486,7 @@ settings = TrainSettings(steps=40, batch=4, devices=2)
 encoder = make_encoder(shape, 0)
 history = pretrain(task, encoder, cohort, range(8), settings, folder / "run", callback=watch)
 (folder / f"{rank()}.json").write_text(json.dumps([row["step"] for row in history]))
-averaged([0.0], "cpu")  # wait for one another: the second ends as soon as the first does
+all_reduce_mean([0.0], "cpu")  # wait for one another: the second ends as soon as the first does
 """
 
 
@@ -544,3 +545,57 @@ def test_a_keyboard_interrupt_leaves_the_last_checkpoint(
     resumed, again = pretrained(cohort, tmp_path, steps=30)
     assert same(resumed, whole)
     assert again == history
+
+
+# ---- hooks and settings ------------------------------------------------------------------------
+
+
+def test_a_hook_of_ones_own_sees_every_step_and_row_and_may_stop_the_run(cohort):
+    seen = []
+
+    class Spy(Hook):
+        def after_row(self, state):
+            seen.append(("row", state.step, state.rows[-1]["step"]))
+            state.stop = state.step == 20
+
+        def after_step(self, state):
+            seen.append(("step", state.step))
+
+        def close(self):
+            seen.append("closed")
+
+    network = make_unet(make_encoder(SMALL, 0), 3, 0)
+    history = finetune(network, cohort, (0, 1), steps=40, hooks=[Spy()])
+    assert [row["step"] for row in history] == [10, 20]
+    assert seen[:10] == [("step", n) for n in range(1, 10)] + [("row", 10, 10)]
+    assert seen[-2:] == [("step", 20), "closed"]
+
+
+def test_scores_that_are_asked_for_want_a_hook(cohort):
+    network = make_unet(make_encoder(SMALL, 0), 3, 0)
+    with pytest.raises(InputError, match=r"validate_every is set, but .*hooks=eval_hooks\("):
+        finetune(network, cohort, (0, 1), validate_every=10)
+    with pytest.raises(InputError, match="validate_every is set, but there are no validation"):
+        eval_hooks(network, cohort, FinetuneSettings(validate_every=10))
+
+
+def test_a_misspelt_setting_is_answered_with_the_nearest(cohort):
+    encoder = make_encoder(SMALL, 0)
+    with pytest.raises(InputError, match="did you mean 'steps'"):
+        pretrain(tasks_of("rotation"), encoder, cohort, step=3)
+    with pytest.raises(InputError, match=r"steps is 2\.5, but must be a whole number"):
+        pretrain(tasks_of("rotation"), encoder, cohort, steps=2.5)
+
+
+def test_what_no_result_depends_on_is_said_by_the_settings():
+    assert machine_settings() == {
+        *("device", "devices", "activation_checkpointing", "memory_format", "checkpoint_every")
+    }
+
+
+def test_training_does_not_know_how_it_is_scored():
+    code = (
+        "import sys, ssl3d_lite.training.finetuning; print('ssl3d_lite.evaluation' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -643,7 +643,7 @@ window = napari.Viewer(show=True)
 window.add_image(data)
 _, widget = window.window.add_plugin_dock_widget("ssl3d-lite", "Proxy task explorer")
 widget.task.value = "rotation"
-widget.sample_params.clicked.emit(True)
+widget.draw.clicked.emit(True)
 assert [layer.name for layer in window.layers] == ["data", "piece 0", "piece 1", "boxes", "numbers"]
 
 viewer = ViewerModel()  # costs no drawing
@@ -653,7 +653,7 @@ assert list(widget.task.choices) == list(TASKS)
 assert widget.image.value is image
 for name in TASKS:
     widget.task.value = name
-    widget.sample_params.clicked.emit(True)
+    widget.draw.clicked.emit(True)
     assert "cannot" not in widget.text.value, widget.text.value
     assert "piece 0" in viewer.layers, name
     assert viewer.layers[0] is image
@@ -673,19 +673,19 @@ widget.upright.clicked.emit(True)
 assert viewer.dims.order == (2, 1, 0)
 assert viewer.layers["numbers"].text.translation[1] > 0
 widget.settings["patch"].value = 30
-widget.sample_params.clicked.emit(True)
+widget.draw.clicked.emit(True)
 assert "cannot be made" in widget.text.value
 widget.task.value = "cpc"
 assert widget.settings["prediction_steps"].value == "2, 3"
 widget.settings["prediction_steps"].value = "2, x"
-widget.sample_params.clicked.emit(True)
+widget.draw.clicked.emit(True)
 assert "must be numbers" in widget.text.value
 viewer.layers.selection.active = viewer.add_image(np.zeros((3, 4, 5, 6)), name="other")
 assert widget.image.value.name == "other"
-widget.sample_params.clicked.emit(True)
+widget.draw.clicked.emit(True)
 assert "4 axes" in widget.text.value
 viewer.layers.clear()
-widget.sample_params.clicked.emit(True)
+widget.draw.clicked.emit(True)
 assert "Open an image" in widget.text.value
 window.close()
 Path(sys.argv[1]).write_text("done")
