@@ -49,7 +49,7 @@ Names = Annotated[tuple[str, ...], Len(1)]
 SHIPPED = "shipped"  # the folder beside this file that holds the studies of the package
 ELSEWHERE = (  # the study says these itself, or the command line does
     *("seed", "device", "devices", "precision", "activation_checkpointing", "memory_format"),
-    *("memory_format", "checkpoint_every"),
+    "checkpoint_every",
     *("epochs", "freeze_encoder_steps", "encoder_lr_scale", "test_at"),
 )
 
@@ -183,8 +183,8 @@ class Study(CheckedSettings):
         for milestone in self.milestones:
             if milestone % STEPS_PER_ROW or not 0 < milestone <= steps:
                 raise InputError(
-                    f"milestone {milestone} is no multiple of {STEPS_PER_ROW} the {steps} steps "
-                    "among of fine-tuning"
+                    f"milestone {milestone} is no multiple of {STEPS_PER_ROW} among the {steps} "
+                    "steps of fine-tuning"
                 )
 
     def parsed_arms(self) -> list[Arm]:

@@ -255,11 +255,17 @@ def test_a_model_of_maps_does_not_grade(eyes, tmp_path, capsys):
     assert "tells 3 classes apart, but made up has 3 grades" in capsys.readouterr().err
 
 
-def test_a_tour_of_grades_is_refused_in_one_line(eyes, tmp_path, capsys):
-    assert main(["tour", "--data", str(eyes.folder), "--out", str(tmp_path / "out")]) == 2
-    error = capsys.readouterr().err
-    assert "made up is an ordinal cohort: its labels are one grade a case, and no maps to" in error
-    assert "Traceback" not in error
+def test_photographs_can_be_toured_and_are_scored_by_kappa(eyes, tmp_path, capsys):
+    arguments = ["tour", "--data", str(eyes.folder), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    assert "20 labelled scans asked for, 9 are there" in capsys.readouterr().err
+    arguments += ["--task", "masked", "--seeds", "1", "--pretrain-steps", "2"]
+    arguments += ["--finetune-steps", "2", "--oracle-steps", "2", "--filters", "4", "8"]
+    arguments += ["--probe-labels", "6", "--finetune-labels", "6"]
+    assert main([*arguments, "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "quadratic weighted kappa" in said
+    assert "report.html" in said
 
 
 def test_an_encoder_is_pretrained_on_scans_without_labels(tmp_path, capsys):

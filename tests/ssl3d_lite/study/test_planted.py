@@ -18,7 +18,7 @@ from ssl3d_lite.study.claims import claims
 EDGE, SHIFT, NOISE = 48, 8, 2.5
 PLANTED = Study(
     name="planted",
-    scale="test",
+    scale="smoke",
     title="Planted",
     arms=("masked", "scratch", "random", "random@batch"),
     labels=("2", "4"),

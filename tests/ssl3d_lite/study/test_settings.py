@@ -70,7 +70,11 @@ def test_tables_are_merged_and_all_else_is_replaced():
         ('"cpc", "scratch"', '"cpc@grup"', "did you mean 'group'"),
         ('labels = ["2"]', 'labels = ["2"]\nwarm_up = 1.5', "warm_up is 1.5, but must be below 1"),
         ('labels = ["2"]', 'labels = ["2"]\nmilestones = [15]', "multiple of 10"),
-        ('labels = ["2"]', 'labels = ["2"]\nmilestones = [500]', "among the 100 steps"),
+        (
+            'labels = ["2"]',
+            'labels = ["2"]\nmilestones = [500]',
+            "among the 100 steps of fine-tuning",
+        ),
         ('labels = ["2"]', 'labels = ["2"]\nreadings = ["convergence"]', "name finetune among"),
         ('labels = ["2"]', 'labels = ["2"]\ntasks.cpc.pach = 4', "did you mean 'patch'"),
         ('labels = ["2"]', 'labels = ["2"]\ntasks.pcp.patch = 4', "did you mean 'cpc'"),

@@ -11,6 +11,7 @@ import ssl3d_lite as ssl3d
 from data_recipes.slices import SliceSettings
 from data_recipes.slices import prepare as prepare_slices
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.registry import make_cohort as make_virtual
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
 from ssl3d_lite.evaluation.segmentation import evaluate
@@ -159,7 +160,7 @@ def test_the_shipped_tour_is_alike_at_every_scale_and_needs_no_download(monkeypa
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("the network was used"))
     smoke, full = (read_study("tour", scale) for scale in ("smoke", "full"))
     assert (smoke.arms, smoke.pretrain, smoke.seeds) == (full.arms, full.pretrain, full.seeds)
-    made = ssl3d.make_cohort("virtual-hippocampus", tmp_path, cases=6)
+    made = make_virtual("virtual-hippocampus", tmp_path, cases=6)
     assert Cohort.open(made).shape == (40, 56, 40)
 
 
