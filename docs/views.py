@@ -38,8 +38,7 @@ names = ["background", "core", "oedema", "enhancing"]
 def slices(lab: Lab) -> None:
     """Three planes with the pieces of a jigsaw, one of them chosen, and the tumour's labels."""
     view = """
-from ssl3d_lite.show import pieces_of
-from ssl3d_lite.show.browser.slices import Slices
+from ssl3d_lite.show import Slices, pieces_of
 
 task = make_task("jigsaw", EncoderSettings(), patch=42)
 volumes = torch.tensor(scan)[None]

@@ -22,7 +22,7 @@ from torch.optim.swa_utils import update_bn
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.blocks import INTERPOLATION, channels_last
-from ssl3d_lite.models.compatibility import check_fits
+from ssl3d_lite.models.compatibility import check_encoder_fits
 from ssl3d_lite.models.encoders import Encoder, make_encoder
 from ssl3d_lite.models.modes import device_of
 
@@ -122,7 +122,7 @@ def probe(
     for name, value, least in (("draws", draws, 1), ("controls", controls, 0), ("seed", seed, 0)):
         if not isinstance(value, int) or value < least:
             raise InputError(f"{name} is {value!r}, but must be a whole number, {least} or more")
-    check_fits(encoder, cohort)
+    check_encoder_fits(encoder, cohort)
     split = cohort.split(fold)
     chosen = [cohort.subset(split.train, labels, seed + draw) for draw in range(draws)]
     seen = split.pretrain[:CALIBRATION_CASES]
