@@ -21,7 +21,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Slices(CheckedSettings):
+class SliceSettings(CheckedSettings):
     """Makes every slice a case of its own. A slice keeps its scan's patient and fold, so the splits
     are the 3D cohort's. Labels are counted in scans, and scores are those of whole scans, stacked
     again: as in 3D."""
@@ -60,7 +60,7 @@ class Slices(CheckedSettings):
             raise InputError(f"first {self.first}, last {self.last}: first must lie before last")
 
 
-def prepare(settings: Slices) -> Summary:
+def prepare(settings: SliceSettings) -> Summary:
     """Cut the slices, going on from what a former run left.
 
     Raises:
@@ -100,7 +100,7 @@ def prepare(settings: Slices) -> Summary:
     return Summary(about.folder, fresh, len(cases) - fresh, unlabelled, rejected=())
 
 
-def slices_of(case: Case, settings: Slices) -> dict[int, Case]:
+def slices_of(case: Case, settings: SliceSettings) -> dict[int, Case]:
     """The 2D cases of a 3D one, by their position on the axis. Reads no array.
 
     Their affine is (4, 3): (i, j, 1) of a slice → world, mm.
@@ -131,7 +131,7 @@ def _is_current(known: Record | None, case: Case, about: CohortDescription) -> b
     )
 
 
-def positions(length: int, settings: Slices) -> range:
+def positions(length: int, settings: SliceSettings) -> range:
     """Which slices of an axis of ``length`` are taken.
 
     Not those with labels: pretraining uses them too, and must not know where labels are.
@@ -139,14 +139,14 @@ def positions(length: int, settings: Slices) -> range:
     return range(round(settings.first * length), round(settings.last * length), settings.every)
 
 
-def _check(settings: Slices, volumes: Cohort) -> None:
+def _check(settings: SliceSettings, volumes: Cohort) -> None:
     if volumes.spatial_dims != 3:
         raise InputError(f"{settings.cohort} is already {volumes.spatial_dims}D; give a 3D cohort")
     if settings.out.resolve() == settings.cohort.resolve():
         raise InputError(f"{settings.out} holds the 3D cohort; give another folder to --out")
 
 
-def _describe(settings: Slices, volumes: Cohort) -> CohortDescription:
+def _describe(settings: SliceSettings, volumes: Cohort) -> CohortDescription:
     """What is known of the 2D cohort."""
     plane = _PLANES[settings.axis]
     text = (

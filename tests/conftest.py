@@ -1,5 +1,6 @@
 """What all tests share: the cohort of made-up scans, raw files, and where real scans may lie."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ pytest_plugins = ["raw_files"]
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared/data/msd/Task04_Hippocampus"
+
+# The tests' processes share the cores: a process that a test starts takes no more than one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Several threads add in another order, and training makes rounding grow. Tests compare numbers
 # with those of other processes, which have one thread too; networks this small need no more.

@@ -175,7 +175,12 @@ def test_prose_begins_with_its_subject():
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 text = ast.get_docstring(node) or ""
                 assert not text.lower().startswith("of "), f"{module}: {text.splitlines()[0]}"
+        before = ""
         for number, line in enumerate(FILES[module].read_text().splitlines(), start=1):
-            comment = line.partition("  # ")[2] or line.strip().removeprefix("# ")
-            starts = comment.startswith("of ") and "# " in line
-            assert not starts, f"{FILES[module].relative_to(ROOT)}:{number}: {comment}"
+            own, first = line.strip(), not before.startswith("#")  # a comment may have many lines
+            comment = line.partition("  # ")[2]
+            if own.startswith("#"):
+                comment = own.removeprefix("# ") if first else ""
+            before = own
+            where = f"{FILES[module].relative_to(ROOT)}:{number}"
+            assert not comment.startswith("of "), f"{where}: {comment}"

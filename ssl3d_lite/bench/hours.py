@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ssl3d_lite.data.label_budget import parse_label_budget
-from ssl3d_lite.evaluation.prediction import BATCH
+from ssl3d_lite.evaluation.prediction import PREDICTION_BATCH
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.operations import operations
@@ -269,7 +269,7 @@ def prediction_work(experiment: Experiment, arm: Arm) -> Workload:
     cohort = _benchmark_shape(experiment, arm)
     shape = experiment.encoder_settings(arm, experiment.data.benchmark(arm))
     one = _prediction_operations(shape, len(cohort.label_names), cohort.ordinal, cohort.shape)
-    return Workload(1 / BATCH, one)
+    return Workload(1 / PREDICTION_BATCH, one)
 
 
 @cache

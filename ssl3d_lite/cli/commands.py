@@ -90,13 +90,11 @@ def pretrain_settings(
         kinds = [(name, type(each), field(default=each)) for name, each in own.items()]
         options = make_dataclass("Options", kinds, frozen=True)()
     training = TrainSettings(**chosen.training)
-    shape = (
-        EncoderShape(**chosen.shape) if network == "unet" else EncoderShape()
-    )  # presets shape U-Nets alone
+    # presets shape U-Nets alone
+    shape = EncoderShape(**chosen.shape) if network == "unet" else EncoderShape()
     missing = tyro.MISSING
-    return PretrainCommand[type(options)], PretrainCommand(
-        missing, missing, options, training, shape, task, named
-    )
+    kind: Any = PretrainCommand[type(options)]  # type: ignore[misc]  # known when it runs
+    return kind, PretrainCommand(missing, missing, options, training, shape, task, named)
 
 
 def pretrain_command(settings: PretrainCommand) -> Encoder:

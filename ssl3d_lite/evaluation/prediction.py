@@ -19,7 +19,7 @@ from ssl3d_lite.models.compatibility import check_labels_fit
 from ssl3d_lite.models.modes import device_of
 from ssl3d_lite.models.ordinal import decode
 
-_BATCH = 4  # volumes read at once
+PREDICTION_BATCH = 4  # volumes read at once
 
 
 def predict_batch(
@@ -39,7 +39,7 @@ def predict_batch(
         from monai.inferers import sliding_window_inference
 
         logits = sliding_window_inference(
-            images, tuple(window), _BATCH, network, overlap=0.5, mode="gaussian"
+            images, tuple(window), PREDICTION_BATCH, network, overlap=0.5, mode="gaussian"
         )
         assert isinstance(logits, Tensor)  # as the network gives one
         return logits.argmax(1)
@@ -60,7 +60,7 @@ def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
     """Cases, a few at a time, and none left over alone: of one torch's Conv3d takes a slow path on
     CPUs (0.25 s for a volume of 40 × 56 × 40 where two together take 0.06 s, torch 2.13), and a
     deepest level of one voxel has no BatchNorm statistics."""
-    count = -(-len(cases) // _BATCH)
+    count = -(-len(cases) // PREDICTION_BATCH)
     edges = [len(cases) * batch // count for batch in range(count + 1)] if count else []
     return [cases[start:stop] for start, stop in pairwise(edges)]
 

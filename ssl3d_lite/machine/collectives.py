@@ -12,7 +12,7 @@ import torch
 import torch.distributed as group
 from torch import Tensor, nn
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 _ALONE = ContextVar("alone", default=False)
@@ -91,7 +91,7 @@ def all_reduce_mean(numbers: list[float], device: torch.device) -> list[float]:
     return (sums / world_size()).tolist()
 
 
-def on_rank_zero(work: Callable[..., Result], *arguments: Any) -> Result:
+def on_rank_zero(work: Callable[..., _Result], *arguments: Any) -> _Result:
     """Let the first process do ``work`` while the others wait; all get its result, or its error.
 
     For what is written, and for what need not be computed twice.

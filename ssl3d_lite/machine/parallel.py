@@ -22,7 +22,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.settings import CheckedSettings, PositiveInt
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 SCHEDULER_TIMEOUT = "30s"  # for a Dask scheduler to answer
 
@@ -46,8 +46,8 @@ def usable_cores() -> int:
 
 
 def for_each(
-    function: Callable[[Item], Result], items: Iterable[Item], work: Workforce, title: str
-) -> Iterator[Result]:
+    function: Callable[[Item], _Result], items: Iterable[Item], work: Workforce, title: str
+) -> Iterator[_Result]:
     """``function(item)`` for all items, in the order in which they are done, with a bar.
 
     Closing the iterator early (an exception in the caller, Ctrl-C) stops the workers.

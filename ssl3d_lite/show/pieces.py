@@ -15,7 +15,7 @@ from ssl3d_lite.tasks import ProxyBatch
 
 # Okabe and Ito's, which colour-blind readers can tell apart
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-CORRECT_COLOUR, WRONG_COLOUR = COLOURS[2], COLOURS[1]  # of predictions; ✓ and ✗ say it too
+CORRECT_COLOUR, WRONG_COLOUR = COLOURS[2], COLOURS[1]  # ✓ and ✗ say it too
 
 
 @dataclass(frozen=True)

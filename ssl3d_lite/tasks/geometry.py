@@ -190,7 +190,7 @@ def _warp_plane(part: Tensor, rows: Tensor, size: tuple[int, int]) -> Tensor:
     place = rows[:, :, 0] * i[:, None] + rows[:, :, 1] * j + rows[:, :, 2]  # (scan, 2, *size)
     place = torch.minimum(place.clamp(min=0), last)
     low = place.floor()
-    share = place - low  # of the upper neighbour
+    share = place - low  # weight of the upper neighbour
     low = low.long()
     high = torch.minimum(low + 1, last)
     first = torch.arange(scans, device=part.device)[:, None, None] * space[0]

@@ -45,8 +45,8 @@ def permutation_set(pieces: int, count: int, seed: int = 0) -> Tensor:
         )
     generator = np.random.default_rng(seed)
     pool = large_pool(pieces, max(POOL, 4 * count), generator)
-    # The new order of the rows lets the seed decide where the search starts and how ties end; that
-    # of the places changes no distance.
+    # A new order of the rows lets the seed decide where the search starts and how ties end. A new
+    # order of the places changes no distance.
     pool = generator.permutation(pool)[:, generator.permutation(pieces)]
     return torch.from_numpy(pool[farthest(pool, count)].astype(np.int64))
 

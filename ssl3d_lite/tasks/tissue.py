@@ -74,7 +74,7 @@ class Tissue(ProxyTask):
     def make_views(self, volumes: Tensor, params: ViewParams) -> ProxyBatch:
         s, corner = self.settings, params["corner"]
         size = box_size(self.space_of(volumes), s.crop_size)
-        tissue = tissues(volumes[:, 0], s.classes)[:, None]  # of the whole scan, then cut
+        tissue = tissues(volumes[:, 0], s.classes)[:, None]  # the whole scan's, then cut
         target = cut(tissue, corner, size)[:, :, 0]
         return ProxyBatch(cut(volumes, corner, size), target, Placement(shift_matrix(corner)))
 

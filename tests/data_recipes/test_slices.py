@@ -11,7 +11,7 @@ from helpers import content, make_cohort
 from nibabel.affines import voxel_sizes
 
 from data_recipes import slices
-from data_recipes.slices import Slices, positions, prepare
+from data_recipes.slices import SliceSettings, positions, prepare
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import UNLABELLED, Case, Cohort, array_path
 from ssl3d_lite.errors import InputError
@@ -53,7 +53,7 @@ def out(tmp_path) -> Path:
 
 def halved(cohort, out, **settings):
     """The middle half of each scan, so that what is left out shows."""
-    return Slices(cohort, out, **{"first": 0.25, "last": 0.75} | settings)
+    return SliceSettings(cohort, out, **{"first": 0.25, "last": 0.75} | settings)
 
 
 def cut(volumes: Cohort, out: Path, **settings) -> Cohort:
@@ -135,7 +135,7 @@ def test_the_manifest_says_what_they_are(volumes, out):
     ],
 )
 def test_first_last_and_every_choose_the_positions(length, settings, taken):
-    assert list(positions(length, Slices(Path("a"), Path("b"), **settings))) == taken
+    assert list(positions(length, SliceSettings(Path("a"), Path("b"), **settings))) == taken
 
 
 def test_scans_may_differ_in_length(tmp_path, out):

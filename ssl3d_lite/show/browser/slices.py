@@ -247,7 +247,7 @@ def _box(piece: Piece) -> dict[str, object]:
     The bits of a corner's index in ``corners`` (8, 3) say at which end of x, y and z it lies.
     """
     corners = piece.corners
-    if corners.shape[1] == 2:  # of a picture, which is one voxel deep
+    if corners.shape[1] == 2:  # a picture is one voxel deep
         corners = np.array([(*corner, depth) for corner in corners for depth in (-0.5, 0.5)])
     caption = [f"piece {piece.number}"]
     if piece.home is not None and piece.home != piece.number:

@@ -395,7 +395,7 @@ def as_it_lies(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.nd
     """
     dims, linear = len(matrix) - 1, matrix[:-1, :-1]
     if ((np.abs(linear) > 1e-5).sum(0) == 1).all():
-        axes = np.abs(linear).argmax(1)  # of the piece, by the scan's
+        axes = np.abs(linear).argmax(1)  # axis of the piece along each axis of the scan
         back = np.zeros_like(matrix)  # voxel that lies right → voxel of the piece
         back[dims, dims] = 1
         image = image.transpose(0, *(axes + 1))

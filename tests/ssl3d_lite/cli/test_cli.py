@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 from helpers import make_cohort, make_graded
 
-from ssl3d_lite.cli.commands import pretrain_settings
+from ssl3d_lite.cli.commands import EncoderShape, pretrain_settings
 from ssl3d_lite.cli.main import COMMANDS, main
+from ssl3d_lite.errors import InputError
 from ssl3d_lite.tasks import TASKS
 
 
@@ -84,7 +86,7 @@ def test_several_tasks_train_one_encoder_and_have_flags_of_their_own(tmp_path, c
     assert "rotation on 3 validation cases: accuracy" in said
     assert "jigsaw on 3 validation cases: accuracy" in said
     settings = json.loads((out / "settings.json").read_text())["task_settings"]
-    assert (settings["rotation edge"], settings["jigsaw permutations"]) == (16, 30)
+    assert (settings["rotation crop_size"], settings["jigsaw permutations"]) == (16, 30)
 
 
 def test_a_cohort_of_slices_has_the_2d_defaults(tmp_path, capsys):
@@ -169,7 +171,7 @@ def test_an_amount_of_labels_that_is_none_is_refused(tmp_path, capsys, labels):
     make_cohort(tmp_path, 15, shape=(8, 8, 8))
     arguments = ["probe", "--cohort", str(tmp_path), "--encoder", "random", "--labels", labels]
     assert main([*arguments, "--filters", "2", "4"]) == 2
-    assert "give a number (12) or a share (5%)" in capsys.readouterr().err
+    assert "give a number of scans (12) or a share" in capsys.readouterr().err
 
 
 # ---- graded and unlabelled cohorts ---------------------------------------------------------------
@@ -197,7 +199,8 @@ def test_photographs_are_graded_from_pretraining_to_prediction(eyes, tmp_path, c
     assert main(["probe", *at, "--encoder", encoder, "--labels", "6", "--draws", "2"]) == 0
     said = capsys.readouterr().out
     assert "draw 1: kappa " in said
-    assert "all draws: kappa " in said
+    assert "all draws" in said
+    assert "random encoder, seed 101 kappa " in said
     arguments = ["finetune", *at, "--encoder", encoder, "--labels", "50%", "--out", model]
     assert main([*arguments, "--steps", "10", "--validate-every", "10", "--test-at", "10"]) == 0
     said = capsys.readouterr().out
@@ -212,7 +215,7 @@ def test_photographs_are_graded_from_pretraining_to_prediction(eyes, tmp_path, c
     assert "3 predictions in" in capsys.readouterr().out
     with open(tmp_path / "grades/grades.csv") as file:
         grades = list(csv.DictReader(file))
-    assert [(g["id"], g["grade"]) for g in grades] == [(r["case"], r["answer"]) for r in rows]
+    assert [(g["id"], g["grade"]) for g in grades] == [(r["case"], r["prediction"]) for r in rows]
     assert all(g["name"] == eyes.label_names[int(g["grade"])] for g in grades)
 
 
@@ -255,7 +258,7 @@ def test_a_model_of_maps_does_not_grade(eyes, tmp_path, capsys):
 def test_a_tour_of_grades_is_refused_in_one_line(eyes, tmp_path, capsys):
     assert main(["tour", "--data", str(eyes.folder), "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
-    assert "made up is a graded cohort: its labels are one class a case, and no maps to" in error
+    assert "made up is an ordinal cohort: its labels are one grade a case, and no maps to" in error
     assert "Traceback" not in error
 
 
@@ -293,3 +296,27 @@ def test_a_path_that_cannot_be_written_is_one_line_and_no_promise(tmp_path, caps
     make_cohort(tmp_path / "cohort", 3)
     assert main(["show", str(tmp_path / "cohort"), "--out", str(tmp_path)]) == 2
     assert "Is a directory" in capsys.readouterr().err
+
+
+def test_the_version_is_said(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("ssl3d-lite ")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    """As ``ssl3d --help | head -1``."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-u", "-m", "ssl3d_lite.cli", "--help"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_encoders_shape_is_told_once():
+    """Its flags are the fields of EncoderSettings, without what is read off the cohort."""
+    shape = EncoderShape()
+    assert shape.filters == (), "those of the network that will be chosen"
+    assert EncoderShape(network="densenet121").filters == ()
+    with pytest.raises(InputError, match="did you mean 'batch'"):
+        EncoderShape(norm="bach")

@@ -10,7 +10,7 @@ import pytest
 from data_recipes.folder import Folder
 from data_recipes.folder import prepare as prepare_folder
 from data_recipes.msd import Msd, prepare
-from data_recipes.slices import Slices
+from data_recipes.slices import SliceSettings
 from data_recipes.slices import prepare as prepare_slices
 from data_recipes.virtual import VirtualBrain
 from data_recipes.virtual import prepare as prepare_virtual
@@ -51,7 +51,7 @@ def test_a_sound_cohort_has_no_fault(cohort, raw):
 
 
 def test_slices_are_sound_too(cohort, tmp_path):
-    prepare_slices(Slices(cohort.folder, tmp_path / "2d"))
+    prepare_slices(SliceSettings(cohort.folder, tmp_path / "2d"))
     flat = Cohort.open(tmp_path / "2d")
     assert all(set(c.sha256) == {"image", "label"} for c in flat.cases if c.labelled)
     assert faults(flat) == ()
@@ -59,7 +59,7 @@ def test_slices_are_sound_too(cohort, tmp_path):
 
 def test_slices_beside_the_brain_are_no_copies_of_each_other(tmp_path):
     prepare_virtual(VirtualBrain(out=tmp_path / "3d", cases=4, edge=32, workers=1))
-    prepare_slices(Slices(tmp_path / "3d", tmp_path / "2d"))
+    prepare_slices(SliceSettings(tmp_path / "3d", tmp_path / "2d"))
     flat = Cohort.open(tmp_path / "2d")
     empty = [case for case, (image, _) in zip(flat.cases, flat, strict=True) if not image.any()]
     assert len({case.patient for case in empty}) > 1

@@ -8,7 +8,7 @@ import torch
 from helpers import make_cohort
 from torch import nn
 
-from data_recipes.slices import Slices
+from data_recipes.slices import SliceSettings
 from data_recipes.slices import prepare as prepare_slices
 from ssl3d_lite.data.cohort import Case, Cohort, Source
 from ssl3d_lite.errors import InputError
@@ -240,7 +240,7 @@ def test_slices_are_stacked_and_scored_as_the_scan(tmp_path):
     whole = score(iter(wrong), volumes, test, progress=False)
     for axis in range(3):
         flat_folder = tmp_path / f"2d-{axis}"
-        prepare_slices(Slices(volumes.folder, flat_folder, axis=axis))
+        prepare_slices(SliceSettings(volumes.folder, flat_folder, axis=axis))
         flat = Cohort.open(flat_folder)
         answers = (piece for answer in wrong for piece in answer.unbind(axis))
         found = score(answers, flat, flat.split().test, progress=False)

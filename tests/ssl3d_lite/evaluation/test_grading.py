@@ -331,8 +331,8 @@ def test_nothing_is_chosen_by_test_scores(shades):
     [
         ({"test_at": (10,)}, (), "test_at is set, but there are no test cases"),
         ({"test_at": (10, 40)}, (0,), "test_at names step 40, but there are 30 steps"),
-        ({"test_at": (15,)}, (0,), "test_at names step 15, but must name multiples of 10"),
-        ({"test_at": (0,)}, (0,), "test_at names step 0"),
+        ({"test_at": (15,)}, (0,), r"test_at is \(15,\), but each entry must be a multiple of 10"),
+        ({"test_at": (0,)}, (0,), r"test_at is \(0,\), but each entry must be above 0"),
         ({"patch": (4, 4)}, (), "a grade is that of a whole picture"),
         ({"validate_every": 10}, (), "there are no validation cases"),
     ],

@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.probe import (
-    Probe,
+    LinearClassifier,
     classify,
     features_at,
-    fit,
+    fit_classifier,
     linear_probes,
+    probe,
     recalibrated,
     sample_features,
 )
@@ -55,7 +57,7 @@ def test_classifying_each_level_before_upsampling_changes_nothing():
     levels = [torch.randn(2, 2, 8, 8, 8), torch.randn(2, 3, 4, 4, 4)]
     generator = np.random.default_rng(0)
     probes = [
-        Probe(
+        LinearClassifier(
             generator.normal(size=(4, 5)).astype(np.float32),
             generator.normal(size=4).astype(np.float32),
         )
@@ -63,9 +65,9 @@ def test_classifying_each_level_before_upsampling_changes_nothing():
     ]
     logits = classify(levels, probes, (8, 8, 8))
     features = upsampled(levels, (8, 8, 8))
-    for probe, got in zip(probes, logits.unbind(1), strict=True):
-        want = torch.einsum("cf,bfxyz->bcxyz", torch.from_numpy(probe.weight), features)
-        want = want + torch.from_numpy(probe.bias).view(-1, 1, 1, 1)
+    for one, got in zip(probes, logits.unbind(1), strict=True):
+        want = torch.einsum("cf,bfxyz->bcxyz", torch.from_numpy(one.weight), features)
+        want = want + torch.from_numpy(one.bias).view(-1, 1, 1, 1)
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
 
 
@@ -74,7 +76,7 @@ def test_a_separable_problem_is_solved_whatever_the_features_scale():
     plain = generator.normal(size=(600, 3))
     classes = plain.argmax(1)
     features = (plain * [1, 1000, 0.001] + [5, 0, 1]).astype(np.float32)
-    probe = fit(features, classes, 3)
+    probe = fit_classifier(features, classes, 3)
     answers = (features @ probe.weight.T + probe.bias).argmax(1)
     assert (answers == classes).mean() > 0.97
 
@@ -82,7 +84,7 @@ def test_a_separable_problem_is_solved_whatever_the_features_scale():
 def test_two_classes_of_three_keep_their_numbers_and_the_third_is_never_answered():
     features = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
     classes = np.where(features[:, 0] > 0, 2, 0)
-    probe = fit(features, classes, 3)
+    probe = fit_classifier(features, classes, 3)
     answers = (features @ probe.weight.T + probe.bias).argmax(1)
     assert set(answers) == {0, 2}
     assert (answers == classes).mean() > 0.97
@@ -136,3 +138,37 @@ def test_other_norms_need_no_recalibration(cohort, norm):
     copy = recalibrated(encoder, cohort, (0,))
     scan = cohort.images([3])
     torch.testing.assert_close(copy(scan)[-1], encoder(scan)[-1])
+
+
+# ---- the front door's function -----------------------------------------------------------------
+
+
+def test_a_probe_is_set_beside_random_encoders_of_the_same_shape(cohort):
+    encoder = make_encoder(EncoderSettings(filters=(4, 8), norm="group"), 0)
+    split = cohort.split()
+    result = probe(encoder, cohort, labels=2, draws=2, controls=2)
+    ready = recalibrated(encoder, cohort, split.pretrain[:16])
+    draws = [cohort.subset(split.train, 2, seed) for seed in range(2)]
+    wanted = [report.score for report in linear_probes(ready, cohort, draws, split.test)]
+    assert [report.score for report in result.reports] == wanted
+    assert result.score == pytest.approx(np.mean(wanted))
+    assert list(result.controls) == [f"random encoder, seed {seed}" for seed in (100, 101)]
+    other = recalibrated(make_encoder(encoder.settings, 101), cohort, split.pretrain[:16])
+    wanted = np.mean([report.score for report in linear_probes(other, cohort, draws, split.test)])
+    assert result.control_scores["random encoder, seed 101"] == pytest.approx(wanted)
+    lines = str(result).splitlines()
+    assert lines[0].startswith("draw 0: mean Dice ")
+    assert lines[2].startswith("all draws                dice ")
+    assert len(lines) == 2 + 3
+    assert result.rows()[0]["dice"] == result.score
+
+
+def test_a_probe_without_sense_is_refused(cohort):
+    encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
+    with pytest.raises(InputError, match="draws is 0, but must be a whole number, 1 or more"):
+        probe(encoder, cohort, draws=0)
+    with pytest.raises(InputError, match="controls is -1"):
+        probe(encoder, cohort, controls=-1)
+    flat = make_encoder(EncoderSettings(spatial_dims=2, filters=(4, 8)), 0)
+    with pytest.raises(InputError, match="reads 1 channels in 2D"):
+        probe(flat, cohort)

@@ -90,5 +90,5 @@ def test_usable_cores_are_at_least_one():
 
 @pytest.mark.parametrize("workers", [0, -3])
 def test_no_workers_do_no_work(workers):
-    with pytest.raises(InputError, match=f"workers {workers}: one process or more is wanted"):
+    with pytest.raises(InputError, match=f"workers is {workers}, but must be above 0"):
         list(for_each(abs, [1, 2], Workforce(workers=workers), "nothing"))

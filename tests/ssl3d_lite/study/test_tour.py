@@ -8,7 +8,7 @@ import torch
 from helpers import Page, make_cohort
 
 import ssl3d_lite as ssl3d
-from data_recipes.slices import Slices
+from data_recipes.slices import SliceSettings
 from data_recipes.slices import prepare as prepare_slices
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
@@ -136,7 +136,7 @@ def test_names_from_data_sets_cannot_write_html(cohort, tmp_path):
 
 def test_two_tasks_by_turns_and_slices_can_be_toured(tmp_path):
     make_cohort(tmp_path / "3d", 15, shape=(32, 32, 6))
-    prepare_slices(Slices(tmp_path / "3d", tmp_path / "2d"))
+    prepare_slices(SliceSettings(tmp_path / "3d", tmp_path / "2d"))
     quick = SMALL | {"task": "rotation+masked", "seeds": 1, "probe_draws": 1}
     results = tour(TourSettings(data=tmp_path / "2d", out=tmp_path / "out", **quick))
     assert len(results.scores("finetune", "rotation+masked", "2")) == 1

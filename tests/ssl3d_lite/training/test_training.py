@@ -24,9 +24,10 @@ from ssl3d_lite.training import batches
 from ssl3d_lite.training.batches import cases_of_step, step_generator
 from ssl3d_lite.training.checkpoint import load_encoder, load_network
 from ssl3d_lite.training.finetuning import finetune
+from ssl3d_lite.training.hooks import Hook
 from ssl3d_lite.training.loop import clip_gradient
 from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
+from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings, machine_settings
 
 SMALL = EncoderSettings(filters=(4, 8))
 
@@ -544,3 +545,57 @@ def test_a_keyboard_interrupt_leaves_the_last_checkpoint(
     resumed, again = pretrained(cohort, tmp_path, steps=30)
     assert same(resumed, whole)
     assert again == history
+
+
+# ---- hooks and settings ------------------------------------------------------------------------
+
+
+def test_a_hook_of_ones_own_sees_every_step_and_row_and_may_stop_the_run(cohort):
+    seen = []
+
+    class Spy(Hook):
+        def after_row(self, state):
+            seen.append(("row", state.step, state.rows[-1]["step"]))
+            state.stop = state.step == 20
+
+        def after_step(self, state):
+            seen.append(("step", state.step))
+
+        def close(self):
+            seen.append("closed")
+
+    network = make_unet(make_encoder(SMALL, 0), 3, 0)
+    history = finetune(network, cohort, (0, 1), steps=40, hooks=[Spy()])
+    assert [row["step"] for row in history] == [10, 20]
+    assert seen[:10] == [("step", n) for n in range(1, 10)] + [("row", 10, 10)]
+    assert seen[-2:] == [("step", 20), "closed"]
+
+
+def test_scores_that_are_asked_for_want_a_hook(cohort):
+    network = make_unet(make_encoder(SMALL, 0), 3, 0)
+    with pytest.raises(InputError, match=r"validate_every is set, but .*hooks=eval_hooks\("):
+        finetune(network, cohort, (0, 1), validate_every=10)
+    with pytest.raises(InputError, match="validate_every is set, but there are no validation"):
+        eval_hooks(network, cohort, FinetuneSettings(validate_every=10))
+
+
+def test_a_misspelt_setting_is_answered_with_the_nearest(cohort):
+    encoder = make_encoder(SMALL, 0)
+    with pytest.raises(InputError, match="did you mean 'steps'"):
+        pretrain(tasks_of("rotation"), encoder, cohort, step=3)
+    with pytest.raises(InputError, match=r"steps is 2\.5, but must be a whole number"):
+        pretrain(tasks_of("rotation"), encoder, cohort, steps=2.5)
+
+
+def test_what_no_result_depends_on_is_said_by_the_settings():
+    assert machine_settings() == {
+        *("device", "devices", "activation_checkpointing", "memory_format", "checkpoint_every")
+    }
+
+
+def test_training_does_not_know_how_it_is_scored():
+    code = (
+        "import sys, ssl3d_lite.training.finetuning; print('ssl3d_lite.evaluation' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
