@@ -140,16 +140,13 @@ for norm in ("batch", "group"):
     starts = [ssl3d.make_encoder(cohort, seed, filters=FILTERS, norm=norm) for seed in (100, 101)]
     arms[f"random, {norm} norm"] = [start.to(volumes.device) for start in starts]
 
-draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
-labelled = [cohort.subset(split.train, n, d) for n, d in draws]
 scores = {}
 for arm, encoders in arms.items():
     scores[arm] = {n: [] for n in size["labels"]}
     for candidate in encoders:
-        candidate = ssl3d.evaluation.recalibrated(candidate, cohort, split.pretrain[:16])
-        results = ssl3d.evaluation.linear_probes(candidate, cohort, labelled, split.test)
-        for (n, _), result in zip(draws, results, strict=True):
-            scores[arm][n].append(result.mean_dice)
+        for n in size["labels"]:
+            result = ssl3d.probe(candidate, cohort, labels=n, draws=size["draws"], controls=0)
+            scores[arm][n] += [report.score for report in result.reports]
 for arm, by_amount in scores.items():
     print(f"{arm:20}", {n: round(float(np.mean(s)), 3) for n, s in by_amount.items()})
 ssl3d.show.label_efficiency(scores)

@@ -282,15 +282,12 @@ ssl3d.show.Puzzle3D(seen, batch, scan, prediction=task.permutations[predictions[
 
 
 def probe(encoders: list) -> dict:
-    """Labelled scans → the Dice of every encoder and draw, on the test cases."""
+    """Number of labelled scans → the Dice of every encoder and draw of labels, on test scans."""
     scores = {n: [] for n in size["labels"]}
-    draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
-    labelled = [cohort.subset(split.train, n, d) for n, d in draws]
     for encoder in encoders:
-        ready = ssl3d.evaluation.recalibrated(encoder, cohort, split.pretrain[:16])
-        results = ssl3d.evaluation.linear_probes(ready, cohort, labelled, split.test)
-        for (n, _), result in zip(draws, results):
-            scores[n].append(result.mean_dice)
+        for n in scores:
+            result = ssl3d.probe(encoder, cohort, labels=n, draws=size["draws"], controls=0)
+            scores[n] += [report.score for report in result.reports]
     return scores
 
 

@@ -297,22 +297,17 @@ for scans in (2, 4, 8):
 # scans. What has to be beaten are random encoders, of both norms.
 
 # %%
-labels = (2, 5) if ssl3d.scale() != "smoke" else (2,)
-draws = [(n, seed) for n in labels for seed in range(2)]
+LABELS = (2,) if ssl3d.scale() == "smoke" else (2, 5)
 
 
-def probe(candidates):
-    """Number of labelled scans → the Dice of each encoder and draw of labels, on test scans."""
-    labelled = [cohort.subset(split.train, n, seed) for n, seed in draws]
-    found = {n: [] for n in labels}
-    for candidate in candidates:
-        ready = ssl3d.evaluation.recalibrated(
-            candidate.to(volumes.device), cohort, split.pretrain[:16]
-        )
-        results = ssl3d.evaluation.linear_probes(ready, cohort, labelled, split.test)
-        for (n, _), result in zip(draws, results, strict=True):
-            found[n].append(result.mean_dice)
-    return found
+def probe(encoders: list) -> dict:
+    """Number of labelled scans → the Dice of every encoder and draw of labels, on test scans."""
+    scores = {n: [] for n in LABELS}
+    for encoder in encoders:
+        for n in scores:
+            result = ssl3d.probe(encoder.to(volumes.device), cohort, labels=n, draws=2, controls=0)
+            scores[n] += [report.score for report in result.reports]
+    return scores
 
 
 # %%

@@ -215,7 +215,7 @@ CHANGES = {
         "protocols": PROTOCOLS,
         "arms": ("cpc", "scratch", "random", "collapsed"),
         "labels": ("50%",),
-        "finetune": {"steps": 10, "validate_every": 10, "patch": BOX},
+        "finetune": {"patch": BOX},
     },
     "class": {
         "protocols": PROTOCOLS,

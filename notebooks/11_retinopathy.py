@@ -87,10 +87,10 @@ ssl3d.show.grade_counts(cohort)
 
 # %%
 for name, code in zip(
-    cohort.label_names, ssl3d.evaluation.grades.ordinal_code(torch.arange(5), 5).int()
+    cohort.label_names, ssl3d.models.ordinal.ordinal_code(torch.arange(5), 5).int()
 ):
     print(f"{name:15}", code.tolist())
-ssl3d.show.source(ssl3d.evaluation.grades.decode)
+ssl3d.show.source(ssl3d.models.ordinal.decode)
 
 # %% [markdown]
 # An answer is decoded by counting the outputs that are on. So there is a grade even where outputs

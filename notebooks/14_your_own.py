@@ -479,15 +479,12 @@ for seed in range(1, size["seeds"]):
 for norm in ("batch", "group"):
     starts = [ssl3d.make_encoder(shape, seed, norm=norm) for seed in (100, 101)]
     arms[f"random, {norm} norm"] = [start.to(volumes.device) for start in starts]
-draws = [(n, d) for n in size["labels"] for d in range(size["draws"])]
-labelled = [cohort.subset(split.train, n, d) for n, d in draws]
 scores = {arm: {n: [] for n in size["labels"]} for arm in arms}
 for arm, candidates in arms.items():
     for candidate in candidates:
-        candidate = ssl3d.evaluation.recalibrated(candidate, cohort, split.pretrain[:16])
-        results = ssl3d.evaluation.linear_probes(candidate, cohort, labelled, split.test)
-        for (n, _), result in zip(draws, results, strict=True):
-            scores[arm][n].append(result.mean_dice)
+        for n in size["labels"]:
+            result = ssl3d.probe(candidate, cohort, labels=n, draws=size["draws"], controls=0)
+            scores[arm][n] += [report.score for report in result.reports]
 ssl3d.show.label_efficiency(scores)
 
 # %%
