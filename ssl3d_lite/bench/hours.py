@@ -25,7 +25,7 @@ from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.study.arms import Arm
 from ssl3d_lite.study.experiment import Experiment
 from ssl3d_lite.study.jobs import Job, Run, plan
-from ssl3d_lite.study.protocols import CALIBRATION
+from ssl3d_lite.study.protocols.probing import CALIBRATION
 from ssl3d_lite.study.settings import Machine, Scale, Study, read_study, shipped_studies
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training.finetuning import Finetuning

@@ -22,7 +22,7 @@ from .launch import Launch
 from .report import write_report, write_table
 from .results import Results
 from .running import results_of, run_experiment
-from .settings import Machine, ProtocolName, Scale, read_study
+from .settings import Machine, Scale, read_study
 
 Given = Cohort | str | Path | Mapping[str, Any] | None
 _FLAT = tyro.conf.arg(name="")  # on the command line --device, not --machine.device
@@ -108,8 +108,8 @@ class StudySettings(CheckedSettings):
     """Other arms than the file's: cpc 2d-cpc scratch random@group."""
     labels: tuple[str, ...] = ()
     """Other numbers of labels than the file's: 2 5 10%."""
-    protocols: tuple[ProtocolName, ...] = ()
-    """Other protocols than the file's."""
+    protocols: tuple[str, ...] = ()
+    """Other protocols than the file's: finetune frozen probe convergence."""
     seeds: Count = 0
     """Another number of seeds than the file's. More seeds later cost only those that are new."""
     machine: Annotated[Machine, _FLAT] = field(default_factory=Machine)

@@ -18,7 +18,7 @@ from .experiment import Experiment
 from .jobs import Job, Run
 from .keys import run_key
 from .ledger import Ledger, ResultRow
-from .protocols import PROTOCOLS
+from .protocols import load_protocol
 
 
 def run_job(experiment: Experiment, job: Job, runs: Sequence[Run], ledger: Ledger) -> Iterator[Run]:
@@ -36,7 +36,8 @@ def run_job(experiment: Experiment, job: Job, runs: Sequence[Run], ledger: Ledge
                 raise failure
             if encoder is None:
                 encoder, tasks = encoder_of(experiment, job)
-            rows = PROTOCOLS[run.protocol](experiment, run, encoder, tasks)
+            score = load_protocol(run.protocol).score
+            rows = score(experiment, run, encoder, tasks) if score else []
         except DivergedError as reason:
             failure = reason if encoder is None else None  # the next run has the same encoder
             rows = [{"failure": str(reason)}]

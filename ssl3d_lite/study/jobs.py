@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .arms import Arm
+from .protocols import load_protocol, protocol_names
 from .settings import Study
-
-PROTOCOLS_OF = {"scratch": ("finetune",), "random": ("frozen", "probe")}  # source → its protocols
-ALL_PROTOCOLS = ("finetune", "frozen", "probe")
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,8 @@ def plan(study: Study) -> dict[Job, list[Run]]:
 def _runs(study: Study, job: Job) -> Iterator[Run]:
     if job.arm.tasks:
         yield Run(job, "proxy")
-    for protocol in PROTOCOLS_OF.get(job.arm.source, ALL_PROTOCOLS):
-        if protocol in study.protocols:
-            for labels in study.labels_of(protocol):
-                yield Run(job, protocol, labels)
+    for name in protocol_names():
+        protocol = load_protocol(name)
+        if name in study.protocols and protocol.score and job.arm.source not in protocol.not_for:
+            for labels in study.labels_of(name):
+                yield Run(job, name, labels)

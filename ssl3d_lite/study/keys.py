@@ -13,6 +13,7 @@ from ssl3d_lite.training.settings import TrainSettings, machine_settings
 from .experiment import Experiment
 from .jobs import Job, Run
 from .ledger import settings_key
+from .protocols import load_protocol
 
 ROW_FORMAT = 1  # another number makes all rows written so far those of other settings
 
@@ -28,11 +29,7 @@ def run_key(experiment: Experiment, run: Run) -> str:
         "protocol": run.protocol,
         "labels": run.labels,
     }
-    if run.protocol == "probe":
-        depends["probe"] = experiment.probing(job.seed)
-    elif run.protocol != "proxy":
-        depends["finetune"] = relevant_settings(experiment.finetuning(run))
-    return settings_key(depends)
+    return settings_key(depends | load_protocol(run.protocol).depends(experiment, run))
 
 
 def encoder_dependencies(experiment: Experiment, job: Job) -> dict[str, Any]:

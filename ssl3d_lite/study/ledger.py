@@ -120,3 +120,9 @@ def typed(name: str, cells: pd.Series) -> pd.Series:
     number = int if name in WHOLE_COLUMNS else float
     values = [None if cell == "" else number(cell) for cell in cells]
     return pd.Series(pd.array(values, dtype="Int64" if number is int else "Float64"))
+
+
+def score_columns(result: Any) -> ResultRow:
+    """A test result as columns: the score, and that of each part."""
+    parts = {f"{result.measure} {name}": score for name, score in result.parts.items()}
+    return {"measure": result.measure, "score": result.score, **parts}

@@ -9,6 +9,7 @@ from . import tables
 from .claims import Claim, claims
 from .jobs import plan
 from .limits import limits
+from .protocols import load_protocol
 from .published import beside_paper, published_tables
 from .results import Results
 from .sentences import each_arm, overall
@@ -68,7 +69,7 @@ def _scores(results: Results) -> Iterator[str]:
     yield tables.as_markdown(tables.proxy_table(results))
     for protocol in ("finetune", "probe"):
         if tables.shown(results, protocol):
-            yield f"**{tables.TITLES[protocol]}: {results.quantity}**"
+            yield f"**{load_protocol(protocol).title}: {results.quantity}**"
             yield tables.as_markdown(tables.score_table(results, protocol))
     if tables.shown(results, "finetune"):
         yield f"**{tables.part_title(results)}**"
@@ -80,7 +81,8 @@ def _curves(results: Results) -> "Iterator[str | Figure]":
 
     for protocol in ("finetune", "probe"):
         if len(results.labels) > 1 and tables.shown(results, protocol):
-            yield f"### {tables.TITLES[protocol]}: the score over the number of labelled scans"
+            title = load_protocol(protocol).title
+            yield f"### {title}: the score over the number of labelled scans"
             yield label_curves(results, protocol)
     if results.milestones and tables.shown(results, "convergence"):
         yield "### The score over the steps of fine-tuning"

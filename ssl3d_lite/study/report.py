@@ -25,12 +25,12 @@ from ssl3d_lite.html import (
 from .claims import Claim, claims
 from .limits import limits
 from .pictures import effects, label_curves, step_curves
+from .protocols import load_protocol
 from .published import beside_paper, published_tables
 from .results import Results
 from .sentences import each_arm, many, overall
 from .tables import (
     SPREAD,
-    TITLES,
     beside_note,
     failure_table,
     gain_note,
@@ -130,7 +130,7 @@ def protocol_section(results: Results, protocol: str) -> list[str]:
     """One protocol: its curves, scores and paired differences."""
     if not shown(results, protocol):
         return []
-    parts: list[str] = [heading(TITLES[protocol])]
+    parts: list[str] = [heading(load_protocol(protocol).title)]
     if any(results.of(protocol, arm.name) for arm in results.arms):
         late = protocol == "convergence"
         figure = step_curves(results) if late else label_curves(results, protocol)

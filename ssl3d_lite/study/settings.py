@@ -39,9 +39,9 @@ from ssl3d_lite.training.presets import PresetName
 from ssl3d_lite.training.settings import STEPS_PER_ROW, FinetuneSettings, TrainSettings
 
 from .arms import Arm, parse_arm
+from .protocols import protocol_names
 
 Scale = Literal["smoke", "class", "full"]
-ProtocolName = Literal["finetune", "frozen", "probe", "convergence"]
 Published = Literal["", "brats", "pancreas", "retina"]
 TomlTable = dict[str, Any]
 Names = Annotated[tuple[str, ...], Len(1)]
@@ -102,7 +102,8 @@ class Study(CheckedSettings):
     start and the order of all batches, alike for every arm."""
     folds: Annotated[tuple[Count, ...], Len(1)] = (0,)
     """Folds that are the test set in turn; several for cross-validation."""
-    protocols: Annotated[tuple[ProtocolName, ...], Len(1)] = get_args(ProtocolName)
+    protocols: Names = ("finetune", "frozen", "probe", "convergence")
+    """How encoders are scored: see :mod:`ssl3d_lite.study.protocols`."""
     published: Published = ""
     """Beside which of the paper's results the table stands."""
     min_effect: NonNegativeFloat = 0.02
@@ -142,6 +143,9 @@ class Study(CheckedSettings):
         for name in ("arms", "labels", "folds", "protocols", "finetune_labels"):
             if len(set(values := getattr(self, name))) < len(values):
                 raise InputError(f"{name} names something twice: {', '.join(map(str, values))}")
+        for protocol in self.protocols:
+            if protocol not in protocol_names():
+                raise unknown("protocol", protocol, protocol_names())
         if "convergence" in self.protocols and "finetune" not in self.protocols:
             raise InputError(
                 "convergence is scored on the way of fine-tuning: name finetune among protocols"

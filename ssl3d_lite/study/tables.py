@@ -11,16 +11,11 @@ from ssl3d_lite.html import Table
 
 from .claims import Where, best_random, claims, contrast, from_scratch
 from .ledger import ResultRow
+from .protocols import load_protocol
 from .published import PublishedTable, beside_paper, published_tables
 from .results import Results
 from .sentences import brief, each_arm, many, overall
 
-TITLES = {
-    "finetune": "Fine-tuning",
-    "convergence": "Fine-tuning, on its way",
-    "frozen": "A decoder on the frozen encoder",
-    "probe": "Linear probe of the frozen encoder",
-}
 SPREAD = "Mean ± standard deviation over pairs of seed and fold; in brackets, how many."
 
 
@@ -210,7 +205,10 @@ def table_text(results: Results) -> str:
     parts = [f"# {results.study.title}", items(study_facts(results))]
     for protocol in results.study.protocols:
         if shown(results, protocol):
-            parts += [f"## {TITLES[protocol]}: {results.quantity}", score_note(results, protocol)]
+            parts += [
+                f"## {load_protocol(protocol).title}: {results.quantity}",
+                score_note(results, protocol),
+            ]
             parts.append(as_markdown(score_table(results, protocol)))
             if (gains := gain_table(results, protocol))[1]:
                 parts += [gain_note(protocol), as_markdown(gains)]

@@ -1,0 +1,73 @@
+"""finetune: the test score after fine-tuning with few labels.
+
+frozen is the same with an encoder that stands still; convergence is the test score on the way, and
+its rows come with those of finetune.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ssl3d_lite.evaluation.monitor import eval_hooks
+from ssl3d_lite.evaluation.segmentation import evaluate
+from ssl3d_lite.machine.collectives import on_rank_zero
+from ssl3d_lite.models.encoders import Encoder
+from ssl3d_lite.models.networks import make_network
+from ssl3d_lite.study.encoders import copy_for_benchmark
+from ssl3d_lite.study.examples import keep_example
+from ssl3d_lite.study.experiment import Experiment
+from ssl3d_lite.study.jobs import Run
+from ssl3d_lite.study.keys import relevant_settings, run_key
+from ssl3d_lite.study.ledger import ResultRow, score_columns
+from ssl3d_lite.tasks import ProxyTask
+from ssl3d_lite.training.finetuning import finetune
+
+from .base import Protocol
+
+
+def finetuning_protocol(
+    experiment: Experiment, run: Run, encoder: Encoder, tasks: list[ProxyTask]
+) -> list[ResultRow]:
+    """The test score after fine-tuning; and after each milestone, by which nothing is chosen."""
+    job, cohort = run.job, experiment.data.benchmark(run.job.arm)
+    split, settings = experiment.data.split(job.arm, job.fold), experiment.finetuning(run)
+    network = make_network(copy_for_benchmark(experiment, encoder, job.arm), cohort, job.seed)
+    labelled = cohort.subset(split.train, run.labels, job.seed)
+    hooks = eval_hooks(
+        network,
+        cohort,
+        settings,
+        validation=split.validation if settings.validate_every else (),
+        test=split.test if settings.test_at else (),
+    )
+    out = experiment.out / "runs" / run_key(experiment, run)
+    history = finetune(network, cohort, labelled, settings, out, hooks=hooks)
+    result = on_rank_zero(evaluate, network, cohort, split.test, settings.patch, False, False)
+    on_rank_zero(keep_example, experiment, run, network, result)
+    row = score_columns(result) | {"scans": len(cohort.scans(labelled)), "steps": settings.steps}
+    return [row | best_of(history), *convergence_rows(history, row)]
+
+
+def best_of(history: Sequence[dict[str, Any]]) -> ResultRow:
+    """The best score of the validation cases and its step, where there is one."""
+    seen = [(h["validation"], h["step"]) for h in history if "validation" in h]
+    if not seen:
+        return {}
+    best, step = max(seen, key=lambda each: (each[0], -each[1]))
+    return {"validation": best, "best_step": step}
+
+
+def convergence_rows(history: Sequence[dict[str, Any]], final: ResultRow) -> list[ResultRow]:
+    """A row for each milestone at which the test cases were scored."""
+    common = {"protocol": "convergence", "scans": final["scans"], "measure": final["measure"]}
+    return [common | {"steps": h["step"], "score": h["test"]} for h in history if "test" in h]
+
+
+def _depends(experiment: Experiment, run: Run) -> dict[str, Any]:
+    return {"finetune": relevant_settings(experiment.finetuning(run))}
+
+
+FINETUNE = Protocol("Fine-tuning", finetuning_protocol, _depends, not_for=("random",))
+FROZEN = Protocol(
+    "A decoder on the frozen encoder", finetuning_protocol, _depends, not_for=("scratch",)
+)
+CONVERGENCE = Protocol("Fine-tuning, on its way", None, _depends)
