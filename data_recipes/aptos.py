@@ -30,7 +30,7 @@ class Aptos(PhotographRecipe):
         title="APTOS 2019 Blindness Detection: fundus photographs, graded 0 to 4",
         terms="Kaggle account",
         access=f"with a Kaggle account: accept the rules at https://www.kaggle.com/c/{COMPETITION},"
-        " put a token in place (https://www.kaggle.com/settings), pip install ssl3d-lite[data], "
+        " put a token in place (https://www.kaggle.com/settings), pip install -e .[data], "
         "and leave out --raw; or unpack the download by hand and give its folder to --raw",
         licence="the competition's rules: for research and education, not to be passed on",
         citation="Asia Pacific Tele-Ophthalmology Society (2019). APTOS 2019 Blindness Detection. "
@@ -96,7 +96,7 @@ def _download() -> Path:
     except ImportError:
         raise InputError(
             "without --raw the data are downloaded, for which kagglehub is needed: "
-            "pip install ssl3d-lite[data]"
+            "pip install -e .[data]"
         ) from None
     try:
         return Path(kagglehub.competition_download(COMPETITION))

@@ -50,7 +50,7 @@ class Folder(Framing, FromRaw):
     about: ClassVar[About] = About(
         title="Your own scans: any folder of NIfTI files or DICOM series",
         terms="your own",
-        access="yours; DICOM needs pip install ssl3d-lite[data]",
+        access="yours; DICOM needs pip install -e .[data]",
         licence="yours; --licence puts it into the cohort",
         citation="yours",
         size="prepared 2 bytes a voxel and channel",

@@ -153,7 +153,7 @@ print(summary.replace(f"{RAW.resolve()}/", ""))  # shorter paths
 #
 # For **CT** give an intensity window in Hounsfield units, `--intensity window:-150,250`: CT has
 # units, so all scans are scaled alike. **DICOM** needs no conversion by hand: let `--raw` point to
-# a folder that holds a folder of slices for each series (and `pip install "ssl3d-lite[data]"`).
+# a folder that holds a folder of slices for each series (and `pip install -e .[data]`).
 # Slices are put in order by their position, not by their file name. Look at the result all the
 # more closely, as a folder may hold localisers and derived series too. And DICOM headers bear
 # names and birthdays: leave the raw folder where it is safe. The cohort holds no header.

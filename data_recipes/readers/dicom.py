@@ -65,4 +65,4 @@ def _import(name: str):
     try:
         return import_module(name)
     except ImportError:
-        raise InputError("reading DICOM needs highdicom: pip install ssl3d-lite[data]") from None
+        raise InputError("reading DICOM needs highdicom: pip install -e .[data]") from None

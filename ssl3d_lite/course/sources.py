@@ -318,4 +318,4 @@ def need_nbgrader() -> None:
         InputError: nbgrader is not installed.
     """
     if importlib.util.find_spec("nbgrader") is None:
-        raise InputError('courses need nbgrader: python -m pip install "ssl3d-lite[course]"')
+        raise InputError("courses need nbgrader: pip install -e .[course]")

@@ -107,7 +107,7 @@ def _dask(address: str) -> Iterator[Executor]:
         from distributed.client import FutureCancelledError
         from distributed.scheduler import KilledWorker
     except ImportError:
-        raise InputError("--dask needs Dask: pip install ssl3d-lite[data]") from None
+        raise InputError("--dask needs Dask: pip install -e .[data]") from None
     try:
         client = Client(address, timeout=SCHEDULER_TIMEOUT)
     except (OSError, ValueError) as reason:

@@ -187,7 +187,7 @@ def make_executor(how: Launch, logs: Path, name: str) -> Any:
         import submitit
     except ImportError:
         raise InputError(
-            f"--launcher {how.launcher} needs submitit: pip install 'ssl3d-lite[cluster]'"
+            f"--launcher {how.launcher} needs submitit: pip install -e .[cluster]"
         ) from None
     try:
         executor = submitit.AutoExecutor(folder=logs, cluster=how.launcher)

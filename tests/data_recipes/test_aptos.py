@@ -500,7 +500,7 @@ def test_without_kagglehub(out, monkeypatch):
         prepare(small(None, out))
     assert str(error.value) == (
         "without --raw the data are downloaded, for which kagglehub is needed: "
-        "pip install ssl3d-lite[data]"
+        "pip install -e .[data]"
     )
     assert not out.exists()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ssl3d_lite.errors import InputError
 
-INSTALL = "python -m pip install 'ssl3d-lite[napari]'"
+INSTALL = "pip install -e .[napari]"
 QT = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 DISPLAY_TIMEOUT = 300  # s; a machine without a graphics card draws slowly
 TRY_DISPLAY = """

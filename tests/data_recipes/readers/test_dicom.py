@@ -327,7 +327,7 @@ def test_highdicom_is_not_installed(folder, tmp_path, monkeypatch):
         return real(name, *arguments)
 
     monkeypatch.setattr(importlib, "import_module", without)
-    said = "reading DICOM needs highdicom: pip install ssl3d-lite[data]"
+    said = "reading DICOM needs highdicom: pip install -e .[data]"
     assert refusal(folder) == said
     with pytest.raises(InputError) as error:
         prepare(Folder(raw=folder, out=tmp_path / "out", workers=1))

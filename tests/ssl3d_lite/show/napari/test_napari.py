@@ -14,7 +14,7 @@ import pytest
 import torch
 from helpers import looked_up
 
-pytest.importorskip("napari", reason="napari is not installed: pip install 'ssl3d-lite[napari]'")
+pytest.importorskip("napari", reason="napari is not installed: pip install -e .[napari]")
 
 from napari.components import ViewerModel
 
