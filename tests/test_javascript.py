@@ -46,7 +46,7 @@ def test_biome_finds_nothing():
 
 
 def test_there_are_three_views():
-    assert [path.stem for path in VIEWS] == ["live", "slices", "volume"]
+    assert [path.stem for path in VIEWS] == ["live", "puzzle3d", "slices"]
 
 
 @pytest.mark.parametrize("path", VIEWS, ids=lambda path: path.stem)

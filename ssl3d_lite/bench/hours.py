@@ -202,7 +202,7 @@ def run_work(experiment: Experiment, run: Run) -> Iterator[Workload]:
     one_case = prediction_work(experiment, arm)
     if run.protocol == "probe":
         budget = parse_label_budget(run.labels)
-        scans = budget.scans
+        scans = float(budget.scans or 0)
         if budget.fraction is not None:
             scans = budget.fraction * cohort.scans * (_FOLDS - 2) / _FOLDS
         drawn = scans * cohort.per_scan * len(experiment.probing(0)["draws"])

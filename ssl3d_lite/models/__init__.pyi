@@ -1,5 +1,6 @@
 # The room's main names. Read by type checkers and, at run time, by lazy_loader.
 
+from . import ordinal as ordinal
 from .classifier import Classifier as Classifier
 from .classifier import make_classifier as make_classifier
 from .encoders import Encoder as Encoder

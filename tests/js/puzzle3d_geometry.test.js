@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { determinant, dot } from "../../ssl3d_lite/show/browser/vectors.js";
 import {
   apply,
   between,
@@ -22,6 +21,7 @@ import {
   tilted,
   viewsOf,
 } from "../../ssl3d_lite/show/browser/puzzle3d_geometry.js";
+import { determinant, dot } from "../../ssl3d_lite/show/browser/vectors.js";
 
 function assertNear(found, wanted, message) {
   const [a, b] = [found, wanted].map((value) => [value].flat(Infinity));

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import live from "../../ssl3d_lite/show/browser/live.js";
-import slices from "../../ssl3d_lite/show/browser/slices.js";
 import volume from "../../ssl3d_lite/show/browser/puzzle3d.js";
+import slices from "../../ssl3d_lite/show/browser/slices.js";
 
 test("each view gives anywidget its render function", () => {
   for (const view of [live, slices, volume]) {

@@ -3,7 +3,6 @@
 // Seen without perspective, each side of a box is a parallelogram, and a canvas can draw a picture
 // into one exactly: so far boxes first, near boxes last (the painter's way) is all that it takes.
 
-import { dot } from "./vectors.js";
 import {
   apply,
   middleVoxel,
@@ -13,6 +12,7 @@ import {
   sidesSeen,
 } from "./puzzle3d_geometry.js";
 import { colourOn, edgeColour, isNamed, markOf, nameColour, nameOf } from "./puzzle3d_marks.js";
+import { dot } from "./vectors.js";
 
 const FONT = "system-ui, sans-serif";
 const SHADE = [0.22, 0.1, 0]; // each axis darkens its sides so much: light comes from above

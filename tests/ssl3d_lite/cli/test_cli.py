@@ -228,7 +228,7 @@ def test_a_presets_u_net_does_not_stand_in_the_way_of_another_network():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--task", "masked"], "a task that answers for every voxel (masked, tissue) needs"),
+        (["--task", "masked"], "a task with outputs for every voxel (masked, tissue) needs"),
         (
             ["--task", "rotation", "--crop-size", "24"],
             "densenet121 needs edges of at least 32 voxels",

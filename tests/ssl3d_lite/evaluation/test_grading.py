@@ -146,7 +146,7 @@ def test_kappa_of_an_example_by_hand():
         "mild: 1 of 1 found",
         "severe: 1 of 1 found",
     ]
-    assert result.rows()[1] == {"case": "case 1", "grade": 0, "answer": 1}
+    assert result.rows()[1] == {"case": "case 1", "grade": 0, "prediction": 1}
 
 
 @pytest.mark.parametrize(

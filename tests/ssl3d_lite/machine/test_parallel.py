@@ -57,7 +57,7 @@ def test_a_worker_that_dies_is_named_as_the_reason():
 
 def test_workers_leave_with_a_parent_that_is_killed():
     code = (
-        "from data_recipes.parallel import for_each; from data_recipes.settings import Workforce\n"
+        "from ssl3d_lite.machine.parallel import Workforce, for_each\n"
         "if __name__ == '__main__':\n"
         "    for pid in for_each(eval, ['__import__(\"os\").getpid()'] * 4 + "
         "['__import__(\"time\").sleep(60)'] * 2, Workforce(workers=2), 'x'): print(pid, flush=True)"

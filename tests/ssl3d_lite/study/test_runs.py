@@ -544,7 +544,7 @@ def test_the_command_lists_what_is_shipped_and_names_the_nearest(capsys):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"tasks": {"cpc": {"patch": 64}}}, "a volume of"),
+        ({"tasks": {"cpc": {"patch": 64}}}, "need volumes of 72 voxels"),
         ({"encoder": {"filters": [4, 8, 16, 32, 64]}}, "5 levels need edges of at least 16"),
         ({"arms": ("masked@densenet121",)}, "a U-Net needs features"),
         ({"arms": ("scratch@densenet121",)}, "densenet121"),

@@ -6,7 +6,7 @@ from sklearn.mixture import GaussianMixture
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
-from ssl3d_lite.tasks.tissue import BINS, fit_mixture, tissues
+from ssl3d_lite.tasks.tissue import TISSUE_BINS, fit_mixture, tissues
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
 
@@ -53,7 +53,7 @@ def test_tissues_are_those_that_scikit_learn_finds(name, space):
 
 def test_the_classes_of_a_histogram_stand_in_the_order_of_their_means():
     """Three bumps of bins; the middle one is the largest."""
-    bins = torch.arange(BINS)
+    bins = torch.arange(TISSUE_BINS)
     count = sum(
         size * torch.exp(-((bins - middle) ** 2) / 200)
         for size, middle in ((20.0, 40), (90.0, 120), (40.0, 210))

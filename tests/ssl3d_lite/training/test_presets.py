@@ -3,7 +3,7 @@ from dataclasses import fields
 import pytest
 import torch
 
-from ssl3d_lite.cli.commands import Shape, pretrain_settings
+from ssl3d_lite.cli.commands import EncoderShape, pretrain_settings
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
@@ -21,7 +21,7 @@ def test_every_setting_of_a_preset_is_one_of_its_dataclass(name, task, dims):
     chosen = preset(name, task, dims)
     assert chosen.tasks.keys() == {task}
     for given, kind in (
-        (chosen.shape, Shape),
+        (chosen.shape, EncoderShape),
         (chosen.training, TrainSettings),
         (chosen.tasks[task], TASKS[task].Settings),
     ):

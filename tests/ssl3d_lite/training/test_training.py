@@ -124,7 +124,7 @@ def test_a_killed_process_is_continued_by_the_same_command(tmp_path):
     make_cohort(tmp_path / "cohort", 15)
     command = [
         *(sys.executable, "-m", "ssl3d_lite.cli", "pretrain", "--task", "rotation"),
-        *("--cohort", str(tmp_path / "cohort"), "--edge", "16", "--filters", "4", "8"),
+        *("--cohort", str(tmp_path / "cohort"), "--crop-size", "16", "--filters", "4", "8"),
         *("--steps", "60", "--checkpoint-every", "10", "--precision", "32-true"),
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -341,7 +341,7 @@ def test_tasks_by_turns_have_a_row_each_and_both_heads_learn(cohort, tmp_path):
     assert not any(same(before, after) for before, after in zip(start, tasks, strict=True))
     record = json.loads((tmp_path / "settings.json").read_text())
     assert record["task"] == "rotation+masked"
-    assert record["task_settings"]["rotation edge"] == 12
+    assert record["task_settings"]["rotation crop_size"] == 12
 
 
 def test_at_each_step_one_task_has_its_turn(cohort):

@@ -118,7 +118,7 @@ def test_its_repr_is_short():
 def test_script_and_style_lie_in_the_package():
     style = (files("ssl3d_lite.show.browser") / "slices.css").read_text()
     assert style == str(Slices._css)
-    script = (files("ssl3d_lite.show") / "slices.js").read_text(encoding="utf-8")
+    script = (files("ssl3d_lite.show.browser") / "slices.js").read_text(encoding="utf-8")
     assert Slices._esm.endswith(script[script.index("\nfunction render") :])
     for text in (style, Slices._esm):
         assert "http" not in text, "nothing is fetched"
