@@ -63,7 +63,8 @@ def check_values(settings: Any) -> None:
     What means the same is given the field's type: a list where a tuple is wanted, a text where a
     path is, a number of numpy where one of Python is.
     """
-    for name, adapter in _adapters(type(settings)).items():
+    kind = type(settings)
+    for name, adapter in _adapters(kind).items():  # type: ignore[arg-type]  # a class is hashable
         given = _plain(getattr(settings, name))
         if type(given).__module__.startswith("tyro."):  # still to come from the command line
             continue

@@ -131,8 +131,9 @@ def protocol_section(results: Results, protocol: str) -> list[str]:
     if not shown(results, protocol):
         return []
     parts: list[str] = [heading(load_protocol(protocol).title)]
-    if any(results.of(protocol, arm.name) for arm in results.arms):
-        late = protocol == "convergence"
+    late = protocol == "convergence"
+    curve = late or len(results.labels_of(protocol)) > 1  # one number of labels is no curve
+    if curve and any(results.of(protocol, arm.name) for arm in results.arms):
         figure = step_curves(results) if late else label_curves(results, protocol)
         caption = (
             f"{results.quantity[0].upper()}{results.quantity[1:]} on test cases. Lines join means "
