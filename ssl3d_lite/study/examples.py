@@ -28,7 +28,7 @@ class Example:
 
     case: str
     image: np.ndarray  # (*space) float32, the first channel
-    answers: dict[str, np.ndarray]  # "truth", then an arm each: class maps (*space) uint8
+    class_maps: dict[str, np.ndarray]  # "truth", then an arm each: class maps (*space) uint8
 
 
 def example_runs(study: Study) -> list[Run]:
@@ -79,5 +79,5 @@ def find_example(experiment: Experiment) -> Example | None:
     image, label = cohort[case]
     if label is None:
         return None
-    answers = {"truth": np.asarray(label)} | {a.name: kept[a]["maps"][place] for a in kept}
-    return Example(cohort.cases[case].id, np.asarray(image[0], np.float32), answers)
+    class_maps = {"truth": np.asarray(label)} | {a.name: kept[a]["maps"][place] for a in kept}
+    return Example(cohort.cases[case].id, np.asarray(image[0], np.float32), class_maps)

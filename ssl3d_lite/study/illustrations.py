@@ -90,12 +90,12 @@ def example_section(experiment: Experiment, results: Results) -> list[str]:
     example = find_example(experiment)
     if example is None:
         return []
-    arm = next(name for name in example.answers if name != "truth")
+    arm = next(name for name in example.class_maps if name != "truth")
     labelled = results.labelled(experiment.study.labels_of("finetune")[0])
     caption = (
         f"Test case {example.case}: the scan, its label, and the predictions after fine-tuning "
         f"with {labelled} (seed 0). It is in the middle of the scores of {arm}, not the best."
     )
     names = experiment.data.benchmark(experiment.study.parsed_arms()[0]).label_names
-    drawn = segmentations(example.image, example.answers, names)
+    drawn = segmentations(example.image, example.class_maps, names)
     return [heading("An example"), picture(drawn, escape(caption))]

@@ -126,7 +126,7 @@ def test_no_scheduler_at_the_address(monkeypatch):
 
 def test_without_dask_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(InputError, match=r"--dask needs Dask: pip install ssl3d-lite\[data\]"):
+    with pytest.raises(InputError, match=r"--dask needs Dask: pip install -e \.\[data\]"):
         list(for_each(abs, [1], Workforce(dask="tcp://127.0.0.1:1"), "x"))
 
 

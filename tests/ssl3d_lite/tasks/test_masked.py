@@ -105,7 +105,7 @@ def test_one_seed_one_puzzle():
 @pytest.mark.parametrize("share", [0, 1, -0.5, 1.5, float("nan")])
 def test_a_share_that_hides_nothing_or_all_is_refused(share):
     with pytest.raises(
-        InputError, match="mask_ratio is .* must be (above 0|below 1|a finite number)"
+        InputError, match=r"mask_ratio is .* must be (above 0|below 1|a finite number)"
     ):
         make_task("masked", SMALL[3], mask_ratio=share)
 
