@@ -14,7 +14,7 @@ fields are the rules, ranges included, and they are read when an object is made:
 A rule about several fields at once stays in ``__post_init__``, after ``super().__post_init__()``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -46,6 +46,7 @@ __all__ = [
     "Probability",
     "Seed",
     "Shape",
+    "check_names",
     "check_values",
 ]
 
@@ -55,6 +56,14 @@ class CheckedSettings:
 
     def __post_init__(self) -> None:
         check_values(self)
+
+
+def check_names(given: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Raise InputError for the first name that is not known; it says the nearest that is."""
+    known = list(known)
+    for name in given:
+        if name not in known:
+            raise unknown(what, name, known)
 
 
 def check_values(settings: Any) -> None:

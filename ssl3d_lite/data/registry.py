@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl3d_lite.errors import InputError, unknown
+from ssl3d_lite.settings import check_names
 
 GROUP = "ssl3d_lite.recipes"
 FEW_CASES = 40  # are made sooner in this process than in others that have to be started
@@ -91,9 +92,7 @@ def make_cohort(name: str, out: str | Path, **settings: Any) -> Path:
     kind, prepare = load_recipe(name)
     out = Path(out)
     known = [each.name for each in fields(kind)]
-    for setting in settings:
-        if setting not in known:
-            raise unknown(f"setting of recipe {name}", setting, known)
+    check_names(settings, known, f"setting of recipe {name}")
     recipe = kind(out=out, **settings)
     if (
         getattr(recipe, "workers", 1) is None

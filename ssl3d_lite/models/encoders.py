@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort
-from ssl3d_lite.errors import InputError, unknown
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.settings import check_names
 
 from .blocks import MAX_POOL, ConvBlock
 from .checkpointing import CheckpointedModule
@@ -148,9 +149,7 @@ def make_encoder(what: Cohort | EncoderSettings, seed: int = 0, **shape: Any) ->
 def _settings_of(what: Cohort | EncoderSettings, **shape: Any) -> EncoderSettings:
     """The settings of an encoder for a cohort's scans, or ``what`` with some fields replaced."""
     known = [each.name for each in fields(EncoderSettings)]
-    for name in shape:
-        if name not in known:
-            raise unknown("setting of an encoder", name, known)
+    check_names(shape, known, "setting of an encoder")
     if isinstance(what, EncoderSettings):
         return replace(what, **shape)
     read = {"in_channels": len(what.channels), "spatial_dims": what.spatial_dims}

@@ -33,6 +33,7 @@ from ssl3d_lite.settings import (
     Len,
     NonNegativeFloat,
     PositiveInt,
+    check_names,
 )
 from ssl3d_lite.tasks import task_classes
 from ssl3d_lite.training.presets import PresetName
@@ -143,9 +144,7 @@ class Study(CheckedSettings):
         for name in ("arms", "labels", "folds", "protocols", "finetune_labels"):
             if len(set(values := getattr(self, name))) < len(values):
                 raise InputError(f"{name} names something twice: {', '.join(map(str, values))}")
-        for protocol in self.protocols:
-            if protocol not in protocol_names():
-                raise unknown("protocol", protocol, protocol_names())
+        check_names(self.protocols, protocol_names(), "protocol")
         if "convergence" in self.protocols and "finetune" not in self.protocols:
             raise InputError(
                 "convergence is scored on the way of fine-tuning: name finetune among protocols"
@@ -288,9 +287,3 @@ def _converted(kind: type, table: Mapping[str, Any]) -> TomlTable:
             first = reason.errors()[0]
             raise InputError(f"{name} = {value!r}: {first['msg']}") from None
     return values
-
-
-def check_names(table: Mapping[str, Any], known: Any, what: str) -> None:
-    for name in table:
-        if name not in known:
-            raise unknown(what, name, known)

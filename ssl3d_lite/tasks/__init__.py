@@ -11,6 +11,7 @@ import torch
 
 from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.settings import check_names
 
 from .base import Placement, ProxyBatch, ProxyTask, Row, ViewParams, measure, part_of
 from .controls import Collapsed, Random
@@ -84,9 +85,7 @@ def make_task(
     if more:
         raise InputError(f"{name!r} names several tasks; make one after the other")
     known = [field.name for field in fields(kind.Settings)]
-    for setting in settings:
-        if setting not in known:
-            raise unknown(f"setting of {name}", setting, known)
+    check_names(settings, known, f"setting of {name}")
     shape = encoder if isinstance(encoder, EncoderSettings) else encoder.settings
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, TypeVar
 
-from ssl3d_lite.errors import InputError, unknown
+from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.device import Device, Precision, choose_device, choose_precision
 from ssl3d_lite.settings import (
     CheckedSettings,
@@ -15,6 +15,7 @@ from ssl3d_lite.settings import (
     PositiveInt,
     Seed,
     Shape,
+    check_names,
 )
 
 STEPS_PER_ROW = 10  # optimiser steps whose mean is a row of the history
@@ -112,9 +113,7 @@ def with_changes(settings: AnySettings, changes: Mapping[str, Any]) -> AnySettin
         InputError: no such setting (the nearest is named), or a value that is not allowed.
     """
     known = [each.name for each in fields(settings)]
-    for name in changes:
-        if name not in known:
-            raise unknown("setting", name, known)
+    check_names(changes, known, "setting")
     return replace(settings, **changes)
 
 
