@@ -48,6 +48,8 @@ def launch(devices: int = 1, device: str = "auto", precision: str = "auto") -> F
     """
     device = choose_device(device)
     check_devices(devices, device)
+    # else it says in each run which precision it takes, and that another would be faster
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     # tasks by turns, a frozen encoder and the random control leave weights without gradient
     shared = devices > 1 and DDPStrategy(find_unused_parameters=True, timeout=WAIT_FOR_RANK_ZERO)
     fabric = Fabric(
@@ -60,7 +62,6 @@ def launch(devices: int = 1, device: str = "auto", precision: str = "auto") -> F
     if devices > 1 and is_distributed():
         fabric.launch()
     elif devices > 1:
-        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         # kernels of one voxel have their strides in more than one right way
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         fabric.launch()
