@@ -228,7 +228,7 @@ def predict_command(settings: PredictCommand) -> list[Path]:
         range(len(cohort)) if all_cases else getattr(cohort.split(settings.fold), settings.cases)
     )
     if settings.cases == "test":
-        check_test(network, cohort, cases)
+        check_test(network, cohort, cases, settings.fold)
     patch = read_json(settings.model / RUN_SETTINGS, "network")["training"]["patch"]
     paths = predict(network, cohort, settings.out, cases, patch)
     print(f"{len(cases)} predictions in {settings.out}")

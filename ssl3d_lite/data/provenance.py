@@ -10,7 +10,7 @@ cohort, or of the same one dealt anew, is another set of patients.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
@@ -55,8 +55,8 @@ class Provenance:
 
     cohort: str | None = None
     """Name of the cohort that they saw last."""
-    fingerprint: str | None = None
-    """That cohort's, as it was then."""
+    fingerprints: Mapping[str, str] | None = None
+    """That cohort's, as it was then: of the parts that the training depends on."""
     fold: int | None = None
     """The fold that was held out, where it is known."""
     preparation: PreparationRecord = field(default_factory=PreparationRecord)
@@ -75,12 +75,14 @@ class Provenance:
         fold: int | None = None,
         before: "Provenance | None" = None,
         patch: tuple[int, ...] | None = None,
+        parts: Collection[str] | None = None,
     ) -> "Provenance":
         """The provenance of weights that were just trained on ``cases`` of a cohort.
 
         Args:
             chosen_by: cases by whose scores the best weights were chosen.
             before: that of the weights they started from; None, if these were random.
+            parts: those of the cohort's fingerprints that the training depends on; None: all.
         """
         uses = {"training": cases, "choosing": chosen_by}
         now = [
@@ -90,7 +92,17 @@ class Provenance:
         ]
         earlier = () if before is None else before.seen
         seen = None if earlier is None else (*(s for s in earlier if s not in now), *now)
-        return cls(cohort.name, cohort.fingerprint, fold, cohort.preparation, patch, seen)
+        sums = {part: cohort.fingerprints[part] for part in parts or cohort.fingerprints}
+        return cls(cohort.name, sums, fold, cohort.preparation, patch, seen)
+
+    def changes(self, cohort: Cohort) -> list[str]:
+        """What of the cohort that was trained on is another now; [] if this is another cohort."""
+        if cohort.name != self.cohort or not self.fingerprints:
+            return []
+        now = cohort.fingerprints
+        changed = [part for part, then in self.fingerprints.items() if now.get(part) != then]
+        # another cohort may bear the same name
+        return changed if changed and self.has_seen(cohort, range(len(cohort))) else []
 
     def has_seen(
         self, cohort: Cohort, cases: Sequence[int], uses: Sequence[str] = ("training", "choosing")
@@ -110,7 +122,7 @@ class Provenance:
         seen, patch = record.get("seen"), record.get("patch")
         return cls(
             record.get("cohort"),
-            record.get("fingerprint"),
+            record.get("fingerprints"),
             record.get("fold"),
             PreparationRecord.from_json(record.get("preparation", {})),
             patch and tuple(patch),

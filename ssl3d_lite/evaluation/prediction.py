@@ -126,7 +126,7 @@ def predict(
     """
     if cases is None:
         cases = cohort.split().test
-        check_test(network, cohort, cases)
+        check_test(network, cohort, cases, fold=0)
     predicted = predictions(network, cohort, cases, window)
     if cohort.ordinal:
         return [_write_grades(predicted, cohort, cases, Path(out))]

@@ -118,7 +118,7 @@ def evaluate(
     """
     if cases is None:
         cases = cohort.split().test
-        check_test(network, cohort, cases)
+        check_test(network, cohort, cases, fold=0)
     predicted = predictions(network, cohort, cases, window)
     if cohort.ordinal:
         return score_grades(predicted, cohort, cases)

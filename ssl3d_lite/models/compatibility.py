@@ -62,6 +62,7 @@ def channels_for(network: nn.Module, cohort: Cohort) -> list[int]:
     order = list(range(len(cohort.channels)))
     if trained is not None:
         _refuse_other_scans(trained, cohort)
+        _say_changes(trained, cohort, "network")
         names = trained.preparation.channels
         if names is not None and names != cohort.channels:
             print(f"channels of {cohort.name} are read in the network's order: {' '.join(names)}")
@@ -85,6 +86,14 @@ def _refuse_other_scans(trained: Provenance, cohort: Cohort) -> None:
         raise InputError(
             f"{cohort.name} does not fit the network, which was trained on "
             f"{trained.cohort or 'other scans'}: {found}; {_way_out(differ, want)}"
+        )
+
+
+def _say_changes(trained: Provenance, cohort: Cohort, what: str) -> None:
+    if parts := trained.changes(cohort):
+        print(
+            f"the {' and '.join(parts)} of {cohort.name} changed since the {what} was trained: the "
+            "command that trained it does so again"
         )
 
 
@@ -121,6 +130,7 @@ def adopt_encoder(encoder: Encoder, cohort: Cohort) -> None:
     check_encoder_fits(encoder, cohort)
     if encoder.provenance is None:
         return
+    _say_changes(encoder.provenance, cohort, "encoder")
     trained = encoder.provenance.preparation
     names = trained.channels
     if names and names != cohort.channels and set(names) == set(cohort.channels):
@@ -174,24 +184,29 @@ def _seen_of(trained: Provenance, cohort: Cohort, fold: int) -> str:
         if seen := trained.has_seen(cohort, held_out, uses):
             number = len({cohort.cases[case].patient for case in held_out})
             same = trained.cohort == cohort.name and trained.fold not in (None, fold)
-            own = f"take fold {trained.fold} (--fold {trained.fold}), or " if same else ""
+            own = f"take --fold {trained.fold}, which it was pretrained for, or " if same else ""
             return (
                 f"the encoder has seen in training {len(seen)} of the {number} patients that fold "
-                f"{fold} of {cohort.name} {does}, such as {seen[0]}; {own}pretrain it again with "
-                f"--fold {fold}, so that it never meets them"
+                f"{fold} of {cohort.name} {does}, such as {seen[0]}; {own}pretrain one on "
+                f"{cohort.name} with --fold {fold}, so that it never meets them"
             )
     return ""
 
 
-def check_test(network: nn.Module, cohort: Cohort, cases: Sequence[int]) -> None:
-    """Raise InputError if a network was trained on patients that are to test it."""
+def check_test(network: nn.Module, cohort: Cohort, cases: Sequence[int], fold: int) -> None:
+    """Raise InputError if a network was trained on patients that are to test it: ``cases``, those
+    of a fold. Says so, if it has not seen them but was trained in another fold."""
     trained: Provenance | None = getattr(network, "provenance", None)
-    if trained is None or not (seen := trained.has_seen(cohort, cases)):
+    if trained is None:
         return
-    fold = trained.fold
-    own = "" if fold is None else f"it was trained with fold {fold} held out (--fold {fold}); "
+    other = trained.cohort == cohort.name and trained.fold not in (None, fold)
+    own = f"it was trained with fold {trained.fold} held out (--fold {trained.fold})"
+    if not (seen := trained.has_seen(cohort, cases)):
+        if other:
+            print(f"fold {fold} was not seen by the network, but is not its test fold: {own}")
+        return
     raise InputError(
         f"the network has seen {len(seen)} of the {len({cohort.cases[c].patient for c in cases})} "
-        f"patients of {cohort.name} that are to test it, such as {seen[0]}: {own}give the fold or "
-        "the cases that it has not seen"
+        f"patients of {cohort.name} that are to test it, such as {seen[0]}: "
+        f"{own + '; ' if other else ''}give the fold or the cases that it has not seen"
     )

@@ -106,7 +106,9 @@ def pretrain(
     spec = RunSpec(settings, record, folder, f"pretrain {record['task']}")
     batch_of = partial(puzzle_batch, tasks, cohort, cases, settings)
     hooks = [] if callback is None else [CallbackHook(callback)]
-    encoder.provenance = Provenance.of(cohort, cases, fold=fold, before=encoder.provenance)
+    encoder.provenance = Provenance.of(
+        cohort, cases, fold=fold, before=encoder.provenance, parts=PRETRAINING_PARTS
+    )
     with unchanged(cohort):
         history = fit(Pretraining(encoder, tasks), batch_of, spec, hooks)
     if folder is not None and history[-1]["step"] == settings.steps:
