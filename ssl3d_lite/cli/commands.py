@@ -20,7 +20,7 @@ from ssl3d_lite.files import read_json, write_csv
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.device import Device, choose_device
 from ssl3d_lite.machine.launch import launch
-from ssl3d_lite.models.compatibility import check_encoder_fits, check_labels_fit
+from ssl3d_lite.models.compatibility import check_test
 from ssl3d_lite.models.encoders import Encoder, adapt_channels, make_encoder
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.settings import EncoderSettings
@@ -109,7 +109,7 @@ def pretrain_command(settings: PretrainCommand) -> Encoder:
     for task in tasks:
         if task.note:
             print(f"{task.name}: {task.note}")
-    pretrain(tasks, encoder, cohort, split.pretrain, training, settings.out)
+    pretrain(tasks, encoder, cohort, split.pretrain, training, settings.out, fold=settings.fold)
     if not split.validation:
         print(f"{cohort.name} has no labels, so no case was held out to try the puzzles on")
     for task in tasks if split.validation else ():
@@ -153,7 +153,7 @@ def finetune_command(settings: FinetuneCommand) -> Evaluation | OrdinalEvaluatio
     network = make_network(encoder, cohort, training.seed)
     labelled = cohort.subset(split.train, settings.labels, training.seed)
     hooks = eval_hooks(network, cohort, training, validation=split.validation, test=split.test)
-    finetune(network, cohort, labelled, training, settings.out, hooks=hooks)
+    finetune(network, cohort, labelled, training, settings.out, fold=settings.fold, hooks=hooks)
     result = on_rank_zero(evaluate, network, cohort, split.test, training.patch)
     on_rank_zero(write_csv, settings.out / "scores.csv", result.rows())
     print(f"{len(labelled)} labelled cases; {len(split.test)} test cases:\n{result}")
@@ -223,12 +223,12 @@ def predict_command(settings: PredictCommand) -> list[Path]:
     network = load_network(settings.model)
     network.to(choose_device(settings.device))
     cohort = Cohort.open(settings.cohort)
-    check_encoder_fits(network.encoder, cohort)
-    check_labels_fit(network, cohort)
     all_cases = settings.cases == "all"
     cases = (
         range(len(cohort)) if all_cases else getattr(cohort.split(settings.fold), settings.cases)
     )
+    if settings.cases == "test":
+        check_test(network, cohort, cases, settings.fold)
     patch = read_json(settings.model / RUN_SETTINGS, "network")["training"]["patch"]
     paths = predict(network, cohort, settings.out, cases, patch)
     print(f"{len(cases)} predictions in {settings.out}")
@@ -256,5 +256,4 @@ def find_encoder(name: str, cohort: Cohort, shape: EncoderShape, seed: int) -> E
     if encoder.settings.in_channels != want:
         print(f"input layer adapted from {encoder.settings.in_channels} to {want} channels")
         encoder = adapt_channels(encoder, want)
-    check_encoder_fits(encoder, cohort)
     return encoder

@@ -15,7 +15,7 @@ from ssl3d_lite.data.cohort import Case, Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import atomic_write, write_csv, write_gzip
 from ssl3d_lite.models.classifier import Classifier
-from ssl3d_lite.models.compatibility import check_labels_fit
+from ssl3d_lite.models.compatibility import channels_for, check_test
 from ssl3d_lite.models.modes import device_of
 from ssl3d_lite.models.ordinal import decode
 
@@ -51,9 +51,21 @@ def predictions(
     cases: Sequence[int],
     window: Sequence[int] | None = None,
 ) -> Iterator[Tensor]:
-    """Class map (*space), or grade, on the CPU, of one case after another."""
-    for batch in in_batches(cases):
-        yield from predict_batch(network, cohort.images(batch).to(device_of(network)), window).cpu()
+    """Class map (*space), or grade, on the CPU, of one case after another.
+
+    Raises:
+        InputError: the network was trained on scans that were made otherwise, or on labels of
+            another meaning.
+    """
+    cohort.require_whole()
+    order = channels_for(network, cohort)
+
+    def predicted() -> Iterator[Tensor]:
+        for batch in in_batches(cases):
+            images = cohort.images(batch)[:, order].to(device_of(network))
+            yield from predict_batch(network, images, window).cpu()
+
+    return predicted()
 
 
 def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
@@ -104,31 +116,35 @@ def predict(
         The files that were written.
 
     Raises:
-        InputError: the cases are slices, or the network does not predict what the labels say.
+        InputError: the cases are slices; the network was trained on scans that were made
+            otherwise, or does not predict what the labels say; no cases are given, and those of
+            fold 0 were seen in its training.
 
     Example::
 
         paths = predict(load_network("model"), cohort, "predictions")
     """
-    check_labels_fit(network, cohort)
-    cases = cohort.split().test if cases is None else cases
+    if cases is None:
+        cases = cohort.split().test
+        check_test(network, cohort, cases, fold=0)
+    predicted = predictions(network, cohort, cases, window)
     if cohort.ordinal:
-        return [_write_grades(network, cohort, cases, Path(out))]
+        return [_write_grades(predicted, cohort, cases, Path(out))]
     if cohort.spatial_dims != 3:
         raise InputError(
             f"{cohort.name} is {cohort.spatial_dims}D: a prediction is laid over a whole raw scan, "
             "so predict a 3D cohort"
         )
     paths = []
-    predicted = predictions(network, cohort, cases, window)
     for case, classes in zip(tqdm(cases, desc="predict", unit="case"), predicted, strict=True):
         paths.append(Path(out) / f"{cohort.cases[case].id}.nii.gz")
         write_prediction(paths[-1], classes.numpy(), cohort.cases[case], cohort.label_values)
     return paths
 
 
-def _write_grades(network: nn.Module, cohort: Cohort, cases: Sequence[int], out: Path) -> Path:
-    predicted = predictions(network, cohort, cases)
+def _write_grades(
+    predicted: Iterator[Tensor], cohort: Cohort, cases: Sequence[int], out: Path
+) -> Path:
     rows = [
         {"id": cohort.cases[case].id, "grade": int(grade), "name": cohort.label_names[grade]}
         for case, grade in zip(tqdm(cases, desc="predict", unit="case"), predicted, strict=True)
