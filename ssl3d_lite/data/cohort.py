@@ -29,6 +29,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import atomic_write, read_json, write_json
 
 from .label_budget import parse_label_budget
+from .raw_header import RawHeader
 
 if TYPE_CHECKING:  # torch takes two seconds to import, and preparing a cohort needs none of it
     import torch
@@ -48,6 +49,7 @@ class Source:
     sha256: dict[str, str]  # the same keys → checksum of the file as it was read
     shape: tuple[int, ...]  # voxels
     affine: list[list[float]]  # raw voxel → world, mm
+    header: RawHeader = field(default_factory=dict)  # {} of one that is no scan, or an old cohort's
 
 
 @dataclass(frozen=True)

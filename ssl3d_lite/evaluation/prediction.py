@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ssl3d_lite.data.cohort import Case, Cohort
+from ssl3d_lite.data.raw_header import image_over_raw
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import atomic_write, write_csv, write_gzip
 from ssl3d_lite.models.classifier import Classifier
@@ -69,7 +70,8 @@ def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
 
 
 def write_prediction(path: Path, classes: np.ndarray, case: Case, values: Sequence[int]) -> None:
-    """Write a class map (*space) as a NIfTI that lies over the raw scan, voxel for voxel.
+    """Write a class map (*space) as a NIfTI that lies over the raw scan, voxel for voxel, in every
+    viewer: its header places the voxels as the raw one's does.
 
     Cropping, padding, turning to RAS and resampling are undone (nearest neighbour); what lay
     outside the prepared volume is background. ``values`` are the raw label values by class.
@@ -78,7 +80,8 @@ def write_prediction(path: Path, classes: np.ndarray, case: Case, values: Sequen
     raw = (case.source.shape, np.array(case.source.affine))
     # not "constant": a position of -1e-16 would count as outside
     back = resample_from_to(prepared, raw, order=0, mode="grid-constant", cval=0)
-    image = nibabel.Nifti1Image(np.asarray(back.dataobj).astype(np.uint8), raw[1])
+    labels = np.asarray(back.dataobj).astype(np.uint8)
+    image = image_over_raw(labels, case.source.affine, case.source.header)
     if path.suffix == ".gz":
         write_gzip(path, image.to_bytes())
     else:
