@@ -109,7 +109,7 @@ def pretrain_command(settings: PretrainCommand) -> Encoder:
     for task in tasks:
         if task.note:
             print(f"{task.name}: {task.note}")
-    pretrain(tasks, encoder, cohort, split.pretrain, training, settings.out)
+    pretrain(tasks, encoder, cohort, split.pretrain, training, settings.out, fold=settings.fold)
     if not split.validation:
         print(f"{cohort.name} has no labels, so no case was held out to try the puzzles on")
     for task in tasks if split.validation else ():
@@ -153,7 +153,7 @@ def finetune_command(settings: FinetuneCommand) -> Evaluation | OrdinalEvaluatio
     network = make_network(encoder, cohort, training.seed)
     labelled = cohort.subset(split.train, settings.labels, training.seed)
     hooks = eval_hooks(network, cohort, training, validation=split.validation, test=split.test)
-    finetune(network, cohort, labelled, training, settings.out, hooks=hooks)
+    finetune(network, cohort, labelled, training, settings.out, fold=settings.fold, hooks=hooks)
     result = on_rank_zero(evaluate, network, cohort, split.test, training.patch)
     on_rank_zero(write_csv, settings.out / "scores.csv", result.rows())
     print(f"{len(labelled)} labelled cases; {len(split.test)} test cases:\n{result}")

@@ -29,6 +29,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import atomic_write, read_json, write_json
 
 from .label_budget import parse_label_budget
+from .preparation import PreparationRecord
 from .raw_header import RawHeader
 
 if TYPE_CHECKING:  # torch takes two seconds to import, and preparing a cohort needs none of it
@@ -220,6 +221,23 @@ class Cohort(CohortDescription):
         place = {value: index for index, value in enumerate(self.label_values)}
         return {name: tuple(place[v] for v in values) for name, values in self.regions.items()}
 
+    @cached_property
+    def preparation(self) -> PreparationRecord:
+        """How the scans were made, and what their labels mean."""
+        shapes = {case.shape for case in self.cases}
+        return PreparationRecord.from_recipe(
+            self.recipe,
+            [np.array(case.affine) for case in self.cases],
+            channels=self.channels,
+            spatial_dims=self.spatial_dims,
+            unit=self.unit,
+            shape=shapes.pop() if len(shapes) == 1 else None,
+            spacing=self.spacing,
+            label_values=self.label_values,
+            label_names=self.label_names,
+            ordinal=self.ordinal,
+        )
+
     # ---- batches -------------------------------------------------------------------------
 
     def images(self, cases: Sequence[int]) -> "torch.Tensor":
@@ -257,12 +275,28 @@ class Cohort(CohortDescription):
         return len(self) * (4 * len(self.channels) * voxels + (1 if self.ordinal else voxels))
 
     @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """A checksum of each part that a result depends on: what the cohort is made of.
+
+        Of arrays it takes the checksums that the manifest has: ``ssl3d verify`` compares these
+        with the files.
+        """
+        cases, about = self.cases, self.preparation.to_json()
+        labels = ("label_values", "label_names", "ordinal")
+        parts = {
+            "scans": [[c.id, c.patient, c.slice_of] for c in cases],
+            "images": [c.sha256.get("image") for c in cases],
+            "labels": [[c.labelled, c.grade, c.sha256.get("label")] for c in cases],
+            "folds": [c.fold for c in cases],
+            "preparation": {name: value for name, value in about.items() if name not in labels},
+            "meaning of labels": [self.regions, {name: about[name] for name in labels}],
+        }
+        return {name: _checksum(part) for name, part in parts.items()}
+
+    @cached_property
     def fingerprint(self) -> str:
-        """Checksum of the cases, their patients and folds, and of their arrays' checksums."""
-        cases = [[c.id, c.patient, c.fold, c.grade, c.labelled, c.sha256] for c in self.cases]
-        about = [self.name, self.shape, self.channels, self.label_values, self.regions]
-        text = json.dumps([about, cases], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """Checksum of all that a result depends on: name, scans, labels, folds, preparation."""
+        return _checksum([self.name, self.fingerprints])
 
     def to(self, device: "torch.device | str") -> "Cohort":
         """The same cohort with every volume on ``device``; later batches cost no reading."""
@@ -342,6 +376,10 @@ class Cohort(CohortDescription):
         order = np.random.default_rng(seed).permutation(sorted(by_patient))
         drawn = [scan for patient in order for scan in by_patient[patient]][:count]
         return tuple(case for scan in drawn for case in scans[scan])
+
+
+def _checksum(record: Any) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
 
 
 # ---- writing, for the recipes ------------------------------------------------------------------

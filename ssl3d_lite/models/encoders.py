@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.settings import check_names
 
@@ -29,6 +30,7 @@ class Encoder(CheckpointedModule):
     """
 
     input_weights: tuple[str, ...]  # the weights that read the input's channels
+    provenance: Provenance | None = None  # what it was trained on; None: it is as it was drawn
 
     def __init__(self, settings: EncoderSettings):
         super().__init__()
@@ -195,4 +197,5 @@ def adapt_channels(encoder: Encoder, in_channels: int) -> Encoder:
             weights[name] = new / copies.view(1, -1, *[1] * (new.ndim - 2)).to(new)
     adapted = make_encoder(replace(encoder.settings, in_channels=in_channels))
     load_weights(adapted, weights)
+    adapted.provenance = encoder.provenance
     return adapted

@@ -2,7 +2,7 @@
 
 ::
 
-    settings.json           all that the run depended on
+    settings.json           all that the run depended on, and what the weights were trained on
     encoder.safetensors     after pretraining: the encoder's weights
     network.safetensors     after fine-tuning: the whole network's weights
     history.csv             a row every ten steps
@@ -23,6 +23,8 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.preparation import PreparationRecord
+from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import atomic_write, read_json, write_csv, write_json
 from ssl3d_lite.machine.collectives import on_rank_zero
@@ -45,11 +47,14 @@ _NETWORKS: dict[str, type[UNet] | type[Classifier]] = {"classes": UNet, "grades"
 def save_encoder(folder: Path, encoder: Encoder, record: dict[str, Any]) -> None:
     """Write the encoder alone: the head was only for the puzzle."""
     _save_weights(folder / "encoder.safetensors", encoder)
-    write_json(folder / RUN_SETTINGS, record)
+    write_json(folder / RUN_SETTINGS, {**record, **_origin(encoder)})
 
 
 def load_encoder(folder: str | Path) -> Encoder:
     """The pretrained encoder that a run left in ``folder``, in evaluation mode.
+
+    What it was trained on is its ``provenance``; of an encoder of an earlier version that is all
+    unknown.
 
     A fine-tuned network's encoder is one too: fine-tuned on another cohort's labels, it is a
     supervised pretraining.
@@ -63,6 +68,7 @@ def load_encoder(folder: str | Path) -> Encoder:
         return load_network(folder).encoder
     encoder = make_encoder(_encoder_settings(record, folder))
     load_weights(encoder, _read_weights(folder / "encoder.safetensors"))
+    encoder.provenance = _read_provenance(record, folder)
     return encoder.eval()
 
 
@@ -72,7 +78,8 @@ def save_network(
     """Write a fine-tuned network, with what its classes mean."""
     _save_weights(folder / "network.safetensors", network)
     meaning = {"label_values": cohort.label_values, "label_names": cohort.label_names}
-    write_json(folder / RUN_SETTINGS, {**record, **network.head_settings, **meaning})
+    about = {**record, **network.head_settings, **meaning, **_origin(network)}
+    write_json(folder / RUN_SETTINGS, about)
 
 
 def load_network(folder: str | Path) -> UNet | Classifier:
@@ -85,7 +92,25 @@ def load_network(folder: str | Path) -> UNet | Classifier:
     encoder: Any = make_encoder(_encoder_settings(record, folder))
     network = _NETWORKS[learnt](encoder, record[learnt])
     load_weights(network, _read_weights(folder / "network.safetensors"))
+    network.provenance = encoder.provenance = _read_provenance(record, folder)
     return network.eval()
+
+
+def _origin(module: Encoder | UNet | Classifier) -> dict[str, Any]:
+    """What settings.json says of where the weights come from."""
+    return {"trained_on": module.provenance.to_json()} if module.provenance else {}
+
+
+def _read_provenance(record: dict[str, Any], folder: Path) -> Provenance:
+    """Where weights come from; says so, if their run was one of an earlier version."""
+    if "trained_on" in record:
+        return Provenance.from_json(record["trained_on"])
+    print(
+        f"{folder} does not say how the scans were prepared that it was trained on, nor whose they "
+        "were (an earlier version wrote it): whether it fits yours is not checked"
+    )
+    meaning = {name: record[name] for name in ("label_values", "label_names") if name in record}
+    return Provenance(preparation=PreparationRecord.from_json(meaning))
 
 
 def _encoder_settings(record: dict[str, Any], folder: Path) -> EncoderSettings:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import all_gather, on_rank_zero
 from ssl3d_lite.models.classifier import Classifier
@@ -65,6 +66,7 @@ def finetune(
     settings: FinetuneSettings | None = None,
     out: str | Path | None = None,
     *,
+    fold: int | None = None,
     hooks: Sequence[Hook] = (),
     **changes: Any,
 ) -> list[Row]:
@@ -75,7 +77,8 @@ def finetune(
     from the same seeds.
 
     Args:
-        cases: numbers of the cohort's cases to train on; by default ``cohort.split().train``.
+        cases: numbers of the cohort's cases to train on; by default ``cohort.split(fold).train``.
+        fold: the fold that is held out; 0, if neither it nor cases are given.
         hooks: what is to happen beside the training. Those made by
             :func:`ssl3d_lite.evaluation.monitor.eval_hooks` score validation cases, by which the
             best weights are kept, and test cases, by which nothing is chosen.
@@ -95,7 +98,9 @@ def finetune(
         network = make_network(make_encoder(cohort), cohort)
         history = finetune(network, cohort, cohort.subset(cohort.split().train, 2), steps=200)
     """
-    cases = cohort.split().train if cases is None else cases
+    if cases is None:
+        fold = fold or 0
+        cases = cohort.split(fold).train
     settings = with_changes(settings or FinetuneSettings(), changes).for_cases(len(cases))
     scored = {hook.name: hook.cases for hook in hooks if isinstance(hook, EvalHook)}
     _check_settings(settings, scored, cohort)
@@ -116,6 +121,9 @@ def finetune(
     batch_of = partial(labelled_batch, cohort, cases, settings)
     history = fit(Finetuning(network, settings), batch_of, spec, hooks)
     network.requires_grad_(True)
+    network.provenance = network.encoder.provenance = Provenance.of(
+        cohort, cases, scored.get("validation", ()), fold, before=network.encoder.provenance
+    )
     if folder is not None:
         on_rank_zero(save_network, folder, network, record, cohort)
     network.eval()

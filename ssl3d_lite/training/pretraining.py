@@ -9,6 +9,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.models.compatibility import check_encoder_fits
 from ssl3d_lite.models.encoders import Encoder
@@ -57,6 +58,7 @@ def pretrain(
     settings: TrainSettings | None = None,
     out: str | Path | None = None,
     *,
+    fold: int | None = None,
     callback: Callback | None = None,
     **changes: Any,
 ) -> list[Row]:
@@ -67,7 +69,9 @@ def pretrain(
     there are fewer cases than a batch, a batch is all of them: no scan stands beside itself.
 
     Args:
-        cases: numbers of the cohort's cases to train on; by default ``cohort.split().pretrain``.
+        cases: numbers of the cohort's cases to train on; by default those that
+            ``cohort.split(fold).pretrain`` names.
+        fold: the fold that is held out; 0, if neither it nor cases are given.
         callback: called after every ten steps with the history so far. If it returns True, the run
             stops there, with a checkpoint of that very step; ``encoder.safetensors`` is written by
             a run that ends. The run's record does not name it: with or without, it is the same
@@ -76,7 +80,7 @@ def pretrain(
 
     Returns:
         The history: mean loss and scores of every ten steps, a row for each task. The encoder is
-        left in evaluation mode.
+        left in evaluation mode; what it was trained on is its ``provenance``.
 
     Raises:
         InputError: encoder and cohort do not fit together, a setting is wrong, a step needs more
@@ -89,7 +93,9 @@ def pretrain(
         history = pretrain(make_task("cpc", encoder), encoder, cohort, steps=400)
     """
     check_encoder_fits(encoder, cohort)
-    cases = cohort.split().pretrain if cases is None else cases
+    if cases is None:
+        fold = fold or 0
+        cases = cohort.split(fold).pretrain
     tasks = [task] if isinstance(task, ProxyTask) else list(task)
     settings = with_changes(settings or TrainSettings(), changes)
     settings = replace(settings, batch=min(settings.batch, len(cases))).for_cases(len(cases))
@@ -99,6 +105,7 @@ def pretrain(
     batch_of = partial(puzzle_batch, tasks, cohort, cases, settings)
     hooks = [] if callback is None else [CallbackHook(callback)]
     history = fit(Pretraining(encoder, tasks), batch_of, spec, hooks)
+    encoder.provenance = Provenance.of(cohort, cases, fold=fold, before=encoder.provenance)
     if folder is not None and history[-1]["step"] == settings.steps:
         on_rank_zero(save_encoder, folder, encoder, record)
     encoder.eval()
