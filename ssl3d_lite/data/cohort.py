@@ -203,7 +203,10 @@ class Cohort(CohortDescription):
     @cached_property
     def shape(self) -> tuple[int, ...]:
         """The one shape (*space) that all prepared volumes share; batches need it."""
-        shapes = {case.shape for case in self.cases}
+        return self._one_shape(self.cases)
+
+    def _one_shape(self, cases: Sequence[Case]) -> tuple[int, ...]:
+        shapes = {case.shape for case in cases}
         if len(shapes) != 1:
             raise InputError(
                 f"the cases of {self.folder} have {len(shapes)} shapes, so they cannot stand in "
@@ -257,10 +260,11 @@ class Cohort(CohortDescription):
         if self.resident is not None:
             store = self.resident[which]
             return store.index_select(0, torch.as_tensor(cases, device=store.device))
+        shape = self._one_shape([self.cases[case] for case in cases] or self.cases)
         if which == 0:
-            batch = np.empty((len(cases), len(self.channels), *self.shape), np.float32)
+            batch = np.empty((len(cases), len(self.channels), *shape), np.float32)
         else:
-            shape = () if self.ordinal else self.shape
+            shape = () if self.ordinal else shape
             batch = np.full((len(cases), *shape), UNLABELLED, np.uint8)
         for row, case in enumerate(cases):
             array = self[case][which]

@@ -60,6 +60,8 @@ class Provenance:
     """How that cohort's scans were made."""
     seen: tuple[SeenPatients, ...] | None = None
     """All patients seen in any training so far."""
+    recipe: Mapping[str, Any] | None = None
+    """Settings of that cohort's recipe: enough to prepare another scan alike."""
 
     @classmethod
     def of(
@@ -84,7 +86,9 @@ class Provenance:
         ]
         earlier = () if before is None else before.seen
         seen = None if earlier is None else (*(s for s in earlier if s not in now), *now)
-        return cls(cohort.name, cohort.fingerprint, fold, cohort.preparation, seen)
+        return cls(
+            cohort.name, cohort.fingerprint, fold, cohort.preparation, seen, dict(cohort.recipe)
+        )
 
     def has_seen(
         self, cohort: Cohort, cases: Sequence[int], uses: Sequence[str] = ("training", "choosing")
@@ -106,6 +110,7 @@ class Provenance:
             *(record.get(name) for name in ("cohort", "fingerprint", "fold")),
             PreparationRecord.from_json(record.get("preparation", {})),
             None if seen is None else tuple(map(_seen_from_json, seen)),
+            record.get("recipe"),
         )
 
 

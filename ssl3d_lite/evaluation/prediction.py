@@ -1,7 +1,7 @@
 """Predictions of a trained network: in memory, and as files over the raw scans."""
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import nibabel
@@ -35,15 +35,20 @@ def predict_batch(
     with torch.inference_mode():
         if isinstance(network, Classifier):
             return decode(network(images))
-        if window is None or all(s <= w for s, w in zip(images.shape[2:], window, strict=True)):
-            return network(images).argmax(1)
-        from monai.inferers import sliding_window_inference
+        return logits_of(network, images, window).argmax(1)
 
-        logits = sliding_window_inference(
-            images, tuple(window), PREDICTION_BATCH, network, overlap=0.5, mode="gaussian"
-        )
-        assert isinstance(logits, Tensor)  # as the network gives one
-        return logits.argmax(1)
+
+def logits_of(network: nn.Module, images: Tensor, window: Sequence[int] | None) -> Tensor:
+    """A network's answer, (batch, class, *space): whole, or blended from overlapping boxes."""
+    if window is None or all(s <= w for s, w in zip(images.shape[2:], window, strict=True)):
+        return network(images)
+    from monai.inferers import sliding_window_inference
+
+    logits = sliding_window_inference(
+        images, tuple(window), PREDICTION_BATCH, network, overlap=0.5, mode="gaussian"
+    )
+    assert isinstance(logits, Tensor)  # as the network gives one
+    return logits
 
 
 def predictions(
@@ -53,8 +58,10 @@ def predictions(
     window: Sequence[int] | None = None,
 ) -> Iterator[Tensor]:
     """Class map (*space), or grade, on the CPU, of one case after another."""
-    for batch in in_batches(cases):
-        yield from predict_batch(network, cohort.images(batch).to(device_of(network)), window).cpu()
+    for _, alike in groupby(cases, key=lambda case: cohort.cases[case].shape):
+        for batch in in_batches(list(alike)):
+            images = cohort.images(batch).to(device_of(network))
+            yield from predict_batch(network, images, window).cpu()
 
 
 def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
@@ -122,10 +129,21 @@ def predict(
             f"{cohort.name} is {cohort.spatial_dims}D: a prediction is laid over a whole raw scan, "
             "so predict a 3D cohort"
         )
+    return write_predictions(network, cohort, Path(out), cases, window)
+
+
+def write_predictions(
+    network: nn.Module,
+    cohort: Cohort,
+    out: Path,
+    cases: Sequence[int],
+    window: Sequence[int] | None,
+) -> list[Path]:
+    """As :func:`predict`, of a 3D cohort that fits the network."""
     paths = []
     predicted = predictions(network, cohort, cases, window)
     for case, classes in zip(tqdm(cases, desc="predict", unit="case"), predicted, strict=True):
-        paths.append(Path(out) / f"{cohort.cases[case].id}.nii.gz")
+        paths.append(out / f"{cohort.cases[case].id}.nii.gz")
         write_prediction(paths[-1], classes.numpy(), cohort.cases[case], cohort.label_values)
     return paths
 

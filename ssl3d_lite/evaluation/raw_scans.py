@@ -1,0 +1,292 @@
+"""Predictions of raw scans that were never prepared: the shortest path from a network to scans.
+
+A network knows how the scans that it learnt from were prepared (``network.provenance``). New ones
+are prepared alike, into a cohort that lasts no longer than it is needed, and each answer is laid
+over its raw file.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from nibabel.affines import voxel_sizes
+from torch import Tensor, nn
+
+from ssl3d_lite.data.cohort import MANIFEST, Case, Cohort
+from ssl3d_lite.data.preparation import PreparationRecord
+from ssl3d_lite.data.provenance import Provenance
+from ssl3d_lite.data.registry import make_cohort
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.models.classifier import Classifier
+from ssl3d_lite.models.unet import UNet
+
+from .prediction import logits_of, write_predictions
+
+SETTINGS = ("crop", "spacing", "size", "fit", "intensity")  # a recipe's, that make arrays of scans
+PLAIN_RECIPES = ("folder", "msd", "brats")  # do to a scan what these settings say, and no more
+FAR_OFF = 1.2  # times the largest voxel a network has seen, or the smallest over it
+MOST_NAMED = 5  # scans that a note names
+SLICES_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class ScanPredictions:
+    """How the prediction of raw scans went; made to be printed."""
+
+    folder: Path
+    paths: tuple[Path, ...]  # of the label maps, one a scan
+    rejected: tuple[dict[str, str], ...]  # {"case", "reason"}: scans that cannot be read
+    notes: tuple[str, ...]  # what to know before believing them
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a scan was rejected, else 0."""
+        return int(bool(self.rejected))
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.paths)} predictions in {self.folder}", *self.notes]
+        return "\n".join(lines + [f"  {r['case']} rejected: {r['reason']}" for r in self.rejected])
+
+
+def predict_images(
+    network: UNet | Classifier,
+    images: str | Path,
+    out: str | Path,
+    window: Sequence[int] | None = None,
+    workers: int | None = None,
+) -> ScanPredictions:
+    """Segment raw scans, and write ``out/ID.nii.gz`` over each: its voxels, its header.
+
+    Scans are found and named as the recipe ``folder`` does it, and prepared as those that the
+    network learnt from. What lies outside the network's field is background. Of a network of
+    slices, a scan's slices are predicted one by one.
+
+    Args:
+        images: a folder of NIfTI files or DICOM series, or one NIfTI file. Of a network of several
+            channels, the files' names end in the channels'.
+        window: size, in voxels, of the overlapping boxes in which larger volumes are predicted.
+        workers: processes that prepare scans; by default one a core.
+
+    Raises:
+        InputError: the network does not know how its scans were prepared, or grades pictures; no
+            scan is there, or none can be read.
+
+    Example::
+
+        print(predict_images(load_network("model"), "new_scans", "predictions"))
+    """
+    origin = known_origin(network)
+    about, recipe = origin.preparation, plain_recipe(origin)
+    images, out = Path(images), Path(out)
+    _check_places(images, out)
+    with room_in(out) as room:
+        prepared = prepare_alike(images, room, about, recipe, workers)
+        axis = origin.recipe.get("axis") if recipe is not origin.recipe else None
+        answering = network if axis is None else SliceBySlice(network, origin.recipe, window)
+        boxes = window if axis is None else None
+        paths = write_predictions(answering, prepared, out, range(len(prepared)), boxes)
+    notes = [
+        *_outside(prepared.cases, recipe),
+        *_far_off(prepared.cases, about.spacing_range, axis),
+        *_slices_left_out(origin.recipe),
+    ]
+    return ScanPredictions(out, tuple(paths), prepared.rejected, tuple(notes))
+
+
+# ---- what the network knows --------------------------------------------------------------------
+
+
+def known_origin(network: nn.Module) -> Provenance:
+    """What a network was trained on, if that is enough to prepare a raw scan for it.
+
+    Raises:
+        InputError: it is not; says what to do.
+    """
+    origin = getattr(network, "provenance", None)
+    if origin is None or origin.recipe is None:
+        raise InputError(
+            "the network does not say how its scans were prepared (it is untrained, or an earlier "
+            "version trained it); train it again, or prepare the scans as its cohort was and "
+            "predict that cohort"
+        )
+    if origin.preparation.ordinal or isinstance(network, Classifier):
+        raise InputError(
+            f"the network grades pictures of the recipe {origin.recipe.get('name')}; prepare yours "
+            "with it and predict that cohort"
+        )
+    return origin
+
+
+def plain_recipe(origin: Provenance) -> Mapping[str, Any]:
+    """The settings that volumes were made with, be it to be cut into slices.
+
+    Raises:
+        InputError: the recipe does more to a scan than these say.
+    """
+    recipe = origin.recipe or {}
+    while isinstance(recipe.get("cohort"), Mapping):
+        recipe = recipe["cohort"]
+    if recipe.get("name") not in PLAIN_RECIPES or not recipe.keys() >= set(SETTINGS):
+        raise InputError(
+            f"the network learnt scans of the recipe {recipe.get('name')}, which does more to them "
+            "than its settings say; prepare the scans with it and predict that cohort"
+        )
+    return recipe
+
+
+# ---- a cohort that does not last ---------------------------------------------------------------
+
+
+def _check_places(images: Path, out: Path) -> None:
+    if (images / MANIFEST).exists():
+        raise InputError(f"{images} is a prepared cohort; give it as one (--cohort)")
+    if not images.exists():
+        raise InputError(f"no folder and no file {images}")
+    if images.is_dir() and out.resolve().is_relative_to(images.resolve()):
+        raise InputError(
+            f"{out} lies in {images}, where predictions would be taken for scans the next time; "
+            "choose another place"
+        )
+
+
+@contextmanager
+def room_in(out: Path) -> Iterator[Path]:
+    """A hidden folder in ``out``, where there is room; it is gone at the end, however it ends."""
+    made = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with TemporaryDirectory(prefix=".prepared-", dir=out) as folder:
+            yield Path(folder)
+    finally:
+        if made and not any(out.iterdir()):
+            out.rmdir()
+
+
+def prepare_alike(
+    images: Path,
+    room: Path,
+    about: PreparationRecord,
+    recipe: Mapping[str, Any],
+    workers: int | None,
+) -> Cohort:
+    """Prepare raw scans as a network's were, into ``room``; labels mean what the network's do."""
+    raw = images if images.is_dir() else _alone(images, room)
+    settings = {name: recipe[name] for name in SETTINGS} | {"workers": workers}
+    if about.channels is not None and len(about.channels) > 1:
+        settings["channels"] = about.channels
+    try:
+        folder = make_cohort("folder", room / "cohort", raw=raw, **settings)
+    except InputError as reason:
+        raise InputError(str(reason).replace(str(raw.resolve()), str(_home(images)))) from None
+    cohort = Cohort.open(folder)
+    home = str(_home(images))
+    rejected = [r | {"reason": r["reason"].replace(str(raw), home)} for r in cohort.rejected]
+    meaning = {name: getattr(about, name) for name in ("channels", "label_values", "label_names")}
+    return replace(cohort, rejected=tuple(rejected), **meaning)
+
+
+def _home(images: Path) -> Path:
+    return images if images.is_dir() else images.parent
+
+
+def _alone(image: Path, room: Path) -> Path:
+    """A folder that holds a link to one file, since recipes read folders."""
+    folder = room / "raw"
+    folder.mkdir()
+    try:
+        os.symlink(image.resolve(), folder / image.name)
+    except OSError:  # a system without links
+        shutil.copyfile(image, folder / image.name)
+    return folder
+
+
+# ---- slices ------------------------------------------------------------------------------------
+
+
+class SliceBySlice(nn.Module):
+    """A network of slices as one of volumes: (batch, channel, *space) → (batch, class, *space).
+
+    Slices outside of the part that it learnt from are background.
+
+    Args:
+        recipe: settings of the recipe ``slices``: axis, first and last.
+        window: size of the overlapping boxes in which larger slices are predicted.
+    """
+
+    def __init__(self, network: nn.Module, recipe: Mapping[str, Any], window: Sequence[int] | None):
+        super().__init__()
+        self.network, self.window = network, window
+        self.axis, self.part = recipe["axis"], (recipe["first"], recipe["last"])
+
+    def forward(self, x: Tensor) -> Tensor:
+        across = x.movedim(self.axis + 2, 1)  # (batch, slice, channel, *plane)
+        first, last = (round(share * across.shape[1]) for share in self.part)
+        slices = across[:, first:last].flatten(0, 1)
+        parts = [
+            logits_of(self.network, part, self.window) for part in slices.split(SLICES_AT_ONCE)
+        ]
+        answers = torch.cat(parts).unflatten(0, (len(x), last - first))
+        logits = answers.new_zeros(*across.shape[:2], *answers.shape[2:])
+        logits[:, :, 0] = 1
+        logits[:, first:last] = answers
+        return logits.movedim(1, self.axis + 2)
+
+
+# ---- what to know of the answers ---------------------------------------------------------------
+
+
+def _outside(cases: Sequence[Case], recipe: Mapping[str, Any]) -> Iterator[str]:
+    """How much of which scans the network did not see."""
+    if recipe["crop"] and (recipe["size"] is None or recipe["fit"] != "pad"):
+        return  # nothing but the empty border was cut away
+    shares = {}
+    for case in cases:
+        voxels = int(np.prod(case.source.shape))
+        if out := voxels - int(np.prod([stop - start for start, stop in case.crop])):
+            shares[case.id] = f"{out} voxels ({out / voxels:.0%})"
+    if shares:
+        size = " × ".join(map(str, recipe["size"] or ()))
+        yield f"outside the network's field of {size} voxels, so background: {_named(shares)}"
+
+
+def _far_off(
+    cases: Sequence[Case], seen: Sequence[Sequence[float]] | None, axis: int | None
+) -> Iterator[str]:
+    """Which scans have voxels of a size that the network has not met."""
+    if seen is None:
+        return
+    low, high = np.array(seen).T
+    strange = {}
+    for case in cases:
+        edges = voxel_sizes(np.array(case.affine))
+        edges = edges if axis is None else np.delete(edges, axis)
+        if (edges > FAR_OFF * high).any() or (FAR_OFF * edges < low).any():
+            strange[case.id] = " × ".join(f"{edge:.3g}" for edge in edges)
+    if strange:
+        known = " × ".join(
+            f"{a:.3g}" if np.isclose(a, b, rtol=0.01) else f"{a:.3g}–{b:.3g}" for a, b in seen
+        )
+        yield (
+            f"voxels far from the {known} mm that the network has learnt from (are the header's "
+            f"units mm?), so do not trust: {_named(strange)}"
+        )
+
+
+def _slices_left_out(recipe: Mapping[str, Any] | None) -> Iterator[str]:
+    first, last = (recipe or {}).get("first", 0), (recipe or {}).get("last", 1)
+    if (first, last) != (0, 1):
+        yield f"slices before {first:g} and after {last:g} of a scan were not learnt: background"
+
+
+def _named(scans: Mapping[str, str]) -> str:
+    """The first scans with what is said of each, and how many more there are."""
+    first = [f"{name} {what}" for name, what in list(scans.items())[:MOST_NAMED]]
+    more = len(scans) - len(first)
+    return ", ".join(first) + (f", and {more} more" if more else "")
