@@ -107,10 +107,9 @@ class Provenance:
         record = record or {}
         seen = record.get("seen")
         return cls(
-            *(record.get(name) for name in ("cohort", "fingerprint", "fold")),
-            PreparationRecord.from_json(record.get("preparation", {})),
-            None if seen is None else tuple(map(_seen_from_json, seen)),
-            record.get("recipe"),
+            preparation=PreparationRecord.from_json(record.get("preparation", {})),
+            seen=None if seen is None else tuple(map(_seen_from_json, seen)),
+            **{name: record.get(name) for name in ("cohort", "fingerprint", "fold", "recipe")},
         )
 
 

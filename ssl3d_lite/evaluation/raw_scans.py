@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import MANIFEST, Case, Cohort
 from ssl3d_lite.data.preparation import PreparationRecord
-from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.data.registry import make_cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.classifier import Classifier
@@ -82,20 +81,21 @@ def predict_images(
 
         print(predict_images(load_network("model"), "new_scans", "predictions"))
     """
-    origin = known_origin(network)
-    about, recipe = origin.preparation, plain_recipe(origin)
+    about, learnt = what_it_learnt(network)
+    recipe = volume_recipe(learnt)
     images, out = Path(images), Path(out)
     _check_places(images, out)
+    answering: nn.Module = network
+    boxes = window
+    if recipe is not learnt:  # slices of volumes
+        answering, boxes = SliceBySlice(network, learnt, window), None
     with room_in(out) as room:
         prepared = prepare_alike(images, room, about, recipe, workers)
-        axis = origin.recipe.get("axis") if recipe is not origin.recipe else None
-        answering = network if axis is None else SliceBySlice(network, origin.recipe, window)
-        boxes = window if axis is None else None
         paths = write_predictions(answering, prepared, out, range(len(prepared)), boxes)
     notes = [
         *_outside(prepared.cases, recipe),
-        *_far_off(prepared.cases, about.spacing_range, axis),
-        *_slices_left_out(origin.recipe),
+        *_far_off(prepared.cases, about.spacing_range, learnt.get("axis")),
+        *_slices_left_out(learnt),
     ]
     return ScanPredictions(out, tuple(paths), prepared.rejected, tuple(notes))
 
@@ -103,13 +103,13 @@ def predict_images(
 # ---- what the network knows --------------------------------------------------------------------
 
 
-def known_origin(network: nn.Module) -> Provenance:
-    """What a network was trained on, if that is enough to prepare a raw scan for it.
+def what_it_learnt(network: UNet | Classifier) -> tuple[PreparationRecord, Mapping[str, Any]]:
+    """How the scans that a network was trained on were prepared, and their recipe's settings.
 
     Raises:
-        InputError: it is not; says what to do.
+        InputError: it is not known, or they were pictures; says what to do.
     """
-    origin = getattr(network, "provenance", None)
+    origin = network.provenance
     if origin is None or origin.recipe is None:
         raise InputError(
             "the network does not say how its scans were prepared (it is untrained, or an earlier "
@@ -121,16 +121,15 @@ def known_origin(network: nn.Module) -> Provenance:
             f"the network grades pictures of the recipe {origin.recipe.get('name')}; prepare yours "
             "with it and predict that cohort"
         )
-    return origin
+    return origin.preparation, origin.recipe
 
 
-def plain_recipe(origin: Provenance) -> Mapping[str, Any]:
-    """The settings that volumes were made with, be it to be cut into slices.
+def volume_recipe(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings of a recipe of volumes, or of those that a recipe of slices cut.
 
     Raises:
         InputError: the recipe does more to a scan than these say.
     """
-    recipe = origin.recipe or {}
     while isinstance(recipe.get("cohort"), Mapping):
         recipe = recipe["cohort"]
     if recipe.get("name") not in PLAIN_RECIPES or not recipe.keys() >= set(SETTINGS):
@@ -279,8 +278,8 @@ def _far_off(
         )
 
 
-def _slices_left_out(recipe: Mapping[str, Any] | None) -> Iterator[str]:
-    first, last = (recipe or {}).get("first", 0), (recipe or {}).get("last", 1)
+def _slices_left_out(recipe: Mapping[str, Any]) -> Iterator[str]:
+    first, last = recipe.get("first", 0), recipe.get("last", 1)
     if (first, last) != (0, 1):
         yield f"slices before {first:g} and after {last:g} of a scan were not learnt: background"
 
