@@ -40,7 +40,7 @@ class ScanPredictions:
     """How the prediction of raw scans went; made to be printed."""
 
     folder: Path
-    paths: tuple[Path, ...]  # of the label maps, one a scan
+    paths: tuple[Path, ...]  # label maps, one a scan
     rejected: tuple[dict[str, str], ...]  # {"case", "reason"}: scans that cannot be read
     notes: tuple[str, ...]  # what to know before believing them
 
