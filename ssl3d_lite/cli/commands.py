@@ -22,7 +22,7 @@ from ssl3d_lite.files import read_json, write_csv
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.device import Device, choose_device
 from ssl3d_lite.machine.launch import launch
-from ssl3d_lite.models.compatibility import check_encoder_fits, check_labels_fit
+from ssl3d_lite.models.compatibility import check_test
 from ssl3d_lite.models.encoders import Encoder, adapt_channels, make_encoder
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.settings import EncoderSettings
@@ -244,19 +244,19 @@ def predict_command(settings: PredictCommand) -> int:
         raise InputError(f"no prepared cohort in {settings.cohort}; raw scans are --images")
     network = load_network(settings.model)
     network.to(choose_device(settings.device))
-    patch = read_json(settings.model / RUN_SETTINGS, "network")["training"]["patch"]
     if settings.images is not None:
-        result = predict_images(network, settings.images, settings.out, patch, settings.workers)
+        result = predict_images(network, settings.images, settings.out, workers=settings.workers)
         print(result)
         return result.exit_code
     assert settings.cohort is not None  # one of the two is given
     cohort = Cohort.open(settings.cohort)
-    check_encoder_fits(network.encoder, cohort)
-    check_labels_fit(network, cohort)
     all_cases = settings.cases == "all"
     cases = (
         range(len(cohort)) if all_cases else getattr(cohort.split(settings.fold), settings.cases)
     )
+    if settings.cases == "test":
+        check_test(network, cohort, cases)
+    patch = read_json(settings.model / RUN_SETTINGS, "network")["training"]["patch"]
     predict(network, cohort, settings.out, cases, patch)
     print(f"{len(cases)} predictions in {settings.out}")
     return 0
@@ -283,5 +283,4 @@ def find_encoder(name: str, cohort: Cohort, shape: EncoderShape, seed: int) -> E
     if encoder.settings.in_channels != want:
         print(f"input layer adapted from {encoder.settings.in_channels} to {want} channels")
         encoder = adapt_channels(encoder, want)
-    check_encoder_fits(encoder, cohort)
     return encoder

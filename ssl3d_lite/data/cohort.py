@@ -297,6 +297,29 @@ class Cohort(CohortDescription):
         }
         return {name: _checksum(part) for name, part in parts.items()}
 
+    @property
+    def state(self) -> str:
+        """What tells on disk whether the cohort is prepared again: the manifest's checksum, marked
+        where the preparation is going on or was stopped. Reads no array."""
+        manifest = self.folder / MANIFEST
+        text = manifest.read_bytes() if manifest.exists() else b""
+        unfinished = any((self.folder / RECORDS).glob("*.json"))
+        return hashlib.sha256(text).hexdigest() + (" unfinished" if unfinished else "")
+
+    def require_whole(self) -> None:
+        """Raise InputError if the cohort is being prepared anew, or that was stopped: some arrays
+        are new then, and the manifest is old."""
+        if self.state.endswith("unfinished"):
+            raise InputError(
+                f"{self.folder} is being prepared again, or that was stopped: some scans are new "
+                "and some old; give the same prepare command again, and wait until it ends"
+            )
+
+    @property
+    def place(self) -> str:
+        """A checksum of the folder's path: whether it is the same folder, without naming it."""
+        return _checksum(str(self.folder.resolve()))
+
     @cached_property
     def fingerprint(self) -> str:
         """Checksum of all that a result depends on: name, scans, labels, folds, preparation."""
@@ -317,6 +340,19 @@ class Cohort(CohortDescription):
                 f"{self.name} is an ordinal cohort: its labels are one grade a case, and no maps "
                 "to segment by"
             )
+
+    def require_foreground(self, cases: Sequence[int]) -> None:
+        """Raise InputError if the label maps of ``cases`` hold nothing but background, by which
+        nothing can be learnt. Reads maps up to the first that holds more."""
+        if self.ordinal or any(bool(self.labels([case]).any()) for case in cases):
+            return
+        every = len(cases) == sum(case.labelled for case in self.cases)
+        way_out = "" if every else "; take more or other labels"
+        raise InputError(
+            f"the label maps of all {len(cases)} cases of {self.name} to learn from are empty: "
+            f"there is nothing but background in them{way_out}; look at the maps that the cohort "
+            "was prepared from"
+        )
 
     def split(self, fold: int = 0) -> Split:
         """Fold ``fold`` is the test set, the next one validation, the others are for training.

@@ -13,6 +13,8 @@ import numpy as np
 
 from ssl3d_lite.errors import InputError, unknown
 
+SAME_SPACING = 0.01  # relative difference of voxel sizes that were set and count as one
+OWN_SPACING = 0.25  # relative difference of voxels that scans brought with them
 IntensityKind = Literal["zscore", "zscore-brain", "unit", "window"]
 
 
@@ -131,7 +133,7 @@ class PreparationRecord:
     crop: bool | None = None
     """Whether the empty border was cut away."""
     fit: str | None = None
-    """How a scan came to its shape: "pad", "resize" or "stretch"."""
+    """How a scan came to its shape: "pad", "resize" or "stretch"; None where it kept its own."""
     shape: tuple[int, ...] | None = None
     """Voxels of every volume; None where they differ too."""
     fixed_spacing: bool | None = None
@@ -168,7 +170,7 @@ class PreparationRecord:
             orientation=orientation_of(affines, known["unit"]),
             intensity=recipe.get("intensity"),
             crop=recipe.get("crop"),
-            fit=recipe.get("fit"),
+            fit=recipe.get("fit") if recipe.get("size") else None,  # it is how to come to a size
             fixed_spacing=recipe["spacing"] is not None if "spacing" in recipe else None,
             spacing_range=tuple((low, high) for low, high in ranges),
             **known,
@@ -183,6 +185,77 @@ class PreparationRecord:
     def to_json(self) -> dict[str, Any]:
         """The record as JSON has it."""
         return asdict(self)
+
+    def differences(self, other: "PreparationRecord") -> dict[str, str]:
+        """In what two preparations differ, as "here, not there"; of channels, only their names.
+
+        What is unknown of one of them counts as equal. Two cohorts that kept their scans' own
+        spacing are alike if no voxel is far from those of the other: see ``OWN_SPACING``.
+
+        Example::
+
+            new.preparation.differences(old.preparation)  # {"intensity": "zscore, not unit"}
+        """
+        here, there = self._comparable(other), other._comparable(self)
+        differ = {
+            name: f"{_said(here[name])}, not {_said(there[name])}"
+            for name in here
+            if None not in (here[name], there[name]) and here[name] != there[name]
+        }
+        if self.unit == other.unit == "mm" and not self._spacing_fits(other):
+            edges = (" × ".join(f"{edge:.3g}" for edge in r.spacing or ()) for r in (self, other))
+            differ["spacing"] = "{} mm, not {} mm".format(*edges)
+        return differ
+
+    def _comparable(self, other: "PreparationRecord") -> dict[str, Any]:
+        """What is equal where two preparations are alike."""
+        plain = ("spatial_dims", "orientation", "unit", "crop", "fit", "shape")
+        return {
+            "channels": self.channels and tuple(sorted(self.channels)),
+            "intensity": _scaling(self.intensity),
+            **{name: getattr(self, name) for name in plain},
+            "classes": self._classes(other),
+        }
+
+    def _classes(self, other: "PreparationRecord") -> tuple[Any, ...] | None:
+        """Names of the classes; one that is only numbered is what the other takes it for, where
+        their numbers are the same."""
+        names, values = self.label_names, self.label_values
+        if names is None or values is None or other.label_names is None:
+            return names
+        theirs = dict(zip(other.label_values or (), other.label_names))
+        return tuple(
+            theirs.get(value, name) if name == str(value) else name
+            for name, value in zip(names, values)
+        )
+
+    def _spacing_fits(self, other: "PreparationRecord") -> bool:
+        """Whether the voxels are of a size that the other's are of, along each axis."""
+        if self.spacing_range is None or other.spacing_range is None:
+            return True
+        if len(self.spacing_range) != len(other.spacing_range):
+            return True  # their dimensions differ, which is said
+        exact = True in (self.fixed_spacing, other.fixed_spacing)
+        room = 1 + (SAME_SPACING if exact else OWN_SPACING)
+        pairs = zip(self.spacing_range, other.spacing_range, strict=True)
+        return all(
+            there[0] / room <= here[0] <= here[1] <= there[1] * room for here, there in pairs
+        )
+
+
+def _scaling(text: str | None) -> str | None:
+    """An intensity setting in one spelling: window:0.0,300 is window:0,300."""
+    if text is None or not text.startswith("window:"):
+        return text
+    return "window:{:g},{:g}".format(*Intensity.parse(text).window)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return (" × " if isinstance(value[0], int) else " ").join(map(str, value))
+    return str(value)
 
 
 def _as_tuple(value: Any) -> Any:

@@ -11,8 +11,11 @@ cohort, or of the same one dealt anew, is another set of patients.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
+
+from ssl3d_lite.errors import InputError
 
 from .cohort import Case, Cohort
 from .preparation import PreparationRecord
@@ -58,6 +61,8 @@ class Provenance:
     """The fold that was held out, where it is known."""
     preparation: PreparationRecord = field(default_factory=PreparationRecord)
     """How that cohort's scans were made."""
+    patch: tuple[int, ...] | None = None
+    """Voxels of the boxes that were trained on; None: whole volumes, or unknown."""
     seen: tuple[SeenPatients, ...] | None = None
     """All patients seen in any training so far."""
     recipe: Mapping[str, Any] | None = None
@@ -71,6 +76,7 @@ class Provenance:
         chosen_by: Sequence[int] = (),
         fold: int | None = None,
         before: "Provenance | None" = None,
+        patch: tuple[int, ...] | None = None,
     ) -> "Provenance":
         """The provenance of weights that were just trained on ``cases`` of a cohort.
 
@@ -86,9 +92,8 @@ class Provenance:
         ]
         earlier = () if before is None else before.seen
         seen = None if earlier is None else (*(s for s in earlier if s not in now), *now)
-        return cls(
-            cohort.name, cohort.fingerprint, fold, cohort.preparation, seen, dict(cohort.recipe)
-        )
+        preparation, recipe = cohort.preparation, dict(cohort.recipe)
+        return cls(cohort.name, cohort.fingerprint, fold, preparation, patch, seen, recipe)
 
     def has_seen(
         self, cohort: Cohort, cases: Sequence[int], uses: Sequence[str] = ("training", "choosing")
@@ -105,9 +110,10 @@ class Provenance:
     def from_json(cls, record: Mapping[str, Any] | None) -> "Provenance":
         """The provenance from what JSON made of it; all unknown, if there is no record."""
         record = record or {}
-        seen = record.get("seen")
+        seen, patch = record.get("seen"), record.get("patch")
         return cls(
             preparation=PreparationRecord.from_json(record.get("preparation", {})),
+            patch=patch and tuple(patch),
             seen=None if seen is None else tuple(map(_seen_from_json, seen)),
             **{name: record.get(name) for name in ("cohort", "fingerprint", "fold", "recipe")},
         )
@@ -116,6 +122,25 @@ class Provenance:
 def _seen_from_json(record: Mapping[str, Any]) -> SeenPatients:
     patients = {who: tuple(marks) for who, marks in record["patients"].items()}
     return SeenPatients(record["cohort"], patients, record["use"])
+
+
+@contextmanager
+def unchanged(cohort: Cohort) -> Iterator[None]:
+    """While in it, a cohort's scans are read: at the end, see that they are still the same.
+
+    A cohort in memory is what it was when it was opened, and it is said that the folder is not.
+
+    Raises:
+        InputError: scans that were read one by one have changed on the way.
+    """
+    before = cohort.state
+    yield
+    if cohort.state == before:
+        return
+    changed = f"{cohort.folder} was prepared again while it was trained on"
+    if cohort.resident is None:
+        raise InputError(f"{changed}: some scans were read before and some after; train again")
+    print(f"{changed}: the weights are those of what it held before; train again")
 
 
 def marks_by_patient(cohort: Cohort, cases: Sequence[int]) -> dict[str, tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """Predictions of a trained network: in memory, and as files over the raw scans."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ssl3d_lite.data.cohort import Case, Cohort
+from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.data.raw_header import image_over_raw
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import atomic_write, write_csv, write_gzip
 from ssl3d_lite.models.classifier import Classifier
-from ssl3d_lite.models.compatibility import check_labels_fit
+from ssl3d_lite.models.compatibility import channels_for, check_test
 from ssl3d_lite.models.modes import device_of
 from ssl3d_lite.models.ordinal import decode
 
@@ -57,10 +59,31 @@ def predictions(
     cases: Sequence[int],
     window: Sequence[int] | None = None,
 ) -> Iterator[Tensor]:
-    """Class map (*space), or grade, on the CPU, of one case after another."""
+    """Class map (*space), or grade, on the CPU, of one case after another.
+
+    Raises:
+        InputError: the network was trained on scans that were made otherwise, or on labels of
+            another meaning.
+    """
+    cohort.require_whole()
+    return class_maps(network, cohort, cases, window, channels_for(network, cohort))
+
+
+def class_maps(
+    network: nn.Module,
+    cohort: Cohort,
+    cases: Sequence[int],
+    window: Sequence[int] | None,
+    channels: Sequence[int],
+) -> Iterator[Tensor]:
+    """As :func:`predictions`, of a network that is known to fit.
+
+    Args:
+        channels: positions of the cohort's channels, in the order in which the network reads them.
+    """
     for _, alike in groupby(cases, key=lambda case: cohort.cases[case].shape):
         for batch in in_batches(list(alike)):
-            images = cohort.images(batch).to(device_of(network))
+            images = cohort.images(batch)[:, channels].to(device_of(network))
             yield from predict_batch(network, images, window).cpu()
 
 
@@ -114,42 +137,56 @@ def predict(
         The files that were written.
 
     Raises:
-        InputError: the cases are slices, or the network does not predict what the labels say.
+        InputError: there is no case; the cases are slices; the network was trained on scans that
+            were made otherwise, or does not predict what the labels say; no cases are given, and
+            those of fold 0 were seen in its training.
 
     Example::
 
         paths = predict(load_network("model"), cohort, "predictions")
     """
-    check_labels_fit(network, cohort)
-    cases = cohort.split().test if cases is None else cases
+    if cases is None:
+        cases = cohort.split().test
+        check_test(network, cohort, cases)
+    if not len(cases):
+        raise InputError(f"{cohort.name} has no such cases; predict all of them (--cases all)")
+    cohort = with_meaning(network, cohort)
+    predicted = predictions(network, cohort, cases, window)
     if cohort.ordinal:
-        return [_write_grades(network, cohort, cases, Path(out))]
+        return [_write_grades(predicted, cohort, cases, Path(out))]
     if cohort.spatial_dims != 3:
         raise InputError(
             f"{cohort.name} is {cohort.spatial_dims}D: a prediction is laid over a whole raw scan, "
             "so predict a 3D cohort"
         )
-    return write_predictions(network, cohort, Path(out), cases, window)
+    return write_predictions(predicted, cohort, cases, Path(out))
+
+
+def with_meaning(network: nn.Module, cohort: Cohort) -> Cohort:
+    """The cohort; if no case of it has a label, with the classes that the network tells apart."""
+    trained: Provenance | None = getattr(network, "provenance", None)
+    labelled = any(case.labelled for case in cohort.cases)
+    if labelled or trained is None or trained.preparation.label_names is None:
+        return cohort
+    names = ("label_values", "label_names", "ordinal")
+    known = {name: getattr(trained.preparation, name) for name in names}
+    return replace(cohort, **{name: each for name, each in known.items() if each is not None})
 
 
 def write_predictions(
-    network: nn.Module,
-    cohort: Cohort,
-    out: Path,
-    cases: Sequence[int],
-    window: Sequence[int] | None,
+    predicted: Iterator[Tensor], cohort: Cohort, cases: Sequence[int], out: Path
 ) -> list[Path]:
-    """As :func:`predict`, of a 3D cohort that fits the network."""
+    """Write the class maps of a 3D cohort's cases, each over its raw scan."""
     paths = []
-    predicted = predictions(network, cohort, cases, window)
     for case, classes in zip(tqdm(cases, desc="predict", unit="case"), predicted, strict=True):
         paths.append(out / f"{cohort.cases[case].id}.nii.gz")
         write_prediction(paths[-1], classes.numpy(), cohort.cases[case], cohort.label_values)
     return paths
 
 
-def _write_grades(network: nn.Module, cohort: Cohort, cases: Sequence[int], out: Path) -> Path:
-    predicted = predictions(network, cohort, cases)
+def _write_grades(
+    predicted: Iterator[Tensor], cohort: Cohort, cases: Sequence[int], out: Path
+) -> Path:
     rows = [
         {"id": cohort.cases[case].id, "grade": int(grade), "name": cohort.label_names[grade]}
         for case, grade in zip(tqdm(cases, desc="predict", unit="case"), predicted, strict=True)

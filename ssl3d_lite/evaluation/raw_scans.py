@@ -20,13 +20,13 @@ from nibabel.affines import voxel_sizes
 from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import MANIFEST, Case, Cohort
-from ssl3d_lite.data.preparation import PreparationRecord
+from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.data.registry import make_cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.unet import UNet
 
-from .prediction import logits_of, write_predictions
+from .prediction import class_maps, logits_of, with_meaning, write_predictions
 
 SETTINGS = ("crop", "spacing", "size", "fit", "intensity")  # a recipe's, that make arrays of scans
 PLAIN_RECIPES = ("folder", "msd", "brats")  # do to a scan what these settings say, and no more
@@ -70,7 +70,8 @@ def predict_images(
     Args:
         images: a folder of NIfTI files or DICOM series, or one NIfTI file. Of a network of several
             channels, the files' names end in the channels'.
-        window: size, in voxels, of the overlapping boxes in which larger volumes are predicted.
+        window: size, in voxels, of the overlapping boxes in which larger volumes are predicted; by
+            default, that of the boxes which the network was trained on, if it was.
         workers: processes that prepare scans; by default one a core.
 
     Raises:
@@ -81,20 +82,22 @@ def predict_images(
 
         print(predict_images(load_network("model"), "new_scans", "predictions"))
     """
-    about, learnt = what_it_learnt(network)
-    recipe = volume_recipe(learnt)
-    images, out = Path(images), Path(out)
+    trained, learnt = what_it_learnt(network)
+    recipe, images, out = volume_recipe(learnt), Path(images), Path(out)
     _check_places(images, out)
     answering: nn.Module = network
-    boxes = window
+    boxes = window = window or trained.patch
     if recipe is not learnt:  # slices of volumes
         answering, boxes = SliceBySlice(network, learnt, window), None
     with room_in(out) as room:
-        prepared = prepare_alike(images, room, about, recipe, workers)
-        paths = write_predictions(answering, prepared, out, range(len(prepared)), boxes)
+        channels = trained.preparation.channels or ()
+        prepared = with_meaning(network, prepare_alike(images, room, channels, recipe, workers))
+        cases = range(len(prepared))
+        maps = class_maps(answering, prepared, cases, boxes, range(len(prepared.channels)))
+        paths = write_predictions(maps, prepared, cases, out)
     notes = [
         *_outside(prepared.cases, recipe),
-        *_far_off(prepared.cases, about.spacing_range, learnt.get("axis")),
+        *_far_off(prepared.cases, trained.preparation.spacing_range, learnt.get("axis")),
         *_slices_left_out(learnt),
     ]
     return ScanPredictions(out, tuple(paths), prepared.rejected, tuple(notes))
@@ -103,8 +106,8 @@ def predict_images(
 # ---- what the network knows --------------------------------------------------------------------
 
 
-def what_it_learnt(network: UNet | Classifier) -> tuple[PreparationRecord, Mapping[str, Any]]:
-    """How the scans that a network was trained on were prepared, and their recipe's settings.
+def what_it_learnt(network: UNet | Classifier) -> tuple[Provenance, Mapping[str, Any]]:
+    """What a network was trained on, and the settings of the recipe that prepared it.
 
     Raises:
         InputError: it is not known, or they were pictures; says what to do.
@@ -121,7 +124,7 @@ def what_it_learnt(network: UNet | Classifier) -> tuple[PreparationRecord, Mappi
             f"the network grades pictures of the recipe {origin.recipe.get('name')}; prepare yours "
             "with it and predict that cohort"
         )
-    return origin.preparation, origin.recipe
+    return origin, origin.recipe
 
 
 def volume_recipe(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -171,15 +174,15 @@ def room_in(out: Path) -> Iterator[Path]:
 def prepare_alike(
     images: Path,
     room: Path,
-    about: PreparationRecord,
+    channels: Sequence[str],
     recipe: Mapping[str, Any],
     workers: int | None,
 ) -> Cohort:
-    """Prepare raw scans as a network's were, into ``room``; labels mean what the network's do."""
+    """Prepare raw scans as a network's were, into ``room``."""
     raw = images if images.is_dir() else _alone(images, room)
     settings = {name: recipe[name] for name in SETTINGS} | {"workers": workers}
-    if about.channels is not None and len(about.channels) > 1:
-        settings["channels"] = about.channels
+    if len(channels) > 1:
+        settings["channels"] = tuple(channels)
     try:
         folder = make_cohort("folder", room / "cohort", raw=raw, **settings)
     except InputError as reason:
@@ -187,8 +190,7 @@ def prepare_alike(
     cohort = Cohort.open(folder)
     home = str(_home(images))
     rejected = [r | {"reason": r["reason"].replace(str(raw), home)} for r in cohort.rejected]
-    meaning = {name: getattr(about, name) for name in ("channels", "label_values", "label_names")}
-    return replace(cohort, rejected=tuple(rejected), **meaning)
+    return replace(cohort, rejected=tuple(rejected))
 
 
 def _home(images: Path) -> Path:

@@ -13,6 +13,7 @@ No file here can run code when it is read.
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -65,10 +66,12 @@ def load_encoder(folder: str | Path) -> Encoder:
     folder = Path(folder)
     record = renamed(read_json(folder / RUN_SETTINGS, "pretrained encoder"))
     if _NETWORKS.keys() & record.keys():
-        return load_network(folder).encoder
+        encoder = load_network(folder).encoder
+        encoder.folder = folder
+        return encoder
     encoder = make_encoder(_encoder_settings(record, folder))
     load_weights(encoder, _read_weights(folder / "encoder.safetensors"))
-    encoder.provenance = _read_provenance(record, folder)
+    encoder.provenance, encoder.folder = _read_provenance(record, folder), folder
     return encoder.eval()
 
 
@@ -109,7 +112,9 @@ def _read_provenance(record: dict[str, Any], folder: Path) -> Provenance:
         f"{folder} does not say how the scans were prepared that it was trained on, nor whose they "
         "were (an earlier version wrote it): whether it fits yours is not checked"
     )
-    meaning = {name: record[name] for name in ("label_values", "label_names") if name in record}
+    meaning: dict[str, Any] = {
+        name: record[name] for name in ("label_values", "label_names") if name in record
+    }
     return Provenance(preparation=PreparationRecord.from_json(meaning))
 
 
@@ -165,6 +170,9 @@ class Progress:
     ) -> "Progress":
         """Continue from ``out`` if a run with the same record was there; else begin.
 
+        A run whose cohort, or whose pretrained encoder, has changed since is begun anew, and why
+        is said.
+
         Raises:
             InputError: the folder holds a run with other settings; the message names them.
         """
@@ -177,7 +185,10 @@ class Progress:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as reason:  # unpickling broken bytes raises almost anything
             raise InputError(f"{path} cannot be read: {reason}; delete it to start anew") from None
-        _check_same(renamed(json.loads(state["record"])), json.loads(json.dumps(record)), Path(out))
+        old, new = renamed(json.loads(state["record"])), json.loads(json.dumps(record))
+        if changed := _what_changed(old, new, Path(out)):
+            on_rank_zero(_begin_anew, Path(out), changed)
+            return cls()
         learner.load_state_dict(state["learner"])
         optimizer.load_state_dict(state["optimizer"])
         return cls(
@@ -223,22 +234,75 @@ def _write_state(out: Path, state: dict[str, Any]) -> None:
     write_csv(out / "history.csv", state["history"])
 
 
-def _check_same(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
-    """Refuse to continue a run under other settings; on other devices it may go on."""
+# ---- whether a run is the same -------------------------------------------------------------------
+
+
+def origins(cohort: Cohort, encoder: Encoder, parts: Collection[str], read: bool) -> dict[str, Any]:
+    """What a run's record says of the cohort and of the encoder that it started from.
+
+    Args:
+        parts: those of the cohort's fingerprints on which the run depends.
+        read: whether the encoder is as it was read from a folder.
+    """
+    folder = encoder.folder if read else None
+    return {
+        "cohort": {part: cohort.fingerprints[part] for part in parts},
+        "folders": {
+            "cohort": cohort.place,
+            "encoder": folder and hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16],
+        },
+    }
+
+
+def _what_changed(old: dict[str, Any], new: dict[str, Any], out: Path) -> list[str]:
+    """What is new in the cohort and the encoder that a run in ``out`` began with.
+
+    Raises:
+        InputError: it is a run with other settings, on another cohort or with other weights.
+    """
     flat_old, flat_new = _flat(old), _flat(new)
-    keys = (flat_old | flat_new).keys() - {f"training.{name}" for name in machine_settings()}
+    if "cohort" not in old:  # an earlier version did not say what was in its cohort
+        print(f"{out}: its run does not say what was in the cohort; it is taken to be the same")
+        flat_old = {**{k: flat_new[k] for k in flat_new if k[:7] == "cohort."}, **flat_old}
+        flat_old |= {"fold": flat_new.get("fold")}
+    free = {f"training.{name}" for name in machine_settings()} | {
+        "folders.cohort",
+        "folders.encoder",
+    }
+    keys = (flat_old | flat_new).keys() - free
     changed = sorted(k for k in keys if flat_old.get(k) != flat_new.get(k))
-    if changed:
-        k = changed[0]
-        if changed == ["start"]:  # in a notebook: a cell run again goes on with what it has trained
-            raise InputError(
-                f"{out} holds a run that began with other weights; to continue it, make the "
-                "networks anew from the same seeds; to start another, choose another folder"
-            )
+    parts = [k.removeprefix("cohort.") for k in changed if k.startswith("cohort.")]
+    here, before = new["folders"], old.get("folders", {})
+    if parts and here["cohort"] != before.get("cohort"):
+        raise InputError(f"{out} holds a run on another cohort; choose another folder")
+    found = [f"the cohort's {' and '.join(parts)}"] if parts else []
+    explained = {"data", "cohort", *(f"cohort.{part}" for part in parts)} if parts else set()
+    if "start" in changed and here["encoder"] and here["encoder"] == before.get("encoder"):
+        found.append("the encoder's weights")
+        explained.add("start")
+    if rest := [k for k in changed if k not in explained]:
+        _refuse_run(rest, flat_old, flat_new, out)
+    return found
+
+
+def _refuse_run(changed: list[str], old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
+    k = changed[0]
+    if changed == ["start"]:  # in a notebook: a cell run again goes on with what it has trained
         raise InputError(
-            f"{out} holds a run with {k} = {flat_old.get(k)}, but {flat_new.get(k)} is asked for; "
-            "choose another folder, or delete this one"
+            f"{out} holds a run that began with other weights; to continue it, make the "
+            "networks anew from the same seeds; to start another, choose another folder"
         )
+    raise InputError(
+        f"{out} holds a run with {k} = {old.get(k)}, but {new.get(k)} is asked for; "
+        "choose another folder, or delete this one"
+    )
+
+
+def _begin_anew(out: Path, changed: list[str]) -> None:
+    """Say why, and remove the scores of the weights that will be replaced."""
+    what = " and ".join(changed)
+    print(f"{what} changed since {out} was trained: training anew")
+    (out / "scores.csv").unlink(missing_ok=True)
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:

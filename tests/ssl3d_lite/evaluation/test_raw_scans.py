@@ -178,6 +178,18 @@ def test_a_network_of_slices_answers_slice_by_slice(axis, tmp_path):
         assert path.read_bytes() == (tmp_path / "wanted.nii.gz").read_bytes()
 
 
+def test_a_prepared_cohort_without_labels_means_what_the_network_does(learnt, tmp_path):
+    folder, cohort = learnt
+    network = load_network(folder / "model")
+    prepare_folder(Folder(raw=folder / "scans", out=tmp_path / "c", size=(12, 12, 12), workers=1))
+    bare = Cohort.open(tmp_path / "c")
+    wanted = predict(network, cohort, tmp_path / "a", range(6))
+    found = predict(network, bare, tmp_path / "b", range(6))
+    assert [p.read_bytes() for p in found] == [p.read_bytes() for p in wanted]
+    with pytest.raises(InputError, match=r"has no such cases; predict all of them"):
+        predict(network, bare, tmp_path / "d")
+
+
 def test_a_window_of_a_network_of_slices(tmp_path):
     volumes = prepared(tmp_path, size=(16, 16, 12))
     prepare_slices(SliceSettings(volumes.folder, tmp_path / "flat"))
