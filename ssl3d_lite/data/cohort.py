@@ -30,6 +30,7 @@ from ssl3d_lite.files import atomic_write, read_json, write_json
 
 from .label_budget import parse_label_budget
 from .preparation import PreparationRecord
+from .raw_header import RawHeader
 
 if TYPE_CHECKING:  # torch takes two seconds to import, and preparing a cohort needs none of it
     import torch
@@ -49,6 +50,7 @@ class Source:
     sha256: dict[str, str]  # the same keys → checksum of the file as it was read
     shape: tuple[int, ...]  # voxels
     affine: list[list[float]]  # raw voxel → world, mm
+    header: RawHeader = field(default_factory=dict)  # {} of one that is no scan, or an old cohort's
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,10 @@ class Cohort(CohortDescription):
     @cached_property
     def shape(self) -> tuple[int, ...]:
         """The one shape (*space) that all prepared volumes share; batches need it."""
-        shapes = {case.shape for case in self.cases}
+        return self._one_shape(self.cases)
+
+    def _one_shape(self, cases: Sequence[Case]) -> tuple[int, ...]:
+        shapes = {case.shape for case in cases}
         if len(shapes) != 1:
             raise InputError(
                 f"the cases of {self.folder} have {len(shapes)} shapes, so they cannot stand in "
@@ -255,10 +260,11 @@ class Cohort(CohortDescription):
         if self.resident is not None:
             store = self.resident[which]
             return store.index_select(0, torch.as_tensor(cases, device=store.device))
+        shape = self._one_shape([self.cases[case] for case in cases] or self.cases)
         if which == 0:
-            batch = np.empty((len(cases), len(self.channels), *self.shape), np.float32)
+            batch = np.empty((len(cases), len(self.channels), *shape), np.float32)
         else:
-            shape = () if self.ordinal else self.shape
+            shape = () if self.ordinal else shape
             batch = np.full((len(cases), *shape), UNLABELLED, np.uint8)
         for row, case in enumerate(cases):
             array = self[case][which]

@@ -65,6 +65,8 @@ class Provenance:
     """Voxels of the boxes that were trained on; None: whole volumes, or unknown."""
     seen: tuple[SeenPatients, ...] | None = None
     """All patients seen in any training so far."""
+    recipe: Mapping[str, Any] | None = None
+    """Settings of that cohort's recipe: enough to prepare another scan alike."""
 
     @classmethod
     def of(
@@ -93,7 +95,8 @@ class Provenance:
         earlier = () if before is None else before.seen
         seen = None if earlier is None else (*(s for s in earlier if s not in now), *now)
         sums = {part: cohort.fingerprints[part] for part in parts or cohort.fingerprints}
-        return cls(cohort.name, sums, fold, cohort.preparation, patch, seen)
+        preparation, recipe = cohort.preparation, dict(cohort.recipe)
+        return cls(cohort.name, sums, fold, preparation, patch, seen, recipe)
 
     def changes(self, cohort: Cohort) -> list[str]:
         """What of the cohort that was trained on is another now; [] if this is another cohort."""
@@ -121,12 +124,10 @@ class Provenance:
         record = record or {}
         seen, patch = record.get("seen"), record.get("patch")
         return cls(
-            record.get("cohort"),
-            record.get("fingerprints"),
-            record.get("fold"),
-            PreparationRecord.from_json(record.get("preparation", {})),
-            patch and tuple(patch),
-            None if seen is None else tuple(map(_seen_from_json, seen)),
+            preparation=PreparationRecord.from_json(record.get("preparation", {})),
+            patch=patch and tuple(patch),
+            seen=None if seen is None else tuple(map(_seen_from_json, seen)),
+            **{name: record.get(name) for name in ("cohort", "fingerprints", "fold", "recipe")},
         )
 
 
