@@ -35,11 +35,15 @@ from .virtual_note import with_virtual_identity
 
 @dataclass(frozen=True)
 class RawCase:
-    """One scan as it lies in the raw folder."""
+    """One scan as it lies in the raw folder.
+
+    A folder of slices is a channel with all its files, unless ``slices`` names those that are.
+    """
 
     id: str
     patient: str
     images: dict[str, Path]  # by channel: files, which channels may share, or folders of slices
+    slices: dict[str, tuple[Path, ...]] = field(default_factory=dict)
     label: Path | None = None
     grade: int | None = None  # class of the whole scan, in place of a label map
     fault: str = ""  # why the case cannot be used, if that shows before its files are read
@@ -101,6 +105,7 @@ def prepare_cohort(
     raw: Path,
     prepare: Callable[[RawCase], Prepared],
     settings: FoldSettings,
+    notes: Sequence[str] = (),
 ) -> Summary:
     """Prepare ``cases`` into the folder of ``about``, going on from what a former run left there.
 
@@ -110,6 +115,7 @@ def prepare_cohort(
         prepare: makes one case's arrays in a worker, so it must be picklable. It raises InputError
             for a case that cannot be used.
         settings: who does the work, and how patients are assigned to folds.
+        notes: what a user should know of the raw files.
 
     Raises:
         InputError: two cases have one id; no case can be used; the folder was prepared with other
@@ -131,7 +137,8 @@ def prepare_cohort(
                 write_record(about, outcome.case, outcome.stamps)
             outcomes.append(outcome)
         outcomes.sort(key=lambda outcome: outcome.id)
-        return _finish(about, outcomes, known, settings)
+        summary = _finish(about, outcomes, known, settings)
+        return replace(summary, notes=(*notes, *summary.notes))
     except OSError as reason:  # from writing: a file that cannot be read is its case's fault
         done = f"{sum(each.case is not None for each in outcomes)} of {len(cases)} cases are done"
         raise InputError(
@@ -242,7 +249,7 @@ def _prepare_one(
 
 
 def _files(raw: RawCase, raw_folder: Path, channels: Sequence[str]) -> dict[str, Path]:
-    """A case's files, by channel or "label"."""
+    """A case's files, by channel, channel/slice or "label"."""
     if not SAFE_NAME.fullmatch(raw.id):
         raise InputError(f"{raw.id!r} cannot name a file; rename the raw scan")
     if raw.fault:
@@ -251,7 +258,9 @@ def _files(raw: RawCase, raw_folder: Path, channels: Sequence[str]) -> dict[str,
     if missing:
         there = ", ".join(path.name for path in raw.images.values()) or "no image"
         raise InputError(f"{' and '.join(missing)} missing; there is {there}")
-    files = {name: raw.images[name] for name in channels}
+    files = {name: raw.images[name] for name in channels if name not in raw.slices}
+    for name, paths in raw.slices.items():
+        files |= {f"{name}/{path.name}": path for path in paths}
     files |= {"label": raw.label} if raw.label else {}
     for path in files.values():
         if not path.is_relative_to(raw_folder):

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from data_recipes.folder import Folder, prepare
-from data_recipes.readers.dicom import dicom_folders, read_series
+from data_recipes.readers.dicom import read_series
+from data_recipes.readers.dicom_series import find_series
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.prediction import write_prediction
+from ssl3d_lite.machine.parallel import Workforce
 
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
@@ -43,6 +45,7 @@ def directions(kind: str) -> tuple[np.ndarray, np.ndarray]:
     return turn @ x, turn @ y
 
 
+ALONE = Workforce(workers=1)
 KINDS = ("axial", "sagittal", "coronal", "feet first", "oblique")
 
 
@@ -233,42 +236,56 @@ def folder(tmp_path):
 def test_a_slice_is_missing(folder, which):
     slices(folder)[which].unlink()
     assert refusal(folder) == (
-        f"{folder} is no regular stack of slices: Series is not a regularly-spaced volume."
+        f"{folder} is no regular stack of slices: its slices lie 2.5 to 5 mm apart; one is "
+        "missing, if not more"
     )
 
 
 def test_a_slice_is_out_of_place(folder):
     edit(slices(folder)[2], ImagePositionPatient=ds(np.add(POSITION, [0, 0, 2 * STEP + 0.5])))
-    assert "not a regularly-spaced volume" in refusal(folder)
+    assert "its slices lie 2 to 3 mm apart" in refusal(folder)
 
 
 def test_a_slice_is_moved_within_its_plane(folder):
     edit(slices(folder)[2], ImagePositionPatient=ds(np.add(POSITION, [5, 0, 2 * STEP])))
-    assert "not a regularly-spaced volume" in refusal(folder)
+    assert "shifted against each other" in refusal(folder)
 
 
-def test_a_gantry_that_was_tilted(tmp_path):
+@pytest.mark.parametrize("shift", [0.5, 0.1])  # a slice; by 2 degrees, highdicom would take it
+def test_a_gantry_that_was_tilted(tmp_path, shift):
     def change(k, data):
-        data.ImagePositionPatient = ds(np.add(POSITION, [0, k * 0.5, k * STEP]))
+        data.ImagePositionPatient = ds(np.add(POSITION, [0, k * shift, k * STEP]))
 
     folder = write_series(tmp_path / "tilted", stored(), change=change)
-    assert "not a regularly-spaced volume" in refusal(folder)
+    assert refusal(folder) == (
+        f"{folder} is no regular stack of slices: its slices are shifted against each other, as by "
+        "a tilted gantry"
+    )
 
 
 def test_a_slice_there_twice(folder):
     path = slices(folder)[2]
     (folder / "copy").write_bytes(path.read_bytes())
-    assert "not a regularly-spaced volume" in refusal(folder)
+    assert refusal(folder) == (
+        f"{folder} is no regular stack of slices: 1 of 7 slices lie where others do: several "
+        "acquisitions, or copies"
+    )
 
 
-def test_two_series_in_a_folder(folder):
-    write_series(folder, stored(seed=1), seed=1)
-    assert refusal(folder).endswith("it holds 2 series; give each a folder of its own")
+def test_two_acquisitions_in_one_series(tmp_path):
+    uid = pydicom.uid.generate_uid()
+
+    def change(k, data):
+        data.SeriesInstanceUID = data.FrameOfReferenceUID = uid
+
+    folder = write_series(tmp_path / "echoes", stored(), change=change)
+    write_series(folder, stored(seed=1), seed=1, change=change)
+    assert "6 of 12 slices lie where others do" in refusal(folder)
 
 
 def test_a_folder_without_a_series(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
-    assert refusal(tmp_path).endswith("holds 0 DICOM files, where a stack is wanted")
+    assert refusal(tmp_path).endswith("0 slices, where a stack is wanted")
 
 
 @pytest.mark.parametrize("left", [0.15, 0.5, 0.9, 0.99])
@@ -337,15 +354,19 @@ def test_highdicom_is_not_installed(folder, tmp_path, monkeypatch):
 # ---- from folders to a cohort, and back --------------------------------------------------------
 
 
+def folders(raw: Path) -> list[Path]:
+    return [series.folder for series in find_series(raw, ALONE)]
+
+
 def test_which_folders_hold_slices(tmp_path):
     write_series(tmp_path / "a/ct", stored())
     write_series(tmp_path / "b", stored())
     (tmp_path / "c").mkdir()
     (tmp_path / "c/notes.txt").write_text("DICM")
     (tmp_path / "c/short").write_bytes(b"DICM")
-    assert dicom_folders(tmp_path) == [tmp_path / "a/ct", tmp_path / "b"]
-    assert dicom_folders(tmp_path / "b") == [tmp_path / "b"]
-    assert dicom_folders(tmp_path / "c") == []
+    assert folders(tmp_path) == [tmp_path / "a/ct", tmp_path / "b"]
+    assert folders(tmp_path / "b") == [tmp_path / "b"]
+    assert folders(tmp_path / "c") == []
 
 
 @pytest.mark.parametrize("kind", ["axial", "oblique"])
@@ -451,10 +472,12 @@ def test_a_last_slice_that_has_lost_its_head(folder, content):
 
 def test_the_contents_of_a_disc_are_no_scan(folder, tmp_path):
     (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
-    assert dicom_folders(tmp_path) == [folder]
+    assert folders(tmp_path) == [folder]
 
 
 def test_one_slice_is_no_volume(folder):
     for path in sorted(folder.iterdir())[1:]:
         path.unlink()
-    assert refusal(folder) == f"{folder} holds 1 DICOM files, where a stack is wanted"
+    assert refusal(folder) == (
+        f"{folder} is no regular stack of slices: 1 slices, where a stack is wanted"
+    )
