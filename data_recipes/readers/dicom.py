@@ -1,6 +1,5 @@
 """Read a DICOM series as one volume, with the checks of highdicom: a regular stack or nothing."""
 
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 
 from ssl3d_lite.errors import InputError
 
-from .dicom_series import SLICE_ENDINGS, is_dicom, require
+from .dicom_series import SLICE_ENDINGS, is_dicom, quiet, require
 from .nifti import Scan
 
 PERSON = 0x0010  # group of the elements that say who it is
@@ -27,7 +26,7 @@ def read_series(folder: Path, paths: Sequence[Path] | None = None) -> Scan:
         InputError: none or several series there; a slice is missing, damaged or out of line; slices
             unevenly spaced; highdicom is not installed.
     """
-    highdicom, pydicom = require("highdicom"), require("pydicom")
+    highdicom = require("highdicom")
     if paths is None:
         files = [path for path in sorted(folder.iterdir()) if path.is_file()]
         paths = [path for path in files if path.name != "DICOMDIR" and is_dicom(path)]
@@ -35,9 +34,8 @@ def read_series(folder: Path, paths: Sequence[Path] | None = None) -> Scan:
             if path.suffix.lower() in SLICE_ENDINGS:  # a slice, and not litter
                 raise InputError(f"{path} is damaged, copy it again")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # values that break the standard without harm
-            slices = [_without_person(pydicom.dcmread(path, force=True)) for path in paths]
+        with quiet():
+            slices = [_read_slice(path) for path in paths]
             if len({str(each.get("SeriesInstanceUID", "")) for each in slices}) > 1:
                 raise InputError("it holds several series")
             if len(slices) == 1 and slices[0].get("NumberOfFrames", 1) > 1:
@@ -53,13 +51,19 @@ def read_series(folder: Path, paths: Sequence[Path] | None = None) -> Scan:
     return np.asarray(image.dataobj), image.affine
 
 
-def _without_person(header: Any) -> Any:
-    """A data set without what it says of a person, so that no complaint can quote it."""
-    tags = list(header.keys())  # of elements whose values are not read yet
+def _read_slice(path: Path) -> Any:
+    """A file as pydicom's data set, without what it says of a person: no complaint can quote it."""
+    pydicom = require("pydicom")
+    data = pydicom.dcmread(path, force=True)
+    if "TransferSyntaxUID" not in data.file_meta:  # of a file without a mark: as it was read
+        implicit, little = data.original_encoding
+        plain = pydicom.uid.ExplicitVRLittleEndian if little else pydicom.uid.ExplicitVRBigEndian
+        data.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian if implicit else plain
+    tags = list(data.keys())  # of elements whose values are not read yet
     for tag in tags:
         if tag.group == PERSON:
-            del header[tag]
-    return header
+            del data[tag]
+    return data
 
 
 def _check_stack(slices: Sequence[Any]) -> None:

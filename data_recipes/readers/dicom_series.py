@@ -6,9 +6,11 @@ PatientID, and neither name nor date of birth. So nothing else can write or prin
 
 import hashlib
 import importlib
+import logging
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -106,6 +108,21 @@ def require(name: str) -> Any:
         raise InputError("reading DICOM needs highdicom: pip install -e .[data]") from None
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No word from pydicom: neither of values that break the standard without harm, nor a traceback
+    in its log beside the error that it raises."""
+    log = logging.getLogger("pydicom")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+
+
 # ---- the headers of one folder, in a worker ------------------------------------------------------
 
 
@@ -125,8 +142,8 @@ def read_headers(paths: Sequence[Path], raw: Path) -> list[Series]:
     found = [_series(folder, uid, members, raw) for uid, members in headers.items()]
     if fault and not found:
         return [Series(folder, tuple(paths), whole_folder=True, fault=fault)]
-    alone = len(found) == 1
-    return [replace(s, whole_folder=alone, fault=fault or s.fault) for s in found]
+    count = len(paths)  # with a table of contents, which is none of a series
+    return [replace(s, whole_folder=len(s.paths) == count, fault=fault or s.fault) for s in found]
 
 
 def _header(path: Path) -> Any:
@@ -134,8 +151,7 @@ def _header(path: Path) -> Any:
     pydicom = require("pydicom")
     if is_dicom(path):
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # values that break the standard without harm
+            with quiet():
                 header = pydicom.dcmread(
                     path, stop_before_pixels=True, force=True, specific_tags=list(TAGS)
                 )
