@@ -15,6 +15,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from ssl3d_lite.data.alike import remarks
 from ssl3d_lite.data.cohort import (
     SAFE_NAME,
     Case,
@@ -43,10 +44,10 @@ class RawCase:
     id: str
     patient: str
     images: dict[str, Path]  # by channel: files, which channels may share, or folders of slices
-    slices: dict[str, tuple[Path, ...]] = field(default_factory=dict)
     label: Path | None = None
     grade: int | None = None  # class of the whole scan, in place of a label map
     fault: str = ""  # why the case cannot be used, if that shows before its files are read
+    slices: dict[str, tuple[Path, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,7 @@ def _finish(
         why = f"; {rejected[0]['reason']}" if rejected else ""
         raise InputError(f"none of {len(rejected)} cases can be prepared{why}")
     cases, notes = assign_folds(done, settings.folds, settings.seed)
+    notes = (*remarks(cases), *notes)
     voxels = [nib.affines.voxel_sizes(np.array(case.affine)) for case in cases]
     spacing = tuple(np.mean(voxels, axis=0).round(6).tolist())
     about.with_cases(cases, spacing, rejected).save()

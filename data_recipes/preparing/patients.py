@@ -19,9 +19,9 @@ class PatientTable(Into):
     """Settings of a recipe whose files do not say whose they are."""
 
     table: Path | None = None
-    """CSV file with the columns image and patient: whose scan it is. Without it each scan is taken
-    for a patient of its own, unless its files say whose it is (folder: PatientID, BIDS); if a
-    person came twice, one scan would then help to test the other."""
+    """CSV file with the columns image and patient: whose scan it is. Without it, each scan whose
+    files do not say so (as DICOM and BIDS do) is taken for a patient of its own; if some came
+    twice, one scan would then help to test the other."""
 
 
 def with_patients(
