@@ -12,15 +12,19 @@ from pathlib import PurePosixPath
 from .cohort import Case
 
 TOKEN = re.compile(r"[a-z]+\d*|\d+", re.IGNORECASE)  # of names such as p01_visit2 and p01L
-# what tells a patient's scans apart: when, which side, which moment of the heart, which run
+# what tells a patient's scans apart: when, which run, which moment of the heart, which side
+WHEN = "ses|session|visit|tp|time|timepoint|frame|phase|run|day|week|month|year"
 OCCASION = re.compile(
-    r"(ses|session|visit|tp|time|timepoint|frame|phase|run|scan|study|exam|mr|ct|day|week|month|year"
-    r"|baseline|bl|screening|followup|follow|up|fu|pre|post|preop|postop|before|after"
-    r"|left|right|od|os|lt|rt|ed|es|systole|diastole)\d*"
+    rf"({WHEN}|scan|study|exam|mr|ct|baseline|bl|screening|followup|follow|up|fu|pre|post|preop"
+    r"|postop|before|after|systole|diastole|ed|es|left|right|lt|rt|od|os)\d*"
     r"|[tvdwmyr]\d{1,2}|[lr]|(19|20)\d\d",
     re.IGNORECASE,
 )
-DATE = re.compile(r"(?<!\d)(19|20)\d\d[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?!\d)")
+APART = re.compile(  # the same in several tokens: 2019-03-04, ses-01
+    r"(?<!\d)(19|20)\d\d[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?!\d)"
+    rf"|(?<![a-z])({WHEN})[-_. ]\d{{1,3}}(?!\d)",
+    re.IGNORECASE,
+)
 MOST_SCANS = 20  # of a patient: where more names differ in this alone, it is what numbers them
 FOLDERS = 3  # at least: two may be parts of a data set, such as training and test
 SHOWN = 10  # names in a row
@@ -89,7 +93,7 @@ def person_in(name: str) -> str:
 
         person_in("p01_visit2_left")  # "p01"
     """
-    tokens = TOKEN.findall(DATE.sub(" ", name))
+    tokens = TOKEN.findall(APART.sub(" ", name))
     return " ".join(token.lower() for token in tokens if not OCCASION.fullmatch(token))
 
 
