@@ -28,6 +28,7 @@ from data_recipes.readers.dicom import read_series
 from data_recipes.readers.dicom_series import Series, find_series, left_out, series_notes
 from data_recipes.readers.nifti import check_same_grid, read_nifti
 from ssl3d_lite.data.cohort import UNLABELLED
+from ssl3d_lite.data.raw_header import scanner_header
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
 from ssl3d_lite.machine.parallel import Workforce, for_each
@@ -306,4 +307,6 @@ def prepare_any(case: RawCase, how: Preparation, values: tuple[int, ...]) -> Pre
     label = None
     if case.label:
         label = read_label_of(scans[0], paths[0], case.label, values)
-    return prepare_volume([data for data, _ in scans], label, scans[0][1], how, paths)
+    affine = scans[0][1]
+    header = scanner_header(affine)
+    return prepare_volume([data for data, _ in scans], label, affine, how, paths, header)

@@ -24,6 +24,7 @@ from ssl3d_lite.data.cohort import (
     array_path,
     write_array,
 )
+from ssl3d_lite.data.raw_header import RawHeader
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import checksum, clear_leftovers
 from ssl3d_lite.machine.parallel import for_each
@@ -61,6 +62,7 @@ class Prepared:
     raw_shape: tuple[int, ...]
     raw_affine: np.ndarray
     lost: int = 0  # labelled raw voxels outside what was kept
+    raw_header: RawHeader = field(default_factory=dict)  # {}: the raw case is no scan
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,12 @@ def _prepare_one(
         shape=made.image.shape[1:],
         affine=made.affine.tolist(),
         crop=made.crop,
-        source=replace(source, shape=tuple(made.raw_shape), affine=made.raw_affine.tolist()),
+        source=replace(
+            source,
+            shape=tuple(made.raw_shape),
+            affine=made.raw_affine.tolist(),
+            header=made.raw_header,
+        ),
         labelled=made.label is not None or raw.grade is not None,
         lost=made.lost,
         grade=raw.grade,

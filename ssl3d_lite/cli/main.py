@@ -204,10 +204,10 @@ def _probe(arguments: list[str]) -> None:
     probe_command(_parse(ProbeCommand, "probe", arguments))
 
 
-def _predict(arguments: list[str]) -> None:
+def _predict(arguments: list[str]) -> int:
     from .commands import PredictCommand, predict_command
 
-    predict_command(_parse(PredictCommand, "predict", arguments))
+    return predict_command(_parse(PredictCommand, "predict", arguments))
 
 
 def _study(arguments: list[str]) -> None:
@@ -276,7 +276,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
     "study": (_study, "put the paper's claims to the test: arms, labels, seeds, verdicts"),
     "course": (_course, "assignments that grade themselves: build a course, grade submissions"),
     "bench": (_bench, "how fast this machine does every stage, beside the least it could take"),
-    "predict": (_predict, "segment a cohort's scans, as NIfTI in their own space, or grade them"),
+    "predict": (_predict, "segment raw scans or a cohort's, as NIfTI in their own space; or grade"),
 }
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    settings.json           all that the run depended on
+    settings.json           all that the run depended on, and what the weights were trained on
     encoder.safetensors     after pretraining: the encoder's weights
     network.safetensors     after fine-tuning: the whole network's weights
     history.csv             a row every ten steps
@@ -13,6 +13,7 @@ No file here can run code when it is read.
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -23,6 +24,8 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.preparation import PreparationRecord
+from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import atomic_write, read_json, write_csv, write_json
 from ssl3d_lite.machine.collectives import on_rank_zero
@@ -45,11 +48,14 @@ _NETWORKS: dict[str, type[UNet] | type[Classifier]] = {"classes": UNet, "grades"
 def save_encoder(folder: Path, encoder: Encoder, record: dict[str, Any]) -> None:
     """Write the encoder alone: the head was only for the puzzle."""
     _save_weights(folder / "encoder.safetensors", encoder)
-    write_json(folder / RUN_SETTINGS, record)
+    write_json(folder / RUN_SETTINGS, {**record, **_origin(encoder)})
 
 
 def load_encoder(folder: str | Path) -> Encoder:
     """The pretrained encoder that a run left in ``folder``, in evaluation mode.
+
+    What it was trained on is its ``provenance``; of an encoder of an earlier version that is all
+    unknown.
 
     A fine-tuned network's encoder is one too: fine-tuned on another cohort's labels, it is a
     supervised pretraining.
@@ -60,9 +66,12 @@ def load_encoder(folder: str | Path) -> Encoder:
     folder = Path(folder)
     record = renamed(read_json(folder / RUN_SETTINGS, "pretrained encoder"))
     if _NETWORKS.keys() & record.keys():
-        return load_network(folder).encoder
+        encoder = load_network(folder).encoder
+        encoder.folder = folder
+        return encoder
     encoder = make_encoder(_encoder_settings(record, folder))
     load_weights(encoder, _read_weights(folder / "encoder.safetensors"))
+    encoder.provenance, encoder.folder = _read_provenance(record, folder), folder
     return encoder.eval()
 
 
@@ -72,7 +81,8 @@ def save_network(
     """Write a fine-tuned network, with what its classes mean."""
     _save_weights(folder / "network.safetensors", network)
     meaning = {"label_values": cohort.label_values, "label_names": cohort.label_names}
-    write_json(folder / RUN_SETTINGS, {**record, **network.head_settings, **meaning})
+    about = {**record, **network.head_settings, **meaning, **_origin(network)}
+    write_json(folder / RUN_SETTINGS, about)
 
 
 def load_network(folder: str | Path) -> UNet | Classifier:
@@ -85,7 +95,27 @@ def load_network(folder: str | Path) -> UNet | Classifier:
     encoder: Any = make_encoder(_encoder_settings(record, folder))
     network = _NETWORKS[learnt](encoder, record[learnt])
     load_weights(network, _read_weights(folder / "network.safetensors"))
+    network.provenance = encoder.provenance = _read_provenance(record, folder)
     return network.eval()
+
+
+def _origin(module: Encoder | UNet | Classifier) -> dict[str, Any]:
+    """What settings.json says of where the weights come from."""
+    return {"trained_on": module.provenance.to_json()} if module.provenance else {}
+
+
+def _read_provenance(record: dict[str, Any], folder: Path) -> Provenance:
+    """Where weights come from; says so, if their run was one of an earlier version."""
+    if "trained_on" in record:
+        return Provenance.from_json(record["trained_on"])
+    print(
+        f"{folder} does not say how the scans were prepared that it was trained on, nor whose they "
+        "were (an earlier version wrote it): whether it fits yours is not checked"
+    )
+    meaning: dict[str, Any] = {
+        name: record[name] for name in ("label_values", "label_names") if name in record
+    }
+    return Provenance(preparation=PreparationRecord.from_json(meaning))
 
 
 def _encoder_settings(record: dict[str, Any], folder: Path) -> EncoderSettings:
@@ -140,6 +170,9 @@ class Progress:
     ) -> "Progress":
         """Continue from ``out`` if a run with the same record was there; else begin.
 
+        A run whose cohort, or whose pretrained encoder, has changed since is begun anew, and why
+        is said.
+
         Raises:
             InputError: the folder holds a run with other settings; the message names them.
         """
@@ -152,7 +185,10 @@ class Progress:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as reason:  # unpickling broken bytes raises almost anything
             raise InputError(f"{path} cannot be read: {reason}; delete it to start anew") from None
-        _check_same(renamed(json.loads(state["record"])), json.loads(json.dumps(record)), Path(out))
+        old, new = renamed(json.loads(state["record"])), json.loads(json.dumps(record))
+        if changed := _what_changed(old, new, Path(out)):
+            on_rank_zero(_begin_anew, Path(out), changed)
+            return cls()
         learner.load_state_dict(state["learner"])
         optimizer.load_state_dict(state["optimizer"])
         return cls(
@@ -198,22 +234,75 @@ def _write_state(out: Path, state: dict[str, Any]) -> None:
     write_csv(out / "history.csv", state["history"])
 
 
-def _check_same(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
-    """Refuse to continue a run under other settings; on other devices it may go on."""
+# ---- whether a run is the same -------------------------------------------------------------------
+
+
+def origins(cohort: Cohort, encoder: Encoder, parts: Collection[str], read: bool) -> dict[str, Any]:
+    """What a run's record says of the cohort and of the encoder that it started from.
+
+    Args:
+        parts: those of the cohort's fingerprints on which the run depends.
+        read: whether the encoder is as it was read from a folder.
+    """
+    folder = encoder.folder if read else None
+    return {
+        "cohort": {part: cohort.fingerprints[part] for part in parts},
+        "folders": {
+            "cohort": cohort.place,
+            "encoder": folder and hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16],
+        },
+    }
+
+
+def _what_changed(old: dict[str, Any], new: dict[str, Any], out: Path) -> list[str]:
+    """What is new in the cohort and the encoder that a run in ``out`` began with.
+
+    Raises:
+        InputError: it is a run with other settings, on another cohort or with other weights.
+    """
     flat_old, flat_new = _flat(old), _flat(new)
-    keys = (flat_old | flat_new).keys() - {f"training.{name}" for name in machine_settings()}
+    if "cohort" not in old:  # an earlier version did not say what was in its cohort
+        print(f"{out}: its run does not say what was in the cohort; it is taken to be the same")
+        flat_old = {**{k: flat_new[k] for k in flat_new if k[:7] == "cohort."}, **flat_old}
+        flat_old |= {"fold": flat_new.get("fold")}
+    free = {f"training.{name}" for name in machine_settings()} | {
+        "folders.cohort",
+        "folders.encoder",
+    }
+    keys = (flat_old | flat_new).keys() - free
     changed = sorted(k for k in keys if flat_old.get(k) != flat_new.get(k))
-    if changed:
-        k = changed[0]
-        if changed == ["start"]:  # in a notebook: a cell run again goes on with what it has trained
-            raise InputError(
-                f"{out} holds a run that began with other weights; to continue it, make the "
-                "networks anew from the same seeds; to start another, choose another folder"
-            )
+    parts = [k.removeprefix("cohort.") for k in changed if k.startswith("cohort.")]
+    here, before = new["folders"], old.get("folders", {})
+    if parts and here["cohort"] != before.get("cohort"):
+        raise InputError(f"{out} holds a run on another cohort; choose another folder")
+    found = [f"the cohort's {' and '.join(parts)}"] if parts else []
+    explained = {"data", "cohort", *(f"cohort.{part}" for part in parts)} if parts else set()
+    if "start" in changed and here["encoder"] and here["encoder"] == before.get("encoder"):
+        found.append("the encoder's weights")
+        explained.add("start")
+    if rest := [k for k in changed if k not in explained]:
+        _refuse_run(rest, flat_old, flat_new, out)
+    return found
+
+
+def _refuse_run(changed: list[str], old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
+    k = changed[0]
+    if changed == ["start"]:  # in a notebook: a cell run again goes on with what it has trained
         raise InputError(
-            f"{out} holds a run with {k} = {flat_old.get(k)}, but {flat_new.get(k)} is asked for; "
-            "choose another folder, or delete this one"
+            f"{out} holds a run that began with other weights; to continue it, make the "
+            "networks anew from the same seeds; to start another, choose another folder"
         )
+    raise InputError(
+        f"{out} holds a run with {k} = {old.get(k)}, but {new.get(k)} is asked for; "
+        "choose another folder, or delete this one"
+    )
+
+
+def _begin_anew(out: Path, changed: list[str]) -> None:
+    """Say why, and remove the scores of the weights that will be replaced."""
+    what = " and ".join(changed)
+    print(f"{what} changed since {out} was trained: training anew")
+    (out / "scores.csv").unlink(missing_ok=True)
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:

@@ -26,9 +26,13 @@ from data_recipes.folder import Folder, prepare
 from data_recipes.readers.dicom import read_series
 from data_recipes.readers.dicom_series import find_series
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.prediction import write_prediction
+from ssl3d_lite.evaluation.raw_scans import predict_images
 from ssl3d_lite.machine.parallel import Workforce
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.networks import make_network
 
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
@@ -399,3 +403,21 @@ def test_one_slice_is_no_volume(folder):
     assert refusal(folder) == (
         f"{folder} is no regular stack of slices: 1 slices, where a stack is wanted"
     )
+
+
+def test_a_raw_series_is_segmented_in_the_scanners_coordinates(tmp_path):
+    for name in ("ann", "bob"):
+        write_series(tmp_path / "raw" / name, stored(), "oblique")
+    prepare(Folder(raw=tmp_path / "raw", out=tmp_path / "c", size=(8, 8, 8), workers=1))
+    cohort = Cohort.open(tmp_path / "c")
+    network = make_network(make_encoder(cohort, filters=(4, 8)), cohort)
+    network.provenance = Provenance.of(cohort, ())
+    found = predict_images(network, tmp_path / "raw", tmp_path / "p", workers=1)
+    assert [path.name for path in found.paths] == ["ann.nii.gz", "bob.nii.gz"]
+    data, affine = read_series(tmp_path / "raw/ann")
+    answer = nib.load(found.paths[0])
+    assert answer.shape == data.shape
+    for matrix, code in (answer.get_sform(coded=True), answer.get_qform(coded=True)):
+        np.testing.assert_allclose(matrix, affine, atol=1e-3)
+        assert code == 1
+    assert answer.header.get_xyzt_units()[0] == "mm"
