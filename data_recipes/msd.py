@@ -4,12 +4,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
 from data_recipes.preparing.description import describe
 from data_recipes.preparing.engine import RawCase, Summary, prepare_cohort
-from data_recipes.preparing.settings import About, Into
+from data_recipes.preparing.patients import PatientTable, with_patients
+from data_recipes.preparing.settings import About
 from data_recipes.preparing.volumes import PAPER_CUBE, Fit, Framing, Preparation, prepare_scan
 from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.files import read_json
@@ -54,7 +55,7 @@ DECATHLON_TASKS = {  # windows in HU, by the organ
 
 
 @dataclass(frozen=True, kw_only=True)
-class Msd(Framing, Into):
+class Msd(Framing, PatientTable):
     """Reads a task's dataset.json: its training scans with their labels, and its test scans, whose
     labels were never published and which serve for pretraining. A task that is not on disk is
     downloaded. Crop, size, fit and intensity that are not given are the task's own. Any other
@@ -124,7 +125,8 @@ def prepare(settings: Msd, addresses: Mapping[str, tuple[str, str]] | None = Non
         description=described.description,
     )
     make = partial(prepare_scan, how=how, values=description.label_values)
-    return prepare_cohort(description, described.cases, raw, make, settings)
+    cases = with_patients(described.cases, settings.table, raw, lambda name: [_case_name(name)])
+    return prepare_cohort(description, cases, raw, make, settings)
 
 
 def read_description(folder: Path) -> Description:
@@ -168,9 +170,13 @@ def _raw_case(folder: Path, scan: Any, channels: tuple[str, ...]) -> RawCase:
     # no resolving of links, as data managers keep the files themselves elsewhere
     image = Path(os.path.normpath(folder / scan["image"]))
     label = Path(os.path.normpath(folder / scan["label"])) if "label" in scan else None
-    name = image.name.removesuffix(".gz").removesuffix(".nii")
-    # the Decathlon names no patients; each scan is taken for one
+    name = _case_name(image.name)
+    # the Decathlon names no patients; each scan is taken for one, unless there is a table
     return RawCase(name, patient=name, images=dict.fromkeys(channels, image), label=label)
+
+
+def _case_name(path: str) -> str:
+    return PurePath(path).name.removesuffix(".gz").removesuffix(".nii")
 
 
 def _own(task: str | None, channels: tuple[str, ...]) -> Preparation:

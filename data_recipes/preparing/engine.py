@@ -15,6 +15,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from ssl3d_lite.data.alike import remarks
 from ssl3d_lite.data.cohort import (
     SAFE_NAME,
     Case,
@@ -36,7 +37,10 @@ from .virtual_note import with_virtual_identity
 
 @dataclass(frozen=True)
 class RawCase:
-    """One scan as it lies in the raw folder."""
+    """One scan as it lies in the raw folder.
+
+    A folder of slices is a channel with all its files, unless ``slices`` names those that are.
+    """
 
     id: str
     patient: str
@@ -44,6 +48,7 @@ class RawCase:
     label: Path | None = None
     grade: int | None = None  # class of the whole scan, in place of a label map
     fault: str = ""  # why the case cannot be used, if that shows before its files are read
+    slices: dict[str, tuple[Path, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ def prepare_cohort(
     raw: Path,
     prepare: Callable[[RawCase], Prepared],
     settings: FoldSettings,
+    notes: Sequence[str] = (),
 ) -> Summary:
     """Prepare ``cases`` into the folder of ``about``, going on from what a former run left there.
 
@@ -112,6 +118,7 @@ def prepare_cohort(
         prepare: makes one case's arrays in a worker, so it must be picklable. It raises InputError
             for a case that cannot be used.
         settings: who does the work, and how patients are assigned to folds.
+        notes: what a user should know of the raw files.
 
     Raises:
         InputError: two cases have one id; no case can be used; the folder was prepared with other
@@ -133,7 +140,8 @@ def prepare_cohort(
                 write_record(about, outcome.case, outcome.stamps)
             outcomes.append(outcome)
         outcomes.sort(key=lambda outcome: outcome.id)
-        return _finish(about, outcomes, known, settings)
+        summary = _finish(about, outcomes, known, settings)
+        return replace(summary, notes=(*notes, *summary.notes))
     except OSError as reason:  # from writing: a file that cannot be read is its case's fault
         done = f"{sum(each.case is not None for each in outcomes)} of {len(cases)} cases are done"
         raise InputError(
@@ -163,6 +171,7 @@ def _finish(
         why = f"; {rejected[0]['reason']}" if rejected else ""
         raise InputError(f"none of {len(rejected)} cases can be prepared{why}")
     cases, notes = assign_folds(done, settings.folds, settings.seed)
+    notes = (*remarks(cases), *notes)
     voxels = [nib.affines.voxel_sizes(np.array(case.affine)) for case in cases]
     spacing = tuple(np.mean(voxels, axis=0).round(6).tolist())
     about.with_cases(cases, spacing, rejected).save()
@@ -249,7 +258,7 @@ def _prepare_one(
 
 
 def _files(raw: RawCase, raw_folder: Path, channels: Sequence[str]) -> dict[str, Path]:
-    """A case's files, by channel or "label"."""
+    """A case's files, by channel, channel/slice or "label"."""
     if not SAFE_NAME.fullmatch(raw.id):
         raise InputError(f"{raw.id!r} cannot name a file; rename the raw scan")
     if raw.fault:
@@ -258,7 +267,9 @@ def _files(raw: RawCase, raw_folder: Path, channels: Sequence[str]) -> dict[str,
     if missing:
         there = ", ".join(path.name for path in raw.images.values()) or "no image"
         raise InputError(f"{' and '.join(missing)} missing; there is {there}")
-    files = {name: raw.images[name] for name in channels}
+    files = {name: raw.images[name] for name in channels if name not in raw.slices}
+    for name, paths in raw.slices.items():
+        files |= {f"{name}/{path.name}": path for path in paths}
     files |= {"label": raw.label} if raw.label else {}
     for path in files.values():
         if not path.is_relative_to(raw_folder):

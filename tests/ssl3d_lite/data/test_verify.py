@@ -242,12 +242,14 @@ def test_copies_are_dealt_to_one_fold_when_a_cohort_is_made(raw, tmp_path):
     (raw / "imagesTr/scan_003.nii.gz").write_bytes(copied)
     (raw / "imagesTs/scan_006.nii.gz").write_bytes(copied)
     summary = prepare(Msd(out=tmp_path / "out", raw=raw, workers=1))
-    assert "2 scans are copies of others, voxel for voxel; they share a fold" in summary.notes
+    named = "2 scans are copies of others, voxel for voxel: scan_000 and scan_003 and scan_006"
+    assert named in summary.notes
     cohort = Cohort.open(tmp_path / "out")
     fold = {case.id: case.fold for case in cohort.cases}
     assert fold["scan_000"] == fold["scan_003"] == fold["scan_006"] is not None
     assert fold["scan_007"] is None
     assert faults(cohort) == ()
+    assert named in verify(Verify(tmp_path / "out", workers=1)).notes
 
 
 # ---- bounds and the command ----------------------------------------------------------------------
