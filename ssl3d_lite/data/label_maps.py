@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 NARROW = 1e-3  # width, in old voxels, of a new one's centre: on a border it lies in two of them
 CENTRE = 1e-3  # how much more the centre counts: it settles which of equal shares wins
 ROUNDING = 1e-5  # by which equal shares may differ
-SLAB = 2**23  # new voxels that are made at a time: memory does not grow with the map
+LARGEST_PIECE = 2**23  # new voxels that are made at a time: memory does not grow with the map
 
 
 def resample_labels(
@@ -22,8 +22,8 @@ def resample_labels(
 ) -> np.ndarray:
     """A label map on a grid along the same axes, uint8 (*size).
 
-    Each voxel gets the class that fills most of it. Of classes that fill as much, it gets the one at
-    its centre, and if the centre lies between them, the one with the highest number: thin
+    Each voxel gets the class that fills most of it. Of classes that fill as much, it gets the one
+    at its centre, and if the centre lies between them, the one with the highest number: thin
     structures stay. Where voxels become finer, the class at their centre counts alone. What lies
     outside of the map is background.
 
@@ -37,7 +37,7 @@ def resample_labels(
         resample_labels(classes, (0.5,) * 3, (2.0,) * 3, [n // 2 for n in classes.shape])
     """
     found = np.zeros(size, np.uint8)
-    rows = max(1, SLAB // int(np.prod(size[1:])))
+    rows = max(1, LARGEST_PIECE // int(np.prod(size[1:])))
     for start in range(0, size[0], rows):
         stop = min(start + rows, size[0])
         first, last = (origin[0] + scale[0] * row for row in (start, stop - 1))

@@ -71,7 +71,7 @@ def test_the_same_grid_gives_the_same_map(label):
 def test_slab_by_slab_gives_the_same(label, scale, origin, slab):
     frame = (origin,) * 3, (scale,) * 3, (7, 4, 3)
     whole = resample_labels(label, *frame)
-    with patch.object(label_maps, "SLAB", slab):
+    with patch.object(label_maps, "LARGEST_PIECE", slab):
         np.testing.assert_array_equal(resample_labels(label, *frame), whole)
 
 
