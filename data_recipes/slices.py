@@ -126,9 +126,9 @@ def slices_of(case: Case, settings: SliceSettings) -> dict[int, Case]:
 
 def _is_current(known: Record | None, case: Case, about: CohortDescription) -> bool:
     """Whether a slice is there already, cut from the scan as it is now."""
-    return (
-        known is not None and replace(known.case, sha256={}) == case and is_whole(about, known.case)
-    )
+    if known is None or known.outdated:
+        return False
+    return replace(known.case, sha256={}) == case and is_whole(about, known.case)
 
 
 def positions(length: int, settings: SliceSettings) -> range:

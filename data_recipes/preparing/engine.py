@@ -30,7 +30,14 @@ from ssl3d_lite.files import checksum, clear_leftovers
 from ssl3d_lite.machine.parallel import for_each
 
 from .folds import assign_folds
-from .records import Record, Stamps, read_records, remove_records, write_record
+from .records import (
+    ARRAYS_VERSION,
+    Record,
+    Stamps,
+    read_records,
+    remove_records,
+    write_record,
+)
 from .settings import FoldSettings
 from .virtual_note import with_virtual_identity
 
@@ -151,8 +158,10 @@ def prepare_cohort(
 
 
 def _completed(about: CohortDescription, raw: Path, settings: FoldSettings) -> CohortDescription:
-    """The description with what the engine adds: how folds are made, and whose files these are."""
-    recipe = about.recipe | {"folds": settings.folds, "seed": settings.seed}
+    """The description with what the engine adds: how folds and arrays are made, and whose files
+    these are."""
+    added = {"folds": settings.folds, "seed": settings.seed, "version": ARRAYS_VERSION}
+    recipe = about.recipe | added
     # workers on other machines start in another folder
     folder = about.folder.resolve() if settings.dask else about.folder
     return with_virtual_identity(replace(about, recipe=recipe, folder=folder), raw)
@@ -182,6 +191,9 @@ def _finish(
     for name in dropped:
         for kind in ("images", "labels"):
             array_path(about.folder, kind, name).unlink(missing_ok=True)
+    if outdated := sum(known[c.id].outdated for c in cases if c.id in known):
+        what = f"made anew, as an earlier version had made other arrays: {outdated} cases"
+        notes = (*notes, f"{what}; train anew what was trained on them")
     if gone := len(dropped - {o.id for o in outcomes}):
         notes = (*notes, f"removed, as their raw scans are gone: {gone} cases of a former run")
     fresh = sum(outcome.fresh for outcome in outcomes)
@@ -311,7 +323,7 @@ def _is_current(known: Record, raw: RawCase, files: dict[str, Path], stamps: Sta
     not be read again; the manifest has none, and files are compared by what is in them.
     """
     case = known.case
-    if (case.patient, case.grade) != (raw.patient, raw.grade):
+    if known.outdated or (case.patient, case.grade) != (raw.patient, raw.grade):
         return False
     return known.stamps == stamps or case.source.sha256 == _checksums(files)
 

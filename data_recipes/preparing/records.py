@@ -22,6 +22,11 @@ from ssl3d_lite.data.cohort import (
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import write_json
 
+ARRAYS_VERSION = 2
+"""Goes up when the same raw files and settings give other arrays than before; what an earlier
+version prepared is then made anew. 2: zscore keeps small bright lesions, and resampled labels are
+those of most of a voxel. A manifest that names none is of version 1."""
+
 Stamps = dict[str, list[int]]  # channel or "label" → size in bytes and time, ns, of the raw file
 
 
@@ -31,6 +36,7 @@ class Record:
 
     case: Case
     stamps: Stamps = field(default_factory=dict)  # not known of a case from the manifest
+    outdated: bool = False  # an earlier version made its arrays
 
 
 def write_record(about: CohortDescription, case: Case, stamps: Stamps | None = None) -> None:
@@ -48,8 +54,8 @@ def read_records(about: CohortDescription) -> dict[str, Record]:
     known = {}
     if (about.folder / MANIFEST).exists():
         old = Cohort.open(about.folder)
-        _check(about, _terms(old))
-        known = {case.id: Record(case) for case in old.cases}
+        outdated = _is_outdated(about, _terms(old))
+        known = {case.id: Record(case, outdated=outdated) for case in old.cases}
     for path in sorted((about.folder / RECORDS).glob("*.json")):
         try:
             record = json.loads(path.read_text())
@@ -57,8 +63,7 @@ def read_records(about: CohortDescription) -> dict[str, Record]:
             case = case_from_json(record["case"])
         except (ValueError, KeyError, TypeError):  # a power cut can empty a file: make it again
             continue
-        _check(about, terms)
-        known[case.id] = Record(case, stamps)
+        known[case.id] = Record(case, stamps, _is_outdated(about, terms))
     return known
 
 
@@ -73,11 +78,22 @@ def _terms(cohort: CohortDescription) -> dict[str, Any]:
     return json.loads(json.dumps(terms))
 
 
-def _check(about: CohortDescription, old: dict[str, Any]) -> None:
-    new = _terms(about)
+def _is_outdated(about: CohortDescription, old: dict[str, Any]) -> bool:
+    """Whether an earlier version made what is there.
+
+    Raises:
+        InputError: other settings did.
+    """
+    new, old, versions = _terms(about), dict(old), []
+    for terms in (new, old):
+        # slices have the settings of the volumes that they are cut from
+        volumes = dict(terms.get("cohort") or {})
+        versions.append((terms.pop("version", 1), volumes.pop("version", 1)))
+        terms |= {"cohort": volumes} if volumes else {}
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
             raise InputError(
                 f"{about.folder} was prepared with {name} = {old.get(name)}, not "
                 f"{new.get(name)}; keep to that, or prepare into another folder"
             )
+    return versions[0] != versions[1]

@@ -2,8 +2,8 @@
 
 Crop, voxel size and final size are composed into one :class:`VolumeFrame`. One that only moves by
 whole voxels is cut out exactly; any other is interpolated once, images linearly (and smoothed
-first, if they become much coarser) and labels by their nearest voxel, since the mean of two classes
-is no class.
+first, if they become much coarser) and labels by the class that fills most of each voxel, since the
+mean of two classes is no class.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from data_recipes.readers.nifti import (
     read_images,
     read_label,
 )
+from ssl3d_lite.data.label_maps import resample_labels
 from ssl3d_lite.data.preparation import Intensity
 from ssl3d_lite.data.raw_header import RawHeader
 from ssl3d_lite.errors import InputError
@@ -165,12 +166,13 @@ class VolumeFrame:
                 for s, o, n in zip(inside, self.origin, self.size)
             ]
             return np.pad(volume[inside], beyond, mode="constant" if label else "edge")
-        order, mode = (0, "grid-constant") if label else (1, "nearest")
+        if label:
+            return resample_labels(volume, self.origin, self.scale, self.size)
         volume = np.ascontiguousarray(volume)  # NIfTI's x runs fastest, scipy reads z so
-        if not label and any(self.blur):  # or noise between the samples would fold back
+        if any(self.blur):  # or noise between the samples would fold back
             volume = ndimage.gaussian_filter(volume, self.blur, mode="nearest", truncate=REACH)
         return ndimage.affine_transform(
-            volume, self.scale, self.origin, self.size, volume.dtype, order, mode
+            volume, self.scale, self.origin, self.size, volume.dtype, order=1, mode="nearest"
         )
 
 

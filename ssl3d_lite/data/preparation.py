@@ -22,7 +22,10 @@ IntensityKind = Literal["zscore", "zscore-brain", "unit", "window"]
 class Intensity:
     """How to scale one channel of one scan.
 
-    * ``zscore``: clipped at its 0.5 and 99.5 percentiles, then mean 0 and standard deviation 1;
+    * ``zscore``: mean 0 and standard deviation 1, reckoned with what lies beyond the 0.5 and 99.5
+      percentiles set to them, so that a few outliers do not count. Values are clipped only as far
+      beyond the percentiles as these lie apart: a small bright lesion stays bright, at least two
+      deviations above the 99.5 percentile, and a broken voxel takes no more than that;
     * ``zscore-brain``: the same over voxels that are not 0. Those that are 0 stay so, which is
       then the brain's mean: where there is no tissue, there is nothing out of the ordinary;
     * ``unit``: minimum 0, maximum 1 (the paper);
@@ -63,8 +66,9 @@ class Intensity:
         """Between what normalised values lie."""
         if self.kind in ("unit", "window"):
             return 0.0, 1.0
-        # if 0.5 % of the voxels share one value and all others another, it lies 14.1 deviations off
-        return -14.2, 14.2
+        # if 0.5 % of the voxels share one value and all others another, it lies 14.1 deviations
+        # off, and the two lie 14.2 apart
+        return -28.4, 28.4
 
     def normalise(self, volume: np.ndarray, reference: np.ndarray) -> np.ndarray:
         """Scale ``volume`` by the statistics of ``reference``, a part of the same channel.
@@ -84,11 +88,12 @@ class Intensity:
         contrast = float(reference.max()) - float(reference.min())
         if not 1e-30 < contrast < 1e30:  # outside, float32 would divide by 0 or overflow
             raise InputError(f"a contrast of {contrast:g} cannot be scaled ({self.kind})")
-        scaled = volume.clip(low, high)
         if self.kind in ("unit", "window"):
+            scaled = volume.clip(low, high)
             scaled -= low
             scaled /= high - low
         else:
+            scaled = volume.clip(low - (high - low), high + (high - low))
             scaled -= reference.mean(dtype=float)
             scaled /= reference.std(dtype=float)
         if self.kind == "zscore-brain":

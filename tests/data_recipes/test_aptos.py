@@ -104,6 +104,7 @@ def test_a_graded_cohort(raw, out):
         "intensity": "window:0,255",
         "folds": 5,
         "seed": 0,
+        "version": 2,
     }
     assert [case.id for case in cohort.cases] == [*(f"a{n:02}" for n in range(6)), "t00", "t01"]
     assert [case.patient for case in cohort.cases] == [case.id for case in cohort.cases]
@@ -532,7 +533,14 @@ def test_the_command_line(raw, out, capsys):
         f"{out}: 5 prepared, 0 there already, 1 unlabelled, 0 rejected\n"
     )
     recipe = json.loads((out / "cohort.json").read_text())["recipe"]
-    assert recipe == {"name": "aptos", "edge": 24, "intensity": "zscore", "folds": 5, "seed": 3}
+    assert recipe == {
+        "name": "aptos",
+        "edge": 24,
+        "intensity": "zscore",
+        "folds": 5,
+        "seed": 3,
+        "version": 2,
+    }
     assert Cohort.open(out).shape == (24, 24)
 
 

@@ -1,6 +1,7 @@
 """The engine: nothing lost, nothing half-written, one bad case harms no other."""
 
 import errno
+import json
 import os
 import resource
 import signal
@@ -77,7 +78,7 @@ def test_a_cohort_comes_out(raw, out):
     cohort = Cohort.open(out)
     assert [case.id for case in cohort.cases] == [f"case{i}" for i in range(6)]
     assert cohort.spacing == (2, 1, 1)
-    assert cohort.recipe == {"name": "numbers", "folds": 5, "seed": 0}
+    assert cohort.recipe == {"name": "numbers", "folds": 5, "seed": 0, "version": 2}
     image, label = cohort[4]
     assert (image == 4).all()
     assert (label == 1).all()
@@ -129,6 +130,27 @@ def test_a_second_run_does_nothing(raw, out):
     assert (summary.prepared, summary.skipped) == (0, 6)
     assert content(out) == before
     assert {path: path.stat().st_mtime_ns for path in out.glob("*/*.npy")} == made
+
+
+def _by_an_earlier_version(out: Path) -> None:
+    path = out / "cohort.json"
+    manifest = json.loads(path.read_text())
+    del manifest["recipe"]["version"]
+    path.write_text(json.dumps(manifest))
+
+
+def test_what_an_earlier_version_made_otherwise_is_made_anew_and_said(raw, out):
+    cases = raw_cases(raw)
+    run(out, cases, raw)
+    before = content(out)
+    _by_an_earlier_version(out)
+    assert len(Cohort.open(out)) == 6  # it can still be read
+    summary = run(out, cases, raw)
+    assert (summary.prepared, summary.skipped) == (6, 0)
+    (note,) = summary.notes
+    assert note.startswith("made anew, as an earlier version had made other arrays: 6 cases")
+    assert content(out) == before
+    assert run(out, cases, raw).skipped == 6
 
 
 @pytest.mark.parametrize("after", [0, 1, 4, 5])
