@@ -24,11 +24,19 @@ from ssl3d_lite.data.cohort import (
     write_array,
 )
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import checksum, clear_leftovers
+from ssl3d_lite.files import checksum
 from ssl3d_lite.machine.parallel import for_each
 
 from .folds import assign_folds
-from .records import Record, Stamps, read_records, remove_records, write_record
+from .records import (
+    Record,
+    Stamps,
+    claimed_cohort,
+    read_records,
+    remove_records,
+    reserve,
+    write_record,
+)
 from .settings import FoldSettings
 from .virtual_note import with_virtual_identity
 
@@ -112,14 +120,26 @@ def prepare_cohort(
         settings: who does the work, and how patients are assigned to folds.
 
     Raises:
-        InputError: two cases have one id; no case can be used; the folder was prepared with other
-            settings; nothing can be written to it, for instance because the disk is full.
+        InputError: two cases have one id; no case can be used; the folder holds other things, or
+            was prepared with other settings; nothing can be written to it, for instance because the
+            disk is full.
     """
     _check_names(cases)
     about = _completed(about, raw, settings)
-    known = read_records(about)
-    clear_leftovers(about.folder)
+    with claimed_cohort(about.folder) as claim:
+        known = read_records(about)
+        reserve(claim, [case.id for case in cases if SAFE_NAME.fullmatch(case.id)], known)
+        return _prepare_all(about, cases, raw, prepare, settings, known)
 
+
+def _prepare_all(
+    about: CohortDescription,
+    cases: Sequence[RawCase],
+    raw: Path,
+    prepare: Callable[[RawCase], Prepared],
+    settings: FoldSettings,
+    known: Mapping[str, Record],
+) -> Summary:
     make = partial(_prepare_one, about=about, raw_folder=raw, prepare=prepare)
     items = [(case, known.get(case.id)) for case in cases]
     outcomes: list[_Outcome] = []
@@ -166,8 +186,8 @@ def _finish(
     about.with_cases(cases, spacing, rejected).save()
     if (shapes := len({case.shape for case in cases})) > 1:
         notes = (*notes, f"the cases have {shapes} shapes; for training prepare them with --size")
-    remove_records(about.folder)
     dropped = known.keys() - {case.id for case in cases}
+    remove_records(about.folder, {*known, *(case.id for case in cases)})
     for name in dropped:
         for kind in ("images", "labels"):
             array_path(about.folder, kind, name).unlink(missing_ok=True)

@@ -3,10 +3,14 @@
 Records lie in the cohort's folder as ``records/ID.json``. One is written after its case's arrays,
 and removed once the manifest has taken it over; so whatever has a record, or stands in the
 manifest, is whole and need not be made again.
+
+The folder may hold other files, which a user has put there: only what the command has said that it
+will write, in the folder's mark, is written over or removed.
 """
 
 import json
-import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,9 @@ from ssl3d_lite.data.cohort import (
 )
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import write_json
+from ssl3d_lite.outputs import Claim, claimed
+
+from .virtual_note import NOTE
 
 Stamps = dict[str, list[int]]  # channel or "label" → size in bytes and time, ns, of the raw file
 
@@ -31,6 +38,44 @@ class Record:
 
     case: Case
     stamps: Stamps = field(default_factory=dict)  # not known of a case from the manifest
+
+
+@contextmanager
+def claimed_cohort(folder: Path) -> Iterator[Claim]:
+    """Take a folder to prepare a cohort into: a new one, or one that `ssl3d prepare` made.
+
+    Raises:
+        InputError: it holds anything else, or another process is at work there.
+    """
+    with claimed(folder, "prepare", _was_prepared) as claim:
+        yield claim
+
+
+def _was_prepared(folder: Path) -> bool:
+    """Whether a cohort, or what a killed run left of one, lies in a folder without a mark."""
+    if (folder / MANIFEST).exists():
+        try:
+            return bool(Cohort.open(folder))
+        except InputError:
+            return False
+    return (folder / "raw" / NOTE).exists() or bool(_records(folder))
+
+
+def reserve(claim: Claim, cases: Iterable[str], known: Iterable[str]) -> None:
+    """Say which cases will be written.
+
+    Args:
+        cases: ids of all cases.
+        known: ids of those whose files are there already: :func:`read_records`.
+
+    Raises:
+        InputError: a file that somebody else has put there has the name of one that is wanted.
+    """
+    claim.reserve(*([name for case in ids for name in _files_of(case)] for ids in (cases, known)))
+
+
+def _files_of(case: str) -> list[str]:
+    return [f"images/{case}.npy", f"labels/{case}.npy", f"{RECORDS}/{case}.json"]
 
 
 def write_record(about: CohortDescription, case: Case, stamps: Stamps | None = None) -> None:
@@ -50,21 +95,33 @@ def read_records(about: CohortDescription) -> dict[str, Record]:
         old = Cohort.open(about.folder)
         _check(about, _terms(old))
         known = {case.id: Record(case) for case in old.cases}
-    for path in sorted((about.folder / RECORDS).glob("*.json")):
-        try:
-            record = json.loads(path.read_text())
-            terms, stamps = record["terms"], record["stamps"]
-            case = case_from_json(record["case"])
-        except (ValueError, KeyError, TypeError):  # a power cut can empty a file: make it again
-            continue
+    for record, terms in _records(about.folder):
         _check(about, terms)
-        known[case.id] = Record(case, stamps)
+        known[record.case.id] = record
     return known
 
 
-def remove_records(folder: Path) -> None:
-    """The manifest is written: the records have served."""
-    shutil.rmtree(folder / RECORDS, ignore_errors=True)
+def _records(folder: Path) -> list[tuple[Record, dict[str, Any]]]:
+    """The records in a folder, each with the terms that it was made on."""
+    found = []
+    for path in sorted((folder / RECORDS).glob("*.json")):
+        try:
+            record = json.loads(path.read_text())
+            case, terms = case_from_json(record["case"]), dict(record["terms"])
+            stamps = dict(record["stamps"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # a user's own, or one that a power cut emptied: its case is made again
+        if case.id == path.stem:
+            found.append((Record(case, stamps), terms))
+    return found
+
+
+def remove_records(folder: Path, cases: Iterable[str]) -> None:
+    """The manifest is written: the records of these cases have served."""
+    for case in cases:
+        (folder / RECORDS / f"{case}.json").unlink(missing_ok=True)
+    with suppress(OSError):  # others' files are there, or the folder is not
+        (folder / RECORDS).rmdir()
 
 
 def _terms(cohort: CohortDescription) -> dict[str, Any]:
