@@ -58,9 +58,14 @@ def checksum(path: Path) -> str:
 
 
 def write_gzip(path: Path, data: bytes, level: int = 6) -> None:
-    """Save ``data`` compressed. No time stamp goes in: the same data, the same bytes."""
-    compressed = gzip.compress(data, compresslevel=level, mtime=0)
+    """Save ``data`` compressed."""
+    compressed = gzip_bytes(data, level)
     atomic_write(path, lambda file: file.write(compressed))
+
+
+def gzip_bytes(data: bytes, level: int = 6) -> bytes:
+    """``data`` compressed. No time stamp goes in: the same data, the same bytes."""
+    return gzip.compress(data, compresslevel=level, mtime=0)
 
 
 def write_json(path: Path, record: Any) -> None:

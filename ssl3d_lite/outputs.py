@@ -35,7 +35,7 @@ Known = Callable[[Path], bool]
 
 
 @dataclass(frozen=True)
-class Claim:
+class OwnFolder:
     """A folder that a command may write to, while no other process does."""
 
     folder: Path
@@ -64,7 +64,7 @@ class Claim:
 @contextmanager
 def claimed(
     folder: str | Path, command: str, made_before: Known = lambda folder: False, alone: bool = True
-) -> Iterator[Claim]:
+) -> Iterator[OwnFolder]:
     """Make ``folder``, or take it if it is ``command``'s own, and hold it for a while.
 
     Args:
@@ -90,7 +90,7 @@ def claimed(
             _write_mark(folder, {"command": command})
         if alone:
             clear_leftovers(folder)
-        yield Claim(folder, command)
+        yield OwnFolder(folder, command)
     finally:
         let_go()
         if is_new and not _contents(folder):
@@ -100,17 +100,23 @@ def claimed(
 def check_folder(folder: Path, command: str, made_before: Known = lambda folder: False) -> None:
     """Raise InputError unless ``command`` may write to ``folder``; nothing is written."""
     if folder.is_symlink() and not folder.exists():
-        raise InputError(f"{folder} is a link that leads nowhere; give a new folder")
+        raise InputError(f"{folder} is a link that leads nowhere; give another folder")
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; give a new folder")
+        raise InputError(f"{folder} is a file; give another folder")
     there, mark = _contents(folder), _read_mark(folder)
     if not there or (mark and mark["command"] == command):
         return
     if mark:
         made = f"was made by `ssl3d {mark['command']}`, so `ssl3d {command}` writes nothing there"
-        raise InputError(f"{folder} {made}; give a new folder")
+        raise InputError(f"{folder} {made}; give another folder")
     if not made_before(folder):
         _refuse(folder, there, f"`ssl3d {command}` did not make")
+
+
+def check_empty(folder: Path) -> None:
+    """Raise InputError unless a folder is new or empty: for what is made once, as a whole."""
+    check_folder(folder, "", lambda folder: True)
+    _refuse(folder, _contents(folder), "are there already")
 
 
 def _contents(folder: Path) -> list[str]:
@@ -119,7 +125,9 @@ def _contents(folder: Path) -> list[str]:
     try:
         names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
     except OSError as reason:
-        raise InputError(f"{folder} cannot be read: {reason.strerror}; give a new folder") from None
+        raise InputError(
+            f"{folder} cannot be read: {reason.strerror}; give another folder"
+        ) from None
     return [name for name in names if not (_is_own(name) or _is_litter(name))]
 
 
@@ -173,7 +181,7 @@ def _refuse(folder: Path, names: list[str], why: str) -> None:
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         raise InputError(
             f"{folder} holds {', '.join(names[:_SHOWN])}{more}, which {why}; nothing there is "
-            "touched: give a new folder"
+            "touched: give another folder"
         )
 
 

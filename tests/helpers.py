@@ -100,7 +100,7 @@ def make_graded(folder: Path, grades: list[int | None], edge: int = 8) -> Cohort
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, but its mark: what two folders that are the same have in common."""
+    """Every file below a folder, but marks: what two that are the same have in common."""
     hidden = (MARK, LOCK)
     files = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in hidden)
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -25,7 +25,7 @@ from ssl3d_lite.data.cohort import (
 )
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import write_json
-from ssl3d_lite.outputs import Claim, claimed
+from ssl3d_lite.outputs import OwnFolder, claimed
 
 from .virtual_note import NOTE
 
@@ -41,7 +41,7 @@ class Record:
 
 
 @contextmanager
-def claimed_cohort(folder: Path) -> Iterator[Claim]:
+def claimed_cohort(folder: Path) -> Iterator[OwnFolder]:
     """Take a folder to prepare a cohort into: a new one, or one that `ssl3d prepare` made.
 
     Raises:
@@ -61,7 +61,7 @@ def _was_prepared(folder: Path) -> bool:
     return (folder / "raw" / NOTE).exists() or bool(_records(folder))
 
 
-def reserve(claim: Claim, cases: Iterable[str], known: Iterable[str]) -> None:
+def reserve(claim: OwnFolder, cases: Iterable[str], known: Iterable[str]) -> None:
     """Say which cases will be written.
 
     Args:

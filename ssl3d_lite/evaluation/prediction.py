@@ -13,13 +13,15 @@ from tqdm.auto import tqdm
 
 from ssl3d_lite.data.cohort import Case, Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import atomic_write, write_csv, write_gzip
+from ssl3d_lite.files import atomic_write, csv_bytes, gzip_bytes
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.compatibility import check_labels_fit
 from ssl3d_lite.models.modes import device_of
 from ssl3d_lite.models.ordinal import decode
+from ssl3d_lite.outputs import Corrigible, claimed
 
 PREDICTION_BATCH = 4  # volumes read at once
+_GRADES = "grades.csv"
 
 
 def predict_batch(
@@ -68,8 +70,9 @@ def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
 # ---- back to the scan's own space --------------------------------------------------------------
 
 
-def write_prediction(path: Path, classes: np.ndarray, case: Case, values: Sequence[int]) -> None:
-    """Write a class map (*space) as a NIfTI that lies over the raw scan, voxel for voxel.
+def prediction_file(name: str, classes: np.ndarray, case: Case, values: Sequence[int]) -> bytes:
+    """The bytes of a class map (*space) as a NIfTI that lies over the raw scan, voxel for voxel.
+    They are compressed if the file's name ends in ".gz".
 
     Cropping, padding, turning to RAS and resampling are undone (nearest neighbour); what lay
     outside the prepared volume is background. ``values`` are the raw label values by class.
@@ -79,10 +82,13 @@ def write_prediction(path: Path, classes: np.ndarray, case: Case, values: Sequen
     # not "constant": a position of -1e-16 would count as outside
     back = resample_from_to(prepared, raw, order=0, mode="grid-constant", cval=0)
     image = nibabel.Nifti1Image(np.asarray(back.dataobj).astype(np.uint8), raw[1])
-    if path.suffix == ".gz":
-        write_gzip(path, image.to_bytes())
-    else:
-        atomic_write(path, lambda file: file.write(image.to_bytes()))
+    return gzip_bytes(image.to_bytes()) if name.endswith(".gz") else image.to_bytes()
+
+
+def write_prediction(path: Path, classes: np.ndarray, case: Case, values: Sequence[int]) -> None:
+    """Write one file as :func:`prediction_file` makes it."""
+    data = prediction_file(path.name, classes, case, values)
+    atomic_write(path, lambda file: file.write(data))
 
 
 def predict(
@@ -104,7 +110,8 @@ def predict(
         The files that were written.
 
     Raises:
-        InputError: the cases are slices, or the network does not predict what the labels say.
+        InputError: the cases are slices; the network does not predict what the labels say; ``out``
+            holds anything but predictions, or one of those that are wanted was corrected by hand.
 
     Example::
 
@@ -112,27 +119,42 @@ def predict(
     """
     check_labels_fit(network, cohort)
     cases = cohort.split().test if cases is None else cases
-    if cohort.ordinal:
-        return [_write_grades(network, cohort, cases, Path(out))]
-    if cohort.spatial_dims != 3:
+    if not cohort.ordinal and cohort.spatial_dims != 3:
         raise InputError(
             f"{cohort.name} is {cohort.spatial_dims}D: a prediction is laid over a whole raw scan, "
             "so predict a 3D cohort"
         )
+    with claimed(out, "predict") as claim:
+        files = Corrigible(claim.folder, "predict")
+        if cohort.ordinal:
+            return [_write_grades(network, cohort, cases, files)]
+        return _write_maps(network, cohort, cases, window, files)
+
+
+def _write_maps(
+    network: nn.Module,
+    cohort: Cohort,
+    cases: Sequence[int],
+    window: Sequence[int] | None,
+    files: Corrigible,
+) -> list[Path]:
+    names = [f"{cohort.cases[case].id}.nii.gz" for case in cases]
+    files.check(names)
     paths = []
     predicted = predictions(network, cohort, cases, window)
-    for case, classes in zip(tqdm(cases, desc="predict", unit="case"), predicted, strict=True):
-        paths.append(Path(out) / f"{cohort.cases[case].id}.nii.gz")
-        write_prediction(paths[-1], classes.numpy(), cohort.cases[case], cohort.label_values)
+    for case, name, classes in zip(tqdm(cases, desc="predict", unit="case"), names, predicted):
+        data = prediction_file(name, classes.numpy(), cohort.cases[case], cohort.label_values)
+        paths.append(files.write(name, data))
     return paths
 
 
-def _write_grades(network: nn.Module, cohort: Cohort, cases: Sequence[int], out: Path) -> Path:
+def _write_grades(
+    network: nn.Module, cohort: Cohort, cases: Sequence[int], files: Corrigible
+) -> Path:
+    files.check([_GRADES])
     predicted = predictions(network, cohort, cases)
     rows = [
         {"id": cohort.cases[case].id, "grade": int(grade), "name": cohort.label_names[grade]}
         for case, grade in zip(tqdm(cases, desc="predict", unit="case"), predicted, strict=True)
     ]
-    path = Path(out) / "grades.csv"
-    write_csv(path, rows)
-    return path
+    return files.write(_GRADES, csv_bytes(rows))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import all_gather, on_rank_zero
+from ssl3d_lite.machine.launch import launch
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.compatibility import check_encoder_fits, check_labels_fit
 from ssl3d_lite.models.ordinal import ordinal_loss
@@ -18,7 +19,7 @@ from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.tasks import Row
 
 from .batches import labelled_batch
-from .checkpoint import digest, save_network
+from .checkpoint import digest, run_folder, save_network
 from .hooks import EvalHook, Hook, RunSpec
 from .learner import Learner
 from .loop import fit
@@ -87,7 +88,8 @@ def finetune(
 
     Raises:
         InputError: network and cohort do not fit together, a case has no label, a setting is
-            wrong, a step needs more memory than is free, or ``out`` holds another run.
+            wrong, a step needs more memory than is free, or ``out`` holds another run,
+            or anything else.
         DivergedError: the loss is not finite.
 
     Example::
@@ -111,13 +113,14 @@ def finetune(
             *(list(scored.get(name, ())) for name in ("validation", "test")),
         ],
     }
-    folder = None if out is None else Path(out)
-    spec = RunSpec(settings, record, folder, "finetune")
     batch_of = partial(labelled_batch, cohort, cases, settings)
-    history = fit(Finetuning(network, settings), batch_of, spec, hooks)
-    network.requires_grad_(True)
-    if folder is not None:
-        on_rank_zero(save_network, folder, network, record, cohort)
+    launch(settings.devices, settings.device, settings.precision)  # one process claims the folder
+    with run_folder(out, "finetune") as folder:
+        spec = RunSpec(settings, record, folder, "finetune")
+        history = fit(Finetuning(network, settings), batch_of, spec, hooks)
+        network.requires_grad_(True)
+        if folder is not None:
+            on_rank_zero(save_network, folder, network, record, cohort)
     network.eval()
     return history
 

@@ -325,7 +325,7 @@ def test_a_scan_that_is_gone_is_named(volumes, out):
 
 def test_a_folder_that_may_not_be_written(volumes, out):
     out.write_text("a file")
-    with pytest.raises(InputError, match=f"^{out} is a file; give a new folder"):
+    with pytest.raises(InputError, match=f"^{out} is a file; give another folder"):
         cut(volumes, out)
 
 

@@ -376,7 +376,7 @@ def test_a_file_that_may_not_grow_is_no_fault_of_the_case(raw, out):
 
 def test_a_folder_that_may_not_be_written(raw, out):
     out.write_text("a file")
-    with pytest.raises(InputError, match=f"{out} is a file; give a new folder"):
+    with pytest.raises(InputError, match=f"{out} is a file; give another folder"):
         run(out, raw_cases(raw), raw)
 
 
