@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from data_recipes.preparing.description import describe
 from data_recipes.preparing.engine import RawCase, Summary, prepare_cohort
 from data_recipes.preparing.patients import PatientTable, with_patients
+from data_recipes.preparing.records import claimed_cohort
 from data_recipes.preparing.settings import About
 from data_recipes.preparing.volumes import PAPER_CUBE, Fit, Framing, Preparation, prepare_scan
 from ssl3d_lite.errors import InputError, unknown
@@ -224,7 +225,8 @@ def _download(settings: Msd, addresses: Mapping[str, tuple[str, str]] | None) ->
     if settings.task not in addresses:
         raise unknown("task", settings.task, addresses)
     url, md5 = addresses[settings.task]
-    return fetch(url, md5, (settings.cache or pooch.os_cache("ssl3d_lite")) / settings.task)
+    with claimed_cohort(settings.out):  # refused before gigabytes are fetched
+        return fetch(url, md5, (settings.cache or pooch.os_cache("ssl3d_lite")) / settings.task)
 
 
 def _monai_addresses() -> dict[str, tuple[str, str]]:

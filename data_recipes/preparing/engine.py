@@ -26,7 +26,7 @@ from ssl3d_lite.data.cohort import (
 )
 from ssl3d_lite.data.raw_header import RawHeader
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import checksum, clear_leftovers
+from ssl3d_lite.files import checksum
 from ssl3d_lite.machine.parallel import for_each
 
 from .folds import assign_folds
@@ -34,8 +34,10 @@ from .records import (
     ARRAYS_VERSION,
     Record,
     Stamps,
+    claimed_cohort,
     read_records,
     remove_records,
+    reserve,
     write_record,
 )
 from .settings import FoldSettings
@@ -128,14 +130,27 @@ def prepare_cohort(
         notes: what a user should know of the raw files.
 
     Raises:
-        InputError: two cases have one id; no case can be used; the folder was prepared with other
-            settings; nothing can be written to it, for instance because the disk is full.
+        InputError: two cases have one id; no case can be used; the folder holds other things, or
+            was prepared with other settings; nothing can be written to it, for instance because the
+            disk is full.
     """
     _check_names(cases)
     about = _completed(about, raw, settings)
-    known = read_records(about)
-    clear_leftovers(about.folder)
+    with claimed_cohort(about.folder) as claim:
+        known = read_records(about)
+        reserve(claim, [case.id for case in cases if SAFE_NAME.fullmatch(case.id)], known)
+        summary = _prepare_all(about, cases, raw, prepare, settings, known)
+    return replace(summary, notes=(*notes, *summary.notes))
 
+
+def _prepare_all(
+    about: CohortDescription,
+    cases: Sequence[RawCase],
+    raw: Path,
+    prepare: Callable[[RawCase], Prepared],
+    settings: FoldSettings,
+    known: Mapping[str, Record],
+) -> Summary:
     make = partial(_prepare_one, about=about, raw_folder=raw, prepare=prepare)
     items = [(case, known.get(case.id)) for case in cases]
     outcomes: list[_Outcome] = []
@@ -147,8 +162,7 @@ def prepare_cohort(
                 write_record(about, outcome.case, outcome.stamps)
             outcomes.append(outcome)
         outcomes.sort(key=lambda outcome: outcome.id)
-        summary = _finish(about, outcomes, known, settings)
-        return replace(summary, notes=(*notes, *summary.notes))
+        return _finish(about, outcomes, known, settings)
     except OSError as reason:  # from writing: a file that cannot be read is its case's fault
         done = f"{sum(each.case is not None for each in outcomes)} of {len(cases)} cases are done"
         raise InputError(
@@ -186,8 +200,8 @@ def _finish(
     about.with_cases(cases, spacing, rejected).save()
     if (shapes := len({case.shape for case in cases})) > 1:
         notes = (*notes, f"the cases have {shapes} shapes; for training prepare them with --size")
-    remove_records(about.folder)
     dropped = known.keys() - {case.id for case in cases}
+    remove_records(about.folder, {*known, *(case.id for case in cases)})
     for name in dropped:
         for kind in ("images", "labels"):
             array_path(about.folder, kind, name).unlink(missing_ok=True)

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from data_recipes.folder import Folder, case_name, find_scans, find_values, prepare
 from data_recipes.preparing import engine
-from data_recipes.preparing.virtual_note import claim
+from data_recipes.preparing.virtual_note import NOTE
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.prediction import write_prediction
+from ssl3d_lite.files import write_json
 from ssl3d_lite.machine.parallel import Workforce
 
 SHAPE = (5, 6, 7)
@@ -582,7 +583,8 @@ def test_other_settings_later(six, labels, out, run):
 
 def test_virtual_scans_stay_virtual(six, labels, out, run):
     identity = {"name": "V", "licence": "ours", "citation": "us", "description": "none is real"}
-    claim(six, 6, {"set": "virtual-x", "seed": 0}, identity)
+    note = {"settings": {"set": "virtual-x", "seed": 0}, "numbers": {"cases": 6}}
+    write_json(six / NOTE, note | {"identity": identity})
     run(name="Real")
     cohort = Cohort.open(out)
     assert (cohort.name, cohort.licence, cohort.description) == ("V", "ours", "none is real")
@@ -590,7 +592,8 @@ def test_virtual_scans_stay_virtual(six, labels, out, run):
 
 
 def test_virtual_scans_stay_virtual_with_labels_from_elsewhere(six, labels, out, run):
-    claim(six, 6, {"set": "virtual-x", "seed": 0}, {"name": "V"})
+    note = {"settings": {"set": "virtual-x", "seed": 0}, "numbers": {"cases": 6}}
+    write_json(six / NOTE, note | {"identity": {"name": "V"}})
     run(name="Real", labels=labels)
     assert Cohort.open(out).name == "V"
 
