@@ -55,6 +55,8 @@ class Provenance:
 
     cohort: str | None = None
     """Name of the cohort that they saw last."""
+    place: str | None = None
+    """Where it lay: see :attr:`Cohort.place`."""
     fingerprints: Mapping[str, str] | None = None
     """That cohort's, as it was then: of the parts that the training depends on."""
     fold: int | None = None
@@ -93,16 +95,14 @@ class Provenance:
         earlier = () if before is None else before.seen
         seen = None if earlier is None else (*(s for s in earlier if s not in now), *now)
         sums = {part: cohort.fingerprints[part] for part in parts or cohort.fingerprints}
-        return cls(cohort.name, sums, fold, cohort.preparation, patch, seen)
+        return cls(cohort.name, cohort.place, sums, fold, cohort.preparation, patch, seen)
 
     def changes(self, cohort: Cohort) -> list[str]:
         """What of the cohort that was trained on is another now; [] if this is another cohort."""
-        if cohort.name != self.cohort or not self.fingerprints:
+        if cohort.place != self.place or not self.fingerprints:
             return []
         now = cohort.fingerprints
-        changed = [part for part, then in self.fingerprints.items() if now.get(part) != then]
-        # another cohort may bear the same name
-        return changed if changed and self.has_seen(cohort, range(len(cohort))) else []
+        return [part for part, then in self.fingerprints.items() if now.get(part) != then]
 
     def has_seen(
         self, cohort: Cohort, cases: Sequence[int], uses: Sequence[str] = ("training", "choosing")
@@ -122,6 +122,7 @@ class Provenance:
         seen, patch = record.get("seen"), record.get("patch")
         return cls(
             record.get("cohort"),
+            record.get("place"),
             record.get("fingerprints"),
             record.get("fold"),
             PreparationRecord.from_json(record.get("preparation", {})),

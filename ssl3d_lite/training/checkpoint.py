@@ -189,6 +189,7 @@ class Progress:
         if changed := _what_changed(old, new, Path(out)):
             on_rank_zero(_begin_anew, Path(out), changed)
             return cls()
+        on_rank_zero(print, f"{out} is continued from step {state['step']}")
         learner.load_state_dict(state["learner"])
         optimizer.load_state_dict(state["optimizer"])
         return cls(

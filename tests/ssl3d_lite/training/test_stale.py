@@ -81,7 +81,9 @@ def test_fine_tuning_follows_what_was_mended(folder, capsys, kind):
     assert not same(weights(folder, "a"), old)
     assert scores(folder, "a") == scores(folder, "fresh")
     assert tune(folder, "a") == 0
-    assert "anew" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "anew" not in said
+    assert "is continued from step 4" in said
 
 
 def test_a_killed_run_does_not_go_on_from_half_old_weights(folder, capsys):
@@ -113,7 +115,9 @@ def test_pretraining_does_not_depend_on_labels(folder, capsys):
     assert puzzle(folder, "e") == 0
     write(folder, "label", {"case_002"})
     assert puzzle(folder, "e") == 0
-    assert "anew" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "anew" not in said
+    assert "is continued from step 4" in said
     write(folder, "image", {"case_002"})
     assert puzzle(folder, "e") == 0
     assert "the cohort's images changed" in capsys.readouterr().out
