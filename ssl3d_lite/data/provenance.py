@@ -152,7 +152,9 @@ def unchanged(cohort: Cohort) -> Iterator[None]:
     changed = f"{cohort.folder} was prepared again while it was trained on"
     if cohort.resident is None:
         raise InputError(f"{changed}: some scans were read before and some after; train again")
-    print(f"{changed}: the weights are those of what it held before; train again")
+    from ssl3d_lite.machine.collectives import say  # torch is there by now
+
+    say(f"{changed}: the weights are those of what it held before; train again")
 
 
 def marks_by_patient(cohort: Cohort, cases: Sequence[int]) -> dict[str, tuple[str, ...]]:

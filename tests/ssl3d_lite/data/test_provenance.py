@@ -166,8 +166,9 @@ def test_a_fingerprint_follows_each_part_of_a_cohort(made):
 def test_a_cohort_that_is_half_prepared_is_refused(made):
     made.require_whole()
     (made.folder / "records").mkdir()
+    (made.folder / "records" / "notes.json").write_text('{"a user": "own"}')
     made.require_whole()
-    (made.folder / "records" / "case_000.json").write_text("{}")
+    (made.folder / "records" / "case_000.json").write_text('{"terms": {}}')
     with pytest.raises(InputError, match="is being prepared again, or that was stopped"):
         made.require_whole()
 

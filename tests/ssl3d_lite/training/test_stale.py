@@ -219,6 +219,6 @@ def test_a_network_says_that_its_cohort_changed_since(folder, capsys):
 @pytest.mark.parametrize("command", [tune, puzzle])
 def test_a_cohort_that_is_half_prepared_is_not_trained_on(folder, capsys, command):
     (folder / "cohort" / "records").mkdir()
-    (folder / "cohort" / "records" / "case_000.json").write_text("{}")
+    (folder / "cohort" / "records" / "case_000.json").write_text('{"terms": {}}')
     assert command(folder, "a") == 2
     assert "is being prepared again, or that was stopped" in capsys.readouterr().err
