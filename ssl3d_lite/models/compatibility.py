@@ -61,7 +61,7 @@ def channels_for(network: nn.Module, cohort: Cohort) -> list[int]:
     """
     trained: Provenance | None = getattr(network, "provenance", None)
     order = list(range(len(cohort.channels)))
-    if trained is not None:
+    if trained is not None and _is_of_its_kind(trained.preparation, cohort.preparation):
         _refuse_other_scans(trained, cohort)
         _say_changes(trained, cohort, "network")
         names = trained.preparation.channels
@@ -72,6 +72,12 @@ def channels_for(network: nn.Module, cohort: Cohort) -> list[int]:
         check_encoder_fits(encoder, cohort)
     check_labels_fit(network, cohort)
     return order
+
+
+def _is_of_its_kind(want: PreparationRecord, have: PreparationRecord) -> bool:
+    """Whether axes and form of the labels are the same: if not, there is nothing else to say."""
+    kinds = ((want.spatial_dims, have.spatial_dims), (want.ordinal, have.ordinal))
+    return all(None in pair or pair[0] == pair[1] for pair in kinds)
 
 
 def _refuse_other_scans(trained: Provenance, cohort: Cohort) -> None:
