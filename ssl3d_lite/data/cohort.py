@@ -17,6 +17,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from io import BytesIO
@@ -303,13 +304,22 @@ class Cohort(CohortDescription):
         where the preparation is going on or was stopped. Reads no array."""
         manifest = self.folder / MANIFEST
         text = manifest.read_bytes() if manifest.exists() else b""
-        unfinished = any((self.folder / RECORDS).glob("*.json"))
-        return hashlib.sha256(text).hexdigest() + (" unfinished" if unfinished else "")
+        return hashlib.sha256(text).hexdigest() + (" unfinished" if self._is_unfinished() else "")
+
+    def _is_unfinished(self) -> bool:
+        """Whether a recipe has left records of cases, which it removes when it is done."""
+        if not (self.folder / MANIFEST).exists():
+            return False
+        for path in (self.folder / RECORDS).glob("*.json"):
+            with suppress(OSError):  # it is removed at this moment
+                if b'"terms"' in path.read_bytes():  # a user may keep other files there
+                    return True
+        return False
 
     def require_whole(self) -> None:
         """Raise InputError if the cohort is being prepared anew, or that was stopped: some arrays
         are new then, and the manifest is old."""
-        if self.state.endswith("unfinished"):
+        if self._is_unfinished():
             raise InputError(
                 f"{self.folder} is being prepared again, or that was stopped: some scans are new "
                 "and some old; give the same prepare command again, and wait until it ends"

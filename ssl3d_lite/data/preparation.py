@@ -202,11 +202,9 @@ class PreparationRecord:
             new.preparation.differences(old.preparation)  # {"intensity": "zscore, not unit"}
         """
         here, there = self._comparable(other), other._comparable(self)
-        differ = {
-            name: f"{_said(here[name])}, not {_said(there[name])}"
-            for name in here
-            if None not in (here[name], there[name]) and here[name] != there[name]
-        }
+        found = [n for n in here if None not in (here[n], there[n]) and here[n] != there[n]]
+        here["channels"], there["channels"] = self.channels, other.channels  # in their order
+        differ = {name: f"{_said(here[name])}, not {_said(there[name])}" for name in found}
         if self.unit == other.unit == "mm" and not self._spacing_fits(other):
             edges = (" × ".join(f"{edge:.3g}" for edge in r.spacing or ()) for r in (self, other))
             differ["spacing"] = "{} mm, not {} mm".format(*edges)
