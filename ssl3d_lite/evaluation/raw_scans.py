@@ -180,7 +180,8 @@ def prepare_alike(
 ) -> Cohort:
     """Prepare raw scans as a network's were, into ``room``."""
     raw = images if images.is_dir() else _alone(images, room)
-    settings = {name: recipe[name] for name in SETTINGS} | {"workers": workers}
+    settings = {name: recipe[name] for name in SETTINGS}
+    settings |= {"workers": workers, "name": images.name}
     if len(channels) > 1:
         settings["channels"] = tuple(channels)
     try:

@@ -28,7 +28,9 @@ _MAKER = "ssl3d show"
 @dataclass(frozen=True)
 class CohortPage(CheckedSettings):
     """Writes one HTML page about a cohort: a contact sheet with the labels outlined, and what
-    intensities, shapes, labels and folds it has."""
+    intensities, shapes, labels and folds it has.
+
+    ssl3d show SCAN.nii.gz --labels PREDICTION.nii.gz opens a raw scan in napari instead."""
 
     cohort: Positional[Path]
     """Prepared cohort."""
