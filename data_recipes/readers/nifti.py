@@ -12,14 +12,16 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from ssl3d_lite.data.raw_header import NIFTI_KINDS, RawHeader, raw_header
+from ssl3d_lite.data.raw_header import NIFTI_KINDS, RawHeader, mm_of_unit, raw_header
 from ssl3d_lite.errors import InputError
 
 TOLERANCE = 0.1  # voxels by which the files of one case may disagree: rounding in their headers
 
 LARGEST_SCAN = 2**33  # bytes of a file that is trusted to be a scan
 
-Scan = tuple[np.ndarray, np.ndarray]  # values (x, y, z), and affine (4, 4): voxel → world, mm
+Scan = tuple[
+    np.ndarray, np.ndarray
+]  # values (x, y, z), and affine (4, 4): voxel → world, mm (or the file's unit, if it states none)
 
 
 def read_nifti(path: Path) -> Scan:
@@ -49,7 +51,8 @@ def parse_nifti(content: bytes, path: Path, largest: int = LARGEST_SCAN) -> Scan
     """
     try:
         image = _open(content, path, largest)
-        affine = np.asarray(image.affine, dtype=float)
+        affine = np.array(image.affine, dtype=float)
+        affine[:3] *= mm_of_unit(int(image.header["xyzt_units"])) or 1  # none stated: as it is
         with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite: refused below
             data = np.asanyarray(image.dataobj, dtype=np.float32)
     except (ImageFileError, HeaderDataError, WrapStructError) as reason:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from .cohort import Case
 
-TOKEN = re.compile(r"[a-z]+\d*|\d+", re.IGNORECASE)  # of names such as p01_visit2 and p01L
+TOKEN = re.compile(r"[a-z]+\d*|\d+", re.IGNORECASE)  # p01_visit2 and p01L have two
 # what tells a patient's scans apart: when, which run, which moment of the heart, which side
 WHEN = "ses|session|visit|tp|time|timepoint|frame|phase|run|day|week|month|year"
 OCCASION = re.compile(
