@@ -143,8 +143,9 @@ def check_same_grid(path: Path, scan: Scan, other_path: Path, other: Scan) -> No
     corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape) - 1)
     place, other_place = (nib.affines.apply_affine(s[1], corners) for s in (scan, other))
     apart = np.linalg.norm(place - other_place, axis=1).max()
-    if apart > TOLERANCE * nib.affines.voxel_sizes(other[1]).min():
-        raise InputError(f"{path} lies {apart:.2f} mm beside {other_path.name}: affines differ")
+    apart /= nib.affines.voxel_sizes(other[1]).min()  # in voxels, as a unit may not be stated
+    if apart > TOLERANCE:
+        raise InputError(f"{path} lies {apart:.2f} voxels beside {other_path.name}: affines differ")
 
 
 def _open(content: bytes, path: Path, largest: int) -> nib.Nifti1Image:

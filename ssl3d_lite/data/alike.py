@@ -25,7 +25,7 @@ APART = re.compile(  # the same in several tokens: 2019-03-04, ses-01
     rf"|(?<![a-z])({WHEN})[-_. ]\d{{1,3}}(?!\d)",
     re.IGNORECASE,
 )
-MOST_SCANS = 20  # of a patient: where more names differ in this alone, it is what numbers them
+MOST_SCANS = 20  # a patient has no more: where more names differ in this alone, it numbers them
 FOLDERS = 3  # at least: two may be parts of a data set, such as training and test
 SHOWN = 10  # names in a row
 

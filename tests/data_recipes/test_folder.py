@@ -223,7 +223,7 @@ def test_channels_on_different_grids(raw, run, save):
     save(raw / "ben_a.nii", scan())
     save(raw / "ben_b.nii", scan(1))
     assert reasons(run(channels=("a", "b"))) == {
-        "ann": f"{raw / 'ann_b.nii'} lies 6.00 mm beside ann_a.nii: affines differ"
+        "ann": f"{raw / 'ann_b.nii'} lies 6.00 voxels beside ann_a.nii: affines differ"
     }
 
 
@@ -437,7 +437,7 @@ def test_a_label_map_on_another_grid(six, labels, run, save):
     save(labels / "p1.nii.gz", blocks(1), np.diag([1, 1, 2, 1]))
     save(labels / "p2.nii.gz", blocks(1)[1:])
     assert reasons(run(labels=labels)) == {
-        "p1": f"{labels / 'p1.nii.gz'} lies 6.00 mm beside p1.nii.gz: affines differ",
+        "p1": f"{labels / 'p1.nii.gz'} lies 6.00 voxels beside p1.nii.gz: affines differ",
         "p2": f"{labels / 'p2.nii.gz'} has shape (4, 6, 7), but p2.nii.gz has (5, 6, 7)",
     }
 
