@@ -116,7 +116,8 @@ def prepare(settings: Folder) -> Summary:
     description = with_virtual_identity(description, raw)
     root = Path(os.path.commonpath([raw, labels])) if labels else raw
     make = partial(prepare_any, how=how, values=values)
-    return prepare_cohort(description, cases, root, make, settings, series_notes(series, raw))
+    notes = series_notes(series, raw)
+    return prepare_cohort(description, cases, root, make, settings, notes, settings.unit)
 
 
 def _check_labels(values: tuple[int, ...], names: tuple[str, ...]) -> None:

@@ -276,7 +276,7 @@ def _far_off(
             f"{a:.3g}" if np.isclose(a, b, rtol=0.01) else f"{a:.3g}–{b:.3g}" for a, b in seen
         )
         yield (
-            f"voxels far from the {known} mm that the network has learnt from (are the header's "
+            f"voxels far from the {known} that the network has learnt from (are the header's "
             f"units mm?), so do not trust: {_named(strange)}"
         )
 
