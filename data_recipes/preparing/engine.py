@@ -76,6 +76,7 @@ class Summary:
     rejected: tuple[dict[str, str], ...]  # {"case", "reason"}
     lost: dict[str, int] = field(default_factory=dict)  # case → labelled voxels cut off, if any
     notes: tuple[str, ...] = ()
+    left_out: tuple[dict[str, str], ...] = ()  # the same of files that are no scans to read
 
     @property
     def exit_code(self) -> int:
@@ -84,6 +85,7 @@ class Summary:
 
     def __str__(self) -> str:
         lines = _some([f"{r['case']} rejected: {r['reason']}" for r in self.rejected])
+        lines += _some([f"{r['case']} {r['reason']}: left out" for r in self.left_out])
         lost = self.lost.items()
         lines += _some([f"{case}: {n} labelled voxels outside the frame" for case, n in lost])
         counts = {
@@ -92,6 +94,7 @@ class Summary:
             "unlabelled": self.unlabelled,
             "rejected": len(self.rejected),
         }
+        counts |= {"files left out": len(self.left_out)} if self.left_out else {}
         total = ", ".join(f"{n} {what}" for what, n in counts.items())
         return "\n".join([*lines, *self.notes, f"{self.folder}: {total}"])
 
@@ -108,6 +111,7 @@ def prepare_cohort(
     raw: Path,
     prepare: Callable[[RawCase], Prepared],
     settings: FoldSettings,
+    left_out: Sequence[dict[str, str]] = (),
 ) -> Summary:
     """Prepare ``cases`` into the folder of ``about``, going on from what a former run left there.
 
@@ -117,6 +121,8 @@ def prepare_cohort(
         prepare: makes one case's arrays in a worker, so it must be picklable. It raises InputError
             for a case that cannot be used.
         settings: who does the work, and how patients are assigned to folds.
+        left_out: files that are no scans to read, as {"case": path, "reason"}. The manifest names
+            them after the rejected cases.
 
     Raises:
         InputError: two cases have one id; no case can be used; the folder was prepared with other
@@ -138,7 +144,7 @@ def prepare_cohort(
                 write_record(about, outcome.case, outcome.stamps)
             outcomes.append(outcome)
         outcomes.sort(key=lambda outcome: outcome.id)
-        return _finish(about, outcomes, known, settings)
+        return _finish(about, outcomes, known, settings, tuple(left_out))
     except OSError as reason:  # from writing: a file that cannot be read is its case's fault
         done = f"{sum(each.case is not None for each in outcomes)} of {len(cases)} cases are done"
         raise InputError(
@@ -162,6 +168,7 @@ def _finish(
     outcomes: list["_Outcome"],
     known: Mapping[str, Record],
     settings: FoldSettings,
+    left_out: tuple[dict[str, str], ...],
 ) -> Summary:
     """Write the manifest, and say how it went."""
     rejected = tuple({"case": o.id, "reason": o.reason} for o in outcomes if o.case is None)
@@ -172,7 +179,7 @@ def _finish(
     cases, notes = assign_folds(done, settings.folds, settings.seed)
     voxels = [nib.affines.voxel_sizes(np.array(case.affine)) for case in cases]
     spacing = tuple(np.mean(voxels, axis=0).round(6).tolist())
-    about.with_cases(cases, spacing, rejected).save()
+    about.with_cases(cases, spacing, (*rejected, *left_out)).save()
     if (shapes := len({case.shape for case in cases})) > 1:
         notes = (*notes, f"the cases have {shapes} shapes; for training prepare them with --size")
     remove_records(about.folder)
@@ -194,6 +201,7 @@ def _finish(
         rejected=rejected,
         lost={case.id: case.lost for case in cases if case.lost},
         notes=notes,
+        left_out=left_out,
     )
 
 
