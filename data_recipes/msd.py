@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar
 
 from data_recipes.dataset_json import DESCRIPTION_FILE, WITHOUT_IT, read_description
 from data_recipes.preparing.description import describe
 from data_recipes.preparing.engine import Summary, prepare_cohort
-from data_recipes.preparing.settings import About, Into
+from data_recipes.preparing.patients import PatientTable, with_patients
+from data_recipes.preparing.records import claimed_cohort
+from data_recipes.preparing.settings import About
 from data_recipes.preparing.volumes import PAPER_CUBE, Fit, Framing, Preparation, prepare_scan
+from data_recipes.readers.nifti import NIFTI_ENDING
 from ssl3d_lite.errors import InputError, unknown
 
 DECATHLON_CITATION = (
@@ -52,7 +55,7 @@ DECATHLON_TASKS = {  # windows in HU, by the organ
 
 
 @dataclass(frozen=True, kw_only=True)
-class Msd(Framing, Into):
+class Msd(Framing, PatientTable):
     """Reads a task's dataset.json: its training scans with their labels, and its test scans, whose
     labels were never published and which serve for pretraining. A task that is not on disk is
     downloaded. Crop, size, fit and intensity that are not given are the task's own. Any other
@@ -111,7 +114,12 @@ def prepare(settings: Msd, addresses: Mapping[str, tuple[str, str]] | None = Non
         description=described.description,
     )
     make = partial(prepare_scan, how=how, values=description.label_values)
-    return prepare_cohort(description, described.cases, raw, make, settings)
+    cases = with_patients(described.cases, settings.table, raw, lambda name: [_case_name(name)])
+    return prepare_cohort(description, cases, raw, make, settings)
+
+
+def _case_name(path: str) -> str:
+    return NIFTI_ENDING.sub("", PurePath(path).name)
 
 
 def _own(task: str | None, channels: tuple[str, ...]) -> Preparation:
@@ -160,7 +168,8 @@ def _download(settings: Msd, addresses: Mapping[str, tuple[str, str]] | None) ->
     if settings.task not in addresses:
         raise unknown("task", settings.task, addresses)
     url, md5 = addresses[settings.task]
-    return fetch(url, md5, (settings.cache or pooch.os_cache("ssl3d_lite")) / settings.task)
+    with claimed_cohort(settings.out):  # refused before gigabytes are fetched
+        return fetch(url, md5, (settings.cache or pooch.os_cache("ssl3d_lite")) / settings.task)
 
 
 def _monai_addresses() -> dict[str, tuple[str, str]]:

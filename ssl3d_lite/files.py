@@ -12,11 +12,13 @@ from typing import Any, BinaryIO
 
 from .errors import InputError
 
+PART = ".ssl3d-part"  # how a half-written file ends: nobody else's does, so it may be removed
+
 
 def atomic_write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Let ``write`` fill a file beside ``path``, and rename it when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         with open(aside, "wb") as file:
             write(file)
@@ -27,7 +29,7 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 def clear_leftovers(folder: Path) -> None:
     """Remove what killed processes left half-written below ``folder``, where nobody else writes."""
-    for aside in folder.rglob(".*.part"):
+    for aside in folder.rglob(f".*{PART}"):
         aside.unlink(missing_ok=True)
 
 
@@ -56,9 +58,14 @@ def checksum(path: Path) -> str:
 
 
 def write_gzip(path: Path, data: bytes, level: int = 6) -> None:
-    """Save ``data`` compressed. No time stamp goes in: the same data, the same bytes."""
-    compressed = gzip.compress(data, compresslevel=level, mtime=0)
+    """Save ``data`` compressed."""
+    compressed = gzip_bytes(data, level)
     atomic_write(path, lambda file: file.write(compressed))
+
+
+def gzip_bytes(data: bytes, level: int = 6) -> bytes:
+    """``data`` compressed. No time stamp goes in: the same data, the same bytes."""
+    return gzip.compress(data, compresslevel=level, mtime=0)
 
 
 def write_json(path: Path, record: Any) -> None:
@@ -83,9 +90,15 @@ def read_json(path: Path, what: str) -> Any:
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Save a table, whole or not at all. A column that a row does not have stays empty in it."""
+    data = csv_bytes(rows)
+    atomic_write(path, lambda file: file.write(data))
+
+
+def csv_bytes(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """A table as :func:`write_csv` saves it."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = StringIO(newline="")
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    atomic_write(path, lambda file: file.write(text.getvalue().encode()))
+    return text.getvalue().encode()

@@ -15,6 +15,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from ssl3d_lite.data.alike import remarks
 from ssl3d_lite.data.cohort import (
     SAFE_NAME,
     Case,
@@ -23,8 +24,9 @@ from ssl3d_lite.data.cohort import (
     array_path,
     write_array,
 )
+from ssl3d_lite.data.raw_header import RawHeader
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import checksum, clear_leftovers
+from ssl3d_lite.files import checksum
 from ssl3d_lite.machine.parallel import for_each
 
 from .folds import assign_folds
@@ -32,8 +34,10 @@ from .records import (
     ARRAYS_VERSION,
     Record,
     Stamps,
+    claimed_cohort,
     read_records,
     remove_records,
+    reserve,
     write_record,
 )
 from .settings import FoldSettings
@@ -42,7 +46,10 @@ from .virtual_note import with_virtual_identity
 
 @dataclass(frozen=True)
 class RawCase:
-    """One scan as it lies in the raw folder."""
+    """One scan as it lies in the raw folder.
+
+    A folder of slices is a channel with all its files, unless ``slices`` names those that are.
+    """
 
     id: str
     patient: str
@@ -50,6 +57,7 @@ class RawCase:
     label: Path | None = None
     grade: int | None = None  # class of the whole scan, in place of a label map
     fault: str = ""  # why the case cannot be used, if that shows before its files are read
+    slices: dict[str, tuple[Path, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class Prepared:
     raw_shape: tuple[int, ...]
     raw_affine: np.ndarray
     lost: int = 0  # labelled raw voxels outside what was kept
+    raw_header: RawHeader = field(default_factory=dict)  # {}: the raw case is no scan
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,7 @@ def prepare_cohort(
     raw: Path,
     prepare: Callable[[RawCase], Prepared],
     settings: FoldSettings,
+    notes: Sequence[str] = (),
     left_out: Sequence[dict[str, str]] = (),
 ) -> Summary:
     """Prepare ``cases`` into the folder of ``about``, going on from what a former run left there.
@@ -121,18 +131,33 @@ def prepare_cohort(
         prepare: makes one case's arrays in a worker, so it must be picklable. It raises InputError
             for a case that cannot be used.
         settings: who does the work, and how patients are assigned to folds.
+        notes: what a user should know of the raw files.
         left_out: files that are no scans to read, as {"case": path, "reason"}. The manifest names
             them after the rejected cases.
 
     Raises:
-        InputError: two cases have one id; no case can be used; the folder was prepared with other
-            settings; nothing can be written to it, for instance because the disk is full.
+        InputError: two cases have one id; no case can be used; the folder holds other things, or
+            was prepared with other settings; nothing can be written to it, for instance because the
+            disk is full.
     """
     _check_names(cases)
     about = _completed(about, raw, settings)
-    known = read_records(about)
-    clear_leftovers(about.folder)
+    with claimed_cohort(about.folder) as claim:
+        known = read_records(about)
+        reserve(claim, [case.id for case in cases if SAFE_NAME.fullmatch(case.id)], known)
+        summary = _prepare_all(about, cases, raw, prepare, settings, known, tuple(left_out))
+    return replace(summary, notes=(*notes, *summary.notes))
 
+
+def _prepare_all(
+    about: CohortDescription,
+    cases: Sequence[RawCase],
+    raw: Path,
+    prepare: Callable[[RawCase], Prepared],
+    settings: FoldSettings,
+    known: Mapping[str, Record],
+    left_out: tuple[dict[str, str], ...],
+) -> Summary:
     make = partial(_prepare_one, about=about, raw_folder=raw, prepare=prepare)
     items = [(case, known.get(case.id)) for case in cases]
     outcomes: list[_Outcome] = []
@@ -144,7 +169,7 @@ def prepare_cohort(
                 write_record(about, outcome.case, outcome.stamps)
             outcomes.append(outcome)
         outcomes.sort(key=lambda outcome: outcome.id)
-        return _finish(about, outcomes, known, settings, tuple(left_out))
+        return _finish(about, outcomes, known, settings, left_out)
     except OSError as reason:  # from writing: a file that cannot be read is its case's fault
         done = f"{sum(each.case is not None for each in outcomes)} of {len(cases)} cases are done"
         raise InputError(
@@ -177,13 +202,14 @@ def _finish(
         why = f"; {rejected[0]['reason']}" if rejected else ""
         raise InputError(f"none of {len(rejected)} cases can be prepared{why}")
     cases, notes = assign_folds(done, settings.folds, settings.seed)
+    notes = (*remarks(cases), *notes)
     voxels = [nib.affines.voxel_sizes(np.array(case.affine)) for case in cases]
     spacing = tuple(np.mean(voxels, axis=0).round(6).tolist())
     about.with_cases(cases, spacing, (*rejected, *left_out)).save()
     if (shapes := len({case.shape for case in cases})) > 1:
         notes = (*notes, f"the cases have {shapes} shapes; for training prepare them with --size")
-    remove_records(about.folder)
     dropped = known.keys() - {case.id for case in cases}
+    remove_records(about.folder, {*known, *(case.id for case in cases)})
     for name in dropped:
         for kind in ("images", "labels"):
             array_path(about.folder, kind, name).unlink(missing_ok=True)
@@ -252,7 +278,12 @@ def _prepare_one(
         shape=made.image.shape[1:],
         affine=made.affine.tolist(),
         crop=made.crop,
-        source=replace(source, shape=tuple(made.raw_shape), affine=made.raw_affine.tolist()),
+        source=replace(
+            source,
+            shape=tuple(made.raw_shape),
+            affine=made.raw_affine.tolist(),
+            header=made.raw_header,
+        ),
         labelled=made.label is not None or raw.grade is not None,
         lost=made.lost,
         grade=raw.grade,
@@ -262,7 +293,7 @@ def _prepare_one(
 
 
 def _files(raw: RawCase, raw_folder: Path, channels: Sequence[str]) -> dict[str, Path]:
-    """A case's files, by channel or "label"."""
+    """A case's files, by channel, channel/slice or "label"."""
     if not SAFE_NAME.fullmatch(raw.id):
         raise InputError(f"{raw.id!r} cannot name a file; rename the raw scan")
     if raw.fault:
@@ -271,7 +302,9 @@ def _files(raw: RawCase, raw_folder: Path, channels: Sequence[str]) -> dict[str,
     if missing:
         there = ", ".join(path.name for path in raw.images.values()) or "no image"
         raise InputError(f"{' and '.join(missing)} missing; there is {there}")
-    files = {name: raw.images[name] for name in channels}
+    files = {name: raw.images[name] for name in channels if name not in raw.slices}
+    for name, paths in raw.slices.items():
+        files |= {f"{name}/{path.name}": path for path in paths}
     files |= {"label": raw.label} if raw.label else {}
     for path in files.values():
         if not path.is_relative_to(raw_folder):

@@ -15,9 +15,16 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from data_recipes.readers.nifti import Scan, check_same_grid, read_images, read_label
+from data_recipes.readers.nifti import (
+    Scan,
+    check_same_grid,
+    read_header,
+    read_images,
+    read_label,
+)
 from ssl3d_lite.data.label_maps import resample_labels
 from ssl3d_lite.data.preparation import Intensity
+from ssl3d_lite.data.raw_header import RawHeader
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.settings import CheckedSettings, PositiveFloat, PositiveInt
 
@@ -211,7 +218,7 @@ def prepare_scan(case: RawCase, how: Preparation, values: Sequence[int]) -> Prep
     paths = list(case.images.values())
     channels, affine = read_images(paths)
     label = read_label_of((channels[0], affine), paths[0], case.label, values)
-    return prepare_volume(channels, label, affine, how, paths)
+    return prepare_volume(channels, label, affine, how, paths, read_header(paths[0]))
 
 
 def read_label_of(
@@ -239,6 +246,7 @@ def prepare_volume(
     affine: np.ndarray,
     how: Preparation,
     names: Sequence[object],
+    header: RawHeader | None = None,
 ) -> Prepared:
     """Make the arrays of one scan that has been read.
 
@@ -247,6 +255,7 @@ def prepare_volume(
         label: classes, uint8 (x, y, z), on the same grid; or None.
         affine: voxel → world, mm, (4, 4).
         names: what to call each channel in a complaint.
+        header: where the raw header places the voxels, for what is laid over the scan later.
 
     Raises:
         InputError: a channel has no contrast to scale by.
@@ -280,6 +289,7 @@ def prepare_volume(
         raw_shape=raw_shape,
         raw_affine=affine,
         lost=lost,
+        raw_header=header or {},
     )
 
 

@@ -13,6 +13,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
+from ssl3d_lite.data.raw_header import NIFTI_KINDS, RawHeader, raw_header
 from ssl3d_lite.errors import InputError
 
 NIFTI_ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
@@ -23,7 +24,6 @@ LABEL_NOISE = 2e-3  # by which a value may miss a whole number: it went through 
 
 LARGEST_SCAN = 2**33  # bytes of a file that is trusted to be a scan
 VECTORS = (*range(1004, 1011), 2003, 2004)  # NIfTI's codes, from matrices to colours
-HEADERS = {348: nib.Nifti1Image, 540: nib.Nifti2Image}  # a file begins with its header's length
 
 Scan = tuple[np.ndarray, np.ndarray]  # values (x, y, z), and affine (4, 4): voxel → world, mm
 
@@ -76,6 +76,19 @@ def parse_nifti(content: bytes, path: Path, largest: int = LARGEST_SCAN) -> Scan
     if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
         raise InputError(f"{path} has an affine that places no voxels; repair its header")
     return data, affine
+
+
+def read_header(path: Path, content: bytes | None = None) -> RawHeader:
+    """Where the header of a file, which could be read, places its voxels.
+
+    Args:
+        content: the file's, if it is not to be read from ``path``.
+    """
+    with open(path, "rb") if content is None else io.BytesIO(content) as file:
+        unpacked = gzip.GzipFile(fileobj=file) if path.suffix.lower() == ".gz" else file
+        start = unpacked.read(max(NIFTI_KINDS))
+    header = _kind(start).header_class
+    return raw_header(header(start[: header.sizeof_hdr], check=False))
 
 
 def read_images(paths: Sequence[Path]) -> tuple[list[np.ndarray], np.ndarray]:
@@ -176,10 +189,16 @@ def _open(content: bytes, path: Path, largest: int) -> nib.Nifti1Image:
             content = file.read(largest + 1)
         if len(content) > largest:
             raise InputError(f"{path} unpacks to more than {largest} bytes; leave it out")
+    kind = _kind(content)
+    _check_voxels(kind.header_class(content[: kind.header_class.sizeof_hdr], check=False))
+    return kind.from_bytes(content)
+
+
+def _kind(content: bytes) -> type[nib.Nifti1Image]:
+    """NIfTI-1 or NIfTI-2: a file begins with its header's length."""
     for order in ("little", "big"):
-        if kind := HEADERS.get(int.from_bytes(content[:4], order)):
-            _check_voxels(kind.header_class(content[: kind.header_class.sizeof_hdr], check=False))
-            return kind.from_bytes(content)
+        if kind := NIFTI_KINDS.get(int.from_bytes(content[:4], order)):
+            return kind
     raise ImageFileError("it does not begin like one" if content else "it is empty")
 
 

@@ -17,6 +17,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import checksum
 from ssl3d_lite.machine.parallel import Workforce, for_each
 
+from .alike import remarks
 from .cohort import SAFE_NAME, Case, Cohort, CohortDescription, array_path
 from .preparation import Intensity
 
@@ -65,7 +66,7 @@ def verify(settings: Verify) -> VerifyReport:
     check = partial(case_faults, cohort=cohort.about, raw=raw)
     found = dict(for_each(check, cohort.cases, settings, f"verify {cohort.name}"))
     faults += [fault for case in cohort.cases for fault in found[case.id]]
-    notes = []
+    notes = list(remarks(cohort.cases))
     if unknown := sum(not case.sha256 for case in cohort.cases):
         notes.append(f"{unknown} cases have no checksums: prepare them again to have them checked")
     if cohort.rejected:

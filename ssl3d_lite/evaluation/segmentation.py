@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from ssl3d_lite.data.cohort import Case, Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.models.compatibility import check_labels_fit
+from ssl3d_lite.models.compatibility import check_test
 
 from .grades import OrdinalEvaluation, score_grades
 from .prediction import predictions
@@ -108,14 +108,17 @@ def evaluate(
         hausdorff: whether the distance HD95 (mm) is computed too, which takes longest.
 
     Raises:
-        InputError: the network does not predict what the cohort's labels say.
+        InputError: the network was trained on scans that were made otherwise, or does not predict
+            what the cohort's labels say; no cases are given, and those of fold 0 were seen in its
+            training.
 
     Example::
 
         print(evaluate(network, cohort))  # mean Dice 0.812 (front 0.801, back 0.823)
     """
-    check_labels_fit(network, cohort)
-    cases = cohort.split().test if cases is None else cases
+    if cases is None:
+        cases = cohort.split().test
+        check_test(network, cohort, cases, fold=0)
     predicted = predictions(network, cohort, cases, window)
     if cohort.ordinal:
         return score_grades(predicted, cohort, cases)
@@ -135,6 +138,8 @@ def score(
     one is: slice by slice, a region that most slices lack would decide.
     """
     regions = cohort.region_classes
+    if not regions:
+        raise InputError(f"{cohort.name} has no class but the background to be scored")
     rows, names = [], []
     bar = tqdm(cases, desc="evaluate", unit="case", disable=not progress)
     by_scan = groupby(zip(bar, maps, strict=True), lambda pair: cohort.cases[pair[0]].scan)

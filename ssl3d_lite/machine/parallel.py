@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.interrupts import starting_workers
 from ssl3d_lite.settings import CheckedSettings, PositiveInt
 
 Item = TypeVar("Item")
@@ -68,7 +69,8 @@ def for_each(
         yield from tqdm(map(function, items), **bar)
         return
     with _dask(work.dask) if work.dask else _processes(workers) as pool:
-        jobs = [pool.submit(function, item) for item in items]
+        with starting_workers():
+            jobs = [pool.submit(function, item) for item in items]
         yield from (job.result() for job in tqdm(as_completed(jobs), **bar))
 
 

@@ -15,12 +15,14 @@ from tyro.conf import Positional
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.html import Table, as_html, bullets, escape, picture, write_html
+from ssl3d_lite.html import Table, as_html, bullets, escape, is_page_of, picture, write_html
+from ssl3d_lite.outputs import check_file
 from ssl3d_lite.settings import CheckedSettings, PositiveInt
 
 from .figures.contact_sheet import contact_sheet, grade_counts, intensities
 
 MAX_CASES_READ = 200  # cases whose intensities and labels are counted
+_MAKER = "ssl3d show"
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,24 @@ def write_cohort_page(settings: CohortPage) -> Path:
     """Write the page, and return its path.
 
     Raises:
-        InputError: there is no cohort, or it has no case, or an array cannot be read.
+        InputError: there is no cohort, or it has no case, or an array cannot be read; a file is
+            there that is no page of a cohort as it was written.
     """
     cohort = Cohort.open(settings.cohort)
     if not len(cohort):
         raise InputError(f"{settings.cohort} has no cases to show")
     path = settings.out or settings.cohort / "cohort.html"
-    write_html(path, cohort.name, page_parts(cohort, settings.cases))
+    check_file(path, _is_own, "page of a cohort")
+    write_html(path, cohort.name, page_parts(cohort, settings.cases), _MAKER)
     return path
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a file is a page of a cohort, as it was written; the first ones had no seal."""
+    data = path.read_bytes()
+    unsealed = data.startswith(b"<!doctype html>") and b'name="generator"' not in data
+    sections = (b"<h2>Cases</h2>", b"<h2>Intensities", b"<h2>Folds</h2>", b"max-width: 54rem")
+    return is_page_of(path, _MAKER) or (unsealed and all(each in data for each in sections))
 
 
 def page_parts(cohort: Cohort, cases: int) -> list[str]:

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from data_recipes.folder import Folder, case_name, find_scans, prepare
 from data_recipes.label_values import find_values
 from data_recipes.preparing import engine
-from data_recipes.preparing.virtual_note import claim
+from data_recipes.preparing.virtual_note import NOTE
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.prediction import write_prediction
+from ssl3d_lite.files import write_json
 from ssl3d_lite.machine.parallel import Workforce
 
 SHAPE = (5, 6, 7)
@@ -813,7 +814,8 @@ def test_other_settings_later(six, labels, out, run):
 
 def test_virtual_scans_stay_virtual(six, labels, out, run):
     identity = {"name": "V", "licence": "ours", "citation": "us", "description": "none is real"}
-    claim(six, 6, {"set": "virtual-x", "seed": 0}, identity)
+    note = {"settings": {"set": "virtual-x", "seed": 0}, "numbers": {"cases": 6}}
+    write_json(six / NOTE, note | {"identity": identity})
     run(name="Real")
     cohort = Cohort.open(out)
     assert (cohort.name, cohort.licence, cohort.description) == ("V", "ours", "none is real")
@@ -821,7 +823,8 @@ def test_virtual_scans_stay_virtual(six, labels, out, run):
 
 
 def test_virtual_scans_stay_virtual_with_labels_from_elsewhere(six, labels, out, run):
-    claim(six, 6, {"set": "virtual-x", "seed": 0}, {"name": "V"})
+    note = {"settings": {"set": "virtual-x", "seed": 0}, "numbers": {"cases": 6}}
+    write_json(six / NOTE, note | {"identity": {"name": "V"}})
     run(name="Real", labels=labels)
     assert Cohort.open(out).name == "V"
 
@@ -946,6 +949,44 @@ def test_a_path_that_begins_with_a_dot(raw, out, run, save, table):
     save(raw / "ann.nii.gz", scan())
     run(table=table("./ann.nii.gz,A"))
     assert patients(out) == {"ann": "A"}
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_scans_of_a_bids_subject_are_one_patients(raw, labels, out, run, save, deep):
+    for subject, session in product(range(1, 6), (1, 2)):
+        name = f"sub-{subject:02}_ses-{session}_T1w.nii.gz"
+        path = f"sub-{subject:02}/ses-{session}/anat/{name}" if deep else f"set{session}/{name}"
+        save(raw / path, scan(10 * subject + session))
+        save(labels / path, blocks(1))
+    assert run(labels=labels).notes == ()
+    cohort = Cohort.open(out)
+    assert {case.patient for case in cohort.cases} == {f"sub-{n:02}" for n in range(1, 6)}
+    assert len({(case.patient, case.fold) for case in cohort.cases}) == 5
+
+
+def test_two_time_points_in_two_folds_are_named(raw, labels, out, run, save, table, capsys):
+    for number, when in product(range(5), ("t0", "t1")):
+        save(raw / f"p{number}_{when}.nii.gz", scan(2 * number + (when == "t1")))
+        save(labels / f"p{number}_{when}.nii.gz", blocks(1))
+    (note,) = run(labels=labels).notes
+    assert note.startswith("names look like several scans of one patient, in different folds: p0_t")
+    assert note.endswith("; if they are, say whose they are with --table")
+    assert main(["verify", str(out), "--workers", "1"]) == 0
+    assert note in capsys.readouterr().out
+    rows = [f"p{n}_{when},{n}" for n, when in product(range(5), ("t0", "t1"))]
+    assert run(labels=labels, table=table(*rows)).notes == ()
+
+
+def test_copies_with_other_labels_are_named_however_they_are_saved(six, labels, run, save):
+    image = nib.load(six / "p0.nii.gz")
+    turned = np.asarray(image.dataobj)[::-1].astype(np.float64)
+    save(six / "q.nii", turned, image.affine @ np.diag([-1, 1, 1, 1]))
+    save(labels / "q.nii", blocks(1)[::-1], image.affine @ np.diag([-1, 1, 1, 1]))
+    notes = run(labels=labels).notes
+    assert notes[:2] == (
+        "1 scans are copies of others, voxel for voxel: p0 and q",
+        "copies of one scan with different labels, keep the right one: p0 and q",
+    )
 
 
 # ---- once more, and after an interruption ------------------------------------------------------

@@ -340,3 +340,30 @@ def test_all_real_hippocampi(out):
         ]
         seen = image[0][tuple(slice(o, o + n) for o, n in zip(start, values.shape))]
         assert np.corrcoef(seen.ravel().astype(float), values.ravel())[0, 1] > 0.95
+
+
+def test_two_time_points_of_a_patient(make_task, raw, out, tmp_path):
+    """The Decathlon names no patients; a table does, by file or by case."""
+    make_task(raw, cases=8, unlabelled=1)
+    table = tmp_path / "patients.csv"
+    rows = [f"imagesTr/scan_{n:03}.nii.gz,who{n // 2}" for n in range(8)]
+    table.write_text("\n".join(["image,patient", *rows, "scan_008,who0"]) + "\n")
+    prepare(Msd(out=out, raw=raw, table=table, workers=1))
+    cases = Cohort.open(out).cases
+    assert [case.patient for case in cases] == [f"who{n // 2}" for n in range(8)] + ["who0"]
+    assert [case.fold for case in cases[:8:2]] == [case.fold for case in cases[1:8:2]]
+    assert cases[8].fold == cases[0].fold
+
+
+def test_time_points_without_a_table_are_named(make_task, raw, out):
+    make_task(raw, cases=6)
+    text = (raw / "dataset.json").read_text()
+    for number in range(6):
+        old, new = f"scan_{number:03}", f"patient{number // 2:03}_frame{number % 2:02}"
+        text = text.replace(old, new)
+        for part in ("imagesTr", "labelsTr"):
+            (raw / part / f"{old}.nii.gz").rename(raw / part / f"{new}.nii.gz")
+    (raw / "dataset.json").write_text(text)
+    (note,) = prepare(Msd(out=out, raw=raw, workers=1)).notes
+    assert "patient000_frame00 and patient000_frame01" in note
+    assert note.endswith("say whose they are with --table")

@@ -88,7 +88,7 @@ def test_a_cohort_comes_out(raw, out):
     assert (summary.prepared, summary.skipped, summary.unlabelled) == (6, 0, 1)
     assert summary.lost == {"case3": 1}
     assert summary.exit_code == 0
-    assert sorted(p.name for p in out.iterdir()) == ["cohort.json", "images", "labels"]
+    assert sorted(p.name for p in out.glob("[!.]*")) == ["cohort.json", "images", "labels"]
     assert "case3: 1 labelled voxels outside the frame" in str(summary)
     assert "6 prepared, 0 there already, 1 unlabelled, 0 rejected" in str(summary)
 
@@ -220,7 +220,9 @@ def test_another_patient_is_noticed(raw, out):
 
 def test_a_record_emptied_by_a_power_cut_is_not_believed(raw, out):
     cases = raw_cases(raw)
-    (out / "records").mkdir(parents=True)
+    run(out, cases, raw)
+    (out / "cohort.json").unlink()
+    (out / "records").mkdir()
     (out / "records/case1.json").write_text("")
     (out / "records/case2.json").write_text("[]")
     assert run(out, cases, raw).prepared == 6
@@ -248,10 +250,10 @@ def test_other_settings_are_refused_and_nothing_is_touched(raw, out, finished):
 
 
 def test_leftovers_of_a_killed_run_are_removed(raw, out):
-    (out / "images").mkdir(parents=True)
-    (out / "images/.case1.npy.4711.part").write_bytes(b"half")
     run(out, raw_cases(raw), raw)
-    assert not list(out.rglob("*.part"))
+    (out / "images/.case1.npy.4711.ssl3d-part").write_bytes(b"half")
+    run(out, raw_cases(raw), raw)
+    assert not list(out.rglob("*.ssl3d-part"))
 
 
 PREPARE = """
@@ -387,16 +389,16 @@ def test_a_file_that_may_not_grow_is_no_fault_of_the_case(raw, out):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
-        with pytest.raises(InputError, match="File too large; 0 of 6 cases are done"):
+        with pytest.raises(InputError, match=f"cannot write to {out}: File too large"):
             run(out, cases, raw)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert content(out) == {}
+    assert not out.exists()
 
 
 def test_a_folder_that_may_not_be_written(raw, out):
     out.write_text("a file")
-    with pytest.raises(InputError, match=f"cannot write to {out}"):
+    with pytest.raises(InputError, match=f"{out} is a file; give another folder"):
         run(out, raw_cases(raw), raw)
 
 

@@ -19,6 +19,7 @@ from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.networks import make_network
+from ssl3d_lite.outputs import LOCK, MARK
 from ssl3d_lite.study import Study, load_results, run_study, shipped_studies
 from ssl3d_lite.study import launch as launching
 from ssl3d_lite.study.data import DataFolders, StudyData
@@ -125,7 +126,7 @@ def test_results_can_be_read_without_scans_or_encoders(small, tmp_path):
 def test_nothing_is_left_but_encoders_and_rows(small):
     _, out = small
     assert {path.name for path in out.iterdir()} == {
-        *("results.csv", "study.json", "encoders", "examples", "runs", "rows", ".lock")
+        *("results.csv", "study.json", "encoders", "examples", "runs", "rows", MARK, LOCK)
     }
     assert not list((out / "runs").iterdir())
     assert not list((out / "rows").iterdir())
@@ -266,7 +267,7 @@ def test_a_study_killed_at_random_moments_ends_with_the_same_numbers(small, scan
     moments = np.random.default_rng(0).uniform(0.3, 4, 4)
     for moment in moments:
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        lock = tmp_path / "out" / ".lock"
+        lock = tmp_path / "out" / LOCK
         while not lock.exists() and process.poll() is None:
             time.sleep(0.05)  # libraries are being imported: to kill that shows nothing
         time.sleep(moment)
