@@ -3,15 +3,17 @@
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-import numpy as np
 from annotated_types import Interval, Len
 
+from data_recipes.label_values import find_values
+from data_recipes.left_out import LABEL_MAP, find_left_out
 from data_recipes.preparing.description import describe
 from data_recipes.preparing.engine import Prepared, RawCase, Summary, prepare_cohort
 from data_recipes.preparing.patients import PatientTable, subject_of, with_patients
@@ -26,17 +28,15 @@ from data_recipes.preparing.volumes import (
 )
 from data_recipes.readers.dicom import read_series
 from data_recipes.readers.dicom_series import Series, find_series, left_out, series_notes
-from data_recipes.readers.nifti import check_same_grid, read_nifti
+from data_recipes.readers.nifti import LABEL_VALUES, NIFTI_ENDING, check_same_grid
 from ssl3d_lite.data.cohort import UNLABELLED
 from ssl3d_lite.data.raw_header import scanner_header
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
-from ssl3d_lite.machine.parallel import Workforce, for_each
 
-ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 ONE_CHANNEL = ("image",)
-LabelValue = Annotated[int, Interval(ge=0, le=255)]
-MOST_CLASSES = 100  # in one label map: more, and it is an image
+LabelValue = Annotated[int, Interval(ge=LABEL_VALUES[0], le=LABEL_VALUES[-1])]
+NUMBERED = re.compile(r"_(\d{4})$")  # how nnU-Net numbers channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,13 +94,16 @@ def prepare(settings: Folder) -> Summary:
     """
     how = settings.preparation()
     raw, labels = settings.raw.resolve(), settings.labels and settings.labels.resolve()
+    files = list(_nifti_files(raw, _label_files(labels)))
+    unread = find_left_out(raw, labels, files, settings.channels, settings)
     series = find_series(raw, settings, labels)
-    cases = find_scans(raw, labels, settings.channels, series)
+    cases = find_scans(raw, labels, settings.channels, series, unread)
     names = partial(names_in_table, channels=settings.channels)
     cases = with_patients(cases, settings.table, raw, names)
-    values = settings.label_values or (
-        find_values([case.label for case in cases if case.label], settings)
-    )
+    values = settings.label_values
+    if values is None:
+        values, faults = find_values([case.label for case in cases if case.label], settings)
+        cases = [replace(c, fault=c.fault or faults.get(c.label or raw, "")) for c in cases]
     label_names = settings.label_names or tuple(map(str, values))
     _check_labels(values, label_names)
     description = describe(
@@ -116,15 +119,17 @@ def prepare(settings: Folder) -> Summary:
     description = with_virtual_identity(description, raw)
     root = Path(os.path.commonpath([raw, labels])) if labels else raw
     make = partial(prepare_any, how=how, values=values)
-    notes = series_notes(series, raw)
-    return prepare_cohort(description, cases, root, make, settings, notes, settings.unit)
+    rows = [
+        {"case": path.relative_to(root).as_posix(), "reason": reason}
+        for path, reason in unread.items()
+    ]
+    notes = (*series_notes(series, raw), *_hints(settings, cases, unread))
+    return prepare_cohort(description, cases, root, make, settings, notes, settings.unit, rows)
 
 
 def _check_labels(values: tuple[int, ...], names: tuple[str, ...]) -> None:
     if len(names) != len(values) or len(set(names)) < len(names) or len(set(values)) < len(values):
         raise InputError(f"label values {values} and names {names}: one name each, none twice")
-    if strange := [value for value in values if not 0 <= value <= 255]:
-        raise InputError(f"label value {strange[0]}: values from 0 to 255 are wanted")
     if len(values) > UNLABELLED:
         raise InputError(f"{len(values)} label values: at most {UNLABELLED} are wanted")
 
@@ -135,29 +140,37 @@ def _check_labels(values: tuple[int, ...], names: tuple[str, ...]) -> None:
 def case_name(path: str) -> str:
     """ "ann/t1.nii.gz", "ann/t1" and "ann_t1" → "ann_t1"."""
     path = path.replace("\\", "/").removeprefix("./")
-    return ENDING.sub("", path).strip("/").replace("/", "_")
+    return NIFTI_ENDING.sub("", path).strip("/").replace("/", "_")
 
 
 def find_scans(
-    raw: Path, labels: Path | None, channels: tuple[str, ...], series: Sequence[Series] = ()
+    raw: Path,
+    labels: Path | None,
+    channels: tuple[str, ...],
+    series: Sequence[Series] = (),
+    unread: Mapping[Path, str] | None = None,
 ) -> list[RawCase]:
     """All scans below ``raw`` with their label maps; what does not fit together is a fault.
 
     Args:
         series: the DICOM series that lie there too.
+        unread: files that are no scans to read → the reason.
 
     Raises:
-        InputError: no scans, or no label folder, there; two files claim the same place in a case.
+        InputError: no scans, or no label folder, there; two files claim the same place in a case;
+            no label map has the name of a scan.
     """
+    unread = unread or {}
     if labels and not labels.is_dir():
         raise InputError(f"no folder {labels}")
     if labels and raw.is_relative_to(labels):
         raise InputError(f"the label folder {labels} holds the scans too; give it another place")
-    files = [path for path in _nifti_files(raw) if not (labels and path.is_relative_to(labels))]
+    files = [path for path in _nifti_files(raw, _label_files(labels)) if path not in unread]
     scans = [*_nifti_scans(files, raw, series), *_dicom_scans(series, raw)]
     if not scans:
         nothing = f"no NIfTI file (.nii, .nii.gz) and no DICOM file below {raw}"
-        raise InputError(left_out(series, raw) or nothing)
+        why = "".join(f"; {path} {reason}" for path, reason in [*unread.items()][:1])
+        raise InputError(left_out(series, raw) or nothing + why)
     cases: dict[str, dict[str, _Scan]] = defaultdict(dict)
     faults = {}
     for scan in scans:
@@ -173,11 +186,29 @@ def find_scans(
             if scan.fault:
                 faults[name] = scan.fault
     maps = _label_maps(labels) if labels else {}
-    faults |= {name: f"{maps[name]} has no scan" for name in maps.keys() - cases.keys()}
+    alone = {
+        name: f"{maps[name]} has no scan{_likely_cause(name, cases, channels)}"
+        for name in sorted(maps.keys() - cases.keys())
+    }
+    if labels and len(alone) == len(maps):
+        first = next(iter(alone.values()), f"{labels} holds no label map (.nii, .nii.gz)")
+        raise InputError(f"no label map has the name of a scan below {raw}: {first}")
+    faults |= alone
     return [
         _as_case(name, cases.get(name, {}), channels, maps.get(name), faults.get(name, ""))
         for name in sorted(cases.keys() | faults.keys())
     ]
+
+
+def _likely_cause(name: str, scans: Collection[str], channels: tuple[str, ...]) -> str:
+    """Why a label map may have no scan, by the scans' names, and what helps."""
+    joined = sorted(s for s in scans if s.startswith(name) and s[len(name)] in "_-.")
+    if joined and channels == ONE_CHANNEL:
+        endings = " ".join(scan[len(name) + 1 :] for scan in joined)
+        return f", but {joined[0]} is one; with --channels {endings} they meet"
+    bare = re.sub(r"[_.-][^_.-]*$", "", name)  # p01_seg
+    near = [bare] if bare in scans else get_close_matches(name, scans, n=1)
+    return f"; if it belongs to {near[0]}, name it so" if near else ""
 
 
 def _as_case(
@@ -252,8 +283,14 @@ def _label_maps(labels: Path) -> dict[str, Path]:
     return maps
 
 
-def _nifti_files(folder: Path) -> Iterator[Path]:
-    yield from (path for path in files_below(folder) if ENDING.search(path.name))
+def _label_files(labels: Path | None) -> set[str]:
+    """The files in the label folder, wherever links have them: no scans, by whatever path."""
+    return {os.path.realpath(path) for path in _nifti_files(labels)} if labels else set()
+
+
+def _nifti_files(folder: Path, without: Container[str] = ()) -> Iterator[Path]:
+    files = (path for path in files_below(folder) if NIFTI_ENDING.search(path.name))
+    yield from (path for path in files if not without or os.path.realpath(path) not in without)
 
 
 def _split(name: str, channels: tuple[str, ...]) -> tuple[str, str | None]:
@@ -273,24 +310,36 @@ def names_in_table(image: str, channels: tuple[str, ...]) -> tuple[str, str]:
     return name, _split(name, channels)[0]
 
 
-# ---- labels and arrays -------------------------------------------------------------------------
+# ---- remarks -----------------------------------------------------------------------------------
 
 
-def find_values(maps: list[Path], work: Workforce) -> tuple[int, ...]:
-    """All values in the label maps, 0 first. A map that cannot be read is its case's fault."""
-    found = {0}
-    for values in for_each(_values_of, maps, work, "label values"):
-        found |= values
-    return (0, *sorted(found - {0}))
+def _hints(
+    settings: Folder, cases: Sequence[RawCase], unread: Mapping[Path, str]
+) -> tuple[str, ...]:
+    """What a user may have overlooked."""
+    scans, hints = [case for case in cases if case.images], []
+    if LABEL_MAP in unread.values():
+        hints.append(
+            "label maps were left out: to learn from them, give the folder that holds them, named "
+            "as their scans are, to --labels"
+        )
+    described = settings.raw / "dataset.json"
+    if described.is_file() and not settings.labels:
+        hints.append(f"{described} describes scans and labels: ssl3d prepare msd reads it")
+    numbers = sorted({found[1] for case in scans if (found := NUMBERED.search(case.id))})
+    if settings.channels == ONE_CHANNEL and "0000" in numbers:
+        hints.append(
+            "names end in _0000, as nnU-Net numbers channels: with --channels "
+            f"{' '.join(numbers)} the files of one scan are joined"
+        )
+    unlabelled = [case.id for case in scans if not case.label]
+    if settings.labels and unlabelled:
+        more = f" and {len(unlabelled) - 5} more" if len(unlabelled) > 5 else ""
+        hints.append(f"no label map: {', '.join(unlabelled[:5])}{more}; they serve for pretraining")
+    return tuple(hints)
 
 
-def _values_of(path: Path) -> set[int]:
-    try:
-        values = np.unique(read_nifti(path)[0])
-    except InputError:
-        return set()
-    whole = len(values) <= MOST_CLASSES and np.array_equal(values, np.rint(values))
-    return set(values.astype(int).tolist()) if whole else set()
+# ---- arrays ------------------------------------------------------------------------------------
 
 
 def prepare_any(case: RawCase, how: Preparation, values: tuple[int, ...]) -> Prepared:

@@ -86,6 +86,7 @@ class Summary:
     rejected: tuple[dict[str, str], ...]  # {"case", "reason"}
     lost: dict[str, int] = field(default_factory=dict)  # case → labelled voxels cut off, if any
     notes: tuple[str, ...] = ()
+    left_out: tuple[dict[str, str], ...] = ()  # the same of files that are no scans to read
 
     @property
     def exit_code(self) -> int:
@@ -94,6 +95,7 @@ class Summary:
 
     def __str__(self) -> str:
         lines = _some([f"{r['case']} rejected: {r['reason']}" for r in self.rejected])
+        lines += _some([f"{r['case']} {r['reason']}: left out" for r in self.left_out])
         lost = self.lost.items()
         lines += _some([f"{case}: {n} labelled voxels outside the frame" for case, n in lost])
         counts = {
@@ -102,6 +104,7 @@ class Summary:
             "unlabelled": self.unlabelled,
             "rejected": len(self.rejected),
         }
+        counts |= {"files left out": len(self.left_out)} if self.left_out else {}
         total = ", ".join(f"{n} {what}" for what, n in counts.items())
         return "\n".join([*lines, *self.notes, f"{self.folder}: {total}"])
 
@@ -120,6 +123,7 @@ def prepare_cohort(
     settings: FoldSettings,
     notes: Sequence[str] = (),
     unit: str | None = None,
+    left_out: Sequence[dict[str, str]] = (),
 ) -> Summary:
     """Prepare ``cases`` into the folder of ``about``, going on from what a former run left there.
 
@@ -131,6 +135,8 @@ def prepare_cohort(
         settings: who does the work, and how patients are assigned to folds.
         notes: what a user should know of the raw files.
         unit: of scans whose files state none, as the user says; None: nobody knows.
+        left_out: files that are no scans to read, as {"case": path, "reason"}. The manifest names
+            them after the rejected cases.
 
     Raises:
         InputError: two cases have one id; no case can be used; the folder holds other things, or
@@ -142,7 +148,8 @@ def prepare_cohort(
     with claimed_cohort(about.folder) as claim:
         known = read_records(about)
         reserve(claim, [case.id for case in cases if SAFE_NAME.fullmatch(case.id)], known)
-        return _prepare_all(about, cases, raw, prepare, settings, known, notes, unit)
+        summary = _prepare_all(about, cases, raw, prepare, settings, known, unit, tuple(left_out))
+    return replace(summary, notes=(*notes, *summary.notes))
 
 
 def _prepare_all(
@@ -152,8 +159,8 @@ def _prepare_all(
     prepare: Callable[[RawCase], Prepared],
     settings: FoldSettings,
     known: Mapping[str, Record],
-    notes: Sequence[str],
     unit: str | None,
+    left_out: tuple[dict[str, str], ...],
 ) -> Summary:
     make = partial(_prepare_one, about=about, raw_folder=raw, prepare=prepare)
     items = [(case, known.get(case.id)) for case in cases]
@@ -166,10 +173,11 @@ def _prepare_all(
                 write_record(about, outcome.case, outcome.stamps)
             outcomes.append(outcome)
         outcomes.sort(key=lambda outcome: outcome.id)
-        if unit is None and (unstated := _without_unit(outcomes)):
-            about, notes = replace(about, unit=UNKNOWN_UNIT), (*notes, unstated)
-        summary = _finish(about, outcomes, known, settings)
-        return replace(summary, notes=(*notes, *summary.notes))
+        unstated = _without_unit(outcomes) if unit is None else ""
+        if unstated:
+            about = replace(about, unit=UNKNOWN_UNIT)
+        summary = _finish(about, outcomes, known, settings, left_out)
+        return replace(summary, notes=(unstated, *summary.notes)) if unstated else summary
     except OSError as reason:  # from writing: a file that cannot be read is its case's fault
         done = f"{sum(each.case is not None for each in outcomes)} of {len(cases)} cases are done"
         raise InputError(
@@ -193,6 +201,7 @@ def _finish(
     outcomes: list["_Outcome"],
     known: Mapping[str, Record],
     settings: FoldSettings,
+    left_out: tuple[dict[str, str], ...],
 ) -> Summary:
     """Write the manifest, and say how it went."""
     rejected = tuple({"case": o.id, "reason": o.reason} for o in outcomes if o.case is None)
@@ -204,7 +213,7 @@ def _finish(
     notes = (*remarks(cases), *notes)
     voxels = [nib.affines.voxel_sizes(np.array(case.affine)) for case in cases]
     spacing = tuple(np.mean(voxels, axis=0).round(6).tolist())
-    about.with_cases(cases, spacing, rejected).save()
+    about.with_cases(cases, spacing, (*rejected, *left_out)).save()
     if (shapes := len({case.shape for case in cases})) > 1:
         notes = (*notes, f"the cases have {shapes} shapes; for training prepare them with --size")
     dropped = known.keys() - {case.id for case in cases}
@@ -226,6 +235,7 @@ def _finish(
         rejected=rejected,
         lost={case.id: case.lost for case in cases if case.lost},
         notes=notes,
+        left_out=left_out,
     )
 
 

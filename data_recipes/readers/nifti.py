@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from nibabel.wrapstruct import WrapStructError
 from ssl3d_lite.data.raw_header import NIFTI_KINDS, RawHeader, mm_of_unit, raw_header
 from ssl3d_lite.errors import InputError
 
+NIFTI_ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 TOLERANCE = 0.1  # voxels by which the files of one case may disagree: rounding in their headers
 
 LABEL_VALUES = range(256)  # that a class may have: predictions are written as bytes

@@ -155,6 +155,8 @@ class PreparationRecord:
     """What the classes mean, by class."""
     ordinal: bool | None = None
     """Whether a label is one grade a case, and no map."""
+    version: int | None = None
+    """Goes up when the same settings come to give other arrays."""
 
     @classmethod
     def from_recipe(
@@ -179,6 +181,7 @@ class PreparationRecord:
             fit=recipe.get("fit") if recipe.get("size") else None,  # it is how to come to a size
             fixed_spacing=recipe["spacing"] is not None if "spacing" in recipe else None,
             spacing_range=tuple((low, high) for low, high in ranges),
+            version=recipe.get("version"),
             **known,
         )
 
@@ -214,7 +217,7 @@ class PreparationRecord:
 
     def _comparable(self, other: "PreparationRecord") -> dict[str, Any]:
         """What is equal where two preparations are alike."""
-        plain = ("spatial_dims", "orientation", "unit", "crop", "fit", "shape")
+        plain = ("spatial_dims", "orientation", "unit", "crop", "fit", "shape", "version")
         return {
             "channels": self.channels and tuple(sorted(self.channels)),
             "intensity": _scaling(self.intensity),

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from data_recipes.folder import Folder, case_name, find_scans, find_values, prepare
+from data_recipes.folder import Folder, case_name, find_scans, prepare
+from data_recipes.label_values import find_values
 from data_recipes.preparing import engine
 from data_recipes.preparing.virtual_note import NOTE
 from ssl3d_lite.cli.main import main
@@ -228,7 +229,7 @@ def test_channels_on_different_grids(raw, run, save):
     }
 
 
-@pytest.mark.parametrize("name", ["", "notes.txt", "ann.nii.txt", "ann.img", "._ann.nii.gz"])
+@pytest.mark.parametrize("name", ["", "notes.txt", "ann.nii.txt", "._ann.nii.gz"])
 def test_nothing_there(raw, out, run, name):
     if name:
         (raw / name).write_bytes(b"nothing")
@@ -403,7 +404,8 @@ def test_a_fractional_label_map(six, labels, out, run, save):
     """It gives no values of its own, and is refused."""
     save(labels / "p1.nii.gz", blocks(9.0, 1.5))
     assert reasons(run(labels=labels)) == {
-        "p1": f"{labels / 'p1.nii.gz'} holds 1.5, 9, where labels are 0, 1, 4"
+        "p1": f"{labels / 'p1.nii.gz'} holds 1.5, where labels are whole numbers; is it a map of "
+        "probabilities, or was it resampled with interpolation?"
     }
     assert Cohort.open(out).label_values == (0, 1, 4)
 
@@ -413,16 +415,69 @@ def test_a_label_map_that_is_an_image(six, labels, out, run, save):
     image = np.arange(np.prod(SHAPE)).reshape(SHAPE).astype(np.int16)
     save(labels / "p1.nii.gz", image)
     assert reasons(run(labels=labels)) == {
-        "p1": f"{labels / 'p1.nii.gz'} holds 2, 3, 5, 6, 7, where labels are 0, 1, 4"
+        "p1": f"{labels / 'p1.nii.gz'} holds 210 values, of which 207 are in no other map: is it "
+        "an image? If not, give all values with --label-values"
     }
     assert Cohort.open(out).label_values == (0, 1, 4)
 
 
-@pytest.mark.parametrize(("number", "found"), [(100, 100), (101, 1)])
-def test_how_many_values_a_label_map_may_have(tmp_path, save, number, found):
-    label = (np.arange(np.prod(SHAPE)) % number).reshape(SHAPE).astype(np.int16)
-    path = save(tmp_path / "a.nii", label)
-    assert find_values([path], Workforce(workers=1)) == tuple(range(found))
+@pytest.mark.parametrize("number", [100, 105, 255])
+def test_how_many_values_a_label_map_may_have(tmp_path, save, number):
+    label = (np.arange(8**3) % number).reshape(8, 8, 8).astype(np.int16)
+    maps = [save(tmp_path / f"{name}.nii", label) for name in "ab"]
+    maps.append(save(tmp_path / "c.nii", label.clip(0, 60)))
+    for some in (maps, maps[:1]):
+        assert find_values(some, Workforce(workers=1)) == (tuple(range(number)), {})
+
+
+def test_all_256_values_are_one_too_many(raw, labels, run, save):
+    save(raw / "ann.nii", scan(shape=(8, 8, 8)))
+    save(labels / "ann.nii", (np.arange(8**3) % 256).reshape(8, 8, 8).astype(np.int16))
+    with pytest.raises(InputError, match="256 label values: at most 255 are wanted"):
+        run(labels=labels)
+
+
+@pytest.mark.parametrize("value", [255, 1, 0.99998])
+def test_masks_of_one_class(six, labels, out, run, save, value):
+    for number in range(6):
+        save(labels / f"p{number}.nii.gz", blocks(value))
+    run(labels=labels)
+    cohort = Cohort.open(out)
+    assert cohort.label_values == (0, round(value))
+    np.testing.assert_array_equal(cohort[3][1], blocks(1))
+
+
+def test_a_class_that_is_white_in_some_masks_only(six, labels, out, run, save):
+    for number in range(6):
+        save(labels / f"p{number}.nii.gz", blocks(255 if number in (2, 4) else 1))
+    with pytest.raises(InputError) as error:
+        run(labels=labels)
+    assert str(error.value) == (
+        f"{labels / 'p2.nii.gz'} holds 255 alone, {labels / 'p0.nii.gz'} holds 1: is one class "
+        "written in two ways (2 maps, 4 maps)? Write it in one. If 255 is a class of its own, give "
+        "all values with --label-values"
+    )
+    assert not out.exists()
+    assert run(labels=labels, label_values=(0, 1, 255)).rejected == ()
+
+
+def test_255_beside_other_classes_is_one_of_them(six, labels, out, run, save):
+    save(labels / "p0.nii.gz", blocks(1, 4, 255))
+    save(labels / "p1.nii.gz", blocks())
+    run(labels=labels)
+    assert Cohort.open(out).label_values == (0, 1, 4, 255)
+
+
+def test_maps_that_are_all_empty(six, labels, out, run, save):
+    for number in range(6):
+        save(labels / f"p{number}.nii.gz", blocks())
+    with pytest.raises(InputError) as error:
+        run(labels=labels)
+    assert str(error.value) == (
+        f"the 6 label maps in {labels} are empty: they hold nothing but 0, the background; export "
+        "them again, or leave --labels out"
+    )
+    assert not out.exists()
 
 
 def test_a_label_map_that_cannot_be_read(six, labels, out, run):
@@ -485,8 +540,184 @@ def test_more_classes_than_a_byte_holds(raw, labels, run, save):
         label = (np.arange(np.prod(SHAPE)) % 99 + 99 * number).reshape(SHAPE).astype(np.int16)
         save(raw / f"{number}.nii", scan(number))
         save(labels / f"{number}.nii", label)
-    with pytest.raises(InputError):
+    assert reasons(run(labels=labels)) == {
+        "2": f"{labels / '2.nii'} holds 256, 257, 258, 259, 260, ..., where label values go from 0 "
+        "to 255; give its classes other numbers"
+    }
+
+
+# ---- label maps among the scans, and other formats ---------------------------------------------
+
+
+def left_out(summary) -> dict[str, str]:
+    return {file["case"]: file["reason"] for file in summary.left_out}
+
+
+MAP_NAMES = (
+    "labelsTr/ann.nii.gz",
+    "labels/ann.nii",
+    "ann/mask.nii.gz",
+    "ann/seg/x.NII.GZ",
+    "ann_seg.nii.gz",
+    "ann-seg.nii.gz",
+    "ann.label.nii.gz",
+    "ann_brain_mask.nii.gz",
+    "segmentation-0.nii",
+    "ann_t1_gt.nii.gz",
+    "sub-01/anat/sub-01_dseg.nii.gz",
+    "ann_roi2.nii.gz",
+)
+
+
+@pytest.mark.parametrize("name", MAP_NAMES)
+@pytest.mark.parametrize("values", [(1,), (255,), (0.99998,), (1, 2, 5), ()])
+def test_a_label_map_among_the_scans_is_no_scan(raw, out, run, save, name, values):
+    save(raw / "ann.nii", scan())
+    save(raw / name, blocks(*values))
+    summary = run()
+    assert (summary.prepared, summary.exit_code) == (1, 0)
+    reason = "is a label map or a mask by its name and values, and no scan"
+    assert left_out(summary) == {name: reason}
+    assert f"{name} {reason}: left out" in str(summary)
+    assert "1 files left out" in str(summary)
+    assert any("--labels" in note for note in summary.notes)
+    assert Cohort.open(out).rejected == ({"case": name, "reason": reason},)
+
+
+def test_soft_and_one_hot_maps_among_the_scans_are_no_scans(raw, run, save):
+    save(raw / "ann.nii", scan())
+    save(raw / "ann_probseg.nii", scan(1) - 1)
+    save(raw / "ann_seg.nii", np.stack([blocks(0, 1), blocks(1, 0)], axis=3))
+    assert list(left_out(run())) == ["ann_probseg.nii", "ann_seg.nii"]
+
+
+def test_neither_a_name_nor_values_alone_make_a_label_map(raw, run, save):
+    save(raw / "labels/ann.nii", scan())
+    save(raw / "ben.nii", blocks(1))
+    save(raw / "segmented_ann.nii", scan(2))
+    save(raw / "mask_study/seg001/t1.nii", 1000 * scan(3))
+    summary = run()
+    assert (summary.prepared, summary.left_out) == (4, ())
+
+
+def test_a_mask_that_is_asked_for_as_a_channel(raw, out, run, save):
+    for name in ("ann", "ben"):
+        save(raw / f"{name}_t1.nii", scan(len(name)))
+        save(raw / f"{name}_mask.nii", blocks(1))
+        save(raw / f"{name}_seg.nii", blocks(2))
+    summary = run(channels=("t1", "mask"))
+    assert list(left_out(summary)) == ["ann_seg.nii", "ben_seg.nii"]
+    assert Cohort.open(out).channels == ("t1", "mask")
+
+
+@pytest.mark.parametrize("given", ["link", "target"])
+def test_the_label_folder_by_whatever_path(tmp_path, raw, out, run, save, given):
+    for number in range(3):
+        save(raw / f"p{number}.nii.gz", scan(number))
+        save(tmp_path / f"disk/maps/p{number}.nii.gz", blocks(1))
+    (raw / "maps").symlink_to(tmp_path / "disk/maps")
+    folder = {"link": raw / "maps", "target": tmp_path / "disk/maps"}[given]
+    summary = run(labels=folder)
+    assert (summary.prepared, summary.unlabelled, summary.left_out) == (3, 0, ())
+    assert [case.id for case in Cohort.open(out).cases] == ["p0", "p1", "p2"]
+
+
+def test_label_files_that_are_linked_one_by_one(tmp_path, raw, labels, run, save):
+    for number in range(3):
+        save(raw / f"p{number}.nii.gz", scan(number))
+        save(tmp_path / f"store/{number}.nii.gz", blocks(1))
+        for place in (labels / f"p{number}.nii.gz", raw / f"x{number}.nii.gz"):
+            place.symlink_to(tmp_path / f"store/{number}.nii.gz")
+    assert (run(labels=labels).prepared, run(labels=labels).left_out) == (3, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ann.mgz", "with FreeSurfer's mri_convert"),
+        ("ann.MGH", "with FreeSurfer's mri_convert"),
+        ("ann.nrrd", "is of a format that is not read; convert it to NIfTI (.nii.gz)"),
+        ("ann.mha", "is of a format that is not read; convert it to NIfTI (.nii.gz)"),
+        ("ann.mhd", "is of a format that is not read; convert it to NIfTI (.nii.gz)"),
+        ("ann.hdr", "convert it to NIfTI (.nii.gz), one file a scan"),
+        ("ann.img.gz", "convert it to NIfTI (.nii.gz), one file a scan"),
+        ("ann.nii.zip", "is an archive, which is not opened; unpack it"),
+        ("ann.nii.bz2", "is an archive, which is not opened; unpack it"),
+        ("sub/all.tar.gz", "is an archive, which is not opened; unpack it"),
+    ],
+)
+def test_other_formats_are_named(raw, out, run, save, name, said):
+    (raw / name).parent.mkdir(exist_ok=True)
+    (raw / name).write_bytes(b"nothing")
+    with pytest.raises(InputError) as error:
+        run()
+    assert str(raw / name) in str(error.value)
+    assert said in str(error.value)
+    save(raw / "ben.nii", scan())
+    summary = run()
+    assert summary.exit_code == 0
+    assert list(left_out(summary)) == [name]
+    assert said in left_out(summary)[name]
+
+
+def test_other_files_need_no_word(raw, run, save):
+    save(raw / "ann.nii", scan())
+    for name in ("notes.txt", "ann.json", "ann.bval", "table.csv", "ann.mat", "._ann.mgz"):
+        (raw / name).write_bytes(b"nothing")
+    assert run().left_out == ()
+
+
+def test_a_file_of_no_bytes_is_rejected(raw, run, save):
+    save(raw / "ann.nii", scan())
+    (raw / "ben.nii.gz").write_bytes(b"")
+    assert reasons(run()) == {"ben": f"{raw / 'ben.nii.gz'} is no readable NIfTI file: it is empty"}
+
+
+@pytest.mark.parametrize(
+    ("scans", "maps", "said"),
+    [
+        (["c0_0000", "c1_0000"], ["c0", "c1"], "with --channels 0000 they meet"),
+        (["c0_0000", "c0_0001"], ["c0"], "with --channels 0000 0001 they meet"),
+        (["a/t1", "a/t2"], ["a"], "but a_t1 is one; with --channels t1 t2 they meet"),
+        (["p0", "p1"], ["p0_seg", "p1_seg"], "p0_seg.nii has no scan; if it belongs to p0, name"),
+        (["p0", "p1"], ["p0_0000", "p1_0000"], "if it belongs to p0, name it so"),
+        (["patient_01", "patient_02"], ["Patient_01"], "if it belongs to patient_01, name it so"),
+        (["ann"], ["x1"], "x1.nii has no scan"),
+        (["ann"], [], "holds no label map (.nii, .nii.gz)"),
+    ],
+)
+def test_no_label_map_meets_a_scan(raw, labels, out, run, save, scans, maps, said):
+    for name in scans:
+        save(raw / f"{name}.nii", scan(len(name)))
+    for name in maps:
+        save(labels / f"{name}.nii", blocks(1))
+    with pytest.raises(InputError) as error:
         run(labels=labels)
+    assert str(error.value).startswith(f"no label map has the name of a scan below {raw}: ")
+    assert said in str(error.value)
+    assert not out.exists()
+
+
+def test_a_label_that_is_named_a_little_otherwise(six, labels, run, save):
+    (labels / "p3.nii.gz").rename(labels / "p3_seg.nii.gz")
+    summary = run(labels=labels)
+    assert reasons(summary) == {
+        "p3_seg": f"{labels / 'p3_seg.nii.gz'} has no scan; if it belongs to p3, name it so"
+    }
+    assert "no label map: p3; they serve for pretraining" in summary.notes
+
+
+def test_nnunets_numbers_are_noticed(raw, run, save):
+    for name in ("c0_0000", "c0_0001", "c1_0000", "c1_0001"):
+        save(raw / f"imagesTr/{name}.nii", scan(len(name)))
+    (raw / "dataset.json").write_text("{}")
+    notes = run().notes
+    assert (
+        "names end in _0000, as nnU-Net numbers channels: with --channels 0000 0001 the files of "
+        "one scan are joined" in notes
+    )
+    described = f"{raw / 'dataset.json'} describes scans and labels: ssl3d prepare msd reads it"
+    assert described in notes
 
 
 # ---- settings ----------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def with_value(value, dtype=None):
     [
         ("images", with_value(np.nan), "scan_002: MRI has NaN or infinite voxels"),
         ("images", with_value(np.inf), "scan_002: MRI has NaN or infinite voxels"),
-        ("images", with_value(50), "to 50, where (-14.2, 14.2) are the bounds"),
+        ("images", with_value(50), "to 50, where (-28.4, 28.4) are the bounds"),
         ("images", np.zeros_like, "scan_002: MRI holds nothing but the value 0"),
         ("images", with_value(0, np.float32), "scan_002: its image is float32, not float16"),
         ("labels", with_value(3), "scan_002: its label map holds class 3, where there are 3"),
@@ -260,7 +260,7 @@ def test_copies_are_dealt_to_one_fold_when_a_cohort_is_made(raw, tmp_path):
     [
         ({"intensity": "unit"}, (0, 1)),
         ({"intensity": "window:-100,240"}, (0, 1)),
-        ({"intensity": "zscore"}, (-14.2, 14.2)),
+        ({"intensity": "zscore"}, (-28.4, 28.4)),
         ({"cohort": {"intensity": "unit"}}, (0, 1)),
         ({}, None),
     ],
