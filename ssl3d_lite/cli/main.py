@@ -16,6 +16,7 @@ from ssl3d_lite.interrupts import (
     end_on_ctrl_c,
     end_with_parent,
     is_stopping,
+    leave_stopped,
     say_stopped,
 )
 
@@ -51,7 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
         _forget_output()
     if code == STOPPED or is_stopping():
         say_stopped()
-        return STOPPED
+        code = STOPPED
+    if is_stopping():
+        leave_stopped()
     return code
 
 
