@@ -13,7 +13,13 @@ import numpy as np
 from annotated_types import Interval, Len
 
 from data_recipes.preparing.description import describe
-from data_recipes.preparing.engine import Prepared, RawCase, Summary, prepare_cohort
+from data_recipes.preparing.engine import (
+    Prepared,
+    RawCase,
+    Summary,
+    locked_folders,
+    prepare_cohort,
+)
 from data_recipes.preparing.settings import About, FromRaw
 from data_recipes.preparing.virtual_note import with_virtual_identity
 from data_recipes.preparing.volumes import (
@@ -117,6 +123,7 @@ def prepare(settings: Folder) -> Summary:
     description = with_virtual_identity(description, raw)
     root = Path(os.path.commonpath([raw, labels])) if labels else raw
     make = partial(prepare_any, how=how, values=values)
+    cases += locked_folders(raw, labels)
     return prepare_cohort(description, cases, root, make, settings)
 
 
@@ -235,15 +242,19 @@ def with_patients(
 def find_values(maps: list[Path], work: Workforce) -> tuple[int, ...]:
     """All values in the label maps, 0 first. A map that cannot be read is its case's fault."""
     found = {0}
-    for values in for_each(_values_of, maps, work, "label values"):
+    for values in for_each(_values_of, maps, work, "label values", killed=_no_values):
         found |= values
     return (0, *sorted(found - {0}))
+
+
+def _no_values(path: Path) -> set[int]:
+    return set()
 
 
 def _values_of(path: Path) -> set[int]:
     try:
         values = np.unique(read_nifti(path)[0])
-    except InputError:
+    except Exception:  # whatever it is, its case will say it
         return set()
     whole = len(values) <= MOST_CLASSES and np.array_equal(values, np.rint(values))
     return set(values.astype(int).tolist()) if whole else set()

@@ -17,6 +17,7 @@ from data_recipes.preparing.photographs import PictureEdge
 from data_recipes.preparing.settings import About, Into
 from data_recipes.virtual_patients.abdomen import SMALLEST_ABDOMEN
 from data_recipes.virtual_patients.brain import SMALLEST_HEAD, TEMPLATE, TEMPLATE_LICENCE
+from ssl3d_lite.machine.memory import check_volume
 from ssl3d_lite.machine.parallel import Workforce
 from ssl3d_lite.settings import Count, PositiveInt, Seed
 
@@ -47,6 +48,13 @@ class Virtual(Workforce, Into):
     seed: Seed = 0
     """The same seed gives the same files, byte for byte."""
 
+    axes: ClassVar[int] = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if edge := getattr(self, "edge", None):
+            check_volume((edge,) * self.axes, 1, f"edge {edge}")
+
     @property
     def raw_folder(self) -> Path:
         return (self.raw or self.out / "raw").resolve()
@@ -74,6 +82,8 @@ class VirtualHeads(Virtual):
 @dataclass(frozen=True, kw_only=True)
 class VirtualEyes(Virtual):
     """What virtual cohorts of photographs have in common."""
+
+    axes: ClassVar[int] = 2
 
     edge: PictureEdge = 224
     """Edge in pixels of the prepared pictures. The raw ones are 384 pixels high."""

@@ -18,6 +18,7 @@ from scipy import ndimage
 from data_recipes.readers.nifti import Scan, check_same_grid, read_images, read_label
 from ssl3d_lite.data.preparation import Intensity
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.memory import check_volume
 from ssl3d_lite.settings import CheckedSettings, PositiveFloat, PositiveInt
 
 from .engine import Prepared, RawCase
@@ -90,6 +91,8 @@ class Framing(FoldSettings):
         super().__post_init__()
         if self.intensity is not None:
             Intensity.parse(self.intensity)
+        if self.size is not None:
+            check_volume(self.size, 1, f"size {self.size}")
 
     def preparation(self, own: Preparation | None = None) -> Preparation:
         """What is given; else the preset's; else what is the data set's own."""
@@ -258,6 +261,9 @@ def prepare_volume(
         box = bounding_box(np.logical_or.reduce([intensity.foreground(c) for c in channels]))
     frame = lay_frame(box, nib.affines.voxel_sizes(to_world), how)
     kept = frame.covers(channels[0].shape)
+    voxel = " x ".join(f"{mm:g}" for mm in nib.affines.voxel_sizes(affine))
+    asked = f"spacing {how.spacing}" if how.spacing and not how.size else f"size {how.size}"
+    check_volume(frame.size, len(channels), f"{names[0]}, of {voxel} mm a voxel: {asked}")
 
     image = np.empty((len(channels), *frame.size), np.float16)
     for row, channel, name in zip(image, channels, names, strict=True):

@@ -4,6 +4,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 
 import nibabel as nib
@@ -140,7 +141,12 @@ def _open(content: bytes, path: Path, largest: int) -> nib.Nifti1Image:
             raise InputError(f"{path} unpacks to more than {largest} bytes; leave it out")
     for order in ("little", "big"):
         if kind := HEADERS.get(int.from_bytes(content[:4], order)):
-            return kind.from_bytes(content)
+            image = kind.from_bytes(content)
+            wanted = prod(image.shape) * image.get_data_dtype().itemsize
+            if wanted > len(content):  # nibabel would ask for the memory first
+                what = f"{' x '.join(map(str, image.shape))} voxels take {wanted} bytes"
+                raise OSError(f"{what}, it holds {len(content)}")
+            return image
     raise ImageFileError("it does not begin like one")
 
 
