@@ -61,6 +61,7 @@ class Folder(Framing, FromRaw):
         citation="yours",
         size="prepared 2 bytes a voxel and channel",
         time="about 0.1 s a million voxels and core",
+        example="--labels maps --size 96 96 64",
     )
 
     labels: Path | None = None

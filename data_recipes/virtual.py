@@ -40,7 +40,7 @@ def _about(title: str, licence: str, citation: str, size: str, time: str) -> Abo
 
 @dataclass(frozen=True, kw_only=True)
 class Virtual(Workforce, Into):
-    """What all virtual cohorts have in common. The same command may ask for more cases later."""
+    """Virtual cohorts: what all have in common. The same command may ask for more cases later."""
 
     raw: Path | None = None
     """Folder for the raw files. Default: raw/ within --out."""
@@ -72,7 +72,7 @@ class Virtual(Workforce, Into):
 
 @dataclass(frozen=True, kw_only=True)
 class VirtualHeads(Virtual):
-    """What virtual cohorts of heads have in common."""
+    """Virtual heads: what their cohorts have in common."""
 
     edge: Annotated[int, Ge(SMALLEST_HEAD)] | None = 64
     """Edge in voxels of the raw and the prepared volumes; "None" for 240x240x155 at 1 mm, prepared
@@ -81,7 +81,7 @@ class VirtualHeads(Virtual):
 
 @dataclass(frozen=True, kw_only=True)
 class VirtualEyes(Virtual):
-    """What virtual cohorts of photographs have in common."""
+    """Virtual photographs: what their cohorts have in common."""
 
     axes: ClassVar[int] = 2
 

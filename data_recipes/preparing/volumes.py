@@ -70,22 +70,22 @@ class Framing(FoldSettings):
     border cut away, each axis stretched to 128 voxels, intensities from 0 to 1 (CT: its window)."""
 
     crop: bool | None = None
-    """Cut away the empty border first: voxels of 0, or below the window. Default: as above."""
+    """Cut away the empty border first: voxels of 0, or below the window. Default: the preset's."""
 
     size: VolumeSize | None = None
-    """Voxels of every prepared volume. Default: as above."""
+    """Voxels of every prepared volume. Default: the preset's."""
 
     fit: Fit | None = None
     """How a scan comes to that size. pad: voxels as they are, cut or padded about the centre;
-    resize: the whole field in isotropic voxels, padded; stretch: each axis by itself. Default: as
-    above."""
+    resize: the whole field in isotropic voxels, padded; stretch: each axis by itself. Default: the
+    preset's."""
 
     spacing: VoxelSize | None = None
     """Voxel size in mm, with fit=pad. Default: the scan's own."""
 
     intensity: str | None = None
     """zscore, zscore-brain, unit, or window:LOW,HIGH in HU; always each channel by itself. Default:
-    as above."""
+    the preset's."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

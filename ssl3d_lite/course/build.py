@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import nbformat
-from tyro.conf import Positional
 
 from ssl3d_lite.data.registry import make_cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.settings import CheckedSettings, Interval
+from ssl3d_lite.settings import CheckedSettings, Interval, Positional
 
 from .sources import (
     Assignment,

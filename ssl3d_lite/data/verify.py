@@ -11,11 +11,11 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from tyro.conf import Positional
 
 from ssl3d_lite.errors import InputError, in_one_line
 from ssl3d_lite.files import checksum
 from ssl3d_lite.machine.parallel import KILLED, Workforce, for_each
+from ssl3d_lite.settings import Positional
 
 from .cohort import SAFE_NAME, Case, Cohort, CohortDescription, array_path
 from .preparation import Intensity

@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 from nibabel.affines import voxel_sizes
 from tqdm.auto import tqdm
-from tyro.conf import Positional
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.html import Table, as_html, bullets, escape, picture, write_html
-from ssl3d_lite.settings import CheckedSettings, PositiveInt
+from ssl3d_lite.settings import CheckedSettings, Positional, PositiveInt
 
 from .figures.contact_sheet import contact_sheet, grade_counts, intensities
 
