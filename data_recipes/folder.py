@@ -15,7 +15,13 @@ from annotated_types import Interval, Len
 from data_recipes.label_values import find_values
 from data_recipes.left_out import LABEL_MAP, find_left_out
 from data_recipes.preparing.description import describe
-from data_recipes.preparing.engine import Prepared, RawCase, Summary, prepare_cohort
+from data_recipes.preparing.engine import (
+    Prepared,
+    RawCase,
+    Summary,
+    locked_folders,
+    prepare_cohort,
+)
 from data_recipes.preparing.patients import PatientTable, subject_of, with_patients
 from data_recipes.preparing.settings import About, FromRaw
 from data_recipes.preparing.virtual_note import with_virtual_identity
@@ -57,6 +63,7 @@ class Folder(Framing, PatientTable, FromRaw):
         citation="yours",
         size="prepared 2 bytes a voxel and channel",
         time="about 0.1 s a million voxels and core",
+        example="--labels maps --size 96 96 64",
     )
 
     labels: Path | None = None
@@ -124,6 +131,7 @@ def prepare(settings: Folder) -> Summary:
         for path, reason in unread.items()
     ]
     notes = (*series_notes(series, raw), *_hints(settings, cases, unread))
+    cases += locked_folders(raw, labels)
     return prepare_cohort(description, cases, root, make, settings, notes, settings.unit, rows)
 
 

@@ -73,6 +73,7 @@ class Msd(Framing, PatientTable):
         + ", ".join(f"{name} {task.gigabytes:g}" for name, task in DECATHLON_TASKS.items())
         + "; twice that while it is unpacked. Prepared, 4 MB a scan and channel at 128 x 128 x 128",
         time="hippocampus 3 s on two cores; CT of 512 x 512 x 93 voxels 3 s a scan and core",
+        example="--task Task04_Hippocampus",
     )
 
     task: str | None = None

@@ -18,6 +18,7 @@ from data_recipes.preparing.records import claimed_cohort
 from data_recipes.preparing.settings import About, Into
 from data_recipes.virtual_patients.abdomen import SMALLEST_ABDOMEN
 from data_recipes.virtual_patients.brain import SMALLEST_HEAD, TEMPLATE, TEMPLATE_LICENCE
+from ssl3d_lite.machine.memory import check_volume
 from ssl3d_lite.machine.parallel import Workforce
 from ssl3d_lite.settings import Count, PositiveInt, Seed
 
@@ -40,13 +41,20 @@ def _about(title: str, licence: str, citation: str, size: str, time: str) -> Abo
 
 @dataclass(frozen=True, kw_only=True)
 class Virtual(Workforce, Into):
-    """What all virtual cohorts have in common. The same command may ask for more cases later."""
+    """Virtual cohorts: what all have in common. The same command may ask for more cases later."""
 
     raw: Path | None = None
     """Folder for the raw files. Default: raw/ within --out."""
 
     seed: Seed = 0
     """The same seed gives the same files, byte for byte."""
+
+    axes: ClassVar[int] = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if edge := getattr(self, "edge", None):
+            check_volume((edge,) * self.axes, 1, f"edge {edge}")
 
     @property
     def raw_folder(self) -> Path:
@@ -65,7 +73,7 @@ class Virtual(Workforce, Into):
 
 @dataclass(frozen=True, kw_only=True)
 class VirtualHeads(Virtual):
-    """What virtual cohorts of heads have in common."""
+    """Virtual heads: what their cohorts have in common."""
 
     edge: Annotated[int, Ge(SMALLEST_HEAD)] | None = 64
     """Edge in voxels of the raw and the prepared volumes; "None" for 240x240x155 at 1 mm, prepared
@@ -74,7 +82,9 @@ class VirtualHeads(Virtual):
 
 @dataclass(frozen=True, kw_only=True)
 class VirtualEyes(Virtual):
-    """What virtual cohorts of photographs have in common."""
+    """Virtual photographs: what their cohorts have in common."""
+
+    axes: ClassVar[int] = 2
 
     edge: PictureEdge = 224
     """Edge in pixels of the prepared pictures. The raw ones are 384 pixels high."""

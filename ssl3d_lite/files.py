@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -37,15 +38,46 @@ def files_below(folder: Path) -> Iterator[Path]:
     """All files in ``folder`` and its folders, links followed, in order; none that is hidden.
 
     Data managers keep files elsewhere and link to them; what begins with a dot is their own, or
-    litter of a desktop.
+    litter of a desktop. Pipes and devices are no files. Folders that cannot be opened are passed
+    over: see :func:`locked_below`.
+
+    Raises:
+        InputError: ``folder`` itself cannot be opened.
     """
+    yield from _walk(folder, [])
+
+
+def locked_below(folder: Path) -> list[Path]:
+    """The folders in ``folder``, at any depth, whose files nobody here may see."""
+    locked: list[Path] = []
+    for _ in _walk(folder, locked):
+        pass
+    return locked
+
+
+def _walk(folder: Path, locked: list[Path]) -> Iterator[Path]:
+    def note(error: OSError) -> None:
+        if Path(error.filename) != folder:
+            locked.append(Path(error.filename))
+        elif isinstance(error, PermissionError):
+            raise InputError(f"{folder} cannot be opened: {error.strerror}")
+
     seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=note, followlinks=True):
         real = os.path.realpath(place)
         folders[:] = sorted(name for name in folders if name[0] != "." and real not in seen)
         if real not in seen:  # a link that leads back up
-            yield from (Path(place) / name for name in sorted(names) if name[0] != ".")
+            paths = (Path(place) / name for name in sorted(names) if name[0] != ".")
+            yield from (path for path in paths if not _is_pipe_or_device(path))
         seen.add(real)
+
+
+def _is_pipe_or_device(path: Path) -> bool:
+    try:
+        kind = path.stat().st_mode
+    except OSError:  # a link that leads nowhere: whoever opens it will say so
+        return False
+    return not stat.S_ISREG(kind)
 
 
 def checksum(path: Path) -> str:

@@ -6,6 +6,7 @@ be read is rejected with its reason while the others go on; the manifest comes l
 outlives its case, so memory does not grow with their number.
 """
 
+import errno
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,9 +27,9 @@ from ssl3d_lite.data.cohort import (
     write_array,
 )
 from ssl3d_lite.data.raw_header import RawHeader, mm_of_unit
-from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import checksum
-from ssl3d_lite.machine.parallel import for_each
+from ssl3d_lite.errors import InputError, in_one_line
+from ssl3d_lite.files import checksum, locked_below
+from ssl3d_lite.machine.parallel import KILLED, for_each
 
 from .folds import assign_folds
 from .records import (
@@ -43,6 +44,8 @@ from .records import (
 )
 from .settings import FoldSettings
 from .virtual_note import with_virtual_identity
+
+LONGEST_NAME = 200  # bytes of a case's name, so that every file system can take its files
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ def _prepare_all(
     items = [(case, known.get(case.id)) for case in cases]
     outcomes: list[_Outcome] = []
     try:
-        for outcome in for_each(make, items, settings, about.name):
+        for outcome in for_each(make, items, settings, about.name, killed=_killed):
             if outcome.case and outcome.fresh:
                 if settings.dask and not is_whole(about, outcome.case):
                     raise InputError(f"the Dask workers do not see {about.folder} as this machine")
@@ -269,6 +272,14 @@ def _check_names(cases: Sequence[RawCase]) -> None:
             raise InputError(f"{len(same)} cases have the id {name!r}: {', '.join(files)}")
 
 
+def locked_folders(*folders: Path | None) -> list[RawCase]:
+    """The folders below these that cannot be opened, as cases that cannot be used: what is missing
+    in a cohort is named."""
+    fault = "this folder cannot be opened, so its files are missing; ask for the right to read it"
+    locked = dict.fromkeys(path for folder in folders if folder for path in locked_below(folder))
+    return [RawCase(f"{path}/", "", {}, fault=fault) for path in locked]
+
+
 # ---- one case, in a worker ---------------------------------------------------------------------
 
 
@@ -297,8 +308,18 @@ def _prepare_one(
             return _Outcome(raw.id, known.case)
         source = Source(names, _checksums(files), shape=(), affine=[])
         made = prepare(raw)
-    except InputError as reason:
-        return _Outcome(raw.id, reason=str(reason))
+    except Exception as reason:  # whatever it is, it is this case's alone
+        return _Outcome(raw.id, reason=in_one_line(reason))
+    try:
+        sums = write_arrays(about.folder, raw.id, made.image, made.label)
+    except OSError as reason:
+        if reason.errno != errno.ENAMETOOLONG:  # the disk is full: no case can be written
+            raise
+        return _Outcome(
+            raw.id, reason=f"its name is too long there; rename the raw scan ({reason})"
+        )
+    except MemoryError as reason:
+        return _Outcome(raw.id, reason=in_one_line(reason))
     case = Case(
         id=raw.id,
         patient=raw.patient,
@@ -314,17 +335,27 @@ def _prepare_one(
         labelled=made.label is not None or raw.grade is not None,
         lost=made.lost,
         grade=raw.grade,
-        sha256=write_arrays(about.folder, raw.id, made.image, made.label),
+        sha256=sums,
     )
     return _Outcome(raw.id, case, fresh=True, stamps=stamps)
 
 
+def _killed(item: tuple[RawCase, Record | None]) -> "_Outcome":
+    """The outcome of a case whose worker was killed each time."""
+    return _Outcome(item[0].id, reason=KILLED)
+
+
 def _files(raw: RawCase, raw_folder: Path, channels: Sequence[str]) -> dict[str, Path]:
     """A case's files, by channel, channel/slice or "label"."""
-    if not SAFE_NAME.fullmatch(raw.id):
-        raise InputError(f"{raw.id!r} cannot name a file; rename the raw scan")
     if raw.fault:
         raise InputError(raw.fault)
+    if not SAFE_NAME.fullmatch(raw.id):
+        raise InputError(f"{raw.id!r} cannot name a file; rename the raw scan")
+    if (length := len(raw.id.encode())) > LONGEST_NAME:
+        raise InputError(
+            f"its name takes {length} bytes, where a file's may take {LONGEST_NAME}; rename the "
+            "raw scan"
+        )
     missing = [channel for channel in channels if channel not in raw.images]
     if missing:
         there = ", ".join(path.name for path in raw.images.values()) or "no image"

@@ -26,6 +26,7 @@ from ssl3d_lite.data.label_maps import resample_labels
 from ssl3d_lite.data.preparation import Intensity
 from ssl3d_lite.data.raw_header import RawHeader
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.memory import check_volume
 from ssl3d_lite.settings import CheckedSettings, PositiveFloat, PositiveInt
 
 from .engine import Prepared, RawCase
@@ -77,15 +78,15 @@ class Framing(FoldSettings):
     border cut away, each axis stretched to 128 voxels, intensities from 0 to 1 (CT: its window)."""
 
     crop: bool | None = None
-    """Cut away the empty border first: voxels of 0, or below the window. Default: as above."""
+    """Cut away the empty border first: voxels of 0, or below the window. Default: the preset's."""
 
     size: VolumeSize | None = None
-    """Voxels of every prepared volume. Default: as above."""
+    """Voxels of every prepared volume. Default: the preset's."""
 
     fit: Fit | None = None
     """How a scan comes to that size. pad: voxels as they are, cut or padded about the centre;
-    resize: the whole field in isotropic voxels, padded; stretch: each axis by itself. Default: as
-    above."""
+    resize: the whole field in isotropic voxels, padded; stretch: each axis by itself. Default: the
+    preset's."""
 
     spacing: VoxelSize | None = None
     """Voxel size in mm, with fit=pad. Default: the scan's own."""
@@ -96,12 +97,14 @@ class Framing(FoldSettings):
 
     intensity: str | None = None
     """zscore, zscore-brain, unit, or window:LOW,HIGH in HU; always each channel by itself. Default:
-    as above."""
+    the preset's."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.intensity is not None:
             Intensity.parse(self.intensity)
+        if self.size is not None:
+            check_volume(self.size, 1, f"size {self.size}")
 
     def preparation(self, own: Preparation | None = None) -> Preparation:
         """What is given; else the preset's; else what is the data set's own."""
@@ -273,6 +276,9 @@ def prepare_volume(
         box = bounding_box(np.logical_or.reduce([intensity.foreground(c) for c in channels]))
     frame = lay_frame(box, nib.affines.voxel_sizes(to_world), how)
     kept = frame.covers(channels[0].shape)
+    voxel = " x ".join(f"{mm:g}" for mm in nib.affines.voxel_sizes(affine))
+    asked = f"spacing {how.spacing}" if how.spacing and not how.size else f"size {how.size}"
+    check_volume(frame.size, len(channels), f"{names[0]}, of {voxel} mm a voxel: {asked}")
 
     image = np.empty((len(channels), *frame.size), np.float16)
     for row, channel, name in zip(image, channels, names, strict=True):

@@ -5,6 +5,7 @@ import io
 import re
 import zlib
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 
 import nibabel as nib
@@ -195,7 +196,12 @@ def _open(content: bytes, path: Path, largest: int) -> nib.Nifti1Image:
             raise InputError(f"{path} unpacks to more than {largest} bytes; leave it out")
     kind = _kind(content)
     _check_voxels(kind.header_class(content[: kind.header_class.sizeof_hdr], check=False))
-    return kind.from_bytes(content)
+    image = kind.from_bytes(content)
+    wanted = prod(image.shape) * image.get_data_dtype().itemsize
+    if wanted > len(content):  # nibabel would ask for the memory first
+        what = f"{' x '.join(map(str, image.shape))} voxels take {wanted} bytes"
+        raise OSError(f"{what}, it holds {len(content)}")
+    return image
 
 
 def _kind(content: bytes) -> type[nib.Nifti1Image]:

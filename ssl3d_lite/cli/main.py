@@ -1,16 +1,18 @@
 """The ``ssl3d`` command: a thin skin over the functions that a notebook calls.
 
-Each command's settings are the function's own frozen dataclass, read from the command line by
-tyro. Heavy libraries are imported by the command that needs them: ``ssl3d --help`` needs none.
+Each command's settings are the function's own frozen dataclass. Heavy libraries are imported by the
+command that needs them: ``ssl3d --help`` needs none.
 """
 
 import errno
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import MISSING
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
-from ssl3d_lite.errors import DivergedError, InputError, unknown
+from ssl3d_lite.errors import DivergedError, InputError, in_one_line, unknown
 from ssl3d_lite.interrupts import (
     STOPPED,
     end_on_ctrl_c,
@@ -36,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
         end_on_ctrl_c()
         if not _is_first_process():
             end_with_parent()
+    for stream in (sys.stdout, sys.stderr):  # a terminal that has no umlauts shows their codes
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
@@ -46,6 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
             code = 0
         elif line := _line_about(error):
             _tell(f"ssl3d: {line}")
+            code = 2
+        elif isinstance(error, Exception):  # every process says it: it may have struck one alone
+            print(f"ssl3d: {in_one_line(error)}", file=sys.stderr)
             code = 2
         else:
             raise
@@ -108,52 +116,25 @@ def _tell(line: str) -> None:
 
 
 def overview() -> str:
-    lines = [f"  {name:<10} {summary}" for name, (_, summary) in COMMANDS.items()]
+    lines = [f"  {name:<10} {summary}" for name, (_, summary, _) in COMMANDS.items()]
     return (
-        "usage: ssl3d COMMAND [settings]      (ssl3d COMMAND --help says which)\n\n"
-        "Self-supervised learning on 3D medical images.\n\n" + "\n".join(lines)
+        "example: ssl3d tour\n\nSelf-supervised learning on 3D medical images.\n\n"
+        "ssl3d COMMAND [settings], where COMMAND is:\n" + "\n".join(lines) + "\n\n"
+        "ssl3d COMMAND --help says what each does, and its settings."
     )
 
 
-def _parse(
-    settings: Any,
-    command: str,
-    arguments: list[str],
-    default: Any = None,
-    description: str | None = None,
-) -> Any:
-    """Settings (a dataclass) from the command line; a misspelt one names the nearest.
+def _parse(kind: Any, command: str, arguments: list[str], **defaults: Any) -> Any:
+    """Settings of class ``kind`` from the command line of one of ``COMMANDS``.
 
     Raises:
-        InputError: a value that the settings refuse, which is told in the settings' own words.
+        InputError: a mistake in the arguments.
     """
-    from contextlib import redirect_stderr
-    from io import StringIO
+    from .arguments import read_settings
 
-    import tyro
-
-    said = StringIO()
-    try:
-        with redirect_stderr(said):
-            return tyro.cli(
-                settings,
-                prog=f"ssl3d {command}",
-                args=arguments,
-                default=default,
-                description=description,
-                config=(tyro.conf.FlagCreatePairsOff,),
-            )
-    except SystemExit as left:
-        if refused := _input_error_behind(left):  # tyro would put it in a box of five lines
-            raise refused from None
-        sys.stderr.write(said.getvalue())
-        raise
-
-
-def _input_error_behind(error: BaseException | None) -> InputError | None:
-    while error is not None and not isinstance(error, InputError):
-        error = error.__context__
-    return error
+    about = " ".join((kind.__doc__ or "").split())
+    example = ACTIONS.get(command) or COMMANDS[command][2]
+    return read_settings(kind, command, arguments, about, example, **defaults)
 
 
 def _early(arguments: list[str], **wanted: str | None) -> "argparse.Namespace":
@@ -162,7 +143,7 @@ def _early(arguments: list[str], **wanted: str | None) -> "argparse.Namespace":
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name, default in wanted.items():
-        parser.add_argument(f"--{name}", default=default)
+        parser.add_argument(f"--{name}", nargs="?", const=default, default=default)
     return parser.parse_known_args(arguments)[0]
 
 
@@ -189,25 +170,48 @@ def _prepare(arguments: list[str]) -> int:
     from ssl3d_lite.data.registry import load_recipe, load_recipes
 
     if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: ssl3d prepare RECIPE --out COHORT [settings]\n\nrecipes:")
+        print(f"example: {COMMANDS['prepare'][2]}\n")
+        print("ssl3d prepare RECIPE [settings], where RECIPE is:")
         working, broken = load_recipes()
         print("\n".join(f"  {name:<20} {recipe.about.title}" for name, recipe in working.items()))
         for reason in broken.values():
             print(f"  {reason}")
+        print("\nssl3d prepare RECIPE --help says how to get the raw files, and all settings.")
         return 0
-    settings_class, run = load_recipe(arguments[0])
-    does, own = (
-        " ".join((settings_class.__doc__ or "").split()),
-        getattr(settings_class, "own", None),
-    )
-    defaults = (
-        ", ".join(f"{name} {value}" for name, value in vars(own).items() if value) if own else ""
-    )
-    description = settings_class.about.text(does, defaults)
-    command = f"prepare {arguments[0]}"
-    summary = run(_parse(settings_class, command, arguments[1:], description=description))
+    name = _first("prepare", "RECIPE", arguments)
+    kind, run = load_recipe(name)
+    from .arguments import read_settings
+
+    example = recipe_example(name, kind)
+    about = recipe_text(kind)
+    summary = run(read_settings(kind, f"prepare {name}", arguments[1:], about, example))
     print(summary)
     return summary.exit_code
+
+
+def _first(command: str, what: str, arguments: list[str]) -> str:
+    """The word after the command, which no setting may precede."""
+    if arguments[0].startswith("-"):
+        raise InputError(f"{what} comes before the settings, as in: {COMMANDS[command][2]}")
+    return arguments[0]
+
+
+def recipe_example(name: str, kind: type) -> str:
+    """A command that prepares a cohort by the recipe ``name``."""
+    from .arguments import flags_of
+
+    places = {"--raw": f"raw/{name}", "--out": f"cohorts/{name}", "--cohort": "cohorts/brats"}
+    needed = [flag.name for flag in flags_of(kind, {}) if flag.default is MISSING]
+    given = " ".join(f"{each} {places.get(each, 'VALUE')}" for each in needed)
+    more = getattr(kind.about, "example", "")
+    return " ".join(f"ssl3d prepare {name} {given} {more}".split())
+
+
+def recipe_text(kind: type) -> str:
+    """What a recipe does, and all that is known of its data set."""
+    does, own = " ".join((kind.__doc__ or "").split()), getattr(kind, "own", None)
+    given = {name: value for name, value in vars(own).items() if value} if own else {}
+    return kind.about.text(does, ", ".join(f"{name} {value}" for name, value in given.items()))
 
 
 def _data(arguments: list[str]) -> None:
@@ -241,13 +245,13 @@ def _pretrain(arguments: list[str]) -> None:
 
     from ssl3d_lite.data.cohort import MANIFEST, Cohort
 
-    from .commands import pretrain_command, pretrain_settings
+    from .commands import PretrainCommand, pretrain_command, pretrain_defaults
 
     first = _early(arguments, task="cpc", preset="quick", cohort=None, network="unet")
     there = first.cohort and (Path(first.cohort) / MANIFEST).exists()  # if not, that is said later
     dims = Cohort.open(first.cohort).spatial_dims if there else 3
-    kind, default = pretrain_settings(first.task, first.preset, dims, first.network)
-    pretrain_command(_parse(kind, "pretrain", arguments, default))
+    defaults = pretrain_defaults(first.task, first.preset, dims, first.network)
+    pretrain_command(_parse(PretrainCommand, "pretrain", arguments, **defaults))
 
 
 def _finetune(arguments: list[str]) -> None:
@@ -272,7 +276,7 @@ def _study(arguments: list[str]) -> None:
     from ssl3d_lite.study.settings import read_study, shipped_studies
 
     if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: ssl3d study STUDY [--scale smoke|class|full] [settings]\n\nstudies:")
+        print(f"example: {COMMANDS['study'][2]}\n\nssl3d study STUDY [settings], where STUDY is:")
         print("\n".join(f"  {name:<16} {read_study(name).title}" for name in shipped_studies()))
         print("\nOr a TOML file of your own. ssl3d study STUDY --help says all settings.")
         return
@@ -288,9 +292,11 @@ def _course(arguments: list[str]) -> int | None:
     }
     if not arguments or arguments[0] in ("-h", "--help"):
         lines = [f"  {name:<10} {summary}" for name, summary in actions.items()]
-        print("usage: ssl3d course ACTION [settings]\n\nactions:\n" + "\n".join(lines))
+        print(f"example: {COMMANDS['course'][2]}\n")
+        print("ssl3d course ACTION [settings], where ACTION is:")
+        print("\n".join(lines) + "\n\nssl3d course ACTION --help says all settings.")
         return None
-    action, rest = arguments[0], arguments[1:]
+    action, rest = _first("course", "ACTION", arguments), arguments[1:]
     if action not in actions:
         raise unknown("action", action, actions)
     if action == "build":
@@ -329,19 +335,72 @@ def _bench(arguments: list[str]) -> None:
     print(f"\nReport: {settings.out / 'report.html'}  All numbers: {settings.out / BENCH}")
 
 
-COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
-    "tour": (_tour, "the whole path in minutes: pretrain, probe, fine-tune, report"),
-    "prepare": (_prepare, "turn raw scans into a cohort"),
-    "data": (_data, "list the data sets that are known, prepared and missing"),
-    "verify": (_verify, "check a cohort: files, values, and leakage between splits"),
-    "show": (_show, "see a cohort as a page of pictures and values, or a scan in napari"),
-    "pretrain": (_pretrain, "train an encoder on a proxy task, without labels"),
-    "finetune": (_finetune, "train a network with few labels, to segment or to grade"),
-    "probe": (_probe, "score a frozen encoder's features with a linear probe"),
-    "study": (_study, "put the paper's claims to the test: arms, labels, seeds, verdicts"),
-    "course": (_course, "assignments that grade themselves: build a course, grade submissions"),
-    "bench": (_bench, "how fast this machine does every stage, beside the least it could take"),
-    "predict": (_predict, "segment raw scans or a cohort's, as NIfTI in their own space; or grade"),
+Command = tuple[Callable[[list[str]], int | None], str, str]  # what runs, a summary, an example
+COMMANDS: dict[str, Command] = {
+    "tour": (
+        _tour,
+        "the whole path in minutes: pretrain, probe, fine-tune, report",
+        "ssl3d tour --task rotation --out tour",
+    ),
+    "prepare": (
+        _prepare,
+        "turn raw scans into a cohort",
+        "ssl3d prepare folder --raw scans --labels maps --out cohorts/a",
+    ),
+    "data": (
+        _data,
+        "list the data sets that are known, prepared and missing",
+        "ssl3d data cohorts",
+    ),
+    "verify": (
+        _verify,
+        "check a cohort: files, values, and leakage between splits",
+        "ssl3d verify cohorts/a --raw scans",
+    ),
+    "show": (
+        _show,
+        "see a cohort as a page of pictures and values, or a scan in napari",
+        "ssl3d show cohorts/a --out a.html",
+    ),
+    "pretrain": (
+        _pretrain,
+        "train an encoder on a proxy task, without labels",
+        "ssl3d pretrain --task cpc --cohort cohorts/a --out runs/cpc",
+    ),
+    "finetune": (
+        _finetune,
+        "train a network with few labels, to segment or to grade",
+        "ssl3d finetune --cohort cohorts/a --encoder runs/cpc --out runs/few",
+    ),
+    "probe": (
+        _probe,
+        "score a frozen encoder's features with a linear probe",
+        "ssl3d probe --cohort cohorts/a --encoder runs/cpc --labels 5",
+    ),
+    "study": (
+        _study,
+        "put the paper's claims to the test: arms, labels, seeds, verdicts",
+        "ssl3d study hippocampus --scale class --out studies/a",
+    ),
+    "course": (
+        _course,
+        "assignments that grade themselves: build a course, grade submissions",
+        "ssl3d course build course",
+    ),
+    "bench": (
+        _bench,
+        "how fast this machine does every stage, beside the least it could take",
+        "ssl3d bench --out bench",
+    ),
+    "predict": (
+        _predict,
+        "segment raw scans or a cohort's, as NIfTI in their own space; or grade",
+        "ssl3d predict --model runs/few --images scans --out predictions",
+    ),
+}
+ACTIONS = {
+    "course build": "ssl3d course build course --assignments A1 A2",
+    "course grade": "ssl3d course grade submissions --course course/lecturer --out grades",
 }
 
 

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import nbformat
-from tyro.conf import Positional
 
 from ssl3d_lite.data.registry import make_cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import PART
 from ssl3d_lite.outputs import check_empty
-from ssl3d_lite.settings import CheckedSettings, Interval
+from ssl3d_lite.settings import CheckedSettings, Interval, Positional
 
 from .sources import (
     Assignment,

@@ -7,12 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tyro.conf import Positional
-
 from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.files import read_json, write_csv, write_json
 from ssl3d_lite.outputs import claimed
-from ssl3d_lite.settings import CheckedSettings, PositiveFloat
+from ssl3d_lite.settings import CheckedSettings, Positional, PositiveFloat
 
 from . import jail
 from .build import COHORTS_FOLDER, SOLVED_FOLDER, read_course

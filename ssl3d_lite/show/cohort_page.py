@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 from nibabel.affines import voxel_sizes
 from tqdm.auto import tqdm
-from tyro.conf import Positional
 
 from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.html import Table, as_html, bullets, escape, is_page_of, picture, write_html
 from ssl3d_lite.outputs import check_file
-from ssl3d_lite.settings import CheckedSettings, PositiveInt
+from ssl3d_lite.settings import CheckedSettings, Positional, PositiveInt
 
 from .figures.contact_sheet import contact_sheet, grade_counts, intensities
 

@@ -276,3 +276,17 @@ def test_an_empty_file(tmp_path, content):
 
 def test_an_empty_label_map_is_one(save, tmp_path):
     assert not read_label(save(tmp_path / "a.nii", np.zeros((2, 2, 2))), (0, 1))[0].any()
+
+
+@pytest.mark.parametrize("ending", ["nii", "nii.gz"])
+def test_a_header_that_claims_more_voxels_than_there_are_takes_no_memory(tmp_path, ending):
+    content = bytearray(nib.Nifti1Image(np.ones((4, 4, 4), np.float32), np.eye(4)).to_bytes())
+    content[42:48] = np.full(3, 32767, "<i2").tobytes()
+    path = tmp_path / f"scan.{ending}"
+    path.write_bytes(gzip.compress(content) if ending == "nii.gz" else content)
+    with pytest.raises(InputError) as error:
+        read_nifti(path)
+    assert str(error.value) == (
+        f"{path} is damaged, copy it again: 32767 x 32767 x 32767 voxels take 140724603846652 "
+        f"bytes, it holds {len(content)}"
+    )
