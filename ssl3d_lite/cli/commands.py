@@ -219,9 +219,7 @@ def probe_command(settings: ProbeCommand) -> ProbeResult:
 
 @dataclass(frozen=True)
 class PredictCommand(CheckedSettings):
-    """ssl3d predict --model network --images new_scans --out predictions
-
-    Segments raw scans, which are prepared as the network's own were; or the scans of a prepared
+    """Segments raw scans, which are prepared as the network's own were; or the scans of a prepared
     --cohort. The answers are NIfTI files that lie over the raw scans. Pictures of an ordinal cohort
     are graded, in grades.csv."""
 
