@@ -30,13 +30,13 @@ def end_on_ctrl_c() -> None:
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return
+    signal.signal(signal.SIGINT, _stop)
     if os.name == "posix":
         heard, wakes = os.pipe()
         os.set_blocking(wakes, False)
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)  # told even amid long work in C
         threading.Thread(target=_end_in_time, args=(heard,), daemon=True).start()
     sys.warnoptions.append(f"ignore:{_TRACKER}")  # which tells what it clears away after us
-    signal.signal(signal.SIGINT, _stop)
     for hooks, name in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
         setattr(hooks, name, _quiet_when_stopped(getattr(hooks, name)))
 

@@ -34,14 +34,14 @@ _OF_DISK_OR_PATH = (  # errors that the program can do nothing about
 
 def main(arguments: list[str] | None = None) -> int:
     """Run ``ssl3d``. Exit code: 0 all is done, 1 some cases are faulty, 2 it was stopped."""
-    if arguments is None:  # the command, in a process of its own
-        end_on_ctrl_c()
-        if not _is_first_process():
-            end_with_parent()
-    for stream in (sys.stdout, sys.stderr):  # a terminal that has no umlauts shows their codes
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     try:
+        if arguments is None:  # the command, in a process of its own
+            end_on_ctrl_c()
+            if not _is_first_process():
+                end_with_parent()
+        for stream in (sys.stdout, sys.stderr):  # a terminal that has no umlauts shows their codes
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         code = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except BaseException as error:
