@@ -92,7 +92,7 @@ def prepare(settings: Brats) -> Summary:
         regions={"WT": (1, 2, enhancing), "TC": (1, enhancing), "ET": (enhancing,)},
     )
     make = partial(prepare_scan, how=how, values=description.label_values)
-    return prepare_cohort(description, cases, raw, make, settings)
+    return prepare_cohort(description, cases, raw, make, settings, unit=settings.unit)
 
 
 def find_brats_cases(raw: Path) -> list[RawCase]:

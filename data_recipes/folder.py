@@ -124,7 +124,7 @@ def prepare(settings: Folder) -> Summary:
         for path, reason in unread.items()
     ]
     notes = (*series_notes(series, raw), *_hints(settings, cases, unread))
-    return prepare_cohort(description, cases, root, make, settings, notes, rows)
+    return prepare_cohort(description, cases, root, make, settings, notes, settings.unit, rows)
 
 
 def _check_labels(values: tuple[int, ...], names: tuple[str, ...]) -> None:

@@ -115,7 +115,7 @@ def prepare(settings: Msd, addresses: Mapping[str, tuple[str, str]] | None = Non
     )
     make = partial(prepare_scan, how=how, values=description.label_values)
     cases = with_patients(described.cases, settings.table, raw, lambda name: [_case_name(name)])
-    return prepare_cohort(description, cases, raw, make, settings)
+    return prepare_cohort(description, cases, raw, make, settings, unit=settings.unit)
 
 
 def _case_name(path: str) -> str:

@@ -70,7 +70,7 @@ def prepare(settings: UkbBrain) -> Summary:
         {"name": "ukb-brain"} | asdict(how),
     )
     make = partial(prepare_zips, how=how)
-    return prepare_cohort(description, find_visits(raw), raw, make, settings)
+    return prepare_cohort(description, find_visits(raw), raw, make, settings, unit=settings.unit)
 
 
 def find_visits(raw: Path) -> list[RawCase]:

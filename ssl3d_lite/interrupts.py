@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-PATIENCE = 2.0  # seconds for cleaning up
+PATIENCE = 1.5  # seconds for cleaning up
 STOPPED = 130  # exit code, as shells have it
 _TRACKER = "resource_tracker"  # multiprocessing's process that removes what others leave
 _asked = threading.Event()
@@ -56,7 +56,10 @@ def _stop(number: int, frame: Any) -> None:
 def _end_in_time(heard: int) -> None:
     while signal.SIGINT not in os.read(heard, 1):  # other signals are heard too
         pass
-    time.sleep(PATIENCE)
+    late = time.monotonic() + PATIENCE
+    import psutil  # noqa: F401  (it takes a moment)
+
+    time.sleep(max(0, late - time.monotonic()))
     _end()
 
 
@@ -64,6 +67,17 @@ def _end() -> None:
     """End this process and all that it has started, now."""
     say_stopped()
     end_children()
+    os._exit(STOPPED)
+
+
+def leave_stopped() -> None:
+    """End a process that has cleaned up after Ctrl-C, as :func:`end_on_ctrl_c` began it.
+
+    Python itself may take seconds for that, and says that it was killed where the interruption went
+    through a library's ``exec``.
+    """
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
     os._exit(STOPPED)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from ssl3d_lite.data.alike import remarks
 from ssl3d_lite.data.cohort import (
     SAFE_NAME,
+    UNKNOWN_UNIT,
     Case,
     CohortDescription,
     Source,
@@ -25,7 +26,7 @@ from ssl3d_lite.data.cohort import (
     write_array,
 )
 from ssl3d_lite.data.label_classes import label_remarks
-from ssl3d_lite.data.raw_header import RawHeader
+from ssl3d_lite.data.raw_header import RawHeader, mm_of_unit
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import checksum
 from ssl3d_lite.machine.parallel import for_each
@@ -122,6 +123,7 @@ def prepare_cohort(
     prepare: Callable[[RawCase], Prepared],
     settings: FoldSettings,
     notes: Sequence[str] = (),
+    unit: str | None = None,
     left_out: Sequence[dict[str, str]] = (),
 ) -> Summary:
     """Prepare ``cases`` into the folder of ``about``, going on from what a former run left there.
@@ -133,6 +135,7 @@ def prepare_cohort(
             for a case that cannot be used.
         settings: who does the work, and how patients are assigned to folds.
         notes: what a user should know of the raw files.
+        unit: of scans whose files state none, as the user says; None: nobody knows.
         left_out: files that are no scans to read, as {"case": path, "reason"}. The manifest names
             them after the rejected cases.
 
@@ -146,7 +149,7 @@ def prepare_cohort(
     with claimed_cohort(about.folder) as claim:
         known = read_records(about)
         reserve(claim, [case.id for case in cases if SAFE_NAME.fullmatch(case.id)], known)
-        summary = _prepare_all(about, cases, raw, prepare, settings, known, tuple(left_out))
+        summary = _prepare_all(about, cases, raw, prepare, settings, known, unit, tuple(left_out))
     return replace(summary, notes=(*notes, *summary.notes))
 
 
@@ -157,6 +160,7 @@ def _prepare_all(
     prepare: Callable[[RawCase], Prepared],
     settings: FoldSettings,
     known: Mapping[str, Record],
+    unit: str | None,
     left_out: tuple[dict[str, str], ...],
 ) -> Summary:
     make = partial(_prepare_one, about=about, raw_folder=raw, prepare=prepare)
@@ -170,7 +174,11 @@ def _prepare_all(
                 write_record(about, outcome.case, outcome.stamps)
             outcomes.append(outcome)
         outcomes.sort(key=lambda outcome: outcome.id)
-        return _finish(about, outcomes, known, settings, left_out)
+        unstated = _without_unit(outcomes) if unit is None else ""
+        if unstated:
+            about = replace(about, unit=UNKNOWN_UNIT)
+        summary = _finish(about, outcomes, known, settings, left_out)
+        return replace(summary, notes=(unstated, *summary.notes)) if unstated else summary
     except OSError as reason:  # from writing: a file that cannot be read is its case's fault
         done = f"{sum(each.case is not None for each in outcomes)} of {len(cases)} cases are done"
         raise InputError(
@@ -229,6 +237,25 @@ def _finish(
         lost={case.id: case.lost for case in cases if case.lost},
         notes=notes,
         left_out=left_out,
+    )
+
+
+def _without_unit(outcomes: Sequence["_Outcome"]) -> str:
+    """Which scans' headers do not state their unit, in a line; "" if all do.
+
+    What is no NIfTI file has no such header.
+    """
+    cases = [outcome.case for outcome in outcomes if outcome.case]
+    codes = [(case.id, case.source.header.get("xyzt_units")) for case in cases]
+    names = [name for name, code in codes if code is not None and mm_of_unit(code) is None]
+    if not names:
+        return ""
+    which = f"{len(names)} of {len(cases)} scans" + (
+        f" ({', '.join(_some(names))})" if len(names) < len(cases) else ""
+    )
+    return (
+        f"{which} do not state the unit of their voxels' size: sizes, --spacing and distances "
+        "count as the files do, and are not said to be in mm; if they are, say --unit mm"
     )
 
 

@@ -52,7 +52,7 @@ class Preparation(CheckedSettings):
     """
 
     crop: bool  # cut away the border where all channels are empty
-    spacing: VoxelSize | None  # mm a voxel; None: the scan's own
+    spacing: VoxelSize | None  # of a voxel, in the scans' unit; None: the scan's own
     size: VolumeSize | None  # voxels; None: as many as there are
     fit: Fit
     intensity: str  # see Intensity
@@ -89,6 +89,10 @@ class Framing(FoldSettings):
 
     spacing: VoxelSize | None = None
     """Voxel size in mm, with fit=pad. Default: the scan's own."""
+
+    unit: Literal["mm"] | None = None
+    """Unit that the numbers of scans count in whose files state none. Default: it is not known, and
+    neither sizes nor distances are said to be in mm."""
 
     intensity: str | None = None
     """zscore, zscore-brain, unit, or window:LOW,HIGH in HU; always each channel by itself. Default:

@@ -20,6 +20,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
 from ssl3d_lite.machine.parallel import Workforce, for_each
 
+OTHERS = (".nii", ".gz")  # not opened: there may be thousands, on a disk far away
 SLICE_ENDINGS = (".dcm", ".ima")  # of a file that is a slice, even where its content is lost
 ROUNDS = 100_000  # about 30 ms: whoever tries all numbers of a hospital pays them for each
 NO_SCANS = (  # classes of pictures that show no scan: screenshots, and label maps
@@ -71,7 +72,7 @@ def find_series(raw: Path, work: Workforce, leave: Path | None = None) -> list[S
 
 def looks_like_dicom(path: Path) -> bool:
     """Whether a file is a slice by its mark, by its first element, or by its ending."""
-    if path.name == "DICOMDIR":
+    if path.name == "DICOMDIR" or path.suffix.lower() in OTHERS:
         return False
     return path.suffix.lower() in SLICE_ENDINGS or is_dicom(path)
 

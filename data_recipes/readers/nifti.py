@@ -13,7 +13,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from ssl3d_lite.data.raw_header import NIFTI_KINDS, RawHeader, raw_header
+from ssl3d_lite.data.raw_header import NIFTI_KINDS, RawHeader, mm_of_unit, raw_header
 from ssl3d_lite.errors import InputError
 
 NIFTI_ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
@@ -25,7 +25,9 @@ LABEL_NOISE = 2e-3  # by which a value may miss a whole number: it went through 
 LARGEST_SCAN = 2**33  # bytes of a file that is trusted to be a scan
 VECTORS = (*range(1004, 1011), 2003, 2004)  # NIfTI's codes, from matrices to colours
 
-Scan = tuple[np.ndarray, np.ndarray]  # values (x, y, z), and affine (4, 4): voxel → world, mm
+Scan = tuple[
+    np.ndarray, np.ndarray
+]  # values (x, y, z), and affine (4, 4): voxel → world, mm (or the file's unit, if it states none)
 
 
 def read_nifti(path: Path) -> Scan:
@@ -55,7 +57,8 @@ def parse_nifti(content: bytes, path: Path, largest: int = LARGEST_SCAN) -> Scan
     """
     try:
         image = _open(content, path, largest)
-        affine = np.asarray(image.affine, dtype=float)
+        affine = np.array(image.affine, dtype=float)
+        affine[:3] *= mm_of_unit(int(image.header["xyzt_units"])) or 1  # none stated: as it is
         with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite: refused below
             data = np.asanyarray(image.dataobj, dtype=np.float32)
     except (ImageFileError, HeaderDataError, WrapStructError) as reason:
@@ -178,8 +181,9 @@ def check_same_grid(path: Path, scan: Scan, other_path: Path, other: Scan) -> No
     corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape) - 1)
     place, other_place = (nib.affines.apply_affine(s[1], corners) for s in (scan, other))
     apart = np.linalg.norm(place - other_place, axis=1).max()
-    if apart > TOLERANCE * nib.affines.voxel_sizes(other[1]).min():
-        raise InputError(f"{path} lies {apart:.2f} mm beside {other_path.name}: affines differ")
+    apart /= nib.affines.voxel_sizes(other[1]).min()  # in voxels, as a unit may not be stated
+    if apart > TOLERANCE:
+        raise InputError(f"{path} lies {apart:.2f} voxels beside {other_path.name}: affines differ")
 
 
 def _open(content: bytes, path: Path, largest: int) -> nib.Nifti1Image:

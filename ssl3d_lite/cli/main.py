@@ -16,6 +16,7 @@ from ssl3d_lite.interrupts import (
     end_on_ctrl_c,
     end_with_parent,
     is_stopping,
+    leave_stopped,
     say_stopped,
 )
 
@@ -51,7 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
         _forget_output()
     if code == STOPPED or is_stopping():
         say_stopped()
-        return STOPPED
+        code = STOPPED
+    if is_stopping():
+        leave_stopped()
     return code
 
 
@@ -223,6 +226,11 @@ def _verify(arguments: list[str]) -> int:
 
 
 def _show(arguments: list[str]) -> None:
+    if "--labels" in arguments or (arguments[:1] and arguments[0].endswith((".nii", ".nii.gz"))):
+        from ssl3d_lite.show.napari.window import ScanWindow, scan_window
+
+        scan_window(_parse(ScanWindow, "show", arguments))
+        return
     from ssl3d_lite.show.cohort_page import CohortPage, write_cohort_page
 
     print(f"page: {write_cohort_page(_parse(CohortPage, 'show', arguments))}")
@@ -326,7 +334,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
     "prepare": (_prepare, "turn raw scans into a cohort"),
     "data": (_data, "list the data sets that are known, prepared and missing"),
     "verify": (_verify, "check a cohort: files, values, and leakage between splits"),
-    "show": (_show, "see a cohort: a page of pictures, values and labels"),
+    "show": (_show, "see a cohort as a page of pictures and values, or a scan in napari"),
     "pretrain": (_pretrain, "train an encoder on a proxy task, without labels"),
     "finetune": (_finetune, "train a network with few labels, to segment or to grade"),
     "probe": (_probe, "score a frozen encoder's features with a linear probe"),

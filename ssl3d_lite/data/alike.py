@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from .cohort import Case
 
-TOKEN = re.compile(r"[a-z]+\d*|\d+", re.IGNORECASE)  # of names such as p01_visit2 and p01L
+TOKEN = re.compile(r"[a-z]+\d*|\d+", re.IGNORECASE)  # p01_visit2 and p01L have two
 # what tells a patient's scans apart: when, which run, which moment of the heart, which side
 WHEN = "ses|session|visit|tp|time|timepoint|frame|phase|run|day|week|month|year"
 OCCASION = re.compile(
@@ -25,7 +25,7 @@ APART = re.compile(  # the same in several tokens: 2019-03-04, ses-01
     rf"|(?<![a-z])({WHEN})[-_. ]\d{{1,3}}(?!\d)",
     re.IGNORECASE,
 )
-MOST_SCANS = 20  # of a patient: where more names differ in this alone, it is what numbers them
+MOST_SCANS = 20  # a patient has no more: where more names differ in this alone, it numbers them
 FOLDERS = 3  # at least: two may be parts of a data set, such as training and test
 SHOWN = 10  # names in a row
 

@@ -7,6 +7,7 @@ one window fits all.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import chain
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -132,7 +133,7 @@ class PreparationRecord:
     orientation: str | None = None
     """Where each axis runs: "RAS" is right, front, up; "RU", of a picture, is right, up."""
     unit: str | None = None
-    """Of the spacing: "mm", or "px" of a raw picture."""
+    """Of the spacing: "mm", or "px" of a raw picture; None where scans state none."""
     intensity: str | None = None
     """How raw values were scaled, as :class:`Intensity` reads it."""
     crop: bool | None = None
@@ -205,14 +206,13 @@ class PreparationRecord:
             new.preparation.differences(old.preparation)  # {"intensity": "zscore, not unit"}
         """
         here, there = self._comparable(other), other._comparable(self)
-        differ = {
-            name: f"{_said(here[name])}, not {_said(there[name])}"
-            for name in here
-            if None not in (here[name], there[name]) and here[name] != there[name]
-        }
-        if self.unit == other.unit == "mm" and not self._spacing_fits(other):
+        found = [n for n in here if None not in (here[n], there[n]) and here[n] != there[n]]
+        here["channels"], there["channels"] = self.channels, other.channels  # in their order
+        differ = {name: f"{_said(here[name])}, not {_said(there[name])}" for name in found}
+        if "px" not in (self.unit, other.unit) and not self._spacing_fits(other):
             edges = (" × ".join(f"{edge:.3g}" for edge in r.spacing or ()) for r in (self, other))
-            differ["spacing"] = "{} mm, not {} mm".format(*edges)
+            units = (f" {each.unit}" if each.unit else "" for each in (self, other))
+            differ["spacing"] = "{}{}, not {}{}".format(*chain(*zip(edges, units, strict=True)))
         return differ
 
     def _comparable(self, other: "PreparationRecord") -> dict[str, Any]:
@@ -271,7 +271,7 @@ def _as_tuple(value: Any) -> Any:
     return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
-def orientation_of(affines: Sequence[np.ndarray], unit: str) -> str:
+def orientation_of(affines: Sequence[np.ndarray], unit: str | None) -> str:
     """Letters of the directions in which the axes of all cases run; "mixed" if they differ."""
     from nibabel.orientations import io_orientation, ornt2axcodes
 

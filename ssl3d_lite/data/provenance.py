@@ -55,6 +55,8 @@ class Provenance:
 
     cohort: str | None = None
     """Name of the cohort that they saw last."""
+    place: str | None = None
+    """Where it lay: see :attr:`Cohort.place`."""
     fingerprints: Mapping[str, str] | None = None
     """That cohort's, as it was then: of the parts that the training depends on."""
     fold: int | None = None
@@ -95,17 +97,15 @@ class Provenance:
         earlier = () if before is None else before.seen
         seen = None if earlier is None else (*(s for s in earlier if s not in now), *now)
         sums = {part: cohort.fingerprints[part] for part in parts or cohort.fingerprints}
-        preparation, recipe = cohort.preparation, dict(cohort.recipe)
-        return cls(cohort.name, sums, fold, preparation, patch, seen, recipe)
+        made = cohort.preparation, patch, seen, dict(cohort.recipe)
+        return cls(cohort.name, cohort.place, sums, fold, *made)
 
     def changes(self, cohort: Cohort) -> list[str]:
         """What of the cohort that was trained on is another now; [] if this is another cohort."""
-        if cohort.name != self.cohort or not self.fingerprints:
+        if cohort.place != self.place or not self.fingerprints:
             return []
         now = cohort.fingerprints
-        changed = [part for part, then in self.fingerprints.items() if now.get(part) != then]
-        # another cohort may bear the same name
-        return changed if changed and self.has_seen(cohort, range(len(cohort))) else []
+        return [part for part, then in self.fingerprints.items() if now.get(part) != then]
 
     def has_seen(
         self, cohort: Cohort, cases: Sequence[int], uses: Sequence[str] = ("training", "choosing")
@@ -127,7 +127,10 @@ class Provenance:
             preparation=PreparationRecord.from_json(record.get("preparation", {})),
             patch=patch and tuple(patch),
             seen=None if seen is None else tuple(map(_seen_from_json, seen)),
-            **{name: record.get(name) for name in ("cohort", "fingerprints", "fold", "recipe")},
+            **{
+                name: record.get(name)
+                for name in ("cohort", "place", "fingerprints", "fold", "recipe")
+            },
         )
 
 
@@ -152,7 +155,9 @@ def unchanged(cohort: Cohort) -> Iterator[None]:
     changed = f"{cohort.folder} was prepared again while it was trained on"
     if cohort.resident is None:
         raise InputError(f"{changed}: some scans were read before and some after; train again")
-    print(f"{changed}: the weights are those of what it held before; train again")
+    from ssl3d_lite.machine.collectives import say  # torch is there by now
+
+    say(f"{changed}: the weights are those of what it held before; train again")
 
 
 def marks_by_patient(cohort: Cohort, cases: Sequence[int]) -> dict[str, tuple[str, ...]]:

@@ -180,7 +180,8 @@ def prepare_alike(
 ) -> Cohort:
     """Prepare raw scans as a network's were, into ``room``."""
     raw = images if images.is_dir() else _alone(images, room)
-    settings = {name: recipe[name] for name in SETTINGS} | {"workers": workers}
+    settings = {name: recipe[name] for name in SETTINGS}
+    settings |= {"workers": workers, "name": images.name}
     if len(channels) > 1:
         settings["channels"] = tuple(channels)
     try:
@@ -275,7 +276,7 @@ def _far_off(
             f"{a:.3g}" if np.isclose(a, b, rtol=0.01) else f"{a:.3g}–{b:.3g}" for a, b in seen
         )
         yield (
-            f"voxels far from the {known} mm that the network has learnt from (are the header's "
+            f"voxels far from the {known} that the network has learnt from (are the header's "
             f"units mm?), so do not trust: {_named(strange)}"
         )
 

@@ -65,7 +65,9 @@ def for_each(
     items = list(items)
     workers = min(work.workers or usable_cores(), len(items))
     bar = {"total": len(items), "desc": title, "unit": "case"}
-    if not items or (workers <= 1 and not work.dask):
+    if not items:  # and no bar of nothing
+        return
+    if workers <= 1 and not work.dask:
         yield from tqdm(map(function, items), **bar)
         return
     with _dask(work.dask) if work.dask else _processes(workers) as pool:

@@ -16,6 +16,7 @@ from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.preparation import PreparationRecord
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.collectives import say
 
 from .encoders import Encoder, reorder_channels
 
@@ -60,17 +61,23 @@ def channels_for(network: nn.Module, cohort: Cohort) -> list[int]:
     """
     trained: Provenance | None = getattr(network, "provenance", None)
     order = list(range(len(cohort.channels)))
-    if trained is not None:
+    if trained is not None and _is_of_its_kind(trained.preparation, cohort.preparation):
         _refuse_other_scans(trained, cohort)
         _say_changes(trained, cohort, "network")
         names = trained.preparation.channels
         if names is not None and names != cohort.channels:
-            print(f"channels of {cohort.name} are read in the network's order: {' '.join(names)}")
+            say(f"channels of {cohort.name} are read in the network's order: {' '.join(names)}")
             order = [cohort.channels.index(name) for name in names]
     if isinstance(encoder := getattr(network, "encoder", None), Encoder):
         check_encoder_fits(encoder, cohort)
     check_labels_fit(network, cohort)
     return order
+
+
+def _is_of_its_kind(want: PreparationRecord, have: PreparationRecord) -> bool:
+    """Whether axes and form of the labels are the same: if not, there is nothing else to say."""
+    kinds = ((want.spatial_dims, have.spatial_dims), (want.ordinal, have.ordinal))
+    return all(None in pair or pair[0] == pair[1] for pair in kinds)
 
 
 def _refuse_other_scans(trained: Provenance, cohort: Cohort) -> None:
@@ -91,7 +98,7 @@ def _refuse_other_scans(trained: Provenance, cohort: Cohort) -> None:
 
 def _say_changes(trained: Provenance, cohort: Cohort, what: str) -> None:
     if parts := trained.changes(cohort):
-        print(
+        say(
             f"the {' and '.join(parts)} of {cohort.name} changed since the {what} was trained: the "
             "command that trained it does so again"
         )
@@ -135,13 +142,13 @@ def adopt_encoder(encoder: Encoder, cohort: Cohort) -> None:
     names = trained.channels
     if names and names != cohort.channels and set(names) == set(cohort.channels):
         reorder_channels(encoder, [names.index(n) for n in cohort.channels], cohort.channels)
-        print(f"the encoder's channels are put into the order {' '.join(cohort.channels)}")
+        say(f"the encoder's channels are put into the order {' '.join(cohort.channels)}")
     differ = cohort.preparation.differences(trained)
     differ.pop("classes", None)  # an encoder knows none
     differ.pop("shape", None)
     if differ:
         found = "; ".join(f"{name} {text}" for name, text in differ.items())
-        print(
+        say(
             f"a transfer: {cohort.name} differs from what the encoder was trained on, "
             f"{encoder.provenance.cohort or 'other scans'}: {found}"
         )
@@ -170,6 +177,8 @@ def _folds_of(cohort: Cohort, cases: Sequence[int]) -> list[int]:
     if not any(case.labelled for case in cohort.cases):
         return []
     folds = sorted({case.fold for case in cohort.cases if case.fold is not None})
+    if len(folds) < 3:  # there is no split
+        return []
     return [fold for fold in folds if set(cases) <= set(cohort.split(fold).train)]
 
 
@@ -203,7 +212,7 @@ def check_test(network: nn.Module, cohort: Cohort, cases: Sequence[int], fold: i
     own = f"it was trained with fold {trained.fold} held out (--fold {trained.fold})"
     if not (seen := trained.has_seen(cohort, cases)):
         if other:
-            print(f"fold {fold} was not seen by the network, but is not its test fold: {own}")
+            say(f"fold {fold} was not seen by the network, but is not its test fold: {own}")
         return
     raise InputError(
         f"the network has seen {len(seen)} of the {len({cohort.cases[c].patient for c in cases})} "

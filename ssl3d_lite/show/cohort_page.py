@@ -13,7 +13,7 @@ from nibabel.affines import voxel_sizes
 from tqdm.auto import tqdm
 from tyro.conf import Positional
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.html import Table, as_html, bullets, escape, is_page_of, picture, write_html
 from ssl3d_lite.outputs import check_file
@@ -21,6 +21,7 @@ from ssl3d_lite.settings import CheckedSettings, PositiveInt
 
 from .figures.contact_sheet import contact_sheet, grade_counts, intensities
 
+UNITS = {"mm": " mm", UNKNOWN_UNIT: " in a unit that the scans do not state"}  # as text has them
 MAX_CASES_READ = 200  # cases whose intensities and labels are counted
 _MAKER = "ssl3d show"
 
@@ -28,7 +29,9 @@ _MAKER = "ssl3d show"
 @dataclass(frozen=True)
 class CohortPage(CheckedSettings):
     """Writes one HTML page about a cohort: a contact sheet with the labels outlined, and what
-    intensities, shapes, labels and folds it has."""
+    intensities, shapes, labels and folds it has.
+
+    ssl3d show SCAN.nii.gz --labels PREDICTION.nii.gz opens a raw scan in napari instead."""
 
     cohort: Positional[Path]
     """Prepared cohort."""
@@ -110,8 +113,8 @@ def cohort_facts(cohort: Cohort) -> list[str]:
     more = f" and {len(shapes) - 3} other shapes" if len(shapes) > 3 else ""
     spacing = " × ".join(f"{length:.3g}" for length in cohort.spacing)
     grid = (
-        f"{listed}{more} voxels of {spacing} mm"
-        if cohort.unit == "mm"
+        f"{listed}{more} voxels of {spacing}{UNITS[cohort.unit]}"
+        if cohort.unit in UNITS
         else f"{listed}{more} pixels, each {spacing} of the raw picture's"
     )
     grid += " on average" if len(shapes) > 1 else ""
@@ -158,7 +161,12 @@ def label_table(cohort: Cohort, read: Sequence[int]) -> Table:
         counts = np.bincount(label.ravel(), minlength=len(cohort.label_names))
         volumes.append(counts * np.prod(lengths))
     volumes = np.array(volumes).reshape(-1, len(cohort.label_names))
-    unit, scale = ("ml", 1000) if cohort.spatial_dims == 3 else (f"{cohort.unit}²", 1)
+    power = "²³"[cohort.spatial_dims - 2]
+    unit, scale = f"{cohort.unit}{power}", 1
+    if cohort.unit == UNKNOWN_UNIT:
+        unit = f"(unstated unit){power}"
+    elif unit == "mm³":
+        unit, scale = "ml", 1000
     rows = []
     classes = zip(cohort.label_names, cohort.label_values, volumes.T, strict=True)
     for name, value, sizes in list(classes)[1:]:  # all but the background

@@ -60,6 +60,7 @@ def common_columns(experiment: Experiment, run: Run, key: str) -> ResultRow:
         "run": key,
         "study": experiment.study.name,
         "cohort": cohort.name,
+        "fingerprint": cohort.fingerprint,
         "arm": job.arm.name,
         "protocol": run.protocol,
         "task": "",

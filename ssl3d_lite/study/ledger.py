@@ -22,8 +22,8 @@ from ssl3d_lite.old_names import renamed
 ResultRow = dict[str, Any]  # results.csv has these columns, then a score a region ("dice WT")
 
 TEXT_COLUMNS = (
-    *("run", "study", "cohort", "arm", "protocol", "task", "labels", "measure", "failure"),
-    *("draw_scores", "machine", "version"),
+    *("run", "study", "cohort", "fingerprint", "arm", "protocol", "task", "labels"),
+    *("measure", "failure", "draw_scores", "machine", "version"),
 )
 WHOLE_COLUMNS = ("scans", "seed", "fold", "steps", "best_step")
 RESULTS = "results.csv"

@@ -78,6 +78,8 @@ def run_experiment(
             for job, runs in plan(study).items()
             if (left := [run for run in runs if run_key(experiment, run) not in done])
         }
+        if todo:
+            on_rank_zero(_say_changes, experiment, ledger)
         if launch.launcher == "here":
             run_here(experiment, todo, ledger)
         else:
@@ -127,6 +129,17 @@ def _begin(ledger: Ledger) -> set[str]:
     for key in done:  # weights that a killed process had no time to delete
         remove_run(ledger.out / "runs" / key)
     return done
+
+
+def _say_changes(experiment: Experiment, ledger: Ledger) -> None:
+    """Say why runs are done again, if their cohort is another than it was."""
+    arms = experiment.study.parsed_arms()
+    now = {(c.name, c.fingerprint) for arm in arms for c in [experiment.data.benchmark(arm)]}
+    names = {name for name, _ in now}
+    before = {(row["cohort"], row.get("fingerprint")) for row in ledger.rows()}
+    changed = {name for name, then in before - now if then and name in names}
+    for name in sorted(changed):
+        print(f"{name} changed since it was studied in {ledger.out}: its runs are done again")
 
 
 def results_of(experiment: Experiment) -> Results:

@@ -30,7 +30,7 @@ from ssl3d_lite.data.preparation import PreparationRecord
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import atomic_write, clear_leftovers, read_json, write_csv, write_json
-from ssl3d_lite.machine.collectives import on_rank_zero
+from ssl3d_lite.machine.collectives import on_rank_zero, say
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.encoders import Encoder, load_weights, make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
@@ -160,7 +160,7 @@ def _read_provenance(record: dict[str, Any], folder: Path) -> Provenance:
     """Where weights come from; says so, if their run was one of an earlier version."""
     if "trained_on" in record:
         return Provenance.from_json(record["trained_on"])
-    print(
+    say(
         f"{folder} does not say how the scans were prepared that it was trained on, nor whose they "
         "were (an earlier version wrote it): whether it fits yours is not checked"
     )
@@ -241,6 +241,7 @@ class Progress:
         if changed := _what_changed(old, new, Path(out)):
             on_rank_zero(_begin_anew, Path(out), changed)
             return cls()
+        say(f"{out} is continued from step {state['step']}")
         learner.load_state_dict(state["learner"])
         optimizer.load_state_dict(state["optimizer"])
         return cls(
@@ -314,7 +315,7 @@ def _what_changed(old: dict[str, Any], new: dict[str, Any], out: Path) -> list[s
     """
     flat_old, flat_new = _flat(old), _flat(new)
     if "cohort" not in old:  # an earlier version did not say what was in its cohort
-        print(f"{out}: its run does not say what was in the cohort; it is taken to be the same")
+        say(f"{out}: its run does not say what was in the cohort; it is taken to be the same")
         flat_old = {**{k: flat_new[k] for k in flat_new if k[:7] == "cohort."}, **flat_old}
         flat_old |= {"fold": flat_new.get("fold")}
     free = {f"training.{name}" for name in machine_settings()} | {

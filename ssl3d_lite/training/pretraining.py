@@ -23,7 +23,7 @@ from .learner import Learner
 from .loop import fit
 from .settings import TrainSettings, with_changes
 
-PRETRAINING_PARTS = ("scans", "images", "folds", "preparation")  # of a cohort: no labels
+PRETRAINING_PARTS = ("scans", "images", "folds", "preparation")  # all of a cohort but its labels
 HEALTH_ROWS = 20  # rows of the history from which a task may judge that its training has failed
 
 

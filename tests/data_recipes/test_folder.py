@@ -21,8 +21,10 @@ from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.prediction import write_prediction
+from ssl3d_lite.evaluation.segmentation import score
 from ssl3d_lite.files import write_json
 from ssl3d_lite.machine.parallel import Workforce
+from ssl3d_lite.show.cohort_page import page_parts
 
 SHAPE = (5, 6, 7)
 ONE = ("image",)
@@ -223,7 +225,7 @@ def test_channels_on_different_grids(raw, run, save):
     save(raw / "ben_a.nii", scan())
     save(raw / "ben_b.nii", scan(1))
     assert reasons(run(channels=("a", "b"))) == {
-        "ann": f"{raw / 'ann_b.nii'} lies 6.00 mm beside ann_a.nii: affines differ"
+        "ann": f"{raw / 'ann_b.nii'} lies 6.00 voxels beside ann_a.nii: affines differ"
     }
 
 
@@ -491,7 +493,7 @@ def test_a_label_map_on_another_grid(six, labels, run, save):
     save(labels / "p1.nii.gz", blocks(1), np.diag([1, 1, 2, 1]))
     save(labels / "p2.nii.gz", blocks(1)[1:])
     assert reasons(run(labels=labels)) == {
-        "p1": f"{labels / 'p1.nii.gz'} lies 6.00 mm beside p1.nii.gz: affines differ",
+        "p1": f"{labels / 'p1.nii.gz'} lies 6.00 voxels beside p1.nii.gz: affines differ",
         "p2": f"{labels / 'p2.nii.gz'} has shape (4, 6, 7), but p2.nii.gz has (5, 6, 7)",
     }
 
@@ -987,6 +989,99 @@ def test_copies_with_other_labels_are_named_however_they_are_saved(six, labels, 
         "1 scans are copies of others, voxel for voxel: p0 and q",
         "copies of one scan with different labels, keep the right one: p0 and q",
     )
+
+
+# ---- in which unit -----------------------------------------------------------------------------
+
+
+def save_in(path: Path, data: np.ndarray, unit: int, edge: float = 2.0, kind=nib.Nifti1Image):
+    """Voxels of ``edge`` of a unit, which its code states."""
+    image = kind(data, np.diag([edge, edge, edge, 1]))
+    image.header["xyzt_units"] = unit
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(image, path)
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize(
+    ("code", "edge"), [(1, 0.002), (2, 2.0), (3, 2000.0), (2 + 8, 2.0), (3 + 16, 2000.0)]
+)
+def test_metres_and_microns_become_mm(raw, labels, out, run, tmp_path, code, edge, kind):
+    """And predictions go back in the file's own."""
+    save_in(raw / "p.nii.gz", scan(), code, edge, kind)
+    save_in(labels / "p.nii.gz", blocks(1), 2)
+    assert run(labels=labels, spacing=(2, 2, 2)).rejected == ()
+    cohort = Cohort.open(out)
+    assert (cohort.unit, cohort.spacing) == ("mm", (2, 2, 2))
+    np.testing.assert_allclose(cohort.cases[0].source.affine, np.diag([2, 2, 2, 1]), rtol=1e-6)
+    np.testing.assert_array_equal(cohort[0][1], blocks(1))
+    write_prediction(tmp_path / "back.nii.gz", cohort[0][1], cohort.cases[0], (0, 1))
+    back, given = nib.load(tmp_path / "back.nii.gz"), nib.load(raw / "p.nii.gz")
+    np.testing.assert_allclose(back.affine, given.affine, rtol=1e-6)
+    assert int(back.header["xyzt_units"]) == code
+    np.testing.assert_array_equal(np.asarray(back.dataobj), blocks(1))
+
+
+UNSTATED = (
+    "do not state the unit of their voxels' size: sizes, --spacing and distances count as the "
+    "files do, and are not said to be in mm; if they are, say --unit mm"
+)
+
+
+@pytest.mark.parametrize("code", [0, 8, 5])
+def test_an_unknown_unit_gets_no_millimetres(raw, labels, out, run, code):
+    for number in range(3):
+        save_in(raw / f"p{number}.nii.gz", scan(number), code)
+        save_in(labels / f"p{number}.nii.gz", blocks(1), code)
+    assert run(labels=labels).notes[0] == f"3 of 3 scans {UNSTATED}"
+    cohort = Cohort.open(out)
+    assert (cohort.unit, cohort.spacing, cohort.preparation.unit) == ("unknown", (2, 2, 2), None)
+    found = score(iter(cohort.labels(range(3))), cohort, range(3), progress=False)
+    assert "mm" not in str(found)
+    assert str(found).splitlines()[1] == "HD95 1 0.000 (the scans state no unit)"
+    assert list(found.rows()[0]) == ["case", "region", "dice", "hd95", "absent"]
+    page = " ".join(page_parts(cohort, 3))
+    assert "voxels of 2 × 2 × 2 in a unit that the scans do not state;" in page
+    assert "median size, (unstated unit)³" in page
+    assert " mm" not in page
+    assert " ml" not in page
+
+
+def test_the_unit_as_the_user_says_it(raw, labels, out, run):
+    """Nothing is made anew for it, as no array changes."""
+    for number in range(3):
+        save_in(raw / f"p{number}.nii.gz", scan(number), 0)
+        save_in(labels / f"p{number}.nii.gz", blocks(1), 0)
+    run(labels=labels)
+    summary = run(labels=labels, unit="mm")
+    assert (summary.prepared, summary.skipped) == (0, 3)
+    assert not any("unit" in note for note in summary.notes)
+    cohort = Cohort.open(out)
+    assert (cohort.unit, cohort.preparation.unit) == ("mm", "mm")
+    found = score(iter(cohort.labels(range(3))), cohort, range(3), progress=False)
+    assert str(found).splitlines()[1] == "HD95 1 0.000 mm"
+    assert "hd95_mm" in found.rows()[0]
+
+
+def test_scans_of_which_some_state_their_unit(raw, out, run):
+    save_in(raw / "p0.nii.gz", scan(0), 2)
+    save_in(raw / "p1.nii.gz", scan(1), 0)
+    save_in(raw / "p2.nii.gz", scan(2), 1, 0.002)
+    assert run().notes[0] == f"1 of 3 scans (p1) {UNSTATED}"
+    cohort = Cohort.open(out)
+    assert (cohort.unit, cohort.spacing) == ("unknown", (2, 2, 2))
+
+
+def test_another_spacing_is_seen_whether_or_not_the_unit_is_known(raw, run, tmp_path):
+    records = []
+    for name, edge, code in (("a", 1.0, 0), ("b", 3.0, 0), ("c", 1.0, 2)):
+        save_in(tmp_path / name / "p.nii.gz", scan(), code, edge)
+        run(raw=tmp_path / name, out=tmp_path / f"out{name}", spacing=(edge, edge, edge))
+        records.append(Cohort.open(tmp_path / f"out{name}").preparation)
+    coarse = records[1].differences(records[0])
+    assert coarse == {"spacing": "3 × 3 × 3, not 1 × 1 × 1"}
+    assert records[2].differences(records[0]) == {}
+    assert records[2].differences(records[1]) == {"spacing": "1 × 1 × 1 mm, not 3 × 3 × 3"}
 
 
 # ---- once more, and after an interruption ------------------------------------------------------

@@ -341,7 +341,7 @@ def test_a_label_beside_its_image(folder):
         nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.diag([1, 1, 2, 1])), folder / "l.nii"
     )
     case = RawCase("a", "a", {"image": folder / "i.nii"}, folder / "l.nii")
-    with pytest.raises(InputError, match=r"l\.nii lies 3\.00 mm beside i\.nii"):
+    with pytest.raises(InputError, match=r"l\.nii lies 3\.00 voxels beside i\.nii"):
         prepare_scan(case, AS_IT_IS, (0,))
 
 

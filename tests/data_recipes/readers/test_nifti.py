@@ -144,7 +144,7 @@ def test_channels_on_other_grids(save, tmp_path):
     wider = save(tmp_path / "wider.nii", np.concatenate([RAMP, RAMP]))
     assert "(4, 3, 4), but first.nii has (2, 3, 4)" in refusal(read_images, [first, wider])
     moved = save(tmp_path / "moved.nii", RAMP, nib.affines.from_matvec(np.eye(3), [0, 3, 4]))
-    assert "moved.nii lies 5.00 mm beside first.nii" in refusal(read_images, [first, moved])
+    assert "moved.nii lies 5.00 voxels beside first.nii" in refusal(read_images, [first, moved])
 
 
 def test_rounding_in_an_affine_is_no_other_grid(save, tmp_path):

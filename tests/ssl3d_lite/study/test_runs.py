@@ -246,6 +246,21 @@ def test_a_key_knows_the_cohort_and_not_the_machine(scans, tmp_path):
     assert run_key(experiment(SMALL, DataFolders(tmp_path / "other"), tmp_path), run) != key
 
 
+def test_a_study_says_why_it_runs_again_on_a_cohort_that_changed(tmp_path, capsys):
+    make_cohort(tmp_path / "c", 15, (16, 24, 16))
+    tiny = replace(SMALL, arms=("random",), seeds=1, labels=("2",), protocols=("probe",))
+    first = run_study(tiny, tmp_path / "s", cohort=tmp_path / "c")
+    run_study(tiny, tmp_path / "s", cohort=tmp_path / "c")
+    assert "changed since" not in capsys.readouterr().out
+    cohort = Cohort.open(tmp_path / "c")
+    assert {row["fingerprint"] for row in first.rows} == {cohort.fingerprint}
+    mended = replace(cohort.cases[0], sha256={"label": "mended"})
+    replace(cohort, cases=(mended, *cohort.cases[1:])).save()
+    again = run_study(tiny, tmp_path / "s", cohort=tmp_path / "c")
+    assert f"made up changed since it was studied in {tmp_path / 's'}" in capsys.readouterr().out
+    assert {row["run"] for row in again.rows}.isdisjoint(row["run"] for row in first.rows)
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
