@@ -85,7 +85,8 @@ def _channels(record: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _labels(record: Mapping[str, Any]) -> tuple[dict[int, str], Regions | None]:
     """Decathlon: {"0": "background", "1": "core"}; nnU-Net: {"background": 0, "core": [1, 2]}."""
-    found = record.get("labels")
+    found: Any = record.get("labels")
+    pairs: list[tuple[str, tuple[int, ...]]]
     try:
         if all(key.isdecimal() for key in found):
             pairs = [(str(found[key]), (int(key),)) for key in found]

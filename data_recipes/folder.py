@@ -169,10 +169,7 @@ def find_scans(
             no label map has the name of a scan.
     """
     unread = unread or {}
-    if labels and not labels.is_dir():
-        raise InputError(f"no folder {labels}")
-    if labels and raw.is_relative_to(labels):
-        raise InputError(f"the label folder {labels} holds the scans too; give it another place")
+    _check_folders(raw, labels)
     files = [path for path in _nifti_files(raw, _label_files(labels)) if path not in unread]
     scans = [*_nifti_scans(files, raw, series), *_dicom_scans(series, raw)]
     if not scans:
@@ -194,10 +191,7 @@ def find_scans(
             if scan.fault:
                 faults[name] = scan.fault
     maps = _label_maps(labels) if labels else {}
-    alone = {
-        name: f"{maps[name]} has no scan{_likely_cause(name, cases, channels)}"
-        for name in sorted(maps.keys() - cases.keys())
-    }
+    alone = _maps_alone(maps, cases, channels)
     if labels and len(alone) == len(maps):
         first = next(iter(alone.values()), f"{labels} holds no label map (.nii, .nii.gz)")
         raise InputError(f"no label map has the name of a scan below {raw}: {first}")
@@ -206,6 +200,21 @@ def find_scans(
         _as_case(name, cases.get(name, {}), channels, maps.get(name), faults.get(name, ""))
         for name in sorted(cases.keys() | faults.keys())
     ]
+
+
+def _check_folders(raw: Path, labels: Path | None) -> None:
+    if labels and not labels.is_dir():
+        raise InputError(f"no folder {labels}")
+    if labels and raw.is_relative_to(labels):
+        raise InputError(f"the label folder {labels} holds the scans too; give it another place")
+
+
+def _maps_alone(
+    maps: Mapping[str, Path], scans: Collection[str], channels: tuple[str, ...]
+) -> dict[str, str]:
+    """The label maps that have no scan, by name, and what may be wrong."""
+    alone = sorted(maps.keys() - set(scans))
+    return {n: f"{maps[n]} has no scan{_likely_cause(n, scans, channels)}" for n in alone}
 
 
 def _likely_cause(name: str, scans: Collection[str], channels: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ outlives its case, so memory does not grow with their number.
 
 import errno
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from ssl3d_lite.data.cohort import (
     array_path,
     write_array,
 )
+from ssl3d_lite.data.label_classes import label_remarks
 from ssl3d_lite.data.raw_header import RawHeader, mm_of_unit
 from ssl3d_lite.errors import InputError, in_one_line
 from ssl3d_lite.files import checksum, locked_below
@@ -216,14 +217,14 @@ def _finish(
     notes = (*remarks(cases), *notes)
     voxels = [nib.affines.voxel_sizes(np.array(case.affine)) for case in cases]
     spacing = tuple(np.mean(voxels, axis=0).round(6).tolist())
-    about.with_cases(cases, spacing, (*rejected, *left_out)).save()
+    cohort = about.with_cases(cases, spacing, (*rejected, *left_out))
+    cohort.save()
+    notes = (*notes, *label_remarks(cohort))
     if (shapes := len({case.shape for case in cases})) > 1:
         notes = (*notes, f"the cases have {shapes} shapes; for training prepare them with --size")
     dropped = known.keys() - {case.id for case in cases}
     remove_records(about.folder, {*known, *(case.id for case in cases)})
-    for name in dropped:
-        for kind in ("images", "labels"):
-            array_path(about.folder, kind, name).unlink(missing_ok=True)
+    _remove_arrays(about.folder, dropped)
     if outdated := sum(known[c.id].outdated for c in cases if c.id in known):
         what = f"made anew, as an earlier version had made other arrays: {outdated} cases"
         notes = (*notes, f"{what}; train anew what was trained on them")
@@ -410,6 +411,12 @@ def _is_current(known: Record, raw: RawCase, files: dict[str, Path], stamps: Sta
 
 
 # ---- a prepared case's arrays ------------------------------------------------------------------
+
+
+def _remove_arrays(folder: Path, cases: Iterable[str]) -> None:
+    for name in cases:
+        for kind in ("images", "labels"):
+            array_path(folder, kind, name).unlink(missing_ok=True)
 
 
 def write_arrays(

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -216,7 +217,7 @@ def _check_voxels(header: nib.Nifti1Header) -> None:
     """Raise ImageFileError unless a voxel is one real number."""
     code = int(header["datatype"])
     known = nib.nifti1.data_type_codes
-    kind = known.dtype[code] if code in known.dtype else np.dtype("V0")
+    kind: Any = known.dtype[code] if code in known.dtype else np.dtype("V0")
     if kind.kind == "c":
         raise ImageFileError("its voxels are complex numbers; save their magnitude")
     if kind.names:

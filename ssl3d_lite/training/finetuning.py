@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.label_classes import absent_classes
 from ssl3d_lite.data.provenance import Provenance, unchanged
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import all_gather, on_rank_zero
@@ -139,6 +140,9 @@ def finetune(
         patch=settings.patch,
     )
     launch(settings.devices, settings.device, settings.precision)  # one process claims the folder
+    if absent := absent_classes(cohort, cases):
+        said = f"{', '.join(absent)}: in none of the {len(cases)} training cases, so not learnt"
+        on_rank_zero(print, said)
     with run_folder(out, "finetune") as folder, unchanged(cohort):
         spec = RunSpec(settings, record, folder, "finetune")
         history = fit(Finetuning(network, settings), batch_of, spec, hooks)
