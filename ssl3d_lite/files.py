@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
@@ -113,15 +114,32 @@ def read_json(path: Path, what: str) -> Any:
         InputError: it is missing or no JSON; the message calls it ``what``.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"no {what} in {path.parent}: {path.name} is missing") from None
     except (OSError, ValueError) as reason:
         raise InputError(f"{path} cannot be read as a {what}: {reason}") from None
 
 
+# ---- tables ------------------------------------------------------------------------------------
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")  # what a spreadsheet would compute
+
+
+class _Plain(csv.excel):
+    lineterminator = "\n"
+
+
+class _Quoted(_Plain):
+    quoting = csv.QUOTE_ALL
+
+
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Save a table, whole or not at all. A column that a row does not have stays empty in it."""
+    """Save a table, whole or not at all. A column that a row does not have stays empty in it.
+
+    A text that a spreadsheet would take for a formula begins with an apostrophe in the file;
+    :func:`plain_cell` gives it back as it was.
+    """
     data = csv_bytes(rows)
     atomic_write(path, lambda file: file.write(data))
 
@@ -130,7 +148,39 @@ def csv_bytes(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """A table as :func:`write_csv` saves it."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = StringIO(newline="")
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    for row in [columns, *([row.get(name, "") for name in columns] for row in rows)]:
+        cells = [_harmless(cell) for cell in row]
+        returns = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+        kind = _Quoted if returns else _Plain  # which leaves them bare
+        csv.writer(text, kind).writerow(cells)
+    return text.getvalue().encode("utf-8", "replace")
+
+
+def read_csv(path: Path) -> Iterator[dict[str, str]]:
+    """The rows of a table that :func:`write_csv` saved, or a spreadsheet since then.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as reason:
+        raise InputError(f"{path} cannot be read as a table: {reason}") from None
+    for row in rows:
+        yield {plain_cell(name): plain_cell(cell or "") for name, cell in row.items() if name}
+
+
+def plain_cell(text: str) -> str:
+    """A cell without the apostrophe that keeps a spreadsheet from computing it."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def _harmless(cell: Any) -> Any:
+    if not isinstance(cell, str) or not _FORMULA.match(cell):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell

@@ -84,13 +84,13 @@ def check_values(settings: Any) -> None:
     path is, a number of numpy where one of Python is.
     """
     kind = type(settings)
-    for name in _adapters(kind):
+    for name in _adapters(kind):  # type: ignore[arg-type]  # a class is hashable
         object.__setattr__(settings, name, checked_value(kind, name, getattr(settings, name)))
 
 
 def checked_value(kind: type, name: str, value: Any) -> Any:
     """A value of field ``name`` in the field's type; InputError if it is none."""
-    return _checked(name, _plain(value), _adapters(kind)[name])
+    return _checked(name, _plain(value), _adapters(kind)[name])  # type: ignore[arg-type]
 
 
 @cache

@@ -31,6 +31,7 @@ from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.settings import FLAT, HIDDEN, POSITIONAL
 
 _LONG_DASH = re.compile("[\u2010-\u2015\u2212]")  # what web pages and word processors make of --
+_LISTED = "ssl3d {} --help lists all"
 _NUMBER = re.compile(r"-\.?\d")
 
 
@@ -228,13 +229,13 @@ def _superfluous(rest: Sequence[str], flags: Sequence[Flag], command: str) -> In
         name = each.partition("=")[0]
         if name.startswith("-") and not _NUMBER.match(name):
             known = [flag.name for flag in flags if not flag.is_positional]
-            near = get_close_matches("--" + name.lstrip("-"), known, n=1, cutoff=0.6)
-            hint = f"did you mean {near[0]}? " if near else ""
-            return InputError(
-                f"{command} has no setting {name}; {hint}(ssl3d {command} --help lists them)"
-            )
+            names = [flag.removeprefix("--") for flag in known]
+            near = get_close_matches(name.strip("-"), names, n=1, cutoff=0.6)
+            hint = f"; did you mean --{near[0]}?" if near else ""
+            return InputError(f"{command} has no setting {name}{hint} ({_LISTED.format(command)})")
     return InputError(
-        f"{rest[0]!r} belongs to no setting of {command}; put quotes about what has spaces in it"
+        f"{rest[0]!r} belongs to no setting of {command}; a value with spaces needs quotes "
+        f"({_LISTED.format(command)})"
     )
 
 
@@ -278,6 +279,8 @@ def _number(flag: Flag, word: str) -> int | float:
         return flag.kind(word)
     except ValueError:
         what = "a whole number" if flag.kind is int else "a number"
+    if flag.several and "," in word:
+        raise InputError(f"{flag.name} takes values with spaces between them, but got: {word}")
     try:
         meant = float(word.replace(",", "."))
         meant = int(meant) if meant.is_integer() and flag.kind is int else meant
@@ -334,12 +337,20 @@ def _help_line(flag: Flag, width: int) -> str:
         return left
     first = left.ljust(_COLUMN) if len(left) < _COLUMN - 1 else ""
     indent = " " * _COLUMN
-    filled = _filled(text, width, initial_indent=first or indent, subsequent_indent=indent)
+    filled = _filled(text, width, first or indent, indent)
     return filled if first else f"{left}\n{filled}"
 
 
-def _filled(text: str, width: int, **indents: str) -> str:
-    return textwrap.fill(text, width, break_on_hyphens=False, break_long_words=False, **indents)
+def _filled(text: str, width: int, first: str = "", others: str = "") -> str:
+    """``text`` in lines of ``width``, with these indents; words with hyphens stay whole."""
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=others,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def _default(flag: Flag) -> str:

@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview())
         return 0
     if arguments[0] == "--version":
@@ -162,7 +162,7 @@ def _tour(arguments: list[str]) -> None:
 def _say_results(results: Any) -> None:
     """The table of a study, and where the report lies."""
     out = results.folder
-    print(f"\n{(out / 'table.md').read_text()}")
+    print(f"\n{(out / 'table.md').read_text(encoding='utf-8')}")
     print(f"Report: {out / 'report.html'}  All scores: {out / 'results.csv'}")
 
 
@@ -196,7 +196,7 @@ def _first(command: str, what: str, arguments: list[str]) -> str:
     return arguments[0]
 
 
-def recipe_example(name: str, kind: type) -> str:
+def recipe_example(name: str, kind: Any) -> str:
     """A command that prepares a cohort by the recipe ``name``."""
     from .arguments import flags_of
 
@@ -207,7 +207,7 @@ def recipe_example(name: str, kind: type) -> str:
     return " ".join(f"ssl3d prepare {name} {given} {more}".split())
 
 
-def recipe_text(kind: type) -> str:
+def recipe_text(kind: Any) -> str:
     """What a recipe does, and all that is known of its data set."""
     does, own = " ".join((kind.__doc__ or "").split()), getattr(kind, "own", None)
     given = {name: value for name, value in vars(own).items() if value} if own else {}

@@ -19,6 +19,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -170,6 +171,8 @@ class Cohort(CohortDescription):
             InputError: no manifest there, or not one of this format.
         """
         path = Path(folder) / MANIFEST
+        if not path.exists():
+            raise InputError(_no_cohort(Path(folder)))
         record = read_json(path, "cohort")
         if not isinstance(record, dict) or record.pop("format", None) != MANIFEST_FORMAT:
             raise InputError(
@@ -469,6 +472,21 @@ def _from_json(record: dict[str, Any]) -> dict[str, Any]:
     record["regions"] = {name: tuple(values) for name, values in record["regions"].items()}
     record["cases"] = tuple(case_from_json(case) for case in record["cases"])
     return record
+
+
+def _no_cohort(folder: Path) -> str:
+    """What to tell of a folder that is no cohort: the nearest that is one."""
+    if folder.is_file():
+        return f"{folder} is a file, where a cohort's folder is wanted"
+    line = f"no cohort in {folder}: {MANIFEST} is missing"
+    try:
+        within = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+        beside = {path.parent.name: path.parent for path in folder.parent.glob(f"*/{MANIFEST}")}
+    except OSError:
+        return line
+    near = get_close_matches(folder.name, beside, n=1, cutoff=0.5)
+    found = [*within, *(beside[name] for name in near)]
+    return f"{line}; did you mean {found[0]}?" if found else line
 
 
 def case_from_json(record: dict[str, Any]) -> Case:

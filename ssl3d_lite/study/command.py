@@ -58,7 +58,7 @@ def study(
     Example::
 
         results = ssl3d.study("hippocampus", seeds=2, arms=("cpc", "scratch", "random"))
-        print((results.folder / "table.md").read_text())
+        print((results.folder / "table.md").read_text(encoding="utf-8"))
     """
     made = {"cohort": cohort, "corpus": corpus}
     changes |= {each: table for each, table in made.items() if isinstance(table, Mapping)}

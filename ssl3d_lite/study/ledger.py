@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import read_json, write_csv, write_json
+from ssl3d_lite.files import plain_cell, read_json, write_csv, write_json
 from ssl3d_lite.old_names import renamed
 
 ResultRow = dict[str, Any]  # results.csv has these columns, then a score a region ("dice WT")
@@ -84,8 +84,8 @@ class Ledger:
         path = self.out / RESULTS
         if not path.exists():
             return pd.DataFrame()
-        cells = pd.read_csv(path, dtype=object, keep_default_na=False)
-        cells.columns = list(renamed(dict.fromkeys(cells.columns)))
+        cells = pd.read_csv(path, dtype=object, keep_default_na=False).map(plain_cell)
+        cells.columns = list(renamed(dict.fromkeys(map(plain_cell, cells.columns))))
         return cells
 
     def done(self) -> set[str]:
