@@ -21,6 +21,7 @@ from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.compatibility import channels_for, check_test
 from ssl3d_lite.models.modes import device_of
 from ssl3d_lite.models.ordinal import decode
+from ssl3d_lite.training.checkpoint import digest
 
 PREDICTION_BATCH = 4  # volumes read at once
 
@@ -99,12 +100,22 @@ def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
 # ---- back to the scan's own space --------------------------------------------------------------
 
 
-def write_prediction(path: Path, classes: np.ndarray, case: Case, values: Sequence[int]) -> None:
+def origin_of(network: nn.Module) -> str:
+    """By which weights, and what they were trained on: the description in a prediction's header."""
+    trained: Provenance | None = getattr(network, "provenance", None)
+    cohort = f", trained on {trained.fingerprint}" if trained and trained.fingerprint else ""
+    return f"ssl3d-lite: network {digest(network)}{cohort}"
+
+
+def write_prediction(
+    path: Path, classes: np.ndarray, case: Case, values: Sequence[int], origin: str = ""
+) -> None:
     """Write a class map (*space) as a NIfTI that lies over the raw scan, voxel for voxel, in every
     viewer: its header places the voxels as the raw one's does.
 
     Cropping, padding, turning to RAS and resampling are undone (nearest neighbour); what lay
-    outside the prepared volume is background. ``values`` are the raw label values by class.
+    outside the prepared volume is background. ``values`` are the raw label values by class;
+    ``origin``, of 79 letters at most, goes into the header.
     """
     prepared = nibabel.Nifti1Image(np.asarray(values, np.uint8)[classes], np.array(case.affine))
     raw = (case.source.shape, np.array(case.source.affine))
@@ -112,6 +123,7 @@ def write_prediction(path: Path, classes: np.ndarray, case: Case, values: Sequen
     back = resample_from_to(prepared, raw, order=0, mode="grid-constant", cval=0)
     labels = np.asarray(back.dataobj).astype(np.uint8)
     image = image_over_raw(labels, case.source.affine, case.source.header)
+    image.header["descrip"] = origin.encode()
     if path.suffix == ".gz":
         write_gzip(path, image.to_bytes())
     else:
@@ -159,7 +171,7 @@ def predict(
             f"{cohort.name} is {cohort.spatial_dims}D: a prediction is laid over a whole raw scan, "
             "so predict a 3D cohort"
         )
-    return write_predictions(predicted, cohort, cases, Path(out))
+    return write_predictions(predicted, cohort, cases, Path(out), origin_of(network))
 
 
 def with_meaning(network: nn.Module, cohort: Cohort) -> Cohort:
@@ -174,13 +186,14 @@ def with_meaning(network: nn.Module, cohort: Cohort) -> Cohort:
 
 
 def write_predictions(
-    predicted: Iterator[Tensor], cohort: Cohort, cases: Sequence[int], out: Path
+    predicted: Iterator[Tensor], cohort: Cohort, cases: Sequence[int], out: Path, origin: str
 ) -> list[Path]:
     """Write the class maps of a 3D cohort's cases, each over its raw scan."""
     paths = []
     for case, classes in zip(tqdm(cases, desc="predict", unit="case"), predicted, strict=True):
         paths.append(out / f"{cohort.cases[case].id}.nii.gz")
-        write_prediction(paths[-1], classes.numpy(), cohort.cases[case], cohort.label_values)
+        values = cohort.label_values
+        write_prediction(paths[-1], classes.numpy(), cohort.cases[case], values, origin)
     return paths
 
 

@@ -26,7 +26,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.unet import UNet
 
-from .prediction import class_maps, logits_of, with_meaning, write_predictions
+from .prediction import class_maps, logits_of, origin_of, with_meaning, write_predictions
 
 SETTINGS = ("crop", "spacing", "size", "fit", "intensity")  # a recipe's, that make arrays of scans
 PLAIN_RECIPES = ("folder", "msd", "brats")  # do to a scan what these settings say, and no more
@@ -94,7 +94,7 @@ def predict_images(
         prepared = with_meaning(network, prepare_alike(images, room, channels, recipe, workers))
         cases = range(len(prepared))
         maps = class_maps(answering, prepared, cases, boxes, range(len(prepared.channels)))
-        paths = write_predictions(maps, prepared, cases, out)
+        paths = write_predictions(maps, prepared, cases, out, origin_of(network))
     notes = [
         *_outside(prepared.cases, recipe),
         *_far_off(prepared.cases, trained.preparation.spacing_range, learnt.get("axis")),
@@ -181,7 +181,7 @@ def prepare_alike(
     """Prepare raw scans as a network's were, into ``room``."""
     raw = images if images.is_dir() else _alone(images, room)
     settings = {name: recipe[name] for name in SETTINGS}
-    settings |= {"workers": workers, "name": images.name}
+    settings["workers"] = workers
     if len(channels) > 1:
         settings["channels"] = tuple(channels)
     try:
@@ -200,7 +200,7 @@ def _home(images: Path) -> Path:
 
 def _alone(image: Path, room: Path) -> Path:
     """A folder that holds a link to one file, since recipes read folders."""
-    folder = room / "raw"
+    folder = room / image.name  # which the bar shows
     folder.mkdir()
     try:
         os.symlink(image.resolve(), folder / image.name)

@@ -20,11 +20,11 @@ from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation.prediction import predict, predict_batch, write_prediction
+from ssl3d_lite.evaluation.prediction import origin_of, predict, predict_batch, write_prediction
 from ssl3d_lite.evaluation.raw_scans import predict_images
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.networks import make_network
-from ssl3d_lite.training.checkpoint import load_network
+from ssl3d_lite.training.checkpoint import digest, load_network
 from ssl3d_lite.training.finetuning import finetune
 
 SHAPES = ((14, 18, 12), (15, 13, 16), (12, 20, 11), (17, 14, 13))
@@ -109,6 +109,9 @@ def test_a_trained_network_segments_raw_scans_as_those_of_a_cohort(learnt, tmp_p
         for form in (nib.Nifti1Header.get_sform, nib.Nifti1Header.get_qform):
             np.testing.assert_array_equal(form(answer.header), form(raw.header))
         assert answer.header.get_xyzt_units()[0] == "mm"
+        assert answer.header["descrip"].item().decode() == (
+            f"ssl3d-lite: network {digest(network)}, trained on {cohort.fingerprint}"
+        )
         values = np.asarray(answer.dataobj)
         assert set(np.unique(values)) == {0, 7}
         assert 2 * ((values == 7) & (truth == 7)).sum() / ((values == 7).sum() + 125) > 0.8
@@ -174,7 +177,8 @@ def test_a_network_of_slices_answers_slice_by_slice(axis, tmp_path):
         for position in positions(case.shape[axis], replace(settings, every=1)):
             plane = predict_batch(network, image.select(axis + 1, position)[None])[0]
             wanted[(slice(None),) * axis + (position,)] = plane.numpy()
-        write_prediction(tmp_path / "wanted.nii.gz", wanted, case, (0, 7))
+        origin = origin_of(network)
+        write_prediction(tmp_path / "wanted.nii.gz", wanted, case, (0, 7), origin)
         assert path.read_bytes() == (tmp_path / "wanted.nii.gz").read_bytes()
 
 
