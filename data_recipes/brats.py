@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from data_recipes.preparing.description import describe
-from data_recipes.preparing.engine import RawCase, Summary, prepare_cohort
+from data_recipes.preparing.engine import RawCase, Summary, locked_folders, prepare_cohort
 from data_recipes.preparing.settings import About, FromRaw
 from data_recipes.preparing.volumes import PAPER_CUBE, Framing, Preparation, prepare_scan
 from ssl3d_lite.errors import InputError
@@ -92,7 +92,8 @@ def prepare(settings: Brats) -> Summary:
         regions={"WT": (1, 2, enhancing), "TC": (1, enhancing), "ET": (enhancing,)},
     )
     make = partial(prepare_scan, how=how, values=description.label_values)
-    return prepare_cohort(description, cases, raw, make, settings)
+    cases += locked_folders(raw)
+    return prepare_cohort(description, cases, raw, make, settings, unit=settings.unit)
 
 
 def find_brats_cases(raw: Path) -> list[RawCase]:

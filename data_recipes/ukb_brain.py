@@ -12,7 +12,13 @@ from typing import ClassVar
 import numpy as np
 
 from data_recipes.preparing.description import describe
-from data_recipes.preparing.engine import Prepared, RawCase, Summary, prepare_cohort
+from data_recipes.preparing.engine import (
+    Prepared,
+    RawCase,
+    Summary,
+    locked_folders,
+    prepare_cohort,
+)
 from data_recipes.preparing.settings import About, FromRaw
 from data_recipes.preparing.volumes import PAPER_CUBE, Framing, Preparation, prepare_volume
 from data_recipes.readers.nifti import Scan, check_same_grid, parse_nifti, read_header
@@ -70,7 +76,8 @@ def prepare(settings: UkbBrain) -> Summary:
         {"name": "ukb-brain"} | asdict(how),
     )
     make = partial(prepare_zips, how=how)
-    return prepare_cohort(description, find_visits(raw), raw, make, settings)
+    cases = [*find_visits(raw), *locked_folders(raw)]
+    return prepare_cohort(description, cases, raw, make, settings, unit=settings.unit)
 
 
 def find_visits(raw: Path) -> list[RawCase]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from data_recipes.preparing.engine import RawCase, Summary
+from data_recipes.preparing.engine import RawCase, Summary, locked_folders
 from data_recipes.preparing.photographs import (
     COLOUR_CHANNELS,
     PhotographRecipe,
@@ -45,9 +45,8 @@ def prepare(settings: UkbFundus) -> Summary:
         InputError: no photographs there, or as :func:`prepare_cohort`.
     """
     raw = settings.raw.resolve()
-    return prepare_photographs(
-        "ukb-fundus", "UK Biobank fundus photographs", find_photographs(raw), raw, settings
-    )
+    cases = [*find_photographs(raw), *locked_folders(raw)]
+    return prepare_photographs("ukb-fundus", "UK Biobank fundus photographs", cases, raw, settings)
 
 
 def find_photographs(raw: Path) -> list[RawCase]:

@@ -14,9 +14,11 @@ from annotated_types import Ge
 
 from data_recipes.preparing.engine import Summary
 from data_recipes.preparing.photographs import PictureEdge
+from data_recipes.preparing.records import claimed_cohort
 from data_recipes.preparing.settings import About, Into
 from data_recipes.virtual_patients.abdomen import SMALLEST_ABDOMEN
 from data_recipes.virtual_patients.brain import SMALLEST_HEAD, TEMPLATE, TEMPLATE_LICENCE
+from ssl3d_lite.machine.memory import check_volume
 from ssl3d_lite.machine.parallel import Workforce
 from ssl3d_lite.settings import Count, PositiveInt, Seed
 
@@ -39,13 +41,20 @@ def _about(title: str, licence: str, citation: str, size: str, time: str) -> Abo
 
 @dataclass(frozen=True, kw_only=True)
 class Virtual(Workforce, Into):
-    """What all virtual cohorts have in common. The same command may ask for more cases later."""
+    """Virtual cohorts: what all have in common. The same command may ask for more cases later."""
 
     raw: Path | None = None
     """Folder for the raw files. Default: raw/ within --out."""
 
     seed: Seed = 0
     """The same seed gives the same files, byte for byte."""
+
+    axes: ClassVar[int] = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if edge := getattr(self, "edge", None):
+            check_volume((edge,) * self.axes, 1, f"edge {edge}")
 
     @property
     def raw_folder(self) -> Path:
@@ -64,7 +73,7 @@ class Virtual(Workforce, Into):
 
 @dataclass(frozen=True, kw_only=True)
 class VirtualHeads(Virtual):
-    """What virtual cohorts of heads have in common."""
+    """Virtual heads: what their cohorts have in common."""
 
     edge: Annotated[int, Ge(SMALLEST_HEAD)] | None = 64
     """Edge in voxels of the raw and the prepared volumes; "None" for 240x240x155 at 1 mm, prepared
@@ -73,7 +82,9 @@ class VirtualHeads(Virtual):
 
 @dataclass(frozen=True, kw_only=True)
 class VirtualEyes(Virtual):
-    """What virtual cohorts of photographs have in common."""
+    """Virtual photographs: what their cohorts have in common."""
+
+    axes: ClassVar[int] = 2
 
     edge: PictureEdge = 224
     """Edge in pixels of the prepared pictures. The raw ones are 384 pixels high."""
@@ -196,13 +207,18 @@ class VirtualUkbFundus(VirtualEyes):
     """How many participants, of two eyes each."""
 
 
-@singledispatch
 def prepare(settings: Virtual) -> Summary:
     """Write the raw files that are not there yet, and prepare them."""
+    with claimed_cohort(settings.out):  # before raw files are written into it
+        return _prepare(settings)
+
+
+@singledispatch
+def _prepare(settings: Virtual) -> Summary:
     raise TypeError(f"no virtual cohort of {type(settings).__name__}")
 
 
-@prepare.register
+@_prepare.register
 def _(settings: VirtualHippocampus) -> Summary:
     write_hippocampus(settings.raw_folder, settings.cases, settings.seed, work=settings)
     frame = msd.DECATHLON_TASKS["Task04_Hippocampus"]  # as the real ones are prepared
@@ -211,14 +227,14 @@ def _(settings: VirtualHippocampus) -> Summary:
     )
 
 
-@prepare.register
+@_prepare.register
 def _(settings: VirtualBrain) -> Summary:
     edge = settings.edge
     write_heads(settings.raw_folder, settings.cases, settings.seed, edge, work=settings)
     return brats.prepare(brats.Brats(**settings.for_recipe, size=(edge or 128,) * 3))
 
 
-@prepare.register
+@_prepare.register
 def _(settings: VirtualAbdomen) -> Summary:
     edge, frame = (
         settings.edge,
@@ -237,7 +253,7 @@ def _(settings: VirtualAbdomen) -> Summary:
     )
 
 
-@prepare.register
+@_prepare.register
 def _(settings: VirtualFundus) -> Summary:
     recipe = aptos.Aptos(**settings.for_recipe, edge=settings.edge)
     numbers = settings.cases, settings.unlabelled, settings.seed
@@ -245,14 +261,14 @@ def _(settings: VirtualFundus) -> Summary:
     return aptos.prepare(recipe)
 
 
-@prepare.register
+@_prepare.register
 def _(settings: VirtualUkbBrain) -> Summary:
     edge = settings.edge
     write_ukb_brains(settings.raw_folder, settings.cases, settings.seed, edge, work=settings)
     return ukb_brain.prepare(ukb_brain.UkbBrain(**settings.for_recipe, size=(edge or 128,) * 3))
 
 
-@prepare.register
+@_prepare.register
 def _(settings: VirtualUkbFundus) -> Summary:
     recipe = ukb_fundus.UkbFundus(**settings.for_recipe, edge=settings.edge)
     write_ukb_fundus(settings.raw_folder, settings.cases, settings.seed, work=settings)

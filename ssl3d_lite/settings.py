@@ -24,6 +24,8 @@ from annotated_types import Ge, Gt, Interval, Len, MultipleOf
 
 from .errors import InputError, unknown
 
+_Field = TypeVar("_Field")
+
 PositiveInt = Annotated[int, Gt(0)]
 Count = Annotated[int, Ge(0)]  # a whole number that may be 0
 PositiveFloat = Annotated[float, Gt(0)]
@@ -33,7 +35,14 @@ OpenFraction = Annotated[float, Interval(gt=0, lt=1)]  # neither nothing nor all
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]
 Shape = Annotated[tuple[PositiveInt, ...], Len(2, 3)]  # voxels along 2 or 3 axes
 
+# what a field is on the command line, if no flag of its own name
+POSITIONAL, FLAT, HIDDEN = "positional", "flat", "hidden"
+Positional = Annotated[_Field, POSITIONAL]
+
 __all__ = [
+    "FLAT",
+    "HIDDEN",
+    "POSITIONAL",
     "CheckedSettings",
     "Count",
     "Interval",
@@ -41,6 +50,7 @@ __all__ = [
     "MultipleOf",
     "NonNegativeFloat",
     "OpenFraction",
+    "Positional",
     "PositiveFloat",
     "PositiveInt",
     "Probability",
@@ -48,6 +58,7 @@ __all__ = [
     "Shape",
     "check_names",
     "check_values",
+    "checked_value",
 ]
 
 
@@ -73,11 +84,13 @@ def check_values(settings: Any) -> None:
     path is, a number of numpy where one of Python is.
     """
     kind = type(settings)
-    for name, adapter in _adapters(kind).items():  # type: ignore[arg-type]  # a class is hashable
-        given = _plain(getattr(settings, name))
-        if type(given).__module__.startswith("tyro."):  # still to come from the command line
-            continue
-        object.__setattr__(settings, name, _checked(name, given, adapter))
+    for name in _adapters(kind):  # type: ignore[arg-type]  # a class is hashable
+        object.__setattr__(settings, name, checked_value(kind, name, getattr(settings, name)))
+
+
+def checked_value(kind: type, name: str, value: Any) -> Any:
+    """A value of field ``name`` in the field's type; InputError if it is none."""
+    return _checked(name, _plain(value), _adapters(kind)[name])  # type: ignore[arg-type]
 
 
 @cache

@@ -19,6 +19,7 @@ from PIL import ExifTags, Image
 
 from ssl3d_lite.data.preparation import Intensity
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.memory import check_volume
 
 from .description import describe
 from .engine import Prepared, RawCase, Summary, prepare_cohort
@@ -59,6 +60,7 @@ class Photographs(FoldSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         Intensity.parse(self.intensity)
+        check_volume((self.edge, self.edge), len(COLOUR_CHANNELS), f"edge {self.edge}")
 
 
 @dataclass(frozen=True, kw_only=True)

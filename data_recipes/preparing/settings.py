@@ -27,6 +27,7 @@ class About:
     citation: str
     size: str  # on disk: raw, and prepared
     time: str  # to prepare it, and on what
+    example: str = ""  # settings that an example of the command has, beside those that are needed
 
     def text(self, does: str, defaults: str = "") -> str:
         """For ``--help``: what the recipe does, and all that is known of the data set."""

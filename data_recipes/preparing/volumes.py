@@ -2,8 +2,8 @@
 
 Crop, voxel size and final size are composed into one :class:`VolumeFrame`. One that only moves by
 whole voxels is cut out exactly; any other is interpolated once, images linearly (and smoothed
-first, if they become much coarser) and labels by their nearest voxel, since the mean of two classes
-is no class.
+first, if they become much coarser) and labels by the class that fills most of each voxel, since the
+mean of two classes is no class.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,11 @@ from data_recipes.readers.nifti import (
     read_images,
     read_label,
 )
+from ssl3d_lite.data.label_maps import resample_labels
 from ssl3d_lite.data.preparation import Intensity
 from ssl3d_lite.data.raw_header import RawHeader
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.memory import check_volume
 from ssl3d_lite.settings import CheckedSettings, PositiveFloat, PositiveInt
 
 from .engine import Prepared, RawCase
@@ -51,7 +53,7 @@ class Preparation(CheckedSettings):
     """
 
     crop: bool  # cut away the border where all channels are empty
-    spacing: VoxelSize | None  # mm a voxel; None: the scan's own
+    spacing: VoxelSize | None  # of a voxel, in the scans' unit; None: the scan's own
     size: VolumeSize | None  # voxels; None: as many as there are
     fit: Fit
     intensity: str  # see Intensity
@@ -76,27 +78,33 @@ class Framing(FoldSettings):
     border cut away, each axis stretched to 128 voxels, intensities from 0 to 1 (CT: its window)."""
 
     crop: bool | None = None
-    """Cut away the empty border first: voxels of 0, or below the window. Default: as above."""
+    """Cut away the empty border first: voxels of 0, or below the window. Default: the preset's."""
 
     size: VolumeSize | None = None
-    """Voxels of every prepared volume. Default: as above."""
+    """Voxels of every prepared volume. Default: the preset's."""
 
     fit: Fit | None = None
     """How a scan comes to that size. pad: voxels as they are, cut or padded about the centre;
-    resize: the whole field in isotropic voxels, padded; stretch: each axis by itself. Default: as
-    above."""
+    resize: the whole field in isotropic voxels, padded; stretch: each axis by itself. Default: the
+    preset's."""
 
     spacing: VoxelSize | None = None
     """Voxel size in mm, with fit=pad. Default: the scan's own."""
 
+    unit: Literal["mm"] | None = None
+    """Unit that the numbers of scans count in whose files state none. Default: it is not known, and
+    neither sizes nor distances are said to be in mm."""
+
     intensity: str | None = None
     """zscore, zscore-brain, unit, or window:LOW,HIGH in HU; always each channel by itself. Default:
-    as above."""
+    the preset's."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.intensity is not None:
             Intensity.parse(self.intensity)
+        if self.size is not None:
+            check_volume(self.size, 1, f"size {self.size}")
 
     def preparation(self, own: Preparation | None = None) -> Preparation:
         """What is given; else the preset's; else what is the data set's own."""
@@ -165,12 +173,13 @@ class VolumeFrame:
                 for s, o, n in zip(inside, self.origin, self.size)
             ]
             return np.pad(volume[inside], beyond, mode="constant" if label else "edge")
-        order, mode = (0, "grid-constant") if label else (1, "nearest")
+        if label:
+            return resample_labels(volume, self.origin, self.scale, self.size)
         volume = np.ascontiguousarray(volume)  # NIfTI's x runs fastest, scipy reads z so
-        if not label and any(self.blur):  # or noise between the samples would fold back
+        if any(self.blur):  # or noise between the samples would fold back
             volume = ndimage.gaussian_filter(volume, self.blur, mode="nearest", truncate=REACH)
         return ndimage.affine_transform(
-            volume, self.scale, self.origin, self.size, volume.dtype, order, mode
+            volume, self.scale, self.origin, self.size, volume.dtype, order=1, mode="nearest"
         )
 
 
@@ -267,6 +276,9 @@ def prepare_volume(
         box = bounding_box(np.logical_or.reduce([intensity.foreground(c) for c in channels]))
     frame = lay_frame(box, nib.affines.voxel_sizes(to_world), how)
     kept = frame.covers(channels[0].shape)
+    voxel = " x ".join(f"{mm:g}" for mm in nib.affines.voxel_sizes(affine))
+    asked = f"spacing {how.spacing}" if how.spacing and not how.size else f"size {how.size}"
+    check_volume(frame.size, len(channels), f"{names[0]}, of {voxel} mm a voxel: {asked}")
 
     image = np.empty((len(channels), *frame.size), np.float16)
     for row, channel, name in zip(image, channels, names, strict=True):

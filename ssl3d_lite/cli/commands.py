@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-import tyro
-
 from ssl3d_lite.data.cohort import MANIFEST, Cohort, Split, fits
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.grades import OrdinalEvaluation
@@ -26,7 +24,15 @@ from ssl3d_lite.models.compatibility import check_test
 from ssl3d_lite.models.encoders import Encoder, adapt_channels, make_encoder
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.settings import CheckedSettings, Count, PositiveInt, Seed, check_values
+from ssl3d_lite.settings import (
+    FLAT,
+    HIDDEN,
+    CheckedSettings,
+    Count,
+    PositiveInt,
+    Seed,
+    check_values,
+)
 from ssl3d_lite.tasks import make_task, measure, task_classes
 from ssl3d_lite.training.checkpoint import RUN_SETTINGS, load_encoder, load_network
 from ssl3d_lite.training.finetuning import finetune
@@ -35,15 +41,14 @@ from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
 TaskSettings = TypeVar("TaskSettings")
-_FLAT = tyro.conf.arg(name="")  # on the command line --steps, not --training.steps
 
 
 @dataclass(frozen=True)
 class EncoderShape(EncoderSettings):
     """The encoder's shape, where it is not given by a pretrained one."""
 
-    in_channels: tyro.conf.Suppress[PositiveInt] = 1
-    spatial_dims: tyro.conf.Suppress[Literal[2, 3]] = 3
+    in_channels: Annotated[PositiveInt, HIDDEN] = 1
+    spatial_dims: Annotated[Literal[2, 3], HIDDEN] = 3
 
     def __post_init__(self) -> None:
         check_values(self)  # filters that are not given are filled in when the network is known
@@ -67,9 +72,9 @@ class PretrainCommand(CheckedSettings, Generic[TaskSettings]):
     """Prepared cohort."""
     out: Path
     """Folder for the encoder and its history. The same command continues a killed run."""
-    options: Annotated[TaskSettings, _FLAT]
-    training: Annotated[TrainSettings, _FLAT] = field(default_factory=TrainSettings)
-    shape: Annotated[EncoderShape, _FLAT] = field(default_factory=EncoderShape)
+    options: Annotated[TaskSettings, FLAT]
+    training: Annotated[TrainSettings, FLAT] = field(default_factory=TrainSettings)
+    shape: Annotated[EncoderShape, FLAT] = field(default_factory=EncoderShape)
     task: str = "cpc"
     """Proxy task: cpc, rpl, jigsaw, rotation, exemplar, masked; tissue; as controls random and
     collapsed. Several joined, as cpc+masked, train one encoder by turns."""
@@ -79,11 +84,11 @@ class PretrainCommand(CheckedSettings, Generic[TaskSettings]):
     """The fold that is the test set."""
 
 
-def pretrain_settings(
+def pretrain_defaults(
     task: str, named: PresetName = "quick", dims: int = 3, network: str = "unet"
-) -> tuple[Any, PretrainCommand]:
-    """The settings of ``ssl3d pretrain --task TASK --preset NAMED``: their type, with the tasks'
-    own among them, and their defaults. ``cohort`` and ``out`` are missing in these."""
+) -> dict[str, Any]:
+    """The fields of ``ssl3d pretrain --task TASK --preset NAMED`` that have defaults; ``options``
+    are the tasks' own settings."""
     chosen = preset(named, task, dims)
     own = {kind.name: kind.Settings(**chosen.tasks[kind.name]) for kind in task_classes(task)}
     if len(own) == 1:
@@ -94,9 +99,13 @@ def pretrain_settings(
     training = TrainSettings(**chosen.training)
     # presets shape U-Nets alone
     shape = EncoderShape(**chosen.shape) if network == "unet" else EncoderShape()
-    missing = tyro.MISSING
-    kind: Any = PretrainCommand[type(options)]  # type: ignore[misc]  # known when it runs
-    return kind, PretrainCommand(missing, missing, options, training, shape, task, named)
+    return {
+        "options": options,
+        "training": training,
+        "shape": shape,
+        "task": task,
+        "preset": named,
+    }
 
 
 def pretrain_command(settings: PretrainCommand) -> Encoder:
@@ -134,6 +143,7 @@ class FinetuneCommand(CheckedSettings):
     with label maps, or a classifier with the grades of an ordinal cohort."""
 
     cohort: Path
+    """Prepared cohort."""
     out: Path
     """Folder for the network and its scores. The same command continues a killed run."""
     encoder: str
@@ -141,8 +151,8 @@ class FinetuneCommand(CheckedSettings):
     "random" for training from scratch."""
     labels: str = "100%"
     """Labelled cases to train with: a number, or a share such as 5%."""
-    training: Annotated[FinetuneSettings, _FLAT] = field(default_factory=FinetuneSettings)
-    shape: Annotated[EncoderShape, _FLAT] = field(default_factory=EncoderShape)
+    training: Annotated[FinetuneSettings, FLAT] = field(default_factory=FinetuneSettings)
+    shape: Annotated[EncoderShape, FLAT] = field(default_factory=EncoderShape)
     fold: Count = 0
     """The fold that is the test set."""
 
@@ -171,6 +181,7 @@ class ProbeCommand(CheckedSettings):
     are classified, or the pictures of an ordinal cohort."""
 
     cohort: Path
+    """Prepared cohort."""
     encoder: str
     """Folder of a pretrained encoder, or "random" for a control."""
     labels: str = "5"
@@ -181,10 +192,11 @@ class ProbeCommand(CheckedSettings):
     """Number of random encoders of the same shape to set beside."""
     seed: Seed = 0
     """Number that a random encoder's weights are drawn from."""
-    shape: Annotated[EncoderShape, _FLAT] = field(default_factory=EncoderShape)
+    shape: Annotated[EncoderShape, FLAT] = field(default_factory=EncoderShape)
     fold: Count = 0
     """The fold that is the test set."""
     device: Device = "auto"
+    """auto takes a GPU where there is one."""
 
 
 def probe_command(settings: ProbeCommand) -> ProbeResult:
@@ -207,9 +219,7 @@ def probe_command(settings: ProbeCommand) -> ProbeResult:
 
 @dataclass(frozen=True)
 class PredictCommand(CheckedSettings):
-    """ssl3d predict --model network --images new_scans --out predictions
-
-    Segments raw scans, which are prepared as the network's own were; or the scans of a prepared
+    """Segments raw scans, which are prepared as the network's own were; or the scans of a prepared
     --cohort. The answers are NIfTI files that lie over the raw scans. Pictures of an ordinal cohort
     are graded, in grades.csv."""
 
@@ -229,6 +239,7 @@ class PredictCommand(CheckedSettings):
     workers: PositiveInt | None = None
     """Processes that prepare raw scans. Default: one a core."""
     device: Device = "auto"
+    """auto takes a GPU where there is one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -255,7 +266,7 @@ def predict_command(settings: PredictCommand) -> int:
         range(len(cohort)) if all_cases else getattr(cohort.split(settings.fold), settings.cases)
     )
     if settings.cases == "test":
-        check_test(network, cohort, cases)
+        check_test(network, cohort, cases, settings.fold)
     patch = read_json(settings.model / RUN_SETTINGS, "network")["training"]["patch"]
     predict(network, cohort, settings.out, cases, patch)
     print(f"{len(cases)} predictions in {settings.out}")

@@ -4,13 +4,12 @@
 one line for each text; its points are blank at first. The next ``ssl3d course grade`` counts them.
 """
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import atomic_write, write_csv
+from ssl3d_lite.files import atomic_write, read_csv, write_csv
 
 _TEXTS, _POINTS = "open_questions.md", "open_questions.csv"
 AnswerKey = tuple[str, str, str]  # student, assignment, part
@@ -26,16 +25,15 @@ def read_points(folder: Path) -> dict[AnswerKey, float | None]:
     if not path.exists():
         return {}
     given: dict[AnswerKey, float | None] = {}
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        for number, row in enumerate(csv.DictReader(file), 2):
-            try:
-                key = (row["student"], row["assignment"], row["part"])
-                text = (row["points"] or "").strip()
-                given[key] = float(text) if text else None
-            except KeyError as name:
-                raise InputError(f"{path} has no column {name}") from None
-            except ValueError:
-                raise InputError(f"{path}, line {number}: {text!r} is no number") from None
+    for number, row in enumerate(read_csv(path), 2):
+        try:
+            key = (row["student"], row["assignment"], row["part"])
+            text = row["points"].strip()
+            given[key] = float(text) if text else None
+        except KeyError as name:
+            raise InputError(f"{path} has no column {name}") from None
+        except ValueError:
+            raise InputError(f"{path}, line {number}: {text!r} is no number") from None
     return given
 
 

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tyro.conf import Positional
-
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.settings import CheckedSettings
+from ssl3d_lite.settings import CheckedSettings, Positional
 
 from .cohort import MANIFEST, RECORDS, Cohort
 from .registry import load_recipes

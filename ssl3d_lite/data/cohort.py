@@ -17,7 +17,9 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -38,6 +40,7 @@ if TYPE_CHECKING:  # torch takes two seconds to import, and preparing a cohort n
 MANIFEST = "cohort.json"
 MANIFEST_FORMAT = 1
 RECORDS = "records"  # folder of what is known of each case while a recipe is at work
+UNKNOWN_UNIT = "unknown"  # there is a scan whose file states none
 UNLABELLED = 255  # fills the label map of a case that has none
 SAFE_NAME = re.compile(r"\w[\w .+-]{0,199}")  # for a file, on every system
 
@@ -49,7 +52,7 @@ class Source:
     files: dict[str, str]  # channel or "label" → path relative to the raw folder
     sha256: dict[str, str]  # the same keys → checksum of the file as it was read
     shape: tuple[int, ...]  # voxels
-    affine: list[list[float]]  # raw voxel → world, mm
+    affine: list[list[float]]  # raw voxel → world, in the cohort's unit
     header: RawHeader = field(default_factory=dict)  # {} of one that is no scan, or an old cohort's
 
 
@@ -60,7 +63,7 @@ class Case:
     id: str
     patient: str
     shape: tuple[int, ...]  # voxels of the prepared volume, without channels
-    affine: list[list[float]]  # prepared voxel → world, mm; includes crop, padding and resampling
+    affine: list[list[float]]  # prepared voxel → world; includes crop, padding and resampling
     crop: list[list[int]]  # [start, stop) an axis of the RAS-oriented raw scan that was kept
     source: Source
     labelled: bool
@@ -104,7 +107,8 @@ class CohortDescription:
     recipe: dict[str, Any]  # the recipe's name and settings
     description: str = ""  # what a reader of its scores should know
     ordinal: bool = False  # a label is a grade, one class a case, and no map
-    unit: str = "mm"  # for affines and spacing; photographs have pixels of the raw picture, "px"
+    # for affines and spacing: "mm"; of photographs "px", pixels of the raw picture; or UNKNOWN_UNIT
+    unit: str = "mm"
     folder: Path = field(default=Path("."), compare=False)
 
     def with_cases(
@@ -152,7 +156,7 @@ class Cohort(CohortDescription):
         volumes = cohort.images(cohort.split().train)  # (case, channel, *space)
     """
 
-    spacing: tuple[float, ...]  # mm a prepared voxel; the mean where cases differ
+    spacing: tuple[float, ...]  # edges of a prepared voxel; the mean where cases differ
     cases: tuple[Case, ...]
     rejected: tuple[dict[str, str], ...] = ()  # {"case", "reason"}: raw cases that were refused
     resident: "tuple[torch.Tensor, torch.Tensor] | None" = field(default=None, compare=False)
@@ -167,6 +171,8 @@ class Cohort(CohortDescription):
             InputError: no manifest there, or not one of this format.
         """
         path = Path(folder) / MANIFEST
+        if not path.exists():
+            raise InputError(_no_cohort(Path(folder)))
         record = read_json(path, "cohort")
         if not isinstance(record, dict) or record.pop("format", None) != MANIFEST_FORMAT:
             raise InputError(
@@ -233,7 +239,7 @@ class Cohort(CohortDescription):
             [np.array(case.affine) for case in self.cases],
             channels=self.channels,
             spatial_dims=self.spatial_dims,
-            unit=self.unit,
+            unit=None if self.unit == UNKNOWN_UNIT else self.unit,
             shape=shapes.pop() if len(shapes) == 1 else None,
             spacing=self.spacing,
             label_values=self.label_values,
@@ -303,13 +309,22 @@ class Cohort(CohortDescription):
         where the preparation is going on or was stopped. Reads no array."""
         manifest = self.folder / MANIFEST
         text = manifest.read_bytes() if manifest.exists() else b""
-        unfinished = any((self.folder / RECORDS).glob("*.json"))
-        return hashlib.sha256(text).hexdigest() + (" unfinished" if unfinished else "")
+        return hashlib.sha256(text).hexdigest() + (" unfinished" if self._is_unfinished() else "")
+
+    def _is_unfinished(self) -> bool:
+        """Whether a recipe has left records of cases, which it removes when it is done."""
+        if not (self.folder / MANIFEST).exists():
+            return False
+        for path in (self.folder / RECORDS).glob("*.json"):
+            with suppress(OSError):  # it is removed at this moment
+                if b'"terms"' in path.read_bytes():  # a user may keep other files there
+                    return True
+        return False
 
     def require_whole(self) -> None:
         """Raise InputError if the cohort is being prepared anew, or that was stopped: some arrays
         are new then, and the manifest is old."""
-        if self.state.endswith("unfinished"):
+        if self._is_unfinished():
             raise InputError(
                 f"{self.folder} is being prepared again, or that was stopped: some scans are new "
                 "and some old; give the same prepare command again, and wait until it ends"
@@ -457,6 +472,21 @@ def _from_json(record: dict[str, Any]) -> dict[str, Any]:
     record["regions"] = {name: tuple(values) for name, values in record["regions"].items()}
     record["cases"] = tuple(case_from_json(case) for case in record["cases"])
     return record
+
+
+def _no_cohort(folder: Path) -> str:
+    """What to tell of a folder that is no cohort: the nearest that is one."""
+    if folder.is_file():
+        return f"{folder} is a file, where a cohort's folder is wanted"
+    line = f"no cohort in {folder}: {MANIFEST} is missing"
+    try:
+        within = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+        beside = {path.parent.name: path.parent for path in folder.parent.glob(f"*/{MANIFEST}")}
+    except OSError:
+        return line
+    near = get_close_matches(folder.name, beside, n=1, cutoff=0.5)
+    found = [*within, *(beside[name] for name in near)]
+    return f"{line}; did you mean {found[0]}?" if found else line
 
 
 def case_from_json(record: dict[str, Any]) -> Case:

@@ -7,6 +7,7 @@ one window fits all.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import chain
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -22,7 +23,10 @@ IntensityKind = Literal["zscore", "zscore-brain", "unit", "window"]
 class Intensity:
     """How to scale one channel of one scan.
 
-    * ``zscore``: clipped at its 0.5 and 99.5 percentiles, then mean 0 and standard deviation 1;
+    * ``zscore``: mean 0 and standard deviation 1, reckoned with what lies beyond the 0.5 and 99.5
+      percentiles set to them, so that a few outliers do not count. Values are clipped only as far
+      beyond the percentiles as these lie apart: a small bright lesion stays bright, at least two
+      deviations above the 99.5 percentile, and a broken voxel takes no more than that;
     * ``zscore-brain``: the same over voxels that are not 0. Those that are 0 stay so, which is
       then the brain's mean: where there is no tissue, there is nothing out of the ordinary;
     * ``unit``: minimum 0, maximum 1 (the paper);
@@ -63,8 +67,9 @@ class Intensity:
         """Between what normalised values lie."""
         if self.kind in ("unit", "window"):
             return 0.0, 1.0
-        # if 0.5 % of the voxels share one value and all others another, it lies 14.1 deviations off
-        return -14.2, 14.2
+        # if 0.5 % of the voxels share one value and all others another, it lies 14.1 deviations
+        # off, and the two lie 14.2 apart
+        return -28.4, 28.4
 
     def normalise(self, volume: np.ndarray, reference: np.ndarray) -> np.ndarray:
         """Scale ``volume`` by the statistics of ``reference``, a part of the same channel.
@@ -84,11 +89,12 @@ class Intensity:
         contrast = float(reference.max()) - float(reference.min())
         if not 1e-30 < contrast < 1e30:  # outside, float32 would divide by 0 or overflow
             raise InputError(f"a contrast of {contrast:g} cannot be scaled ({self.kind})")
-        scaled = volume.clip(low, high)
         if self.kind in ("unit", "window"):
+            scaled = volume.clip(low, high)
             scaled -= low
             scaled /= high - low
         else:
+            scaled = volume.clip(low - (high - low), high + (high - low))
             scaled -= reference.mean(dtype=float)
             scaled /= reference.std(dtype=float)
         if self.kind == "zscore-brain":
@@ -127,7 +133,7 @@ class PreparationRecord:
     orientation: str | None = None
     """Where each axis runs: "RAS" is right, front, up; "RU", of a picture, is right, up."""
     unit: str | None = None
-    """Of the spacing: "mm", or "px" of a raw picture."""
+    """Of the spacing: "mm", or "px" of a raw picture; None where scans state none."""
     intensity: str | None = None
     """How raw values were scaled, as :class:`Intensity` reads it."""
     crop: bool | None = None
@@ -149,6 +155,8 @@ class PreparationRecord:
     """What the classes mean, by class."""
     ordinal: bool | None = None
     """Whether a label is one grade a case, and no map."""
+    version: int | None = None
+    """Goes up when the same settings come to give other arrays."""
 
     @classmethod
     def from_recipe(
@@ -173,6 +181,7 @@ class PreparationRecord:
             fit=recipe.get("fit") if recipe.get("size") else None,  # it is how to come to a size
             fixed_spacing=recipe["spacing"] is not None if "spacing" in recipe else None,
             spacing_range=tuple((low, high) for low, high in ranges),
+            version=recipe.get("version"),
             **known,
         )
 
@@ -197,19 +206,18 @@ class PreparationRecord:
             new.preparation.differences(old.preparation)  # {"intensity": "zscore, not unit"}
         """
         here, there = self._comparable(other), other._comparable(self)
-        differ = {
-            name: f"{_said(here[name])}, not {_said(there[name])}"
-            for name in here
-            if None not in (here[name], there[name]) and here[name] != there[name]
-        }
-        if self.unit == other.unit == "mm" and not self._spacing_fits(other):
+        found = [n for n in here if None not in (here[n], there[n]) and here[n] != there[n]]
+        here["channels"], there["channels"] = self.channels, other.channels  # in their order
+        differ = {name: f"{_said(here[name])}, not {_said(there[name])}" for name in found}
+        if "px" not in (self.unit, other.unit) and not self._spacing_fits(other):
             edges = (" × ".join(f"{edge:.3g}" for edge in r.spacing or ()) for r in (self, other))
-            differ["spacing"] = "{} mm, not {} mm".format(*edges)
+            units = (f" {each.unit}" if each.unit else "" for each in (self, other))
+            differ["spacing"] = "{}{}, not {}{}".format(*chain(*zip(edges, units, strict=True)))
         return differ
 
     def _comparable(self, other: "PreparationRecord") -> dict[str, Any]:
         """What is equal where two preparations are alike."""
-        plain = ("spatial_dims", "orientation", "unit", "crop", "fit", "shape")
+        plain = ("spatial_dims", "orientation", "unit", "crop", "fit", "shape", "version")
         return {
             "channels": self.channels and tuple(sorted(self.channels)),
             "intensity": _scaling(self.intensity),
@@ -263,7 +271,7 @@ def _as_tuple(value: Any) -> Any:
     return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
-def orientation_of(affines: Sequence[np.ndarray], unit: str) -> str:
+def orientation_of(affines: Sequence[np.ndarray], unit: str | None) -> str:
     """Letters of the directions in which the axes of all cases run; "mixed" if they differ."""
     from nibabel.orientations import io_orientation, ornt2axcodes
 

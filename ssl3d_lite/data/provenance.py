@@ -10,7 +10,7 @@ cohort, or of the same one dealt anew, is another set of patients.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
@@ -55,8 +55,10 @@ class Provenance:
 
     cohort: str | None = None
     """Name of the cohort that they saw last."""
-    fingerprint: str | None = None
-    """That cohort's, as it was then."""
+    place: str | None = None
+    """Where it lay: see :attr:`Cohort.place`."""
+    fingerprints: Mapping[str, str] | None = None
+    """That cohort's, as it was then: of the parts that the training depends on."""
     fold: int | None = None
     """The fold that was held out, where it is known."""
     preparation: PreparationRecord = field(default_factory=PreparationRecord)
@@ -77,12 +79,14 @@ class Provenance:
         fold: int | None = None,
         before: "Provenance | None" = None,
         patch: tuple[int, ...] | None = None,
+        parts: Collection[str] | None = None,
     ) -> "Provenance":
         """The provenance of weights that were just trained on ``cases`` of a cohort.
 
         Args:
             chosen_by: cases by whose scores the best weights were chosen.
             before: that of the weights they started from; None, if these were random.
+            parts: those of the cohort's fingerprints that the training depends on; None: all.
         """
         uses = {"training": cases, "choosing": chosen_by}
         now = [
@@ -92,8 +96,16 @@ class Provenance:
         ]
         earlier = () if before is None else before.seen
         seen = None if earlier is None else (*(s for s in earlier if s not in now), *now)
-        preparation, recipe = cohort.preparation, dict(cohort.recipe)
-        return cls(cohort.name, cohort.fingerprint, fold, preparation, patch, seen, recipe)
+        sums = {part: cohort.fingerprints[part] for part in parts or cohort.fingerprints}
+        made = cohort.preparation, patch, seen, dict(cohort.recipe)
+        return cls(cohort.name, cohort.place, sums, fold, *made)
+
+    def changes(self, cohort: Cohort) -> list[str]:
+        """What of the cohort that was trained on is another now; [] if this is another cohort."""
+        if cohort.place != self.place or not self.fingerprints:
+            return []
+        now = cohort.fingerprints
+        return [part for part, then in self.fingerprints.items() if now.get(part) != then]
 
     def has_seen(
         self, cohort: Cohort, cases: Sequence[int], uses: Sequence[str] = ("training", "choosing")
@@ -115,7 +127,10 @@ class Provenance:
             preparation=PreparationRecord.from_json(record.get("preparation", {})),
             patch=patch and tuple(patch),
             seen=None if seen is None else tuple(map(_seen_from_json, seen)),
-            **{name: record.get(name) for name in ("cohort", "fingerprint", "fold", "recipe")},
+            **{
+                name: record.get(name)
+                for name in ("cohort", "place", "fingerprints", "fold", "recipe")
+            },
         )
 
 
@@ -140,7 +155,9 @@ def unchanged(cohort: Cohort) -> Iterator[None]:
     changed = f"{cohort.folder} was prepared again while it was trained on"
     if cohort.resident is None:
         raise InputError(f"{changed}: some scans were read before and some after; train again")
-    print(f"{changed}: the weights are those of what it held before; train again")
+    from ssl3d_lite.machine.collectives import say  # torch is there by now
+
+    say(f"{changed}: the weights are those of what it held before; train again")
 
 
 def marks_by_patient(cohort: Cohort, cases: Sequence[int]) -> dict[str, tuple[str, ...]]:

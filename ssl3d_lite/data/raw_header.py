@@ -18,6 +18,7 @@ FORMS = {
     "qform_code": ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
     "sform_code": ("srow_x", "srow_y", "srow_z"),
 }
+MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # code of a unit of length (metre, mm, micron) → mm
 SCANNER = 1  # the code of a form that leads to the scanner's own coordinates
 
 RawHeader = dict[str, Any]  # NIfTI's field → its value, as JSON can hold it
@@ -40,6 +41,15 @@ def raw_header(header: nibabel.Nifti1Header) -> RawHeader:
     return record
 
 
+def mm_of_unit(xyzt_units: int) -> float | None:
+    """How many mm the numbers of a header count in, by its field of units; None if it says none.
+
+    Most files that say none are in mm, as the program that wrote them took no thought of it; but
+    some are in metres, or in voxels, and a distance in mm would be invented.
+    """
+    return MM.get(xyzt_units & 7)  # the other bits are the unit of time
+
+
 def scanner_header(affine: np.ndarray) -> RawHeader:
     """The same for voxels that ``affine`` (4, 4) places in a scanner, in mm, as DICOM does."""
     header = nibabel.Nifti1Header()
@@ -55,19 +65,20 @@ def image_over_raw(
     """A label map, uint8 (x, y, z), as a NIfTI image that lies over the raw scan.
 
     Args:
-        affine: raw voxel → world, (4, 4).
+        affine: raw voxel → world, (4, 4), in mm if the record states a unit.
         record: what :func:`raw_header` gave; {} of a cohort that was prepared before it was kept.
 
     Raises:
         InputError: the record is damaged.
     """
-    place = np.asarray(affine, float)
+    place = np.array(affine, float)
     if not record:
         return nibabel.Nifti1Image(labels, place)
     try:
         kind = NIFTI_KINDS[record["sizeof_hdr"]]
         header = kind.header_class()
         header["pixdim"][:4] = record["pixdim"]
+        place[:3] /= mm_of_unit(record["xyzt_units"]) or 1
         for name in ("xyzt_units", *FORMS, *(n for names in FORMS.values() for n in names)):
             header[name] = record[name]
     except (KeyError, TypeError, ValueError, OverflowError) as reason:

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from tyro.conf import Positional
 
-from ssl3d_lite.errors import InputError
+from ssl3d_lite.errors import InputError, in_one_line
 from ssl3d_lite.files import checksum
-from ssl3d_lite.machine.parallel import Workforce, for_each
+from ssl3d_lite.machine.parallel import KILLED, Workforce, for_each
+from ssl3d_lite.settings import Positional
 
+from .alike import remarks
 from .cohort import SAFE_NAME, Case, Cohort, CohortDescription, array_path
+from .label_classes import label_remarks
 from .preparation import Intensity
 
 FLOAT16_ROUNDING = 1e-3  # relative error of float16 near 1
@@ -63,13 +65,15 @@ def verify(settings: Verify) -> VerifyReport:
     raw = raw_root(cohort, settings.raw.resolve()) if settings.raw else None
     faults = [*manifest_faults(cohort), *split_leaks(cohort), *strays(cohort)]
     check = partial(case_faults, cohort=cohort.about, raw=raw)
-    found = dict(for_each(check, cohort.cases, settings, f"verify {cohort.name}"))
+    title = f"verify {cohort.name}"
+    found = dict(for_each(check, cohort.cases, settings, title, killed=_killed))
     faults += [fault for case in cohort.cases for fault in found[case.id]]
-    notes = []
+    notes = list(remarks(cohort.cases))
+    notes += [] if faults else label_remarks(cohort)
     if unknown := sum(not case.sha256 for case in cohort.cases):
         notes.append(f"{unknown} cases have no checksums: prepare them again to have them checked")
     if cohort.rejected:
-        notes.append(f"{len(cohort.rejected)} raw cases were rejected when it was prepared")
+        notes.append(f"{len(cohort.rejected)} raw cases were rejected or left out by prepare")
     return VerifyReport(cohort, tuple(faults), tuple(notes))
 
 
@@ -158,13 +162,23 @@ def raw_root(cohort: Cohort, raw: Path) -> Path:
 # ---- a case ------------------------------------------------------------------------------------
 
 
+def _killed(case: Case) -> tuple[str, list[str]]:
+    return case.id, [f"{case.id}: {KILLED}"]
+
+
 def case_faults(case: Case, cohort: CohortDescription, raw: Path | None) -> tuple[str, list[str]]:
     """A case's id, and what is wrong with its arrays and, if given, its raw files."""
-    faults = []
     try:
-        image, label = cohort.read(case)
+        return case.id, _array_faults(case, cohort) + _raw_faults(case, raw)
     except InputError as reason:
         return case.id, [str(reason)]
+    except Exception as reason:  # whatever it is, it is this case's alone
+        return case.id, [f"{case.id}: {in_one_line(reason)}"]
+
+
+def _array_faults(case: Case, cohort: CohortDescription) -> list[str]:
+    faults = []
+    image, label = cohort.read(case)
     for kind, folder in (("image", "images"), ("label", "labels")):
         path = array_path(cohort.folder, folder, case.id)
         if kind in case.sha256 and (not path.exists() or checksum(path) != case.sha256[kind]):
@@ -172,15 +186,20 @@ def case_faults(case: Case, cohort: CohortDescription, raw: Path | None) -> tupl
     faults += [f"{case.id}: {fault}" for fault in image_faults(image, cohort, case)]
     if label is not None and not cohort.ordinal:
         faults += [f"{case.id}: {fault}" for fault in label_faults(label, cohort)]
+    return faults
+
+
+def _raw_faults(case: Case, raw: Path | None) -> list[str]:
+    if raw is None:
+        return []
+    faults = []
     for name, file in case.source.files.items():
-        if raw is None:
-            break
         path = raw / file
         if not path.exists():
             faults.append(f"{case.id}: its raw file {path} is missing")
         elif checksum(path) != case.source.sha256.get(name):
             faults.append(f"{case.id}: its raw file {path} is another than it was made from")
-    return case.id, faults
+    return faults
 
 
 def image_faults(image: np.ndarray, cohort: CohortDescription, case: Case) -> Iterator[str]:

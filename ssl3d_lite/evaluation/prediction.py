@@ -16,14 +16,16 @@ from ssl3d_lite.data.cohort import Case, Cohort
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.data.raw_header import image_over_raw
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import atomic_write, write_csv, write_gzip
+from ssl3d_lite.files import atomic_write, csv_bytes, gzip_bytes
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.compatibility import channels_for, check_test
 from ssl3d_lite.models.modes import device_of
 from ssl3d_lite.models.ordinal import decode
+from ssl3d_lite.outputs import Corrigible, claimed
 from ssl3d_lite.training.checkpoint import digest
 
 PREDICTION_BATCH = 4  # volumes read at once
+_GRADES = "grades.csv"
 
 
 def predict_batch(
@@ -101,17 +103,16 @@ def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
 
 
 def origin_of(network: nn.Module) -> str:
-    """By which weights, and what they were trained on: the description in a prediction's header."""
-    trained: Provenance | None = getattr(network, "provenance", None)
-    cohort = f", trained on {trained.fingerprint}" if trained and trained.fingerprint else ""
-    return f"ssl3d-lite: network {digest(network)}{cohort}"
+    """Which weights made a prediction: the description in its header."""
+    return f"ssl3d-lite: network {digest(network)}"
 
 
-def write_prediction(
-    path: Path, classes: np.ndarray, case: Case, values: Sequence[int], origin: str = ""
-) -> None:
-    """Write a class map (*space) as a NIfTI that lies over the raw scan, voxel for voxel, in every
-    viewer: its header places the voxels as the raw one's does.
+def prediction_file(
+    name: str, classes: np.ndarray, case: Case, values: Sequence[int], origin: str = ""
+) -> bytes:
+    """The bytes of a class map (*space) as a NIfTI that lies over the raw scan, voxel for voxel, in
+    every viewer: its header places the voxels as the raw one's does. They are compressed if the
+    file's name ends in ".gz".
 
     Cropping, padding, turning to RAS and resampling are undone (nearest neighbour); what lay
     outside the prepared volume is background. ``values`` are the raw label values by class;
@@ -124,10 +125,15 @@ def write_prediction(
     labels = np.asarray(back.dataobj).astype(np.uint8)
     image = image_over_raw(labels, case.source.affine, case.source.header)
     image.header["descrip"] = origin.encode()
-    if path.suffix == ".gz":
-        write_gzip(path, image.to_bytes())
-    else:
-        atomic_write(path, lambda file: file.write(image.to_bytes()))
+    return gzip_bytes(image.to_bytes()) if name.endswith(".gz") else image.to_bytes()
+
+
+def write_prediction(
+    path: Path, classes: np.ndarray, case: Case, values: Sequence[int], origin: str = ""
+) -> None:
+    """Write one file as :func:`prediction_file` makes it."""
+    data = prediction_file(path.name, classes, case, values, origin)
+    atomic_write(path, lambda file: file.write(data))
 
 
 def predict(
@@ -151,7 +157,8 @@ def predict(
     Raises:
         InputError: there is no case; the cases are slices; the network was trained on scans that
             were made otherwise, or does not predict what the labels say; no cases are given, and
-            those of fold 0 were seen in its training.
+            those of fold 0 were seen in its training; ``out`` holds anything but predictions, or
+            one of those that are wanted was corrected by hand.
 
     Example::
 
@@ -159,7 +166,7 @@ def predict(
     """
     if cases is None:
         cases = cohort.split().test
-        check_test(network, cohort, cases)
+        check_test(network, cohort, cases, fold=0)
     if not len(cases):
         raise InputError(f"{cohort.name} has no such cases; predict all of them (--cases all)")
     cohort = with_meaning(network, cohort)
@@ -188,22 +195,33 @@ def with_meaning(network: nn.Module, cohort: Cohort) -> Cohort:
 def write_predictions(
     predicted: Iterator[Tensor], cohort: Cohort, cases: Sequence[int], out: Path, origin: str
 ) -> list[Path]:
-    """Write the class maps of a 3D cohort's cases, each over its raw scan."""
+    """Write the class maps of a 3D cohort's cases, each over its raw scan.
+
+    Raises:
+        InputError: ``out`` holds anything but predictions, or one of these, corrected by hand.
+    """
+    names = [f"{cohort.cases[case].id}.nii.gz" for case in cases]
     paths = []
-    for case, classes in zip(tqdm(cases, desc="predict", unit="case"), predicted, strict=True):
-        paths.append(out / f"{cohort.cases[case].id}.nii.gz")
-        values = cohort.label_values
-        write_prediction(paths[-1], classes.numpy(), cohort.cases[case], values, origin)
+    with claimed(out, "predict") as claim:
+        files = Corrigible(claim.folder, "predict")
+        files.check(names)
+        for case, name, classes in zip(
+            tqdm(cases, desc="predict", unit="case"), names, predicted, strict=True
+        ):
+            values = cohort.label_values
+            data = prediction_file(name, classes.numpy(), cohort.cases[case], values, origin)
+            paths.append(files.write(name, data))
     return paths
 
 
 def _write_grades(
     predicted: Iterator[Tensor], cohort: Cohort, cases: Sequence[int], out: Path
 ) -> Path:
-    rows = [
-        {"id": cohort.cases[case].id, "grade": int(grade), "name": cohort.label_names[grade]}
-        for case, grade in zip(tqdm(cases, desc="predict", unit="case"), predicted, strict=True)
-    ]
-    path = Path(out) / "grades.csv"
-    write_csv(path, rows)
-    return path
+    with claimed(out, "predict") as claim:
+        files = Corrigible(claim.folder, "predict")
+        files.check([_GRADES])
+        rows = [
+            {"id": cohort.cases[case].id, "grade": int(grade), "name": cohort.label_names[grade]}
+            for case, grade in zip(tqdm(cases, desc="predict", unit="case"), predicted, strict=True)
+        ]
+        return files.write(_GRADES, csv_bytes(rows))

@@ -1,14 +1,13 @@
 """Which device to compute on, in which precision, and how much memory is free there."""
 
 import platform
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
-import psutil
 import torch
 
 from ssl3d_lite.errors import InputError, unknown
+
+from .memory import free_ram
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
@@ -67,34 +66,4 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
-    return min(psutil.virtual_memory().available, *_allowed(Path("/proc/self/cgroup")))
-
-
-def _allowed(groups: Path, root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
-    """Bytes that this process's container or Slurm job, and those that it lies in, may still take.
-
-    They are files of Linux's control groups, in their first or second version.
-    """
-    names = {"": ("memory.max", "memory.current", "inactive_file")}
-    names["memory"] = (
-        *("memory.limit_in_bytes", "memory.usage_in_bytes"),
-        "total_inactive_file",
-    )
-    lines = groups.read_text().splitlines() if groups.exists() else []
-    for _, controllers, path in (line.split(":", 2) for line in lines):
-        for controller in {*controllers.split(",")} & names.keys():
-            top = root / controller
-            place = top / path.strip("/")
-            for folder in (place, *place.parents):
-                if folder.is_relative_to(top):
-                    yield from _left(folder, *names[controller])
-
-
-def _left(folder: Path, largest: str, used_now: str, cached: str) -> Iterator[int]:
-    """Bytes left of one control group's limit, if it has one. The cache of files makes way."""
-    try:
-        limit, used = (int((folder / name).read_text()) for name in (largest, used_now))
-        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        yield max(0, limit - used + int(stat.get(cached, 0)))
-    except (OSError, ValueError):  # there is no such file, or it says "max"
-        return
+    return free_ram()

@@ -3,15 +3,19 @@
 import multiprocessing
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import (
+    FIRST_COMPLETED,
     BrokenExecutor,
     CancelledError,
     Executor,
+    Future,
     ProcessPoolExecutor,
     as_completed,
+    wait,
 )
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,11 +23,13 @@ from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.interrupts import starting_workers
 from ssl3d_lite.settings import CheckedSettings, PositiveInt
 
 Item = TypeVar("Item")
 _Result = TypeVar("_Result")
 
+KILLED = "its worker process was killed whenever it was at work on it: most likely memory ran out"
 SCHEDULER_TIMEOUT = "30s"  # for a Dask scheduler to answer
 
 
@@ -46,7 +52,11 @@ def usable_cores() -> int:
 
 
 def for_each(
-    function: Callable[[Item], _Result], items: Iterable[Item], work: Workforce, title: str
+    function: Callable[[Item], _Result],
+    items: Iterable[Item],
+    work: Workforce,
+    title: str,
+    killed: Callable[[Item], _Result] | None = None,
 ) -> Iterator[_Result]:
     """``function(item)`` for all items, in the order in which they are done, with a bar.
 
@@ -55,9 +65,11 @@ def for_each(
     Args:
         function: can be imported by name, as the processes are fresh ones.
         work: how many processes, or whose. One works in this process.
+        killed: the result of an item whose worker process was killed, as happens when memory runs
+            out, and killed again when it had the machine to itself. The others go on.
 
     Raises:
-        InputError: a worker was killed, as happens when memory runs out; no
+        InputError: such an item, if there is no ``killed``; no process can be started; no
             Dask scheduler answers at the address, its connection is lost, or its workers have
             other versions of this software.
     """
@@ -69,9 +81,67 @@ def for_each(
     if workers <= 1 and not work.dask:
         yield from tqdm(map(function, items), **bar)
         return
-    with _dask(work.dask) if work.dask else _processes(workers) as pool:
-        jobs = [pool.submit(function, item) for item in items]
-        yield from (job.result() for job in tqdm(as_completed(jobs), **bar))
+    if not work.dask:
+        yield from tqdm(_in_processes(function, items, workers, killed), **bar)
+        return
+    with _dask(work.dask) as pool:
+        jobs = {pool.submit(function, item): item for item in items}
+        for job in tqdm(as_completed(jobs), **bar):
+            lost = killed and type(job.exception()).__name__ == "KilledWorker"  # Dask's
+            yield killed(jobs[job]) if killed and lost else job.result()
+
+
+def _in_processes(
+    function: Callable[[Item], _Result],
+    items: Iterable[Item],
+    workers: int,
+    killed: Callable[[Item], _Result] | None,
+) -> Iterator[_Result]:
+    """``function`` of all items; when a worker is killed, those at work are tried again one by one,
+    and the others go on."""
+    waiting, at_work = deque(items), dict[Future[_Result], Item]()
+    while waiting or at_work:
+        with suppress(BrokenExecutor), _processes(workers) as pool:
+            while waiting or at_work:
+                with starting_workers():
+                    while waiting and len(at_work) < 2 * workers:  # the next wait beside them
+                        at_work[pool.submit(function, waiting[0])] = waiting[0]
+                        waiting.popleft()
+                done, _ = wait(at_work, return_when=FIRST_COMPLETED)
+                for job in sorted(done, key=_is_broken):
+                    result = job.result()
+                    del at_work[job]
+                    yield result
+        suspects = list(at_work.values())
+        at_work.clear()
+        for item in suspects:
+            yield _alone(function, item, killed)
+
+
+def _is_broken(job: Future) -> bool:
+    return isinstance(job.exception(), BrokenExecutor)
+
+
+def _alone(
+    function: Callable[[Item], _Result], item: Item, killed: Callable[[Item], _Result] | None
+) -> _Result:
+    """``function(item)`` in a worker that no other works beside."""
+    with _processes(1) as pool:
+        try:
+            with starting_workers():
+                started = pool.submit(usable_cores)
+            started.result()
+        except BrokenExecutor:
+            raise InputError(
+                "no worker process can be started; a script of one's own needs `if __name__ == "
+                '"__main__":` around what it does'
+            ) from None
+        try:
+            return pool.submit(function, item).result()
+        except BrokenExecutor:
+            if killed is None:
+                raise InputError(f"{KILLED}: {item}"[:200]) from None
+            return killed(item)
 
 
 @contextmanager
@@ -80,11 +150,6 @@ def _processes(workers: int) -> Iterator[Executor]:
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
     try:
         yield pool
-    except BrokenExecutor:
-        raise InputError(
-            "a worker process ended before its work; if memory ran out, take fewer --workers; a "
-            'script of one\'s own needs `if __name__ == "__main__":` around what it does'
-        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 

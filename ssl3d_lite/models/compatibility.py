@@ -16,6 +16,7 @@ from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.preparation import PreparationRecord
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.collectives import say
 
 from .encoders import Encoder, reorder_channels
 
@@ -60,16 +61,23 @@ def channels_for(network: nn.Module, cohort: Cohort) -> list[int]:
     """
     trained: Provenance | None = getattr(network, "provenance", None)
     order = list(range(len(cohort.channels)))
-    if trained is not None:
+    if trained is not None and _is_of_its_kind(trained.preparation, cohort.preparation):
         _refuse_other_scans(trained, cohort)
+        _say_changes(trained, cohort, "network")
         names = trained.preparation.channels
         if names is not None and names != cohort.channels:
-            print(f"channels of {cohort.name} are read in the network's order: {' '.join(names)}")
+            say(f"channels of {cohort.name} are read in the network's order: {' '.join(names)}")
             order = [cohort.channels.index(name) for name in names]
     if isinstance(encoder := getattr(network, "encoder", None), Encoder):
         check_encoder_fits(encoder, cohort)
     check_labels_fit(network, cohort)
     return order
+
+
+def _is_of_its_kind(want: PreparationRecord, have: PreparationRecord) -> bool:
+    """Whether axes and form of the labels are the same: if not, there is nothing else to say."""
+    kinds = ((want.spatial_dims, have.spatial_dims), (want.ordinal, have.ordinal))
+    return all(None in pair or pair[0] == pair[1] for pair in kinds)
 
 
 def _refuse_other_scans(trained: Provenance, cohort: Cohort) -> None:
@@ -85,6 +93,14 @@ def _refuse_other_scans(trained: Provenance, cohort: Cohort) -> None:
         raise InputError(
             f"{cohort.name} does not fit the network, which was trained on "
             f"{trained.cohort or 'other scans'}: {found}; {_way_out(differ, want)}"
+        )
+
+
+def _say_changes(trained: Provenance, cohort: Cohort, what: str) -> None:
+    if parts := trained.changes(cohort):
+        say(
+            f"the {' and '.join(parts)} of {cohort.name} changed since the {what} was trained: the "
+            "command that trained it does so again"
         )
 
 
@@ -121,17 +137,18 @@ def adopt_encoder(encoder: Encoder, cohort: Cohort) -> None:
     check_encoder_fits(encoder, cohort)
     if encoder.provenance is None:
         return
+    _say_changes(encoder.provenance, cohort, "encoder")
     trained = encoder.provenance.preparation
     names = trained.channels
     if names and names != cohort.channels and set(names) == set(cohort.channels):
         reorder_channels(encoder, [names.index(n) for n in cohort.channels], cohort.channels)
-        print(f"the encoder's channels are put into the order {' '.join(cohort.channels)}")
+        say(f"the encoder's channels are put into the order {' '.join(cohort.channels)}")
     differ = cohort.preparation.differences(trained)
     differ.pop("classes", None)  # an encoder knows none
     differ.pop("shape", None)
     if differ:
         found = "; ".join(f"{name} {text}" for name, text in differ.items())
-        print(
+        say(
             f"a transfer: {cohort.name} differs from what the encoder was trained on, "
             f"{encoder.provenance.cohort or 'other scans'}: {found}"
         )
@@ -160,6 +177,8 @@ def _folds_of(cohort: Cohort, cases: Sequence[int]) -> list[int]:
     if not any(case.labelled for case in cohort.cases):
         return []
     folds = sorted({case.fold for case in cohort.cases if case.fold is not None})
+    if len(folds) < 3:  # there is no split
+        return []
     return [fold for fold in folds if set(cases) <= set(cohort.split(fold).train)]
 
 
@@ -174,24 +193,29 @@ def _seen_of(trained: Provenance, cohort: Cohort, fold: int) -> str:
         if seen := trained.has_seen(cohort, held_out, uses):
             number = len({cohort.cases[case].patient for case in held_out})
             same = trained.cohort == cohort.name and trained.fold not in (None, fold)
-            own = f"take fold {trained.fold} (--fold {trained.fold}), or " if same else ""
+            own = f"take --fold {trained.fold}, which it was pretrained for, or " if same else ""
             return (
                 f"the encoder has seen in training {len(seen)} of the {number} patients that fold "
-                f"{fold} of {cohort.name} {does}, such as {seen[0]}; {own}pretrain it again with "
-                f"--fold {fold}, so that it never meets them"
+                f"{fold} of {cohort.name} {does}, such as {seen[0]}; {own}pretrain one on "
+                f"{cohort.name} with --fold {fold}, so that it never meets them"
             )
     return ""
 
 
-def check_test(network: nn.Module, cohort: Cohort, cases: Sequence[int]) -> None:
-    """Raise InputError if a network was trained on patients that are to test it."""
+def check_test(network: nn.Module, cohort: Cohort, cases: Sequence[int], fold: int) -> None:
+    """Raise InputError if a network was trained on patients that are to test it: ``cases``, those
+    of a fold. Says so, if it has not seen them but was trained in another fold."""
     trained: Provenance | None = getattr(network, "provenance", None)
-    if trained is None or not (seen := trained.has_seen(cohort, cases)):
+    if trained is None:
         return
-    fold = trained.fold
-    own = "" if fold is None else f"it was trained with fold {fold} held out (--fold {fold}); "
+    other = trained.cohort == cohort.name and trained.fold not in (None, fold)
+    own = f"it was trained with fold {trained.fold} held out (--fold {trained.fold})"
+    if not (seen := trained.has_seen(cohort, cases)):
+        if other:
+            say(f"fold {fold} was not seen by the network, but is not its test fold: {own}")
+        return
     raise InputError(
         f"the network has seen {len(seen)} of the {len({cohort.cases[c].patient for c in cases})} "
-        f"patients of {cohort.name} that are to test it, such as {seen[0]}: {own}give the fold or "
-        "the cases that it has not seen"
+        f"patients of {cohort.name} that are to test it, such as {seen[0]}: "
+        f"{own + '; ' if other else ''}give the fold or the cases that it has not seen"
     )

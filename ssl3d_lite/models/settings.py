@@ -31,6 +31,7 @@ class EncoderSettings(CheckedSettings):
     """"plain": two convolutions a level; "residual": the same with a shortcut, as in the paper.
     Only a U-Net has a choice."""
     norm: NormKind = "batch"
+    """What each layer's features are normalised over: batch, groups of channels, or one scan."""
     network: NetworkKind = "unet"
     """The paper has "unet" in 3D and "densenet121" for photographs."""
 

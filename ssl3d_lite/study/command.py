@@ -9,12 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-from tyro.conf import Positional
-
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.machine.collectives import on_rank_zero
-from ssl3d_lite.settings import CheckedSettings, Count, Len, PositiveInt
+from ssl3d_lite.settings import FLAT, CheckedSettings, Count, Len, Positional, PositiveInt
 from ssl3d_lite.training.presets import preset
 
 from .illustrations import example_section, task_sections
@@ -25,7 +22,6 @@ from .running import results_of, run_experiment
 from .settings import Machine, Scale, read_study
 
 Given = Cohort | str | Path | Mapping[str, Any] | None
-_FLAT = tyro.conf.arg(name="")  # on the command line --device, not --machine.device
 
 
 def study(
@@ -62,7 +58,7 @@ def study(
     Example::
 
         results = ssl3d.study("hippocampus", seeds=2, arms=("cpc", "scratch", "random"))
-        print((results.folder / "table.md").read_text())
+        print((results.folder / "table.md").read_text(encoding="utf-8"))
     """
     made = {"cohort": cohort, "corpus": corpus}
     changes |= {each: table for each, table in made.items() if isinstance(table, Mapping)}
@@ -112,8 +108,8 @@ class StudySettings(CheckedSettings):
     """Other protocols than the file's: finetune frozen probe convergence."""
     seeds: Count = 0
     """Another number of seeds than the file's. More seeds later cost only those that are new."""
-    machine: Annotated[Machine, _FLAT] = field(default_factory=Machine)
-    launch: Annotated[Launch, _FLAT] = field(default_factory=Launch)
+    machine: Annotated[Machine, FLAT] = field(default_factory=Machine)
+    launch: Annotated[Launch, FLAT] = field(default_factory=Launch)
 
 
 def study_from(settings: StudySettings) -> Results:
@@ -156,17 +152,20 @@ class TourSettings(CheckedSettings):
     pretrain_steps: PositiveInt | None = None
     """Default: those of the task's quick preset."""
     finetune_steps: PositiveInt = 60
+    """Steps of fine-tuning with few labels."""
     oracle_steps: PositiveInt = 100
+    """Steps of training with all labels, for the best score to be had."""
     probe_labels: Annotated[tuple[PositiveInt, ...], Len(1)] = (2, 5, 20)
     """Labelled volumes that the probe is fitted on."""
     probe_draws: PositiveInt = 3
     """Different draws of that many volumes."""
     finetune_labels: PositiveInt = 2
+    """Labelled volumes to fine-tune with."""
     filters: Annotated[tuple[PositiveInt, ...], Len(1)] = (8, 16, 32, 64)
     """Channels of the U-Net's levels."""
     batch: Count = 0
     """Scans a step of fine-tuning; 0 for 2, and of slices 32. Pretraining has its preset's."""
-    machine: Annotated[Machine, _FLAT] = field(default_factory=Machine)
+    machine: Annotated[Machine, FLAT] = field(default_factory=Machine)
 
 
 def tour(settings: TourSettings) -> Results:

@@ -44,7 +44,8 @@ class PublishedTable:
 
 @cache
 def _read() -> dict[str, Any]:
-    return tomllib.loads((resources.files(__package__) / "published.toml").read_text())
+    path = resources.files(__package__) / "published.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def paper_arms() -> dict[str, str]:

@@ -208,7 +208,7 @@ def read_study(name: str | Path, scale: str = "smoke", **changes: Any) -> Study:
     if path.suffix != ".toml":
         path = shipped(str(name))
     try:
-        record = renamed(tomllib.loads(path.read_text()))
+        record = renamed(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except (OSError, ValueError) as reason:
         raise InputError(f"study {path} cannot be read: {reason}") from None
     if scale not in get_args(Scale):

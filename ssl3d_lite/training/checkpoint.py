@@ -13,8 +13,10 @@ No file here can run code when it is read.
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -27,19 +29,69 @@ from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.preparation import PreparationRecord
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import atomic_write, read_json, write_csv, write_json
-from ssl3d_lite.machine.collectives import on_rank_zero
+from ssl3d_lite.files import atomic_write, clear_leftovers, read_json, write_csv, write_json
+from ssl3d_lite.machine.collectives import on_rank_zero, say
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.encoders import Encoder, load_weights, make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.old_names import renamed
+from ssl3d_lite.outputs import LOCK, MARK, claimed
 
 from .settings import machine_settings
 
 RUN_SETTINGS = "settings.json"
+HISTORY = "history.csv"
 _RESUME = "resume.pt"
+_WEIGHTS = {"pretrain": "encoder.safetensors", "finetune": "network.safetensors"}
 _NETWORKS: dict[str, type[UNet] | type[Classifier]] = {"classes": UNet, "grades": Classifier}
+
+
+# ---- the folder --------------------------------------------------------------------------------
+
+
+@contextmanager
+def run_folder(out: str | Path | None, command: str) -> Iterator[Path | None]:
+    """Take ``out`` for a run of ``command``, pretrain or finetune, and hold it while it lasts.
+
+    Where several processes share the run, the first holds it, and all hear of it if it cannot.
+
+    Raises:
+        InputError: other things lie there, or another process is at work there.
+    """
+    held = ExitStack()
+
+    def take() -> None:
+        if out is not None:
+            held.enter_context(claimed(out, command, partial(_was_run, command=command)))
+
+    with held:
+        on_rank_zero(take)
+        yield None if out is None else Path(out)
+
+
+def _was_run(folder: Path, command: str) -> bool:
+    """Whether a folder without a mark holds a run of this command, finished or not."""
+    try:
+        if (folder / RUN_SETTINGS).exists():
+            record = json.loads((folder / RUN_SETTINGS).read_text())
+        else:
+            state = torch.load(folder / _RESUME, map_location="cpu", weights_only=True)
+            record = json.loads(state["record"])
+        return record["kind"] == command
+    except Exception:  # whatever broken bytes, or those of another program, raise
+        return False
+
+
+def remove_run(folder: Path) -> None:
+    """Remove a run that has served: its own files, by name, and the folder if it is then empty."""
+    own = (RUN_SETTINGS, HISTORY, _RESUME, *_WEIGHTS.values(), MARK, LOCK)
+    if folder.is_dir():
+        clear_leftovers(folder)
+        for name in own:
+            (folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # something else lies there
+            folder.rmdir()
 
 
 # ---- finished weights --------------------------------------------------------------------------
@@ -47,7 +99,7 @@ _NETWORKS: dict[str, type[UNet] | type[Classifier]] = {"classes": UNet, "grades"
 
 def save_encoder(folder: Path, encoder: Encoder, record: dict[str, Any]) -> None:
     """Write the encoder alone: the head was only for the puzzle."""
-    _save_weights(folder / "encoder.safetensors", encoder)
+    _save_weights(folder / _WEIGHTS["pretrain"], encoder)
     write_json(folder / RUN_SETTINGS, {**record, **_origin(encoder)})
 
 
@@ -70,7 +122,7 @@ def load_encoder(folder: str | Path) -> Encoder:
         encoder.folder = folder
         return encoder
     encoder = make_encoder(_encoder_settings(record, folder))
-    load_weights(encoder, _read_weights(folder / "encoder.safetensors"))
+    load_weights(encoder, _read_weights(folder / _WEIGHTS["pretrain"]))
     encoder.provenance, encoder.folder = _read_provenance(record, folder), folder
     return encoder.eval()
 
@@ -79,7 +131,7 @@ def save_network(
     folder: Path, network: UNet | Classifier, record: dict[str, Any], cohort: Cohort
 ) -> None:
     """Write a fine-tuned network, with what its classes mean."""
-    _save_weights(folder / "network.safetensors", network)
+    _save_weights(folder / _WEIGHTS["finetune"], network)
     meaning = {"label_values": cohort.label_values, "label_names": cohort.label_names}
     about = {**record, **network.head_settings, **meaning, **_origin(network)}
     write_json(folder / RUN_SETTINGS, about)
@@ -94,7 +146,7 @@ def load_network(folder: str | Path) -> UNet | Classifier:
         raise InputError(f"{folder} holds a {record.get('kind')} run, no fine-tuned network")
     encoder: Any = make_encoder(_encoder_settings(record, folder))
     network = _NETWORKS[learnt](encoder, record[learnt])
-    load_weights(network, _read_weights(folder / "network.safetensors"))
+    load_weights(network, _read_weights(folder / _WEIGHTS["finetune"]))
     network.provenance = encoder.provenance = _read_provenance(record, folder)
     return network.eval()
 
@@ -108,7 +160,7 @@ def _read_provenance(record: dict[str, Any], folder: Path) -> Provenance:
     """Where weights come from; says so, if their run was one of an earlier version."""
     if "trained_on" in record:
         return Provenance.from_json(record["trained_on"])
-    print(
+    say(
         f"{folder} does not say how the scans were prepared that it was trained on, nor whose they "
         "were (an earlier version wrote it): whether it fits yours is not checked"
     )
@@ -189,6 +241,7 @@ class Progress:
         if changed := _what_changed(old, new, Path(out)):
             on_rank_zero(_begin_anew, Path(out), changed)
             return cls()
+        say(f"{out} is continued from step {state['step']}")
         learner.load_state_dict(state["learner"])
         optimizer.load_state_dict(state["optimizer"])
         return cls(
@@ -231,7 +284,7 @@ def _write_state(out: Path, state: dict[str, Any]) -> None:
     buffer = BytesIO()  # torch writes to a full disk without saying that it is full
     torch.save(state, buffer)
     atomic_write(out / _RESUME, lambda file: file.write(buffer.getbuffer()))
-    write_csv(out / "history.csv", state["history"])
+    write_csv(out / HISTORY, state["history"])
 
 
 # ---- whether a run is the same -------------------------------------------------------------------
@@ -262,7 +315,7 @@ def _what_changed(old: dict[str, Any], new: dict[str, Any], out: Path) -> list[s
     """
     flat_old, flat_new = _flat(old), _flat(new)
     if "cohort" not in old:  # an earlier version did not say what was in its cohort
-        print(f"{out}: its run does not say what was in the cohort; it is taken to be the same")
+        say(f"{out}: its run does not say what was in the cohort; it is taken to be the same")
         flat_old = {**{k: flat_new[k] for k in flat_new if k[:7] == "cohort."}, **flat_old}
         flat_old |= {"fold": flat_new.get("fold")}
     free = {f"training.{name}" for name in machine_settings()} | {

@@ -9,9 +9,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.label_classes import absent_classes
 from ssl3d_lite.data.provenance import Provenance, unchanged
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import all_gather, on_rank_zero
+from ssl3d_lite.machine.launch import launch
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.compatibility import (
     adopt_encoder,
@@ -24,7 +26,7 @@ from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.tasks import Row
 
 from .batches import labelled_batch
-from .checkpoint import digest, origins, save_network
+from .checkpoint import digest, origins, run_folder, save_network
 from .hooks import EvalHook, Hook, RunSpec
 from .learner import Learner
 from .loop import fit
@@ -96,7 +98,7 @@ def finetune(
     Raises:
         InputError: network and cohort do not fit together, the encoder has seen patients that the
             fold holds out, a case has no label, the label maps are empty, a setting is wrong, a
-            step needs more memory than is free, or ``out`` holds another run.
+            step needs more memory than is free, or ``out`` holds another run, or anything else.
         DivergedError: the loss is not finite.
 
     Example::
@@ -128,8 +130,6 @@ def finetune(
             *(list(scored.get(name, ())) for name in ("validation", "test")),
         ],
     }
-    folder = None if out is None else Path(out)
-    spec = RunSpec(settings, record, folder, "finetune")
     batch_of = partial(labelled_batch, cohort, cases, settings)
     network.provenance = network.encoder.provenance = Provenance.of(
         cohort,
@@ -139,11 +139,16 @@ def finetune(
         before=network.encoder.provenance,
         patch=settings.patch,
     )
-    with unchanged(cohort):
+    launch(settings.devices, settings.device, settings.precision)  # one process claims the folder
+    if absent := absent_classes(cohort, cases):
+        said = f"{', '.join(absent)}: in none of the {len(cases)} training cases, so not learnt"
+        on_rank_zero(print, said)
+    with run_folder(out, "finetune") as folder, unchanged(cohort):
+        spec = RunSpec(settings, record, folder, "finetune")
         history = fit(Finetuning(network, settings), batch_of, spec, hooks)
-    network.requires_grad_(True)
-    if folder is not None:
-        on_rank_zero(save_network, folder, network, record, cohort)
+        network.requires_grad_(True)
+        if folder is not None:
+            on_rank_zero(save_network, folder, network, record, cohort)
     network.eval()
     return history
 

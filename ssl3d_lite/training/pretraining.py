@@ -11,18 +11,19 @@ from torch import Tensor, nn
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.provenance import Provenance, unchanged
 from ssl3d_lite.machine.collectives import on_rank_zero
+from ssl3d_lite.machine.launch import launch
 from ssl3d_lite.models.compatibility import adopt_encoder
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row
 
 from .batches import puzzle_batch
-from .checkpoint import digest, origins, save_encoder
+from .checkpoint import digest, origins, run_folder, save_encoder
 from .hooks import Callback, CallbackHook, RunSpec
 from .learner import Learner
 from .loop import fit
 from .settings import TrainSettings, with_changes
 
-PRETRAINING_PARTS = ("scans", "images", "folds", "preparation")  # of a cohort: no labels
+PRETRAINING_PARTS = ("scans", "images", "folds", "preparation")  # all of a cohort but its labels
 HEALTH_ROWS = 20  # rows of the history from which a task may judge that its training has failed
 
 
@@ -85,7 +86,8 @@ def pretrain(
 
     Raises:
         InputError: encoder and cohort do not fit together, a setting is wrong, a step needs more
-            memory than is free, or ``out`` holds another run.
+            memory than is free, or ``out`` holds another run,
+            or anything else.
         DivergedError: the loss is not finite, or the task says that its training has failed.
 
     Example::
@@ -102,15 +104,17 @@ def pretrain(
     settings = with_changes(settings or TrainSettings(), changes)
     settings = replace(settings, batch=min(settings.batch, len(cases))).for_cases(len(cases))
     record = _record(tasks, encoder, cohort, cases, settings) | {"fold": fold}
-    folder = None if out is None else Path(out)
-    spec = RunSpec(settings, record, folder, f"pretrain {record['task']}")
     batch_of = partial(puzzle_batch, tasks, cohort, cases, settings)
     hooks = [] if callback is None else [CallbackHook(callback)]
-    encoder.provenance = Provenance.of(cohort, cases, fold=fold, before=encoder.provenance)
-    with unchanged(cohort):
+    encoder.provenance = Provenance.of(
+        cohort, cases, fold=fold, before=encoder.provenance, parts=PRETRAINING_PARTS
+    )
+    launch(settings.devices, settings.device, settings.precision)  # one process claims the folder
+    with run_folder(out, "pretrain") as folder, unchanged(cohort):
+        spec = RunSpec(settings, record, folder, f"pretrain {record['task']}")
         history = fit(Pretraining(encoder, tasks), batch_of, spec, hooks)
-    if folder is not None and history[-1]["step"] == settings.steps:
-        on_rank_zero(save_encoder, folder, encoder, record)
+        if folder is not None and history[-1]["step"] == settings.steps:
+            on_rank_zero(save_encoder, folder, encoder, record)
     encoder.eval()
     return history
 

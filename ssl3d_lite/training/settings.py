@@ -31,7 +31,7 @@ _ON_THE_MACHINE = {"affects_result": False}
 
 @dataclass(frozen=True)
 class TrainSettings(CheckedSettings):
-    """What pretraining and fine-tuning share."""
+    """Training: what pretraining and fine-tuning share."""
 
     steps: PositiveInt = 250
     """Number of optimiser steps."""
@@ -42,9 +42,11 @@ class TrainSettings(CheckedSettings):
     learning_rate: PositiveFloat = 1e-3
     """Learning rate of AdamW at the start; it falls to 0 as (1 - step/steps)^0.9."""
     weight_decay: NonNegativeFloat = 1e-4
+    """How strongly AdamW draws all weights to 0."""
     clip: NonNegativeFloat = 1.0
     """Largest norm of the gradient, to which a longer one is cut; 0 for never."""
     seed: Seed = 0
+    """Number that all that is random is drawn from."""
     device: Device = field(default="auto", metadata=_ON_THE_MACHINE)
     """auto (a GPU where there is one), cpu, cuda or mps."""
     devices: PositiveInt = field(default=1, metadata=_ON_THE_MACHINE)

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tyro.conf import Positional
-
-from ssl3d_lite.settings import CheckedSettings
+from ssl3d_lite.settings import CheckedSettings, Positional
 from ssl3d_lite.show.scan_files import read_scan_files
 
 from .display import require_window
@@ -14,9 +12,7 @@ from .open import open_scan
 
 @dataclass(frozen=True)
 class ScanWindow(CheckedSettings):
-    """ssl3d show new_scans/ann.nii.gz --labels predictions/ann.nii.gz
-
-    Opens a raw scan in napari, with a label map over it, such as its prediction."""
+    """Opens a raw scan in napari, with a label map over it, such as its prediction."""
 
     scan: Positional[Path]
     """NIfTI file of the scan."""

@@ -1,6 +1,7 @@
 """The engine: nothing lost, nothing half-written, one bad case harms no other."""
 
 import errno
+import json
 import os
 import resource
 import signal
@@ -19,11 +20,12 @@ from hypothesis import strategies as st
 
 from data_recipes.msd import Msd
 from data_recipes.msd import prepare as prepare_msd
-from data_recipes.preparing.engine import Prepared, RawCase, prepare_cohort
+from data_recipes.preparing.engine import Prepared, RawCase, locked_folders, prepare_cohort
 from data_recipes.preparing.folds import assign_folds
 from data_recipes.preparing.settings import FoldSettings
 from ssl3d_lite.data.cohort import Case, Cohort, CohortDescription, Source
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import files_below
 
 # ---- a recipe in five lines: a raw scan is a text file with one number -------------------------
 
@@ -77,7 +79,7 @@ def test_a_cohort_comes_out(raw, out):
     cohort = Cohort.open(out)
     assert [case.id for case in cohort.cases] == [f"case{i}" for i in range(6)]
     assert cohort.spacing == (2, 1, 1)
-    assert cohort.recipe == {"name": "numbers", "folds": 5, "seed": 0}
+    assert cohort.recipe == {"name": "numbers", "folds": 5, "seed": 0, "version": 2}
     image, label = cohort[4]
     assert (image == 4).all()
     assert (label == 1).all()
@@ -87,7 +89,7 @@ def test_a_cohort_comes_out(raw, out):
     assert (summary.prepared, summary.skipped, summary.unlabelled) == (6, 0, 1)
     assert summary.lost == {"case3": 1}
     assert summary.exit_code == 0
-    assert sorted(p.name for p in out.iterdir()) == ["cohort.json", "images", "labels"]
+    assert sorted(p.name for p in out.glob("[!.]*")) == ["cohort.json", "images", "labels"]
     assert "case3: 1 labelled voxels outside the frame" in str(summary)
     assert "6 prepared, 0 there already, 1 unlabelled, 0 rejected" in str(summary)
 
@@ -129,6 +131,27 @@ def test_a_second_run_does_nothing(raw, out):
     assert (summary.prepared, summary.skipped) == (0, 6)
     assert content(out) == before
     assert {path: path.stat().st_mtime_ns for path in out.glob("*/*.npy")} == made
+
+
+def _by_an_earlier_version(out: Path) -> None:
+    path = out / "cohort.json"
+    manifest = json.loads(path.read_text())
+    del manifest["recipe"]["version"]
+    path.write_text(json.dumps(manifest))
+
+
+def test_what_an_earlier_version_made_otherwise_is_made_anew_and_said(raw, out):
+    cases = raw_cases(raw)
+    run(out, cases, raw)
+    before = content(out)
+    _by_an_earlier_version(out)
+    assert len(Cohort.open(out)) == 6  # it can still be read
+    summary = run(out, cases, raw)
+    assert (summary.prepared, summary.skipped) == (6, 0)
+    (note,) = summary.notes
+    assert note.startswith("made anew, as an earlier version had made other arrays: 6 cases")
+    assert content(out) == before
+    assert run(out, cases, raw).skipped == 6
 
 
 @pytest.mark.parametrize("after", [0, 1, 4, 5])
@@ -198,7 +221,9 @@ def test_another_patient_is_noticed(raw, out):
 
 def test_a_record_emptied_by_a_power_cut_is_not_believed(raw, out):
     cases = raw_cases(raw)
-    (out / "records").mkdir(parents=True)
+    run(out, cases, raw)
+    (out / "cohort.json").unlink()
+    (out / "records").mkdir()
     (out / "records/case1.json").write_text("")
     (out / "records/case2.json").write_text("[]")
     assert run(out, cases, raw).prepared == 6
@@ -226,10 +251,10 @@ def test_other_settings_are_refused_and_nothing_is_touched(raw, out, finished):
 
 
 def test_leftovers_of_a_killed_run_are_removed(raw, out):
-    (out / "images").mkdir(parents=True)
-    (out / "images/.case1.npy.4711.part").write_bytes(b"half")
     run(out, raw_cases(raw), raw)
-    assert not list(out.rglob("*.part"))
+    (out / "images/.case1.npy.4711.ssl3d-part").write_bytes(b"half")
+    run(out, raw_cases(raw), raw)
+    assert not list(out.rglob("*.ssl3d-part"))
 
 
 PREPARE = """
@@ -285,6 +310,98 @@ def test_a_bad_case_is_rejected_and_the_others_go_on(raw, out):
     cohort = Cohort.open(out)
     assert [case.id for case in cohort.cases] == ["case1", "case3", "case5"]
     assert cohort.rejected == summary.rejected
+
+
+def fail(raw: RawCase) -> Prepared:
+    """Fails in a way of its own for each case but the last."""
+    number = int(raw.images["x"].read_text())
+    if number == 0:
+        return make(raw, voxel=[][number])
+    if number == 1:
+        np.empty((2**20, 2**20, 2**10))
+    if number == 2:
+        raise OSError(5, "Input/output error", str(raw.images["x"]))
+    if number == 3:
+        return fail(raw)
+    if number == 4:
+        os._exit(137)  # as the system does to who takes the most memory
+    return make(raw)
+
+
+FAILURES = {
+    "case0": "unexpected IndexError: list index out of range (SSL3D_TRACEBACK=1 shows where)",
+    "case1": "memory ran out: Unable to allocate 8.00 PiB for an array with shape (1048576, "
+    "1048576, 1024) and data type float64",
+    "case2": "unexpected OSError: [Errno 5] Input/output error: '{raw}/2.txt' "
+    "(SSL3D_TRACEBACK=1 shows where)",
+    "case3": "unexpected RecursionError: maximum recursion depth exceeded "
+    "(SSL3D_TRACEBACK=1 shows where)",
+    "case4": "its worker process was killed whenever it was at work on it: most likely memory ran "
+    "out",
+}
+
+
+def test_a_case_that_fails_in_any_way_is_rejected_and_the_others_go_on(raw, out):
+    cases = raw_cases(raw)
+    settings = FoldSettings(workers=2)
+    summary = prepare_cohort(description(out), cases, raw, fail, settings)
+    reasons = {r["case"]: r["reason"] for r in summary.rejected}
+    reasons["case3"] = reasons["case3"].replace(" while calling a Python object", "")
+    assert reasons == {name: text.format(raw=raw) for name, text in FAILURES.items()}
+    assert (summary.prepared, summary.exit_code) == (1, 1)
+    assert [case.id for case in Cohort.open(out).cases] == ["case5"]
+
+
+def test_where_an_unexpected_error_comes_from_is_shown_on_demand(raw, out, monkeypatch, capfd):
+    monkeypatch.setenv("SSL3D_TRACEBACK", "1")
+    cases = raw_cases(raw)
+    with pytest.raises(InputError, match="none of 1 cases can be prepared; unexpected IndexError"):
+        run(out, cases[:1], raw, fail)
+    assert "return make(raw, voxel=[][number])" in capfd.readouterr().err
+
+
+def test_a_name_that_is_too_long_in_bytes_is_its_cases_fault(raw, out):
+    cases = raw_cases(raw)
+    cases[0] = replace(cases[0], id="医" * 70)
+    assert run(out, cases, raw).rejected == (
+        {
+            "case": "医" * 70,
+            "reason": "its name takes 210 bytes, where a file's may take 200; rename the raw scan",
+        },
+    )
+
+
+def test_a_folder_that_may_not_be_opened_is_named(raw, out, monkeypatch):
+    """As root may open all, the walk over folders is told that it may not."""
+    cases = raw_cases(raw)
+    (raw / "locked").mkdir()
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    summary = run(out, [*cases, *locked_folders(raw, None)], raw)
+    assert summary.rejected == (
+        {
+            "case": f"{raw}/locked/",
+            "reason": "this folder cannot be opened, so its files are missing; ask for the right "
+            "to read it",
+        },
+    )
+    assert summary.prepared == 6
+    with pytest.raises(InputError, match=f"^{raw}/locked cannot be opened: Permission denied$"):
+        list(files_below(raw / "locked"))
+
+
+def test_pipes_are_no_files_and_dangling_links_are(tmp_path):
+    os.mkfifo(tmp_path / "pipe.nii")
+    os.symlink("/nowhere", tmp_path / "dangling.nii")
+    (tmp_path / "deeper").mkdir()
+    os.symlink("..", tmp_path / "deeper/loop")
+    assert [path.name for path in files_below(tmp_path)] == ["dangling.nii"]
 
 
 def test_a_repaired_case_is_taken_in(raw, out):
@@ -365,16 +482,16 @@ def test_a_file_that_may_not_grow_is_no_fault_of_the_case(raw, out):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
-        with pytest.raises(InputError, match="File too large; 0 of 6 cases are done"):
+        with pytest.raises(InputError, match=f"cannot write to {out}: File too large"):
             run(out, cases, raw)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert content(out) == {}
+    assert not out.exists()
 
 
 def test_a_folder_that_may_not_be_written(raw, out):
     out.write_text("a file")
-    with pytest.raises(InputError, match=f"cannot write to {out}"):
+    with pytest.raises(InputError, match=f"{out} is a file; give another folder"):
         run(out, raw_cases(raw), raw)
 
 

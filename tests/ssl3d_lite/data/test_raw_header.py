@@ -7,7 +7,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from ssl3d_lite.data.raw_header import FORMS, image_over_raw, raw_header, scanner_header
+from ssl3d_lite.data.raw_header import (
+    FORMS,
+    image_over_raw,
+    mm_of_unit,
+    raw_header,
+    scanner_header,
+)
 from ssl3d_lite.errors import InputError
 
 NAMES = ("xyzt_units", *FORMS, *(name for names in FORMS.values() for name in names))
@@ -42,7 +48,9 @@ def micrometres(image):
 def over(raw: nib.Nifti1Image) -> nib.Nifti1Image:
     """A label map laid over ``raw``, by way of JSON and of a file's bytes."""
     record = json.loads(json.dumps(raw_header(raw.header)))
-    image = image_over_raw(np.ones((4, 5, 6), np.uint8), raw.affine.tolist(), record)
+    affine = raw.affine.copy()
+    affine[:3] *= mm_of_unit(record["xyzt_units"]) or 1
+    image = image_over_raw(np.ones((4, 5, 6), np.uint8), affine.tolist(), record)
     return type(image).from_bytes(image.to_bytes())
 
 

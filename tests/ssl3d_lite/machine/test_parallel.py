@@ -50,9 +50,55 @@ def test_an_error_in_a_worker_is_the_callers(workers):
         list(for_each(refuse, [3, 4], Workforce(workers=workers), "refused"))
 
 
-def test_a_worker_that_dies_is_named_as_the_reason():
-    with pytest.raises(InputError, match="a worker process ended before its work"):
-        list(for_each(os._exit, [1, 1], Workforce(workers=2), "dying"))
+def die_of_seven(number):
+    if number == 7:
+        os._exit(1)
+    return number
+
+
+def die_beside_another(folder):
+    """As where two scans at once need more memory than there is."""
+    mark = folder / f"{os.getpid()}"
+    mark.touch()
+    time.sleep(0.3)
+    if len(list(folder.glob("*"))) > 1:
+        [each.unlink(missing_ok=True) for each in folder.glob("*")]
+        os._exit(1)
+    mark.unlink()
+    return "done"
+
+
+def test_a_killed_worker_costs_its_item_alone():
+    work = Workforce(workers=2)
+    results = for_each(die_of_seven, range(20), work, "dying", killed=lambda n: f"{n} was killed")
+    assert sorted(map(str, results)) == sorted([*map(str, {*range(20)} - {7}), "7 was killed"])
+
+
+def test_items_that_are_too_large_together_are_done_one_by_one(tmp_path):
+    results = for_each(die_beside_another, [tmp_path] * 2, Workforce(workers=2), "large")
+    assert list(results) == ["done", "done"]
+
+
+def test_a_killed_worker_is_named_as_the_reason():
+    with pytest.raises(InputError) as error:
+        list(for_each(die_of_seven, [7, 7], Workforce(workers=2), "dying"))
+    assert str(error.value) == (
+        "its worker process was killed whenever it was at work on it: most likely memory ran out: 7"
+    )
+
+
+def test_a_script_without_a_main_guard_is_told_why(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from ssl3d_lite.machine.parallel import Workforce, for_each\n"
+        "list(for_each(abs, [1, 2], Workforce(workers=2), 'x'))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == (
+        "ssl3d_lite.errors.InputError: no worker process can be started; a script of one's own "
+        'needs `if __name__ == "__main__":` around what it does'
+    )
 
 
 def test_workers_leave_with_a_parent_that_is_killed():

@@ -6,6 +6,7 @@ import torch
 from ssl3d_lite.data.cohort import fits
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine import device as precision
+from ssl3d_lite.machine import memory as memory_room
 
 
 def test_what_is_asked_for_is_taken():
@@ -38,7 +39,7 @@ def test_a_cohort_that_takes_more_than_half_of_the_memory_stays_on_disk(cohort, 
     assert cohort.bytes == sum(t.numel() * t.element_size() for t in cohort.resident)
     for free, answer in ((2 * cohort.bytes + 1, True), (2 * cohort.bytes, False)):
         memory = SimpleNamespace(available=free)
-        monkeypatch.setattr(precision.psutil, "virtual_memory", lambda memory=memory: memory)
+        monkeypatch.setattr(memory_room.psutil, "virtual_memory", lambda memory=memory: memory)
         assert fits(cohort, "cpu") is answer
 
 
@@ -57,6 +58,6 @@ def test_control_groups_limit_what_is_free(tmp_path):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert sorted(precision._allowed(tmp_path / "groups", tmp_path)) == [0, 400]
-    assert list(precision._allowed(tmp_path / "missing")) == []
+    assert sorted(memory_room._allowed(tmp_path / "groups", tmp_path)) == [0, 400]
+    assert list(memory_room._allowed(tmp_path / "missing")) == []
     assert 0 < precision.free_bytes(torch.device("cpu")) < 1e15
