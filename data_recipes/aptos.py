@@ -1,10 +1,11 @@
 """APTOS 2019: photographs of the retina, graded for diabetic retinopathy."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar
 
 from data_recipes.preparing.engine import RawCase, Summary
+from data_recipes.preparing.patients import PatientTable, with_patients
 from data_recipes.preparing.photographs import (
     COLOUR_CHANNELS,
     ENDINGS,
@@ -21,7 +22,7 @@ COMPETITION = "aptos2019-blindness-detection"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Aptos(PhotographRecipe):
+class Aptos(PhotographRecipe, PatientTable):
     """Reads train.csv with train_images/, and test.csv with test_images/, whose grades were never
     published and which serve for pretraining. Photographs that stand there twice, as some do, go to
     one fold."""
@@ -52,6 +53,7 @@ def prepare(settings: Aptos) -> Summary:
     """
     raw = (settings.raw or _download()).resolve()
     cases = [*_listed(raw, "train", with_grades=True), *_listed(raw, "test", with_grades=False)]
+    cases = with_patients(cases, settings.table, raw, lambda name: [name, PurePath(name).stem])
     return prepare_photographs("aptos", "APTOS 2019", cases, raw, settings)
 
 

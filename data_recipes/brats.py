@@ -92,7 +92,8 @@ def prepare(settings: Brats) -> Summary:
         regions={"WT": (1, 2, enhancing), "TC": (1, enhancing), "ET": (enhancing,)},
     )
     make = partial(prepare_scan, how=how, values=description.label_values)
-    return prepare_cohort(description, [*cases, *locked_folders(raw)], raw, make, settings)
+    cases += locked_folders(raw)
+    return prepare_cohort(description, cases, raw, make, settings, unit=settings.unit)
 
 
 def find_brats_cases(raw: Path) -> list[RawCase]:

@@ -1,20 +1,21 @@
-"""The Medical Segmentation Decathlon, and any data set laid out like one of its tasks."""
+"""The Medical Segmentation Decathlon, and any data set that describes itself as it does."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, ClassVar
+from pathlib import Path, PurePath
+from typing import ClassVar
 
+from data_recipes.dataset_json import DESCRIPTION_FILE, WITHOUT_IT, read_description
 from data_recipes.preparing.description import describe
-from data_recipes.preparing.engine import RawCase, Summary, prepare_cohort
-from data_recipes.preparing.settings import About, Into
+from data_recipes.preparing.engine import Summary, prepare_cohort
+from data_recipes.preparing.patients import PatientTable, with_patients
+from data_recipes.preparing.records import claimed_cohort
+from data_recipes.preparing.settings import About
 from data_recipes.preparing.volumes import PAPER_CUBE, Fit, Framing, Preparation, prepare_scan
+from data_recipes.readers.nifti import NIFTI_ENDING
 from ssl3d_lite.errors import InputError, unknown
-from ssl3d_lite.files import read_json
 
-DESCRIPTION_FILE = "dataset.json"
 DECATHLON_CITATION = (
     "Antonelli et al. (2022). The Medical Segmentation Decathlon. "
     "Nature Communications 13, 4128. doi:10.1038/s41467-022-30695-9"
@@ -54,11 +55,12 @@ DECATHLON_TASKS = {  # windows in HU, by the organ
 
 
 @dataclass(frozen=True, kw_only=True)
-class Msd(Framing, Into):
+class Msd(Framing, PatientTable):
     """Reads a task's dataset.json: its training scans with their labels, and its test scans, whose
     labels were never published and which serve for pretraining. A task that is not on disk is
     downloaded. Crop, size, fit and intensity that are not given are the task's own. Any other
-    folder with a dataset.json of this layout can be prepared as well, its voxels kept as they are.
+    folder with a dataset.json of the Decathlon's or nnU-Net's layout can be prepared as well, its
+    voxels kept as they are.
     """
 
     about: ClassVar[About] = About(
@@ -84,19 +86,6 @@ class Msd(Framing, Into):
     """Where downloads are kept; by default the user's cache folder."""
 
 
-@dataclass(frozen=True)
-class Description:
-    """What a task's dataset.json says."""
-
-    name: str
-    licence: str
-    citation: str
-    channels: tuple[str, ...]
-    labels: dict[int, str]  # value → name, in the order of values; the first is background
-    cases: tuple[RawCase, ...]
-    description: str
-
-
 def prepare(settings: Msd, addresses: Mapping[str, tuple[str, str]] | None = None) -> Summary:
     """Prepare a task as a cohort.
 
@@ -120,58 +109,18 @@ def prepare(settings: Msd, addresses: Mapping[str, tuple[str, str]] | None = Non
         described.channels,
         described.labels,
         {"name": "msd", "task": name} | asdict(how),
+        described.regions,
         licence=described.licence,
         citation=DECATHLON_CITATION if task else described.citation,
         description=described.description,
     )
     make = partial(prepare_scan, how=how, values=description.label_values)
-    return prepare_cohort(description, described.cases, raw, make, settings)
+    cases = with_patients(described.cases, settings.table, raw, lambda name: [_case_name(name)])
+    return prepare_cohort(description, cases, raw, make, settings, unit=settings.unit)
 
 
-def read_description(folder: Path) -> Description:
-    """Read the dataset.json of a task's folder.
-
-    Raises:
-        InputError: it is missing, or not what the Decathlon means by it.
-    """
-    path = folder / DESCRIPTION_FILE
-    record = read_json(path, "data set description")
-    try:
-        channels = tuple(
-            str(record["modality"][key]) for key in sorted(record["modality"], key=int)
-        )
-        labels = {int(key): str(record["labels"][key]) for key in sorted(record["labels"], key=int)}
-        scans = [*record["training"], *record.get("test", [])]
-        cases = [_raw_case(folder, scan, channels) for scan in scans]
-        described = Description(
-            name=str(record.get("name", folder.name)),
-            licence=str(record.get("licence", record.get("license", "not stated"))),
-            citation=str(record.get("reference", "not stated")),
-            channels=channels,
-            labels=labels,
-            cases=tuple(case for case in cases if not case.id.startswith("._")),  # litter of macOS
-            description=str(record.get("description", "")),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as reason:
-        raise InputError(
-            f"{path} does not describe a Decathlon task: {type(reason).__name__} {reason}"
-        ) from None
-    if 0 not in labels or len(set(labels.values())) < len(labels):
-        raise InputError(f"{path}: labels need a background 0 and a name each, not {labels}")
-    if not channels or len(set(channels)) < len(channels):
-        raise InputError(f"{path}: modalities need a name each, not {channels}")
-    return described
-
-
-def _raw_case(folder: Path, scan: Any, channels: tuple[str, ...]) -> RawCase:
-    """A case from an entry of the description: {"image", "label"}, or an image's path alone."""
-    scan = {"image": scan} if isinstance(scan, str) else scan
-    # no resolving of links, as data managers keep the files themselves elsewhere
-    image = Path(os.path.normpath(folder / scan["image"]))
-    label = Path(os.path.normpath(folder / scan["label"])) if "label" in scan else None
-    name = image.name.removesuffix(".gz").removesuffix(".nii")
-    # the Decathlon names no patients; each scan is taken for one
-    return RawCase(name, patient=name, images=dict.fromkeys(channels, image), label=label)
+def _case_name(path: str) -> str:
+    return NIFTI_ENDING.sub("", PurePath(path).name)
 
 
 def _own(task: str | None, channels: tuple[str, ...]) -> Preparation:
@@ -196,7 +145,8 @@ def _find_task(raw: Path, task: str | None) -> Path:
     by_name = {folder.name: folder for folder in found}
     if not found:
         raise InputError(
-            f"no {DESCRIPTION_FILE} in {raw}, nor in a folder in it; is this a Decathlon task?"
+            f"no {DESCRIPTION_FILE} in {raw}, nor in a folder in it; is this a Decathlon task? If "
+            f"its scans lie in imagesTr and their labels in labelsTr, {WITHOUT_IT}"
         )
     if task in by_name:
         return by_name[task]
@@ -219,7 +169,8 @@ def _download(settings: Msd, addresses: Mapping[str, tuple[str, str]] | None) ->
     if settings.task not in addresses:
         raise unknown("task", settings.task, addresses)
     url, md5 = addresses[settings.task]
-    return fetch(url, md5, (settings.cache or pooch.os_cache("ssl3d_lite")) / settings.task)
+    with claimed_cohort(settings.out):  # refused before gigabytes are fetched
+        return fetch(url, md5, (settings.cache or pooch.os_cache("ssl3d_lite")) / settings.task)
 
 
 def _monai_addresses() -> dict[str, tuple[str, str]]:

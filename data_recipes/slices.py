@@ -1,6 +1,6 @@
 """A 2D cohort from a prepared 3D one: some slices of every scan, for the 2D baselines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
@@ -9,11 +9,17 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from data_recipes.preparing.engine import Summary, is_whole, write_arrays
-from data_recipes.preparing.records import Record, read_records, remove_records, write_record
+from data_recipes.preparing.records import (
+    Record,
+    claimed_cohort,
+    read_records,
+    remove_records,
+    reserve,
+    write_record,
+)
 from data_recipes.preparing.settings import About
 from ssl3d_lite.data.cohort import Case, Cohort, CohortDescription
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import clear_leftovers
 from ssl3d_lite.settings import CheckedSettings, PositiveInt, Probability
 
 _PLANES = ("sagittal", "coronal", "axial")  # by the axis they are cut across: volumes are RAS
@@ -73,9 +79,21 @@ def prepare(settings: SliceSettings) -> Summary:
     if not any(wanted):
         raise InputError(f"no slice lies between first {settings.first} and last {settings.last}")
     about = _describe(settings, volumes)
-    known = read_records(about)
-    clear_leftovers(about.folder)
-    fresh, cases = 0, []
+    with claimed_cohort(about.folder) as claim:
+        known = read_records(about)
+        reserve(claim, [case.id for scan in wanted for case in scan.values()], known)
+        return _cut_all(settings, volumes, wanted, about, known)
+
+
+def _cut_all(
+    settings: SliceSettings,
+    volumes: Cohort,
+    wanted: Sequence[dict[int, Case]],
+    about: CohortDescription,
+    known: Mapping[str, Record],
+) -> Summary:
+    fresh: int = 0
+    cases: list[Case] = []
     try:
         with tqdm(wanted, desc=about.name, unit="scan") as bar:
             for scan, slices in enumerate(bar):
@@ -95,7 +113,7 @@ def prepare(settings: SliceSettings) -> Summary:
             f"cannot write to {about.folder}: {reason.strerror or reason}; {fresh} slices were "
             "made and kept, and the same command goes on from there"
         ) from None
-    remove_records(about.folder)
+    remove_records(about.folder, {*known, *(case.id for case in cases)})
     unlabelled = sum(not case.labelled for case in cases)
     return Summary(about.folder, fresh, len(cases) - fresh, unlabelled, rejected=())
 
@@ -126,9 +144,9 @@ def slices_of(case: Case, settings: SliceSettings) -> dict[int, Case]:
 
 def _is_current(known: Record | None, case: Case, about: CohortDescription) -> bool:
     """Whether a slice is there already, cut from the scan as it is now."""
-    return (
-        known is not None and replace(known.case, sha256={}) == case and is_whole(about, known.case)
-    )
+    if known is None or known.outdated:
+        return False
+    return replace(known.case, sha256={}) == case and is_whole(about, known.case)
 
 
 def positions(length: int, settings: SliceSettings) -> range:

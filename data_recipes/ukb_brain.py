@@ -21,7 +21,7 @@ from data_recipes.preparing.engine import (
 )
 from data_recipes.preparing.settings import About, FromRaw
 from data_recipes.preparing.volumes import PAPER_CUBE, Framing, Preparation, prepare_volume
-from data_recipes.readers.nifti import Scan, check_same_grid, parse_nifti
+from data_recipes.readers.nifti import Scan, check_same_grid, parse_nifti, read_header
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
 
@@ -77,7 +77,7 @@ def prepare(settings: UkbBrain) -> Summary:
     )
     make = partial(prepare_zips, how=how)
     cases = [*find_visits(raw), *locked_folders(raw)]
-    return prepare_cohort(description, cases, raw, make, settings)
+    return prepare_cohort(description, cases, raw, make, settings, unit=settings.unit)
 
 
 def find_visits(raw: Path) -> list[RawCase]:
@@ -110,22 +110,35 @@ def prepare_zips(case: RawCase, how: Preparation) -> Prepared:
     for name, scan in zip([case.images["t1"] / MASK, *names], [mask, *scans], strict=True):
         check_same_grid(name, scan, names[0], scans[0])
     channels = [np.where(mask[0] > 0, scan, 0) for scan, _ in scans]
-    return prepare_volume(channels, None, scans[0][1], how, names)
+    t1 = case.images["t1"], MEMBERS["t1"]
+    header = read_header(Path(t1[1]), unzipped(*t1))
+    return prepare_volume(channels, None, scans[0][1], how, names, header)
 
 
 def read_member(archive: Path, member: str) -> Scan:
     """Read a NIfTI file from a zip archive, in memory: nothing is unpacked to disk.
 
     Raises:
-        InputError: the archive is damaged or does not hold it, it is far larger than a head, or it
-            is no NIfTI file to use.
+        InputError: as :func:`unzipped`, or it is no NIfTI file to use.
+    """
+    scan = parse_nifti(unzipped(archive, member), archive / member, LARGEST_MEMBER)
+    if scan[0].ndim != 3:
+        raise InputError(f"{archive}: {member} has shape {scan[0].shape}, where a volume is wanted")
+    return scan
+
+
+def unzipped(archive: Path, member: str) -> bytes:
+    """A file of a zip archive, as it was packed.
+
+    Raises:
+        InputError: the archive is damaged or does not hold it, or it is far larger than a head.
     """
     try:
         with zipfile.ZipFile(archive) as file:
             info = file.getinfo(member)
             if info.file_size > LARGEST_MEMBER:
                 raise InputError(f"{archive}: {member} unpacks to {info.file_size} bytes")
-            content = file.read(info)
+            return file.read(info)
     except KeyError:
         raise InputError(
             f"{archive} holds no {member}; UK Biobank marks such scans unusable"
@@ -134,7 +147,3 @@ def read_member(archive: Path, member: str) -> Scan:
         raise InputError(f"{archive} is damaged, fetch it again: {reason}") from None
     except RuntimeError as reason:  # zipfile's word for a password
         raise InputError(f"{archive} cannot be opened: {reason}") from None
-    scan = parse_nifti(content, archive / member, LARGEST_MEMBER)
-    if scan[0].ndim != 3:
-        raise InputError(f"{archive}: {member} has shape {scan[0].shape}, where a volume is wanted")
-    return scan

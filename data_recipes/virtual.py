@@ -14,6 +14,7 @@ from annotated_types import Ge
 
 from data_recipes.preparing.engine import Summary
 from data_recipes.preparing.photographs import PictureEdge
+from data_recipes.preparing.records import claimed_cohort
 from data_recipes.preparing.settings import About, Into
 from data_recipes.virtual_patients.abdomen import SMALLEST_ABDOMEN
 from data_recipes.virtual_patients.brain import SMALLEST_HEAD, TEMPLATE, TEMPLATE_LICENCE
@@ -206,13 +207,18 @@ class VirtualUkbFundus(VirtualEyes):
     """How many participants, of two eyes each."""
 
 
-@singledispatch
 def prepare(settings: Virtual) -> Summary:
     """Write the raw files that are not there yet, and prepare them."""
+    with claimed_cohort(settings.out):  # before raw files are written into it
+        return _prepare(settings)
+
+
+@singledispatch
+def _prepare(settings: Virtual) -> Summary:
     raise TypeError(f"no virtual cohort of {type(settings).__name__}")
 
 
-@prepare.register
+@_prepare.register
 def _(settings: VirtualHippocampus) -> Summary:
     write_hippocampus(settings.raw_folder, settings.cases, settings.seed, work=settings)
     frame = msd.DECATHLON_TASKS["Task04_Hippocampus"]  # as the real ones are prepared
@@ -221,14 +227,14 @@ def _(settings: VirtualHippocampus) -> Summary:
     )
 
 
-@prepare.register
+@_prepare.register
 def _(settings: VirtualBrain) -> Summary:
     edge = settings.edge
     write_heads(settings.raw_folder, settings.cases, settings.seed, edge, work=settings)
     return brats.prepare(brats.Brats(**settings.for_recipe, size=(edge or 128,) * 3))
 
 
-@prepare.register
+@_prepare.register
 def _(settings: VirtualAbdomen) -> Summary:
     edge, frame = (
         settings.edge,
@@ -247,7 +253,7 @@ def _(settings: VirtualAbdomen) -> Summary:
     )
 
 
-@prepare.register
+@_prepare.register
 def _(settings: VirtualFundus) -> Summary:
     recipe = aptos.Aptos(**settings.for_recipe, edge=settings.edge)
     numbers = settings.cases, settings.unlabelled, settings.seed
@@ -255,14 +261,14 @@ def _(settings: VirtualFundus) -> Summary:
     return aptos.prepare(recipe)
 
 
-@prepare.register
+@_prepare.register
 def _(settings: VirtualUkbBrain) -> Summary:
     edge = settings.edge
     write_ukb_brains(settings.raw_folder, settings.cases, settings.seed, edge, work=settings)
     return ukb_brain.prepare(ukb_brain.UkbBrain(**settings.for_recipe, size=(edge or 128,) * 3))
 
 
-@prepare.register
+@_prepare.register
 def _(settings: VirtualUkbFundus) -> Summary:
     recipe = ukb_fundus.UkbFundus(**settings.for_recipe, edge=settings.edge)
     write_ukb_fundus(settings.raw_folder, settings.cases, settings.seed, work=settings)

@@ -27,7 +27,7 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from data_recipes.preparing.virtual_note import Files, claim, write_missing
+from data_recipes.preparing.virtual_note import Files, claimed_set, write_missing
 from data_recipes.virtual_patients.abdomen import SMALLEST_ABDOMEN, abdomen_case
 from data_recipes.virtual_patients.anatomy import HIPPOCAMPUS, Region
 from data_recipes.virtual_patients.brain import (
@@ -86,10 +86,10 @@ def write_hippocampus(
         f"{region.name} are geometric: easier, and more alike, than real scans.",
     }
     settings = {"set": f"virtual-{region.name}", "seed": seed, "region": asdict(region)}
-    claim(folder, cases, settings, identity)
-    names = [f"{region.name}_{number:04d}.nii.gz" for number in range(1, cases + 1)]
-    write = partial(_write_hippocampus, seed, region)
-    _write_task(folder, write, names, [], "MRI", region.labels, identity, work)
+    with claimed_set(folder, cases, settings, identity):
+        names = [f"{region.name}_{number:04d}.nii.gz" for number in range(1, cases + 1)]
+        write = partial(_write_hippocampus, seed, region)
+        _write_task(folder, write, names, [], "MRI", region.labels, identity, work)
 
 
 def _write_hippocampus(seed: int, region: Region, index: int, files: Files) -> None:
@@ -129,12 +129,12 @@ def write_abdomens(
     }
     check_edge(edge, SMALLEST_ABDOMEN)
     settings = {"set": "virtual-abdomen", "seed": seed, "edge": edge}
-    claim(folder, cases, settings, identity, unlabelled)
-    labelled = [f"pancreas_{number:03d}.nii.gz" for number in range(1, cases + 1)]
-    others = [f"pancreas_test_{number:03d}.nii.gz" for number in range(1, unlabelled + 1)]
-    write = partial(_write_abdomen, seed, edge, cases)
-    labels = ("pancreas", "cancer")
-    _write_task(folder, write, labelled, others, "CT", labels, identity, work)
+    with claimed_set(folder, cases, settings, identity, unlabelled):
+        labelled = [f"pancreas_{number:03d}.nii.gz" for number in range(1, cases + 1)]
+        others = [f"pancreas_test_{number:03d}.nii.gz" for number in range(1, unlabelled + 1)]
+        write = partial(_write_abdomen, seed, edge, cases)
+        labels = ("pancreas", "cancer")
+        _write_task(folder, write, labelled, others, "CT", labels, identity, work)
 
 
 def _write_abdomen(seed: int, edge: int | None, cases: int, index: int, files: Files) -> None:
@@ -212,15 +212,15 @@ def write_heads(
     folder = Path(folder)
     check_head(edge, modalities)
     settings = {"edge": edge, "tumour": tumour, "modalities": sorted(modalities)}
-    claim(folder, cases, {"set": "virtual-brain", "seed": seed, **settings}, _HEADS)
-    kinds = (*modalities, "seg") if tumour else modalities
-    files = []
-    for index in range(cases):
-        name = f"Brats18_VIRTUAL_{index + 1:04d}_1"
-        home = folder / (glioma_grade(index) if tumour else "healthy") / name
-        files.append({kind: home / f"{name}_{kind}.nii.gz" for kind in kinds})
-    write = partial(_write_head, seed, edge, tumour, tuple(modalities))
-    write_missing(write, files, work, "virtual heads")
+    with claimed_set(folder, cases, {"set": "virtual-brain", "seed": seed, **settings}, _HEADS):
+        kinds = (*modalities, "seg") if tumour else modalities
+        files = []
+        for index in range(cases):
+            name = f"Brats18_VIRTUAL_{index + 1:04d}_1"
+            home = folder / (glioma_grade(index) if tumour else "healthy") / name
+            files.append({kind: home / f"{name}_{kind}.nii.gz" for kind in kinds})
+        write = partial(_write_head, seed, edge, tumour, tuple(modalities))
+        write_missing(write, files, work, "virtual heads")
 
 
 def _write_head(
@@ -258,13 +258,19 @@ def write_ukb_brains(
         "name": "VirtualUkbBrain",
         "description": "All heads are warps of one template: more alike than real ones.",
     }
-    claim(folder, cases, {"set": "virtual-ukb-brain", "seed": seed, "edge": edge}, identity)
-    visits = [(who, visit) for who in range(cases) for visit in range(1 + (who % REVISITS == 0))]
-    files = []
-    for who, visit in visits:
-        name = f"{FIRST_PARTICIPANT + who}_{{}}_{2 + visit}_0.zip"
-        files.append({field: folder / name.format(field) for field in ("20252", "20253")})
-    write_missing(partial(_write_ukb_brain, seed, edge, visits), files, work, "virtual UK Biobank")
+    with claimed_set(
+        folder, cases, {"set": "virtual-ukb-brain", "seed": seed, "edge": edge}, identity
+    ):
+        visits = [
+            (who, visit) for who in range(cases) for visit in range(1 + (who % REVISITS == 0))
+        ]
+        files = []
+        for who, visit in visits:
+            name = f"{FIRST_PARTICIPANT + who}_{{}}_{2 + visit}_0.zip"
+            files.append({field: folder / name.format(field) for field in ("20252", "20253")})
+        write_missing(
+            partial(_write_ukb_brain, seed, edge, visits), files, work, "virtual UK Biobank"
+        )
 
 
 def _write_ukb_brain(
@@ -317,16 +323,16 @@ def write_fundus(
     folder = Path(folder)
     check_edge(edge, SMALLEST_FUNDUS)
     settings = {"set": "virtual-fundus", "seed": seed, "edge": edge}
-    claim(folder, cases, settings, _RETINAS, unlabelled)
-    names = [f"virtual_{number:05d}" for number in range(1, cases + 1)]
-    others = [f"virtual_test_{number:05d}" for number in range(1, unlabelled + 1)]
-    files = [{"png": folder / "train_images" / f"{name}.png"} for name in names]
-    files += [{"png": folder / "test_images" / f"{name}.png"} for name in others]
-    write_missing(partial(_write_fundus, seed, edge, cases), files, work, "virtual fundus")
-    graded = [{"id_code": n, "diagnosis": draw_grade(seed, i)} for i, n in enumerate(names)]
-    write_csv(folder / "train.csv", graded)
-    if unlabelled:
-        write_csv(folder / "test.csv", [{"id_code": name} for name in others])
+    with claimed_set(folder, cases, settings, _RETINAS, unlabelled):
+        names = [f"virtual_{number:05d}" for number in range(1, cases + 1)]
+        others = [f"virtual_test_{number:05d}" for number in range(1, unlabelled + 1)]
+        files = [{"png": folder / "train_images" / f"{name}.png"} for name in names]
+        files += [{"png": folder / "test_images" / f"{name}.png"} for name in others]
+        write_missing(partial(_write_fundus, seed, edge, cases), files, work, "virtual fundus")
+        graded = [{"id_code": n, "diagnosis": draw_grade(seed, i)} for i, n in enumerate(names)]
+        write_csv(folder / "train.csv", graded)
+        if unlabelled:
+            write_csv(folder / "test.csv", [{"id_code": name} for name in others])
 
 
 def _write_fundus(seed: int, edge: int, cases: int, index: int, files: Files) -> None:
@@ -354,16 +360,20 @@ def write_ukb_fundus(
     folder = Path(folder)
     check_edge(edge, SMALLEST_FUNDUS)
     identity = _RETINAS | {"name": "VirtualUkbFundus"}
-    claim(folder, cases, {"set": "virtual-ukb-fundus", "seed": seed, "edge": edge}, identity)
-    fields = {"left": "21015", "right": "21016"}
-    files = [
-        {
-            eye: folder / f"{FIRST_PARTICIPANT + who}_{field}_0_0.png"
-            for eye, field in fields.items()
-        }
-        for who in range(cases)
-    ]
-    write_missing(partial(_write_ukb_fundus, seed, edge), files, work, "virtual UK Biobank eyes")
+    with claimed_set(
+        folder, cases, {"set": "virtual-ukb-fundus", "seed": seed, "edge": edge}, identity
+    ):
+        fields = {"left": "21015", "right": "21016"}
+        files = [
+            {
+                eye: folder / f"{FIRST_PARTICIPANT + who}_{field}_0_0.png"
+                for eye, field in fields.items()
+            }
+            for who in range(cases)
+        ]
+        write_missing(
+            partial(_write_ukb_fundus, seed, edge), files, work, "virtual UK Biobank eyes"
+        )
 
 
 def _write_ukb_fundus(seed: int, edge: int, index: int, files: Files) -> None:

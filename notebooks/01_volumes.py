@@ -196,9 +196,11 @@ for number, scan in enumerate(scans):
     )
 
 # %% [markdown]
-# So each channel of each scan is scaled by itself: clipped at its 0.5 and 99.5 percentiles, then
-# brought to mean 0 and standard deviation 1. Why clip first? **Predict before you run:** one broken
-# voxel gets a thousand times the highest value. What becomes of the rest, with and without?
+# So each channel of each scan is scaled by itself: to mean 0 and standard deviation 1, reckoned
+# with all that lies beyond its 0.5 and 99.5 percentiles set to these. What lies further out than
+# once more their distance is clipped: a small bright lesion stays bright. Why clip at all?
+# **Predict before you run:** one broken voxel gets a thousand times the highest value. What becomes
+# of the rest, with and without?
 
 # %%
 broken = scans[0].copy()
@@ -218,7 +220,8 @@ planes({"without clipping": plain, "with": clipped}, axis=2, place=0)
 #
 # A label map holds names, not amounts: class 1 is not half of class 2. So it must never be
 # averaged. When a scan is brought to another voxel size its values are interpolated, and the label
-# gets the *nearest* voxel's class. Do it wrongly once, with a map whose only classes are 0 and 2:
+# gets the class that fills *most* of each voxel: of smaller voxels, simply the class at their
+# centre. Do it wrongly once, with a map whose only classes are 0 and 2:
 
 # %%
 two = torch.tensor(2.0 * (classes == 2))[None, None]  # the tumour alone, as (1, 1, x, y, z)

@@ -209,6 +209,32 @@ ssl3d.show.Slices(
 )
 
 # %% [markdown]
+# ### A scan that was never prepared
+#
+# So far every scan came from the cohort. The next one comes as a file. A network knows how the
+# scans that it learnt from were prepared: their size, voxels and intensities. `predict_images`
+# does the same to raw files, and lays each answer over its file: voxel for voxel, under the same
+# header. On the command line it is `ssl3d predict --model DIR --images FOLDER --out FOLDER`. Here
+# we write three patients whom no network has met.
+
+# %%
+RUNS = f"runs/08-{ssl3d.scale()}"
+new = ssl3d.data.make_cohort("virtual-hippocampus", f"{RUNS}/new", cases=3, seed=1)
+RAW = new / "raw" / "imagesTr"  # your own folder goes here
+answers = ssl3d.predict_images(ways[NAME][0], RAW, f"{RUNS}/predictions")
+print(answers)
+over = answers.paths[0]
+ssl3d.show.scan_slices(RAW / over.name, over)
+
+# %% [markdown]
+# The same two files in napari (`ssl3d show SCAN --labels PREDICTION` on the command line); without
+# a display it is a picture, or the view above. *What to look at:* the wheel goes through the
+# slices, and below you read where the mouse is, in mm of the scanner.
+
+# %%
+ssl3d.show.open_scan(RAW / over.name, over)
+
+# %% [markdown]
 # ## 5. Which checkpoint counts?
 #
 # The last one, or the best one: but best *by what*? For the scratch twin the test scans were scored

@@ -12,9 +12,14 @@
 ``import ssl3d_lite`` costs nothing, and a proxy task needs neither a browser nor a trainer.
 """
 
-from importlib.metadata import version
-
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__version__ = version("ssl3d-lite")
+_imported, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name):
+    if name != "__version__":
+        return _imported(name)
+    from importlib.metadata import version
+
+    return version("ssl3d-lite")

@@ -13,6 +13,7 @@ from .data.opening import scale as scale
 from .errors import InputError as InputError
 from .evaluation.prediction import predict as predict
 from .evaluation.probe import probe as probe
+from .evaluation.raw_scans import predict_images as predict_images
 from .evaluation.segmentation import evaluate as evaluate
 from .models.encoders import make_encoder as make_encoder
 from .models.networks import make_network as make_network

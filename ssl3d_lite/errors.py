@@ -3,7 +3,6 @@
 import os
 import traceback
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 TRACEBACK = "SSL3D_TRACEBACK"  # set to 1, it shows where an unexpected error came from
 
@@ -21,6 +20,8 @@ class DivergedError(RuntimeError):
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     """The error for a misspelt ``name``: says the nearest right one, and all there are."""
+    from difflib import get_close_matches  # imported late: this file is the first that is read
+
     known = sorted(known)
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -14,11 +14,13 @@ from typing import Any, BinaryIO
 
 from .errors import InputError
 
+PART = ".ssl3d-part"  # how a half-written file ends: nobody else's does, so it may be removed
+
 
 def atomic_write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Let ``write`` fill a file beside ``path``, and rename it when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         with open(aside, "wb") as file:
             write(file)
@@ -29,7 +31,7 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 def clear_leftovers(folder: Path) -> None:
     """Remove what killed processes left half-written below ``folder``, where nobody else writes."""
-    for aside in folder.rglob(".*.part"):
+    for aside in folder.rglob(f".*{PART}"):
         aside.unlink(missing_ok=True)
 
 
@@ -89,9 +91,14 @@ def checksum(path: Path) -> str:
 
 
 def write_gzip(path: Path, data: bytes, level: int = 6) -> None:
-    """Save ``data`` compressed. No time stamp goes in: the same data, the same bytes."""
-    compressed = gzip.compress(data, compresslevel=level, mtime=0)
+    """Save ``data`` compressed."""
+    compressed = gzip_bytes(data, level)
     atomic_write(path, lambda file: file.write(compressed))
+
+
+def gzip_bytes(data: bytes, level: int = 6) -> bytes:
+    """``data`` compressed. No time stamp goes in: the same data, the same bytes."""
+    return gzip.compress(data, compresslevel=level, mtime=0)
 
 
 def write_json(path: Path, record: Any) -> None:
@@ -133,6 +140,12 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     A text that a spreadsheet would take for a formula begins with an apostrophe in the file;
     :func:`plain_cell` gives it back as it was.
     """
+    data = csv_bytes(rows)
+    atomic_write(path, lambda file: file.write(data))
+
+
+def csv_bytes(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """A table as :func:`write_csv` saves it."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = StringIO(newline="")
     for row in [columns, *([row.get(name, "") for name in columns] for row in rows)]:
@@ -140,7 +153,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         returns = any(isinstance(cell, str) and "\r" in cell for cell in cells)
         kind = _Quoted if returns else _Plain  # which leaves them bare
         csv.writer(text, kind).writerow(cells)
-    atomic_write(path, lambda file: file.write(text.getvalue().encode("utf-8", "replace")))
+    return text.getvalue().encode("utf-8", "replace")
 
 
 def read_csv(path: Path) -> Iterator[dict[str, str]]:

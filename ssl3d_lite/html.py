@@ -8,6 +8,7 @@ or :class:`~markupsafe.Markup`, goes in as it is::
 """
 
 import base64
+import hashlib
 import io
 from collections.abc import Iterable
 from functools import cache
@@ -25,13 +26,30 @@ if TYPE_CHECKING:
 
 Table = tuple[list[str], list[list[str]]]  # header, rows
 
+_SEAL = b"\n<!-- sha256 "
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_html(path: Path, title: str, parts: Iterable[str]) -> None:
-    """Write ``parts`` (HTML) as a page, whole or not at all. ``title`` is plain text."""
-    page = _template().render(title=title, parts=[Markup(part) for part in parts])
-    atomic_write(path, lambda file: file.write(page.encode()))
+def write_html(path: Path, title: str, parts: Iterable[str], maker: str = "") -> None:
+    """Write ``parts`` (HTML) as a page, whole or not at all. ``title`` is plain text.
+
+    A page that stands by itself, in no folder of our own, names its ``maker`` and ends with its
+    checksum: by them :func:`is_page_of` knows it again, if nobody has changed it.
+    """
+    page = _template().render(title=title, parts=[Markup(part) for part in parts], maker=maker)
+    data = _sealed(page.encode()) if maker else page.encode()
+    atomic_write(path, lambda file: file.write(data))
+
+
+def is_page_of(path: Path, maker: str) -> bool:
+    """Whether a file is a page of ``maker``, as it was written."""
+    data = path.read_bytes()
+    page = data[: data.rfind(_SEAL)]
+    return data == _sealed(page) and f'<meta name="generator" content="{maker}">'.encode() in page
+
+
+def _sealed(page: bytes) -> bytes:
+    return page + _SEAL + hashlib.sha256(page).hexdigest().encode() + b" -->\n"
 
 
 @cache

@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from ssl3d_lite.data.cohort import Case, Cohort, Source, array_path, write_array
+from ssl3d_lite.outputs import LOCK, MARK
 
 
 def make_cohort(
@@ -99,8 +100,9 @@ def make_graded(folder: Path, grades: list[int | None], edge: int = 8) -> Cohort
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder: what two folders that are the same have in common."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    """Every file below a folder, but marks: what two that are the same have in common."""
+    hidden = (MARK, LOCK)
+    files = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in hidden)
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 

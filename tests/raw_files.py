@@ -14,7 +14,9 @@ Save = Callable[..., Path]
 def _save(path: Path, data: np.ndarray, affine: np.ndarray | None = None) -> Path:
     """Write an array as NIfTI (folders too) and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(data, np.eye(4) if affine is None else affine), path)
+    image = nib.Nifti1Image(data, np.eye(4) if affine is None else affine)
+    image.header.set_xyzt_units("mm")
+    nib.save(image, path)
     return path
 
 

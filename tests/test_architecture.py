@@ -13,7 +13,7 @@ PACKAGES = ("ssl3d_lite", "data_recipes")
 # From left to right: a room imports only from rooms before it. `course` and `bench` stand side by
 # side, and neither knows the other.
 ORDER = (
-    ("errors", "files", "html", "settings", "old_names"),
+    ("errors", "files", "outputs", "interrupts", "html", "settings", "old_names"),
     ("machine",),
     ("data",),
     ("models",),

@@ -8,7 +8,7 @@ outlives its case, so memory does not grow with their number.
 
 import errno
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,20 +16,33 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from ssl3d_lite.data.alike import remarks
 from ssl3d_lite.data.cohort import (
     SAFE_NAME,
+    UNKNOWN_UNIT,
     Case,
     CohortDescription,
     Source,
     array_path,
     write_array,
 )
+from ssl3d_lite.data.label_classes import label_remarks
+from ssl3d_lite.data.raw_header import RawHeader, mm_of_unit
 from ssl3d_lite.errors import InputError, in_one_line
-from ssl3d_lite.files import checksum, clear_leftovers, locked_below
+from ssl3d_lite.files import checksum, locked_below
 from ssl3d_lite.machine.parallel import KILLED, for_each
 
 from .folds import assign_folds
-from .records import Record, Stamps, read_records, remove_records, write_record
+from .records import (
+    ARRAYS_VERSION,
+    Record,
+    Stamps,
+    claimed_cohort,
+    read_records,
+    remove_records,
+    reserve,
+    write_record,
+)
 from .settings import FoldSettings
 from .virtual_note import with_virtual_identity
 
@@ -38,7 +51,10 @@ LONGEST_NAME = 200  # bytes of a case's name, so that every file system can take
 
 @dataclass(frozen=True)
 class RawCase:
-    """One scan as it lies in the raw folder."""
+    """One scan as it lies in the raw folder.
+
+    A folder of slices is a channel with all its files, unless ``slices`` names those that are.
+    """
 
     id: str
     patient: str
@@ -46,6 +62,7 @@ class RawCase:
     label: Path | None = None
     grade: int | None = None  # class of the whole scan, in place of a label map
     fault: str = ""  # why the case cannot be used, if that shows before its files are read
+    slices: dict[str, tuple[Path, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,6 +76,7 @@ class Prepared:
     raw_shape: tuple[int, ...]
     raw_affine: np.ndarray
     lost: int = 0  # labelled raw voxels outside what was kept
+    raw_header: RawHeader = field(default_factory=dict)  # {}: the raw case is no scan
 
 
 @dataclass(frozen=True)
@@ -72,6 +90,7 @@ class Summary:
     rejected: tuple[dict[str, str], ...]  # {"case", "reason"}
     lost: dict[str, int] = field(default_factory=dict)  # case → labelled voxels cut off, if any
     notes: tuple[str, ...] = ()
+    left_out: tuple[dict[str, str], ...] = ()  # the same of files that are no scans to read
 
     @property
     def exit_code(self) -> int:
@@ -80,6 +99,7 @@ class Summary:
 
     def __str__(self) -> str:
         lines = _some([f"{r['case']} rejected: {r['reason']}" for r in self.rejected])
+        lines += _some([f"{r['case']} {r['reason']}: left out" for r in self.left_out])
         lost = self.lost.items()
         lines += _some([f"{case}: {n} labelled voxels outside the frame" for case, n in lost])
         counts = {
@@ -88,6 +108,7 @@ class Summary:
             "unlabelled": self.unlabelled,
             "rejected": len(self.rejected),
         }
+        counts |= {"files left out": len(self.left_out)} if self.left_out else {}
         total = ", ".join(f"{n} {what}" for what, n in counts.items())
         return "\n".join([*lines, *self.notes, f"{self.folder}: {total}"])
 
@@ -104,6 +125,9 @@ def prepare_cohort(
     raw: Path,
     prepare: Callable[[RawCase], Prepared],
     settings: FoldSettings,
+    notes: Sequence[str] = (),
+    unit: str | None = None,
+    left_out: Sequence[dict[str, str]] = (),
 ) -> Summary:
     """Prepare ``cases`` into the folder of ``about``, going on from what a former run left there.
 
@@ -113,16 +137,35 @@ def prepare_cohort(
         prepare: makes one case's arrays in a worker, so it must be picklable. It raises InputError
             for a case that cannot be used.
         settings: who does the work, and how patients are assigned to folds.
+        notes: what a user should know of the raw files.
+        unit: of scans whose files state none, as the user says; None: nobody knows.
+        left_out: files that are no scans to read, as {"case": path, "reason"}. The manifest names
+            them after the rejected cases.
 
     Raises:
-        InputError: two cases have one id; no case can be used; the folder was prepared with other
-            settings; nothing can be written to it, for instance because the disk is full.
+        InputError: two cases have one id; no case can be used; the folder holds other things, or
+            was prepared with other settings; nothing can be written to it, for instance because the
+            disk is full.
     """
     _check_names(cases)
     about = _completed(about, raw, settings)
-    known = read_records(about)
-    clear_leftovers(about.folder)
+    with claimed_cohort(about.folder) as claim:
+        known = read_records(about)
+        reserve(claim, [case.id for case in cases if SAFE_NAME.fullmatch(case.id)], known)
+        summary = _prepare_all(about, cases, raw, prepare, settings, known, unit, tuple(left_out))
+    return replace(summary, notes=(*notes, *summary.notes))
 
+
+def _prepare_all(
+    about: CohortDescription,
+    cases: Sequence[RawCase],
+    raw: Path,
+    prepare: Callable[[RawCase], Prepared],
+    settings: FoldSettings,
+    known: Mapping[str, Record],
+    unit: str | None,
+    left_out: tuple[dict[str, str], ...],
+) -> Summary:
     make = partial(_prepare_one, about=about, raw_folder=raw, prepare=prepare)
     items = [(case, known.get(case.id)) for case in cases]
     outcomes: list[_Outcome] = []
@@ -134,7 +177,11 @@ def prepare_cohort(
                 write_record(about, outcome.case, outcome.stamps)
             outcomes.append(outcome)
         outcomes.sort(key=lambda outcome: outcome.id)
-        return _finish(about, outcomes, known, settings)
+        unstated = _without_unit(outcomes) if unit is None else ""
+        if unstated:
+            about = replace(about, unit=UNKNOWN_UNIT)
+        summary = _finish(about, outcomes, known, settings, left_out)
+        return replace(summary, notes=(unstated, *summary.notes)) if unstated else summary
     except OSError as reason:  # from writing: a file that cannot be read is its case's fault
         done = f"{sum(each.case is not None for each in outcomes)} of {len(cases)} cases are done"
         raise InputError(
@@ -144,8 +191,10 @@ def prepare_cohort(
 
 
 def _completed(about: CohortDescription, raw: Path, settings: FoldSettings) -> CohortDescription:
-    """The description with what the engine adds: how folds are made, and whose files these are."""
-    recipe = about.recipe | {"folds": settings.folds, "seed": settings.seed}
+    """The description with what the engine adds: how folds and arrays are made, and whose files
+    these are."""
+    added = {"folds": settings.folds, "seed": settings.seed, "version": ARRAYS_VERSION}
+    recipe = about.recipe | added
     # workers on other machines start in another folder
     folder = about.folder.resolve() if settings.dask else about.folder
     return with_virtual_identity(replace(about, recipe=recipe, folder=folder), raw)
@@ -156,6 +205,7 @@ def _finish(
     outcomes: list["_Outcome"],
     known: Mapping[str, Record],
     settings: FoldSettings,
+    left_out: tuple[dict[str, str], ...],
 ) -> Summary:
     """Write the manifest, and say how it went."""
     rejected = tuple({"case": o.id, "reason": o.reason} for o in outcomes if o.case is None)
@@ -164,16 +214,20 @@ def _finish(
         why = f"; {rejected[0]['reason']}" if rejected else ""
         raise InputError(f"none of {len(rejected)} cases can be prepared{why}")
     cases, notes = assign_folds(done, settings.folds, settings.seed)
+    notes = (*remarks(cases), *notes)
     voxels = [nib.affines.voxel_sizes(np.array(case.affine)) for case in cases]
     spacing = tuple(np.mean(voxels, axis=0).round(6).tolist())
-    about.with_cases(cases, spacing, rejected).save()
+    cohort = about.with_cases(cases, spacing, (*rejected, *left_out))
+    cohort.save()
+    notes = (*notes, *label_remarks(cohort))
     if (shapes := len({case.shape for case in cases})) > 1:
         notes = (*notes, f"the cases have {shapes} shapes; for training prepare them with --size")
-    remove_records(about.folder)
     dropped = known.keys() - {case.id for case in cases}
-    for name in dropped:
-        for kind in ("images", "labels"):
-            array_path(about.folder, kind, name).unlink(missing_ok=True)
+    remove_records(about.folder, {*known, *(case.id for case in cases)})
+    _remove_arrays(about.folder, dropped)
+    if outdated := sum(known[c.id].outdated for c in cases if c.id in known):
+        what = f"made anew, as an earlier version had made other arrays: {outdated} cases"
+        notes = (*notes, f"{what}; train anew what was trained on them")
     if gone := len(dropped - {o.id for o in outcomes}):
         notes = (*notes, f"removed, as their raw scans are gone: {gone} cases of a former run")
     fresh = sum(outcome.fresh for outcome in outcomes)
@@ -185,6 +239,26 @@ def _finish(
         rejected=rejected,
         lost={case.id: case.lost for case in cases if case.lost},
         notes=notes,
+        left_out=left_out,
+    )
+
+
+def _without_unit(outcomes: Sequence["_Outcome"]) -> str:
+    """Which scans' headers do not state their unit, in a line; "" if all do.
+
+    What is no NIfTI file has no such header.
+    """
+    cases = [outcome.case for outcome in outcomes if outcome.case]
+    codes = [(case.id, case.source.header.get("xyzt_units")) for case in cases]
+    names = [name for name, code in codes if code is not None and mm_of_unit(code) is None]
+    if not names:
+        return ""
+    which = f"{len(names)} of {len(cases)} scans" + (
+        f" ({', '.join(_some(names))})" if len(names) < len(cases) else ""
+    )
+    return (
+        f"{which} do not state the unit of their voxels' size: sizes, --spacing and distances "
+        "count as the files do, and are not said to be in mm; if they are, say --unit mm"
     )
 
 
@@ -253,7 +327,12 @@ def _prepare_one(
         shape=made.image.shape[1:],
         affine=made.affine.tolist(),
         crop=made.crop,
-        source=replace(source, shape=tuple(made.raw_shape), affine=made.raw_affine.tolist()),
+        source=replace(
+            source,
+            shape=tuple(made.raw_shape),
+            affine=made.raw_affine.tolist(),
+            header=made.raw_header,
+        ),
         labelled=made.label is not None or raw.grade is not None,
         lost=made.lost,
         grade=raw.grade,
@@ -268,7 +347,7 @@ def _killed(item: tuple[RawCase, Record | None]) -> "_Outcome":
 
 
 def _files(raw: RawCase, raw_folder: Path, channels: Sequence[str]) -> dict[str, Path]:
-    """A case's files, by channel or "label"."""
+    """A case's files, by channel, channel/slice or "label"."""
     if raw.fault:
         raise InputError(raw.fault)
     if not SAFE_NAME.fullmatch(raw.id):
@@ -282,7 +361,9 @@ def _files(raw: RawCase, raw_folder: Path, channels: Sequence[str]) -> dict[str,
     if missing:
         there = ", ".join(path.name for path in raw.images.values()) or "no image"
         raise InputError(f"{' and '.join(missing)} missing; there is {there}")
-    files = {name: raw.images[name] for name in channels}
+    files = {name: raw.images[name] for name in channels if name not in raw.slices}
+    for name, paths in raw.slices.items():
+        files |= {f"{name}/{path.name}": path for path in paths}
     files |= {"label": raw.label} if raw.label else {}
     for path in files.values():
         if not path.is_relative_to(raw_folder):
@@ -324,12 +405,18 @@ def _is_current(known: Record, raw: RawCase, files: dict[str, Path], stamps: Sta
     not be read again; the manifest has none, and files are compared by what is in them.
     """
     case = known.case
-    if (case.patient, case.grade) != (raw.patient, raw.grade):
+    if known.outdated or (case.patient, case.grade) != (raw.patient, raw.grade):
         return False
     return known.stamps == stamps or case.source.sha256 == _checksums(files)
 
 
 # ---- a prepared case's arrays ------------------------------------------------------------------
+
+
+def _remove_arrays(folder: Path, cases: Iterable[str]) -> None:
+    for name in cases:
+        for kind in ("images", "labels"):
+            array_path(folder, kind, name).unlink(missing_ok=True)
 
 
 def write_arrays(

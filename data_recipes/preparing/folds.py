@@ -26,7 +26,8 @@ def assign_folds(
     Returns:
         The cases with their folds, and remarks that a user should read.
     """
-    groups, notes = group_patients(cases)
+    groups = group_patients(cases)
+    notes: tuple[str, ...] = ()
     labelled = [i for i, case in enumerate(cases) if case.labelled]
     held, known = [groups[i] for i in labelled], [cases[i].grade for i in labelled]
     grades = [grade for grade in known if grade is not None]
@@ -34,9 +35,9 @@ def assign_folds(
     if number < FEWEST_FOLDS:
         why = f"only {number} patients have a label, and a split needs {FEWEST_FOLDS}: label more"
         why = why if labelled else "no case has a label, so all are for pretraining"
-        return [replace(case, fold=None) for case in cases], (*notes, f"no folds: {why}")
+        return [replace(case, fold=None) for case in cases], (f"no folds: {why}",)
     if number < folds:
-        notes = (*notes, f"only {number} folds: no more patients have a label")
+        notes = (f"only {number} folds: no more patients have a label",)
     fold_of, rare = _spread(held, grades if None not in known else None, number, seed)
     if rare:
         notes = (*notes, f"fewer cases than folds have grade {', '.join(map(str, rare))}")
@@ -61,12 +62,8 @@ def _spread(
     return {patients[i]: fold for fold, (_, out) in enumerate(sides) for i in out}, rare
 
 
-def group_patients(cases: Sequence[Case]) -> tuple[list[str], tuple[str, ...]]:
-    """Which cases must stay in one fold: those of a patient, and copies of a picture.
-
-    Returns:
-        A name a case, and a remark if there are copies.
-    """
+def group_patients(cases: Sequence[Case]) -> list[str]:
+    """A name a case, equal where cases must share a fold: of a patient, or copies of a picture."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -77,7 +74,4 @@ def group_patients(cases: Sequence[Case]) -> tuple[list[str], tuple[str, ...]]:
     links = coo_matrix((np.ones(len(cases)), (rows, columns)), (len(number), len(number)))
     _, part = connected_components(links, directed=False)
     first: dict[int, str] = {}
-    groups = [first.setdefault(part[row], name) for row, name in zip(rows, patients)]
-    copies = len(pictures) - len(set(pictures))
-    note = f"{copies} scans are copies of others, voxel for voxel; they share a fold"
-    return groups, (note,) if copies else ()
+    return [first.setdefault(part[row], name) for row, name in zip(rows, patients)]

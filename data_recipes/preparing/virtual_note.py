@@ -9,15 +9,17 @@ A case depends on the settings and its number alone: the same settings give the 
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ssl3d_lite.data.cohort import CohortDescription
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import clear_leftovers, read_json, write_json
+from ssl3d_lite.files import read_json, write_json
 from ssl3d_lite.machine.parallel import Workforce, for_each
+from ssl3d_lite.outputs import claimed
 
 NOTE = "virtual.json"
 IDENTITY = ("name", "licence", "citation", "description")  # what a cohort takes over
@@ -37,14 +39,16 @@ def with_virtual_identity(description: CohortDescription, raw: Path) -> CohortDe
     return replace(description, recipe=recipe, **identity)
 
 
-def claim(
+@contextmanager
+def claimed_set(
     folder: Path,
     cases: int,
     settings: Mapping[str, Any],
     identity: Mapping[str, str],
     unlabelled: int = 0,
-) -> None:
-    """Note in ``folder`` how its set is made, or refuse to mix it with one made otherwise.
+) -> Iterator[None]:
+    """Note in ``folder`` how its set is made, or refuse to mix it with one made otherwise; and keep
+    other processes out while its files are written.
 
     Args:
         cases, unlabelled: how many are wanted; more may be added later, and none is removed.
@@ -52,8 +56,8 @@ def claim(
         identity: name, licence, citation and description of the set.
 
     Raises:
-        InputError: no cases, a negative number or seed, or ``folder`` holds a set made with other
-            settings, or a larger one.
+        InputError: no cases, a negative number or seed, or ``folder`` holds other things, a set
+            made with other settings, or a larger one.
     """
     if cases < 1:
         raise InputError(f"cases must be at least 1, not {cases}")
@@ -64,12 +68,11 @@ def claim(
     settings = json.loads(json.dumps(settings))  # tuples become lists, as they read back
     numbers = {"cases": cases, "unlabelled": unlabelled}
     note = {"settings": settings, "identity": dict(identity), "numbers": numbers}
-    if not path.exists():
+    with claimed(folder, "prepare virtual", _holds_set):
+        if path.exists():
+            _check_same_set(folder, settings, numbers)
         write_json(path, note)
-        return
-    _check_same_set(folder, settings, numbers)
-    clear_leftovers(folder)
-    write_json(path, note)
+        yield
 
 
 def _check_same_set(folder: Path, settings: Mapping[str, Any], numbers: Mapping[str, int]) -> None:
@@ -88,6 +91,10 @@ def _check_same_set(folder: Path, settings: Mapping[str, Any], numbers: Mapping[
                 f"{folder} is a set of {old['numbers'][name]} {name}: ask for as many or more, or "
                 "choose a new folder"
             )
+
+
+def _holds_set(folder: Path) -> bool:
+    return (folder / NOTE).exists() and bool(_read_note(folder))
 
 
 def _read_note(folder: Path) -> dict[str, dict[str, Any]]:

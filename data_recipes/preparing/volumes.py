@@ -2,8 +2,8 @@
 
 Crop, voxel size and final size are composed into one :class:`VolumeFrame`. One that only moves by
 whole voxels is cut out exactly; any other is interpolated once, images linearly (and smoothed
-first, if they become much coarser) and labels by their nearest voxel, since the mean of two classes
-is no class.
+first, if they become much coarser) and labels by the class that fills most of each voxel, since the
+mean of two classes is no class.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,16 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from data_recipes.readers.nifti import Scan, check_same_grid, read_images, read_label
+from data_recipes.readers.nifti import (
+    Scan,
+    check_same_grid,
+    read_header,
+    read_images,
+    read_label,
+)
+from ssl3d_lite.data.label_maps import resample_labels
 from ssl3d_lite.data.preparation import Intensity
+from ssl3d_lite.data.raw_header import RawHeader
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.memory import check_volume
 from ssl3d_lite.settings import CheckedSettings, PositiveFloat, PositiveInt
@@ -45,7 +53,7 @@ class Preparation(CheckedSettings):
     """
 
     crop: bool  # cut away the border where all channels are empty
-    spacing: VoxelSize | None  # mm a voxel; None: the scan's own
+    spacing: VoxelSize | None  # of a voxel, in the scans' unit; None: the scan's own
     size: VolumeSize | None  # voxels; None: as many as there are
     fit: Fit
     intensity: str  # see Intensity
@@ -82,6 +90,10 @@ class Framing(FoldSettings):
 
     spacing: VoxelSize | None = None
     """Voxel size in mm, with fit=pad. Default: the scan's own."""
+
+    unit: Literal["mm"] | None = None
+    """Unit that the numbers of scans count in whose files state none. Default: it is not known, and
+    neither sizes nor distances are said to be in mm."""
 
     intensity: str | None = None
     """zscore, zscore-brain, unit, or window:LOW,HIGH in HU; always each channel by itself. Default:
@@ -161,12 +173,13 @@ class VolumeFrame:
                 for s, o, n in zip(inside, self.origin, self.size)
             ]
             return np.pad(volume[inside], beyond, mode="constant" if label else "edge")
-        order, mode = (0, "grid-constant") if label else (1, "nearest")
+        if label:
+            return resample_labels(volume, self.origin, self.scale, self.size)
         volume = np.ascontiguousarray(volume)  # NIfTI's x runs fastest, scipy reads z so
-        if not label and any(self.blur):  # or noise between the samples would fold back
+        if any(self.blur):  # or noise between the samples would fold back
             volume = ndimage.gaussian_filter(volume, self.blur, mode="nearest", truncate=REACH)
         return ndimage.affine_transform(
-            volume, self.scale, self.origin, self.size, volume.dtype, order, mode
+            volume, self.scale, self.origin, self.size, volume.dtype, order=1, mode="nearest"
         )
 
 
@@ -212,7 +225,7 @@ def prepare_scan(case: RawCase, how: Preparation, values: Sequence[int]) -> Prep
     paths = list(case.images.values())
     channels, affine = read_images(paths)
     label = read_label_of((channels[0], affine), paths[0], case.label, values)
-    return prepare_volume(channels, label, affine, how, paths)
+    return prepare_volume(channels, label, affine, how, paths, read_header(paths[0]))
 
 
 def read_label_of(
@@ -240,6 +253,7 @@ def prepare_volume(
     affine: np.ndarray,
     how: Preparation,
     names: Sequence[object],
+    header: RawHeader | None = None,
 ) -> Prepared:
     """Make the arrays of one scan that has been read.
 
@@ -248,6 +262,7 @@ def prepare_volume(
         label: classes, uint8 (x, y, z), on the same grid; or None.
         affine: voxel → world, mm, (4, 4).
         names: what to call each channel in a complaint.
+        header: where the raw header places the voxels, for what is laid over the scan later.
 
     Raises:
         InputError: a channel has no contrast to scale by.
@@ -284,6 +299,7 @@ def prepare_volume(
         raw_shape=raw_shape,
         raw_affine=affine,
         lost=lost,
+        raw_header=header or {},
     )
 
 

@@ -14,6 +14,7 @@ import requests
 from tqdm.auto import tqdm
 
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import PART
 
 ATTEMPTS = 5  # at one transfer, before the user is asked to try again
 BROKEN = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
@@ -32,7 +33,7 @@ def fetch(url: str, md5: str, folder: Path) -> Path:
     """
     if folder.exists():
         return folder
-    part = folder.with_name(f"{folder.name}.tar.part")
+    part = folder.with_name(f".{folder.name}.tar{PART}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _download(url, part)
@@ -74,7 +75,9 @@ def _continue(url: str, part: Path) -> None:
         total = done + int(response.headers.get("Content-Length", 0))
         with (
             open(part, "ab" if continues else "wb") as file,
-            tqdm(total=total, initial=done, desc=part.stem, unit="B", unit_scale=True) as bar,
+            tqdm(
+                total=total, initial=done, desc=url.rpartition("/")[2], unit="B", unit_scale=True
+            ) as bar,
         ):
             for chunk in response.iter_content(CHUNK):
                 file.write(chunk)
@@ -82,7 +85,7 @@ def _continue(url: str, part: Path) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    aside = folder.with_name(f".{folder.name}.unpacking")
+    aside = folder.with_name(f".{folder.name}.unpacking{PART}")
     shutil.rmtree(aside, ignore_errors=True)  # left by a run that was killed
     try:
         with tarfile.open(archive) as tar:

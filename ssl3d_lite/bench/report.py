@@ -4,11 +4,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ssl3d_lite.files import atomic_write
+from ssl3d_lite.files import atomic_write, write_json
 from ssl3d_lite.html import as_html, bullets, escape, picture, write_html
 from ssl3d_lite.show.pieces import COLOURS
 
-from .result import BenchResult, bench_remarks, hours_table, peak_table, stage_table
+from .result import BENCH, BenchResult, bench_remarks, hours_table, peak_table, stage_table
 
 _CAPTION = (
     "Where a minute of pretraining goes, by task: making the views, the network's forward and "
@@ -34,7 +34,8 @@ def minute_figure(result: BenchResult) -> Figure:
 
 
 def write_bench_report(result: BenchResult, out: Path) -> None:
-    """Write ``report.html``, and its picture alone as ``minute.png``."""
+    """Write ``bench.json``, ``report.html``, and its picture alone as ``minute.png``."""
+    write_json(out / BENCH, result.record())
     figure = minute_figure(result)
     about = f"{result.machine}; {result.threads} threads; {result.precision}; {result.cohort}"
     versions = ", ".join(f"{name} {number}" for name, number in result.versions.items())

@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import read_json
 from ssl3d_lite.html import Table
 
 from .hours import CostModel
 from .peaks import Peaks
 from .stages import STEP_PARTS, Stage
 
+BENCH = "bench.json"
 _TARGET = 0.9  # the share of a bare step's speed that the loop should reach
 
 
@@ -55,6 +59,14 @@ class BenchResult:
         stages = [{**asdict(s), "share": s.share} for s in self.stages]
         minutes = {task: self.minute(task) for task in self.tasks}
         return {**asdict(self), "stages": stages, "minute": minutes}
+
+
+def is_bench(folder: Path) -> bool:
+    """Whether a folder without a mark holds a bench: the first ones left none."""
+    try:
+        return {"peaks", "stages", "hours"} <= set(read_json(folder / BENCH, "bench"))
+    except (InputError, TypeError):
+        return False
 
 
 # ---- tables ------------------------------------------------------------------------------------

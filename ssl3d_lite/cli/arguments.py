@@ -5,7 +5,9 @@ text under it is its help. Settings within settings are flags too: ``--training.
 ``--steps`` where the field is marked ``FLAT``. ``Positional`` and ``HIDDEN`` are the other marks.
 
 argparse takes the words apart. It speaks of a mistake in several lines, and of a wrong type in
-words of Python; so all that can be wrong is told here, in one line each.
+words of Python; so all that can be wrong is told here, in one line each. This is done by hand since
+the libraries that make flags of dataclasses (tyro, cyclopts, jsonargparse) draw a box of several
+lines for a mistake, and begin their help with a usage line where a person wants an example.
 """
 
 import argparse

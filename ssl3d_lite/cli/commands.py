@@ -7,18 +7,20 @@ from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from ssl3d_lite.data.cohort import Cohort, Split, fits
+from ssl3d_lite.data.cohort import MANIFEST, Cohort, Split, fits
+from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.grades import OrdinalEvaluation
 from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.evaluation.prediction import predict
 from ssl3d_lite.evaluation.probe import ProbeResult, probe
 from ssl3d_lite.evaluation.proxy import proxy_score
+from ssl3d_lite.evaluation.raw_scans import predict_images
 from ssl3d_lite.evaluation.segmentation import Evaluation, evaluate
 from ssl3d_lite.files import read_json, write_csv
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.device import Device, choose_device
 from ssl3d_lite.machine.launch import launch
-from ssl3d_lite.models.compatibility import check_encoder_fits, check_labels_fit
+from ssl3d_lite.models.compatibility import check_test
 from ssl3d_lite.models.encoders import Encoder, adapt_channels, make_encoder
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.settings import EncoderSettings
@@ -118,7 +120,7 @@ def pretrain_command(settings: PretrainCommand) -> Encoder:
     for task in tasks:
         if task.note:
             print(f"{task.name}: {task.note}")
-    pretrain(tasks, encoder, cohort, split.pretrain, training, settings.out)
+    pretrain(tasks, encoder, cohort, split.pretrain, training, settings.out, fold=settings.fold)
     if not split.validation:
         print(f"{cohort.name} has no labels, so no case was held out to try the puzzles on")
     for task in tasks if split.validation else ():
@@ -163,7 +165,7 @@ def finetune_command(settings: FinetuneCommand) -> Evaluation | OrdinalEvaluatio
     network = make_network(encoder, cohort, training.seed)
     labelled = cohort.subset(split.train, settings.labels, training.seed)
     hooks = eval_hooks(network, cohort, training, validation=split.validation, test=split.test)
-    finetune(network, cohort, labelled, training, settings.out, hooks=hooks)
+    finetune(network, cohort, labelled, training, settings.out, fold=settings.fold, hooks=hooks)
     result = on_rank_zero(evaluate, network, cohort, split.test, training.patch)
     on_rank_zero(write_csv, settings.out / "scores.csv", result.rows())
     print(f"{len(labelled)} labelled cases; {len(split.test)} test cases:\n{result}")
@@ -217,37 +219,58 @@ def probe_command(settings: ProbeCommand) -> ProbeResult:
 
 @dataclass(frozen=True)
 class PredictCommand(CheckedSettings):
-    """Segment a cohort's scans, and write the answers as NIfTI over the raw scans; or grade the
-    pictures of an ordinal cohort, and write grades.csv."""
+    """Segments raw scans, which are prepared as the network's own were; or the scans of a prepared
+    --cohort. The answers are NIfTI files that lie over the raw scans. Pictures of an ordinal cohort
+    are graded, in grades.csv."""
 
     model: Path
     """Folder that `ssl3d finetune` left."""
-    cohort: Path
-    """Prepared cohort."""
     out: Path
-    """Folder for ID.nii.gz of each case, or for grades.csv."""
+    """Folder for ID.nii.gz of each scan, or for grades.csv."""
+    images: Path | None = None
+    """Raw scans: a folder of NIfTI files or DICOM series, or one NIfTI file. Of a network of
+    several channels the files' names end in these, as with `ssl3d prepare folder`."""
+    cohort: Path | None = None
+    """Prepared cohort, in place of raw scans."""
     cases: Literal["test", "validation", "train", "all"] = "test"
     """Which of the cohort's cases."""
     fold: Count = 0
     """The fold that is the test set."""
+    workers: PositiveInt | None = None
+    """Processes that prepare raw scans. Default: one a core."""
     device: Device = "auto"
     """auto takes a GPU where there is one."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.images is None) == (self.cohort is None):
+            raise InputError("give either raw scans (--images) or a prepared cohort (--cohort)")
+        if self.images is not None and (self.cases, self.fold) != ("test", 0):
+            raise InputError("cases and fold choose from a cohort; of --images all are predicted")
 
-def predict_command(settings: PredictCommand) -> list[Path]:
+
+def predict_command(settings: PredictCommand) -> int:
+    """Predict, and say how it went. Exit code: 1 if a raw scan could not be read."""
+    if settings.cohort is not None and not (settings.cohort / MANIFEST).exists():
+        raise InputError(f"no prepared cohort in {settings.cohort}; raw scans are --images")
     network = load_network(settings.model)
     network.to(choose_device(settings.device))
+    if settings.images is not None:
+        result = predict_images(network, settings.images, settings.out, workers=settings.workers)
+        print(result)
+        return result.exit_code
+    assert settings.cohort is not None  # one of the two is given
     cohort = Cohort.open(settings.cohort)
-    check_encoder_fits(network.encoder, cohort)
-    check_labels_fit(network, cohort)
     all_cases = settings.cases == "all"
     cases = (
         range(len(cohort)) if all_cases else getattr(cohort.split(settings.fold), settings.cases)
     )
+    if settings.cases == "test":
+        check_test(network, cohort, cases, settings.fold)
     patch = read_json(settings.model / RUN_SETTINGS, "network")["training"]["patch"]
-    paths = predict(network, cohort, settings.out, cases, patch)
+    predict(network, cohort, settings.out, cases, patch)
     print(f"{len(cases)} predictions in {settings.out}")
-    return paths
+    return 0
 
 
 # ---- shared ------------------------------------------------------------------------------------
@@ -271,5 +294,4 @@ def find_encoder(name: str, cohort: Cohort, shape: EncoderShape, seed: int) -> E
     if encoder.settings.in_channels != want:
         print(f"input layer adapted from {encoder.settings.in_channels} to {want} channels")
         encoder = adapt_channels(encoder, want)
-    check_encoder_fits(encoder, cohort)
     return encoder

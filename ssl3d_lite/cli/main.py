@@ -4,67 +4,114 @@ Each command's settings are the function's own frozen dataclass. Heavy libraries
 command that needs them: ``ssl3d --help`` needs none.
 """
 
-import argparse
 import errno
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING
-from importlib.metadata import version
 from io import TextIOWrapper
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssl3d_lite.errors import DivergedError, InputError, in_one_line, unknown
+from ssl3d_lite.interrupts import (
+    STOPPED,
+    end_on_ctrl_c,
+    end_with_parent,
+    is_stopping,
+    leave_stopped,
+    say_stopped,
+)
 
+if TYPE_CHECKING:
+    import argparse
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OF_DISK_OR_PATH = (  # errors that the program can do nothing about
-    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS),
-    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
+    *(*_FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT),
 )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run ``ssl3d``. Exit code: 0 all is done, 1 some cases are faulty, 2 it was stopped."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    for stream in (sys.stdout, sys.stderr):  # a terminal that has no umlauts shows their codes
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     try:
-        if not arguments or arguments[0] in ("-h", "--help", "help"):
-            print(overview())
-            return 0
-        if arguments[0] == "--version":
-            print(f"ssl3d-lite {version('ssl3d-lite')}")
-            return 0
-        if arguments[0] not in COMMANDS:
-            raise unknown("command", arguments[0], COMMANDS)
-        return COMMANDS[arguments[0]][0](arguments[1:]) or 0
-    except (InputError, DivergedError) as error:
-        _tell(f"ssl3d: {error}")
-        return 2
-    except BrokenPipeError:  # whoever reads this through a pipe, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        if error.errno not in _OF_DISK_OR_PATH:
+        if arguments is None:  # the command, in a process of its own
+            end_on_ctrl_c()
+            if not _is_first_process():
+                end_with_parent()
+        for stream in (sys.stdout, sys.stderr):  # a terminal that has no umlauts shows their codes
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or is_stopping():
+            code = STOPPED
+        elif isinstance(error, BrokenPipeError):  # such as head, which has seen enough
+            code = 0
+        elif line := _line_about(error):
+            _tell(f"ssl3d: {line}")
+            code = 2
+        elif isinstance(error, Exception):  # every process says it: it may have struck one alone
             print(f"ssl3d: {in_one_line(error)}", file=sys.stderr)
-            return 2
-        where = f" ({error.filename})" if error.filename else ""
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        what = "the same command continues" if full else "choose another place"
-        _tell(f"ssl3d: {error.strerror}{where}; {what}")
-        return 2
-    except Exception as error:  # told by every process: it may have struck one of several
-        print(f"ssl3d: {in_one_line(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        _tell("\nssl3d: stopped; the same command continues where it was")
-        return 130
+            code = 2
+        else:
+            raise
+        _forget_output()
+    if code == STOPPED or is_stopping():
+        say_stopped()
+        code = STOPPED
+    if is_stopping():
+        leave_stopped()
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"ssl3d-lite {version('ssl3d-lite')}")
+        return 0
+    if arguments[0] not in COMMANDS:
+        raise unknown("command", arguments[0], COMMANDS)
+    return COMMANDS[arguments[0]][0](arguments[1:]) or 0
+
+
+def _line_about(error: BaseException) -> str | None:
+    """What to tell of an error that is no fault of the program; None if it is one."""
+    if isinstance(error, InputError | DivergedError):
+        return str(error)
+    if not isinstance(error, OSError):
+        return None
+    if error.args and isinstance(error.args[0], list):  # shutil's: one a file
+        return f"{error.args[0][0][-1]}; make room, or choose another place"
+    if error.errno not in _OF_DISK_OR_PATH:
+        return None
+    where = f" ({error.filename})" if error.filename else ""
+    full = error.errno in _FULL
+    what = "make room; then the same command continues" if full else "choose another place"
+    return f"{error.strerror}{where}; {what}"
+
+
+def _forget_output() -> None:
+    """What could not be written to the terminal or pipe shall not be tried again at the end."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_first_process() -> bool:
+    """Whether this is the first, or the only, of the processes that share a training."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def _tell(line: str) -> None:
     """Say what is wrong; where several processes share a training, the first for all."""
-    if os.environ.get("LOCAL_RANK", "0") == "0":
+    if _is_first_process():
         print(line, file=sys.stderr)
 
 
@@ -90,8 +137,10 @@ def _parse(kind: Any, command: str, arguments: list[str], **defaults: Any) -> An
     return read_settings(kind, command, arguments, about, example, **defaults)
 
 
-def _early(arguments: list[str], **wanted: str | None) -> argparse.Namespace:
+def _early(arguments: list[str], **wanted: str | None) -> "argparse.Namespace":
     """Values (with these defaults) that say which other settings there are."""
+    import argparse
+
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name, default in wanted.items():
         parser.add_argument(f"--{name}", nargs="?", const=default, default=default)
@@ -181,12 +230,19 @@ def _verify(arguments: list[str]) -> int:
 
 
 def _show(arguments: list[str]) -> None:
+    if "--labels" in arguments or (arguments[:1] and arguments[0].endswith((".nii", ".nii.gz"))):
+        from ssl3d_lite.show.napari.window import ScanWindow, scan_window
+
+        scan_window(_parse(ScanWindow, "show", arguments))
+        return
     from ssl3d_lite.show.cohort_page import CohortPage, write_cohort_page
 
     print(f"page: {write_cohort_page(_parse(CohortPage, 'show', arguments))}")
 
 
 def _pretrain(arguments: list[str]) -> None:
+    from pathlib import Path
+
     from ssl3d_lite.data.cohort import MANIFEST, Cohort
 
     from .commands import PretrainCommand, pretrain_command, pretrain_defaults
@@ -210,10 +266,10 @@ def _probe(arguments: list[str]) -> None:
     probe_command(_parse(ProbeCommand, "probe", arguments))
 
 
-def _predict(arguments: list[str]) -> None:
+def _predict(arguments: list[str]) -> int:
     from .commands import PredictCommand, predict_command
 
-    predict_command(_parse(PredictCommand, "predict", arguments))
+    return predict_command(_parse(PredictCommand, "predict", arguments))
 
 
 def _study(arguments: list[str]) -> None:
@@ -258,18 +314,25 @@ def _bench(arguments: list[str]) -> None:
     from ssl3d_lite.bench.command import BenchSettings, bench
 
     settings = _parse(BenchSettings, "bench", arguments)
-    result = bench(settings)
     from ssl3d_lite.bench.report import write_bench_report
-    from ssl3d_lite.bench.result import bench_remarks, hours_table, peak_table, stage_table
-    from ssl3d_lite.files import write_json
+    from ssl3d_lite.bench.result import (
+        BENCH,
+        bench_remarks,
+        hours_table,
+        is_bench,
+        peak_table,
+        stage_table,
+    )
     from ssl3d_lite.html import as_text
+    from ssl3d_lite.outputs import claimed
 
+    with claimed(settings.out, "bench", is_bench):
+        result = bench(settings)
+        write_bench_report(result, settings.out)
     for table in (peak_table, stage_table, hours_table):
         print("\n" + as_text(table(result)))
     print("\n" + "\n".join(f"- {line}" for line in bench_remarks(result)))
-    write_json(settings.out / "bench.json", result.record())
-    write_bench_report(result, settings.out)
-    print(f"\nReport: {settings.out / 'report.html'}  All numbers: {settings.out / 'bench.json'}")
+    print(f"\nReport: {settings.out / 'report.html'}  All numbers: {settings.out / BENCH}")
 
 
 Command = tuple[Callable[[list[str]], int | None], str, str]  # what runs, a summary, an example
@@ -296,7 +359,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "show": (
         _show,
-        "see a cohort: a page of pictures, values and labels",
+        "see a cohort as a page of pictures and values, or a scan in napari",
         "ssl3d show cohorts/a --out a.html",
     ),
     "pretrain": (
@@ -331,8 +394,8 @@ COMMANDS: dict[str, Command] = {
     ),
     "predict": (
         _predict,
-        "segment a cohort's scans, as NIfTI in their own space, or grade them",
-        "ssl3d predict --model runs/few --cohort cohorts/a --out predictions",
+        "segment raw scans or a cohort's, as NIfTI in their own space; or grade",
+        "ssl3d predict --model runs/few --images scans --out predictions",
     ),
 }
 ACTIONS = {

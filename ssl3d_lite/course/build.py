@@ -5,6 +5,7 @@ places where notebooks run. The lecturer folder is an nbgrader course with solve
 rubric and what grading needs.
 """
 
+import glob
 import json
 import os
 import shutil
@@ -17,6 +18,8 @@ import nbformat
 
 from ssl3d_lite.data.registry import make_cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import PART
+from ssl3d_lite.outputs import check_empty
 from ssl3d_lite.settings import CheckedSettings, Interval, Positional
 
 from .sources import (
@@ -72,13 +75,10 @@ def build_course(settings: BuildSettings) -> Path:
         InputError: the folder exists already, a source is not in order, or nbgrader is missing.
     """
     need_nbgrader()
-    out = settings.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(
-            f"{out} is there already; name another folder, or remove it to build the course anew"
-        )
+    out = settings.out.resolve()
+    check_empty(out)
     assignments = read_assignments(settings.sources, settings.assignments)
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    part = out.with_name(f".{out.name}.{os.getpid()}{PART}")
     _clear_killed(out)
     part.mkdir(parents=True)
     try:
@@ -86,17 +86,19 @@ def build_course(settings: BuildSettings) -> Path:
         _lecturers_folder(part / LECTURER, assignments)
         for folder in (part / STUDENT, part / LECTURER / "release"):
             check_no_secrets(folder, assignments)
+        for litter in out.iterdir() if out.exists() else ():
+            os.replace(litter, part / litter.name)
         if out.exists():
             out.rmdir()
         os.replace(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return out
+    return settings.out
 
 
 def _clear_killed(out: Path) -> None:
     """Remove what killed builds left behind."""
-    for old in out.parent.glob(f".{out.name}.*.part"):
+    for old in out.parent.glob(f".{glob.escape(out.name)}.*{PART}"):
         pid = old.name.split(".")[-2]
         if not pid.isdigit() or not Path(f"/proc/{pid}").exists():
             shutil.rmtree(old, ignore_errors=True)

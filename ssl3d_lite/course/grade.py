@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ssl3d_lite.errors import InputError, unknown
-from ssl3d_lite.files import clear_leftovers, read_json, write_csv, write_json
+from ssl3d_lite.files import read_json, write_csv, write_json
+from ssl3d_lite.outputs import claimed
 from ssl3d_lite.settings import CheckedSettings, Positional, PositiveFloat
 
 from . import jail
@@ -117,9 +118,16 @@ def grade_submissions(settings: GradeSettings) -> list[GradeRecord]:
     if not wanted:
         names = ", ".join(f"{a.name}.ipynb" for a in assignments)
         raise InputError(f"nobody in {settings.submissions} handed in {names}")
-    read_points(settings.out)  # a mistake in the file is reported before hours are spent
-    clear_leftovers(settings.out)
-    return _grade_all(settings, folders, wanted)
+    with claimed(settings.out, "course grade", _was_graded):
+        read_points(settings.out)  # a mistake in the file is reported before hours are spent
+        return _grade_all(settings, folders, wanted)
+
+
+def _was_graded(folder: Path) -> bool:
+    """Whether a folder without a mark holds grades, or what a killed run left of them."""
+    pages = list((folder / "feedback").glob("*/*.html"))
+    records = [_kept(path) for path in (folder / "records").glob("*/*.json")]
+    return any(records) or (bool(pages) and (folder / _TABLE).exists())
 
 
 def check_confined(settings: GradeSettings) -> None:
@@ -253,12 +261,13 @@ def _submission_key(
     return hashlib.sha256("".join(sums).encode()).hexdigest()
 
 
-def _kept(place: Path, key: str) -> GradeRecord | None:
+def _kept(place: Path, key: str | None = None) -> GradeRecord | None:
+    """The record in a file, if it is one, of that key or of any."""
     if not place.exists():
         return None
     try:
         there = read_json(place, "record of a grade")
-        return GradeRecord(**there["record"]) if there["key"] == key else None
+        return GradeRecord(**there["record"]) if key in (None, there["key"]) else None
     except (InputError, KeyError, TypeError):
         return None
 

@@ -9,6 +9,7 @@ from .label_budget import parse_label_budget as parse_label_budget
 from .opening import open_cohort as open_cohort
 from .opening import scale as scale
 from .preparation import Intensity as Intensity
+from .preparation import PreparationRecord as PreparationRecord
 from .registry import load_recipe as load_recipe
 from .registry import make_cohort as make_cohort
 from .registry import recipes as recipes

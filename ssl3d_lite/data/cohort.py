@@ -17,6 +17,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import cached_property
@@ -30,6 +31,8 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import atomic_write, read_json, write_json
 
 from .label_budget import parse_label_budget
+from .preparation import PreparationRecord
+from .raw_header import RawHeader
 
 if TYPE_CHECKING:  # torch takes two seconds to import, and preparing a cohort needs none of it
     import torch
@@ -37,6 +40,7 @@ if TYPE_CHECKING:  # torch takes two seconds to import, and preparing a cohort n
 MANIFEST = "cohort.json"
 MANIFEST_FORMAT = 1
 RECORDS = "records"  # folder of what is known of each case while a recipe is at work
+UNKNOWN_UNIT = "unknown"  # there is a scan whose file states none
 UNLABELLED = 255  # fills the label map of a case that has none
 SAFE_NAME = re.compile(r"\w[\w .+-]{0,199}")  # for a file, on every system
 
@@ -48,7 +52,8 @@ class Source:
     files: dict[str, str]  # channel or "label" → path relative to the raw folder
     sha256: dict[str, str]  # the same keys → checksum of the file as it was read
     shape: tuple[int, ...]  # voxels
-    affine: list[list[float]]  # raw voxel → world, mm
+    affine: list[list[float]]  # raw voxel → world, in the cohort's unit
+    header: RawHeader = field(default_factory=dict)  # {} of one that is no scan, or an old cohort's
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Case:
     id: str
     patient: str
     shape: tuple[int, ...]  # voxels of the prepared volume, without channels
-    affine: list[list[float]]  # prepared voxel → world, mm; includes crop, padding and resampling
+    affine: list[list[float]]  # prepared voxel → world; includes crop, padding and resampling
     crop: list[list[int]]  # [start, stop) an axis of the RAS-oriented raw scan that was kept
     source: Source
     labelled: bool
@@ -102,7 +107,8 @@ class CohortDescription:
     recipe: dict[str, Any]  # the recipe's name and settings
     description: str = ""  # what a reader of its scores should know
     ordinal: bool = False  # a label is a grade, one class a case, and no map
-    unit: str = "mm"  # for affines and spacing; photographs have pixels of the raw picture, "px"
+    # for affines and spacing: "mm"; of photographs "px", pixels of the raw picture; or UNKNOWN_UNIT
+    unit: str = "mm"
     folder: Path = field(default=Path("."), compare=False)
 
     def with_cases(
@@ -150,7 +156,7 @@ class Cohort(CohortDescription):
         volumes = cohort.images(cohort.split().train)  # (case, channel, *space)
     """
 
-    spacing: tuple[float, ...]  # mm a prepared voxel; the mean where cases differ
+    spacing: tuple[float, ...]  # edges of a prepared voxel; the mean where cases differ
     cases: tuple[Case, ...]
     rejected: tuple[dict[str, str], ...] = ()  # {"case", "reason"}: raw cases that were refused
     resident: "tuple[torch.Tensor, torch.Tensor] | None" = field(default=None, compare=False)
@@ -203,7 +209,10 @@ class Cohort(CohortDescription):
     @cached_property
     def shape(self) -> tuple[int, ...]:
         """The one shape (*space) that all prepared volumes share; batches need it."""
-        shapes = {case.shape for case in self.cases}
+        return self._one_shape(self.cases)
+
+    def _one_shape(self, cases: Sequence[Case]) -> tuple[int, ...]:
+        shapes = {case.shape for case in cases}
         if len(shapes) != 1:
             raise InputError(
                 f"the cases of {self.folder} have {len(shapes)} shapes, so they cannot stand in "
@@ -220,6 +229,23 @@ class Cohort(CohortDescription):
         """Region → classes it unites (as :attr:`regions`, in classes instead of raw values)."""
         place = {value: index for index, value in enumerate(self.label_values)}
         return {name: tuple(place[v] for v in values) for name, values in self.regions.items()}
+
+    @cached_property
+    def preparation(self) -> PreparationRecord:
+        """How the scans were made, and what their labels mean."""
+        shapes = {case.shape for case in self.cases}
+        return PreparationRecord.from_recipe(
+            self.recipe,
+            [np.array(case.affine) for case in self.cases],
+            channels=self.channels,
+            spatial_dims=self.spatial_dims,
+            unit=None if self.unit == UNKNOWN_UNIT else self.unit,
+            shape=shapes.pop() if len(shapes) == 1 else None,
+            spacing=self.spacing,
+            label_values=self.label_values,
+            label_names=self.label_names,
+            ordinal=self.ordinal,
+        )
 
     # ---- batches -------------------------------------------------------------------------
 
@@ -240,10 +266,11 @@ class Cohort(CohortDescription):
         if self.resident is not None:
             store = self.resident[which]
             return store.index_select(0, torch.as_tensor(cases, device=store.device))
+        shape = self._one_shape([self.cases[case] for case in cases] or self.cases)
         if which == 0:
-            batch = np.empty((len(cases), len(self.channels), *self.shape), np.float32)
+            batch = np.empty((len(cases), len(self.channels), *shape), np.float32)
         else:
-            shape = () if self.ordinal else self.shape
+            shape = () if self.ordinal else shape
             batch = np.full((len(cases), *shape), UNLABELLED, np.uint8)
         for row, case in enumerate(cases):
             array = self[case][which]
@@ -258,12 +285,60 @@ class Cohort(CohortDescription):
         return len(self) * (4 * len(self.channels) * voxels + (1 if self.ordinal else voxels))
 
     @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """A checksum of each part that a result depends on: what the cohort is made of.
+
+        Of arrays it takes the checksums that the manifest has: ``ssl3d verify`` compares these
+        with the files.
+        """
+        cases, about = self.cases, self.preparation.to_json()
+        labels = ("label_values", "label_names", "ordinal")
+        parts = {
+            "scans": [[c.id, c.patient, c.slice_of] for c in cases],
+            "images": [c.sha256.get("image") for c in cases],
+            "labels": [[c.labelled, c.grade, c.sha256.get("label")] for c in cases],
+            "folds": [c.fold for c in cases],
+            "preparation": {name: value for name, value in about.items() if name not in labels},
+            "meaning of labels": [self.regions, {name: about[name] for name in labels}],
+        }
+        return {name: _checksum(part) for name, part in parts.items()}
+
+    @property
+    def state(self) -> str:
+        """What tells on disk whether the cohort is prepared again: the manifest's checksum, marked
+        where the preparation is going on or was stopped. Reads no array."""
+        manifest = self.folder / MANIFEST
+        text = manifest.read_bytes() if manifest.exists() else b""
+        return hashlib.sha256(text).hexdigest() + (" unfinished" if self._is_unfinished() else "")
+
+    def _is_unfinished(self) -> bool:
+        """Whether a recipe has left records of cases, which it removes when it is done."""
+        if not (self.folder / MANIFEST).exists():
+            return False
+        for path in (self.folder / RECORDS).glob("*.json"):
+            with suppress(OSError):  # it is removed at this moment
+                if b'"terms"' in path.read_bytes():  # a user may keep other files there
+                    return True
+        return False
+
+    def require_whole(self) -> None:
+        """Raise InputError if the cohort is being prepared anew, or that was stopped: some arrays
+        are new then, and the manifest is old."""
+        if self._is_unfinished():
+            raise InputError(
+                f"{self.folder} is being prepared again, or that was stopped: some scans are new "
+                "and some old; give the same prepare command again, and wait until it ends"
+            )
+
+    @property
+    def place(self) -> str:
+        """A checksum of the folder's path: whether it is the same folder, without naming it."""
+        return _checksum(str(self.folder.resolve()))
+
+    @cached_property
     def fingerprint(self) -> str:
-        """Checksum of the cases, their patients and folds, and of their arrays' checksums."""
-        cases = [[c.id, c.patient, c.fold, c.grade, c.labelled, c.sha256] for c in self.cases]
-        about = [self.name, self.shape, self.channels, self.label_values, self.regions]
-        text = json.dumps([about, cases], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """Checksum of all that a result depends on: name, scans, labels, folds, preparation."""
+        return _checksum([self.name, self.fingerprints])
 
     def to(self, device: "torch.device | str") -> "Cohort":
         """The same cohort with every volume on ``device``; later batches cost no reading."""
@@ -280,6 +355,19 @@ class Cohort(CohortDescription):
                 f"{self.name} is an ordinal cohort: its labels are one grade a case, and no maps "
                 "to segment by"
             )
+
+    def require_foreground(self, cases: Sequence[int]) -> None:
+        """Raise InputError if the label maps of ``cases`` hold nothing but background, by which
+        nothing can be learnt. Reads maps up to the first that holds more."""
+        if self.ordinal or any(bool(self.labels([case]).any()) for case in cases):
+            return
+        every = len(cases) == sum(case.labelled for case in self.cases)
+        way_out = "" if every else "; take more or other labels"
+        raise InputError(
+            f"the label maps of all {len(cases)} cases of {self.name} to learn from are empty: "
+            f"there is nothing but background in them{way_out}; look at the maps that the cohort "
+            "was prepared from"
+        )
 
     def split(self, fold: int = 0) -> Split:
         """Fold ``fold`` is the test set, the next one validation, the others are for training.
@@ -343,6 +431,10 @@ class Cohort(CohortDescription):
         order = np.random.default_rng(seed).permutation(sorted(by_patient))
         drawn = [scan for patient in order for scan in by_patient[patient]][:count]
         return tuple(case for scan in drawn for case in scans[scan])
+
+
+def _checksum(record: Any) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
 
 
 # ---- writing, for the recipes ------------------------------------------------------------------

@@ -1,16 +1,21 @@
-"""Raw intensities become small numbers: each channel of each scan by itself, and never NaN.
+"""What is done to a raw scan before a network sees it, and the record that is kept of it.
 
-MRI has no units, and its maxima differ a thousandfold between scans; CT is in Hounsfield units,
-so there one window fits all.
+Raw intensities become small numbers: each channel of each scan by itself, and never NaN. MRI has
+no units, and its maxima differ a thousandfold between scans; CT is in Hounsfield units, so there
+one window fits all.
 """
 
-from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from itertools import chain
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
 from ssl3d_lite.errors import InputError, unknown
 
+SAME_SPACING = 0.01  # relative difference of voxel sizes that were set and count as one
+OWN_SPACING = 0.25  # relative difference of voxels that scans brought with them
 IntensityKind = Literal["zscore", "zscore-brain", "unit", "window"]
 
 
@@ -18,7 +23,10 @@ IntensityKind = Literal["zscore", "zscore-brain", "unit", "window"]
 class Intensity:
     """How to scale one channel of one scan.
 
-    * ``zscore``: clipped at its 0.5 and 99.5 percentiles, then mean 0 and standard deviation 1;
+    * ``zscore``: mean 0 and standard deviation 1, reckoned with what lies beyond the 0.5 and 99.5
+      percentiles set to them, so that a few outliers do not count. Values are clipped only as far
+      beyond the percentiles as these lie apart: a small bright lesion stays bright, at least two
+      deviations above the 99.5 percentile, and a broken voxel takes no more than that;
     * ``zscore-brain``: the same over voxels that are not 0. Those that are 0 stay so, which is
       then the brain's mean: where there is no tissue, there is nothing out of the ordinary;
     * ``unit``: minimum 0, maximum 1 (the paper);
@@ -59,8 +67,9 @@ class Intensity:
         """Between what normalised values lie."""
         if self.kind in ("unit", "window"):
             return 0.0, 1.0
-        # if 0.5 % of the voxels share one value and all others another, it lies 14.1 deviations off
-        return -14.2, 14.2
+        # if 0.5 % of the voxels share one value and all others another, it lies 14.1 deviations
+        # off, and the two lie 14.2 apart
+        return -28.4, 28.4
 
     def normalise(self, volume: np.ndarray, reference: np.ndarray) -> np.ndarray:
         """Scale ``volume`` by the statistics of ``reference``, a part of the same channel.
@@ -80,11 +89,12 @@ class Intensity:
         contrast = float(reference.max()) - float(reference.min())
         if not 1e-30 < contrast < 1e30:  # outside, float32 would divide by 0 or overflow
             raise InputError(f"a contrast of {contrast:g} cannot be scaled ({self.kind})")
-        scaled = volume.clip(low, high)
         if self.kind in ("unit", "window"):
+            scaled = volume.clip(low, high)
             scaled -= low
             scaled /= high - low
         else:
+            scaled = volume.clip(low - (high - low), high + (high - low))
             scaled -= reference.mean(dtype=float)
             scaled /= reference.std(dtype=float)
         if self.kind == "zscore-brain":
@@ -98,3 +108,175 @@ class Intensity:
             return float(reference.min()), float(reference.max())
         low, high = np.percentile(reference, (0.5, 99.5))
         return float(low), float(high)
+
+
+# ---- what was done to all scans of a cohort ----------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparationRecord:
+    """How a cohort's scans were made, and what its labels mean: ``cohort.preparation``.
+
+    A network carries the record of the cohort that it learnt from, and has learnt nothing of scans
+    that were made otherwise. What is not known is None: a recipe may be a stranger's, a file older
+    than the record.
+
+    Example::
+
+        cohort.preparation.channels  # ("t1", "flair")
+        cohort.preparation.differences(network.provenance.preparation)  # {} if they are alike
+    """
+
+    channels: tuple[str, ...] | None = None
+    """Names, in the order in which arrays hold them."""
+    spatial_dims: int | None = None
+    orientation: str | None = None
+    """Where each axis runs: "RAS" is right, front, up; "RU", of a picture, is right, up."""
+    unit: str | None = None
+    """Of the spacing: "mm", or "px" of a raw picture; None where scans state none."""
+    intensity: str | None = None
+    """How raw values were scaled, as :class:`Intensity` reads it."""
+    crop: bool | None = None
+    """Whether the empty border was cut away."""
+    fit: str | None = None
+    """How a scan came to its shape: "pad", "resize" or "stretch"; None where it kept its own."""
+    shape: tuple[int, ...] | None = None
+    """Voxels of every volume; None where they differ too."""
+    fixed_spacing: bool | None = None
+    """Whether all scans were brought to one voxel size; otherwise they kept their own, or got
+    what filled the shape."""
+    spacing: tuple[float, ...] | None = None
+    """Size of a voxel, the mean over the scans."""
+    spacing_range: tuple[tuple[float, float], ...] | None = None
+    """Least and greatest size of a voxel along each axis."""
+    label_values: tuple[int, ...] | None = None
+    """Values in the raw label maps, by class."""
+    label_names: tuple[str, ...] | None = None
+    """What the classes mean, by class."""
+    ordinal: bool | None = None
+    """Whether a label is one grade a case, and no map."""
+    version: int | None = None
+    """Goes up when the same settings come to give other arrays."""
+
+    @classmethod
+    def from_recipe(
+        cls, recipe: Mapping[str, Any], affines: Sequence[np.ndarray], **known: Any
+    ) -> "PreparationRecord":
+        """The record of a cohort from its recipe's settings and its cases' affines.
+
+        Args:
+            recipe: settings by name. That of slices holds the settings of the volumes they were
+                cut from.
+            affines: prepared voxel → world, one a case; those of slices are (4, 3).
+            known: the other fields.
+        """
+        while isinstance(recipe.get("cohort"), Mapping):
+            recipe = recipe["cohort"]
+        edges = np.array([np.linalg.norm(affine[:-1, :-1], axis=0) for affine in affines])
+        ranges = np.stack([edges.min(0), edges.max(0)], axis=1).round(6).tolist()
+        return cls(
+            orientation=orientation_of(affines, known["unit"]),
+            intensity=recipe.get("intensity"),
+            crop=recipe.get("crop"),
+            fit=recipe.get("fit") if recipe.get("size") else None,  # it is how to come to a size
+            fixed_spacing=recipe["spacing"] is not None if "spacing" in recipe else None,
+            spacing_range=tuple((low, high) for low, high in ranges),
+            version=recipe.get("version"),
+            **known,
+        )
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "PreparationRecord":
+        """The record from what JSON made of it. What an older file does not say is None."""
+        known = {each.name for each in fields(cls)}
+        return cls(**{name: _as_tuple(value) for name, value in record.items() if name in known})
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON has it."""
+        return asdict(self)
+
+    def differences(self, other: "PreparationRecord") -> dict[str, str]:
+        """In what two preparations differ, as "here, not there"; of channels, only their names.
+
+        What is unknown of one of them counts as equal. Two cohorts that kept their scans' own
+        spacing are alike if no voxel is far from those of the other: see ``OWN_SPACING``.
+
+        Example::
+
+            new.preparation.differences(old.preparation)  # {"intensity": "zscore, not unit"}
+        """
+        here, there = self._comparable(other), other._comparable(self)
+        found = [n for n in here if None not in (here[n], there[n]) and here[n] != there[n]]
+        here["channels"], there["channels"] = self.channels, other.channels  # in their order
+        differ = {name: f"{_said(here[name])}, not {_said(there[name])}" for name in found}
+        if "px" not in (self.unit, other.unit) and not self._spacing_fits(other):
+            edges = (" × ".join(f"{edge:.3g}" for edge in r.spacing or ()) for r in (self, other))
+            units = (f" {each.unit}" if each.unit else "" for each in (self, other))
+            differ["spacing"] = "{}{}, not {}{}".format(*chain(*zip(edges, units, strict=True)))
+        return differ
+
+    def _comparable(self, other: "PreparationRecord") -> dict[str, Any]:
+        """What is equal where two preparations are alike."""
+        plain = ("spatial_dims", "orientation", "unit", "crop", "fit", "shape", "version")
+        return {
+            "channels": self.channels and tuple(sorted(self.channels)),
+            "intensity": _scaling(self.intensity),
+            **{name: getattr(self, name) for name in plain},
+            "classes": self._classes(other),
+        }
+
+    def _classes(self, other: "PreparationRecord") -> tuple[Any, ...] | None:
+        """Names of the classes; one that is only numbered is what the other takes it for, where
+        their numbers are the same."""
+        names, values = self.label_names, self.label_values
+        if names is None or values is None or other.label_names is None:
+            return names
+        theirs = dict(zip(other.label_values or (), other.label_names))
+        return tuple(
+            theirs.get(value, name) if name == str(value) else name
+            for name, value in zip(names, values)
+        )
+
+    def _spacing_fits(self, other: "PreparationRecord") -> bool:
+        """Whether the voxels are of a size that the other's are of, along each axis."""
+        if self.spacing_range is None or other.spacing_range is None:
+            return True
+        if len(self.spacing_range) != len(other.spacing_range):
+            return True  # their dimensions differ, which is said
+        exact = True in (self.fixed_spacing, other.fixed_spacing)
+        room = 1 + (SAME_SPACING if exact else OWN_SPACING)
+        pairs = zip(self.spacing_range, other.spacing_range, strict=True)
+        return all(
+            there[0] / room <= here[0] <= here[1] <= there[1] * room for here, there in pairs
+        )
+
+
+def _scaling(text: str | None) -> str | None:
+    """An intensity setting in one spelling: window:0.0,300 is window:0,300."""
+    if text is None or not text.startswith("window:"):
+        return text
+    return "window:{:g},{:g}".format(*Intensity.parse(text).window)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return (" × " if isinstance(value[0], int) else " ").join(map(str, value))
+    return str(value)
+
+
+def _as_tuple(value: Any) -> Any:
+    """JSON knows lists only."""
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
+
+
+def orientation_of(affines: Sequence[np.ndarray], unit: str | None) -> str:
+    """Letters of the directions in which the axes of all cases run; "mixed" if they differ."""
+    from nibabel.orientations import io_orientation, ornt2axcodes
+
+    ends = (("L", "R"), ("U", "D")) if unit == "px" else (("L", "R"), ("P", "A"), ("I", "S"))
+    # most cases share their directions: look at each direction once
+    linear = {np.array(affine)[:-1, :-1].round(3).tobytes(): affine for affine in affines}
+    found = {"".join(ornt2axcodes(io_orientation(np.array(a)), ends)) for a in linear.values()}
+    return found.pop() if len(found) == 1 else "mixed"

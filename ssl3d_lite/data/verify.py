@@ -17,7 +17,9 @@ from ssl3d_lite.files import checksum
 from ssl3d_lite.machine.parallel import KILLED, Workforce, for_each
 from ssl3d_lite.settings import Positional
 
+from .alike import remarks
 from .cohort import SAFE_NAME, Case, Cohort, CohortDescription, array_path
+from .label_classes import label_remarks
 from .preparation import Intensity
 
 FLOAT16_ROUNDING = 1e-3  # relative error of float16 near 1
@@ -66,11 +68,12 @@ def verify(settings: Verify) -> VerifyReport:
     title = f"verify {cohort.name}"
     found = dict(for_each(check, cohort.cases, settings, title, killed=_killed))
     faults += [fault for case in cohort.cases for fault in found[case.id]]
-    notes = []
+    notes = list(remarks(cohort.cases))
+    notes += [] if faults else label_remarks(cohort)
     if unknown := sum(not case.sha256 for case in cohort.cases):
         notes.append(f"{unknown} cases have no checksums: prepare them again to have them checked")
     if cohort.rejected:
-        notes.append(f"{len(cohort.rejected)} raw cases were rejected when it was prepared")
+        notes.append(f"{len(cohort.rejected)} raw cases were rejected or left out by prepare")
     return VerifyReport(cohort, tuple(faults), tuple(notes))
 
 

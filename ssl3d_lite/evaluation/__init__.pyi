@@ -10,5 +10,6 @@ from .probe import linear_probes as linear_probes
 from .probe import probe as probe
 from .probe import recalibrated as recalibrated
 from .proxy import proxy_score as proxy_score
+from .raw_scans import predict_images as predict_images
 from .segmentation import evaluate as evaluate
 from .segmentation import score as score

@@ -1,7 +1,8 @@
 """Predictions of a trained network: in memory, and as files over the raw scans."""
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from dataclasses import replace
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import nibabel
@@ -12,14 +13,18 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ssl3d_lite.data.cohort import Case, Cohort
+from ssl3d_lite.data.provenance import Provenance
+from ssl3d_lite.data.raw_header import image_over_raw
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import atomic_write, write_csv, write_gzip
+from ssl3d_lite.files import atomic_write, csv_bytes, gzip_bytes
 from ssl3d_lite.models.classifier import Classifier
-from ssl3d_lite.models.compatibility import check_labels_fit
+from ssl3d_lite.models.compatibility import channels_for, check_test
 from ssl3d_lite.models.modes import device_of
 from ssl3d_lite.models.ordinal import decode
+from ssl3d_lite.outputs import Corrigible, claimed
 
 PREDICTION_BATCH = 4  # volumes read at once
+_GRADES = "grades.csv"
 
 
 def predict_batch(
@@ -34,15 +39,20 @@ def predict_batch(
     with torch.inference_mode():
         if isinstance(network, Classifier):
             return decode(network(images))
-        if window is None or all(s <= w for s, w in zip(images.shape[2:], window, strict=True)):
-            return network(images).argmax(1)
-        from monai.inferers import sliding_window_inference
+        return logits_of(network, images, window).argmax(1)
 
-        logits = sliding_window_inference(
-            images, tuple(window), PREDICTION_BATCH, network, overlap=0.5, mode="gaussian"
-        )
-        assert isinstance(logits, Tensor)  # as the network gives one
-        return logits.argmax(1)
+
+def logits_of(network: nn.Module, images: Tensor, window: Sequence[int] | None) -> Tensor:
+    """A network's answer, (batch, class, *space): whole, or blended from overlapping boxes."""
+    if window is None or all(s <= w for s, w in zip(images.shape[2:], window, strict=True)):
+        return network(images)
+    from monai.inferers import sliding_window_inference
+
+    logits = sliding_window_inference(
+        images, tuple(window), PREDICTION_BATCH, network, overlap=0.5, mode="gaussian"
+    )
+    assert isinstance(logits, Tensor)  # as the network gives one
+    return logits
 
 
 def predictions(
@@ -51,9 +61,32 @@ def predictions(
     cases: Sequence[int],
     window: Sequence[int] | None = None,
 ) -> Iterator[Tensor]:
-    """Class map (*space), or grade, on the CPU, of one case after another."""
-    for batch in in_batches(cases):
-        yield from predict_batch(network, cohort.images(batch).to(device_of(network)), window).cpu()
+    """Class map (*space), or grade, on the CPU, of one case after another.
+
+    Raises:
+        InputError: the network was trained on scans that were made otherwise, or on labels of
+            another meaning.
+    """
+    cohort.require_whole()
+    return class_maps(network, cohort, cases, window, channels_for(network, cohort))
+
+
+def class_maps(
+    network: nn.Module,
+    cohort: Cohort,
+    cases: Sequence[int],
+    window: Sequence[int] | None,
+    channels: Sequence[int],
+) -> Iterator[Tensor]:
+    """As :func:`predictions`, of a network that is known to fit.
+
+    Args:
+        channels: positions of the cohort's channels, in the order in which the network reads them.
+    """
+    for _, alike in groupby(cases, key=lambda case: cohort.cases[case].shape):
+        for batch in in_batches(list(alike)):
+            images = cohort.images(batch)[:, channels].to(device_of(network))
+            yield from predict_batch(network, images, window).cpu()
 
 
 def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
@@ -68,8 +101,10 @@ def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
 # ---- back to the scan's own space --------------------------------------------------------------
 
 
-def write_prediction(path: Path, classes: np.ndarray, case: Case, values: Sequence[int]) -> None:
-    """Write a class map (*space) as a NIfTI that lies over the raw scan, voxel for voxel.
+def prediction_file(name: str, classes: np.ndarray, case: Case, values: Sequence[int]) -> bytes:
+    """The bytes of a class map (*space) as a NIfTI that lies over the raw scan, voxel for voxel, in
+    every viewer: its header places the voxels as the raw one's does. They are compressed if the
+    file's name ends in ".gz".
 
     Cropping, padding, turning to RAS and resampling are undone (nearest neighbour); what lay
     outside the prepared volume is background. ``values`` are the raw label values by class.
@@ -78,11 +113,15 @@ def write_prediction(path: Path, classes: np.ndarray, case: Case, values: Sequen
     raw = (case.source.shape, np.array(case.source.affine))
     # not "constant": a position of -1e-16 would count as outside
     back = resample_from_to(prepared, raw, order=0, mode="grid-constant", cval=0)
-    image = nibabel.Nifti1Image(np.asarray(back.dataobj).astype(np.uint8), raw[1])
-    if path.suffix == ".gz":
-        write_gzip(path, image.to_bytes())
-    else:
-        atomic_write(path, lambda file: file.write(image.to_bytes()))
+    labels = np.asarray(back.dataobj).astype(np.uint8)
+    image = image_over_raw(labels, case.source.affine, case.source.header)
+    return gzip_bytes(image.to_bytes()) if name.endswith(".gz") else image.to_bytes()
+
+
+def write_prediction(path: Path, classes: np.ndarray, case: Case, values: Sequence[int]) -> None:
+    """Write one file as :func:`prediction_file` makes it."""
+    data = prediction_file(path.name, classes, case, values)
+    atomic_write(path, lambda file: file.write(data))
 
 
 def predict(
@@ -104,35 +143,72 @@ def predict(
         The files that were written.
 
     Raises:
-        InputError: the cases are slices, or the network does not predict what the labels say.
+        InputError: there is no case; the cases are slices; the network was trained on scans that
+            were made otherwise, or does not predict what the labels say; no cases are given, and
+            those of fold 0 were seen in its training; ``out`` holds anything but predictions, or
+            one of those that are wanted was corrected by hand.
 
     Example::
 
         paths = predict(load_network("model"), cohort, "predictions")
     """
-    check_labels_fit(network, cohort)
-    cases = cohort.split().test if cases is None else cases
+    if cases is None:
+        cases = cohort.split().test
+        check_test(network, cohort, cases, fold=0)
+    if not len(cases):
+        raise InputError(f"{cohort.name} has no such cases; predict all of them (--cases all)")
+    cohort = with_meaning(network, cohort)
+    predicted = predictions(network, cohort, cases, window)
     if cohort.ordinal:
-        return [_write_grades(network, cohort, cases, Path(out))]
+        return [_write_grades(predicted, cohort, cases, Path(out))]
     if cohort.spatial_dims != 3:
         raise InputError(
             f"{cohort.name} is {cohort.spatial_dims}D: a prediction is laid over a whole raw scan, "
             "so predict a 3D cohort"
         )
+    return write_predictions(predicted, cohort, cases, Path(out))
+
+
+def with_meaning(network: nn.Module, cohort: Cohort) -> Cohort:
+    """The cohort; if no case of it has a label, with the classes that the network tells apart."""
+    trained: Provenance | None = getattr(network, "provenance", None)
+    labelled = any(case.labelled for case in cohort.cases)
+    if labelled or trained is None or trained.preparation.label_names is None:
+        return cohort
+    names = ("label_values", "label_names", "ordinal")
+    known = {name: getattr(trained.preparation, name) for name in names}
+    return replace(cohort, **{name: each for name, each in known.items() if each is not None})
+
+
+def write_predictions(
+    predicted: Iterator[Tensor], cohort: Cohort, cases: Sequence[int], out: Path
+) -> list[Path]:
+    """Write the class maps of a 3D cohort's cases, each over its raw scan.
+
+    Raises:
+        InputError: ``out`` holds anything but predictions, or one of these, corrected by hand.
+    """
+    names = [f"{cohort.cases[case].id}.nii.gz" for case in cases]
     paths = []
-    predicted = predictions(network, cohort, cases, window)
-    for case, classes in zip(tqdm(cases, desc="predict", unit="case"), predicted, strict=True):
-        paths.append(Path(out) / f"{cohort.cases[case].id}.nii.gz")
-        write_prediction(paths[-1], classes.numpy(), cohort.cases[case], cohort.label_values)
+    with claimed(out, "predict") as claim:
+        files = Corrigible(claim.folder, "predict")
+        files.check(names)
+        for case, name, classes in zip(
+            tqdm(cases, desc="predict", unit="case"), names, predicted, strict=True
+        ):
+            data = prediction_file(name, classes.numpy(), cohort.cases[case], cohort.label_values)
+            paths.append(files.write(name, data))
     return paths
 
 
-def _write_grades(network: nn.Module, cohort: Cohort, cases: Sequence[int], out: Path) -> Path:
-    predicted = predictions(network, cohort, cases)
-    rows = [
-        {"id": cohort.cases[case].id, "grade": int(grade), "name": cohort.label_names[grade]}
-        for case, grade in zip(tqdm(cases, desc="predict", unit="case"), predicted, strict=True)
-    ]
-    path = Path(out) / "grades.csv"
-    write_csv(path, rows)
-    return path
+def _write_grades(
+    predicted: Iterator[Tensor], cohort: Cohort, cases: Sequence[int], out: Path
+) -> Path:
+    with claimed(out, "predict") as claim:
+        files = Corrigible(claim.folder, "predict")
+        files.check([_GRADES])
+        rows = [
+            {"id": cohort.cases[case].id, "grade": int(grade), "name": cohort.label_names[grade]}
+            for case, grade in zip(tqdm(cases, desc="predict", unit="case"), predicted, strict=True)
+        ]
+        return files.write(_GRADES, csv_bytes(rows))

@@ -22,7 +22,7 @@ from torch.optim.swa_utils import update_bn
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.blocks import INTERPOLATION, channels_last
-from ssl3d_lite.models.compatibility import check_encoder_fits
+from ssl3d_lite.models.compatibility import adopt_encoder, check_encoder_fits, check_unseen
 from ssl3d_lite.models.encoders import Encoder, make_encoder
 from ssl3d_lite.models.modes import device_of
 
@@ -112,8 +112,8 @@ def probe(
         voxels: number of voxels read from each labelled scan.
 
     Raises:
-        InputError: encoder and cohort do not fit together, a number is out of its range, or there
-            are no labels.
+        InputError: encoder and cohort do not fit together, the encoder has seen patients that the
+            fold holds out, a number is out of its range, or there are no labels.
 
     Example::
 
@@ -122,9 +122,15 @@ def probe(
     for name, value, least in (("draws", draws, 1), ("controls", controls, 0), ("seed", seed, 0)):
         if not isinstance(value, int) or value < least:
             raise InputError(f"{name} is {value!r}, but must be a whole number, {least} or more")
-    check_encoder_fits(encoder, cohort)
+    cohort.require_whole()
     split = cohort.split(fold)
+    check_unseen(encoder, cohort, fold)
+    if encoder.provenance:
+        encoder = deepcopy(encoder)
+        adopt_encoder(encoder, cohort)
+    check_encoder_fits(encoder, cohort)
     chosen = [cohort.subset(split.train, labels, seed + draw) for draw in range(draws)]
+    cohort.require_foreground(sorted({case for draw in chosen for case in draw}))
     seen = split.pretrain[:CALIBRATION_CASES]
 
     def reports(candidate: Encoder) -> tuple[ScoreReport, ...]:

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ssl3d_lite.data.cohort import Case, Cohort
+from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Case, Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.models.compatibility import check_labels_fit
+from ssl3d_lite.models.compatibility import check_test
 
 from .grades import OrdinalEvaluation, score_grades
 from .prediction import predictions
@@ -34,8 +34,9 @@ class Evaluation:
     cases: tuple[str, ...]
     regions: tuple[str, ...]
     dice: np.ndarray  # 0 to 1
-    hd95: np.ndarray | None  # mm
+    hd95: np.ndarray | None  # in the cohort's unit
     absent: np.ndarray  # True where the label map does not have the region
+    unit: str = "mm"  # the cohort's
 
     measure = "dice"
 
@@ -64,7 +65,9 @@ class Evaluation:
     def __str__(self) -> str:
         lines = [self.line()]
         if self.hd95 is not None:
-            lines.append("HD95 " + self._regions(self.hd95, " mm"))
+            unstated = self.unit == UNKNOWN_UNIT
+            distances = self._regions(self.hd95, "" if unstated else f" {self.unit}")
+            lines.append(f"HD95 {distances}" + " (the scans state no unit)" * unstated)
         lines += [
             f"{name} is absent from {count} of {len(self.cases)} cases"
             for name, count in zip(self.regions, self.absent.sum(0), strict=True)
@@ -87,7 +90,8 @@ class Evaluation:
                     "dice": float(self.dice[i, j]),
                 }
                 if self.hd95 is not None:
-                    row["hd95_mm"] = float(self.hd95[i, j])
+                    column = "hd95" if self.unit == UNKNOWN_UNIT else f"hd95_{self.unit}"
+                    row[column] = float(self.hd95[i, j])
                 rows.append(row | {"absent": bool(self.absent[i, j])})
         return rows
 
@@ -105,17 +109,20 @@ def evaluate(
     Args:
         cases: numbers of the cohort's cases; by default ``cohort.split().test``.
         window: size, in voxels, of the overlapping boxes in which larger volumes are predicted.
-        hausdorff: whether the distance HD95 (mm) is computed too, which takes longest.
+        hausdorff: whether the distance HD95 is computed too, which takes longest.
 
     Raises:
-        InputError: the network does not predict what the cohort's labels say.
+        InputError: the network was trained on scans that were made otherwise, or does not predict
+            what the cohort's labels say; no cases are given, and those of fold 0 were seen in its
+            training.
 
     Example::
 
         print(evaluate(network, cohort))  # mean Dice 0.812 (front 0.801, back 0.823)
     """
-    check_labels_fit(network, cohort)
-    cases = cohort.split().test if cases is None else cases
+    if cases is None:
+        cases = cohort.split().test
+        check_test(network, cohort, cases, fold=0)
     predicted = predictions(network, cohort, cases, window)
     if cohort.ordinal:
         return score_grades(predicted, cohort, cases)
@@ -135,6 +142,8 @@ def score(
     one is: slice by slice, a region that most slices lack would decide.
     """
     regions = cohort.region_classes
+    if not regions:
+        raise InputError(f"{cohort.name} has no class but the background to be scored")
     rows, names = [], []
     bar = tqdm(cases, desc="evaluate", unit="case", disable=not progress)
     by_scan = groupby(zip(bar, maps, strict=True), lambda pair: cohort.cases[pair[0]].scan)
@@ -151,7 +160,8 @@ def score(
         rows.append(score_case(whole[0], whole[1], regions, whole[2], hausdorff))
         names.append(scan)
     dice, distance, absent = (np.stack(column) for column in zip(*rows, strict=True))
-    return Evaluation(tuple(names), tuple(regions), dice, distance if hausdorff else None, absent)
+    hd95 = distance if hausdorff else None
+    return Evaluation(tuple(names), tuple(regions), dice, hd95, absent, cohort.unit)
 
 
 def stack_slices(slices: Sequence[Case]) -> Case:
@@ -170,7 +180,10 @@ def score_case(
     case: Case,
     hausdorff: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Dice, HD95 (mm) and absence of each region (a union of classes) in one case."""
+    """Dice, HD95 and absence of each region (a union of classes) in one case.
+
+    HD95 is in the unit of the case's affine.
+    """
     # monai takes seconds to import, and pretraining needs none of it
     from monai.metrics import compute_dice, compute_hausdorff_distance
 

@@ -45,6 +45,12 @@ def rank() -> int:
     return group.get_rank() if is_distributed() else 0
 
 
+def say(text: str) -> None:
+    """Print a line once, however many processes come by."""
+    if rank() == 0:
+        print(text)
+
+
 def local_slice(count: int) -> slice:
     """The rows of a batch of ``count`` that are this process's: in order, as many for each."""
     each = count // world_size()  # `TrainSettings` has seen that nothing is left over

@@ -8,8 +8,6 @@ import atexit
 import logging
 import os
 import sys
-import threading
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +24,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.interrupts import end_with_parent, starting_workers
 
 from .collectives import is_distributed, rank, world_size
 from .device import choose_device, choose_precision
@@ -48,6 +47,8 @@ def launch(devices: int = 1, device: str = "auto", precision: str = "auto") -> F
     """
     device = choose_device(device)
     check_devices(devices, device)
+    # else it says in each run which precision it takes, and that another would be faster
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     # tasks by turns, a frozen encoder and the random control leave weights without gradient
     shared = devices > 1 and DDPStrategy(find_unused_parameters=True, timeout=WAIT_FOR_RANK_ZERO)
     fabric = Fabric(
@@ -60,14 +61,15 @@ def launch(devices: int = 1, device: str = "auto", precision: str = "auto") -> F
     if devices > 1 and is_distributed():
         fabric.launch()
     elif devices > 1:
-        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         # kernels of one voxel have their strides in more than one right way
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-        fabric.launch()
+        if os.environ.get("LOCAL_RANK", "0") != "0":  # one of those that a first process started
+            end_with_parent()
+        with starting_workers():
+            fabric.launch()
         atexit.register(group.destroy_process_group)  # else its threads may abort the process
         if rank():
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-            threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     return fabric
 
 
@@ -93,13 +95,6 @@ def check_devices(devices: int, device: str) -> None:
             f"srun has started {tasks} tasks, but one starts the other processes itself; "
             f"use srun --ntasks 1, with {devices} devices"
         )
-
-
-def end_with(parent: int) -> None:
-    """Wait for the end of the process that started this one, and end too."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 class DDPWrapper(nn.Module):

@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.interrupts import starting_workers
 from ssl3d_lite.settings import CheckedSettings, PositiveInt
 
 Item = TypeVar("Item")
@@ -75,7 +76,9 @@ def for_each(
     items = list(items)
     workers = min(work.workers or usable_cores(), len(items))
     bar = {"total": len(items), "desc": title, "unit": "case"}
-    if not items or (workers <= 1 and not work.dask):
+    if not items:  # and no bar of nothing
+        return
+    if workers <= 1 and not work.dask:
         yield from tqdm(map(function, items), **bar)
         return
     if not work.dask:
@@ -100,9 +103,10 @@ def _in_processes(
     while waiting or at_work:
         with suppress(BrokenExecutor), _processes(workers) as pool:
             while waiting or at_work:
-                while waiting and len(at_work) < 2 * workers:  # the next wait beside the workers
-                    at_work[pool.submit(function, waiting[0])] = waiting[0]
-                    waiting.popleft()
+                with starting_workers():
+                    while waiting and len(at_work) < 2 * workers:  # the next wait beside them
+                        at_work[pool.submit(function, waiting[0])] = waiting[0]
+                        waiting.popleft()
                 done, _ = wait(at_work, return_when=FIRST_COMPLETED)
                 for job in sorted(done, key=_is_broken):
                     result = job.result()
@@ -124,7 +128,9 @@ def _alone(
     """``function(item)`` in a worker that no other works beside."""
     with _processes(1) as pool:
         try:
-            pool.submit(usable_cores).result()
+            with starting_workers():
+                started = pool.submit(usable_cores)
+            started.result()
         except BrokenExecutor:
             raise InputError(
                 "no worker process can be started; a script of one's own needs `if __name__ == "

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
 
 from .encoders import Encoder
@@ -18,6 +19,8 @@ class Classifier(nn.Module):
     Raises:
         InputError: fewer than 2 grades.
     """
+
+    provenance: Provenance | None = None  # what it was trained on; None: it is as it was drawn
 
     def __init__(self, encoder: Encoder, grades: int):
         super().__init__()

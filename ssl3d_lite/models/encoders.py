@@ -5,8 +5,10 @@ for photographs a DenseNet-121 (Huang et al. 2017). Features are a list of level
 the proxy tasks, the U-Net, the classifier and the probes all read that list.
 """
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.settings import check_names
 
@@ -29,6 +32,8 @@ class Encoder(CheckpointedModule):
     """
 
     input_weights: tuple[str, ...]  # the weights that read the input's channels
+    provenance: Provenance | None = None  # what it was trained on; None: it is as it was drawn
+    folder: Path | None = None  # that it was read from
 
     def __init__(self, settings: EncoderSettings):
         super().__init__()
@@ -195,4 +200,21 @@ def adapt_channels(encoder: Encoder, in_channels: int) -> Encoder:
             weights[name] = new / copies.view(1, -1, *[1] * (new.ndim - 2)).to(new)
     adapted = make_encoder(replace(encoder.settings, in_channels=in_channels))
     load_weights(adapted, weights)
+    adapted.folder = encoder.folder
+    if known := encoder.provenance:  # its channels have no names any more
+        unnamed = replace(known.preparation, channels=None)
+        adapted.provenance = replace(known, preparation=unnamed)
     return adapted
+
+
+def reorder_channels(encoder: Encoder, order: Sequence[int], names: Sequence[str]) -> None:
+    """Put an encoder's input weights into another order, in place: its channels are then called
+    ``names``, and ``order`` says where each stood."""
+    weights = encoder.state_dict()
+    for name in encoder.input_weights:
+        if name in weights:
+            weights[name] = weights[name][:, list(order)]
+    load_weights(encoder, weights)
+    if known := encoder.provenance:
+        named = replace(known.preparation, channels=tuple(names))
+        encoder.provenance = replace(known, preparation=named)

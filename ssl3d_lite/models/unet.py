@@ -9,6 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from ssl3d_lite.data.provenance import Provenance
+
 from .blocks import CONV, UP_CONV, ConvBlock, pad_to
 from .checkpointing import CheckpointedModule
 from .encoders import Encoder
@@ -23,6 +25,8 @@ class UNet(CheckpointedModule):
     Raises:
         InputError: the encoder is a DenseNet, whose features begin at half the resolution.
     """
+
+    provenance: Provenance | None = None  # what it was trained on; None: it is as it was drawn
 
     def __init__(self, encoder: Encoder, classes: int):
         super().__init__()

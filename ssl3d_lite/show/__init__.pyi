@@ -5,6 +5,7 @@ from .browser.puzzle3d import Puzzle3D as Puzzle3D
 from .browser.scan3d import Volume3D as Volume3D
 from .browser.slices import Slices as Slices
 from .browser.slices import puzzle_slices as puzzle_slices
+from .browser.slices import scan_slices as scan_slices
 from .cohort_page import CohortPage as CohortPage
 from .cohort_page import write_cohort_page as write_cohort_page
 from .figures.confusion import confusion as confusion
@@ -29,6 +30,7 @@ from .figures.triplets import triplets as triplets
 from .figures.turns import turns as turns
 from .napari.layers import add_scan as add_scan
 from .napari.open import open_puzzle as open_puzzle
+from .napari.open import open_scan as open_scan
 from .napari.puzzle import add_puzzle as add_puzzle
 from .napari.review import review as review
 from .pieces import COLOURS as COLOURS

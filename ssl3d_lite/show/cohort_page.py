@@ -12,20 +12,25 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from tqdm.auto import tqdm
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.html import Table, as_html, bullets, escape, picture, write_html
+from ssl3d_lite.html import Table, as_html, bullets, escape, is_page_of, picture, write_html
+from ssl3d_lite.outputs import check_file
 from ssl3d_lite.settings import CheckedSettings, Positional, PositiveInt
 
 from .figures.contact_sheet import contact_sheet, grade_counts, intensities
 
+UNITS = {"mm": " mm", UNKNOWN_UNIT: " in a unit that the scans do not state"}  # as text has them
 MAX_CASES_READ = 200  # cases whose intensities and labels are counted
+_MAKER = "ssl3d show"
 
 
 @dataclass(frozen=True)
 class CohortPage(CheckedSettings):
     """Writes one HTML page about a cohort: a contact sheet with the labels outlined, and what
-    intensities, shapes, labels and folds it has."""
+    intensities, shapes, labels and folds it has.
+
+    ssl3d show SCAN.nii.gz --labels PREDICTION.nii.gz opens a raw scan in napari instead."""
 
     cohort: Positional[Path]
     """Prepared cohort."""
@@ -41,14 +46,24 @@ def write_cohort_page(settings: CohortPage) -> Path:
     """Write the page, and return its path.
 
     Raises:
-        InputError: there is no cohort, or it has no case, or an array cannot be read.
+        InputError: there is no cohort, or it has no case, or an array cannot be read; a file is
+            there that is no page of a cohort as it was written.
     """
     cohort = Cohort.open(settings.cohort)
     if not len(cohort):
         raise InputError(f"{settings.cohort} has no cases to show")
     path = settings.out or settings.cohort / "cohort.html"
-    write_html(path, cohort.name, page_parts(cohort, settings.cases))
+    check_file(path, _is_own, "page of a cohort")
+    write_html(path, cohort.name, page_parts(cohort, settings.cases), _MAKER)
     return path
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a file is a page of a cohort, as it was written; the first ones had no seal."""
+    data = path.read_bytes()
+    unsealed = data.startswith(b"<!doctype html>") and b'name="generator"' not in data
+    sections = (b"<h2>Cases</h2>", b"<h2>Intensities", b"<h2>Folds</h2>", b"max-width: 54rem")
+    return is_page_of(path, _MAKER) or (unsealed and all(each in data for each in sections))
 
 
 def page_parts(cohort: Cohort, cases: int) -> list[str]:
@@ -97,8 +112,8 @@ def cohort_facts(cohort: Cohort) -> list[str]:
     more = f" and {len(shapes) - 3} other shapes" if len(shapes) > 3 else ""
     spacing = " × ".join(f"{length:.3g}" for length in cohort.spacing)
     grid = (
-        f"{listed}{more} voxels of {spacing} mm"
-        if cohort.unit == "mm"
+        f"{listed}{more} voxels of {spacing}{UNITS[cohort.unit]}"
+        if cohort.unit in UNITS
         else f"{listed}{more} pixels, each {spacing} of the raw picture's"
     )
     grid += " on average" if len(shapes) > 1 else ""
@@ -145,7 +160,12 @@ def label_table(cohort: Cohort, read: Sequence[int]) -> Table:
         counts = np.bincount(label.ravel(), minlength=len(cohort.label_names))
         volumes.append(counts * np.prod(lengths))
     volumes = np.array(volumes).reshape(-1, len(cohort.label_names))
-    unit, scale = ("ml", 1000) if cohort.spatial_dims == 3 else (f"{cohort.unit}²", 1)
+    power = "²³"[cohort.spatial_dims - 2]
+    unit, scale = f"{cohort.unit}{power}", 1
+    if cohort.unit == UNKNOWN_UNIT:
+        unit = f"(unstated unit){power}"
+    elif unit == "mm³":
+        unit, scale = "ml", 1000
     rows = []
     classes = zip(cohort.label_names, cohort.label_values, volumes.T, strict=True)
     for name, value, sizes in list(classes)[1:]:  # all but the background

@@ -25,12 +25,15 @@ def encoder_of(experiment: Experiment, job: Job) -> tuple[Encoder, list[ProxyTas
     if tasks:
         corpus, settings = data.corpus(arm, job.fold), experiment.pretraining(job)
         out = encoder_folder(experiment, job)
-        pretrain(tasks, encoder, corpus.cohort, corpus.seen, settings, out)
+        own = corpus.cohort is data.benchmark(arm)  # another cohort has folds of its own
+        fold = job.fold if own else None
+        pretrain(tasks, encoder, corpus.cohort, corpus.seen, settings, out, fold=fold)
     elif arm.source == "oracle":
         cohort, cases = data.benchmark(arm), data.split(arm, job.fold).train
         network = make_network(encoder, cohort, job.seed)
         settings = experiment.oracle_training(job)
-        finetune(network, cohort, cases, settings, encoder_folder(experiment, job))
+        out = encoder_folder(experiment, job)
+        finetune(network, cohort, cases, settings, out, fold=job.fold)
         encoder = network.encoder
     return encoder.to(choose_device(experiment.machine.device)), tasks
 

@@ -1,6 +1,5 @@
 """A job, done: its encoder is made, every protocol scores it, and each run's rows are kept."""
 
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
@@ -12,6 +11,7 @@ from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.device import machine_name
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.tasks import ProxyTask
+from ssl3d_lite.training.checkpoint import remove_run
 
 from .encoders import encoder_of
 from .experiment import Experiment
@@ -50,7 +50,7 @@ def run_job(experiment: Experiment, job: Job, runs: Sequence[Run], ledger: Ledge
 def save_rows(experiment: Experiment, key: str, rows: list[ResultRow], ledger: Ledger) -> None:
     """Put a run's rows where they are safe, and delete the weights that were scored."""
     ledger.put(key, rows)
-    shutil.rmtree(experiment.out / "runs" / key, ignore_errors=True)
+    remove_run(experiment.out / "runs" / key)
 
 
 def common_columns(experiment: Experiment, run: Run, key: str) -> ResultRow:
@@ -60,6 +60,7 @@ def common_columns(experiment: Experiment, run: Run, key: str) -> ResultRow:
         "run": key,
         "study": experiment.study.name,
         "cohort": cohort.name,
+        "fingerprint": cohort.fingerprint,
         "arm": job.arm.name,
         "protocol": run.protocol,
         "task": "",

@@ -18,6 +18,7 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.interrupts import end_children, starting_workers
 from ssl3d_lite.machine.collectives import on_rank_zero, rank
 from ssl3d_lite.settings import CheckedSettings, Count, PositiveFloat, PositiveInt
 
@@ -119,7 +120,23 @@ def run_elsewhere(
         InputError: submitit is not there; or jobs failed as often as they were tried. What others
             have made is kept.
     """
-    executor = make_executor(how, experiment.out / "logs", experiment.study.name)
+    try:
+        _run_through(
+            make_executor(how, experiment.out / "logs", experiment.study.name),
+            experiment,
+            todo,
+            ledger,
+            how,
+        )
+    except KeyboardInterrupt:
+        if how.launcher == "local":  # those of a cluster go on
+            end_children()
+        raise
+
+
+def _run_through(
+    executor: Any, experiment: Experiment, todo: dict[Job, list[Run]], ledger: Ledger, how: Launch
+) -> None:
     threads = max(1, (os.cpu_count() or 1) // how.jobs) if how.launcher == "local" else None
     waiting, failed = list(todo), {}
     active: dict[Job, Any] = {}
@@ -178,7 +195,7 @@ def submit(executor: Any, remote_jobs: Sequence[Callable[[], None]]) -> list[Any
     """Give jobs to submitit: on Slurm as one array."""
     if not remote_jobs:
         return []
-    with executor.batch():
+    with starting_workers(), executor.batch():
         return [executor.submit(job) for job in remote_jobs]
 
 

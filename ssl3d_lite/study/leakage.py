@@ -8,6 +8,7 @@ by its checksum.
 from collections.abc import Iterator, Sequence
 
 from ssl3d_lite.data.cohort import Case, Cohort, Split
+from ssl3d_lite.data.provenance import scan_marks
 from ssl3d_lite.errors import InputError
 
 
@@ -46,8 +47,4 @@ def marks(case: Case, patients: bool) -> Iterator[tuple[str, str]]:
     """By what a case is known again."""
     if patients:
         yield "patient", case.patient
-    if not case.slice_of and "image" in case.sha256:  # slices beside the brain are all alike
-        yield "picture, voxel for voxel", case.sha256["image"]
-    for channel, checksum in case.source.sha256.items():
-        if channel != "label":  # empty label maps are all alike
-            yield "raw file", checksum
+    yield from scan_marks(case)

@@ -8,13 +8,12 @@ that the scores depend on: rows of other settings stay in the file, and are neve
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import plain_cell, read_json, write_csv, write_json
@@ -23,11 +22,12 @@ from ssl3d_lite.old_names import renamed
 ResultRow = dict[str, Any]  # results.csv has these columns, then a score a region ("dice WT")
 
 TEXT_COLUMNS = (
-    *("run", "study", "cohort", "arm", "protocol", "task", "labels", "measure", "failure"),
-    *("draw_scores", "machine", "version"),
+    *("run", "study", "cohort", "fingerprint", "arm", "protocol", "task", "labels"),
+    *("measure", "failure", "draw_scores", "machine", "version"),
 )
 WHOLE_COLUMNS = ("scans", "seed", "fold", "steps", "best_step")
 RESULTS = "results.csv"
+_KEY = re.compile(r"\w+")  # names a folder, and none elsewhere
 
 
 def settings_key(depends: dict[str, Any]) -> str:
@@ -41,6 +41,13 @@ class Ledger:
     def __init__(self, out: Path):
         self.out = out
 
+    @property
+    def _left(self) -> dict[Path, list[ResultRow]]:
+        """The files that runs have left, the oldest first, and their rows; no file of a user's."""
+        paths = sorted((self.out / "rows").glob("*.json"), key=lambda path: path.stat().st_mtime)
+        found = ((path, _rows_of_run(path)) for path in paths)
+        return {path: rows for path, rows in found if rows is not None}
+
     def put(self, key: str, rows: Sequence[ResultRow]) -> None:
         """Leave all rows of one run, at once."""
         write_json(self.out / "rows" / f"{key}.json", list(rows))
@@ -48,14 +55,14 @@ class Ledger:
     def collect(self) -> None:
         """Move what runs have left into results.csv. Rows that it has already stay as they are,
         character by character."""
-        left = sorted((self.out / "rows").glob("*.json"), key=lambda path: path.stat().st_mtime)
+        left = self._left
         if left:
             table = self._cells()
             known = set(table.get("run", ()))
             rows: list[Any] = table.to_dict("records")
-            for path in left:
+            for path, added in left.items():
                 if path.stem not in known:
-                    rows += [renamed(row) for row in read_json(path, "row of results")]
+                    rows += map(renamed, added)
             write_csv(self.out / RESULTS, rows)
         for path in left:
             path.unlink()
@@ -83,28 +90,17 @@ class Ledger:
 
     def done(self) -> set[str]:
         """The keys of runs that need not be run again, in results.csv or still on their way."""
-        left = {path.stem for path in (self.out / "rows").glob("*.json")}  # before they move on
-        return left | set(self._cells().get("run", ()))
+        left = {path.stem for path in self._left}  # before they move on
+        return left | set(filter(_KEY.fullmatch, self._cells().get("run", ())))
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """While held, no other process can lead the same study.
 
-        Raises:
-            InputError: one does.
-        """
-        self.out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.out / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise InputError(
-                f"another process is running the study in {self.out}; choose another folder"
-            ) from None
-        try:
-            yield
-        finally:
-            lock.release()
+def _rows_of_run(path: Path) -> list[ResultRow] | None:
+    """What a run has left in a file; None if it is another file."""
+    try:
+        rows = read_json(path, "row of results")
+        return rows if {row["run"] for row in rows} <= {path.stem} else None
+    except (InputError, TypeError, KeyError):
+        return None
 
 
 def typed(name: str, cells: pd.Series) -> pd.Series:

@@ -1,17 +1,18 @@
 """A study, run: what is missing is done, and all rows are gathered."""
 
-import shutil
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import write_json
+from ssl3d_lite.files import read_json, write_json
 from ssl3d_lite.machine.collectives import on_rank_zero, rank
 from ssl3d_lite.machine.device import choose_device, choose_precision
 from ssl3d_lite.machine.launch import launch as share
+from ssl3d_lite.outputs import claimed
+from ssl3d_lite.training.checkpoint import remove_run
 
 from .data import StudyData, find_data
 from .encoders import dry_run
@@ -19,9 +20,14 @@ from .experiment import Experiment
 from .jobs import plan
 from .keys import run_key
 from .launch import Launch, run_elsewhere, run_here
-from .ledger import Ledger
+from .ledger import RESULTS, Ledger
 from .results import STUDY, Results, in_order
 from .settings import Machine, Study
+
+_PARTS = (  # folders that a study makes
+    *("cohort", "corpus", "slices", "corpus-slices"),
+    *("encoders", "runs", "rows", "examples", "logs"),
+)
 
 
 def run_study(
@@ -62,7 +68,7 @@ def run_experiment(
     ledger = Ledger(out)
     machine = settled(machine, launch)
     given = (Path(folder) if folder else None for folder in (cohort, corpus))
-    with ledger.held() if rank() == 0 else nullcontext():
+    with _claimed(out) if rank() == 0 else nullcontext():
         folders = on_rank_zero(find_data, study, out, *given)
         experiment = Experiment(study, StudyData(folders, machine.device), out, machine)
         on_rank_zero(dry_run, experiment)
@@ -72,6 +78,8 @@ def run_experiment(
             for job, runs in plan(study).items()
             if (left := [run for run in runs if run_key(experiment, run) not in done])
         }
+        if todo:
+            on_rank_zero(_say_changes, experiment, ledger)
         if launch.launcher == "here":
             run_here(experiment, todo, ledger)
         else:
@@ -79,6 +87,21 @@ def run_experiment(
     facts = results_of(experiment).facts
     on_rank_zero(write_json, out / STUDY, {"study": asdict(study), "facts": facts})
     return experiment
+
+
+def _claimed(out: Path) -> AbstractContextManager[Any]:
+    """Take a study's folder; its jobs write there too, on other machines perhaps."""
+    return claimed(out, "study", _was_study, alone=False)
+
+
+def _was_study(folder: Path) -> bool:
+    """Whether a folder without a mark holds a study, or what it begins with."""
+    try:
+        return "study" in read_json(folder / STUDY, "study")
+    except InputError:
+        began = {*_PARTS, RESULTS, ".lock"}
+        names = {path.name for path in folder.iterdir()}
+        return ".lock" in names and names <= began
 
 
 def settled(machine: Machine, launch: Launch) -> Machine:
@@ -104,8 +127,19 @@ def _begin(ledger: Ledger) -> set[str]:
     ledger.collect()
     done = ledger.done()
     for key in done:  # weights that a killed process had no time to delete
-        shutil.rmtree(ledger.out / "runs" / key, ignore_errors=True)
+        remove_run(ledger.out / "runs" / key)
     return done
+
+
+def _say_changes(experiment: Experiment, ledger: Ledger) -> None:
+    """Say why runs are done again, if their cohort is another than it was."""
+    arms = experiment.study.parsed_arms()
+    now = {(c.name, c.fingerprint) for arm in arms for c in [experiment.data.benchmark(arm)]}
+    names = {name for name, _ in now}
+    before = {(row["cohort"], row.get("fingerprint")) for row in ledger.rows()}
+    changed = {name for name, then in before - now if then and name in names}
+    for name in sorted(changed):
+        print(f"{name} changed since it was studied in {ledger.out}: its runs are done again")
 
 
 def results_of(experiment: Experiment) -> Results:

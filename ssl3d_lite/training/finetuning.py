@@ -9,16 +9,24 @@ from typing import Any
 from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.label_classes import absent_classes
+from ssl3d_lite.data.provenance import Provenance, unchanged
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import all_gather, on_rank_zero
+from ssl3d_lite.machine.launch import launch
 from ssl3d_lite.models.classifier import Classifier
-from ssl3d_lite.models.compatibility import check_encoder_fits, check_labels_fit
+from ssl3d_lite.models.compatibility import (
+    adopt_encoder,
+    check_encoder_fits,
+    check_labels_fit,
+    check_unseen,
+)
 from ssl3d_lite.models.ordinal import ordinal_loss
 from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.tasks import Row
 
 from .batches import labelled_batch
-from .checkpoint import digest, save_network
+from .checkpoint import digest, origins, run_folder, save_network
 from .hooks import EvalHook, Hook, RunSpec
 from .learner import Learner
 from .loop import fit
@@ -65,6 +73,7 @@ def finetune(
     settings: FinetuneSettings | None = None,
     out: str | Path | None = None,
     *,
+    fold: int | None = None,
     hooks: Sequence[Hook] = (),
     **changes: Any,
 ) -> list[Row]:
@@ -75,7 +84,8 @@ def finetune(
     from the same seeds.
 
     Args:
-        cases: numbers of the cohort's cases to train on; by default ``cohort.split().train``.
+        cases: numbers of the cohort's cases to train on; by default ``cohort.split(fold).train``.
+        fold: the fold that is held out; 0, if neither it nor cases are given.
         hooks: what is to happen beside the training. Those made by
             :func:`ssl3d_lite.evaluation.monitor.eval_hooks` score validation cases, by which the
             best weights are kept, and test cases, by which nothing is chosen.
@@ -86,8 +96,9 @@ def finetune(
         "validation" and "test" cases. The network is left in evaluation mode.
 
     Raises:
-        InputError: network and cohort do not fit together, a case has no label, a setting is
-            wrong, a step needs more memory than is free, or ``out`` holds another run.
+        InputError: network and cohort do not fit together, the encoder has seen patients that the
+            fold holds out, a case has no label, the label maps are empty, a setting is wrong, a
+            step needs more memory than is free, or ``out`` holds another run, or anything else.
         DivergedError: the loss is not finite.
 
     Example::
@@ -95,29 +106,49 @@ def finetune(
         network = make_network(make_encoder(cohort), cohort)
         history = finetune(network, cohort, cohort.subset(cohort.split().train, 2), steps=200)
     """
-    cases = cohort.split().train if cases is None else cases
+    if cases is None:
+        fold = fold or 0
+        cases = cohort.split(fold).train
     settings = with_changes(settings or FinetuneSettings(), changes).for_cases(len(cases))
     scored = {hook.name: hook.cases for hook in hooks if isinstance(hook, EvalHook)}
     _check_settings(settings, scored, cohort)
+    cohort.require_whole()
     _check_cases(network, cohort, [*cases, *(case for each in scored.values() for case in each)])
+    cohort.require_foreground(cases)
+    check_unseen(network.encoder, cohort, fold, cases)
+    adopt_encoder(network.encoder, cohort)
     record = {
         "kind": "finetune",
         "encoder": asdict(network.encoder.settings),
         **network.head_settings,
         "training": settings.record(),
         "start": digest(network),
+        "fold": fold,
+        **origins(cohort, network.encoder, cohort.fingerprints, network.provenance is None),
         "data": [
             *(cohort.name, len(cohort), list(cases)),
             *(list(scored.get(name, ())) for name in ("validation", "test")),
         ],
     }
-    folder = None if out is None else Path(out)
-    spec = RunSpec(settings, record, folder, "finetune")
     batch_of = partial(labelled_batch, cohort, cases, settings)
-    history = fit(Finetuning(network, settings), batch_of, spec, hooks)
-    network.requires_grad_(True)
-    if folder is not None:
-        on_rank_zero(save_network, folder, network, record, cohort)
+    network.provenance = network.encoder.provenance = Provenance.of(
+        cohort,
+        cases,
+        scored.get("validation", ()),
+        fold,
+        before=network.encoder.provenance,
+        patch=settings.patch,
+    )
+    launch(settings.devices, settings.device, settings.precision)  # one process claims the folder
+    if absent := absent_classes(cohort, cases):
+        said = f"{', '.join(absent)}: in none of the {len(cases)} training cases, so not learnt"
+        on_rank_zero(print, said)
+    with run_folder(out, "finetune") as folder, unchanged(cohort):
+        spec = RunSpec(settings, record, folder, "finetune")
+        history = fit(Finetuning(network, settings), batch_of, spec, hooks)
+        network.requires_grad_(True)
+        if folder is not None:
+            on_rank_zero(save_network, folder, network, record, cohort)
     network.eval()
     return history
 

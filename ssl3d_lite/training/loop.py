@@ -103,6 +103,7 @@ def set_up(
     fabric: Fabric, learner: Learner, settings: TrainSettings
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
     """Put the learner, in training mode, and its optimiser on the device."""
+    learner.to(fabric.device)  # a trained encoder may lie there already: Fabric warns of the rest
     if settings.memory_format == "channels-last":
         learner.to(memory_format=channels_last(learner))  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(

@@ -4,8 +4,10 @@ A step is counted without being computed, by torch's own ``MemTracker``, on tens
 shape and no values (``FakeTensorMode``). We do not just wait for the failure, as Linux kills a
 process that asks for too much memory without a word. The measured peak of a process on a CPU is
 1.00 to 1.02 times the count, with residual blocks 1.10 times; tests/ssl3d_lite/training/
-test_memory.py, run as a program, measures it. What the count misses (kernels' own workspace, gaps
-in the allocator) shows as torch's out-of-memory error, which is put into the same words.
+test_memory.py, run as a program, measures it. On a GPU (H200) it was 0.99 to 1.09 times the count,
+and 1.20 times for a U-Net in bf16 with activation checkpointing. What the count misses (kernels'
+own workspace, gaps in the allocator) shows as torch's out-of-memory error, which is put into the
+same words.
 """
 
 from collections.abc import Iterable, Iterator

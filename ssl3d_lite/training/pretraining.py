@@ -9,18 +9,21 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.provenance import Provenance, unchanged
 from ssl3d_lite.machine.collectives import on_rank_zero
-from ssl3d_lite.models.compatibility import check_encoder_fits
+from ssl3d_lite.machine.launch import launch
+from ssl3d_lite.models.compatibility import adopt_encoder
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row
 
 from .batches import puzzle_batch
-from .checkpoint import digest, save_encoder
+from .checkpoint import digest, origins, run_folder, save_encoder
 from .hooks import Callback, CallbackHook, RunSpec
 from .learner import Learner
 from .loop import fit
 from .settings import TrainSettings, with_changes
 
+PRETRAINING_PARTS = ("scans", "images", "folds", "preparation")  # all of a cohort but its labels
 HEALTH_ROWS = 20  # rows of the history from which a task may judge that its training has failed
 
 
@@ -57,6 +60,7 @@ def pretrain(
     settings: TrainSettings | None = None,
     out: str | Path | None = None,
     *,
+    fold: int | None = None,
     callback: Callback | None = None,
     **changes: Any,
 ) -> list[Row]:
@@ -67,7 +71,9 @@ def pretrain(
     there are fewer cases than a batch, a batch is all of them: no scan stands beside itself.
 
     Args:
-        cases: numbers of the cohort's cases to train on; by default ``cohort.split().pretrain``.
+        cases: numbers of the cohort's cases to train on; by default those that
+            ``cohort.split(fold).pretrain`` names.
+        fold: the fold that is held out; 0, if neither it nor cases are given.
         callback: called after every ten steps with the history so far. If it returns True, the run
             stops there, with a checkpoint of that very step; ``encoder.safetensors`` is written by
             a run that ends. The run's record does not name it: with or without, it is the same
@@ -76,11 +82,12 @@ def pretrain(
 
     Returns:
         The history: mean loss and scores of every ten steps, a row for each task. The encoder is
-        left in evaluation mode.
+        left in evaluation mode; what it was trained on is its ``provenance``.
 
     Raises:
         InputError: encoder and cohort do not fit together, a setting is wrong, a step needs more
-            memory than is free, or ``out`` holds another run.
+            memory than is free, or ``out`` holds another run,
+            or anything else.
         DivergedError: the loss is not finite, or the task says that its training has failed.
 
     Example::
@@ -88,19 +95,26 @@ def pretrain(
         encoder = make_encoder(cohort, seed=0)
         history = pretrain(make_task("cpc", encoder), encoder, cohort, steps=400)
     """
-    check_encoder_fits(encoder, cohort)
-    cases = cohort.split().pretrain if cases is None else cases
+    cohort.require_whole()
+    adopt_encoder(encoder, cohort)
+    if cases is None:
+        fold = fold or 0
+        cases = cohort.split(fold).pretrain
     tasks = [task] if isinstance(task, ProxyTask) else list(task)
     settings = with_changes(settings or TrainSettings(), changes)
     settings = replace(settings, batch=min(settings.batch, len(cases))).for_cases(len(cases))
-    record = _record(tasks, encoder, cohort, cases, settings)
-    folder = None if out is None else Path(out)
-    spec = RunSpec(settings, record, folder, f"pretrain {record['task']}")
+    record = _record(tasks, encoder, cohort, cases, settings) | {"fold": fold}
     batch_of = partial(puzzle_batch, tasks, cohort, cases, settings)
     hooks = [] if callback is None else [CallbackHook(callback)]
-    history = fit(Pretraining(encoder, tasks), batch_of, spec, hooks)
-    if folder is not None and history[-1]["step"] == settings.steps:
-        on_rank_zero(save_encoder, folder, encoder, record)
+    encoder.provenance = Provenance.of(
+        cohort, cases, fold=fold, before=encoder.provenance, parts=PRETRAINING_PARTS
+    )
+    launch(settings.devices, settings.device, settings.precision)  # one process claims the folder
+    with run_folder(out, "pretrain") as folder, unchanged(cohort):
+        spec = RunSpec(settings, record, folder, f"pretrain {record['task']}")
+        history = fit(Pretraining(encoder, tasks), batch_of, spec, hooks)
+        if folder is not None and history[-1]["step"] == settings.steps:
+            on_rank_zero(save_encoder, folder, encoder, record)
     encoder.eval()
     return history
 
@@ -124,5 +138,6 @@ def _record(
         "encoder": asdict(encoder.settings),
         "training": settings.record(),
         "start": digest(encoder, *tasks),
+        **origins(cohort, encoder, PRETRAINING_PARTS, encoder.provenance is None),
         "data": [cohort.name, len(cohort), list(cases)],
     }

@@ -120,15 +120,11 @@ def study(out: Path) -> None:
 
 
 def script(out: Path, name: str, *arguments: str) -> None:
-    """Run a benchmark beside this one, and keep what it prints."""
-    done = subprocess.run(
-        [sys.executable, str(HERE / f"{name}.py"), *arguments],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    print(done.stdout)
-    (out / f"{name}.txt").write_text(done.stdout)
+    """Run a benchmark beside this one, and keep what it prints, also if it is ended half-way."""
+    command = [sys.executable, "-u", str(HERE / f"{name}.py"), *arguments]
+    with (out / f"{name}.txt").open("w") as told:
+        subprocess.run(command, check=True, stdout=told)
+    print((out / f"{name}.txt").read_text())
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -193,16 +194,21 @@ def main() -> None:
         print(json.dumps(point(**json.loads(options.point))))
         return
     kind = options.device
-    found = {
-        "machine": machine_name(kind),
-        "torch": torch.__version__,
-        "edge": [measured(kind, edge=edge) for edge in EDGES if edge <= options.largest],
-        "batch": [measured(kind, batch=batch) for batch in BATCHES],
-        "processes": [measured(kind, batch=4, devices=n) for n in PROCESSES if kind == "cpu"],
-        "cases": [choosing(count) for count in CASES],
-    }
     options.out.mkdir(exist_ok=True)
-    (options.out / "growth.json").write_text(json.dumps(found, indent=1) + "\n")
+    found = {"machine": machine_name(kind), "torch": torch.__version__}
+    parts = {
+        "edge": [partial(measured, kind, edge=n) for n in EDGES if n <= options.largest],
+        "batch": [partial(measured, kind, batch=n) for n in BATCHES],
+        "processes": [partial(measured, kind, batch=4, devices=n) for n in PROCESSES],
+        "cases": [partial(choosing, count) for count in CASES],
+    }
+    if kind != "cpu":
+        del parts["processes"]
+    for name, points in parts.items():
+        found[name] = []
+        for point_of_it in points:  # what is done is kept, if it is ended half-way
+            found[name].append(point_of_it())
+            (options.out / "growth.json").write_text(json.dumps(found, indent=1) + "\n")
     curves(found).savefig(options.out / "growth.png", dpi=110)
 
 

@@ -51,7 +51,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     volumes = torch.randn(options.batch, 1, *[options.edge] * 3, device=options.device)
-    print(f"{options.batch} volumes of {options.edge}³ on {options.device}, times of clone():")
+    for _ in range(2):  # the first warms up
+        copied = seconds(volumes.clone, options.device)
+    print(
+        f"{options.batch} volumes of {options.edge}³ on {options.device}, times of clone(), "
+        f"which took {1e3 * copied:.3f} ms:"
+    )
     for name, shows, settings, limit in puzzles(options.edge):
         task = make_task(name, EncoderSettings(), **settings)
         params = task.sample_params(volumes, torch.Generator().manual_seed(0))

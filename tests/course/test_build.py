@@ -133,12 +133,15 @@ def test_settings_can_be_read_by_a_shell(course):
 def test_a_course_that_is_there_is_not_overwritten(course, sources, capsys):
     before = content(course)
     assert main(["course", "build", str(course), "--sources", str(sources)]) == 2
-    assert f"{course} is there already; name another folder" in capsys.readouterr().err
+    assert (
+        f"{course} holds lecturer, student, which are there already; nothing"
+        in capsys.readouterr().err
+    )
     assert content(course) == before
 
 
 def test_a_build_that_fails_or_was_killed_leaves_nothing(tmp_path, sources, quick, monkeypatch):
-    killed = tmp_path / ".out.4194305.part"  # larger than any process's number
+    killed = tmp_path / ".out.4194305.ssl3d-part"  # larger than any process's number
     killed.mkdir()
     monkeypatch.setattr(module, "generate_releases", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):

@@ -104,6 +104,7 @@ def test_a_graded_cohort(raw, out):
         "intensity": "window:0,255",
         "folds": 5,
         "seed": 0,
+        "version": 2,
     }
     assert [case.id for case in cohort.cases] == [*(f"a{n:02}" for n in range(6)), "t00", "t01"]
     assert [case.patient for case in cohort.cases] == [case.id for case in cohort.cases]
@@ -223,7 +224,9 @@ def test_copies_share_a_fold(raw, out):
         summary = prepare(small(raw, folder, seed=seed))
         cases = by_id(folder)
         assert summary.notes == (
-            "4 scans are copies of others, voxel for voxel; they share a fold",
+            "4 scans are copies of others, voxel for voxel: a03 and b03; a06 and t06; a07 and t07; "
+            "t00 and t08",
+            "copies of one scan with different labels, keep the right one: a03 and b03",
         )
         assert cases["b03"].fold == cases["a03"].fold is not None
         assert cases["t06"].fold == cases["a06"].fold is not None
@@ -530,7 +533,14 @@ def test_the_command_line(raw, out, capsys):
         f"{out}: 5 prepared, 0 there already, 1 unlabelled, 0 rejected\n"
     )
     recipe = json.loads((out / "cohort.json").read_text())["recipe"]
-    assert recipe == {"name": "aptos", "edge": 24, "intensity": "zscore", "folds": 5, "seed": 3}
+    assert recipe == {
+        "name": "aptos",
+        "edge": 24,
+        "intensity": "zscore",
+        "folds": 5,
+        "seed": 3,
+        "version": 2,
+    }
     assert Cohort.open(out).shape == (24, 24)
 
 
@@ -558,3 +568,19 @@ def test_the_command_line_stops(raw, out, capsys, monkeypatch):
         assert said.err.startswith(message)
         assert said.err.count("\n") == 1
     assert not out.exists()
+
+
+# ---- whose they are -----------------------------------------------------------------------------
+
+
+def test_both_eyes_of_a_patient_stay_together_by_a_table(raw, out, tmp_path):
+    lay_out(raw, [0, 1] * 5)
+    table = tmp_path / "patients.csv"
+    rows = [f"a{i:02}{'.png' if i % 2 else ''},who{i // 2}" for i in range(10)]
+    table.write_text("\n".join(["image,patient", *rows]) + "\n")
+    prepare(small(raw, out, table=table))
+    cases = by_id(out)
+    for i in range(0, 10, 2):
+        left, right = cases[f"a{i:02}"], cases[f"a{i + 1:02}"]
+        assert left.patient == right.patient == f"who{i // 2}"
+        assert left.fold == right.fold

@@ -13,14 +13,18 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from data_recipes.folder import Folder, case_name, find_scans, find_values, prepare
+from data_recipes.folder import Folder, case_name, find_scans, prepare
+from data_recipes.label_values import find_values
 from data_recipes.preparing import engine
-from data_recipes.preparing.virtual_note import claim
+from data_recipes.preparing.virtual_note import NOTE
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.prediction import write_prediction
+from ssl3d_lite.evaluation.segmentation import score
+from ssl3d_lite.files import write_json
 from ssl3d_lite.machine.parallel import Workforce
+from ssl3d_lite.show.cohort_page import page_parts
 
 SHAPE = (5, 6, 7)
 ONE = ("image",)
@@ -221,11 +225,11 @@ def test_channels_on_different_grids(raw, run, save):
     save(raw / "ben_a.nii", scan())
     save(raw / "ben_b.nii", scan(1))
     assert reasons(run(channels=("a", "b"))) == {
-        "ann": f"{raw / 'ann_b.nii'} lies 6.00 mm beside ann_a.nii: affines differ"
+        "ann": f"{raw / 'ann_b.nii'} lies 6.00 voxels beside ann_a.nii: affines differ"
     }
 
 
-@pytest.mark.parametrize("name", ["", "notes.txt", "ann.nii.txt", "ann.img", "._ann.nii.gz"])
+@pytest.mark.parametrize("name", ["", "notes.txt", "ann.nii.txt", "._ann.nii.gz"])
 def test_nothing_there(raw, out, run, name):
     if name:
         (raw / name).write_bytes(b"nothing")
@@ -400,7 +404,8 @@ def test_a_fractional_label_map(six, labels, out, run, save):
     """It gives no values of its own, and is refused."""
     save(labels / "p1.nii.gz", blocks(9.0, 1.5))
     assert reasons(run(labels=labels)) == {
-        "p1": f"{labels / 'p1.nii.gz'} holds 1.5, 9, where labels are 0, 1, 4"
+        "p1": f"{labels / 'p1.nii.gz'} holds 1.5, where labels are whole numbers; is it a map of "
+        "probabilities, or was it resampled with interpolation?"
     }
     assert Cohort.open(out).label_values == (0, 1, 4)
 
@@ -410,16 +415,69 @@ def test_a_label_map_that_is_an_image(six, labels, out, run, save):
     image = np.arange(np.prod(SHAPE)).reshape(SHAPE).astype(np.int16)
     save(labels / "p1.nii.gz", image)
     assert reasons(run(labels=labels)) == {
-        "p1": f"{labels / 'p1.nii.gz'} holds 2, 3, 5, 6, 7, where labels are 0, 1, 4"
+        "p1": f"{labels / 'p1.nii.gz'} holds 210 values, of which 207 are in no other map: is it "
+        "an image? If not, give all values with --label-values"
     }
     assert Cohort.open(out).label_values == (0, 1, 4)
 
 
-@pytest.mark.parametrize(("number", "found"), [(100, 100), (101, 1)])
-def test_how_many_values_a_label_map_may_have(tmp_path, save, number, found):
-    label = (np.arange(np.prod(SHAPE)) % number).reshape(SHAPE).astype(np.int16)
-    path = save(tmp_path / "a.nii", label)
-    assert find_values([path], Workforce(workers=1)) == tuple(range(found))
+@pytest.mark.parametrize("number", [100, 105, 255])
+def test_how_many_values_a_label_map_may_have(tmp_path, save, number):
+    label = (np.arange(8**3) % number).reshape(8, 8, 8).astype(np.int16)
+    maps = [save(tmp_path / f"{name}.nii", label) for name in "ab"]
+    maps.append(save(tmp_path / "c.nii", label.clip(0, 60)))
+    for some in (maps, maps[:1]):
+        assert find_values(some, Workforce(workers=1)) == (tuple(range(number)), {})
+
+
+def test_all_256_values_are_one_too_many(raw, labels, run, save):
+    save(raw / "ann.nii", scan(shape=(8, 8, 8)))
+    save(labels / "ann.nii", (np.arange(8**3) % 256).reshape(8, 8, 8).astype(np.int16))
+    with pytest.raises(InputError, match="256 label values: at most 255 are wanted"):
+        run(labels=labels)
+
+
+@pytest.mark.parametrize("value", [255, 1, 0.99998])
+def test_masks_of_one_class(six, labels, out, run, save, value):
+    for number in range(6):
+        save(labels / f"p{number}.nii.gz", blocks(value))
+    run(labels=labels)
+    cohort = Cohort.open(out)
+    assert cohort.label_values == (0, round(value))
+    np.testing.assert_array_equal(cohort[3][1], blocks(1))
+
+
+def test_a_class_that_is_white_in_some_masks_only(six, labels, out, run, save):
+    for number in range(6):
+        save(labels / f"p{number}.nii.gz", blocks(255 if number in (2, 4) else 1))
+    with pytest.raises(InputError) as error:
+        run(labels=labels)
+    assert str(error.value) == (
+        f"{labels / 'p2.nii.gz'} holds 255 alone, {labels / 'p0.nii.gz'} holds 1: is one class "
+        "written in two ways (2 maps, 4 maps)? Write it in one. If 255 is a class of its own, give "
+        "all values with --label-values"
+    )
+    assert not out.exists()
+    assert run(labels=labels, label_values=(0, 1, 255)).rejected == ()
+
+
+def test_255_beside_other_classes_is_one_of_them(six, labels, out, run, save):
+    save(labels / "p0.nii.gz", blocks(1, 4, 255))
+    save(labels / "p1.nii.gz", blocks())
+    run(labels=labels)
+    assert Cohort.open(out).label_values == (0, 1, 4, 255)
+
+
+def test_maps_that_are_all_empty(six, labels, out, run, save):
+    for number in range(6):
+        save(labels / f"p{number}.nii.gz", blocks())
+    with pytest.raises(InputError) as error:
+        run(labels=labels)
+    assert str(error.value) == (
+        f"the 6 label maps in {labels} are empty: they hold nothing but 0, the background; export "
+        "them again, or leave --labels out"
+    )
+    assert not out.exists()
 
 
 def test_a_label_map_that_cannot_be_read(six, labels, out, run):
@@ -435,7 +493,7 @@ def test_a_label_map_on_another_grid(six, labels, run, save):
     save(labels / "p1.nii.gz", blocks(1), np.diag([1, 1, 2, 1]))
     save(labels / "p2.nii.gz", blocks(1)[1:])
     assert reasons(run(labels=labels)) == {
-        "p1": f"{labels / 'p1.nii.gz'} lies 6.00 mm beside p1.nii.gz: affines differ",
+        "p1": f"{labels / 'p1.nii.gz'} lies 6.00 voxels beside p1.nii.gz: affines differ",
         "p2": f"{labels / 'p2.nii.gz'} has shape (4, 6, 7), but p2.nii.gz has (5, 6, 7)",
     }
 
@@ -482,8 +540,184 @@ def test_more_classes_than_a_byte_holds(raw, labels, run, save):
         label = (np.arange(np.prod(SHAPE)) % 99 + 99 * number).reshape(SHAPE).astype(np.int16)
         save(raw / f"{number}.nii", scan(number))
         save(labels / f"{number}.nii", label)
-    with pytest.raises(InputError):
+    assert reasons(run(labels=labels)) == {
+        "2": f"{labels / '2.nii'} holds 256, 257, 258, 259, 260, ..., where label values go from 0 "
+        "to 255; give its classes other numbers"
+    }
+
+
+# ---- label maps among the scans, and other formats ---------------------------------------------
+
+
+def left_out(summary) -> dict[str, str]:
+    return {file["case"]: file["reason"] for file in summary.left_out}
+
+
+MAP_NAMES = (
+    "labelsTr/ann.nii.gz",
+    "labels/ann.nii",
+    "ann/mask.nii.gz",
+    "ann/seg/x.NII.GZ",
+    "ann_seg.nii.gz",
+    "ann-seg.nii.gz",
+    "ann.label.nii.gz",
+    "ann_brain_mask.nii.gz",
+    "segmentation-0.nii",
+    "ann_t1_gt.nii.gz",
+    "sub-01/anat/sub-01_dseg.nii.gz",
+    "ann_roi2.nii.gz",
+)
+
+
+@pytest.mark.parametrize("name", MAP_NAMES)
+@pytest.mark.parametrize("values", [(1,), (255,), (0.99998,), (1, 2, 5), ()])
+def test_a_label_map_among_the_scans_is_no_scan(raw, out, run, save, name, values):
+    save(raw / "ann.nii", scan())
+    save(raw / name, blocks(*values))
+    summary = run()
+    assert (summary.prepared, summary.exit_code) == (1, 0)
+    reason = "is a label map or a mask by its name and values, and no scan"
+    assert left_out(summary) == {name: reason}
+    assert f"{name} {reason}: left out" in str(summary)
+    assert "1 files left out" in str(summary)
+    assert any("--labels" in note for note in summary.notes)
+    assert Cohort.open(out).rejected == ({"case": name, "reason": reason},)
+
+
+def test_soft_and_one_hot_maps_among_the_scans_are_no_scans(raw, run, save):
+    save(raw / "ann.nii", scan())
+    save(raw / "ann_probseg.nii", scan(1) - 1)
+    save(raw / "ann_seg.nii", np.stack([blocks(0, 1), blocks(1, 0)], axis=3))
+    assert list(left_out(run())) == ["ann_probseg.nii", "ann_seg.nii"]
+
+
+def test_neither_a_name_nor_values_alone_make_a_label_map(raw, run, save):
+    save(raw / "labels/ann.nii", scan())
+    save(raw / "ben.nii", blocks(1))
+    save(raw / "segmented_ann.nii", scan(2))
+    save(raw / "mask_study/seg001/t1.nii", 1000 * scan(3))
+    summary = run()
+    assert (summary.prepared, summary.left_out) == (4, ())
+
+
+def test_a_mask_that_is_asked_for_as_a_channel(raw, out, run, save):
+    for name in ("ann", "ben"):
+        save(raw / f"{name}_t1.nii", scan(len(name)))
+        save(raw / f"{name}_mask.nii", blocks(1))
+        save(raw / f"{name}_seg.nii", blocks(2))
+    summary = run(channels=("t1", "mask"))
+    assert list(left_out(summary)) == ["ann_seg.nii", "ben_seg.nii"]
+    assert Cohort.open(out).channels == ("t1", "mask")
+
+
+@pytest.mark.parametrize("given", ["link", "target"])
+def test_the_label_folder_by_whatever_path(tmp_path, raw, out, run, save, given):
+    for number in range(3):
+        save(raw / f"p{number}.nii.gz", scan(number))
+        save(tmp_path / f"disk/maps/p{number}.nii.gz", blocks(1))
+    (raw / "maps").symlink_to(tmp_path / "disk/maps")
+    folder = {"link": raw / "maps", "target": tmp_path / "disk/maps"}[given]
+    summary = run(labels=folder)
+    assert (summary.prepared, summary.unlabelled, summary.left_out) == (3, 0, ())
+    assert [case.id for case in Cohort.open(out).cases] == ["p0", "p1", "p2"]
+
+
+def test_label_files_that_are_linked_one_by_one(tmp_path, raw, labels, run, save):
+    for number in range(3):
+        save(raw / f"p{number}.nii.gz", scan(number))
+        save(tmp_path / f"store/{number}.nii.gz", blocks(1))
+        for place in (labels / f"p{number}.nii.gz", raw / f"x{number}.nii.gz"):
+            place.symlink_to(tmp_path / f"store/{number}.nii.gz")
+    assert (run(labels=labels).prepared, run(labels=labels).left_out) == (3, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ann.mgz", "with FreeSurfer's mri_convert"),
+        ("ann.MGH", "with FreeSurfer's mri_convert"),
+        ("ann.nrrd", "is of a format that is not read; convert it to NIfTI (.nii.gz)"),
+        ("ann.mha", "is of a format that is not read; convert it to NIfTI (.nii.gz)"),
+        ("ann.mhd", "is of a format that is not read; convert it to NIfTI (.nii.gz)"),
+        ("ann.hdr", "convert it to NIfTI (.nii.gz), one file a scan"),
+        ("ann.img.gz", "convert it to NIfTI (.nii.gz), one file a scan"),
+        ("ann.nii.zip", "is an archive, which is not opened; unpack it"),
+        ("ann.nii.bz2", "is an archive, which is not opened; unpack it"),
+        ("sub/all.tar.gz", "is an archive, which is not opened; unpack it"),
+    ],
+)
+def test_other_formats_are_named(raw, out, run, save, name, said):
+    (raw / name).parent.mkdir(exist_ok=True)
+    (raw / name).write_bytes(b"nothing")
+    with pytest.raises(InputError) as error:
+        run()
+    assert str(raw / name) in str(error.value)
+    assert said in str(error.value)
+    save(raw / "ben.nii", scan())
+    summary = run()
+    assert summary.exit_code == 0
+    assert list(left_out(summary)) == [name]
+    assert said in left_out(summary)[name]
+
+
+def test_other_files_need_no_word(raw, run, save):
+    save(raw / "ann.nii", scan())
+    for name in ("notes.txt", "ann.json", "ann.bval", "table.csv", "ann.mat", "._ann.mgz"):
+        (raw / name).write_bytes(b"nothing")
+    assert run().left_out == ()
+
+
+def test_a_file_of_no_bytes_is_rejected(raw, run, save):
+    save(raw / "ann.nii", scan())
+    (raw / "ben.nii.gz").write_bytes(b"")
+    assert reasons(run()) == {"ben": f"{raw / 'ben.nii.gz'} is no readable NIfTI file: it is empty"}
+
+
+@pytest.mark.parametrize(
+    ("scans", "maps", "said"),
+    [
+        (["c0_0000", "c1_0000"], ["c0", "c1"], "with --channels 0000 they meet"),
+        (["c0_0000", "c0_0001"], ["c0"], "with --channels 0000 0001 they meet"),
+        (["a/t1", "a/t2"], ["a"], "but a_t1 is one; with --channels t1 t2 they meet"),
+        (["p0", "p1"], ["p0_seg", "p1_seg"], "p0_seg.nii has no scan; if it belongs to p0, name"),
+        (["p0", "p1"], ["p0_0000", "p1_0000"], "if it belongs to p0, name it so"),
+        (["patient_01", "patient_02"], ["Patient_01"], "if it belongs to patient_01, name it so"),
+        (["ann"], ["x1"], "x1.nii has no scan"),
+        (["ann"], [], "holds no label map (.nii, .nii.gz)"),
+    ],
+)
+def test_no_label_map_meets_a_scan(raw, labels, out, run, save, scans, maps, said):
+    for name in scans:
+        save(raw / f"{name}.nii", scan(len(name)))
+    for name in maps:
+        save(labels / f"{name}.nii", blocks(1))
+    with pytest.raises(InputError) as error:
         run(labels=labels)
+    assert str(error.value).startswith(f"no label map has the name of a scan below {raw}: ")
+    assert said in str(error.value)
+    assert not out.exists()
+
+
+def test_a_label_that_is_named_a_little_otherwise(six, labels, run, save):
+    (labels / "p3.nii.gz").rename(labels / "p3_seg.nii.gz")
+    summary = run(labels=labels)
+    assert reasons(summary) == {
+        "p3_seg": f"{labels / 'p3_seg.nii.gz'} has no scan; if it belongs to p3, name it so"
+    }
+    assert "no label map: p3; they serve for pretraining" in summary.notes
+
+
+def test_nnunets_numbers_are_noticed(raw, run, save):
+    for name in ("c0_0000", "c0_0001", "c1_0000", "c1_0001"):
+        save(raw / f"imagesTr/{name}.nii", scan(len(name)))
+    (raw / "dataset.json").write_text("{}")
+    notes = run().notes
+    assert (
+        "names end in _0000, as nnU-Net numbers channels: with --channels 0000 0001 the files of "
+        "one scan are joined" in notes
+    )
+    described = f"{raw / 'dataset.json'} describes scans and labels: ssl3d prepare msd reads it"
+    assert described in notes
 
 
 # ---- settings ----------------------------------------------------------------------------------
@@ -501,6 +735,7 @@ def test_what_is_not_given(six, out, run):
         "intensity": "zscore",
         "folds": 5,
         "seed": 0,
+        "version": 2,
     }
     assert Cohort.open(out).shape == SHAPE
 
@@ -581,7 +816,8 @@ def test_other_settings_later(six, labels, out, run):
 
 def test_virtual_scans_stay_virtual(six, labels, out, run):
     identity = {"name": "V", "licence": "ours", "citation": "us", "description": "none is real"}
-    claim(six, 6, {"set": "virtual-x", "seed": 0}, identity)
+    note = {"settings": {"set": "virtual-x", "seed": 0}, "numbers": {"cases": 6}}
+    write_json(six / NOTE, note | {"identity": identity})
     run(name="Real")
     cohort = Cohort.open(out)
     assert (cohort.name, cohort.licence, cohort.description) == ("V", "ours", "none is real")
@@ -589,7 +825,8 @@ def test_virtual_scans_stay_virtual(six, labels, out, run):
 
 
 def test_virtual_scans_stay_virtual_with_labels_from_elsewhere(six, labels, out, run):
-    claim(six, 6, {"set": "virtual-x", "seed": 0}, {"name": "V"})
+    note = {"settings": {"set": "virtual-x", "seed": 0}, "numbers": {"cases": 6}}
+    write_json(six / NOTE, note | {"identity": {"name": "V"}})
     run(name="Real", labels=labels)
     assert Cohort.open(out).name == "V"
 
@@ -714,6 +951,137 @@ def test_a_path_that_begins_with_a_dot(raw, out, run, save, table):
     save(raw / "ann.nii.gz", scan())
     run(table=table("./ann.nii.gz,A"))
     assert patients(out) == {"ann": "A"}
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_scans_of_a_bids_subject_are_one_patients(raw, labels, out, run, save, deep):
+    for subject, session in product(range(1, 6), (1, 2)):
+        name = f"sub-{subject:02}_ses-{session}_T1w.nii.gz"
+        path = f"sub-{subject:02}/ses-{session}/anat/{name}" if deep else f"set{session}/{name}"
+        save(raw / path, scan(10 * subject + session))
+        save(labels / path, blocks(1))
+    assert run(labels=labels).notes == ()
+    cohort = Cohort.open(out)
+    assert {case.patient for case in cohort.cases} == {f"sub-{n:02}" for n in range(1, 6)}
+    assert len({(case.patient, case.fold) for case in cohort.cases}) == 5
+
+
+def test_two_time_points_in_two_folds_are_named(raw, labels, out, run, save, table, capsys):
+    for number, when in product(range(5), ("t0", "t1")):
+        save(raw / f"p{number}_{when}.nii.gz", scan(2 * number + (when == "t1")))
+        save(labels / f"p{number}_{when}.nii.gz", blocks(1))
+    (note,) = run(labels=labels).notes
+    assert note.startswith("names look like several scans of one patient, in different folds: p0_t")
+    assert note.endswith("; if they are, say whose they are with --table")
+    assert main(["verify", str(out), "--workers", "1"]) == 0
+    assert note in capsys.readouterr().out
+    rows = [f"p{n}_{when},{n}" for n, when in product(range(5), ("t0", "t1"))]
+    assert run(labels=labels, table=table(*rows)).notes == ()
+
+
+def test_copies_with_other_labels_are_named_however_they_are_saved(six, labels, run, save):
+    image = nib.load(six / "p0.nii.gz")
+    turned = np.asarray(image.dataobj)[::-1].astype(np.float64)
+    save(six / "q.nii", turned, image.affine @ np.diag([-1, 1, 1, 1]))
+    save(labels / "q.nii", blocks(1)[::-1], image.affine @ np.diag([-1, 1, 1, 1]))
+    notes = run(labels=labels).notes
+    assert notes[:2] == (
+        "1 scans are copies of others, voxel for voxel: p0 and q",
+        "copies of one scan with different labels, keep the right one: p0 and q",
+    )
+
+
+# ---- in which unit -----------------------------------------------------------------------------
+
+
+def save_in(path: Path, data: np.ndarray, unit: int, edge: float = 2.0, kind=nib.Nifti1Image):
+    """Voxels of ``edge`` of a unit, which its code states."""
+    image = kind(data, np.diag([edge, edge, edge, 1]))
+    image.header["xyzt_units"] = unit
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(image, path)
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize(
+    ("code", "edge"), [(1, 0.002), (2, 2.0), (3, 2000.0), (2 + 8, 2.0), (3 + 16, 2000.0)]
+)
+def test_metres_and_microns_become_mm(raw, labels, out, run, tmp_path, code, edge, kind):
+    """And predictions go back in the file's own."""
+    save_in(raw / "p.nii.gz", scan(), code, edge, kind)
+    save_in(labels / "p.nii.gz", blocks(1), 2)
+    assert run(labels=labels, spacing=(2, 2, 2)).rejected == ()
+    cohort = Cohort.open(out)
+    assert (cohort.unit, cohort.spacing) == ("mm", (2, 2, 2))
+    np.testing.assert_allclose(cohort.cases[0].source.affine, np.diag([2, 2, 2, 1]), rtol=1e-6)
+    np.testing.assert_array_equal(cohort[0][1], blocks(1))
+    write_prediction(tmp_path / "back.nii.gz", cohort[0][1], cohort.cases[0], (0, 1))
+    back, given = nib.load(tmp_path / "back.nii.gz"), nib.load(raw / "p.nii.gz")
+    np.testing.assert_allclose(back.affine, given.affine, rtol=1e-6)
+    assert int(back.header["xyzt_units"]) == code
+    np.testing.assert_array_equal(np.asarray(back.dataobj), blocks(1))
+
+
+UNSTATED = (
+    "do not state the unit of their voxels' size: sizes, --spacing and distances count as the "
+    "files do, and are not said to be in mm; if they are, say --unit mm"
+)
+
+
+@pytest.mark.parametrize("code", [0, 8, 5])
+def test_an_unknown_unit_gets_no_millimetres(raw, labels, out, run, code):
+    for number in range(3):
+        save_in(raw / f"p{number}.nii.gz", scan(number), code)
+        save_in(labels / f"p{number}.nii.gz", blocks(1), code)
+    assert run(labels=labels).notes[0] == f"3 of 3 scans {UNSTATED}"
+    cohort = Cohort.open(out)
+    assert (cohort.unit, cohort.spacing, cohort.preparation.unit) == ("unknown", (2, 2, 2), None)
+    found = score(iter(cohort.labels(range(3))), cohort, range(3), progress=False)
+    assert "mm" not in str(found)
+    assert str(found).splitlines()[1] == "HD95 1 0.000 (the scans state no unit)"
+    assert list(found.rows()[0]) == ["case", "region", "dice", "hd95", "absent"]
+    page = " ".join(page_parts(cohort, 3))
+    assert "voxels of 2 × 2 × 2 in a unit that the scans do not state;" in page
+    assert "median size, (unstated unit)³" in page
+    assert " mm" not in page
+    assert " ml" not in page
+
+
+def test_the_unit_as_the_user_says_it(raw, labels, out, run):
+    """Nothing is made anew for it, as no array changes."""
+    for number in range(3):
+        save_in(raw / f"p{number}.nii.gz", scan(number), 0)
+        save_in(labels / f"p{number}.nii.gz", blocks(1), 0)
+    run(labels=labels)
+    summary = run(labels=labels, unit="mm")
+    assert (summary.prepared, summary.skipped) == (0, 3)
+    assert not any("unit" in note for note in summary.notes)
+    cohort = Cohort.open(out)
+    assert (cohort.unit, cohort.preparation.unit) == ("mm", "mm")
+    found = score(iter(cohort.labels(range(3))), cohort, range(3), progress=False)
+    assert str(found).splitlines()[1] == "HD95 1 0.000 mm"
+    assert "hd95_mm" in found.rows()[0]
+
+
+def test_scans_of_which_some_state_their_unit(raw, out, run):
+    save_in(raw / "p0.nii.gz", scan(0), 2)
+    save_in(raw / "p1.nii.gz", scan(1), 0)
+    save_in(raw / "p2.nii.gz", scan(2), 1, 0.002)
+    assert run().notes[0] == f"1 of 3 scans (p1) {UNSTATED}"
+    cohort = Cohort.open(out)
+    assert (cohort.unit, cohort.spacing) == ("unknown", (2, 2, 2))
+
+
+def test_another_spacing_is_seen_whether_or_not_the_unit_is_known(raw, run, tmp_path):
+    records = []
+    for name, edge, code in (("a", 1.0, 0), ("b", 3.0, 0), ("c", 1.0, 2)):
+        save_in(tmp_path / name / "p.nii.gz", scan(), code, edge)
+        run(raw=tmp_path / name, out=tmp_path / f"out{name}", spacing=(edge, edge, edge))
+        records.append(Cohort.open(tmp_path / f"out{name}").preparation)
+    coarse = records[1].differences(records[0])
+    assert coarse == {"spacing": "3 × 3 × 3, not 1 × 1 × 1"}
+    assert records[2].differences(records[0]) == {}
+    assert records[2].differences(records[1]) == {"spacing": "1 × 1 × 1 mm, not 3 × 3 × 3"}
 
 
 # ---- once more, and after an interruption ------------------------------------------------------

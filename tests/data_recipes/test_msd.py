@@ -11,7 +11,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from data_recipes.msd import DECATHLON_TASKS, Msd, _monai_addresses, prepare, read_description
+from data_recipes.dataset_json import read_description
+from data_recipes.msd import DECATHLON_TASKS, Msd, _monai_addresses, prepare
 from data_recipes.virtual_files import write_hippocampus
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.verify import Verify, verify
@@ -55,6 +56,7 @@ def test_a_task_becomes_a_cohort(task, out):
         "intensity": "zscore",
         "folds": 5,
         "seed": 0,
+        "version": 2,
     }
 
 
@@ -141,22 +143,111 @@ def test_the_litter_of_macos_is_no_scan(task):
     ("text", "said"),
     [
         ("{", "cannot be read as a data set description"),
-        ("[]", "does not describe a Decathlon task"),
-        ("{}", "KeyError 'modality'"),
-        ('{"modality": {"0": "CT"}, "labels": {"0": "b"}, "training": [{}]}', "KeyError 'image'"),
-        ('{"modality": {"0": "CT"}, "labels": {"0": "b"}, "training": [7]}', "TypeError"),
-        ('{"modality": {"0": "CT"}, "labels": {"b": 0}, "training": []}', "ValueError"),
-        ('{"modality": ["CT"], "labels": {"0": "b"}, "training": []}', "does not describe"),
+        ("[]", "it is no table"),
+        ("{}", 'have no names, under "modality" or "channel_names", such as'),
+        ('{"modality": {"0": "CT"}, "labels": {"0": "b"}, "training": [{}]}', "{} is no entry"),
+        ('{"modality": {"0": "CT"}, "labels": {"0": "b"}, "training": [7]}', "7 is no entry"),
+        ('{"modality": {"0": "CT"}, "labels": {"0": "b"}, "training": 7}', '"training" is 7'),
+        ('{"modality": {"0": "CT"}, "labels": {"0": "b"}}', "the list of scans, is missing"),
+        ('{"modality": {"0": "CT"}, "labels": {"b": "0"}, "training": []}', '"labels" is'),
+        ('{"modality": {"0": "CT"}, "labels": ["b"], "training": []}', '"labels" is'),
+        ('{"modality": {"0": "CT"}, "training": []}', '"labels" is None'),
+        ('{"modality": ["CT"], "labels": {"0": "b"}, "training": []}', '"modality" is'),
+        ('{"modality": {"a": "CT"}, "labels": {"0": "b"}, "training": []}', '"modality" is'),
         ('{"modality": {"0": "CT"}, "labels": {"1": "a"}, "training": []}', "a background 0"),
+        ('{"channel_names": {"0": "CT"}, "labels": {"b": 0, "a": 256}}', "values up to 255"),
+        ('{"channel_names": {"0": "CT"}, "labels": {"b": 0, "a": 1, "c": 1}}', "a name each"),
+        ('{"channel_names": {"0": "CT"}, "labels": {"b": 0, "ignore": 1}}', '"ignore" cannot be'),
+        (
+            '{"channel_names": {"0": "CT"}, "labels": {"b": 0}, "file_ending": ".nrrd"}',
+            "its files end in .nrrd",
+        ),
         ('{"modality": {"0": "M", "1": "M"}, "labels": {"0": "b"}, "training": []}', "a name each"),
     ],
 )
 def test_a_damaged_description(task, out, text, said):
     (task / "dataset.json").write_text(text)
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(InputError) as error:
         prepare(Msd(out=out, raw=task))
+    assert said in str(error.value)
     assert str(task / "dataset.json") in str(error.value)
+    assert "Error" not in str(error.value)
+    assert "\n" not in str(error.value)
     assert not out.exists()
+
+
+def test_without_a_description_the_other_recipe_is_named(task, out):
+    (task / "dataset.json").unlink()
+    with pytest.raises(InputError, match="ssl3d prepare folder --raw imagesTr --labels labelsTr"):
+        prepare(Msd(out=out, raw=task))
+
+
+def as_nnunet(task: Path, channels: int = 1, **changes) -> Path:
+    """The same data set, its files named and described as nnU-Net does."""
+    for path in sorted(task.glob("images*/*.nii.gz")):
+        for number in range(channels):
+            shutil.copy(path, path.with_name(path.name.replace(".nii", f"_{number:04}.nii")))
+        path.unlink()
+    description = {
+        "channel_names": {str(number): f"MR{number}" for number in range(channels)},
+        "labels": {"background": 0, "dim": 1, "bright": 2},
+        "numTraining": 6,
+        "file_ending": ".nii.gz",
+    }
+    (task / "dataset.json").write_text(json.dumps(description | changes))
+    return task
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_nnunets_layout(task, out, channels):
+    prepare(Msd(out=out.with_name("before"), raw=task, workers=1))
+    summary = prepare(Msd(out=out, raw=as_nnunet(task, channels), workers=1))
+    assert (summary.prepared, summary.unlabelled, summary.rejected) == (8, 2, ())
+    cohort, before = Cohort.open(out), Cohort.open(out.with_name("before"))
+    assert cohort.channels == ("MR0", "MR1")[:channels]
+    assert [case.id for case in cohort.cases] == [case.id for case in before.cases]
+    assert (cohort.label_values, cohort.label_names) == ((0, 1, 2), ("background", "dim", "bright"))
+    assert cohort.regions == {"dim": (1,), "bright": (2,)}
+    for made, same in zip(cohort, before, strict=True):
+        np.testing.assert_array_equal(made[0][channels - 1], same[0][0])
+        assert np.array_equal(made[1], same[1])
+    assert cohort.cases[0].source.files["MR0"] == "imagesTr/scan_000_0000.nii.gz"
+
+
+def test_nnunets_regions(task, out):
+    labels = {"background": 0, "whole": [1, 2], "core": [2]}
+    prepare(Msd(out=out, raw=as_nnunet(task, labels=labels), workers=1))
+    cohort = Cohort.open(out)
+    assert cohort.label_names == ("background", "1", "core")
+    assert cohort.regions == {"whole": (1, 2), "core": (2,)}
+    assert verify(Verify(cohort=out)).faults == ()
+
+
+def test_what_does_not_fit_in_nnunets_layout_is_named(task, out):
+    as_nnunet(task, 2)
+    (task / "imagesTr/scan_000_0001.nii.gz").unlink()
+    (task / "imagesTr/scan_001_0000.nii.gz").rename(task / "imagesTr/scan_001.nii.gz")
+    (task / "imagesTr/scan_001_0001.nii.gz").unlink()
+    (task / "labelsTr/scan_002.nii.gz").unlink()
+    summary = prepare(Msd(out=out, raw=task, workers=1))
+    assert (summary.prepared, summary.unlabelled) == (6, 3)
+    found = {(row["case"], row["reason"]) for row in summary.rejected}
+    assert found == {
+        ("scan_000", "MR1 missing; there is scan_000_0000.nii.gz"),
+        (
+            "scan_001",
+            f"{task / 'imagesTr/scan_001.nii.gz'} does not end in _0000, _0001, as nnU-Net "
+            "numbers channels",
+        ),
+    }
+
+
+def test_an_earlier_nnunet_lists_names_without_the_channel(task, out):
+    record = json.loads((task / "dataset.json").read_text())
+    as_nnunet(task)
+    (task / "dataset.json").write_text(json.dumps(record))
+    summary = prepare(Msd(out=out, raw=task, workers=1))
+    assert (summary.prepared, summary.unlabelled, summary.rejected) == (8, 2, ())
 
 
 def test_a_scan_listed_twice(task, out):
@@ -249,3 +340,30 @@ def test_all_real_hippocampi(out):
         ]
         seen = image[0][tuple(slice(o, o + n) for o, n in zip(start, values.shape))]
         assert np.corrcoef(seen.ravel().astype(float), values.ravel())[0, 1] > 0.95
+
+
+def test_two_time_points_of_a_patient(make_task, raw, out, tmp_path):
+    """The Decathlon names no patients; a table does, by file or by case."""
+    make_task(raw, cases=8, unlabelled=1)
+    table = tmp_path / "patients.csv"
+    rows = [f"imagesTr/scan_{n:03}.nii.gz,who{n // 2}" for n in range(8)]
+    table.write_text("\n".join(["image,patient", *rows, "scan_008,who0"]) + "\n")
+    prepare(Msd(out=out, raw=raw, table=table, workers=1))
+    cases = Cohort.open(out).cases
+    assert [case.patient for case in cases] == [f"who{n // 2}" for n in range(8)] + ["who0"]
+    assert [case.fold for case in cases[:8:2]] == [case.fold for case in cases[1:8:2]]
+    assert cases[8].fold == cases[0].fold
+
+
+def test_time_points_without_a_table_are_named(make_task, raw, out):
+    make_task(raw, cases=6)
+    text = (raw / "dataset.json").read_text()
+    for number in range(6):
+        old, new = f"scan_{number:03}", f"patient{number // 2:03}_frame{number % 2:02}"
+        text = text.replace(old, new)
+        for part in ("imagesTr", "labelsTr"):
+            (raw / part / f"{old}.nii.gz").rename(raw / part / f"{new}.nii.gz")
+    (raw / "dataset.json").write_text(text)
+    (note,) = prepare(Msd(out=out, raw=raw, workers=1)).notes
+    assert "patient000_frame00 and patient000_frame01" in note
+    assert note.endswith("say whose they are with --table")

@@ -319,7 +319,7 @@ def test_a_flair_on_another_grid(raw, out):
     moved = nib.affines.from_matvec(np.eye(3), [0, 3, 4])
     write_zip(raw / "1000001_20253_2_0.zip", {MEMBERS["t2-flair"]: nifti(scan(1), moved)})
     assert reason(raw, out) == (
-        f"{raw / '1000001_20253_2_0.zip' / MEMBERS['t2-flair']} lies 5.00 mm beside "
+        f"{raw / '1000001_20253_2_0.zip' / MEMBERS['t2-flair']} lies 5.00 voxels beside "
         "T1_unbiased.nii.gz: affines differ"
     )
 
@@ -337,7 +337,9 @@ def test_a_mask_on_another_grid(raw, out):
     write_visit(raw)
     members = t1_members(0) | {MASK: nifti(mask(), np.diag([1, 1, 2, 1]))}
     archive = write_zip(raw / "1000001_20252_2_0.zip", members)
-    assert reason(raw, out).startswith(f"{archive / MASK} lies 19.00 mm beside T1_unbiased.nii.gz")
+    assert reason(raw, out).startswith(
+        f"{archive / MASK} lies 19.00 voxels beside T1_unbiased.nii.gz"
+    )
 
 
 def test_a_mask_that_leaves_nothing(raw, out):

@@ -104,7 +104,7 @@ def test_an_interrupted_run_goes_on(heads, crops, tmp_path):
     write_heads(tmp_path / "heads", cases=4, edge=32, work=ONE)
     case = tmp_path / "heads/HGG/Brats18_VIRTUAL_0002_1"
     (case / "Brats18_VIRTUAL_0002_1_t2.nii.gz").unlink()
-    (case / ".Brats18_VIRTUAL_0002_1_t2.nii.gz.999999999.part").write_bytes(b"half")
+    (case / ".Brats18_VIRTUAL_0002_1_t2.nii.gz.999999999.ssl3d-part").write_bytes(b"half")
     write_heads(tmp_path / "heads", cases=4, edge=32, work=ONE)
     assert content(tmp_path / "heads") == content(heads)
 

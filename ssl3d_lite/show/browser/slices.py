@@ -15,6 +15,7 @@ from torch import Tensor
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.arrays import Array, as_numpy
 from ssl3d_lite.show.pieces import COLOURS, Piece, pieces_of
+from ssl3d_lite.show.scan_files import read_scan_files
 from ssl3d_lite.tasks import ProxyBatch
 
 from .browser_module import browser_module
@@ -151,6 +152,20 @@ def puzzle_slices(volumes: Tensor, batch: ProxyBatch, scan: int = 0) -> Slices:
     if volume.ndim == 3:  # a picture: one voxel deep
         volume = volume[..., None]
     return Slices(volume, pieces=pieces_of(batch, scan))
+
+
+def scan_slices(image: str | Path, labels: str | Path | None = None) -> Slices:
+    """A raw scan with a label map over it, such as its prediction, both NIfTI files.
+
+    Raises:
+        InputError: a file cannot be read, or the map does not lie over the scan.
+
+    Example::
+
+        scan_slices("new_scans/ann.nii.gz", "predictions/ann.nii.gz")
+    """
+    files = read_scan_files(image, labels)
+    return Slices(files.volume, files.labels, spacing=files.spacing, title=Path(image).name)
 
 
 # ---- what is sent ------------------------------------------------------------------------------

@@ -62,14 +62,11 @@ def _display_trouble(display: str | None, wayland: str | None, platform: str | N
     return f"the display {display or wayland or ''} cannot be used ({said[0].strip()})"
 
 
-def require_window() -> None:
-    """Raise InputError unless a napari window can be opened."""
+def require_window(instead: str = "see puzzles in the browser: ssl3d_lite.show.Puzzle3D") -> None:
+    """Raise InputError unless a napari window can be opened; says what else can be done."""
     trouble = missing_package() or display_trouble()
     if trouble:
-        raise InputError(
-            f"{trouble}; run this where there is one, or see puzzles in the browser: "
-            "ssl3d_lite.show.Puzzle3D"
-        )
+        raise InputError(f"{trouble}; run this where there is one, or {instead}")
 
 
 # ---- a picture where there is none -------------------------------------------------------------

@@ -33,6 +33,7 @@ def add_scan(
     label_names: Sequence[str] = (),
     spacing: Sequence[float] | None = None,
     prediction: Array | None = None,
+    affine: np.ndarray | None = None,
 ) -> list[Layer]:
     """Show a scan in place of the scan or puzzle that was shown before.
 
@@ -44,6 +45,7 @@ def add_scan(
         label_names: names of the classes 0, 1, 2, …
         spacing: edge lengths of a voxel, in mm.
         prediction: (*space), a network's classes.
+        affine: voxel → world, in mm, in place of a spacing: the world is then the scanner's.
 
     Raises:
         InputError: axes or shapes that do not belong together.
@@ -51,7 +53,7 @@ def add_scan(
     given = {"labels": labels, "prediction": prediction}
     maps = {name: as_numpy(each) for name, each in given.items() if each is not None}
     channels = _channels_of(as_numpy(volume), maps, spacing)
-    world = np.diag([*(spacing or (1.0,) * (channels.ndim - 1)), 1.0])
+    world = np.diag([*(spacing or (1.0,) * (channels.ndim - 1)), 1.0]) if affine is None else affine
     seen = view_of(viewer)
     clear(viewer, SCAN)
     clear(viewer, PUZZLE)

@@ -1,4 +1,4 @@
-"""Opens a puzzle in napari; without a display, as a picture or in the browser.
+"""Opens a puzzle or a scan in napari; without a display, as a picture or in the browser.
 
 Where there is no display, Qt ends the whole process, and nothing can catch that. So the display
 is tried in a process of its own first, and a picture is made in another.
@@ -7,7 +7,8 @@ is tried in a process of its own first, and a picture is made in another.
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from torch import Tensor
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.arrays import as_numpy
+from ssl3d_lite.show.scan_files import ScanFiles, read_scan_files
 from ssl3d_lite.tasks import Placement, ProxyBatch
 
 from .display import display_trouble, missing_package, run_under_xvfb
-from .layers import stand_in_3d
+from .layers import Layer, Viewer, add_scan, stand_in_3d
 from .puzzle import PuzzlePrediction, add_puzzle
 
 WINDOW = (1360, 980)  # pixels, of which the picture is the part beside napari's controls
@@ -40,23 +42,81 @@ def open_puzzle(
         drawn on a display in memory if Xvfb is installed; otherwise the browser's view or a
         figure. A line is printed that says why.
     """
+    return _open(
+        lambda viewer: add_puzzle(
+            viewer, volumes, batch, scan, prediction=prediction, spacing=spacing
+        ),
+        lambda: draw_picture(volumes, batch, scan, prediction, spacing),
+        lambda trouble: browser_view(trouble, volumes, batch, scan, prediction),
+    )
+
+
+def open_scan(image: str | Path, labels: str | Path | None = None) -> Any:
+    """Show a raw scan with a label map over it, such as its prediction, in the best way that works.
+
+    Args:
+        image: NIfTI file of the scan.
+        labels: NIfTI file of the map.
+
+    Returns:
+        As :func:`open_puzzle`; in the browser, :func:`ssl3d_lite.show.scan_slices`.
+
+    Raises:
+        InputError: a file cannot be read, or the map does not lie over the scan.
+
+    Example::
+
+        open_scan("new_scans/ann.nii.gz", "predictions/ann.nii.gz")
+    """
+    files = read_scan_files(image, labels)
+    return _open(
+        lambda viewer: add_scan_files(viewer, files),
+        lambda: _picture_of("scan", image, *([] if labels is None else [labels])),
+        lambda trouble: browser_scan(trouble, image, labels),
+    )
+
+
+def add_scan_files(viewer: Viewer, files: ScanFiles) -> list[Layer]:
+    """Show what :func:`read_scan_files` read, in the world of its header."""
+    # napari says so at every slice of an oblique scan; both layers are drawn on the one grid
+    warnings.filterwarnings("ignore", "Non-orthogonal slicing is being requested")
+    return add_scan(viewer, files.volume, files.labels, affine=files.affine)
+
+
+def _open(
+    fill: Callable[[Viewer], Any],
+    draw: Callable[[], tuple[bytes | None, str]],
+    otherwise: Callable[[str], Any],
+) -> Any:
+    """A window that is filled; without a display a picture; and otherwise what the browser shows,
+    which is told the trouble."""
     missing = missing_package()
     trouble = missing or display_trouble()
     if trouble is None:
         import napari
 
         viewer = napari.Viewer(title="ssl3d_lite")
-        add_puzzle(viewer, volumes, batch, scan, prediction=prediction, spacing=spacing)
+        fill(viewer)
         return viewer
     if missing is None and shutil.which("Xvfb"):
-        picture, failure = draw_picture(volumes, batch, scan, prediction, spacing)
+        picture, failure = draw()
         if picture is not None:
             from IPython.display import Image
 
             print(f"{trouble}: a picture of napari instead, made with Xvfb")
             return Image(data=picture)
         trouble = f"{trouble}, and napari failed under Xvfb ({failure})"
-    return browser_view(trouble, volumes, batch, scan, prediction)
+    return otherwise(trouble)
+
+
+def browser_scan(trouble: str, image: str | Path, labels: str | Path | None) -> Any:
+    """What is shown of a scan instead of napari: the browser's view."""
+    try:
+        from ssl3d_lite.show.browser.slices import scan_slices
+    except ImportError:
+        raise InputError(f"{trouble}, and the notebooks' widgets are not installed") from None
+    print(f"{trouble}: the browser's view instead")
+    return scan_slices(image, labels)
 
 
 def browser_view(
@@ -96,27 +156,33 @@ def draw_picture(
         "spacing": None if spacing is None else tuple(map(float, spacing)),
     }
     with tempfile.TemporaryDirectory() as folder:
-        puzzle, picture = Path(folder) / "puzzle.pt", Path(folder) / "picture.png"
+        puzzle = Path(folder) / "puzzle.pt"
         torch.save(kept, puzzle)
+        return _picture_of("puzzle", puzzle)
+
+
+def _picture_of(kind: str, *files: str | Path) -> tuple[bytes | None, str]:
+    """A PNG of what is in some files, drawn in another process; or None and what failed."""
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "picture.png"
+        paths = [str(Path(file).resolve()) for file in files]
         try:
-            failure = run_under_xvfb(["-m", __name__, str(puzzle), str(picture)], Path(folder))
+            command = ["-m", __name__, kind, str(picture), *paths]
+            failure = run_under_xvfb(command, Path(folder))
         except InputError as reason:
             failure = str(reason)
         return (picture.read_bytes(), "") if picture.exists() else (None, failure or "no picture")
 
 
-def draw_kept_puzzle(puzzle: str, picture: str) -> None:
-    """Draw the puzzle that is kept in one file into another; this runs in the other process."""
-    import napari
-    from PIL import Image
-    from qtpy.QtWidgets import QApplication
+# ---- in the other process ----------------------------------------------------------------------
 
+
+def draw_kept_puzzle(picture: str, puzzle: str) -> None:
+    """Draw the puzzle that is kept in a file."""
     kept = torch.load(puzzle, weights_only=True)
     placement = Placement(kept["matrix"], tuple(kept["grid"]))
     batch = ProxyBatch(kept["views"], kept["target"], placement)
-    viewer = napari.Viewer(show=True)  # what is not shown is drawn black
-    viewer.window.resize(*WINDOW)
-    QApplication.processEvents()  # the picture gets its size, which the camera looks at
+    viewer = _window()
     own = {name: kept[name] for name in ("prediction", "spacing")}
     shown = add_puzzle(viewer, kept["volumes"], batch, **own)
     shown.spread()
@@ -124,6 +190,30 @@ def draw_kept_puzzle(puzzle: str, picture: str) -> None:
         stand_in_3d(viewer)
     else:
         viewer.reset_view()
+    _save_picture(viewer, picture)
+
+
+def draw_scan(picture: str, image: str, labels: str | None = None) -> None:
+    """Draw a scan and its map: their axial plane in the middle."""
+    viewer = _window()
+    add_scan_files(viewer, read_scan_files(image, labels))
+    viewer.reset_view()
+    _save_picture(viewer, picture)
+
+
+def _window() -> Viewer:
+    import napari
+    from qtpy.QtWidgets import QApplication
+
+    viewer = napari.Viewer(show=True)  # what is not shown is drawn black
+    viewer.window.resize(*WINDOW)
+    QApplication.processEvents()  # the picture gets its size, which the camera looks at
+    return viewer
+
+
+def _save_picture(viewer: Viewer, picture: str) -> None:
+    from PIL import Image
+
     shot = viewer.screenshot(canvas_only=True, flash=False)
     viewer.close()
     if shot[..., :3].max() == shot[..., :3].min():
@@ -132,4 +222,4 @@ def draw_kept_puzzle(puzzle: str, picture: str) -> None:
 
 
 if __name__ == "__main__":
-    draw_kept_puzzle(*sys.argv[1:])
+    {"puzzle": draw_kept_puzzle, "scan": draw_scan}[sys.argv[1]](*sys.argv[2:])

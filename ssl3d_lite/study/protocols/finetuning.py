@@ -40,7 +40,7 @@ def finetuning_protocol(
         test=split.test if settings.test_at else (),
     )
     out = experiment.out / "runs" / run_key(experiment, run)
-    history = finetune(network, cohort, labelled, settings, out, hooks=hooks)
+    history = finetune(network, cohort, labelled, settings, out, fold=job.fold, hooks=hooks)
     result = on_rank_zero(evaluate, network, cohort, split.test, settings.patch, False, False)
     on_rank_zero(keep_example, experiment, run, network, result)
     row = score_columns(result) | {"scans": len(cohort.scans(labelled)), "steps": settings.steps}

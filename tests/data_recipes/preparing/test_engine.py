@@ -1,6 +1,7 @@
 """The engine: nothing lost, nothing half-written, one bad case harms no other."""
 
 import errno
+import json
 import os
 import resource
 import signal
@@ -78,7 +79,7 @@ def test_a_cohort_comes_out(raw, out):
     cohort = Cohort.open(out)
     assert [case.id for case in cohort.cases] == [f"case{i}" for i in range(6)]
     assert cohort.spacing == (2, 1, 1)
-    assert cohort.recipe == {"name": "numbers", "folds": 5, "seed": 0}
+    assert cohort.recipe == {"name": "numbers", "folds": 5, "seed": 0, "version": 2}
     image, label = cohort[4]
     assert (image == 4).all()
     assert (label == 1).all()
@@ -88,7 +89,7 @@ def test_a_cohort_comes_out(raw, out):
     assert (summary.prepared, summary.skipped, summary.unlabelled) == (6, 0, 1)
     assert summary.lost == {"case3": 1}
     assert summary.exit_code == 0
-    assert sorted(p.name for p in out.iterdir()) == ["cohort.json", "images", "labels"]
+    assert sorted(p.name for p in out.glob("[!.]*")) == ["cohort.json", "images", "labels"]
     assert "case3: 1 labelled voxels outside the frame" in str(summary)
     assert "6 prepared, 0 there already, 1 unlabelled, 0 rejected" in str(summary)
 
@@ -130,6 +131,27 @@ def test_a_second_run_does_nothing(raw, out):
     assert (summary.prepared, summary.skipped) == (0, 6)
     assert content(out) == before
     assert {path: path.stat().st_mtime_ns for path in out.glob("*/*.npy")} == made
+
+
+def _by_an_earlier_version(out: Path) -> None:
+    path = out / "cohort.json"
+    manifest = json.loads(path.read_text())
+    del manifest["recipe"]["version"]
+    path.write_text(json.dumps(manifest))
+
+
+def test_what_an_earlier_version_made_otherwise_is_made_anew_and_said(raw, out):
+    cases = raw_cases(raw)
+    run(out, cases, raw)
+    before = content(out)
+    _by_an_earlier_version(out)
+    assert len(Cohort.open(out)) == 6  # it can still be read
+    summary = run(out, cases, raw)
+    assert (summary.prepared, summary.skipped) == (6, 0)
+    (note,) = summary.notes
+    assert note.startswith("made anew, as an earlier version had made other arrays: 6 cases")
+    assert content(out) == before
+    assert run(out, cases, raw).skipped == 6
 
 
 @pytest.mark.parametrize("after", [0, 1, 4, 5])
@@ -199,7 +221,9 @@ def test_another_patient_is_noticed(raw, out):
 
 def test_a_record_emptied_by_a_power_cut_is_not_believed(raw, out):
     cases = raw_cases(raw)
-    (out / "records").mkdir(parents=True)
+    run(out, cases, raw)
+    (out / "cohort.json").unlink()
+    (out / "records").mkdir()
     (out / "records/case1.json").write_text("")
     (out / "records/case2.json").write_text("[]")
     assert run(out, cases, raw).prepared == 6
@@ -227,10 +251,10 @@ def test_other_settings_are_refused_and_nothing_is_touched(raw, out, finished):
 
 
 def test_leftovers_of_a_killed_run_are_removed(raw, out):
-    (out / "images").mkdir(parents=True)
-    (out / "images/.case1.npy.4711.part").write_bytes(b"half")
     run(out, raw_cases(raw), raw)
-    assert not list(out.rglob("*.part"))
+    (out / "images/.case1.npy.4711.ssl3d-part").write_bytes(b"half")
+    run(out, raw_cases(raw), raw)
+    assert not list(out.rglob("*.ssl3d-part"))
 
 
 PREPARE = """
@@ -458,16 +482,16 @@ def test_a_file_that_may_not_grow_is_no_fault_of_the_case(raw, out):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
-        with pytest.raises(InputError, match="File too large; 0 of 6 cases are done"):
+        with pytest.raises(InputError, match=f"cannot write to {out}: File too large"):
             run(out, cases, raw)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert content(out) == {}
+    assert not out.exists()
 
 
 def test_a_folder_that_may_not_be_written(raw, out):
     out.write_text("a file")
-    with pytest.raises(InputError, match=f"cannot write to {out}"):
+    with pytest.raises(InputError, match=f"{out} is a file; give another folder"):
         run(out, raw_cases(raw), raw)
 
 

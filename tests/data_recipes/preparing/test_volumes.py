@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from nibabel.processing import resample_from_to
+from scipy import ndimage
 
 from data_recipes.preparing import volumes
 from data_recipes.preparing.engine import Prepared, RawCase
@@ -293,10 +294,28 @@ def test_noise_does_not_fold_back_into_a_coarser_scan():
     assert np.array_equal(finer.sample(noise), noise[2:32, 2:32, 2:32])
 
 
-def test_labels_are_never_smoothed():
-    label = np.arange(64, dtype=np.uint8).reshape(64, 1, 1) % 2 * 2
-    frame = VolumeFrame((1.0, 0.0, 0.0), (3.0, 1.0, 1.0), (20, 1, 1))
-    assert frame.sample(label, label=True).ravel().tolist() == [2, 0] * 10
+def test_a_coarser_label_is_the_class_of_most_of_its_voxel():
+    label = np.array([1, 0, 0, 2, 2, 0, 0, 0, 3, 1, 2, 3], np.uint8).reshape(12, 1, 1)
+    frame = VolumeFrame((1.0, 0.0, 0.0), (3.0, 1.0, 1.0), (4, 1, 1))
+    assert frame.sample(label, label=True).ravel().tolist() == [0, 2, 0, 2]  # the centre's of 1 2 3
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.25, 0.25, 0.25), (0.75, 1.5, 0.4)])
+def test_resampled_labels_and_images_stay_in_place(folder, spacing):
+    """By the centres of mass of label and image, on the mean of several cases."""
+    affine, off = np.diag([0.5, 0.5, 0.5, 1]), []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        ball = ((np.indices((24, 24, 24)).T - rng.uniform(9, 15, 3)).T ** 2).sum(0)
+        label = (ball < rng.uniform(4, 7) ** 2).astype(np.uint8) * 3
+        how = Preparation(False, spacing, None, "pad", "unit")
+        made = prepare(folder, label.astype(np.float32), label, affine, how)
+        places = [
+            nib.affines.apply_affine(made.affine, ndimage.center_of_mass(each))
+            for each in (made.label, made.image[0])
+        ]
+        off.append(places - 0.5 * np.array(ndimage.center_of_mass(label)))
+    assert abs(np.mean(off, axis=0)).max() < 0.04  # mm; a raw voxel has 0.5
 
 
 @pytest.mark.parametrize(
@@ -322,7 +341,7 @@ def test_a_label_beside_its_image(folder):
         nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.diag([1, 1, 2, 1])), folder / "l.nii"
     )
     case = RawCase("a", "a", {"image": folder / "i.nii"}, folder / "l.nii")
-    with pytest.raises(InputError, match=r"l\.nii lies 3\.00 mm beside i\.nii"):
+    with pytest.raises(InputError, match=r"l\.nii lies 3\.00 voxels beside i\.nii"):
         prepare_scan(case, AS_IT_IS, (0,))
 
 

@@ -2,100 +2,44 @@
 
 import importlib
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from dicom_files import (
+    COLUMNS,
+    POSITION,
+    ROWS,
+    SLICES,
+    SPACING,
+    STEP,
+    directions,
+    ds,
+    edit,
+    slices,
+    stored,
+    write_series,
+)
 
 from data_recipes.folder import Folder, prepare
-from data_recipes.readers.dicom import dicom_folders, read_series
+from data_recipes.readers.dicom import read_series
+from data_recipes.readers.dicom_series import find_series
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.prediction import write_prediction
+from ssl3d_lite.evaluation.raw_scans import predict_images
+from ssl3d_lite.machine.parallel import Workforce
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.networks import make_network
 
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
 
-CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
-SLICES, ROWS, COLUMNS = 6, 10, 8
-POSITION = np.array([-31.5, 12.25, 480.0])  # of the first pixel of the first slice, LPS, mm
-SPACING = (0.7, 1.3)  # between rows, between columns
-STEP = 2.5
+ALONE = Workforce(workers=1)
 LPS_TO_RAS = np.array([-1, -1, 1])
-
-
-def directions(kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """Of a row and of a column, LPS."""
-    x, y, z = np.eye(3)
-    if kind == "axial":
-        return x, y
-    if kind == "sagittal":
-        return y, -z
-    if kind == "coronal":
-        return x, -z
-    if kind == "feet first":
-        return -x, y
-    a, b = np.radians([25, -12])  # oblique, about two axes
-    turn = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
-    turn = turn @ [[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]]
-    return turn @ x, turn @ y
-
-
 KINDS = ("axial", "sagittal", "coronal", "feet first", "oblique")
-
-
-def ds(values) -> list[str]:
-    return [pydicom.valuerep.format_number_as_ds(float(value)) for value in values]
-
-
-def stored(seed: int = 0, signed: bool = False) -> np.ndarray:
-    """Pixels as they are stored, (slice, row, column)."""
-    kind = np.int16 if signed else np.uint16
-    low = -500 if signed else 0
-    return np.random.default_rng(seed).integers(low, 2000, (SLICES, ROWS, COLUMNS)).astype(kind)
-
-
-def write_series(
-    folder: Path,
-    pixels: np.ndarray,
-    kind: str = "axial",
-    modality: str = "CT",
-    seed: int = 0,
-    change: Callable | None = None,
-) -> Path:
-    """Write ``pixels`` (slice, row, column), under random names and instance numbers.
-
-    ``change`` is called with each slice's number and data set before it is written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    row, column = directions(kind)
-    study, series, frame = (pydicom.uid.generate_uid() for _ in range(3))
-    names, numbers = np.random.default_rng(seed).permuted([range(100, 999)] * 2, axis=1)
-    for k, plane in enumerate(pixels):
-        data = pydicom.Dataset()
-        data.file_meta = pydicom.dataset.FileMetaDataset()
-        data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-        data.SOPClassUID = CT if modality == "CT" else MR
-        data.SOPInstanceUID = pydicom.uid.generate_uid()
-        data.StudyInstanceUID, data.SeriesInstanceUID = study, series
-        data.FrameOfReferenceUID, data.Modality = frame, modality
-        data.InstanceNumber = int(numbers[k])
-        data.ImagePositionPatient = ds(POSITION + k * STEP * np.cross(row, column))
-        data.ImageOrientationPatient = ds([*row, *column])
-        data.PixelSpacing, data.SliceThickness = ds(SPACING), str(STEP)
-        data.Rows, data.Columns = plane.shape
-        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
-        data.BitsAllocated, data.BitsStored, data.HighBit = 16, 16, 15
-        data.PixelRepresentation = int(plane.dtype == np.int16)
-        if modality == "CT":
-            data.RescaleSlope, data.RescaleIntercept = "2", "-1000"
-        data.PixelData = plane.tobytes()
-        if change:
-            change(k, data)
-        data.save_as(folder / f"IM{names[k]}", enforce_file_format=True)
-    return folder
 
 
 def place(kind: str, k: int, r: int, c: int) -> np.ndarray:
@@ -110,25 +54,6 @@ def at(affine: np.ndarray, place: np.ndarray) -> tuple[int, ...]:
     voxel = nib.affines.apply_affine(np.linalg.inv(affine), place)
     assert np.abs(nib.affines.apply_affine(affine, np.rint(voxel)) - place).max() < 1e-2
     return tuple(np.rint(voxel).astype(int).tolist())
-
-
-def slices(folder: Path) -> list[Path]:
-    """Files of a series, in the order of their slices."""
-
-    def height(path: Path) -> float:
-        return float(pydicom.dcmread(path).ImagePositionPatient[2])
-
-    return sorted(folder.iterdir(), key=height)
-
-
-def edit(path: Path, **changes) -> None:
-    data = pydicom.dcmread(path)
-    for name, value in changes.items():
-        if value is None:
-            delattr(data, name)
-        else:
-            setattr(data, name, value)
-    data.save_as(path)
 
 
 def refusal(folder: Path) -> str:
@@ -233,42 +158,56 @@ def folder(tmp_path):
 def test_a_slice_is_missing(folder, which):
     slices(folder)[which].unlink()
     assert refusal(folder) == (
-        f"{folder} is no regular stack of slices: Series is not a regularly-spaced volume."
+        f"{folder} is no regular stack of slices: its slices lie 2.5 to 5 mm apart; one is "
+        "missing, if not more"
     )
 
 
 def test_a_slice_is_out_of_place(folder):
     edit(slices(folder)[2], ImagePositionPatient=ds(np.add(POSITION, [0, 0, 2 * STEP + 0.5])))
-    assert "not a regularly-spaced volume" in refusal(folder)
+    assert "its slices lie 2 to 3 mm apart" in refusal(folder)
 
 
 def test_a_slice_is_moved_within_its_plane(folder):
     edit(slices(folder)[2], ImagePositionPatient=ds(np.add(POSITION, [5, 0, 2 * STEP])))
-    assert "not a regularly-spaced volume" in refusal(folder)
+    assert "shifted against each other" in refusal(folder)
 
 
-def test_a_gantry_that_was_tilted(tmp_path):
+@pytest.mark.parametrize("shift", [0.5, 0.1])  # a slice; by 2 degrees, highdicom would take it
+def test_a_gantry_that_was_tilted(tmp_path, shift):
     def change(k, data):
-        data.ImagePositionPatient = ds(np.add(POSITION, [0, k * 0.5, k * STEP]))
+        data.ImagePositionPatient = ds(np.add(POSITION, [0, k * shift, k * STEP]))
 
     folder = write_series(tmp_path / "tilted", stored(), change=change)
-    assert "not a regularly-spaced volume" in refusal(folder)
+    assert refusal(folder) == (
+        f"{folder} is no regular stack of slices: its slices are shifted against each other, as by "
+        "a tilted gantry"
+    )
 
 
 def test_a_slice_there_twice(folder):
     path = slices(folder)[2]
     (folder / "copy").write_bytes(path.read_bytes())
-    assert "not a regularly-spaced volume" in refusal(folder)
+    assert refusal(folder) == (
+        f"{folder} is no regular stack of slices: 1 of 7 slices lie where others do: several "
+        "acquisitions, or copies"
+    )
 
 
-def test_two_series_in_a_folder(folder):
-    write_series(folder, stored(seed=1), seed=1)
-    assert refusal(folder).endswith("it holds 2 series; give each a folder of its own")
+def test_two_acquisitions_in_one_series(tmp_path):
+    uid = pydicom.uid.generate_uid()
+
+    def change(k, data):
+        data.SeriesInstanceUID = data.FrameOfReferenceUID = uid
+
+    folder = write_series(tmp_path / "echoes", stored(), change=change)
+    write_series(folder, stored(seed=1), seed=1, change=change)
+    assert "6 of 12 slices lie where others do" in refusal(folder)
 
 
 def test_a_folder_without_a_series(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
-    assert refusal(tmp_path).endswith("holds 0 DICOM files, where a stack is wanted")
+    assert refusal(tmp_path).endswith("0 slices, where a stack is wanted")
 
 
 @pytest.mark.parametrize("left", [0.15, 0.5, 0.9, 0.99])
@@ -337,15 +276,19 @@ def test_highdicom_is_not_installed(folder, tmp_path, monkeypatch):
 # ---- from folders to a cohort, and back --------------------------------------------------------
 
 
+def folders(raw: Path) -> list[Path]:
+    return [series.folder for series in find_series(raw, ALONE)]
+
+
 def test_which_folders_hold_slices(tmp_path):
     write_series(tmp_path / "a/ct", stored())
     write_series(tmp_path / "b", stored())
     (tmp_path / "c").mkdir()
     (tmp_path / "c/notes.txt").write_text("DICM")
     (tmp_path / "c/short").write_bytes(b"DICM")
-    assert dicom_folders(tmp_path) == [tmp_path / "a/ct", tmp_path / "b"]
-    assert dicom_folders(tmp_path / "b") == [tmp_path / "b"]
-    assert dicom_folders(tmp_path / "c") == []
+    assert folders(tmp_path) == [tmp_path / "a/ct", tmp_path / "b"]
+    assert folders(tmp_path / "b") == [tmp_path / "b"]
+    assert folders(tmp_path / "c") == []
 
 
 @pytest.mark.parametrize("kind", ["axial", "oblique"])
@@ -451,10 +394,30 @@ def test_a_last_slice_that_has_lost_its_head(folder, content):
 
 def test_the_contents_of_a_disc_are_no_scan(folder, tmp_path):
     (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
-    assert dicom_folders(tmp_path) == [folder]
+    assert folders(tmp_path) == [folder]
 
 
 def test_one_slice_is_no_volume(folder):
     for path in sorted(folder.iterdir())[1:]:
         path.unlink()
-    assert refusal(folder) == f"{folder} holds 1 DICOM files, where a stack is wanted"
+    assert refusal(folder) == (
+        f"{folder} is no regular stack of slices: 1 slices, where a stack is wanted"
+    )
+
+
+def test_a_raw_series_is_segmented_in_the_scanners_coordinates(tmp_path):
+    for name in ("ann", "bob"):
+        write_series(tmp_path / "raw" / name, stored(), "oblique")
+    prepare(Folder(raw=tmp_path / "raw", out=tmp_path / "c", size=(8, 8, 8), workers=1))
+    cohort = Cohort.open(tmp_path / "c")
+    network = make_network(make_encoder(cohort, filters=(4, 8)), cohort)
+    network.provenance = Provenance.of(cohort, ())
+    found = predict_images(network, tmp_path / "raw", tmp_path / "p", workers=1)
+    assert [path.name for path in found.paths] == ["ann.nii.gz", "bob.nii.gz"]
+    data, affine = read_series(tmp_path / "raw/ann")
+    answer = nib.load(found.paths[0])
+    assert answer.shape == data.shape
+    for matrix, code in (answer.get_sform(coded=True), answer.get_qform(coded=True)):
+        np.testing.assert_allclose(matrix, affine, atol=1e-3)
+        assert code == 1
+    assert answer.header.get_xyzt_units()[0] == "mm"

@@ -113,7 +113,7 @@ def test_a_connection_that_keeps_breaking_is_continued_by_the_next_call(server, 
     server.cut_after = [CHUNK] * ATTEMPTS
     with pytest.raises(InputError, match="the same command goes on from there"):
         fetch(server.url, server.md5, tmp_path / "Task")
-    assert names(tmp_path) == ["Task.tar.part"]
+    assert names(tmp_path) == [".Task.tar.ssl3d-part"]
     fetch(server.url, server.md5, tmp_path / "Task")
     assert server.asked[-1] == f"bytes={CHUNK * ATTEMPTS}-"
     assert names(tmp_path) == ["Task"]
@@ -128,7 +128,7 @@ def test_a_server_without_ranges_starts_over(server, tmp_path):
 
 
 def test_killed_between_the_last_byte_and_the_checksum(server, tmp_path):
-    (tmp_path / "Task.tar.part").write_bytes(server.content)
+    (tmp_path / ".Task.tar.ssl3d-part").write_bytes(server.content)
     fetch(server.url, server.md5, tmp_path / "Task")
     assert server.asked == [f"bytes={len(server.content)}-"]
     assert names(tmp_path) == ["Task"]
@@ -141,7 +141,7 @@ def test_a_wrong_checksum(server, tmp_path):
 
 
 def test_a_part_of_another_file_is_found_out_and_removed(server, tmp_path):
-    (tmp_path / "Task.tar.part").write_bytes(bytes(1000))
+    (tmp_path / ".Task.tar.ssl3d-part").write_bytes(bytes(1000))
     with pytest.raises(InputError, match="the checksum is wrong"):
         fetch(server.url, server.md5, tmp_path / "Task")
     fetch(server.url, server.md5, tmp_path / "Task")
@@ -200,7 +200,7 @@ def test_an_archive_that_cannot_be_trusted(server, tmp_path, content):
 
 
 def test_what_a_killed_unpacking_left_is_removed(server, tmp_path):
-    (tmp_path / ".Task.unpacking" / "half").mkdir(parents=True)
+    (tmp_path / ".Task.unpacking.ssl3d-part" / "half").mkdir(parents=True)
     folder = fetch(server.url, server.md5, tmp_path / "Task")
     assert names(tmp_path) == ["Task"]
     assert names(folder) == ["Task"]

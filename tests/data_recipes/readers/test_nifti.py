@@ -144,7 +144,7 @@ def test_channels_on_other_grids(save, tmp_path):
     wider = save(tmp_path / "wider.nii", np.concatenate([RAMP, RAMP]))
     assert "(4, 3, 4), but first.nii has (2, 3, 4)" in refusal(read_images, [first, wider])
     moved = save(tmp_path / "moved.nii", RAMP, nib.affines.from_matvec(np.eye(3), [0, 3, 4]))
-    assert "moved.nii lies 5.00 mm beside first.nii" in refusal(read_images, [first, moved])
+    assert "moved.nii lies 5.00 voxels beside first.nii" in refusal(read_images, [first, moved])
 
 
 def test_rounding_in_an_affine_is_no_other_grid(save, tmp_path):
@@ -160,17 +160,118 @@ def test_label_values_become_classes(save, tmp_path):
     np.testing.assert_array_equal(classes, [[[0, 1, 2], [3, 3, 0]]])
 
 
-@pytest.mark.parametrize(("value", "named"), [(3, "3"), (0.5, "0.5"), (-1, "-1"), (260, "260")])
-def test_undeclared_label_values_are_named(save, tmp_path, value, named):
+LIMIT = "where label values go from 0 to 255; give its classes other numbers"
+NO_LABEL = "is it a map of probabilities, or was it resampled with interpolation?"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (3, "holds 3, where labels are 0, 1, 2, 4"),
+        (255, "holds 255, where labels are 0, 1, 2, 4"),
+        (0.5, f"holds 0.5, where labels are whole numbers; {NO_LABEL}"),
+        (0.99, f"holds 0.99, where labels are whole numbers; {NO_LABEL}"),
+        (-1, f"holds -1, {LIMIT}"),
+        (256, f"holds 256, {LIMIT}"),
+        (1001, f"holds 1001, {LIMIT}"),
+        (2e9, f"holds 2e+09, {LIMIT}"),
+    ],
+)
+def test_values_that_are_no_class_are_named(save, tmp_path, value, said):
     raw = np.zeros((2, 2, 2), np.float32)
     raw[0, 0, 0] = value
-    message = refusal(read_label, save(tmp_path / "a.nii", raw), (0, 1, 2, 4))
-    assert message.endswith(f"holds {named}, where labels are 0, 1, 2, 4")
+    path = save(tmp_path / "a.nii", raw)
+    assert refusal(read_label, path, (0, 1, 2, 4)) == f"{path} {said}"
+
+
+@pytest.mark.parametrize("near", [0.999, 0.99998, 1.0001, 1 + 1e-7])
+def test_rounding_is_no_other_value(save, tmp_path, near):
+    raw = np.array([0, 1, 2, 4, 4, 0], np.float32).reshape(1, 2, 3) * np.float32(near)
+    raw[0, 0, 0] = 1e-4
+    if abs(near - 1) < 5e-4:
+        classes, _ = read_label(save(tmp_path / "a.nii", raw), (0, 1, 2, 4))
+        np.testing.assert_array_equal(classes, [[[0, 1, 2], [3, 3, 0]]])
+    one = (raw > 0.5) * np.float32(near)
+    np.testing.assert_array_equal(read_label(save(tmp_path / "b.nii", one), (0, 1))[0], raw > 0.5)
+
+
+def test_a_label_map_that_is_rescaled_by_its_header(tmp_path):
+    raw = np.array([0, 32767, 0, 0], np.int16).reshape(1, 2, 2)
+    image = nib.Nifti1Image(raw, np.eye(4))
+    path = tmp_path / "a.nii"
+    nib.save(image, path)
+    content = bytearray(path.read_bytes())
+    content[112:120] = np.array([1 / 32767, 0], np.float32).tobytes()
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read_label(path, (0, 1))[0], raw > 0)
+
+
+@pytest.mark.parametrize("type_", [np.uint8, np.int8, np.int16, np.uint16, np.float32, np.float64])
+def test_label_maps_of_all_types(save, tmp_path, type_):
+    raw = np.arange(8, dtype=type_).reshape(2, 2, 2)
+    classes, _ = read_label(save(tmp_path / "a.nii", raw), range(8))
+    np.testing.assert_array_equal(classes, raw)
 
 
 def test_a_label_map_with_a_fourth_axis(save, tmp_path):
     path = save(tmp_path / "a.nii", np.zeros((2, 2, 2, 2), np.uint8))
-    assert "a label map (x, y, z) is wanted" in refusal(read_label, path, (0, 1))
+    assert refusal(read_label, path, (0, 1)) == (
+        f"{path} has shape (2, 2, 2, 2), where a label map (x, y, z) is wanted; if each class has "
+        "a map of its own in it, join them into one of class numbers"
+    )
+    flat = save(tmp_path / "b.nii", np.ones((2, 2, 2, 1), np.uint8))
+    assert read_label(flat, (0, 1))[0].shape == (2, 2, 2)
+
+
+# ---- voxels that are not one number ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("type_", "said"),
+    [
+        (np.complex64, "its voxels are complex numbers; save their magnitude"),
+        (np.complex128, "its voxels are complex numbers; save their magnitude"),
+        ([(c, "u1") for c in "RGB"], "its voxels are colours (RGB); save one grey value a voxel"),
+        ([(c, "u1") for c in "RGBA"], "its voxels are colours (RGB); save one grey value a voxel"),
+    ],
+)
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_more_than_a_number_a_voxel(tmp_path, type_, said, kind, order):
+    header = kind.header_class(endianness=order)
+    header.set_data_dtype(np.dtype(type_))
+    path = tmp_path / "a.nii"
+    nib.save(kind(np.zeros((2, 3, 4), type_), np.eye(4), header), path)
+    assert refusal(read_nifti, path) == f"{path} is no readable NIfTI file: {said}"
+
+
+@pytest.mark.parametrize(("shape", "intent"), [((2, 3, 4, 1, 3), None), ((2, 3, 4, 3), "vector")])
+def test_a_vector_image(tmp_path, shape, intent):
+    image = nib.Nifti1Image(np.zeros(shape, np.float32), np.eye(4))
+    if intent:
+        image.header.set_intent(intent)
+    nib.save(image, tmp_path / "a.nii")
+    said = (
+        "is a vector image, 3 numbers a voxel, where one is wanted; save each as a file of its own"
+    )
+    assert refusal(read_nifti, tmp_path / "a.nii") == f"{tmp_path / 'a.nii'} {said}"
+
+
+@pytest.mark.parametrize("code", [0, 1, 255, 2048, 999])
+def test_a_type_that_is_not_known(save, tmp_path, code, capfd):
+    path = save(tmp_path / "a.nii", RAMP)
+    content = bytearray(path.read_bytes())
+    content[70:72] = code.to_bytes(2, "little")
+    path.write_bytes(content)
+    assert f"its voxels are of type {code}, which cannot be read" in refusal(read_nifti, path)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("content", [b"", gzip.compress(b"")])
+def test_an_empty_file(tmp_path, content):
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(content)
+    assert refusal(read_nifti, path) == f"{path} is no readable NIfTI file: it is empty"
 
 
 def test_an_empty_label_map_is_one(save, tmp_path):

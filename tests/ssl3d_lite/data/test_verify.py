@@ -96,7 +96,7 @@ def with_value(value, dtype=None):
     [
         ("images", with_value(np.nan), "scan_002: MRI has NaN or infinite voxels"),
         ("images", with_value(np.inf), "scan_002: MRI has NaN or infinite voxels"),
-        ("images", with_value(50), "to 50, where (-14.2, 14.2) are the bounds"),
+        ("images", with_value(50), "to 50, where (-28.4, 28.4) are the bounds"),
         ("images", np.zeros_like, "scan_002: MRI holds nothing but the value 0"),
         ("images", with_value(0, np.float32), "scan_002: its image is float32, not float16"),
         ("labels", with_value(3), "scan_002: its label map holds class 3, where there are 3"),
@@ -242,12 +242,14 @@ def test_copies_are_dealt_to_one_fold_when_a_cohort_is_made(raw, tmp_path):
     (raw / "imagesTr/scan_003.nii.gz").write_bytes(copied)
     (raw / "imagesTs/scan_006.nii.gz").write_bytes(copied)
     summary = prepare(Msd(out=tmp_path / "out", raw=raw, workers=1))
-    assert "2 scans are copies of others, voxel for voxel; they share a fold" in summary.notes
+    named = "2 scans are copies of others, voxel for voxel: scan_000 and scan_003 and scan_006"
+    assert named in summary.notes
     cohort = Cohort.open(tmp_path / "out")
     fold = {case.id: case.fold for case in cohort.cases}
     assert fold["scan_000"] == fold["scan_003"] == fold["scan_006"] is not None
     assert fold["scan_007"] is None
     assert faults(cohort) == ()
+    assert named in verify(Verify(tmp_path / "out", workers=1)).notes
 
 
 # ---- bounds and the command ----------------------------------------------------------------------
@@ -258,7 +260,7 @@ def test_copies_are_dealt_to_one_fold_when_a_cohort_is_made(raw, tmp_path):
     [
         ({"intensity": "unit"}, (0, 1)),
         ({"intensity": "window:-100,240"}, (0, 1)),
-        ({"intensity": "zscore"}, (-14.2, 14.2)),
+        ({"intensity": "zscore"}, (-28.4, 28.4)),
         ({"cohort": {"intensity": "unit"}}, (0, 1)),
         ({}, None),
     ],

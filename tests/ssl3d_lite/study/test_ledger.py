@@ -1,5 +1,4 @@
 import csv
-import multiprocessing
 
 import pandas as pd
 import pytest
@@ -99,35 +98,18 @@ def test_a_key_knows_the_order_of_nothing_but_lists():
     assert settings_key({"a": 1, "b": [1, 2]}) != settings_key({"a": 1, "b": [2, 1]})
 
 
-def hold(out, held, release):
-    with Ledger(out).held():
-        held.set()
-        release.wait(20)
+def test_rows_that_a_user_keeps_there_are_left_alone(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.put("a", [row("a")])
+    own = {"x.json": '{"mine": 1}', "y.json": "no json", "b.json": '[{"run": "another"}]'}
+    for name, text in own.items():
+        (tmp_path / "rows" / name).write_text(text)
+    assert ledger.done() == {"a"}
+    ledger.collect()
+    assert [r["run"] for r in ledger.rows()] == ["a"]
+    assert {p.name: p.read_text() for p in (tmp_path / "rows").iterdir()} == own
 
 
-def test_two_processes_cannot_lead_one_study(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    held, release = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(tmp_path, held, release))
-    other.start()
-    try:
-        assert held.wait(60)
-        with pytest.raises(InputError, match="another process is running"), Ledger(tmp_path).held():
-            pass
-    finally:
-        release.set()
-        other.join()
-    with Ledger(tmp_path).held():
-        pass
-
-
-def test_a_leader_that_was_killed_leaves_no_lock_behind(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    held, release = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(tmp_path, held, release))
-    other.start()
-    assert held.wait(60)
-    other.kill()
-    other.join()
-    with Ledger(tmp_path).held():
-        pass
+def test_a_row_cannot_name_a_folder_elsewhere(tmp_path):
+    (tmp_path / "results.csv").write_text("run,score\n../../mine,1\n/etc,1\n..,1\na1b2,1\n")
+    assert Ledger(tmp_path).done() == {"a1b2"}

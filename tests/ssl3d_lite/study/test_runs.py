@@ -19,6 +19,7 @@ from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.networks import make_network
+from ssl3d_lite.outputs import LOCK, MARK
 from ssl3d_lite.study import Study, load_results, run_study, shipped_studies
 from ssl3d_lite.study import launch as launching
 from ssl3d_lite.study.data import DataFolders, StudyData
@@ -125,7 +126,7 @@ def test_results_can_be_read_without_scans_or_encoders(small, tmp_path):
 def test_nothing_is_left_but_encoders_and_rows(small):
     _, out = small
     assert {path.name for path in out.iterdir()} == {
-        *("results.csv", "study.json", "encoders", "examples", "runs", "rows", ".lock")
+        *("results.csv", "study.json", "encoders", "examples", "runs", "rows", MARK, LOCK)
     }
     assert not list((out / "runs").iterdir())
     assert not list((out / "rows").iterdir())
@@ -245,6 +246,21 @@ def test_a_key_knows_the_cohort_and_not_the_machine(scans, tmp_path):
     assert run_key(experiment(SMALL, DataFolders(tmp_path / "other"), tmp_path), run) != key
 
 
+def test_a_study_says_why_it_runs_again_on_a_cohort_that_changed(tmp_path, capsys):
+    make_cohort(tmp_path / "c", 15, (16, 24, 16))
+    tiny = replace(SMALL, arms=("random",), seeds=1, labels=("2",), protocols=("probe",))
+    first = run_study(tiny, tmp_path / "s", cohort=tmp_path / "c")
+    run_study(tiny, tmp_path / "s", cohort=tmp_path / "c")
+    assert "changed since" not in capsys.readouterr().out
+    cohort = Cohort.open(tmp_path / "c")
+    assert {row["fingerprint"] for row in first.rows} == {cohort.fingerprint}
+    mended = replace(cohort.cases[0], sha256={"label": "mended"})
+    replace(cohort, cases=(mended, *cohort.cases[1:])).save()
+    again = run_study(tiny, tmp_path / "s", cohort=tmp_path / "c")
+    assert f"made up changed since it was studied in {tmp_path / 's'}" in capsys.readouterr().out
+    assert {row["run"] for row in again.rows}.isdisjoint(row["run"] for row in first.rows)
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -266,7 +282,7 @@ def test_a_study_killed_at_random_moments_ends_with_the_same_numbers(small, scan
     moments = np.random.default_rng(0).uniform(0.3, 4, 4)
     for moment in moments:
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        lock = tmp_path / "out" / ".lock"
+        lock = tmp_path / "out" / LOCK
         while not lock.exists() and process.poll() is None:
             time.sleep(0.05)  # libraries are being imported: to kill that shows nothing
         time.sleep(moment)

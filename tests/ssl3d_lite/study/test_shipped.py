@@ -9,6 +9,7 @@ import pytest
 from helpers import make_cohort, make_graded
 
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.study import read_study, shipped_studies
 from ssl3d_lite.study.data import DataFolders, StudyData
 from ssl3d_lite.study.encoders import dry_run
@@ -32,6 +33,15 @@ def manifest(folder, table, flat=False):
     cases = tuple(replace(case, shape=shape) for case in cohort.cases)
     replace(cohort, cases=cases).save()
     return folder
+
+
+@pytest.mark.parametrize("scale", ["smoke", "class", "full"])
+@pytest.mark.parametrize("name", shipped_studies())
+def test_its_virtual_scans_can_be_asked_for(tmp_path, name, scale):
+    study = read_study(name, scale)
+    for table in filter(None, (study.cohort, study.corpus)):
+        own = {key: value for key, value in table.items() if key != "recipe"}
+        load_recipe(table["recipe"])[0](out=tmp_path, **own)
 
 
 @pytest.mark.parametrize("scale", ["smoke", "class", "full"])

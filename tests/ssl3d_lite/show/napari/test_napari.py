@@ -9,6 +9,7 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,7 @@ pytest.importorskip("napari", reason="napari is not installed: pip install -e .[
 
 from napari.components import ViewerModel
 
+from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
@@ -29,6 +31,7 @@ from ssl3d_lite.show.napari.plugin import field_help, virtual_brain, volumes_of,
 from ssl3d_lite.show.napari.puzzle import add_puzzle, as_it_lies, box_outline
 from ssl3d_lite.show.napari.review import MARK_COLUMNS, REVIEW_KEYS, review
 from ssl3d_lite.show.pieces import COLOURS
+from ssl3d_lite.show.scan_files import read_scan_files
 from ssl3d_lite.tasks import TASKS, make_task
 
 ROOT = Path(__file__).parents[4]
@@ -59,6 +62,49 @@ def names(viewer):
 
 
 # ---- a scan ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def oblique(tmp_path):
+    """A raw scan in an order of axes of its own, oblique, with a marked voxel; and a map of it."""
+    affine = nib.affines.from_matvec(nib.eulerangles.euler2mat(0.1, 0.2), [30, -20, 10])
+    affine = affine @ np.diag([-1.0, 1.5, 2.5, 1])[:, [2, 0, 1, 3]]
+    scan = np.random.default_rng(0).uniform(0, 1, (7, 6, 5)).astype(np.float32)
+    labels = np.zeros((7, 6, 5), np.uint8)
+    scan[4, 1, 3], labels[4, 1, 3] = 9, 2
+    paths = [tmp_path / "raw.nii.gz", tmp_path / "map.nii.gz"]
+    for path, data in zip(paths, (scan, labels)):
+        nib.save(nib.Nifti1Image(data, affine), path)
+    return *paths, affine
+
+
+def test_a_prediction_lies_over_its_raw_scan_in_the_scanners_world(oblique):
+    image, labels, affine = oblique
+    viewer = ViewerModel()
+    layers = opening.add_scan_files(viewer, read_scan_files(image, labels))
+    assert names(viewer) == ["scan", "labels"]
+    wanted = nib.affines.apply_affine(affine, [4, 1, 3])
+    for layer, value in zip(layers, (9, 2), strict=True):
+        (place,) = np.argwhere(np.asarray(layer.data) == value)
+        np.testing.assert_allclose(layer.data_to_world(place), wanted, atol=1e-4)
+
+
+@needs_xvfb
+def test_a_raw_scan_and_its_prediction_in_a_real_window(oblique, monkeypatch, capsys):
+    image, labels, _ = oblique
+    monkeypatch.setattr(opening, "display_trouble", lambda: "no display")
+    picture = opening.open_scan(image, labels)
+    assert capsys.readouterr().out == "no display: a picture of napari instead, made with Xvfb\n"
+    assert min(decoded(picture.data).shape[:2]) > 600
+
+
+def test_the_command_opens_no_window_where_there_is_none(oblique, capsys, monkeypatch):
+    image, labels, _ = oblique
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert main(["show", str(image), "--labels", str(labels)]) == 2
+    said = capsys.readouterr().err
+    assert "see it in a notebook: ssl3d_lite.show.scan_slices(SCAN, LABELS)" in said
 
 
 def test_a_scan_has_a_layer_for_each_channel_and_one_for_each_map():

@@ -1,0 +1,294 @@
+"""Predictions of raw scans that were never prepared: the shortest path from a network to scans.
+
+A network knows how the scans that it learnt from were prepared (``network.provenance``). New ones
+are prepared alike, into a cohort that lasts no longer than it is needed, and each answer is laid
+over its raw file.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from nibabel.affines import voxel_sizes
+from torch import Tensor, nn
+
+from ssl3d_lite.data.cohort import MANIFEST, Case, Cohort
+from ssl3d_lite.data.provenance import Provenance
+from ssl3d_lite.data.registry import make_cohort
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.models.classifier import Classifier
+from ssl3d_lite.models.unet import UNet
+
+from .prediction import class_maps, logits_of, with_meaning, write_predictions
+
+SETTINGS = ("crop", "spacing", "size", "fit", "intensity")  # a recipe's, that make arrays of scans
+PLAIN_RECIPES = ("folder", "msd", "brats")  # do to a scan what these settings say, and no more
+FAR_OFF = 1.2  # times the largest voxel a network has seen, or the smallest over it
+MOST_NAMED = 5  # scans that a note names
+SLICES_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class ScanPredictions:
+    """How the prediction of raw scans went; made to be printed."""
+
+    folder: Path
+    paths: tuple[Path, ...]  # label maps, one a scan
+    rejected: tuple[dict[str, str], ...]  # {"case", "reason"}: scans that cannot be read
+    notes: tuple[str, ...]  # what to know before believing them
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a scan was rejected, else 0."""
+        return int(bool(self.rejected))
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.paths)} predictions in {self.folder}", *self.notes]
+        return "\n".join(lines + [f"  {r['case']} rejected: {r['reason']}" for r in self.rejected])
+
+
+def predict_images(
+    network: UNet | Classifier,
+    images: str | Path,
+    out: str | Path,
+    window: Sequence[int] | None = None,
+    workers: int | None = None,
+) -> ScanPredictions:
+    """Segment raw scans, and write ``out/ID.nii.gz`` over each: its voxels, its header.
+
+    Scans are found and named as the recipe ``folder`` does it, and prepared as those that the
+    network learnt from. What lies outside the network's field is background. Of a network of
+    slices, a scan's slices are predicted one by one.
+
+    Args:
+        images: a folder of NIfTI files or DICOM series, or one NIfTI file. Of a network of several
+            channels, the files' names end in the channels'.
+        window: size, in voxels, of the overlapping boxes in which larger volumes are predicted; by
+            default, that of the boxes which the network was trained on, if it was.
+        workers: processes that prepare scans; by default one a core.
+
+    Raises:
+        InputError: the network does not know how its scans were prepared, or grades pictures; no
+            scan is there, or none can be read.
+
+    Example::
+
+        print(predict_images(load_network("model"), "new_scans", "predictions"))
+    """
+    trained, learnt = what_it_learnt(network)
+    recipe, images, out = volume_recipe(learnt), Path(images), Path(out)
+    _check_places(images, out)
+    answering: nn.Module = network
+    boxes = window = window or trained.patch
+    if recipe is not learnt:  # slices of volumes
+        answering, boxes = SliceBySlice(network, learnt, window), None
+    with room_in(out) as room:
+        channels = trained.preparation.channels or ()
+        prepared = with_meaning(network, prepare_alike(images, room, channels, recipe, workers))
+        cases = range(len(prepared))
+        maps = class_maps(answering, prepared, cases, boxes, range(len(prepared.channels)))
+        paths = write_predictions(maps, prepared, cases, out)
+    notes = [
+        *_outside(prepared.cases, recipe),
+        *_far_off(prepared.cases, trained.preparation.spacing_range, learnt.get("axis")),
+        *_slices_left_out(learnt),
+    ]
+    return ScanPredictions(out, tuple(paths), prepared.rejected, tuple(notes))
+
+
+# ---- what the network knows --------------------------------------------------------------------
+
+
+def what_it_learnt(network: UNet | Classifier) -> tuple[Provenance, Mapping[str, Any]]:
+    """What a network was trained on, and the settings of the recipe that prepared it.
+
+    Raises:
+        InputError: it is not known, or they were pictures; says what to do.
+    """
+    origin = network.provenance
+    if origin is None or origin.recipe is None:
+        raise InputError(
+            "the network does not say how its scans were prepared (it is untrained, or an earlier "
+            "version trained it); train it again, or prepare the scans as its cohort was and "
+            "predict that cohort"
+        )
+    if origin.preparation.ordinal or isinstance(network, Classifier):
+        raise InputError(
+            f"the network grades pictures of the recipe {origin.recipe.get('name')}; prepare yours "
+            "with it and predict that cohort"
+        )
+    return origin, origin.recipe
+
+
+def volume_recipe(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings of a recipe of volumes, or of those that a recipe of slices cut.
+
+    Raises:
+        InputError: the recipe does more to a scan than these say.
+    """
+    while isinstance(recipe.get("cohort"), Mapping):
+        recipe = recipe["cohort"]
+    if recipe.get("name") not in PLAIN_RECIPES or not recipe.keys() >= set(SETTINGS):
+        raise InputError(
+            f"the network learnt scans of the recipe {recipe.get('name')}, which does more to them "
+            "than its settings say; prepare the scans with it and predict that cohort"
+        )
+    return recipe
+
+
+# ---- a cohort that does not last ---------------------------------------------------------------
+
+
+def _check_places(images: Path, out: Path) -> None:
+    if (images / MANIFEST).exists():
+        raise InputError(f"{images} is a prepared cohort; give it as one (--cohort)")
+    if not images.exists():
+        raise InputError(f"no folder and no file {images}")
+    if images.is_dir() and out.resolve().is_relative_to(images.resolve()):
+        raise InputError(
+            f"{out} lies in {images}, where predictions would be taken for scans the next time; "
+            "choose another place"
+        )
+
+
+@contextmanager
+def room_in(out: Path) -> Iterator[Path]:
+    """A hidden folder in ``out``, where there is room; it is gone at the end, however it ends."""
+    made = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with TemporaryDirectory(prefix=".prepared-", dir=out) as folder:
+            yield Path(folder)
+    finally:
+        if made and not any(out.iterdir()):
+            out.rmdir()
+
+
+def prepare_alike(
+    images: Path,
+    room: Path,
+    channels: Sequence[str],
+    recipe: Mapping[str, Any],
+    workers: int | None,
+) -> Cohort:
+    """Prepare raw scans as a network's were, into ``room``."""
+    raw = images if images.is_dir() else _alone(images, room)
+    settings = {name: recipe[name] for name in SETTINGS}
+    settings |= {"workers": workers, "name": images.name}
+    if len(channels) > 1:
+        settings["channels"] = tuple(channels)
+    try:
+        folder = make_cohort("folder", room / "cohort", raw=raw, **settings)
+    except InputError as reason:
+        raise InputError(str(reason).replace(str(raw.resolve()), str(_home(images)))) from None
+    cohort = Cohort.open(folder)
+    home = str(_home(images))
+    rejected = [r | {"reason": r["reason"].replace(str(raw), home)} for r in cohort.rejected]
+    return replace(cohort, rejected=tuple(rejected))
+
+
+def _home(images: Path) -> Path:
+    return images if images.is_dir() else images.parent
+
+
+def _alone(image: Path, room: Path) -> Path:
+    """A folder that holds a link to one file, since recipes read folders."""
+    folder = room / "raw"
+    folder.mkdir()
+    try:
+        os.symlink(image.resolve(), folder / image.name)
+    except OSError:  # a system without links
+        shutil.copyfile(image, folder / image.name)
+    return folder
+
+
+# ---- slices ------------------------------------------------------------------------------------
+
+
+class SliceBySlice(nn.Module):
+    """A network of slices as one of volumes: (batch, channel, *space) → (batch, class, *space).
+
+    Slices outside of the part that it learnt from are background.
+
+    Args:
+        recipe: settings of the recipe ``slices``: axis, first and last.
+        window: size of the overlapping boxes in which larger slices are predicted.
+    """
+
+    def __init__(self, network: nn.Module, recipe: Mapping[str, Any], window: Sequence[int] | None):
+        super().__init__()
+        self.network, self.window = network, window
+        self.axis, self.part = recipe["axis"], (recipe["first"], recipe["last"])
+
+    def forward(self, x: Tensor) -> Tensor:
+        across = x.movedim(self.axis + 2, 1)  # (batch, slice, channel, *plane)
+        first, last = (round(share * across.shape[1]) for share in self.part)
+        slices = across[:, first:last].flatten(0, 1)
+        parts = [
+            logits_of(self.network, part, self.window) for part in slices.split(SLICES_AT_ONCE)
+        ]
+        answers = torch.cat(parts).unflatten(0, (len(x), last - first))
+        logits = answers.new_zeros(*across.shape[:2], *answers.shape[2:])
+        logits[:, :, 0] = 1
+        logits[:, first:last] = answers
+        return logits.movedim(1, self.axis + 2)
+
+
+# ---- what to know of the answers ---------------------------------------------------------------
+
+
+def _outside(cases: Sequence[Case], recipe: Mapping[str, Any]) -> Iterator[str]:
+    """How much of which scans the network did not see."""
+    if recipe["crop"] and (recipe["size"] is None or recipe["fit"] != "pad"):
+        return  # nothing but the empty border was cut away
+    shares = {}
+    for case in cases:
+        voxels = int(np.prod(case.source.shape))
+        if out := voxels - int(np.prod([stop - start for start, stop in case.crop])):
+            shares[case.id] = f"{out} voxels ({out / voxels:.0%})"
+    if shares:
+        size = " × ".join(map(str, recipe["size"] or ()))
+        yield f"outside the network's field of {size} voxels, so background: {_named(shares)}"
+
+
+def _far_off(
+    cases: Sequence[Case], seen: Sequence[Sequence[float]] | None, axis: int | None
+) -> Iterator[str]:
+    """Which scans have voxels of a size that the network has not met."""
+    if seen is None:
+        return
+    low, high = np.array(seen).T
+    strange = {}
+    for case in cases:
+        edges = voxel_sizes(np.array(case.affine))
+        edges = edges if axis is None else np.delete(edges, axis)
+        if (edges > FAR_OFF * high).any() or (FAR_OFF * edges < low).any():
+            strange[case.id] = " × ".join(f"{edge:.3g}" for edge in edges)
+    if strange:
+        known = " × ".join(
+            f"{a:.3g}" if np.isclose(a, b, rtol=0.01) else f"{a:.3g}–{b:.3g}" for a, b in seen
+        )
+        yield (
+            f"voxels far from the {known} that the network has learnt from (are the header's "
+            f"units mm?), so do not trust: {_named(strange)}"
+        )
+
+
+def _slices_left_out(recipe: Mapping[str, Any]) -> Iterator[str]:
+    first, last = recipe.get("first", 0), recipe.get("last", 1)
+    if (first, last) != (0, 1):
+        yield f"slices before {first:g} and after {last:g} of a scan were not learnt: background"
+
+
+def _named(scans: Mapping[str, str]) -> str:
+    """The first scans with what is said of each, and how many more there are."""
+    first = [f"{name} {what}" for name, what in list(scans.items())[:MOST_NAMED]]
+    more = len(scans) - len(first)
+    return ", ".join(first) + (f", and {more} more" if more else "")
