@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -146,8 +147,9 @@ def _check_labels(values: tuple[int, ...], names: tuple[str, ...]) -> None:
 
 
 def case_name(path: str) -> str:
-    """ "ann/t1.nii.gz", "ann/t1" and "ann_t1" → "ann_t1"."""
-    path = path.replace("\\", "/").removeprefix("./")
+    """ "ann/t1.nii.gz", "ann/t1" and "ann_t1" → "ann_t1". A Mac takes an umlaut apart into a letter
+    and its dots, where a table or another system's files have it whole: here it is whole."""
+    path = unicodedata.normalize("NFC", path).replace("\\", "/").removeprefix("./")
     return NIFTI_ENDING.sub("", path).strip("/").replace("/", "_")
 
 

@@ -10,6 +10,7 @@ or :class:`~markupsafe.Markup`, goes in as it is::
 import base64
 import hashlib
 import io
+import warnings
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -98,7 +99,9 @@ def as_html(table: Table, small: bool = False) -> Markup:
 def picture(figure: "Figure", caption: str) -> Markup:
     """A figure with its caption (HTML), the image inside the page."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name stands in the text
+        figure.savefig(buffer, format="png", dpi=120)
     data = base64.b64encode(buffer.getvalue()).decode()
     return _part("figure", f"data:image/png;base64,{data}", Markup(caption))
 

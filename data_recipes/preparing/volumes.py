@@ -8,6 +8,8 @@ mean of two classes is no class.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -23,7 +25,7 @@ from data_recipes.readers.nifti import (
     read_label,
 )
 from ssl3d_lite.data.label_maps import resample_labels
-from ssl3d_lite.data.preparation import Intensity
+from ssl3d_lite.data.preparation import PART_SIZE, Intensity
 from ssl3d_lite.data.raw_header import RawHeader
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.memory import check_volume
@@ -53,7 +55,7 @@ class Preparation(CheckedSettings):
     """
 
     crop: bool  # cut away the border where all channels are empty
-    spacing: VoxelSize | None  # of a voxel, in the scans' unit; None: the scan's own
+    spacing: VoxelSize | None  # a voxel's, in the scans' unit; None: the scan's own
     size: VolumeSize | None  # voxels; None: as many as there are
     fit: Fit
     intensity: str  # see Intensity
@@ -156,6 +158,26 @@ class VolumeFrame:
         margins = [1 + round(REACH * blur + 0.5) for blur in self.blur]
         return tuple(slice(max(0, s.start - m), s.stop + m) for s, m in zip(box, margins))
 
+    def parts(self, shape: Sequence[int]) -> list["VolumeFrame"]:
+        """The frame, in parts along its first axis if it shows much of a large volume of ``shape``:
+        interpolation and smoothing would take the volume several times over."""
+        shown = prod(s.stop - s.start for s in self.covers(shape))
+        count = 1 if self.moves_whole_voxels else min(1 + shown // PART_SIZE, self.size[0])
+        edges = np.linspace(0, self.size[0], count + 1).astype(int).tolist()
+        return [
+            replace(
+                self,
+                origin=(self.origin[0] + self.scale[0] * start, *self.origin[1:]),
+                size=(stop - start, *self.size[1:]),
+            )
+            for start, stop in pairwise(edges)
+        ]
+
+    @property
+    def moves_whole_voxels(self) -> bool:
+        """Whether nothing has to be interpolated."""
+        return all(scale == 1 for scale in self.scale) and all(o == int(o) for o in self.origin)
+
     def within(self, box: VoxelBox) -> "VolumeFrame":
         """The same frame, in voxels of the volume cut down to ``box``."""
         return replace(self, origin=tuple(o - s.start for o, s in zip(self.origin, box)))
@@ -166,7 +188,7 @@ class VolumeFrame:
         Beyond its border an image repeats the outermost voxels (black would be an edge to learn
         from), and a label is background.
         """
-        if all(scale == 1 for scale in self.scale) and all(o == int(o) for o in self.origin):
+        if self.moves_whole_voxels:
             inside = self.covers(volume.shape)
             beyond = [
                 (s.start - int(o), int(o) + n - s.stop)
@@ -307,6 +329,12 @@ def _sample_scaled(
     channel: np.ndarray, intensity: Intensity, box: VoxelBox, frame: VolumeFrame
 ) -> np.ndarray:
     """What a channel shows in ``frame``, scaled by the statistics of ``box``."""
-    near = frame.sees(frame.covers(channel.shape))  # no more need be scaled
-    scaled = intensity.normalise(channel[near], reference=channel[box])
-    return frame.within(near).sample(scaled)
+    scaling = intensity.scaling(reference=channel[box])
+    parts = [_near(channel, part) for part in frame.parts(channel.shape)]
+    return np.concatenate([part.sample(scaling(voxels)) for voxels, part in parts])
+
+
+def _near(volume: np.ndarray, frame: VolumeFrame) -> tuple[np.ndarray, VolumeFrame]:
+    """The part of a volume that a frame shows anything of, and the frame in its voxels."""
+    near = frame.sees(frame.covers(volume.shape))
+    return volume[near], frame.within(near)

@@ -16,6 +16,7 @@ from ssl3d_lite.errors import InputError, unknown
 
 SAME_SPACING = 0.01  # relative difference of voxel sizes that were set and count as one
 OWN_SPACING = 0.25  # relative difference of voxels that scans brought with them
+PART_SIZE = 2**25  # voxels of a scan that are worked on at a time: 128 MB
 IntensityKind = Literal["zscore", "zscore-brain", "unit", "window"]
 
 
@@ -80,26 +81,29 @@ class Intensity:
         Raises:
             InputError: the reference has no contrast to scale by.
         """
+        return self.scaling(reference)(volume)
+
+    def scaling(self, reference: np.ndarray) -> "Scaling":
+        """The scaling by the statistics of ``reference``, to be applied part by part.
+
+        Raises:
+            InputError: the reference has no contrast to scale by.
+        """
         if self.kind == "zscore-brain":
             reference = reference[reference != 0]
             if not reference.size:
                 raise InputError("no voxel is other than 0, so there is no brain to scale by")
         low, high = self._range(reference)
-        reference = reference.clip(low, high)
-        contrast = float(reference.max()) - float(reference.min())
+        least, most = (each.clip(low, high) for each in (reference.min(), reference.max()))
+        contrast = float(most) - float(least)
         if not 1e-30 < contrast < 1e30:  # outside, float32 would divide by 0 or overflow
             raise InputError(f"a contrast of {contrast:g} cannot be scaled ({self.kind})")
         if self.kind in ("unit", "window"):
-            scaled = volume.clip(low, high)
-            scaled -= low
-            scaled /= high - low
-        else:
-            scaled = volume.clip(low - (high - low), high + (high - low))
-            scaled -= reference.mean(dtype=float)
-            scaled /= reference.std(dtype=float)
-        if self.kind == "zscore-brain":
-            scaled *= volume != 0
-        return scaled
+            return Scaling(low, high, low, high - low)
+        mean, deviation = _moments(reference, low, high)
+        beyond = high - low
+        brain = self.kind == "zscore-brain"
+        return Scaling(low - beyond, high + beyond, mean, deviation, keeps_zeros=brain)
 
     def _range(self, reference: np.ndarray) -> tuple[float, float]:
         if self.kind == "window":
@@ -108,6 +112,37 @@ class Intensity:
             return float(reference.min()), float(reference.max())
         low, high = np.percentile(reference, (0.5, 99.5))
         return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How the values of one channel of one scan become small: clipped, shifted, divided."""
+
+    low: float
+    high: float
+    shift: float
+    divisor: float
+    keeps_zeros: bool = False
+
+    def __call__(self, volume: np.ndarray) -> np.ndarray:
+        """The values of ``volume``, any part of the channel, scaled: float32, of its shape."""
+        scaled = volume.clip(self.low, self.high)
+        scaled -= self.shift
+        scaled /= self.divisor
+        if self.keeps_zeros:
+            scaled *= volume != 0
+        return scaled
+
+
+def _moments(values: np.ndarray, low: float, high: float) -> tuple[float, float]:
+    """Mean and standard deviation of ``values`` set to the range from ``low`` to ``high``.
+
+    They are reckoned in float64, and of a large scan part by part: it takes 8 bytes a voxel.
+    """
+    parts = np.array_split(values, max(1, values.size // PART_SIZE))
+    mean = sum(part.clip(low, high).sum(dtype=float) for part in parts) / values.size
+    squares = sum(np.square(part.clip(low, high) - mean).sum() for part in parts)
+    return mean, np.sqrt(squares / values.size)
 
 
 # ---- what was done to all scans of a cohort ----------------------------------------------------

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import unicodedata
 from itertools import count, permutations, product
 from pathlib import Path
 
@@ -1249,6 +1250,21 @@ def test_the_command_says_why_it_stopped(raw, out, capsys):
     assert main([*command, "--size", "4"]) == 2
     said = capsys.readouterr().err
     assert said == "ssl3d: --size takes 3 values, as --size 64 64 64, but got: 4\n"
+
+
+def test_a_name_that_a_mac_took_apart_is_the_one_that_others_wrote(raw, out, save):
+    """Labels and table have the umlaut whole; the scan has a letter and its dots."""
+    for name in ("Gr\u00f6te", "日本 1", "plain"):
+        save(raw / f"{unicodedata.normalize('NFD', name)}.NII.GZ", scan(len(name)))
+        save(raw.with_name("maps") / f"{name}.nii.gz", blocks(0, 1))
+    command = ["prepare", "folder", "--raw", str(raw), "--labels", str(raw.with_name("maps"))]
+    assert main([*command, "--out", str(out), "--workers", "1"]) == 0
+    cases = Cohort.open(out).cases
+    assert [(case.id, case.labelled) for case in cases] == [
+        ("Gr\u00f6te", True),
+        ("plain", True),
+        ("日本 1", True),
+    ]
 
 
 # ---- there and back ----------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Geometry: a prepared voxel lies in the world where its affine says, whatever came before."""
 
+import os
+import sys
 from itertools import permutations, product
 from pathlib import Path
 from unittest.mock import patch
@@ -21,7 +23,9 @@ from data_recipes.preparing.volumes import (
     bounding_box,
     lay_frame,
     prepare_scan,
+    prepare_volume,
 )
+from ssl3d_lite.data import preparation
 from ssl3d_lite.errors import InputError
 
 AS_IT_IS = Preparation(crop=False, spacing=None, size=None, fit="pad", intensity="unit")
@@ -350,3 +354,40 @@ def test_prepared_arrays_have_the_types_of_a_cohort(folder):
     made = prepare(folder, image, np.zeros(image.shape, np.uint8), np.eye(4), AS_IT_IS)
     assert (made.image.dtype, made.label.dtype) == (np.float16, np.uint8)
     assert made.image.flags.c_contiguous
+
+
+@pytest.mark.parametrize("fit", ["pad", "resize", "stretch"])
+@pytest.mark.parametrize("intensity", ["zscore", "zscore-brain", "unit", "window:-1,2"])
+def test_a_large_scan_is_sampled_part_by_part_to_the_same_values(fit, intensity, monkeypatch):
+    scan = np.random.default_rng(0).normal(0, 1, (41, 37, 29)).astype(np.float32)
+    affine = np.diag([-1.0, 1.3, 2.2, 1])
+    spacing = (1.7, 1.7, 1.7) if fit == "pad" else None
+    how = Preparation(crop=False, spacing=spacing, size=(48, 8, 9), fit=fit, intensity=intensity)
+    whole = prepare_volume([scan], None, affine, how, ["scan"])
+    monkeypatch.setattr(volumes, "PART_SIZE", 500)
+    monkeypatch.setattr(preparation, "PART_SIZE", 500)
+    frame = lay_frame(bounding_box(scan != 5), (1, 1.3, 2.2), how)
+    assert len(frame.parts(scan.shape)) > 3
+    parts = prepare_volume([scan], None, affine, how, ["scan"])
+    np.testing.assert_array_equal(parts.image, whole.image)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("intensity", ["zscore", "unit", "window:-150,250"])
+def test_a_whole_body_takes_less_than_two_gigabytes(tmp_path, intensity):
+    """CT of 512 x 512 x 800 voxels; the peak is 1.73 GB: the file, and its values in 32 bit."""
+    slices = np.random.default_rng(0).normal(-700, 80, (64, 64, 800)).astype(np.int16)
+    body = slices.repeat(8, 0).repeat(8, 1)
+    body[100:300, 150:350, 200:500] += 740
+    (tmp_path / "raw").mkdir()
+    nib.save(nib.Nifti1Image(body, np.diag([-0.7, -0.7, 0.8, 1])), tmp_path / "raw/ct.nii")
+    command = ["-m", "ssl3d_lite.cli", "prepare", "folder", "--raw", str(tmp_path / "raw")]
+    command += ["--size", "128", "128", "128", "--fit", "stretch", "--intensity", intensity]
+    child = os.posix_spawn(
+        sys.executable,
+        [sys.executable, *command, "--out", str(tmp_path / "cohort"), "--workers", "1"],
+        os.environ,
+    )
+    _, status, used = os.wait4(child, 0)
+    assert status == 0
+    assert used.ru_maxrss * 1024 < 2e9
