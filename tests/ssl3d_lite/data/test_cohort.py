@@ -178,7 +178,7 @@ def test_cases_of_different_shape_cannot_stand_in_a_batch(tmp_path):
     cohort = make_cohort(tmp_path, 2)
     ragged = replace(cohort, cases=(cohort.cases[0], replace(cohort.cases[1], shape=(2, 2, 2))))
     with pytest.raises(InputError, match="2 shapes"):
-        ragged.images([0])
+        ragged.images([0, 1])
 
 
 def test_a_split_needs_three_folds(tmp_path):

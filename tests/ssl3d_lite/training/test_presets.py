@@ -3,7 +3,7 @@ from dataclasses import fields
 import pytest
 import torch
 
-from ssl3d_lite.cli.commands import EncoderShape, pretrain_settings
+from ssl3d_lite.cli.commands import EncoderShape, pretrain_defaults
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
@@ -80,12 +80,12 @@ def test_what_is_not_there_is_refused(name, task, said):
 
 
 def test_the_command_line_takes_a_presets_numbers_as_defaults():
-    _, default = pretrain_settings("cpc+masked")
-    assert default.options.cpc.patch == 16
-    assert default.options.masked.block_size == 8
-    _, default = pretrain_settings("rpl", "paper", 2)
-    assert (default.options.patch, default.training.batch) == (71, 32)
-    assert default.shape.block == "residual"
+    default = pretrain_defaults("cpc+masked")
+    assert default["options"].cpc.patch == 16
+    assert default["options"].masked.block_size == 8
+    default = pretrain_defaults("rpl", "paper", 2)
+    assert (default["options"].patch, default["training"].batch) == (71, 32)
+    assert default["shape"].block == "residual"
 
 
 def test_an_encoder_can_be_made_of_every_shape():
