@@ -261,6 +261,19 @@ def test_only_what_is_lost_or_changed_is_graded_anew(graded, settings, monkeypat
         (records / name / "A1.json").write_bytes(data)
 
 
+def test_a_folder_of_somebody_elses_is_refused_as_it_is(tmp_path, hand_in, lecturer):
+    hand_in(tmp_path / "in", "ann")
+    (tmp_path / "out").mkdir()
+    for name in ("grades.csv", ".a.part"):
+        (tmp_path / "out" / name).write_text("mine")
+    with pytest.raises(InputError, match=r"out holds \.a\.part, grades\.csv, which"):
+        grade_submissions(GradeSettings(tmp_path / "in", course=lecturer, out=tmp_path / "out"))
+    assert {p.name: p.read_text() for p in (tmp_path / "out").iterdir()} == {
+        "grades.csv": "mine",
+        ".a.part": "mine",
+    }
+
+
 # ---- stopped from outside ----------------------------------------------------------------------
 
 
@@ -278,7 +291,7 @@ def test_a_stopped_grader_leaves_no_kernel_and_no_false_grade(
     process.send_signal(how)
     assert process.wait(60) == code
     assert not psutil.wait_procs(children, timeout=20)[1]
-    assert not list(out.rglob("*.json"))
+    assert not list(out.glob("records/**/*.json"))
     assert not (out / "grades.csv").exists()
 
 
