@@ -55,7 +55,7 @@ def _read_slice(path: Path) -> Any:
     """A file as pydicom's data set, without what it says of a person: no complaint can quote it."""
     pydicom = require("pydicom")
     data = pydicom.dcmread(path, force=True)
-    if "TransferSyntaxUID" not in data.file_meta:  # of a file without a mark: as it was read
+    if "TransferSyntaxUID" not in data.file_meta:  # no mark, so as it was read
         implicit, little = data.original_encoding
         plain = pydicom.uid.ExplicitVRLittleEndian if little else pydicom.uid.ExplicitVRBigEndian
         data.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian if implicit else plain
