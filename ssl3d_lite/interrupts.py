@@ -6,6 +6,7 @@ code, a thread ends the process all the same. This file imports next to nothing,
 before all that takes time to import.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -31,6 +32,7 @@ def end_on_ctrl_c() -> None:
     if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return
     signal.signal(signal.SIGINT, _stop)
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # the last to be called: all done
     if os.name == "posix":
         heard, wakes = os.pipe()
         os.set_blocking(wakes, False)

@@ -22,6 +22,7 @@ from ssl3d_lite.models.compatibility import channels_for, check_test
 from ssl3d_lite.models.modes import device_of
 from ssl3d_lite.models.ordinal import decode
 from ssl3d_lite.outputs import Corrigible, claimed
+from ssl3d_lite.training.checkpoint import digest
 
 PREDICTION_BATCH = 4  # volumes read at once
 _GRADES = "grades.csv"
@@ -101,13 +102,21 @@ def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
 # ---- back to the scan's own space --------------------------------------------------------------
 
 
-def prediction_file(name: str, classes: np.ndarray, case: Case, values: Sequence[int]) -> bytes:
+def origin_of(network: nn.Module) -> str:
+    """Which weights made a prediction: the description in its header."""
+    return f"ssl3d-lite: network {digest(network)}"
+
+
+def prediction_file(
+    name: str, classes: np.ndarray, case: Case, values: Sequence[int], origin: str = ""
+) -> bytes:
     """The bytes of a class map (*space) as a NIfTI that lies over the raw scan, voxel for voxel, in
     every viewer: its header places the voxels as the raw one's does. They are compressed if the
     file's name ends in ".gz".
 
     Cropping, padding, turning to RAS and resampling are undone (nearest neighbour); what lay
-    outside the prepared volume is background. ``values`` are the raw label values by class.
+    outside the prepared volume is background. ``values`` are the raw label values by class;
+    ``origin``, of 79 letters at most, goes into the header.
     """
     prepared = nibabel.Nifti1Image(np.asarray(values, np.uint8)[classes], np.array(case.affine))
     raw = (case.source.shape, np.array(case.source.affine))
@@ -115,12 +124,15 @@ def prediction_file(name: str, classes: np.ndarray, case: Case, values: Sequence
     back = resample_from_to(prepared, raw, order=0, mode="grid-constant", cval=0)
     labels = np.asarray(back.dataobj).astype(np.uint8)
     image = image_over_raw(labels, case.source.affine, case.source.header)
+    image.header["descrip"] = origin.encode()
     return gzip_bytes(image.to_bytes()) if name.endswith(".gz") else image.to_bytes()
 
 
-def write_prediction(path: Path, classes: np.ndarray, case: Case, values: Sequence[int]) -> None:
+def write_prediction(
+    path: Path, classes: np.ndarray, case: Case, values: Sequence[int], origin: str = ""
+) -> None:
     """Write one file as :func:`prediction_file` makes it."""
-    data = prediction_file(path.name, classes, case, values)
+    data = prediction_file(path.name, classes, case, values, origin)
     atomic_write(path, lambda file: file.write(data))
 
 
@@ -166,7 +178,7 @@ def predict(
             f"{cohort.name} is {cohort.spatial_dims}D: a prediction is laid over a whole raw scan, "
             "so predict a 3D cohort"
         )
-    return write_predictions(predicted, cohort, cases, Path(out))
+    return write_predictions(predicted, cohort, cases, Path(out), origin_of(network))
 
 
 def with_meaning(network: nn.Module, cohort: Cohort) -> Cohort:
@@ -181,7 +193,7 @@ def with_meaning(network: nn.Module, cohort: Cohort) -> Cohort:
 
 
 def write_predictions(
-    predicted: Iterator[Tensor], cohort: Cohort, cases: Sequence[int], out: Path
+    predicted: Iterator[Tensor], cohort: Cohort, cases: Sequence[int], out: Path, origin: str
 ) -> list[Path]:
     """Write the class maps of a 3D cohort's cases, each over its raw scan.
 
@@ -196,7 +208,8 @@ def write_predictions(
         for case, name, classes in zip(
             tqdm(cases, desc="predict", unit="case"), names, predicted, strict=True
         ):
-            data = prediction_file(name, classes.numpy(), cohort.cases[case], cohort.label_values)
+            values = cohort.label_values
+            data = prediction_file(name, classes.numpy(), cohort.cases[case], values, origin)
             paths.append(files.write(name, data))
     return paths
 

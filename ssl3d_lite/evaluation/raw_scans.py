@@ -21,18 +21,21 @@ from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import MANIFEST, Case, Cohort
 from ssl3d_lite.data.provenance import Provenance
-from ssl3d_lite.data.registry import make_cohort
+from ssl3d_lite.data.raw_header import mm_of_unit
+from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.unet import UNet
+from ssl3d_lite.outputs import claimed
 
-from .prediction import class_maps, logits_of, with_meaning, write_predictions
+from .prediction import class_maps, logits_of, origin_of, with_meaning, write_predictions
 
 SETTINGS = ("crop", "spacing", "size", "fit", "intensity")  # a recipe's, that make arrays of scans
 PLAIN_RECIPES = ("folder", "msd", "brats")  # do to a scan what these settings say, and no more
 FAR_OFF = 1.2  # times the largest voxel a network has seen, or the smallest over it
 MOST_NAMED = 5  # scans that a note names
 SLICES_AT_ONCE = 32
+ROOM = ".prepared-"  # how the folder of a cohort that does not last begins
 
 
 @dataclass(frozen=True)
@@ -91,16 +94,19 @@ def predict_images(
         answering, boxes = SliceBySlice(network, learnt, window), None
     with room_in(out) as room:
         channels = trained.preparation.channels or ()
-        prepared = with_meaning(network, prepare_alike(images, room, channels, recipe, workers))
+        cohort, summary = prepare_alike(images, room, channels, recipe, workers)
+        prepared = with_meaning(network, cohort)
         cases = range(len(prepared))
         maps = class_maps(answering, prepared, cases, boxes, range(len(prepared.channels)))
-        paths = write_predictions(maps, prepared, cases, out)
+        paths = write_predictions(maps, prepared, cases, out, origin_of(network))
     notes = [
+        *(f"{row['case']} {row['reason']}: left out" for row in summary.left_out),
+        *_without_unit(prepared, trained.preparation.unit),
         *_outside(prepared.cases, recipe),
         *_far_off(prepared.cases, trained.preparation.spacing_range, learnt.get("axis")),
         *_slices_left_out(learnt),
     ]
-    return ScanPredictions(out, tuple(paths), prepared.rejected, tuple(notes))
+    return ScanPredictions(out, tuple(paths), summary.rejected, tuple(notes))
 
 
 # ---- what the network knows --------------------------------------------------------------------
@@ -161,14 +167,11 @@ def _check_places(images: Path, out: Path) -> None:
 @contextmanager
 def room_in(out: Path) -> Iterator[Path]:
     """A hidden folder in ``out``, where there is room; it is gone at the end, however it ends."""
-    made = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with TemporaryDirectory(prefix=".prepared-", dir=out) as folder:
+    with claimed(out, "predict") as claim:
+        for left in claim.folder.glob(f"{ROOM}*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with TemporaryDirectory(prefix=ROOM, dir=claim.folder) as folder:
             yield Path(folder)
-    finally:
-        if made and not any(out.iterdir()):
-            out.rmdir()
 
 
 def prepare_alike(
@@ -177,30 +180,47 @@ def prepare_alike(
     channels: Sequence[str],
     recipe: Mapping[str, Any],
     workers: int | None,
-) -> Cohort:
-    """Prepare raw scans as a network's were, into ``room``."""
+) -> tuple[Cohort, Any]:
+    """Prepare raw scans as a network's were, into ``room``; and how it went.
+
+    Raises:
+        InputError: no scan can be prepared, or the network's were prepared by another version.
+    """
     raw = images if images.is_dir() else _alone(images, room)
     settings = {name: recipe[name] for name in SETTINGS}
-    settings |= {"workers": workers, "name": images.name}
+    settings["workers"] = workers
     if len(channels) > 1:
         settings["channels"] = tuple(channels)
+    kind, prepare = load_recipe("folder")
+
+    def as_given(text: str) -> str:  # the user knows of no room
+        return text.replace(str(raw.resolve()), str(images if images.is_dir() else images.parent))
+
     try:
-        folder = make_cohort("folder", room / "cohort", raw=raw, **settings)
+        summary = prepare(kind(out=room / "cohort", raw=raw, **settings))
     except InputError as reason:
-        raise InputError(str(reason).replace(str(raw.resolve()), str(_home(images)))) from None
-    cohort = Cohort.open(folder)
-    home = str(_home(images))
-    rejected = [r | {"reason": r["reason"].replace(str(raw), home)} for r in cohort.rejected]
-    return replace(cohort, rejected=tuple(rejected))
+        raise InputError(_without_room(as_given(str(reason)), room)) from None
+    rejected = [row | {"reason": as_given(row["reason"])} for row in summary.rejected]
+    cohort = Cohort.open(summary.folder)
+    if cohort.recipe.get("version") != recipe.get("version"):
+        raise InputError(
+            "the scans that the network learnt from were prepared by another version of this "
+            "program, which made other arrays; prepare its cohort anew and train it again"
+        )
+    return cohort, replace(summary, rejected=tuple(rejected))
 
 
-def _home(images: Path) -> Path:
-    return images if images.is_dir() else images.parent
+def _without_room(text: str, room: Path) -> str:
+    """A complaint of the recipe about its own folder, which does not last, as one about ours."""
+    if not text.startswith(f"cannot write to {room}"):
+        return text
+    why = text.partition(": ")[2].partition(";")[0]
+    return f"cannot write to {room.parent}: {why}; make room there, or give another folder"
 
 
 def _alone(image: Path, room: Path) -> Path:
     """A folder that holds a link to one file, since recipes read folders."""
-    folder = room / "raw"
+    folder = room / image.name  # which the bar shows
     folder.mkdir()
     try:
         os.symlink(image.resolve(), folder / image.name)
@@ -242,6 +262,14 @@ class SliceBySlice(nn.Module):
 
 
 # ---- what to know of the answers ---------------------------------------------------------------
+
+
+def _without_unit(cohort: Cohort, unit: str | None) -> Iterator[str]:
+    """Which scans do not say what their voxels' size is counted in, where a network knows mm."""
+    codes = {case.id: case.source.header.get("xyzt_units") for case in cohort.cases}
+    silent = {name: "" for name, code in codes.items() if code is not None and not mm_of_unit(code)}
+    if silent and unit == "mm":
+        yield f"state no unit of length, so mm are taken for granted: {_named(silent)}"
 
 
 def _outside(cases: Sequence[Case], recipe: Mapping[str, Any]) -> Iterator[str]:
@@ -289,6 +317,6 @@ def _slices_left_out(recipe: Mapping[str, Any]) -> Iterator[str]:
 
 def _named(scans: Mapping[str, str]) -> str:
     """The first scans with what is said of each, and how many more there are."""
-    first = [f"{name} {what}" for name, what in list(scans.items())[:MOST_NAMED]]
+    first = [f"{name} {what}".strip() for name, what in list(scans.items())[:MOST_NAMED]]
     more = len(scans) - len(first)
     return ", ".join(first) + (f", and {more} more" if more else "")

@@ -12,7 +12,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from ssl3d_lite.errors import InputError
 
-APART = 0.1  # voxels by which a map may lie beside its scan: headers round
+MOST_APART = 0.1  # voxels by which a map may lie beside its scan: headers round
 
 
 @dataclass(frozen=True)
@@ -76,5 +76,5 @@ def _check_over(
     corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape) - 1)
     places = [nib.affines.apply_affine(each, corners) for each in (labels.affine, affine)]
     apart = np.linalg.norm(places[0] - places[1], axis=1).max()
-    if apart > APART * nib.affines.voxel_sizes(affine).min():
+    if apart > MOST_APART * nib.affines.voxel_sizes(affine).min():
         raise InputError(f"{path} lies {apart:.2f} mm beside {image.name}")

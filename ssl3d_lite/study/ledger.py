@@ -79,6 +79,13 @@ class Ledger:
         records: list[Any] = table.astype(object).where(table.notna(), None).to_dict("records")
         return records
 
+    def is_one(self) -> bool:
+        """Whether results.csv is one of a study."""
+        try:
+            return {"run", "arm", "protocol", "score"} <= set(self._cells().columns)
+        except (OSError, ValueError):
+            return False
+
     def _cells(self) -> pd.DataFrame:
         """results.csv as texts, just as they stand there."""
         path = self.out / RESULTS

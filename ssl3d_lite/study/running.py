@@ -1,6 +1,6 @@
 """A study, run: what is missing is done, and all rows are gathered."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -95,13 +95,14 @@ def _claimed(out: Path) -> AbstractContextManager[Any]:
 
 
 def _was_study(folder: Path) -> bool:
-    """Whether a folder without a mark holds a study, or what it begins with."""
-    try:
-        return "study" in read_json(folder / STUDY, "study")
-    except InputError:
-        began = {*_PARTS, RESULTS, ".lock"}
-        names = {path.name for path in folder.iterdir()}
-        return ".lock" in names and names <= began
+    """Whether a folder without a mark holds a study, finished or not, or what one begins with."""
+    if (folder / STUDY).exists():
+        with suppress(InputError, TypeError):
+            return "study" in read_json(folder / STUDY, "study")
+    if (folder / RESULTS).exists():
+        return Ledger(folder).is_one()
+    names = {path.name for path in folder.iterdir()}
+    return ".lock" in names and names <= {*_PARTS, ".lock"}
 
 
 def settled(machine: Machine, launch: Launch) -> Machine:

@@ -13,7 +13,24 @@ import pytest
 
 HERE = Path(__file__).parent
 SCRIPTS = sorted(HERE.glob("[0-9][0-9]_*.py"))
-FAST = {"02", "03", "06", "08", "09", "11", "14", "15", "30", "31", "34", "35", "36", "42", "48"}
+FAST = {
+    "02",
+    "03",
+    "06",
+    "08",
+    "09",
+    "10",
+    "11",
+    "14",
+    "15",
+    "30",
+    "31",
+    "34",
+    "35",
+    "36",
+    "42",
+    "48",
+}
 NO_DATA = "no real scans"  # what a case says that needs them, where there are none
 
 

@@ -1,5 +1,6 @@
 """A network and a folder of raw scans: the answer is that of a prepared cohort, bit for bit."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,11 +21,11 @@ from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation.prediction import predict, predict_batch, write_prediction
+from ssl3d_lite.evaluation.prediction import origin_of, predict, predict_batch, write_prediction
 from ssl3d_lite.evaluation.raw_scans import predict_images
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.networks import make_network
-from ssl3d_lite.training.checkpoint import load_network
+from ssl3d_lite.training.checkpoint import digest, load_network
 from ssl3d_lite.training.finetuning import finetune
 
 SHAPES = ((14, 18, 12), (15, 13, 16), (12, 20, 11), (17, 14, 13))
@@ -109,6 +110,8 @@ def test_a_trained_network_segments_raw_scans_as_those_of_a_cohort(learnt, tmp_p
         for form in (nib.Nifti1Header.get_sform, nib.Nifti1Header.get_qform):
             np.testing.assert_array_equal(form(answer.header), form(raw.header))
         assert answer.header.get_xyzt_units()[0] == "mm"
+        said = answer.header["descrip"].item().decode()
+        assert said == f"ssl3d-lite: network {digest(network)}"
         values = np.asarray(answer.dataobj)
         assert set(np.unique(values)) == {0, 7}
         assert 2 * ((values == 7) & (truth == 7)).sum() / ((values == 7).sum() + 125) > 0.8
@@ -174,7 +177,8 @@ def test_a_network_of_slices_answers_slice_by_slice(axis, tmp_path):
         for position in positions(case.shape[axis], replace(settings, every=1)):
             plane = predict_batch(network, image.select(axis + 1, position)[None])[0]
             wanted[(slice(None),) * axis + (position,)] = plane.numpy()
-        write_prediction(tmp_path / "wanted.nii.gz", wanted, case, (0, 7))
+        origin = origin_of(network)
+        write_prediction(tmp_path / "wanted.nii.gz", wanted, case, (0, 7), origin)
         assert path.read_bytes() == (tmp_path / "wanted.nii.gz").read_bytes()
 
 
@@ -275,12 +279,59 @@ def test_nothing_of_the_temporary_cohort_remains_when_it_is_stopped(learnt, tmp_
     network: Any = Stopping()
     network.provenance = Provenance.of(cohort, (0,))
     network.weight = nn.Parameter(torch.zeros(1))
-    kept = tmp_path / "b" / "notes.txt"
-    kept.parent.mkdir()
-    kept.write_text("mine")
     with pytest.raises(KeyboardInterrupt):
         predict_images(network, folder / "scans", tmp_path / "b", workers=1)
-    assert list((tmp_path / "b").iterdir()) == [kept]
+    assert not (tmp_path / "b").exists()
+
+
+def test_what_a_killed_process_left_is_removed_and_what_is_a_users_stays(learnt, tmp_path):
+    folder, _ = learnt
+    network = load_network(folder / "model")
+    out, image = tmp_path / "b", folder / "scans/p0.nii.gz"
+    predict_images(network, image, out)
+    (out / ".prepared-killed/cohort").mkdir(parents=True)
+    (out / "notes.txt").write_text("mine")
+    predict_images(network, image, out)
+    assert sorted(path.name for path in out.iterdir() if path.name[:6] != ".ssl3d") == [
+        "notes.txt",
+        "p0.nii.gz",
+    ]
+    (out / "p0.nii.gz").write_bytes(b"corrected by hand")
+    with pytest.raises(InputError, match=r"p0\.nii\.gz, which `ssl3d predict` did not write"):
+        predict_images(network, image, out)
+    with pytest.raises(InputError, match=r"holds p0\.nii\.gz"):
+        predict_images(network, image, folder / "maps")
+
+
+def test_scans_of_another_version_of_the_program_are_refused(learnt, tmp_path):
+    folder, cohort = learnt
+    network = knowing(replace(cohort, recipe=cohort.recipe | {"version": 1}))
+    with pytest.raises(InputError, match="were prepared by another version of this program"):
+        predict_images(network, folder / "scans", tmp_path / "b", workers=1)
+    assert not (tmp_path / "b").exists()
+
+
+def test_files_that_are_no_scans_are_named_and_are_no_failure(learnt, tmp_path):
+    folder, _ = learnt
+    network = load_network(folder / "model")
+    (tmp_path / "new").mkdir()
+    shutil.copy(folder / "scans/p0.nii.gz", tmp_path / "new")
+    shutil.copy(folder / "maps/p0.nii.gz", tmp_path / "new/p0_seg.nii.gz")
+    found = predict_images(network, tmp_path / "new", tmp_path / "b", workers=1)
+    assert [path.name for path in found.paths] == ["p0.nii.gz"]
+    assert found.exit_code == 0
+    assert "p0_seg.nii.gz" in str(found)
+
+
+def test_a_scan_that_states_no_unit_is_named(learnt, tmp_path):
+    folder, _ = learnt
+    network = load_network(folder / "model")
+    image = nib.load(folder / "scans/p0.nii.gz")
+    image.header["xyzt_units"] = 0
+    nib.save(image, tmp_path / "ann.nii.gz")
+    (path,) = (found := predict_images(network, tmp_path / "ann.nii.gz", tmp_path / "b")).paths
+    assert "state no unit of length, so mm are taken for granted: ann" in found.notes
+    assert nib.load(path).header.get_xyzt_units()[0] == "unknown"
 
 
 # ---- on the command line -----------------------------------------------------------------------
@@ -313,4 +364,4 @@ def test_help_begins_with_an_example(capsys):
     with pytest.raises(SystemExit):
         main(["predict", "--help"])
     said = capsys.readouterr().out.strip().splitlines()
-    assert said[2] == "ssl3d predict --model network --images new_scans --out predictions"
+    assert re.fullmatch(r"example: ssl3d predict --model \S+ --images \S+ --out \S+", said[0])

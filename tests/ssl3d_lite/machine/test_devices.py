@@ -268,7 +268,7 @@ def test_the_command_speaks_and_writes_once_within_slurm_too(folder, whole, tmp_
     said = [line.split()[0] for line in done.stdout.splitlines()]
     assert said == ["rotation", "encoder:"]
     assert len(re.findall(r"pretrain rotation: +0%", done.stderr)) == 1
-    files = sorted(path.name for path in tmp_path.iterdir())
+    files = sorted(path.name for path in tmp_path.glob("[!.]*"))
     assert files == ["encoder.safetensors", "history.csv", "resume.pt", "settings.json"]
     assert is_rounding(moved(tmp_path), whole)
 

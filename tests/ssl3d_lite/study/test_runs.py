@@ -18,6 +18,7 @@ from helpers import make_cohort, make_graded
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import write_json
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.outputs import LOCK, MARK
 from ssl3d_lite.study import Study, load_results, run_study, shipped_studies
@@ -424,7 +425,7 @@ def test_a_job_that_is_lost_is_given_again(scans, tmp_path, monkeypatch):
 
 def test_jobs_that_fail_each_time_are_said_with_their_log(scans, tmp_path):
     broken = replace(SMALL, arms=("random",), seeds=1, labels=("2",), protocols=("probe",))
-    (tmp_path / "out").mkdir()
+    write_json(tmp_path / "out" / MARK, {"command": "study"})
     (tmp_path / "out" / "rows").write_text("a file where rows should go")
     with pytest.raises(InputError, match=r"failed 2 times, such as random-fold0-seed0: .*log: "):
         run_study(broken, tmp_path / "out", cohort=scans, launch=Launch("local", jobs=1, tries=2))
