@@ -25,6 +25,9 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
         with open(aside, "wb") as file:
             write(file)
         os.replace(aside, path)
+    except OSError as error:
+        error.filename = str(path)  # a full disk does not say of which file it has no room
+        raise
     finally:
         aside.unlink(missing_ok=True)  # a full disk leaves no half file behind
 

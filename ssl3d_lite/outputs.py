@@ -251,7 +251,7 @@ class Corrigible:
 
     def _note(self, line: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / SUMS, "a+b") as file:
+        with _said(self.folder), open(self.folder / SUMS, "a+b") as file:
             if file.tell() and not self._noted().endswith("\n"):  # cut off by a kill
                 line = f"\n{line}"
             file.write(line.encode())

@@ -91,6 +91,9 @@ def build_course(settings: BuildSettings) -> Path:
         if out.exists():
             out.rmdir()
         os.replace(part, out)
+    except OSError as error:
+        error.filename = error.filename or str(out)  # which a full disk does not say
+        raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return settings.out
