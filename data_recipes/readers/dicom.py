@@ -59,7 +59,7 @@ def _read_slice(path: Path) -> Any:
         implicit, little = data.original_encoding
         plain = pydicom.uid.ExplicitVRLittleEndian if little else pydicom.uid.ExplicitVRBigEndian
         data.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian if implicit else plain
-    tags = list(data.keys())  # of elements whose values are not read yet
+    tags = list(data.keys())  # elements whose values are not read yet
     for tag in tags:
         if tag.group == PERSON:
             del data[tag]

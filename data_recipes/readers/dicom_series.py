@@ -21,7 +21,7 @@ from ssl3d_lite.files import files_below
 from ssl3d_lite.machine.parallel import Workforce, for_each
 
 OTHERS = (".nii", ".gz")  # not opened: there may be thousands, on a disk far away
-SLICE_ENDINGS = (".dcm", ".ima")  # of a file that is a slice, even where its content is lost
+SLICE_ENDINGS = (".dcm", ".ima")  # those of slices, even where its content is lost
 ROUNDS = 100_000  # about 30 ms: whoever tries all numbers of a hospital pays them for each
 NO_SCANS = (  # classes of pictures that show no scan: screenshots, and label maps
     "1.2.840.10008.5.1.4.1.1.7",

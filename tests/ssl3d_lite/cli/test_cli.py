@@ -50,7 +50,7 @@ def test_a_misspelt_flag_names_the_nearest(capsys):
     assert main(["pretrain", "--cohort", "x", "--out", "y", "--learning-rat", "1"]) == 2
     assert capsys.readouterr().err == (
         "ssl3d: pretrain has no setting --learning-rat; did you mean --learning-rate? "
-        "(ssl3d pretrain --help lists them)\n"
+        "(ssl3d pretrain --help lists all)\n"
     )
 
 
