@@ -159,8 +159,8 @@ def _check_places(images: Path, out: Path) -> None:
         raise InputError(f"no folder and no file {images}")
     if images.is_dir() and out.resolve().is_relative_to(images.resolve()):
         raise InputError(
-            f"{out} lies in {images}, where predictions would be taken for scans the next time; "
-            "choose another place"
+            f"predictions in {out} would be taken for scans of {images} the next time; choose "
+            "another place"
         )
 
 

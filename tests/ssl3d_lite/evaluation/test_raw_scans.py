@@ -259,7 +259,7 @@ def test_places_that_would_mix_scans_and_predictions_are_refused(learnt, tmp_pat
     folder, cohort = learnt
     network = load_network(folder / "model")
     for out in (folder / "scans", folder / "scans/new"):
-        with pytest.raises(InputError, match="would be taken for scans the next time"):
+        with pytest.raises(InputError, match="would be taken for scans of"):
             predict_images(network, folder / "scans", out)
     with pytest.raises(InputError, match="is a prepared cohort"):
         predict_images(network, cohort.folder, tmp_path / "b")
