@@ -13,8 +13,42 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
-from ssl3d_lite.data.cohort import Case, Cohort, Source, array_path, write_array
+from ssl3d_lite.data.cohort import (
+    Case,
+    Cohort,
+    CohortDescription,
+    Source,
+    array_path,
+    write_array,
+)
 from ssl3d_lite.outputs import LOCK, MARK
+
+
+def random_cohort(edge: int, count: int = 8, device: str = "cpu", alike: bool = False) -> Cohort:
+    """Labelled volumes of noise, edge³, in memory alone, to measure training by.
+
+    If they are ``alike``, all are one volume: many large ones take no more memory.
+    """
+    shape, square = (edge,) * 3, np.eye(4).tolist()
+    volumes = torch.randn(1 if alike else count, 1, *shape, device=device)
+    labels = (volumes[:, 0] > 0).byte()
+    cases = [
+        Case(f"c{i}", f"p{i}", shape, square, [], Source({}, {}, shape, square), labelled=True)
+        for i in range(count)
+    ]
+    about = CohortDescription(
+        name="random",
+        licence="none",
+        citation="none",
+        channels=("one",),
+        label_values=(0, 1, 2),
+        label_names=("none", "one", "two"),
+        regions={"one": (1,)},
+        recipe={"name": "random"},
+        folder=Path("in memory alone"),
+    )
+    resident = (volumes.expand(count, 1, *shape), labels.expand(count, *shape))
+    return replace(about.with_cases(cases, (1.0,) * 3), resident=resident)
 
 
 def make_cohort(

@@ -7,12 +7,11 @@ The figures that each test compared (differences, bytes) are properties in the X
 
 from dataclasses import replace
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.distributed as group
-from helpers import make_cohort, make_graded
+from helpers import make_cohort, make_graded, random_cohort
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
 from lightning_fabric.strategies import DDPStrategy
@@ -233,33 +232,13 @@ def test_grades_are_learnt_and_predicted(tmp_path):
 # ---- memory ------------------------------------------------------------------------------------
 
 
-class Scans:
-    """Labelled random volumes of any size, as far as training asks for them."""
-
-    name, channels, spatial_dims, ordinal = "random", ("one",), 3, False
-    label_names = ("none", "one", "two")
-
-    def __init__(self, edge):
-        self.edge = edge
-        self.cases = [SimpleNamespace(labelled=True)] * 8
-
-    def __len__(self):
-        return 8
-
-    def images(self, cases):
-        return torch.rand(1, 1, *[self.edge] * 3).expand(len(cases), -1, -1, -1, -1)
-
-    def labels(self, cases):
-        return (self.images(cases)[:, 0] > 0.5).byte()
-
-
 @pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("edge", [64, 128])
 @pytest.mark.parametrize("kind", ["unet", "masked"])
 def test_the_count_is_what_a_step_takes(kind, edge, precision, again, record_property):
     shape = EncoderSettings(filters=(16, 32, 64, 128))
-    scans, cases = Scans(edge), range(8)
+    scans, cases = random_cohort(edge, alike=True), range(8)
     common = {"steps": 3, "batch": 2, "device": DEVICE, "precision": precision}
     common["activation_checkpointing"] = again
     encoder, device = make_encoder(shape, 0), torch.device(DEVICE)
@@ -288,7 +267,7 @@ def test_the_count_is_what_a_step_takes(kind, edge, precision, again, record_pro
 
 
 def refused(edge, *hooks, **settings):
-    scans = Scans(edge)
+    scans = random_cohort(edge, alike=True)
     network = make_network(make_encoder(EncoderSettings(filters=(64, 128)), 0), scans)
     with pytest.raises(InputError) as error:
         finetune(network, scans, range(8), device=DEVICE, hooks=hooks, **settings)

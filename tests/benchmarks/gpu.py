@@ -55,11 +55,11 @@ def idle(out: Path) -> None:
     from ssl3d_lite.training.pretraining import pretrain
     from ssl3d_lite.training.settings import TrainSettings
 
-    sys.path.insert(0, str(HERE))
-    from growth import Volumes
+    sys.path.insert(0, str(HERE.parent))
+    from helpers import random_cohort
 
     found = {}
-    cohort, shape = Volumes(EDGE, "cuda"), EncoderSettings()
+    cohort, shape = random_cohort(EDGE, 16, "cuda"), EncoderSettings()
     for name in (*TASKS, "masked"):
         settings = TrainSettings(steps=30, batch=8, device="cuda")
         trace = profile(activities=[ProfilerActivity.CUDA])

@@ -35,27 +35,15 @@ from ssl3d_lite.training.memory import step_bytes
 from ssl3d_lite.training.pretraining import Pretraining, pretrain
 from ssl3d_lite.training.settings import TrainSettings
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from helpers import random_cohort
+
 EDGES = (64, 96, 128, 160, 192)
 BATCHES = (1, 2, 4, 8, 16)
 PROCESSES = (1, 2)
 CASES = (100, 1_000, 5_000, 20_000)
 FILTERS = (8, 16, 32, 64)
 STEPS = 20  # the first ten warm up
-
-
-class Volumes:
-    """As much of a cohort as pretraining asks for."""
-
-    name, channels, spatial_dims = "random", ("one",), 3
-
-    def __init__(self, edge: int, device: str):
-        self.volumes = torch.randn(16, 1, edge, edge, edge, device=device)
-
-    def __len__(self) -> int:
-        return len(self.volumes)
-
-    def images(self, cases: list[int]) -> torch.Tensor:
-        return self.volumes[torch.tensor(cases, device=self.volumes.device)]
 
 
 # ---- one point, in a process of its own --------------------------------------------------------
@@ -66,7 +54,10 @@ def point(edge: int, batch: int, devices: int, device: str) -> dict[str, float]:
     torch.set_num_threads(max(1, torch.get_num_threads() // devices))
     shape = EncoderSettings(filters=FILTERS)
     task, encoder = make_task("masked", shape, crop_size=edge), make_encoder(shape, 0)
-    cohort, settings = Volumes(edge, device), TrainSettings(STEPS, batch=batch, device=device)
+    cohort, settings = (
+        random_cohort(edge, 16, device),
+        TrainSettings(STEPS, batch=batch, device=device),
+    )
     settings = replace(settings, devices=devices)
     volumes = cohort.images(list(range(batch // devices)))
     batch_of_it = task.make_views(volumes, task.sample_params(volumes, step_generator(0, 0)))

@@ -178,8 +178,8 @@ def test_what_asks_for_values_is_not_counted_and_trains(cohort, monkeypatch):
 PROGRAM = """
 import re, sys
 from pathlib import Path
-from types import SimpleNamespace
 import torch
+from helpers import random_cohort
 from ssl3d_lite import training
 from ssl3d_lite.models import EncoderSettings, make_encoder, make_network
 from ssl3d_lite.tasks import make_task
@@ -188,24 +188,8 @@ from ssl3d_lite.training import loop, memory
 def measured(name):
     return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 
-class Scans:
-    name, channels, spatial_dims, ordinal = "made up", ("one",), 3, False
-    label_names, cases = ("none", "one", "two"), [SimpleNamespace(labelled=True)] * 4
-
-    def __init__(self, edge):
-        self.scans = torch.randn(4, 1, edge, edge, edge)
-
-    def __len__(self):
-        return 4
-
-    def images(self, cases):
-        return self.scans[cases]
-
-    def labels(self, cases):
-        return (self.scans[cases, 0] > 0).byte()
-
 def train(edge, **shape):
-    encoder, cohort = make_encoder(EncoderSettings(**shape), 0), Scans(edge)
+    encoder, cohort = make_encoder(EncoderSettings(**shape), 0), random_cohort(edge, 4)
     common = {"steps": 2, "device": "cpu", "activation_checkpointing": again == "again"}
     if kind == "unet":
         settings = training.FinetuneSettings(**common)
