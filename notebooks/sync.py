@@ -13,6 +13,8 @@ from pathlib import Path
 import jupytext
 import nbformat
 
+from ssl3d_lite.files import atomic_write
+
 HERE = Path(__file__).parent
 
 
@@ -66,7 +68,8 @@ def main() -> None:
             run(notebook, HERE)
         elif target.exists():
             keep_outputs(notebook, nbformat.read(target, as_version=4))
-        nbformat.write(notebook, target)
+        text = nbformat.writes(notebook) + "\n"
+        atomic_write(target, lambda file, text=text: file.write(text.encode()))
         print(f"{target}: {target.stat().st_size / 1e3:.0f} kB")
 
 

@@ -78,6 +78,7 @@ def leave_stopped() -> None:
     Python itself may take seconds for that, and says that it was killed where the interruption went
     through a library's ``exec``.
     """
+    end_children()  # before they notice that this one is gone, and complain
     with suppress(OSError, ValueError):
         sys.stdout.flush()
     os._exit(STOPPED)
