@@ -200,6 +200,8 @@ def test_ctrl_c_ends_it_at_once_with_one_line(name, given, whole, tmp_path):
         for one in left:
             one.kill()
         process.wait()
+        if (code, said, files(command, out)) == (0, [], whole[name]):
+            continue  # it was through, and Python was clearing up
         stopped.append((round(taken, 1), code, len(left), said))
     print(f"\n{name}: {len(stopped)} times, at most {max(t for t, *_ in stopped)} s")
     line = "ssl3d: stopped; the same command continues where it was"
