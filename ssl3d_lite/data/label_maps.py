@@ -48,30 +48,6 @@ def resample_labels(
     return found
 
 
-def labels_over(
-    classes: np.ndarray, affine: np.ndarray, shape: Sequence[int], onto: np.ndarray
-) -> np.ndarray:
-    """A label map on the grid of another scan, uint8 (*shape): a prediction over the raw voxels.
-
-    Args:
-        classes: uint8 (*space), placed by ``affine`` (voxel → world).
-        shape, onto: voxels of the other grid, and its affine. Its axes run along those of
-            ``classes``, in any order and direction.
-
-    Example::
-
-        labels_over(classes, case.affine, case.source.shape, case.source.affine)
-    """
-    there = np.linalg.inv(affine) @ onto  # voxel of the other grid → voxel of this one
-    axes = np.abs(there[:3, :3]).argmax(0)  # the other grid's axes → this one's
-    scale, origin = there[axes, range(3)], there[axes, 3]
-    sizes = np.take(classes.shape, axes)
-    flipped = [axis for axis in range(3) if scale[axis] < 0]
-    origin = np.where(scale < 0, sizes - 1 - origin, origin)
-    turned = np.flip(classes.transpose(axes), flipped)
-    return resample_labels(turned, origin.round(6), np.abs(scale), shape)
-
-
 def _resample_slab(
     classes: np.ndarray, origin: Sequence[float], scale: Sequence[float], size: Sequence[int]
 ) -> np.ndarray:

@@ -5,13 +5,14 @@ from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import torch
+from nibabel.processing import resample_from_to
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ssl3d_lite.data.cohort import Case, Cohort
-from ssl3d_lite.data.label_maps import labels_over
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.data.raw_header import image_over_raw
 from ssl3d_lite.errors import InputError
@@ -113,13 +114,15 @@ def prediction_file(
     every viewer: its header places the voxels as the raw one's does. They are compressed if the
     file's name ends in ".gz".
 
-    Cropping, padding, turning to RAS and resampling are undone; what lay outside the prepared
+    Cropping, padding, turning to RAS and resampling (nearest voxel) are undone; what lay outside the prepared
     volume is background. ``values`` are the raw label values by class; ``origin``, of 79 letters
     at most, goes into the header.
     """
-    raw = np.array(case.source.affine)
-    back = labels_over(classes.astype(np.uint8), np.array(case.affine), case.source.shape, raw)
-    labels = np.asarray(values, np.uint8)[back]
+    prepared = nibabel.Nifti1Image(np.asarray(values, np.uint8)[classes], np.array(case.affine))
+    raw = (case.source.shape, np.array(case.source.affine))
+    # not "constant": a position of -1e-16 would count as outside
+    back = resample_from_to(prepared, raw, order=0, mode="grid-constant", cval=0)
+    labels = np.asarray(back.dataobj).astype(np.uint8)
     image = image_over_raw(labels, case.source.affine, case.source.header)
     image.header["descrip"] = origin.encode()
     return gzip_bytes(image.to_bytes()) if name.endswith(".gz") else image.to_bytes()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ssl3d_lite.data import label_maps
-from ssl3d_lite.data.label_maps import labels_over, resample_labels
+from ssl3d_lite.data.label_maps import resample_labels
 
 HALVED = ((0.5,) * 3, (2.0,) * 3)
 
@@ -94,31 +94,3 @@ def test_a_lesion_stays_if_it_fills_half_of_a_voxel(share, stays):
     label = np.zeros((2, 2, 2), np.uint8)
     label.flat[:share] = 1
     assert resample_labels(label, *HALVED, (1, 1, 1)).any() == stays
-
-
-@pytest.mark.parametrize("fineness", [0.5, 2.0, 1.3])
-def test_a_map_laid_over_another_grid_stays_where_it_is(fineness):
-    """Grids share their centre and lie apart by turns, flips and voxel size; the body's centre of
-    mass stays within a hundredth of a voxel."""
-    label = np.zeros((20, 24, 28), np.uint8)
-    label[4:12, 8:20, 6:16] = 1
-    affine = np.diag([fineness, fineness, fineness, 1.0])
-    affine[:3, 3] = 5, -7, 11
-    onto = np.array([[0, 0, -1, 0], [1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])
-    shape = np.ceil(np.abs(np.linalg.inv(onto[:3, :3])) @ label.shape * fineness).astype(int)
-    middle = affine @ [*(np.array(label.shape) - 1) / 2, 1]
-    onto[:3, 3] = (middle - onto @ [*(shape - 1) / 2, 0])[:3]
-    found = labels_over(label, affine, shape, onto)
-    before, after = (
-        (place @ [*np.argwhere(each).mean(0), 1])[:3]
-        for place, each in ((affine, label), (onto, found))
-    )
-    # at 1.3 whole voxels cannot hold the body exactly
-    assert np.abs(after - before).max() < (0.01 if fineness != 1.3 else 0.5)
-
-
-def test_a_grid_that_shares_voxels_gets_them_back():
-    label = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
-    onto = np.array([[0, -1, 0, 1], [0, 0, 2, -2], [-1, 0, 0, 3], [0, 0, 0, 1.0]])
-    found = labels_over(label, np.diag([1, 2, 1, 1.0]), (4, 2, 3), onto)
-    np.testing.assert_array_equal(found[::-1, ::-1].transpose(1, 2, 0)[:, 1:], label[:, :2])
