@@ -114,9 +114,9 @@ def prediction_file(
     every viewer: its header places the voxels as the raw one's does. They are compressed if the
     file's name ends in ".gz".
 
-    Cropping, padding, turning to RAS and resampling (nearest voxel) are undone; what lay outside the prepared
-    volume is background. ``values`` are the raw label values by class; ``origin``, of 79 letters
-    at most, goes into the header.
+    Cropping, padding, turning to RAS and resampling (nearest voxel) are undone; what lay outside
+    the prepared volume is background. ``values`` are the raw label values by class; ``origin``,
+    of 79 letters at most, goes into the header.
     """
     prepared = nibabel.Nifti1Image(np.asarray(values, np.uint8)[classes], np.array(case.affine))
     raw = (case.source.shape, np.array(case.source.affine))
