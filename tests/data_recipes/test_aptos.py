@@ -112,7 +112,7 @@ def test_a_graded_cohort(raw, out):
     assert [case.labelled for case in cohort.cases] == [True] * 6 + [False] * 2
     assert {case.fold for case in cohort.cases[:6]} == {0, 1, 2, 3, 4}
     assert [case.fold for case in cohort.cases[6:]] == [None, None]
-    assert sorted(path.name for path in out.iterdir()) == ["cohort.json", "images"]
+    assert sorted(path.name for path in out.glob("[!.]*")) == ["cohort.json", "images"]
 
 
 def test_the_channels_share_one_file(raw, out):
