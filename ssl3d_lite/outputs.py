@@ -128,7 +128,8 @@ def _contents(folder: Path) -> list[str]:
         raise InputError(
             f"{folder} cannot be read: {reason.strerror}; give another folder"
         ) from None
-    return [name for name in names if not (_is_own(name) or _is_litter(name))]
+    foreign = {MARK} if _read_mark(folder) is None else set()  # a file of the user's, so called
+    return [n for n in names if n in foreign or not (_is_own(n) or _is_litter(n))]
 
 
 def _is_own(name: str) -> bool:

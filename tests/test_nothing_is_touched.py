@@ -309,6 +309,15 @@ def test_litter_makes_no_folder_full(litter, tmp_path):
     assert (tmp_path / MARK).exists()
 
 
+@pytest.mark.parametrize("text", ['{"theme": "dark"}', "[1]", ""])
+def test_a_users_file_that_is_called_as_the_mark_is_stays(text, tmp_path):
+    (tmp_path / MARK).write_text(text)
+    said = r"holds \.ssl3d\.json, which `ssl3d predict` did not make"
+    with pytest.raises(InputError, match=said), claimed(tmp_path, "predict"):
+        pass
+    assert everything(tmp_path) == {MARK: text.encode()}
+
+
 def test_a_folder_in_which_nothing_was_written_is_gone_again(tmp_path):
     with pytest.raises(ZeroDivisionError), claimed(tmp_path / "new", "predict"):
         raise ZeroDivisionError

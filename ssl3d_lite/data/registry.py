@@ -74,7 +74,7 @@ def load_recipes() -> tuple[dict[str, type[Any]], dict[str, str]]:
     return working, broken
 
 
-def make_cohort(name: str, out: str | Path, **settings: Any) -> Path:
+def make_cohort(name: str, /, out: str | Path, **settings: Any) -> Path:
     """Prepare a cohort by the recipe ``name`` into the folder ``out``, and return that folder.
 
     What is there already is kept; the recipe goes on where it was.

@@ -3,6 +3,7 @@
 import sys
 from importlib import invalidate_caches
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -149,3 +150,10 @@ def test_a_broken_recipe_is_one_line_and_the_others_are_listed(
 def test_a_recipe_that_is_not_there_is_refused_with_the_nearest():
     with pytest.raises(InputError, match="unknown recipe 'brat'; did you mean 'brats'"):
         load_recipe("brat")
+
+
+def test_a_setting_may_be_called_name(tmp_path):
+    scan = np.random.default_rng(0).normal(size=(8, 8, 8))
+    nib.save(nib.Nifti1Image(scan, np.eye(4)), tmp_path / "a.nii")
+    folder = make_cohort("folder", tmp_path / "out", raw=tmp_path, name="mine", workers=1)
+    assert Cohort.open(folder).name == "mine"
