@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, TypeVar
 import numpy as np
 from tqdm.auto import tqdm
 
-from data_recipes.preparing.engine import Summary, is_whole, write_arrays
+from data_recipes.preparing.engine import Summary, is_as_written, is_whole, write_arrays
 from data_recipes.preparing.records import (
     Record,
     claimed_cohort,
@@ -146,7 +146,8 @@ def _is_current(known: Record | None, case: Case, about: CohortDescription) -> b
     """Whether a slice is there already, cut from the scan as it is now."""
     if known is None or known.outdated:
         return False
-    return replace(known.case, sha256={}) == case and is_whole(about, known.case)
+    same = replace(known.case, sha256={}) == case and is_whole(about, known.case)
+    return same and is_as_written(about, known.case)
 
 
 def positions(length: int, settings: SliceSettings) -> range:

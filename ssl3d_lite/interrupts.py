@@ -20,6 +20,7 @@ PATIENCE = 1.5  # seconds for cleaning up
 STOPPED = 130  # exit code, as shells have it
 _TRACKER = "resource_tracker"  # multiprocessing's process that removes what others leave
 _asked = threading.Event()
+_temporary: set[str] = set()  # folders that do not outlast this process
 _said_once = threading.Lock()
 
 
@@ -69,7 +70,26 @@ def _end() -> None:
     """End this process and all that it has started, now."""
     say_stopped()
     end_children()
+    for folder in list(_temporary):
+        from shutil import rmtree
+
+        rmtree(folder, ignore_errors=True)
     os._exit(STOPPED)
+
+
+@contextmanager
+def temporary_folder(parent: Any, prefix: str) -> Iterator[str]:
+    """A folder in ``parent`` that is gone at the end, also if cleaning up after Ctrl-C hangs."""
+    from shutil import rmtree
+    from tempfile import mkdtemp
+
+    folder = mkdtemp(prefix=prefix, dir=parent)
+    _temporary.add(folder)
+    try:
+        yield folder
+    finally:
+        rmtree(folder, ignore_errors=True)
+        _temporary.discard(folder)
 
 
 def leave_stopped() -> None:

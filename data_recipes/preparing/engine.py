@@ -228,6 +228,9 @@ def _finish(
     if outdated := sum(known[c.id].outdated for c in cases if c.id in known):
         what = f"made anew, as an earlier version had made other arrays: {outdated} cases"
         notes = (*notes, f"{what}; train anew what was trained on them")
+    if changed := sum(o.fresh and o.id in known and not known[o.id].outdated for o in outcomes):
+        what = f"made anew, as their files, patients or grades have changed: {changed} cases"
+        notes = (*notes, f"{what}; train anew what was trained on them")
     if gone := len(dropped - {o.id for o in outcomes}):
         notes = (*notes, f"removed, as their raw scans are gone: {gone} cases of a former run")
     fresh = sum(outcome.fresh for outcome in outcomes)
@@ -305,7 +308,7 @@ def _prepare_one(
         names = {key: path.relative_to(raw_folder).as_posix() for key, path in files.items()}
         stamps = _stamps(files)
         same = known and names == known.case.source.files and is_whole(about, known.case)
-        if known and same and _is_current(known, raw, files, stamps):
+        if known and same and _is_current(known, raw, files, stamps, about):
             return _Outcome(raw.id, known.case)
         source = Source(names, _checksums(files), shape=(), affine=[])
         made = prepare(raw)
@@ -398,16 +401,25 @@ def _checksums(files: dict[str, Path]) -> dict[str, str]:
     return {name: sums[path] for name, path in files.items()}
 
 
-def _is_current(known: Record, raw: RawCase, files: dict[str, Path], stamps: Stamps) -> bool:
+def _is_current(
+    known: Record,
+    raw: RawCase,
+    files: dict[str, Path],
+    stamps: Stamps,
+    about: CohortDescription,
+) -> bool:
     """Whether a prepared case was made from what these files hold now.
 
     The record of a run that was killed has the files' sizes and times, so that 22 000 scans need
-    not be read again; the manifest has none, and files are compared by what is in them.
+    not be read again; the manifest has none, and files are compared by what is in them, the
+    arrays too.
     """
     case = known.case
     if known.outdated or (case.patient, case.grade) != (raw.patient, raw.grade):
         return False
-    return known.stamps == stamps or case.source.sha256 == _checksums(files)
+    return known.stamps == stamps or (
+        case.source.sha256 == _checksums(files) and is_as_written(about, case)
+    )
 
 
 # ---- a prepared case's arrays ------------------------------------------------------------------
@@ -434,6 +446,12 @@ def write_arrays(
     else:
         sums["label"] = write_array(label_path, label)
     return sums
+
+
+def is_as_written(about: CohortDescription, case: Case) -> bool:
+    """Whether a case's arrays are, byte for byte, those that were prepared."""
+    paths = {kind: array_path(about.folder, f"{kind}s", case.id) for kind in case.sha256}
+    return all(checksum(path) == case.sha256[kind] for kind, path in paths.items())
 
 
 def is_whole(about: CohortDescription, case: Case) -> bool:

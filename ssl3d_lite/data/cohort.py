@@ -380,7 +380,10 @@ class Cohort(CohortDescription):
             return Split((), (), (), pretrain=tuple(range(len(self))))
         folds = sorted({case.fold for case in self.cases if case.fold is not None})
         if len(folds) < 3:
-            raise InputError(f"{self.folder}: {len(folds)} folds; a split needs at least 3")
+            raise InputError(
+                f"{self.folder} has {len(folds)} folds, and a split needs 3: label scans of 3 "
+                "patients or more and prepare them again, or leave out all labels to pretrain alone"
+            )
         if fold not in folds:
             raise InputError(f"fold {fold} is not in {self.folder}, which has folds {folds}")
         after = folds[(folds.index(fold) + 1) % len(folds)]

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.data.raw_header import mm_of_unit
 from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.interrupts import temporary_folder
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.outputs import claimed
@@ -170,7 +170,7 @@ def room_in(out: Path) -> Iterator[Path]:
     with claimed(out, "predict") as claim:
         for left in claim.folder.glob(f"{ROOM}*"):  # by a process that was killed
             shutil.rmtree(left, ignore_errors=True)
-        with TemporaryDirectory(prefix=ROOM, dir=claim.folder) as folder:
+        with temporary_folder(claim.folder, ROOM) as folder:
             yield Path(folder)
 
 

@@ -271,7 +271,7 @@ def test_bad_cases_are_rejected_with_the_reason_while_the_others_go_on(raw, out)
     assert found.pop("a08").startswith(damaged)
     graded = "where grades are 0 to 4"
     assert found == {
-        "../x": "'../x' cannot name a file; rename the raw scan",
+        "../x": f"{table} has a row for it, but train_images has no picture",
         "a00": f"{table} has a row for it, but train_images has no picture",
         "a01": f"{table} gives it the grade '5', {graded}",
         "a02": f"{table} gives it the grade '-1', {graded}",

@@ -201,6 +201,19 @@ def test_only_what_is_not_whole_is_made_again(raw, out, spoil):
     assert (label == 1).all()
 
 
+@pytest.mark.parametrize("kind", ["images", "labels"])
+def test_an_array_that_somebody_changed_is_made_again_and_said(kind, raw, out):
+    cases = raw_cases(raw)
+    run(out, cases, raw)
+    before = content(out)
+    path = out / kind / "case2.npy"
+    np.save(path, np.load(path) * 0)  # of the same shape
+    summary = run(out, cases, raw)
+    assert (summary.prepared, summary.skipped) == (1, 5)
+    assert "made anew, as their files, patients or grades have changed: 1 cases" in str(summary)
+    assert content(out) == before
+
+
 def test_a_label_that_is_gone_goes(raw, out):
     cases = raw_cases(raw)
     run(out, cases, raw)

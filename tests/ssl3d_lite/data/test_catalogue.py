@@ -121,7 +121,7 @@ def test_every_setting_has_a_line_of_help(name, capsys):
     said = capsys.readouterr().out
     for setting in fields(load_recipe(name)[0]):
         flag = f"--{setting.name.replace('_', '-')}"
-        below = said.split(f"{flag} ", 1)[1].split("--", 1)[0]
+        below = said.split(f"\n  {flag} ", 1)[1].split("--", 1)[0]
         assert any(word.isalpha() and len(word) > 3 for word in below.split()), flag
 
 

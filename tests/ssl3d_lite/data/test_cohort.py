@@ -183,7 +183,9 @@ def test_cases_of_different_shape_cannot_stand_in_a_batch(tmp_path):
 
 def test_a_split_needs_three_folds(tmp_path):
     cohort = make_cohort(tmp_path, 2)
-    with pytest.raises(InputError, match="at least 3"):
+    with pytest.raises(
+        InputError, match="has 2 folds, and a split needs 3: label scans of 3 patients"
+    ):
         cohort.split()
 
 
