@@ -214,6 +214,17 @@ def write_predictions(
     return paths
 
 
+def of_earlier_runs(out: Path, paths: Sequence[Path]) -> list[str]:
+    """In a line at most, which predictions in ``out`` this run has not written: of another
+    network perhaps, or of scans that are no longer asked for."""
+    written = Corrigible(out, "predict").sums
+    others = sorted(written.keys() - {path.name for path in paths})
+    left = [name for name in others if (out / name).exists()]
+    if not left:
+        return []
+    return [f"{out} still holds {len(left)} predictions of earlier runs, such as {left[0]}"]
+
+
 def _write_grades(
     predicted: Iterator[Tensor], cohort: Cohort, cases: Sequence[int], out: Path
 ) -> Path:

@@ -28,7 +28,14 @@ from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.outputs import claimed
 
-from .prediction import class_maps, logits_of, origin_of, with_meaning, write_predictions
+from .prediction import (
+    class_maps,
+    logits_of,
+    of_earlier_runs,
+    origin_of,
+    with_meaning,
+    write_predictions,
+)
 
 SETTINGS = ("crop", "spacing", "size", "fit", "intensity")  # a recipe's, that make arrays of scans
 PLAIN_RECIPES = ("folder", "msd", "brats")  # do to a scan what these settings say, and no more
@@ -105,6 +112,7 @@ def predict_images(
         *_outside(prepared.cases, recipe),
         *_far_off(prepared.cases, trained.preparation.spacing_range, learnt.get("axis")),
         *_slices_left_out(learnt),
+        *of_earlier_runs(out, paths),
     ]
     return ScanPredictions(out, tuple(paths), summary.rejected, tuple(notes))
 
