@@ -59,9 +59,13 @@ def verify(settings: Verify) -> VerifyReport:
     """Check a cohort through and through. Reads every array.
 
     Raises:
-        InputError: there is no manifest to check.
+        InputError: there is no manifest to check, or no folder of raw files where one is named.
     """
     cohort = Cohort.open(settings.cohort.resolve() if settings.dask else settings.cohort)
+    if settings.raw and not settings.raw.is_dir():
+        raise InputError(
+            f"no folder {settings.raw} of raw files; say with --raw where they lie now"
+        )
     raw = raw_root(cohort, settings.raw.resolve()) if settings.raw else None
     faults = [*manifest_faults(cohort), *split_leaks(cohort), *strays(cohort)]
     check = partial(case_faults, cohort=cohort.about, raw=raw)

@@ -159,7 +159,13 @@ def _origin(module: Encoder | UNet | Classifier) -> dict[str, Any]:
 def _read_provenance(record: dict[str, Any], folder: Path) -> Provenance:
     """Where weights come from; says so, if their run was one of an earlier version."""
     if "trained_on" in record:
-        return Provenance.from_json(record["trained_on"])
+        try:
+            return Provenance.from_json(record["trained_on"])
+        except (KeyError, TypeError, AttributeError, ValueError) as reason:
+            raise InputError(
+                f"{folder / RUN_SETTINGS} has been changed: what it says of the scans that were "
+                f"trained on cannot be read ({reason}); train again"
+            ) from None
     say(
         f"{folder} does not say how the scans were prepared that it was trained on, nor whose they "
         "were (an earlier version wrote it): whether it fits yours is not checked"

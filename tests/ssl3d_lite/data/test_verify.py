@@ -172,11 +172,18 @@ def test_scans_and_labels_from_folders_of_their_own(save, tmp_path):
     assert faults(cohort, raw=scans) == (f"b: its raw file {maps / 'b.nii'} is missing",)
 
 
+def test_a_folder_that_is_gone_is_not_taken_for_the_one_above_it(raw, cohort):
+    """Raw files are also looked for beside the folder that is named."""
+    raw.rename(raw.parent / "moved")
+    with pytest.raises(InputError, match=f"^no folder {raw} of raw files; say with --raw where"):
+        faults(cohort, raw=raw)
+
+
 def test_a_folder_without_any_raw_file_is_one_line(cohort, tmp_path):
-    (tmp_path / "a/b/c/d/e").mkdir(parents=True)
-    for place in (tmp_path / "a/b/c/d/e", Path("/nowhere")):
-        with pytest.raises(InputError, match=f"no raw file of Blocks lies in {place}, such as"):
-            faults(cohort, raw=place)
+    place = tmp_path / "a/b/c/d/e"
+    place.mkdir(parents=True)
+    with pytest.raises(InputError, match=f"no raw file of Blocks lies in {place}, such as"):
+        faults(cohort, raw=place)
 
 
 # ---- the manifest ------------------------------------------------------------------------------

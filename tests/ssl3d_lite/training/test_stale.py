@@ -222,3 +222,13 @@ def test_a_cohort_that_is_half_prepared_is_not_trained_on(folder, capsys, comman
     (folder / "cohort" / "records" / "case_000.json").write_text('{"terms": {}}')
     assert command(folder, "a") == 2
     assert "is being prepared again, or that was stopped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("broken", [[1], {"seen": [3]}, {"seen": [{}]}, {"patch": 3}])
+def test_a_record_that_somebody_broke_is_one_line(broken, folder, capsys):
+    assert tune(folder, "a") == 0
+    path = folder / "a/settings.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"trained_on": broken}))
+    for load in (load_network, load_encoder):
+        with pytest.raises(InputError, match=f"^{path} has been changed: .*; train again$"):
+            load(folder / "a")
