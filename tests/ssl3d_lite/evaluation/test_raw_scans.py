@@ -337,6 +337,25 @@ def test_a_scan_that_states_no_unit_is_named(learnt, tmp_path):
 # ---- on the command line -----------------------------------------------------------------------
 
 
+def test_a_scan_that_is_too_small_for_the_network_costs_itself_alone(tmp_path):
+    network, new, out = knowing(prepared(tmp_path)), tmp_path / "new", tmp_path / "out"
+    new.mkdir()
+    shutil.copy(tmp_path / "scans/p0.nii.gz", new / "b.nii.gz")
+    for name in "ac":
+        flat = np.random.default_rng(0).normal(size=(12, 12, 1)).astype(np.float32)
+        nib.save(nib.Nifti1Image(flat, np.eye(4)), new / f"{name}.nii")
+    result = predict_images(network, new, out, workers=1)
+    assert [path.name for path in result.paths] == ["b.nii.gz"]
+    why = "its 12 × 12 × 1 voxels are too few: the network reads edges of 2 or more"
+    assert result.rejected == ({"case": "a", "reason": why}, {"case": "c", "reason": why})
+    assert result.exit_code == 1
+    with pytest.raises(InputError, match=f"^no scan can be predicted; a: {why}$"):
+        predict_images(network, new / "a.nii", tmp_path / "none", workers=1)
+    assert not (tmp_path / "none").exists()
+    boxes = predict_images(network, new, tmp_path / "boxes", window=(8, 8, 8), workers=1)
+    assert len(boxes.paths) == 3  # a box is padded
+
+
 def test_predictions_of_an_earlier_run_are_not_taken_for_this_ones(learnt, tmp_path, capsys):
     folder, cohort = learnt
     command = ["predict", "--model", str(folder / "model"), "--out", str(tmp_path / "p")]
