@@ -119,6 +119,7 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 def refused(capsys, *arguments) -> str:
     """The one line with which a command refuses."""
+    capsys.readouterr()  # what was said before
     assert main([str(each) for each in arguments]) == 2
     said = capsys.readouterr()
     (line,) = [line for line in said.err.splitlines() if "%|" not in line]

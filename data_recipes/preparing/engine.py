@@ -22,12 +22,13 @@ from ssl3d_lite.data.cohort import (
     UNKNOWN_UNIT,
     Case,
     CohortDescription,
+    RawHeader,
     Source,
     array_path,
     write_array,
 )
 from ssl3d_lite.data.label_classes import label_remarks
-from ssl3d_lite.data.raw_header import RawHeader, mm_of_unit
+from ssl3d_lite.data.raw_header import mm_of_unit
 from ssl3d_lite.errors import InputError, in_one_line
 from ssl3d_lite.files import checksum, locked_below
 from ssl3d_lite.machine.parallel import KILLED, for_each

@@ -24,9 +24,9 @@ from data_recipes.readers.nifti import (
     read_images,
     read_label,
 )
+from ssl3d_lite.data.cohort import RawHeader
 from ssl3d_lite.data.label_maps import resample_labels
 from ssl3d_lite.data.preparation import PART_SIZE, Intensity
-from ssl3d_lite.data.raw_header import RawHeader
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.memory import check_volume
 from ssl3d_lite.settings import CheckedSettings, PositiveFloat, PositiveInt

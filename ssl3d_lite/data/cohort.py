@@ -32,7 +32,6 @@ from ssl3d_lite.files import atomic_write, read_json, write_json
 
 from .label_budget import parse_label_budget
 from .preparation import PreparationRecord
-from .raw_header import RawHeader
 
 if TYPE_CHECKING:  # torch takes two seconds to import, and preparing a cohort needs none of it
     import torch
@@ -42,6 +41,7 @@ MANIFEST_FORMAT = 1
 RECORDS = "records"  # folder of what is known of each case while a recipe is at work
 UNKNOWN_UNIT = "unknown"  # there is a scan whose file states none
 UNLABELLED = 255  # fills the label map of a case that has none
+RawHeader = dict[str, Any]  # a NIfTI header's field → its value: see .raw_header
 SAFE_NAME = re.compile(r"\w[\w .+-]{0,199}")  # for a file, on every system
 
 

@@ -35,7 +35,8 @@ def absent_classes(cohort: Cohort, cases: Iterable[int]) -> tuple[str, ...]:
     for case in cases:
         if not absent:
             break
-        absent -= classes_of(cohort, cohort.cases[case])
+        # not classes_of, which reads a file: the cohort may be resident
+        absent -= set(cohort.labels([case]).ravel().bincount().nonzero().ravel().tolist())
     return tuple(cohort.label_names[number] for number in sorted(absent))
 
 

@@ -13,6 +13,8 @@ import numpy as np
 
 from ssl3d_lite.errors import InputError
 
+from .cohort import RawHeader
+
 NIFTI_KINDS = {348: nibabel.Nifti1Image, 540: nibabel.Nifti2Image}  # by their headers' length
 FORMS = {
     "qform_code": ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
@@ -20,8 +22,6 @@ FORMS = {
 }
 MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # code of a unit of length (metre, mm, micron) → mm
 SCANNER = 1  # the code of a form that leads to the scanner's own coordinates
-
-RawHeader = dict[str, Any]  # NIfTI's field → its value, as JSON can hold it
 
 
 def raw_header(header: nibabel.Nifti1Header) -> RawHeader:

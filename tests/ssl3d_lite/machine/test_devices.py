@@ -314,8 +314,9 @@ def test_a_batch_that_has_fewer_cases_is_refused_too(cohort):
 def test_more_devices_than_there_are_is_one_clear_line(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    arguments = command(folder, tmp_path / "run")[3:]
-    said = refused(capsys, *arguments, "--device", "cuda", "--devices", "4")
+    arguments = [*command(folder, tmp_path / "run")[3:], "--devices", "4"]
+    arguments[arguments.index("cpu")] = "cuda"
+    said = refused(capsys, *arguments)
     assert said == ["ssl3d: devices is 4, but this machine has 2 of 'cuda'"]
 
 
