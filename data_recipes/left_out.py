@@ -49,7 +49,7 @@ def find_left_out(
     suspects = [
         path
         for path in scans
-        if says_label(path.relative_to(raw).as_posix())
+        if says_label(path.relative_to(raw.parent).as_posix())
         and not (wanted and NIFTI_ENDING.sub("", path.name).endswith(wanted))
     ]
     maps = for_each(_if_label_map, suspects, work, "label maps?")

@@ -68,13 +68,15 @@ def _end_in_time(heard: int) -> None:
 
 def _end() -> None:
     """End this process and all that it has started, now."""
-    say_stopped()
-    end_children()
-    for folder in list(_temporary):
-        from shutil import rmtree
+    try:
+        say_stopped()
+        end_children()
+        for folder in list(_temporary):
+            from shutil import rmtree
 
-        rmtree(folder, ignore_errors=True)
-    os._exit(STOPPED)
+            rmtree(folder, ignore_errors=True)
+    finally:  # nothing that goes wrong with it keeps the process alive
+        os._exit(STOPPED)
 
 
 @contextmanager
@@ -119,7 +121,7 @@ def say_stopped() -> None:
     if not _said_once.acquire(blocking=False) or os.environ.get("LOCAL_RANK", "0") != "0":
         return
     with suppress(OSError):
-        os.write(2, b"\nssl3d: stopped; the same command continues where it was\n")
+        os.write(2, b"\nssl3d: stopped; what was finished is kept: run the same command again\n")
 
 
 def _quiet_when_stopped(hook: Any) -> Any:

@@ -21,6 +21,7 @@ from ssl3d_lite.data.cohort import (
     array_path,
     write_array,
 )
+from ssl3d_lite.evaluation.prediction import prediction_file
 from ssl3d_lite.outputs import LOCK, MARK
 
 
@@ -49,6 +50,11 @@ def random_cohort(edge: int, count: int = 8, device: str = "cpu", alike: bool = 
     )
     resident = (volumes.expand(count, 1, *shape), labels.expand(count, *shape))
     return replace(about.with_cases(cases, (1.0,) * 3), resident=resident)
+
+
+def write_prediction(path: Path, classes: np.ndarray, case: Case, values, origin: str = "") -> None:
+    """A class map as a file over the raw scan, as ``predict`` writes those of a network."""
+    path.write_bytes(prediction_file(path.name, classes, case, values, origin))
 
 
 def make_cohort(

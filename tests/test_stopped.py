@@ -204,7 +204,7 @@ def test_ctrl_c_ends_it_at_once_with_one_line(name, given, whole, tmp_path):
             continue  # it was through, and Python was clearing up
         stopped.append((round(taken, 1), code, len(left), said))
     print(f"\n{name}: {len(stopped)} times, at most {max(t for t, *_ in stopped)} s")
-    line = "ssl3d: stopped; the same command continues where it was"
+    line = "ssl3d: stopped; what was finished is kept: run the same command again"
     wrong = [s for s in stopped if s[0] > SECONDS or s[1:] != (130, 0, [line])]
     assert not wrong, wrong
 

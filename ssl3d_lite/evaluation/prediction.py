@@ -1,6 +1,7 @@
 """Predictions of a trained network: in memory, and as files over the raw scans."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -16,9 +17,10 @@ from ssl3d_lite.data.cohort import Case, Cohort
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.data.raw_header import image_over_raw
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import atomic_write, csv_bytes, gzip_bytes
+from ssl3d_lite.files import csv_bytes, gzip_bytes
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.compatibility import channels_for, check_test
+from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.modes import device_of
 from ssl3d_lite.models.ordinal import decode
 from ssl3d_lite.outputs import Corrigible, claimed
@@ -90,6 +92,29 @@ def class_maps(
             yield from predict_batch(network, images, window).cpu()
 
 
+def too_small(
+    network: nn.Module, cases: Sequence[Case], axis: int | None, window: Sequence[int] | None
+) -> list[dict[str, str]]:
+    """Which scans have too few voxels for a network to read: {"case", "reason"}.
+
+    Args:
+        axis: across which a network of slices cuts.
+        window: larger volumes are predicted in such boxes, which are padded.
+    """
+    encoder = getattr(network, "encoder", None)
+    if not isinstance(encoder, Encoder):
+        return []
+    least, small = encoder.settings.min_edge, []
+    for case in cases:
+        edges = [edge for number, edge in enumerate(case.shape) if number != axis]
+        in_boxes = window is not None and any(e > w for e, w in zip(edges, window, strict=True))
+        if min(edges) < least and not in_boxes:
+            size = " × ".join(map(str, case.shape))
+            why = f"its {size} voxels are too few: the network reads edges of {least} or more"
+            small.append({"case": case.id, "reason": why})
+    return small
+
+
 def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
     """Cases, a few at a time, and none left over alone: of one torch's Conv3d takes a slow path on
     CPUs (0.25 s for a volume of 40 × 56 × 40 where two together take 0.06 s, torch 2.13), and a
@@ -102,9 +127,19 @@ def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
 # ---- back to the scan's own space --------------------------------------------------------------
 
 
-def origin_of(network: nn.Module) -> str:
-    """Which weights made a prediction: the description in its header."""
-    return f"ssl3d-lite: network {digest(network)}"
+def origin_of(weights: str, case: Case) -> str:
+    """Which weights (:func:`digest`) made a prediction, and of which scan: 61 letters at most, the
+    description in its header."""
+    raw = [mark for name, mark in case.source.sha256.items() if name != "label"]
+    marks = sorted(raw) or [case.sha256.get("image", "")]
+    scan = hashlib.sha256(" ".join(marks).encode()).hexdigest()[:16]
+    return f"ssl3d-lite: network {weights} scan {scan}"
+
+
+def _scan_in(path: Path) -> str:
+    """Which scan a prediction is of, by the description in its header; "" if it does not say."""
+    header = nibabel.load(path).header
+    return header["descrip"].item().decode(errors="replace").partition(" scan ")[2]
 
 
 def prediction_file(
@@ -126,14 +161,6 @@ def prediction_file(
     image = image_over_raw(labels, case.source.affine, case.source.header)
     image.header["descrip"] = origin.encode()
     return gzip_bytes(image.to_bytes()) if name.endswith(".gz") else image.to_bytes()
-
-
-def write_prediction(
-    path: Path, classes: np.ndarray, case: Case, values: Sequence[int], origin: str = ""
-) -> None:
-    """Write one file as :func:`prediction_file` makes it."""
-    data = prediction_file(path.name, classes, case, values, origin)
-    atomic_write(path, lambda file: file.write(data))
 
 
 def predict(
@@ -178,7 +205,7 @@ def predict(
             f"{cohort.name} is {cohort.spatial_dims}D: a prediction is laid over a whole raw scan, "
             "so predict a 3D cohort"
         )
-    return write_predictions(predicted, cohort, cases, Path(out), origin_of(network))
+    return write_predictions(predicted, cohort, cases, Path(out), digest(network))
 
 
 def with_meaning(network: nn.Module, cohort: Cohort) -> Cohort:
@@ -193,25 +220,43 @@ def with_meaning(network: nn.Module, cohort: Cohort) -> Cohort:
 
 
 def write_predictions(
-    predicted: Iterator[Tensor], cohort: Cohort, cases: Sequence[int], out: Path, origin: str
+    predicted: Iterator[Tensor], cohort: Cohort, cases: Sequence[int], out: Path, weights: str
 ) -> list[Path]:
     """Write the class maps of a 3D cohort's cases, each over its raw scan.
 
+    Args:
+        weights: the network's :func:`digest`.
+
     Raises:
-        InputError: ``out`` holds anything but predictions, or one of these, corrected by hand.
+        InputError: ``out`` holds anything but predictions; or one of these, corrected by hand; or
+            one of another scan that is called alike.
     """
-    names = [f"{cohort.cases[case].id}.nii.gz" for case in cases]
+    origins = {
+        f"{cohort.cases[case].id}.nii.gz": origin_of(weights, cohort.cases[case]) for case in cases
+    }
     paths = []
     with claimed(out, "predict") as claim:
         files = Corrigible(claim.folder, "predict")
-        files.check(names)
-        for case, name, classes in zip(
-            tqdm(cases, desc="predict", unit="case"), names, predicted, strict=True
+        files.check(origins)
+        _check_scans(claim.folder, origins)
+        for case, (name, origin), classes in zip(
+            tqdm(cases, desc="predict", unit="case"), origins.items(), predicted, strict=True
         ):
             values = cohort.label_values
             data = prediction_file(name, classes.numpy(), cohort.cases[case], values, origin)
             paths.append(files.write(name, data))
     return paths
+
+
+def _check_scans(folder: Path, origins: Mapping[str, str]) -> None:
+    """Raise InputError if a prediction in ``folder`` is of another scan than the one wanted."""
+    for name, origin in origins.items():
+        before = _scan_in(folder / name) if (folder / name).exists() else ""
+        if before and not origin.endswith(before):
+            raise InputError(
+                f"{folder / name} is the prediction of another scan of that name; give another "
+                "folder"
+            )
 
 
 def of_earlier_runs(out: Path, paths: Sequence[Path]) -> list[str]:

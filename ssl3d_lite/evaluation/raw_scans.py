@@ -25,15 +25,15 @@ from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.interrupts import temporary_folder
 from ssl3d_lite.models.classifier import Classifier
-from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.outputs import claimed
+from ssl3d_lite.training.checkpoint import digest
 
 from .prediction import (
     class_maps,
     logits_of,
     of_earlier_runs,
-    origin_of,
+    too_small,
     with_meaning,
     write_predictions,
 )
@@ -103,7 +103,7 @@ def predict_images(
     with room_in(out) as room:
         channels = trained.preparation.channels or ()
         cohort, summary = prepare_alike(images, room, channels, recipe, workers)
-        small = _too_small(network, cohort.cases, learnt.get("axis"), window)
+        small = too_small(network, cohort.cases, learnt.get("axis"), window)
         if len(small) == len(cohort):
             raise InputError(
                 f"no scan can be predicted; {cohort.cases[0].id}: {small[0]['reason']}"
@@ -113,7 +113,7 @@ def predict_images(
         prepared = with_meaning(network, fit)
         cases = range(len(prepared))
         maps = class_maps(answering, prepared, cases, boxes, range(len(prepared.channels)))
-        paths = write_predictions(maps, prepared, cases, out, origin_of(network))
+        paths = write_predictions(maps, prepared, cases, out, digest(network))
     notes = [
         *(f"{row['case']} {row['reason']}: left out" for row in summary.left_out),
         *_without_unit(prepared, trained.preparation.unit),
@@ -243,29 +243,6 @@ def _alone(image: Path, room: Path) -> Path:
     except OSError:  # a system without links
         shutil.copyfile(image, folder / image.name)
     return folder
-
-
-def _too_small(
-    network: nn.Module, cases: Sequence[Case], axis: int | None, window: Sequence[int] | None
-) -> list[dict[str, str]]:
-    """Which scans have too few voxels for a network to read, as rejected ones.
-
-    Args:
-        axis: across which a network of slices cuts.
-        window: larger volumes are predicted in such boxes, which are padded.
-    """
-    encoder = getattr(network, "encoder", None)
-    if not isinstance(encoder, Encoder):
-        return []
-    least, small = encoder.settings.min_edge, []
-    for case in cases:
-        edges = [edge for number, edge in enumerate(case.shape) if number != axis]
-        in_boxes = window is not None and any(e > w for e, w in zip(edges, window, strict=True))
-        if min(edges) < least and not in_boxes:
-            size = " × ".join(map(str, case.shape))
-            why = f"its {size} voxels are too few: the network reads edges of {least} or more"
-            small.append({"case": case.id, "reason": why})
-    return small
 
 
 # ---- slices ------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from helpers import content
+from helpers import content, write_prediction
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -21,7 +21,6 @@ from data_recipes.preparing.virtual_note import NOTE
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation.prediction import write_prediction
 from ssl3d_lite.evaluation.segmentation import score
 from ssl3d_lite.files import write_json
 from ssl3d_lite.machine.parallel import Workforce

@@ -12,7 +12,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from helpers import content
+from helpers import content, write_prediction
 
 from data_recipes.brats import Brats
 from data_recipes.brats import prepare as prepare_brats
@@ -20,7 +20,6 @@ from data_recipes.msd import DECATHLON_TASKS
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import UNLABELLED, Cohort
 from ssl3d_lite.data.verify import Verify, verify
-from ssl3d_lite.evaluation.prediction import write_prediction
 
 SMALL = {  # recipe → settings, cases, how many of them have a label
     "virtual-hippocampus": (["--cases", "4"], 4, 4),

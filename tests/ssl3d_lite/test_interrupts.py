@@ -14,9 +14,9 @@ from ssl3d_lite.interrupts import end_on_ctrl_c, temporary_folder
 end_on_ctrl_c()
 with temporary_folder(sys.argv[1], ".room-") as folder:
     Path(folder, "scan.npy").write_text("a patient")
-    print("there", flush=True)
     while True:
         try:
+            print("there", flush=True)
             time.sleep(60)
         except KeyboardInterrupt:  # lost in somebody else's code
             pass
@@ -36,5 +36,5 @@ def test_a_temporary_folder_is_gone_although_the_interruption_is_lost(tmp_path):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert said == "\nssl3d: stopped; the same command continues where it was\n"
+    assert said == "\nssl3d: stopped; what was finished is kept: run the same command again\n"
     assert not list(tmp_path.iterdir())

@@ -21,6 +21,7 @@ from dicom_files import (
     stored,
     write_series,
 )
+from helpers import write_prediction
 
 from data_recipes.folder import Folder, prepare
 from data_recipes.readers.dicom import read_series
@@ -28,7 +29,6 @@ from data_recipes.readers.dicom_series import find_series
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation.prediction import write_prediction
 from ssl3d_lite.evaluation.raw_scans import predict_images
 from ssl3d_lite.machine.parallel import Workforce
 from ssl3d_lite.models.encoders import make_encoder

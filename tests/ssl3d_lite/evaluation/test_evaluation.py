@@ -5,7 +5,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from helpers import make_cohort
+from helpers import make_cohort, write_prediction
 from torch import nn
 
 from data_recipes.slices import SliceSettings
@@ -17,7 +17,6 @@ from ssl3d_lite.evaluation.prediction import (
     predict,
     predict_batch,
     predictions,
-    write_prediction,
 )
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate, score, score_case

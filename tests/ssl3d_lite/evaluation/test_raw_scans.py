@@ -11,18 +11,21 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from helpers import write_prediction
 from torch import nn
 
 from data_recipes.folder import Folder
 from data_recipes.folder import prepare as prepare_folder
 from data_recipes.slices import SliceSettings, positions
 from data_recipes.slices import prepare as prepare_slices
+from ssl3d_lite.cli import commands
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation.prediction import origin_of, predict, predict_batch, write_prediction
+from ssl3d_lite.evaluation.prediction import origin_of, predict, predict_batch
 from ssl3d_lite.evaluation.raw_scans import predict_images
+from ssl3d_lite.files import write_json
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.training.checkpoint import digest, load_network
@@ -111,7 +114,8 @@ def test_a_trained_network_segments_raw_scans_as_those_of_a_cohort(learnt, tmp_p
             np.testing.assert_array_equal(form(answer.header), form(raw.header))
         assert answer.header.get_xyzt_units()[0] == "mm"
         said = answer.header["descrip"].item().decode()
-        assert said == f"ssl3d-lite: network {digest(network)}"
+        origin = f"ssl3d-lite: network {digest(network)} scan "
+        assert re.fullmatch(re.escape(origin) + "[0-9a-f]{16}", said)
         values = np.asarray(answer.dataobj)
         assert set(np.unique(values)) == {0, 7}
         assert 2 * ((values == 7) & (truth == 7)).sum() / ((values == 7).sum() + 125) > 0.8
@@ -177,7 +181,7 @@ def test_a_network_of_slices_answers_slice_by_slice(axis, tmp_path):
         for position in positions(case.shape[axis], replace(settings, every=1)):
             plane = predict_batch(network, image.select(axis + 1, position)[None])[0]
             wanted[(slice(None),) * axis + (position,)] = plane.numpy()
-        origin = origin_of(network)
+        origin = origin_of(digest(network), case)
         write_prediction(tmp_path / "wanted.nii.gz", wanted, case, (0, 7), origin)
         assert path.read_bytes() == (tmp_path / "wanted.nii.gz").read_bytes()
 
@@ -354,6 +358,52 @@ def test_a_scan_that_is_too_small_for_the_network_costs_itself_alone(tmp_path):
     assert not (tmp_path / "none").exists()
     boxes = predict_images(network, new, tmp_path / "boxes", window=(8, 8, 8), workers=1)
     assert len(boxes.paths) == 3  # a box is padded
+
+
+def test_a_case_of_a_cohort_that_is_too_small_costs_itself_alone(tmp_path, monkeypatch, capsys):
+    cohort = prepared(tmp_path)
+    network = knowing(cohort)
+    flat = replace(cohort.cases[0], shape=(12, 12, 1))
+    cases = (flat, *cohort.cases[1:])
+    mixed = replace(cohort, cases=cases)
+    monkeypatch.setattr(commands.Cohort, "open", lambda folder: mixed)
+    monkeypatch.setattr(commands, "load_network", lambda folder: network)
+    write_json(tmp_path / "settings.json", {"training": {"patch": None}})
+    words = ["--model", tmp_path, "--cohort", cohort.folder, "--out", tmp_path / "p", "--cases"]
+    assert main(["predict", *map(str, words), "all"]) == 1
+    why = "its 12 × 12 × 1 voxels are too few: the network reads edges of 2 or more"
+    said = capsys.readouterr().out.splitlines()
+    assert said == [f"{len(cohort) - 1} predictions in {tmp_path / 'p'}", f"  p0 left out: {why}"]
+
+
+def test_a_prediction_of_another_scan_of_that_name_is_not_replaced(learnt, tmp_path):
+    folder, _ = learnt
+    network, out = load_network(folder / "model"), tmp_path / "out"
+    for number in (0, 1):
+        (tmp_path / str(number)).mkdir()
+        shutil.copy(folder / f"scans/p{number}.nii.gz", tmp_path / f"{number}/p.nii.gz")
+    (path,) = predict_images(network, tmp_path / "0", out, workers=1).paths
+    first = path.read_bytes()
+    with pytest.raises(InputError, match=r"p\.nii\.gz is the prediction of another scan of"):
+        predict_images(network, tmp_path / "1", out, workers=1)
+    assert path.read_bytes() == first
+    assert predict_images(network, tmp_path / "0", out, workers=1).paths == (path,)
+    # a cohort of the same raw scan is the same scan, however it was prepared
+    shutil.copy(folder / "scans/p2.nii.gz", tmp_path / "0/q.nii.gz")
+    predict_images(network, tmp_path / "0", out, workers=1)
+    assert path.read_bytes() == first
+
+
+def test_label_maps_are_no_scans_also_where_only_their_folder_says_so(learnt, tmp_path):
+    folder, _ = learnt
+    shutil.copytree(folder / "maps", tmp_path / "labelsTr")
+    network = load_network(folder / "model")
+    with pytest.raises(InputError, match="is a label map or a mask by its name and values"):
+        predict_images(network, tmp_path / "labelsTr", tmp_path / "out", workers=1)
+    # scans in a folder of that name are scans
+    shutil.copytree(folder / "scans", tmp_path / "new" / "labels")
+    found = predict_images(network, tmp_path / "new" / "labels", tmp_path / "out", workers=1)
+    assert len(found.paths) == len(list((folder / "scans").iterdir()))
 
 
 def test_predictions_of_an_earlier_run_are_not_taken_for_this_ones(learnt, tmp_path, capsys):
