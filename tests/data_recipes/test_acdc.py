@@ -1,4 +1,4 @@
-"""The ACDC recipe: two layouts, two frames a patient, lost voxel sizes, one scan of two patients."""
+"""The ACDC recipe: two layouts, two frames a patient, lost voxel sizes, one scan twice."""
 
 from pathlib import Path
 
