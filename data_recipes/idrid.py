@@ -18,7 +18,11 @@ QUESTIONS = {  # the column that answers it, and what its numbers mean
     "retinopathy": ("Retinopathy grade", GRADES),
     "edema": ("Risk of macular edema", EDEMA_RISKS),
 }
-PARTS = {"training": "a. {}Training {}", "testing": "b. {}Testing {}"}  # as files are named
+TABLES = {  # by part: the first half of a case's name
+    "training": "a. IDRiD_Disease Grading_Training Labels.csv",
+    "testing": "b. IDRiD_Disease Grading_Testing Labels.csv",
+}
+PHOTOGRAPHS = {"training": "a. Training Set", "testing": "b. Testing Set"}
 NO_PATIENTS = (
     "IDRiD does not say whose eye a photograph shows: each is taken for a patient of its own, and "
     "two eyes of one person may stand on two sides of a split."
@@ -67,11 +71,7 @@ def prepare(settings: Idrid) -> Summary:
     """
     raw = settings.raw.resolve()
     tables, copies = find_tables(raw), {}
-    missing = [
-        f"{name.format('', 'Set')} is not there"
-        for part, name in PARTS.items()
-        if part not in tables
-    ]
+    missing = [f"{PHOTOGRAPHS[part]} is not there" for part in TABLES if part not in tables]
     cases = [case for part in tables for case in list_part(part, tables[part], settings.question)]
     if settings.split == "official":
         if missing:
@@ -102,29 +102,28 @@ def find_tables(raw: Path) -> dict[str, Path]:
         InputError: there is none, or two for one part; photographs are there without their table,
             or a table without its photographs.
     """
-    names = {name.format("IDRiD_Disease Grading_", "Labels.csv"): p for p, name in PARTS.items()}
     found: dict[str, Path] = {}
     for path in files_below(raw):
-        if part := names.get(path.name):
+        if part := next((part for part, name in TABLES.items() if name == path.name), None):
             if part in found:
                 raise InputError(f"{found[part]} and {path} are both there; give one to --raw")
             found[part] = path
     if not found:
-        raise InputError(f"no table of IDRiD's grades below {raw}, such as {min(names)!r}")
-    for name, part in names.items():
-        table = found.get(part, next(iter(found.values())).with_name(name))
-        folder = _photographs(part, table)
+        example = TABLES["training"]
+        raise InputError(f"no table of IDRiD's grades below {raw}, such as {example!r}")
+    beside = next(iter(found.values()))
+    for part, name in TABLES.items():
+        folder = _photographs(part, found.get(part, beside))
         if part in found and not folder.is_dir():
             raise InputError(f"no folder {folder}, whose photographs {name!r} grades")
         if part not in found and folder.is_dir():
-            raise InputError(
-                f"no {name} in {table.parent}, which grades the photographs in {folder}"
-            )
-    return dict(sorted(found.items(), reverse=True))
+            raise InputError(f"no {name!r} in {beside.parent}, which grades those in {folder}")
+    return found
 
 
 def _photographs(part: str, table: Path) -> Path:
-    return table.parents[1] / "1. Original Images" / PARTS[part].format("", "Set")
+    """The folder of a part's photographs, by where a table lies."""
+    return table.parents[1] / "1. Original Images" / PHOTOGRAPHS[part]
 
 
 def list_part(part: str, table: Path, question: str) -> list[RawCase]:

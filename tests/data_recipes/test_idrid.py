@@ -317,7 +317,7 @@ def test_a_table_is_missing(raw, out, gone):
         prepare(small(raw, out))
     path = raw / gone
     folder = raw / (TRAIN_PICTURES if gone == TRAIN_TABLE else TEST_PICTURES)
-    what = f"no {path.name} in {path.parent}, which grades the photographs in {folder}"
+    what = f"no {path.name!r} in {path.parent}, which grades those in {folder}"
     assert str(error.value) == what
     assert not out.exists()
 
