@@ -199,7 +199,7 @@ def test_one_scan_of_two_patients_is_named_and_stays_together(raw, out, seed):
         save_lost(new, np.asarray(nib.load(old).dataobj))
     name = raw / "labelsTr/patient006_frame12.nii.gz"
     mask = np.asarray(nib.load(name).dataobj).copy()
-    mask[3] = 0  # another hand drew it
+    mask[3:6] = 0  # another hand drew it
     save_lost(name, mask)
     summary = prepare(small(raw, out, seed=seed))
     told = (

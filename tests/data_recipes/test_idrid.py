@@ -121,7 +121,7 @@ def test_the_second_question(raw, out):
     assert (cohort.name, cohort.label_names) == ("IDRiD, macular edema", EDEMA_RISKS)
     assert cohort.label_values == (0, 1, 2)
     assert [case.grade for case in cohort.cases] == [0, 0, 2, 0, 0, 1, 2, 2, 0, 1, 1]
-    with pytest.raises(InputError, match="prepared with question = edema, not retinopathy"):
+    with pytest.raises(InputError, match=r"prepared with label_values = \[0, 1, 2\], not"):
         prepare(small(raw, out))
 
 
