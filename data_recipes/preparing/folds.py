@@ -37,7 +37,7 @@ def assign_folds(
     spread = [i for i in labelled if groups[i] not in test]
     held, known = [groups[i] for i in spread], [cases[i].grade for i in spread]
     grades = [grade for grade in known if grade is not None]
-    first = int(bool(test))  # of the folds that the others are spread over
+    first = int(bool(test))  # the first of the folds that are dealt
     number = min(folds, len(set(held)) + first)
     if number < FEWEST_FOLDS:
         who = f"{len(set(held))} patients{' beside the test part' if test else ''}"
