@@ -52,7 +52,7 @@ class Acdc(Framing, FromRaw):
         "Multi-Structures Segmentation and Diagnosis: Is the Problem Solved? IEEE Transactions on "
         "Medical Imaging 37(11), 2514-2525. doi:10.1109/TMI.2018.2837502",
         size="prepared 0.45 MB a frame at 96 x 96 x 16 voxels: 90 MB for 100 patients",
-        time="about 0.2 s a frame and core",
+        time="about 0.1 s a frame and core",
     )
 
 

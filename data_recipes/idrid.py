@@ -28,8 +28,8 @@ NO_PATIENTS = (
     "two eyes of one person may stand on two sides of a split."
 )
 OFFICIAL = (
-    "Fold 0 is the official test part, no more and no less, and the official training part is "
-    "spread over the other folds: only a score of fold 0 is one of the official split."
+    "Fold 0 is the official test part, and the official training part is spread over the other "
+    "folds: only a score of fold 0 is one of the official split."
 )
 
 
@@ -49,8 +49,8 @@ class Idrid(PhotographRecipe, FromRaw):
         citation="Porwal et al. (2018). Indian Diabetic Retinopathy Image Dataset (IDRiD): A "
         "Database for Diabetic Retinopathy Screening Research. Data 3(3), 25. "
         "doi:10.3390/data3030025",
-        size="raw 0.4 GB; prepared 0.3 MB a photograph at 224 x 224 pixels, 160 MB in all",
-        time="516 photographs; about 0.3 s each and core",
+        size="raw 0.4 GB; prepared 0.3 MB a photograph at 224 x 224 pixels, 155 MB in all",
+        time="516 photographs; about 0.8 s each and core",
         example="--split official",
     )
 
