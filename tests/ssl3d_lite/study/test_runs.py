@@ -274,6 +274,7 @@ run_study(SMALL, Path(sys.argv[1]), cohort=Path(sys.argv[2]))
 """
 
 
+@pytest.mark.slow
 def test_a_study_killed_at_random_moments_ends_with_the_same_numbers(small, scans, tmp_path):
     _, unbroken = small
     here = os.path.dirname(__file__)
