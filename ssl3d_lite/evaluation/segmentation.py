@@ -55,6 +55,11 @@ class Evaluation:
         return self.mean_dice
 
     @property
+    def case_scores(self) -> np.ndarray:
+        """Mean over regions, (case,)."""
+        return self.dice.mean(1)
+
+    @property
     def parts(self) -> dict[str, float]:
         return self.by_region
 

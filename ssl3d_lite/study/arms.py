@@ -6,7 +6,7 @@ SOURCE
     a proxy task, or several by turns (``cpc``, ``cpc+masked``); ``tissue``, the paper's supervised
     pretraining; ``scratch``, a random encoder that is fine-tuned; ``random``, one that stays as it
     is; ``collapsed``, pretraining that must not help; ``oracle``, an encoder trained with all
-    training labels.
+    training labels; ``place``, the mean label map, which sees no image.
 VARIANT
     ``batch``, ``group`` or ``instance``: the norm; ``densenet121``: the network; ``own``:
     pretrained on the benchmark's own scans although the study has a corpus.
@@ -22,7 +22,7 @@ from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.models.settings import NormKind
 from ssl3d_lite.tasks import TASKS, task_classes
 
-UNTRAINED = ("scratch", "random")
+UNTRAINED = ("scratch", "random", "place")
 CONTROLS = (*UNTRAINED, "collapsed", "oracle")
 NETWORKS = ("densenet121",)
 VARIANTS = (*get_args(NormKind), *NETWORKS, "own")

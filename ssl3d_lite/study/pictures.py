@@ -6,8 +6,8 @@ from ssl3d_lite.show.figures.curves import Curve, Effect, bands, forest
 
 from .arms import Arm
 from .claims import Claim
+from .comparison import Comparison
 from .results import Results
-from .statistics import Comparison
 
 
 def label_curves(results: Results, protocol: str) -> Figure:
@@ -71,8 +71,8 @@ def effects(results: Results, claims: list[Claim]) -> Figure | None:
         for drawn in [
             [
                 effect(compared)
-                for compared in (*(f.comparison for f in claim.findings), *claim.noise)
-                if compared and compared.differences
+                for compared in (*(f.comparison for f in claim.findings), *claim.controls)
+                if compared and compared.mean is not None
             ]
         ]
         if drawn
@@ -83,5 +83,4 @@ def effects(results: Results, claims: list[Claim]) -> Figure | None:
 
 def effect(compared: Comparison) -> Effect:
     assert compared.mean is not None, "there are no differences to draw"
-    singles = list(compared.differences.values())
-    return Effect(compared.arm, compared.mean, compared.interval, singles, compared.verdict)
+    return Effect(compared.arm, compared.mean, compared.interval, compared.learnt, compared.verdict)

@@ -115,10 +115,11 @@ def differences(results: Results, judged: list[Claim]) -> list[str]:
     if figure is None:
         return []
     caption = (
-        "The mean of the paired differences with its 95 % interval; below each, the single pairs. "
-        "Blue: the interval lies above zero, so the claim holds. Orange: a gain of "
-        f"{results.study.min_effect:g} (dashed) can be ruled out. Grey: undecided. Grey names are "
-        "controls; an interval that ends in an arrow goes on."
+        "The mean of the paired differences with its 95 % interval, of pairs in which both arms "
+        "learnt; below each, the single pairs. Blue: the claim holds, after correction for the "
+        f"number of claims and looks. Orange: a gain of {results.study.min_effect:g} (dashed) can "
+        "be ruled out. Grey: undecided. Light grey: this experiment cannot tell, or a control. "
+        "Grey names are controls; an interval that ends in an arrow goes on."
     )
     return [picture(figure, caption)]
 
@@ -191,8 +192,11 @@ def proxy_section(results: Results) -> list[str]:
 
 def failure_section(results: Results) -> list[str]:
     table = failure_table(results)
-    why = "A failed run is left out of means and pairs; what is left may flatter its arm."
-    return [heading("Failed runs"), as_html(table), note(why)] if table[1] else []
+    why = (
+        "A run that broke off is left out of means; what is left may flatter its arm. In pairs it "
+        "counts as failed."
+    )
+    return [heading("Runs that broke off"), as_html(table), note(why)] if table[1] else []
 
 
 def provenance(results: Results) -> list[str]:

@@ -84,6 +84,7 @@ def run_experiment(
             run_here(experiment, todo, ledger)
         else:
             run_elsewhere(experiment, todo, ledger, launch)
+    on_rank_zero(ledger.note_look, study.seeds)
     facts = results_of(experiment).facts
     on_rank_zero(write_json, out / STUDY, {"study": asdict(study), "facts": facts})
     return experiment
@@ -149,6 +150,7 @@ def results_of(experiment: Experiment) -> Results:
     rows = Ledger(experiment.out).rows()
     own = in_order(rows, runs)
     facts = facts_of(experiment) | {"other rows": len(rows) - len(own), "runs": runs}
+    facts |= {"looks": Ledger(experiment.out).looks()}
     return Results(experiment.study, own, facts, experiment.out)
 
 

@@ -1,8 +1,17 @@
 """A study's verdicts in plain words. Every number in them comes from the rows."""
 
-from .claims import Claim, Finding
+from .claims import Claim, Finding, savings_of
+from .comparison import Comparison
 from .results import Results
-from .statistics import Comparison
+from .trials import FEATURES, FEW_LABELS, TRANSFER
+
+SMALL_P = 0.001  # a p below it is only said to be
+SAID = {
+    "holds": "holds",
+    "does not hold": "does not hold",
+    "undecided": "is undecided",
+    "cannot tell": "cannot be told",
+}
 
 
 def overall(results: Results, claim: Claim) -> str:
@@ -16,11 +25,7 @@ def overall(results: Results, claim: Claim) -> str:
         return f"{name}: nothing to compare yet."
     parts = [
         f"{said} for {len(names)} ({', '.join(names)})"
-        for said, verdict in (
-            ("holds", "holds"),
-            ("does not hold", "does not hold"),
-            ("is undecided", "undecided"),
-        )
+        for verdict, said in SAID.items()
         if (names := [each.arm for each in tried if each.verdict == verdict])
     ]
     of = "Of 1 arm" if len(tried) == 1 else f"Of {len(tried)} arms"
@@ -31,12 +36,19 @@ def overall(results: Results, claim: Claim) -> str:
 
 def reservations(claim: Claim) -> list[str]:
     """What to know before one believes the verdicts of a claim."""
+    reasons = dict.fromkeys(
+        reason
+        for f in claim.findings
+        if f.comparison and f.comparison.verdict == "cannot tell"
+        for reason in f.comparison.why
+    )
     small = [f.arm for f in claim.findings if f.comparison and gain_too_small(f.comparison)]
-    alike = [f.arm for f in claim.findings if f.indistinguishable_from_control]
+    alike = [f.arm for f in claim.findings if f.may_be_any_training]
     alone = [f.arm for f in claim.findings if f.comparison is None]
     blank = [f.arm for f in claim.findings if f.comparison and not f.comparison.differences]
     return [
-        *([f"Not clearly ahead of the collapsed control: {', '.join(alike)}."] if alike else []),
+        *([f"This experiment cannot tell, because {series(list(reasons))}."] if reasons else []),
+        *([f"Not clearly ahead of any training at all: {', '.join(alike)}."] if alike else []),
         *([f"Ahead by less than is worth having: {', '.join(small)}."] if small else []),
         *([f"Without anything to compare with: {', '.join(alone)}."] if alone else []),
         *([f"Without a pair of scores: {', '.join(blank)}."] if blank else []),
@@ -44,11 +56,17 @@ def reservations(claim: Claim) -> list[str]:
 
 
 def each_arm(results: Results, claim: Claim) -> list[str]:
-    """A claim arm by arm; and last what controls that learn nothing gain in the same way."""
-    noise = "Noise" if claim.trial.noise == "collapsed" else "Without any pretraining"
+    """A claim arm by arm; then what controls gain in the same way, and how far two random starts
+    lie apart."""
+    beside = "Any training at all" if claim.trial.control == "collapsed" else "Without pretraining"
     return [
         *(finding_sentence(results, claim, finding) for finding in claim.findings),
-        *(f"{noise}: {sentence(results, compared)}" for compared in claim.noise),
+        *(f"{beside}: {measured(results, compared)}" for compared in claim.controls),
+        *(
+            f"Noise: two random starts of {each.arm} lie {each.mean:.3f} apart on average "
+            f"({each.seeds} seeds; each has its own labelled scans too)."
+            for each in claim.noise
+        ),
     ]
 
 
@@ -58,64 +76,131 @@ def finding_sentence(results: Results, claim: Claim, finding: Finding) -> str:
     if compared is None:
         return f"{finding.arm}: the study has no arm to compare it with here."
     parts = [sentence(results, compared)]
-    if finding.noise and finding.indistinguishable_from_control:
+    if claim.name == FEATURES:
+        beside = finding.floor and finding.floor.differences
         parts.append(
-            f"But it is not clearly ahead of {finding.noise.against}, which learns nothing: "
-            f"{brief(finding.noise)}. This may be noise."
+            f"Against place alone: {brief(finding.floor)}."
+            if beside
+            else "Place alone was not scored beside it."
+        )
+    if finding.may_be_any_training and finding.control:
+        parts.append(
+            f"But it is not clearly ahead of {finding.control.against}, which was trained too and "
+            f"learnt nothing: {brief(finding.control)}. Any training at all may do this."
         )
     for other in finding.more:
-        if claim.name == "transfer":
-            parts.append(f"Beside pretraining on the benchmark itself: {sentence(results, other)}")
-    if claim.name == "better features" and finding.more:
+        if claim.name == TRANSFER:
+            parts.append(f"Beside pretraining on the benchmark itself: {measured(results, other)}")
+    if claim.name == FEATURES and finding.more:
         singles = zip(claim.trial.where.labels, finding.more, strict=True)
-        listed = (f"{n} {brief(c)}, {c.verdict}" for n, c in singles)
-        parts.append(f"By number of labels: {'; '.join(listed)}.")
-    if finding.saved:
-        fewest, reached, enough = finding.saved
-        reached_with = results.labelled(enough) if enough else "none of the numbers tried"
         parts.append(
-            f"With {results.labelled(fewest)} it reaches {reached:.3f} on average; "
-            f"{compared.against} reaches that with {reached_with}."
+            f"By number of labels: {'; '.join(f'{n} {brief(each)}' for n, each in singles)}."
         )
+    if claim.name == FEW_LABELS:
+        parts.append(savings_sentence(results, finding.arm))
     lost = len(results.failed(claim.trial.where.protocol, finding.arm))
     if lost:
-        parts.append(f"{lost} of its runs failed.")
-    return " ".join(parts)
+        parts.append(f"{lost} of its runs broke off.")
+    return " ".join(part for part in parts if part)
 
 
 def sentence(results: Results, compared: Comparison) -> str:
-    """A comparison: the mean difference, its interval, the number of pairs, the verdict."""
-    pairs = len(compared.differences)
-    start = f"{compared.arm} against {compared.against}: "
-    if not pairs:
-        return start + "no pair of scores yet, so undecided."
-    at = pair_range(results, [pairs])
-    parts = [f"{start}{compared.mean:+.3f} in one pair, which shows nothing: undecided at {at}."]
-    if pairs > 1:
-        parts = [
-            f"{start}{compared.mean:+.3f} on average (95 % interval {compared.low:+.3f} to "
-            f"{compared.high:+.3f}): {compared.verdict} at {at}."
-        ]
+    """A comparison with its verdict: the mean difference, its interval, and what failed."""
+    if not compared.differences:
+        return f"{compared.arm} against {compared.against}: no pair of scores yet."
+    said = measured(results, compared).removesuffix(".")
+    among = "" if compared.p is None else f" (one-sided p {p_value(compared.p)} after Holm)"
+    because = f", because {series(list(compared.why))}" if compared.why else ""
+    parts = [f"{said}: {compared.verdict}{among}{because}."]
     least = f"{compared.min_effect:g}"
     if gain_too_small(compared):
         parts.append(f"The gain is smaller than the {least} that is worth having.")
     if compared.verdict == "does not hold":
         behind = compared.high is not None and compared.high < 0
         parts.append("It is behind." if behind else f"A gain of {least} can be ruled out.")
+    parts += [failures_sentence(compared), left_out(compared)]
+    if compared.smallest is not None:
+        parts.append(f"It could have found a gain of {compared.smallest:.3f} four times in five.")
+    return " ".join(part for part in parts if part)
+
+
+def measured(results: Results, compared: Comparison) -> str:
+    """A comparison without a verdict."""
+    start = f"{compared.arm} against {compared.against}: "
+    at = pair_range(results, [len(compared.differences)])
+    if compared.mean is None:
+        return f"{start}in none of {at} did both learn."
+    where = ", among pairs in which both learnt" if compared.lost else ""
+    if compared.interval is None:
+        return f"{start}{compared.mean:+.3f} in one pair{where}, which shows nothing."
+    over = "over seeds alone"
+    if compared.estimate:
+        at = f"{at} and {compared.estimate.cases} test patients"
+        over = "over seeds and patients"
+    return (
+        f"{start}{compared.mean:+.3f} on average at {at}{where} (95 % interval {over} "
+        f"{compared.low:+.3f} to {compared.high:+.3f})."
+    )
+
+
+def failures_sentence(compared: Comparison) -> str:
+    """How often each arm failed, and what the mean over all pairs is."""
+    failed = compared.failures
+    if failed is None or compared.overall is None:
+        return ""
+    if not compared.lost:
+        return f"No run failed: all {failed.pairs} pairs beat place alone."
+    return (
+        f"Failed, that is not better than place alone: {compared.arm} in {failed.ours} of "
+        f"{failed.pairs} pairs, {compared.against} in {failed.theirs} (exact McNemar p "
+        f"{p_value(failed.p)}). Over all pairs: {compared.overall:+.3f}."
+    )
+
+
+def left_out(compared: Comparison) -> str:
+    said = []
     if compared.unpaired:
-        parts.append(f"Left out: {many(compared.unpaired, 'score')} that only one side has.")
+        said.append(f"Left out: {many(compared.unpaired, 'score')} that only one side has.")
     if compared.uneven:
-        parts.append("Not every pair has scores at every number of labels.")
-    return " ".join(parts)
+        said.append("Not every pair has scores at every number of labels.")
+    return " ".join(said)
+
+
+def savings_sentence(results: Results, arm: str) -> str:
+    """With how many fewer labels the same scores are reached."""
+    found = savings_of(results, arm)
+    if found is None:
+        return ""
+    saved, seeds, patients = found
+    over = f"{seeds} seeds and {patients} patients" if patients > 1 else f"{seeds} seeds alone"
+    shown = saved.low > 1
+    return (
+        f"For the same scores scratch needs {times(saved.factor, saved.widest)} as many labels (95 "
+        f"% interval {times(saved.low, saved.widest)} to {times(saved.high, saved.widest)}, drawn "
+        f"again from {over}): fewer labels are {'' if shown else 'not '}shown."
+    )
+
+
+def times(factor: float, widest: float) -> str:
+    """A ratio of labels; none beyond the numbers that were tried can be seen."""
+    if factor > widest * (1 - 1e-6):
+        return f"{factor:.2g} times or more"
+    if factor < (1 + 1e-6) / widest:
+        return f"{factor:.2g} times or fewer"
+    return f"{factor:.2f} times"
 
 
 def brief(compared: Comparison | None) -> str:
     """A difference and its interval, as a table's cell has it."""
-    if compared is None or not compared.differences:
+    if compared is None or compared.mean is None:
         return "–"
     if compared.interval is None:
         return f"{compared.mean:+.3f} (one pair)"
     return f"{compared.mean:+.3f} ({compared.low:+.3f} to {compared.high:+.3f})"
+
+
+def p_value(p: float) -> str:
+    return f"below {SMALL_P:g}" if p < SMALL_P else f"{p:.3f}"
 
 
 def gain_too_small(compared: Comparison) -> bool:

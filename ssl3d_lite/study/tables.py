@@ -9,7 +9,8 @@ import numpy as np
 
 from ssl3d_lite.html import Table
 
-from .claims import Where, best_random, claims, contrast, from_scratch
+from .baselines import Where, best_random, contrast, from_scratch
+from .claims import claims
 from .ledger import ResultRow
 from .protocols import load_protocol
 from .published import PublishedTable, beside_paper, published_tables
@@ -92,7 +93,11 @@ def score_note(results: Results, protocol: str) -> str:
 
 def gain_note(protocol: str) -> str:
     """What a table of paired differences shows."""
-    note = "Mean of the paired differences; in brackets, its 95 % interval."
+    note = (
+        "Mean of the paired differences, of pairs in which both learnt; in brackets, its 95 % "
+        "interval, over seeds and patients where the patients' scores are stored, else over seeds "
+        "alone. No verdict by itself."
+    )
     return note + (" Averaged over all numbers of labels." if protocol == "convergence" else "")
 
 

@@ -170,7 +170,12 @@ class Effect(NamedTuple):
     verdict: str
 
 
-VERDICT_COLOURS = {"holds": COLOURS[0], "does not hold": COLOURS[1], "undecided": GREY}
+VERDICT_COLOURS = {
+    "holds": COLOURS[0],
+    "does not hold": COLOURS[1],
+    "undecided": GREY,
+    "cannot tell": "lightgrey",
+}
 
 
 def forest(
@@ -203,7 +208,7 @@ def forest(
     figure.supxlabel("mean paired difference", fontsize=10)
     lines = [Line2D([], [], color=colour, marker="o") for colour in VERDICT_COLOURS.values()]
     lines.append(Line2D([], [], color="black", linestyle=MIN_EFFECT_DASHES))
-    _legend_above(figure, lines, [*VERDICT_COLOURS, "worth having"], 4)
+    _legend_above(figure, lines, [*VERDICT_COLOURS, "worth having"], 5)
     return figure
 
 

@@ -43,7 +43,10 @@ def finetuning_protocol(
     history = finetune(network, cohort, labelled, settings, out, fold=job.fold, hooks=hooks)
     result = on_rank_zero(evaluate, network, cohort, split.test, settings.patch, False, False)
     on_rank_zero(keep_example, experiment, run, network, result)
-    row = score_columns(result) | {"scans": len(cohort.scans(labelled)), "steps": settings.steps}
+    row = score_columns(result, cohort) | {
+        "scans": len(cohort.scans(labelled)),
+        "steps": settings.steps,
+    }
     return [row | best_of(history), *convergence_rows(history, row)]
 
 

@@ -34,13 +34,20 @@ def _probe_row(experiment: Experiment, run: Run, encoder: Encoder) -> ResultRow:
     encoder = recalibrated(encoder, cohort, list(chain(*some)))
     draws = [cohort.subset(split.train, run.labels, draw) for draw in probing["draws"]]
     probes = linear_probes(encoder, cohort, draws, split.test, probing["voxels"])
-    rows = [score_columns(result) for result in probes]
-    means = {
-        name: float(np.mean([row[name] for row in rows])) for name in rows[0] if name != "measure"
+    rows = [score_columns(result, cohort) for result in probes]
+    patients = [row.pop("case_scores") for row in rows]
+    measures = [row.pop("measure") for row in rows]
+    return mean_of(rows) | {
+        "measure": measures[0],
+        "scans": len(cohort.scans(draws[0])),
+        "draw_scores": " ".join(repr(row["score"]) for row in rows),
+        "case_scores": mean_of(patients),
     }
-    singles = " ".join(repr(row["score"]) for row in rows)
-    scans = len(cohort.scans(draws[0]))
-    return means | {"measure": rows[0]["measure"], "scans": scans, "draw_scores": singles}
+
+
+def mean_of(tables: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of each number over tables that all have it."""
+    return {name: float(np.mean([table[name] for table in tables])) for name in tables[0]}
 
 
 def _depends(experiment: Experiment, run: Run) -> dict[str, Any]:
