@@ -49,17 +49,22 @@ class Floor:
     def __bool__(self) -> bool:
         return bool(self._rows)
 
+    def _found(self, row: ResultRow) -> list[ResultRow]:
+        where = row["labels"], row["fold"]
+        every = (self._rows.get(key) for key in ((*where, row["seed"]), where, row["labels"]))
+        return next(filter(None, every), [])
+
     def row(self, row: ResultRow) -> ResultRow | None:
         """A row of place alone that stands for ``row``'s labels, seed and fold."""
-        where = row["labels"], row["fold"]
-        for key in ((*where, row["seed"]), where, row["labels"]):
-            if found := self._rows.get(key):
-                return row | {"failure": "", "score": _mean(found), "case_scores": _merged(found)}
-        return None
+        found = self._found(row)
+        if not found:
+            return None
+        scores = found[0].get("case_scores") if len(found) == 1 else _merged(found)
+        return row | {"failure": "", "score": _mean(found), "case_scores": scores or {}}
 
     def score(self, row: ResultRow) -> float | None:
-        found = self.row(row)
-        return None if found is None else found["score"]
+        found = self._found(row)
+        return _mean(found) if found else None
 
     def failed(self, row: ResultRow) -> bool:
         """Whether a run broke off, or does not beat place alone."""
@@ -279,11 +284,11 @@ def _averaged(tables: Iterable[Mapping[Any, float]]) -> dict[Any, float]:
     for table in tables:
         for key, value in table.items():
             found[key].append(value)
-    return {key: float(np.mean(values)) for key, values in found.items()}
+    return {key: sum(values) / len(values) for key, values in found.items()}
 
 
 def _mean(rows: Sequence[ResultRow]) -> float:
-    return float(np.mean([row["score"] for row in rows]))
+    return float(sum(row["score"] for row in rows)) / len(rows)
 
 
 def _merged(rows: Sequence[ResultRow]) -> dict[str, float]:

@@ -36,23 +36,27 @@ def overall(results: Results, claim: Claim) -> str:
 
 def reservations(claim: Claim) -> list[str]:
     """What to know before one believes the verdicts of a claim."""
-    reasons = dict.fromkeys(
-        reason
-        for f in claim.findings
-        if f.comparison and f.comparison.verdict == "cannot tell"
-        for reason in f.comparison.why
-    )
+    unknown = shared_reasons(claim)
     small = [f.arm for f in claim.findings if f.comparison and gain_too_small(f.comparison)]
     alike = [f.arm for f in claim.findings if f.may_be_any_training]
     alone = [f.arm for f in claim.findings if f.comparison is None]
     blank = [f.arm for f in claim.findings if f.comparison and not f.comparison.differences]
     return [
-        *([f"This experiment cannot tell, because {series(list(reasons))}."] if reasons else []),
+        *([f"This experiment cannot tell, because {unknown}."] if unknown else []),
         *([f"Not clearly ahead of any training at all: {', '.join(alike)}."] if alike else []),
         *([f"Ahead by less than is worth having: {', '.join(small)}."] if small else []),
         *([f"Without anything to compare with: {', '.join(alone)}."] if alone else []),
         *([f"Without a pair of scores: {', '.join(blank)}."] if blank else []),
     ]
+
+
+def shared_reasons(claim: Claim) -> str:
+    """Why none of the arms can be judged, in so far as it is the same for all."""
+    compared = [f.comparison for f in claim.findings if f.comparison and f.comparison.differences]
+    unknown = [each.why for each in compared if each.verdict == "cannot tell"]
+    if not unknown or len(unknown) < len(compared):
+        return ""
+    return "; ".join(each for each in unknown[0] if all(each in why for why in unknown))
 
 
 def each_arm(results: Results, claim: Claim) -> list[str]:
@@ -75,7 +79,7 @@ def finding_sentence(results: Results, claim: Claim, finding: Finding) -> str:
     compared = finding.comparison
     if compared is None:
         return f"{finding.arm}: the study has no arm to compare it with here."
-    parts = [sentence(results, compared)]
+    parts = [sentence(results, compared, known=shared_reasons(claim))]
     if claim.name == FEATURES:
         beside = finding.floor and finding.floor.differences
         parts.append(
@@ -97,20 +101,25 @@ def finding_sentence(results: Results, claim: Claim, finding: Finding) -> str:
             f"By number of labels: {'; '.join(f'{n} {brief(each)}' for n, each in singles)}."
         )
     if claim.name == FEW_LABELS:
-        parts.append(savings_sentence(results, finding.arm))
+        parts.append(savings_sentence(results, finding))
     lost = len(results.failed(claim.trial.where.protocol, finding.arm))
     if lost:
         parts.append(f"{lost} of its runs broke off.")
     return " ".join(part for part in parts if part)
 
 
-def sentence(results: Results, compared: Comparison) -> str:
-    """A comparison with its verdict: the mean difference, its interval, and what failed."""
+def sentence(results: Results, compared: Comparison, known: str = "") -> str:
+    """A comparison with its verdict: the mean difference, its interval, and what failed.
+
+    Args:
+        known: reasons that were given before, and are not said again.
+    """
     if not compared.differences:
         return f"{compared.arm} against {compared.against}: no pair of scores yet."
     said = measured(results, compared).removesuffix(".")
     among = "" if compared.p is None else f" (one-sided p {p_value(compared.p)} after Holm)"
-    because = f", because {series(list(compared.why))}" if compared.why else ""
+    why = "; ".join(each for each in compared.why if each not in known)
+    because = f", because {why}" if why else ""
     parts = [f"{said}: {compared.verdict}{among}{because}."]
     least = f"{compared.min_effect:g}"
     if gain_too_small(compared):
@@ -166,28 +175,29 @@ def left_out(compared: Comparison) -> str:
     return " ".join(said)
 
 
-def savings_sentence(results: Results, arm: str) -> str:
-    """With how many fewer labels the same scores are reached."""
-    found = savings_of(results, arm)
+def savings_sentence(results: Results, finding: Finding) -> str:
+    """With how many fewer labels the same scores are reached. That fewer are shown is said only
+    where the arm is ahead at few labels, so it asks for no level of its own."""
+    found = None if finding.verdict == "cannot tell" else savings_of(results, finding.arm)
     if found is None:
         return ""
     saved, seeds, patients = found
-    over = f"{seeds} seeds and {patients} patients" if patients > 1 else f"{seeds} seeds alone"
-    shown = saved.low > 1
+    shown = "" if finding.verdict == "holds" and saved.low > 1 else "not "
+    low, middle, high = (
+        times(each, saved.widest) for each in (saved.low, saved.factor, saved.high)
+    )
     return (
-        f"For the same scores scratch needs {times(saved.factor, saved.widest)} as many labels (95 "
-        f"% interval {times(saved.low, saved.widest)} to {times(saved.high, saved.widest)}, drawn "
-        f"again from {over}): fewer labels are {'' if shown else 'not '}shown."
+        f"For the same scores scratch needs {middle} times as many labels (95 % interval {low} to "
+        f"{high}, {seeds} seeds and {patients} patients drawn again): fewer labels are {shown}"
+        "shown."
     )
 
 
 def times(factor: float, widest: float) -> str:
     """A ratio of labels; none beyond the numbers that were tried can be seen."""
-    if factor > widest * (1 - 1e-6):
-        return f"{factor:.2g} times or more"
-    if factor < (1 + 1e-6) / widest:
-        return f"{factor:.2g} times or fewer"
-    return f"{factor:.2f} times"
+    nearly = 1 + 1e-6
+    bound = "at least " if factor * nearly > widest else "at most " * (factor < nearly / widest)
+    return f"{bound}{factor:.2f}"
 
 
 def brief(compared: Comparison | None) -> str:

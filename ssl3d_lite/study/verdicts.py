@@ -44,6 +44,13 @@ class Tested:
         return [each for each in found if each] if all(found) else []
 
     @property
+    def seeds_that_learnt(self) -> int:
+        """Paired seeds with which both arms learnt, in all folds."""
+        compared = self.compared
+        lost = {seed for seed, _ in compared.lost}
+        return len({seed for seed, _ in compared.differences} - lost)
+
+    @property
     def p_holds(self) -> float:
         """It holds if it holds against every baseline."""
         return max(each.p_above(0.0) for each in self.estimates)
@@ -66,29 +73,31 @@ def decided(results: Results, tests: Sequence[Tested]) -> list[Comparison]:
     holds = dict(zip(map(id, family), holm([t.p_holds for t in family]), strict=True))
     out = dict(zip(map(id, family), holm([t.p_ruled_out for t in family]), strict=True))
     done = []
+    asked: dict[str | None, list[str]] = {}  # the same for all arms with the same scratch
     for test in tests:
+        scratch = results.twin(test.arm, "scratch")
+        if scratch not in asked:
+            asked[scratch] = assay(results, scratch)
+        reasons = [*cannot_tell(results, test), *asked[scratch]]
         p = holds.get(id(test))
-        verdict, why = verdict_of(results, test, p, out.get(id(test)), level)
+        verdict, why = verdict_of(test, reasons, p, out.get(id(test)), level)
         found = replace(test.compared, verdict=verdict, why=why, p=p)
-        if test.estimates and test.compared.seeds >= MIN_SEEDS:
-            gains = [
-                smallest_gain(each.standard_error, each.df, level / len(family))
-                for each in test.estimates
-            ]
-            found = replace(found, smallest=max(gains))
+        if test.estimates and found.estimate and found.seeds >= MIN_SEEDS:
+            error, df = found.estimate.standard_error, found.estimate.df
+            found = replace(found, smallest=smallest_gain(error, df, level / len(family)))
         done.append(found)
     return done
 
 
 def verdict_of(
-    results: Results, test: Tested, holds: float | None, out: float | None, level: float
+    test: Tested, reasons: list[str], holds: float | None, out: float | None, level: float
 ) -> tuple[VerdictName, tuple[str, ...]]:
     """One verdict, and why it is none.
 
     Args:
+        reasons: why nothing can be told.
         holds, out: p of both directions, after Holm's correction.
     """
-    reasons = cannot_tell(results, test)
     if reasons or holds is None or out is None:
         return "cannot tell", tuple(reasons)
     compared = test.compared
@@ -122,11 +131,12 @@ def cannot_tell(results: Results, test: Tested) -> list[str]:
     compared, where = test.compared, test.trial.where
     reasons = []
     if compared.seeds < MIN_SEEDS:
-        reasons.append(f"it has {compared.seeds} paired seeds, and a verdict needs {MIN_SEEDS}")
-    elif len(compared.learnt) < MIN_LEARNT:
         reasons.append(
-            f"both arms learnt in {len(compared.learnt)} of {len(compared.differences)} pairs, and "
-            f"a verdict needs {MIN_LEARNT}"
+            f"it has {compared.seeds} of the {MIN_SEEDS} paired seeds that a verdict needs"
+        )
+    elif (learnt := test.seeds_that_learnt) < MIN_LEARNT:
+        reasons.append(
+            f"both arms learnt with only {learnt} of {compared.seeds} seeds ({MIN_LEARNT} are needed)"
         )
     if not test.estimates and len(compared.learnt) > 1:
         reasons.append("the patients' scores were not stored")
@@ -135,17 +145,21 @@ def cannot_tell(results: Results, test: Tested) -> list[str]:
         and len(kinds := random_kinds(results, where, test.arm)) < MIN_KINDS
     ):
         reasons.append(f"it has one kind of random encoder ({listed(kinds)}), a weak control")
-    return [*reasons, *assay(results, test.arm), *(room(results, test) if test.trial.room else [])]
+    return [*reasons, *(room(results, test) if test.trial.room else [])]
 
 
-def assay(results: Results, arm: Arm) -> list[str]:
+def assay(results: Results, scratch: str | None) -> list[str]:
     """Whether anything can be learnt here at all: scratch with the most labels must be clearly
-    ahead of place alone. A failed run counts as place alone."""
+    ahead of place alone. A failed run counts as place alone.
+
+    Args:
+        scratch: the arm from scratch, if there is one.
+    """
     floor = floor_of(results)
     if not floor:
         return ["place alone was not scored, so the floor is unknown"]
     most = results.labels_of("finetune")[-1]
-    side = rows_of(results, Where("finetune", (most,)), results.twin(arm, "scratch"))
+    side = rows_of(results, Where("finetune", (most,)), scratch)
     rows = [row for row in side[1] if floor.row(row)] if side else []
     if not rows:
         return ["nothing was trained from scratch, so it is unknown whether this can be learnt"]
@@ -173,8 +187,8 @@ def room(results: Results, test: Tested) -> list[str]:
     if here is None or most is None or most - here >= MARGIN * results.study.min_effect:
         return []
     return [
-        f"scratch stands at {here:.3f} with {listed(labels)} labelled scans and at {most:.3f} with "
-        f"the most: less than {MARGIN} times {results.study.min_effect:g} is left to be gained"
+        f"{scratch} stands at {here:.3f} with {listed(labels)} labelled scans and at {most:.3f} "
+        f"with the most: less than {MARGIN} times {results.study.min_effect:g} is left to be gained"
     ]
 
 
