@@ -65,13 +65,19 @@ class Results:
 
     def scans(self, labels: str) -> float:
         """How many scans that is: as counted in the rows, or else as the name says."""
-        counted = self.frame.loc[self.frame["labels"] == labels, "scans"].dropna()
-        if len(counted := counted[counted != 0]):
-            return float(np.mean(counted.astype(float)))
+        if labels in self._counted:
+            return self._counted[labels]
         asked = parse_label_budget(labels)
         if asked.scans is not None:
             return asked.scans
         return (asked.fraction or 1) * (self.facts.get("train") or math.inf)
+
+    @cached_property
+    def _counted(self) -> dict[str, float]:
+        """A number of labels → the mean number of scans in its rows."""
+        counted = self.frame[["labels", "scans"]].dropna()
+        counted = counted[counted["scans"] != 0].astype({"scans": float})
+        return dict(counted.groupby("labels")["scans"].mean())
 
     @cached_property
     def milestones(self) -> tuple[int, ...]:
@@ -144,11 +150,16 @@ class Results:
         """The rows of runs that failed. Convergence is scored on the way of fine-tuning, and fails
         with it."""
         protocol = "finetune" if protocol == "convergence" else protocol
-        chosen = self.frame["failure"] != ""
-        for column, wanted in (("protocol", protocol), ("arm", arm), ("labels", labels)):
-            if wanted is not None:
-                chosen &= self.frame[column] == wanted
-        return [self.rows[place] for place in np.flatnonzero(chosen)]
+        asked = (("protocol", protocol), ("arm", arm), ("labels", labels))
+        return [
+            row
+            for row in self._failed
+            if all(wanted is None or row[column] == wanted for column, wanted in asked)
+        ]
+
+    @cached_property
+    def _failed(self) -> list[ResultRow]:
+        return [row for row in self.rows if row.get("failure", "") != ""]
 
     # ---- words ---------------------------------------------------------------------------------
 

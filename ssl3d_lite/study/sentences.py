@@ -127,7 +127,7 @@ def sentence(results: Results, compared: Comparison, known: str = "") -> str:
     if compared.verdict == "does not hold":
         behind = compared.high is not None and compared.high < 0
         parts.append("It is behind." if behind else f"A gain of {least} can be ruled out.")
-    parts += [failures_sentence(compared), left_out(compared)]
+    parts += [failures_sentence(compared), unpaired_sentence(compared)]
     if compared.smallest is not None:
         parts.append(f"It could have found a gain of {compared.smallest:.3f} four times in five.")
     return " ".join(part for part in parts if part)
@@ -166,7 +166,7 @@ def failures_sentence(compared: Comparison) -> str:
     )
 
 
-def left_out(compared: Comparison) -> str:
+def unpaired_sentence(compared: Comparison) -> str:
     said = []
     if compared.unpaired:
         said.append(f"Left out: {many(compared.unpaired, 'score')} that only one side has.")

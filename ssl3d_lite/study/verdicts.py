@@ -136,7 +136,8 @@ def cannot_tell(results: Results, test: Tested) -> list[str]:
         )
     elif (learnt := test.seeds_that_learnt) < MIN_LEARNT:
         reasons.append(
-            f"both arms learnt with only {learnt} of {compared.seeds} seeds ({MIN_LEARNT} are needed)"
+            f"both arms learnt with only {learnt} of {compared.seeds} seeds "
+            f"({MIN_LEARNT} are needed)"
         )
     if not test.estimates and len(compared.learnt) > 1:
         reasons.append("the patients' scores were not stored")

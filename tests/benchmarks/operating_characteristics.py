@@ -9,7 +9,8 @@ claim. With --write the tables are put into docs/verdicts.md, between their mark
 """
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,12 @@ NULLS = {
     "failing: 10 % of all runs": World(failing=0.10),
     "clustered: patients differ in which arm suits them": World(clustered=0.07),
     "clustered, and 10 % of all runs fail": World(clustered=0.07, failing=0.10),
+}
+POWER = {
+    "normal": World(),
+    "runs and patients vary half as much": World(run=0.01, scratch=0.01, clustered=0.01),
+    "10 % of all runs fail": World(failing=0.10),
+    "patients differ in which arm suits them": World(clustered=0.07),
 }
 GAINS = (0.02, 0.05)
 SEEDS = (6, 12)
@@ -130,29 +137,27 @@ def verdicts(results: Results) -> dict[tuple[str, str], str]:
 
 # ---- counting ----------------------------------------------------------------------------------
 
+Shares = dict[str, float]
 
-def share(world: World, seeds: int, studies: int, what: Callable[[Results], bool]) -> float:
-    """The share of studies of which ``what`` is true."""
+
+def shares(world: World, seeds: int, studies: int) -> Shares:
+    """In which share of studies anything "holds", and what is said of the first arm's claim to be
+    better with few labels."""
+    found: Counter[str] = Counter()
+    for number in tqdm(range(studies), desc=f"{seeds} seeds", leave=False):
+        said = verdicts(made_up(world, seeds, np.random.default_rng([number, seeds])))
+        found.update(["any"] * ("holds" in said.values()))
+        found.update([said["better with few labels", ARMS[0]]])
+    return {name: count / studies for name, count in found.items()}
+
+
+def looked_at(studies: int) -> float:
+    """The share of studies without any gain in which something holds at one of several looks."""
     found = 0
-    for number in tqdm(range(studies), leave=False):
-        found += what(made_up(world, seeds, np.random.default_rng([number, seeds])))
+    for number in tqdm(range(studies), desc="looks", leave=False):
+        results = made_up(World(), LOOKS[-1], np.random.default_rng([number, 0]))
+        found += any("holds" in verdicts(at_seeds(results, n, LOOKS)).values() for n in LOOKS)
     return found / studies
-
-
-def any_holds(results: Results) -> bool:
-    return "holds" in verdicts(results).values()
-
-
-def cannot_tell(results: Results) -> bool:
-    return verdicts(results)["better with few labels", ARMS[0]] == "cannot tell"
-
-
-def any_holds_at_some_look(results: Results) -> bool:
-    return any(any_holds(at_seeds(results, seeds, LOOKS)) for seeds in LOOKS)
-
-
-def said_of_the_first(verdict: str) -> Callable[[Results], bool]:
-    return lambda results: verdicts(results)["better with few labels", ARMS[0]] == verdict
 
 
 def percent(found: float, studies: int) -> str:
@@ -163,31 +168,19 @@ def percent(found: float, studies: int) -> str:
 
 def false_claims(studies: int) -> Iterable[list[str]]:
     for name, world in NULLS.items():
-        shares = [share(world, seeds, studies, any_holds) for seeds in SEEDS]
-        unknown = [share(world, seeds, max(1, studies // 5), cannot_tell) for seeds in SEEDS]
-        yield [
-            name,
-            *(percent(each, studies) for each in shares),
-            *(f"{each:.0%}" for each in unknown),
-        ]
-    looked = share(NULLS["normal"], LOOKS[-1], studies, any_holds_at_some_look)
+        found = [shares(world, seeds, studies) for seeds in SEEDS]
+        false = [percent(each.get("any", 0), studies) for each in found]
+        yield [name, *false, *(f"{each.get('cannot tell', 0):.0%}" for each in found)]
     name = f"normal, looked at with {', '.join(map(str, LOOKS))} seeds until something holds"
-    yield [name, "", percent(looked, studies), "", ""]
+    yield [name, "", percent(looked_at(studies), studies), "", ""]
 
 
 def power(studies: int) -> Iterable[list[str]]:
-    for name, world in (
-        ("normal", World()),
-        ("10 % of all runs fail", World(failing=0.10)),
-        ("patients differ in which arm suits them", World(clustered=0.07)),
-    ):
+    for name, world in POWER.items():
         for gain in GAINS:
-            true = replace(world, gain=gain)
-            cells = [
-                percent(share(true, seeds, studies, said_of_the_first(said)), studies)
-                for said in ("holds", "does not hold")
-                for seeds in SEEDS
-            ]
+            found = [shares(replace(world, gain=gain), seeds, studies) for seeds in SEEDS]
+            said = ("holds", "does not hold")
+            cells = [percent(each.get(which, 0), studies) for which in said for each in found]
             yield [name, f"{gain:g}", *cells]
 
 

@@ -3,7 +3,15 @@ import re
 
 import pytest
 from helpers import Page
-from made_up_study import all_rows, lost, make_rows, make_study, results_of
+from made_up_study import (
+    all_rows,
+    lost,
+    make_rows,
+    make_study,
+    place_rows,
+    results_of,
+    with_patients,
+)
 
 from ssl3d_lite.study import pictures, tables
 from ssl3d_lite.study.claims import claims
@@ -91,24 +99,32 @@ def test_a_study_that_has_hardly_begun_can_be_read(rows, tmp_path):
 
 
 def test_limits_speak_of_this_study():
-    def said(**changes):
-        results = results_of(make_study(**changes), make_rows("cpc", [0.5]))
+    def said(rows=None, **changes):
+        study = make_study(**changes)
+        results = results_of(study, rows(study) if rows else make_rows("cpc", [0.5]))
         return " ".join(limits(results, claims(results)))
 
-    assert "3 pairs are few" in said()
-    assert "One seed decides nothing" in said(seeds=1)
+    def whole(study):
+        return with_patients(all_rows(study, score) + place_rows(study))
+
+    assert "The patients' scores were not stored, so no verdict can be given." in said()
+    assert "of other seeds and of other patients" in said(whole, seeds=6)
     assert "Folds share" not in said()
     assert "Folds share" in said(folds=(0, 1))
     assert "The scans are virtual" in said()
     assert "tissue is no self-supervision" in said(arms=("tissue",))
 
 
-def test_luck_is_counted_in_verdicts(results):
-    judged = claims(results)
-    tried = [f for c in judged for f in c.findings if f.comparison and f.comparison.interval]
-    assert any(
-        line.startswith(f"{len(tried)} comparisons were made") for line in limits(results, judged)
-    )
+def test_how_often_verdicts_were_asked_for_is_said():
+    study = make_study(ARMS, ("2", "5"), seeds=6)
+    rows = with_patients(all_rows(study, score) + place_rows(study))
+    for looks, which in (([6], "look 1 at"), ([8, 6], "look 2 at")):
+        results = results_of(study, rows, looks=looks)
+        judged = claims(results)
+        asked = [f for c in judged for f in c.findings if f.comparison and f.comparison.p]
+        (line,) = (each for each in limits(results, judged) if "Holm's" in each)
+        assert line.startswith(f"{len(asked)} comparisons could be judged")
+        assert which in line
 
 
 def test_the_time_of_a_run_counts_once():
