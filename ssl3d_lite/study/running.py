@@ -17,6 +17,7 @@ from ssl3d_lite.training.checkpoint import remove_run
 from .data import StudyData, find_data
 from .encoders import dry_run
 from .experiment import Experiment
+from .foresight import foresight
 from .jobs import plan
 from .keys import run_key
 from .launch import Launch, run_elsewhere, run_here
@@ -80,6 +81,7 @@ def run_experiment(
         }
         if todo:
             on_rank_zero(_say_changes, experiment, ledger)
+            on_rank_zero(_say_what_it_could_find, experiment)
         if launch.launcher == "here":
             run_here(experiment, todo, ledger)
         else:
@@ -142,6 +144,17 @@ def _say_changes(experiment: Experiment, ledger: Ledger) -> None:
     changed = {name for name, then in before - now if then and name in names}
     for name in sorted(changed):
         print(f"{name} changed since it was studied in {ledger.out}: its runs are done again")
+
+
+def _say_what_it_could_find(experiment: Experiment) -> None:
+    """Say what gain the study could find, before it is run."""
+    cohort = Cohort.open(experiment.data.folders.cohort)
+    tested = {
+        cohort.cases[case].patient
+        for fold in experiment.study.folds
+        for case in cohort.split(fold).test
+    }
+    print(foresight(experiment.study, cohort.name, len(tested), experiment.out))
 
 
 def results_of(experiment: Experiment) -> Results:
