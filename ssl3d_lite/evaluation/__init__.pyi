@@ -3,6 +3,7 @@
 from . import grades as grades
 from . import segmentation as segmentation
 from .monitor import eval_hooks as eval_hooks
+from .place import evaluate_place as evaluate_place
 from .prediction import predict as predict
 from .prediction import predict_batch as predict_batch
 from .probe import ProbeResult as ProbeResult
