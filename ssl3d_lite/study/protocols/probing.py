@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
+from ssl3d_lite.evaluation.features import recalibrated
+from ssl3d_lite.evaluation.linear_probe import linear_probes
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.study.encoders import copy_for_benchmark
