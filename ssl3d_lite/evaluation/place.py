@@ -15,7 +15,7 @@ from ssl3d_lite.data.place import commonest_classes, commonest_grade
 from ssl3d_lite.errors import InputError
 
 from .grades import OrdinalEvaluation, score_grades
-from .segmentation import Evaluation, score
+from .segmentation import Evaluation, score, thin
 
 
 def place_predictions(
@@ -50,13 +50,18 @@ def _label(cohort: Cohort, case: int) -> np.ndarray:
 
 
 def evaluate_place(
-    cohort: Cohort, labelled: Sequence[int], cases: Sequence[int], hausdorff: bool = False
+    cohort: Cohort,
+    labelled: Sequence[int],
+    cases: Sequence[int],
+    hausdorff: bool = False,
+    every: int = 1,
 ) -> Evaluation | OrdinalEvaluation:
     """Score place alone on ``cases``: what a score by the labels of ``labelled`` must beat.
 
     Args:
         labelled: the cases whose labels are known; the same as a network was trained with.
         hausdorff: whether HD95 is computed too.
+        every: of maps, every n-th voxel along each axis alone is scored.
 
     Raises:
         InputError: there is no labelled case, or none to score.
@@ -69,4 +74,5 @@ def evaluate_place(
     predicted = place_predictions(cohort, labelled, cases)
     if cohort.ordinal:
         return score_grades(predicted, cohort, cases)
-    return score(predicted, cohort, cases, hausdorff, progress=False)
+    thinned = (thin(classes, every, cohort.spatial_dims) for classes in predicted)
+    return score(thinned, cohort, cases, hausdorff, progress=False, every=every)

@@ -39,9 +39,10 @@ def test_the_nearest_is_that_of_scikit_learn_on_standardised_features():
     assert np.array_equal(found, plain.predict((wanted - known.mean(0)) / spread))
 
 
-def test_a_scan_whose_every_voxel_is_known_is_its_own_answer(cohort):
+@pytest.mark.parametrize("every", [1, 2, 5])
+def test_a_scan_whose_every_voxel_is_known_is_its_own_answer(cohort, every):
     encoder = make_encoder(EncoderSettings(filters=(4, 8), norm="none"), 0)
-    (result,) = label_transfer(encoder, cohort, [[3]], [3], voxels=24 * 32 * 24)
+    (result,) = label_transfer(encoder, cohort, [[3]], [3], voxels=24 * 32 * 24, every=every)
     assert result.score == 1
     assert result.hd95.max() == 0
 

@@ -64,3 +64,20 @@ def test_without_a_label_there_is_nothing_to_predict_by(tmp_path):
     for nothing in ((), (0, 3)):
         with pytest.raises(InputError, match="needs labelled cases"):
             evaluate_place(made, nothing, (1,))
+
+
+def test_every_second_voxel_scores_as_a_map_that_has_no_others(cohort, tmp_path):
+    result = evaluate_place(cohort, [0], [4], hausdorff=True, every=2)
+    first, second = (cohort.labels([case])[0][::2, ::2, ::2] for case in (0, 4))
+    both = ((first == 1) & (second == 1)).sum() * 2 / ((first == 1).sum() + (second == 1).sum())
+    assert result.by_region["front"] == pytest.approx(float(both))
+    whole = evaluate_place(cohort, [0], [4], hausdorff=True)
+    assert np.abs(result.hd95 - whole.hd95).max() < 2 * 3**0.5, "in mm, as before"
+
+
+def test_slices_are_thinned_in_their_plane_alone(tmp_path):
+    made = make_cohort(tmp_path, 8, (8, 12))
+    sliced = replace(
+        made, cases=tuple(replace(c, slice_of=f"s{i // 4}") for i, c in enumerate(made.cases))
+    )
+    assert evaluate_place(sliced, range(8), range(8), every=2).dice.shape == (2, 3)

@@ -154,7 +154,7 @@ def test_other_norms_need_no_recalibration(cohort, norm):
 def test_a_probe_is_set_beside_place_alone_and_the_best_random_encoders(cohort):
     encoder = make_encoder(EncoderSettings(filters=(4, 8), norm="group"), 0)
     split = cohort.split()
-    result = probe(encoder, cohort, labels=2, draws=2, controls=2)
+    result = probe(encoder, cohort, labels=2, draws=2, controls=2, transfer=True)
     ready = recalibrated(encoder, cohort, split.pretrain[:16])
     draws = [cohort.subset(split.train, 2, seed) for seed in range(2)]
     wanted = [report.score for report in linear_probes(ready, cohort, draws, split.test)]
@@ -163,7 +163,8 @@ def test_a_probe_is_set_beside_place_alone_and_the_best_random_encoders(cohort):
     assert list(result.readings) == ["probe", "probe+place", "neighbours"]
     for reading, by_name in result.readings.items():
         known = [draw[:1] for draw in draws] if reading == "neighbours" else draws
-        floor = [evaluate_place(cohort, draw, split.test).score for draw in known]
+        every = 2 if reading == "neighbours" else 1
+        floor = [evaluate_place(cohort, draw, split.test, every=every).score for draw in known]
         assert [report.score for report in by_name["place alone"]] == floor
 
     # the kinds, on validation cases; the best of each reading, from two other starts, on test cases
@@ -173,7 +174,7 @@ def test_a_probe_is_set_beside_place_alone_and_the_best_random_encoders(cohort):
     tried = linear_probes(start, cohort, draws, split.validation)
     wanted = np.mean([report.score for report in tried])
     assert result.kinds["random, residual, no norm"]["probe"] == pytest.approx(wanted)
-    for reading in result.readings:
+    for reading in ("probe", "probe+place"):
         best = max(result.kinds, key=lambda kind: result.kinds[kind][reading])
         assert {f"{best}, seed 101", f"{best}, seed 102"} <= set(result.readings[reading])
     lines = str(result).splitlines()
@@ -185,7 +186,7 @@ def test_a_probe_is_set_beside_place_alone_and_the_best_random_encoders(cohort):
 
 def test_without_controls_the_encoder_and_place_alone_are_read(cohort):
     encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
-    result = probe(encoder, cohort, labels=2, draws=1, controls=0, transfer=False)
+    result = probe(encoder, cohort, labels=2, draws=1, controls=0)
     assert {name: list(by_name) for name, by_name in result.readings.items()} == {
         "probe": ["the encoder", "place alone"],
         "probe+place": ["the encoder", "place alone"],
@@ -197,7 +198,7 @@ def test_without_controls_the_encoder_and_place_alone_are_read(cohort):
 def test_grades_are_read_without_a_place(tmp_path):
     graded = make_graded(tmp_path, [0, 1, 2, 0, 1] * 3, edge=16)
     encoder = make_encoder(EncoderSettings(3, 2, (4, 8)), 0)
-    result = probe(encoder, graded, labels=4, draws=1, controls=1)
+    result = probe(encoder, graded, labels=4, draws=1, controls=1, transfer=True)
     assert list(result.readings) == ["probe", "neighbours"]
     assert result.control_scores["place alone"] == 0
     assert "kappa" in str(result)
