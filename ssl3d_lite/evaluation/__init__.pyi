@@ -4,7 +4,7 @@ from . import grades as grades
 from . import segmentation as segmentation
 from .features import recalibrated as recalibrated
 from .linear_probe import linear_probes as linear_probes
-from .linear_probe import probe_readings as probe_readings
+from .linear_probe import probes_by_protocol as probes_by_protocol
 from .monitor import eval_hooks as eval_hooks
 from .neighbours import label_transfer as label_transfer
 from .place import evaluate_place as evaluate_place

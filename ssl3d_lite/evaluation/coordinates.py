@@ -2,7 +2,7 @@
 
 A voxel's place alone tells much of its class where crops are centred on an organ, and an encoder
 may be ahead of another only in that its features tell where a voxel lies: padding is enough for it.
-If all readings are given the place, no encoder can be ahead by it.
+If all encoders' probes are given the place, no encoder can be ahead by it.
 
 The functions are products of Legendre polynomials, one an axis, of degree 4 at most in all and
 without the constant: 34 in three dimensions, 14 in two. They span what plain powers do, and are

@@ -1,4 +1,4 @@
-"""Features of a frozen encoder, as the readings of it take them.
+"""Features of a frozen encoder, as probes and label transfer take them.
 
 All levels count: coarse ones are interpolated to single voxels; of whole pictures, which are
 graded, each level's mean over space is taken.

@@ -4,10 +4,10 @@ A multinomial logistic regression names each voxel's class, or each picture's gr
 learnt, so the score speaks of the encoder alone; in a fine-tuned U-Net skips and decoder can go
 round it.
 
-There are two readings of voxels. "probe" has the features among its inputs, "probe+place" smooth
+There are two of voxels. "probe" has the features among its inputs, "probe+place" smooth
 functions of the coordinates as well (:mod:`.coordinates`). Features that are better only because
 they tell where a voxel lies are ahead in the first and not in the second. A graded picture lies
-nowhere, so there is one reading of it.
+nowhere, so there is one of it.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from .grades import OrdinalEvaluation, score_grades
 from .prediction import in_batches
 from .segmentation import Evaluation, score
 
-FEATURES, WITH_PLACE = READINGS = ("probe", "probe+place")
+FEATURES, WITH_PLACE = PROBES = ("probe", "probe+place")
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,20 @@ def linear_probes(
     voxels: int = 3000,
 ) -> Sequence[Evaluation] | Sequence[OrdinalEvaluation]:
     """Fit one probe on the features of each of ``draws`` (cases), and score all on ``test``: the
-    reading "probe" of :func:`probe_readings`."""
-    return probe_readings(encoder, cohort, draws, test, voxels, (FEATURES,))[FEATURES]
+    first of :func:`probes_by_protocol`."""
+    return probes_by_protocol(encoder, cohort, draws, test, voxels, (FEATURES,))[FEATURES]
 
 
-def probe_readings(
+def probes_by_protocol(
     encoder: Encoder,
     cohort: Cohort,
     draws: Sequence[Sequence[int]],
     test: Sequence[int],
     voxels: int = 3000,
-    readings: Sequence[str] = READINGS,
+    protocols: Sequence[str] = PROBES,
 ) -> dict[str, list[Any]]:
-    """Fit one probe of each reading on the labels of each of ``draws`` (cases), and score all on
-    ``test``: by reading, an evaluation a draw.
+    """Fit one probe of each protocol on the labels of each of ``draws`` (cases), and score all on
+    ``test``: by protocol, an evaluation a draw.
 
     The encoder reads each case once, however many probes want it. BatchNorm's statistics should
     be those of whole volumes: see :func:`ssl3d_lite.evaluation.features.recalibrated`.
@@ -71,7 +71,7 @@ def probe_readings(
     Args:
         voxels: drawn from each training scan, shared out among the slices of a 2D cohort; of a
             graded cohort none are.
-        readings: "probe", "probe+place" or both; a graded cohort has the first alone.
+        protocols: "probe", "probe+place" or both; a graded cohort has the first alone.
     """
     encoder = encoder.eval()
     if cohort.ordinal:
@@ -81,8 +81,8 @@ def probe_readings(
     sampled = dict(zip(wanted, sample_features(encoder, cohort, wanted, each), strict=True))
     classes = len(cohort.label_names)
     probes = [
-        _fit_voxels([sampled[case] for case in draw], classes, reading == WITH_PLACE)
-        for reading in readings
+        _fit_voxels([sampled[case] for case in draw], classes, protocol == WITH_PLACE)
+        for protocol in protocols
         for draw in draws
     ]
     predicted: list[list[Tensor]] = [[] for _ in probes]
@@ -94,7 +94,7 @@ def probe_readings(
             maps.extend(named.to(torch.uint8).cpu())  # hundreds of maps: a byte a voxel
     scored = [score(iter(m), cohort, test, hausdorff=False, progress=False) for m in predicted]
     count = len(draws)
-    return {name: scored[i * count : (i + 1) * count] for i, name in enumerate(readings)}
+    return {name: scored[i * count : (i + 1) * count] for i, name in enumerate(protocols)}
 
 
 def _fit_voxels(sampled: Sequence[SampledVoxels], classes: int, place: bool) -> LinearClassifier:

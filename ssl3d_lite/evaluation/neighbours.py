@@ -28,10 +28,10 @@ from .grades import OrdinalEvaluation, score_grades
 from .prediction import in_batches
 from .segmentation import score, thin
 
-VOXELS = 8000  # of the reference: with 3000 Dice is .05 lower, with 1000 .11, whatever the encoder
+VOXELS = 8000  # a reference has; with 3000 Dice is .05 lower, with 1000 .11, whatever the encoder
 EVERY = 2  # along each axis, one voxel in so many is predicted
-NEIGHBOURS = 5  # pictures that vote
-CHUNK = 2**12  # voxels whose distances to all of the reference are in memory at a time
+VOTERS = 5  # pictures that vote
+VOXELS_AT_A_TIME = 2**12  # voxels whose distances to all of the reference are in memory at a time
 
 
 class Reference:
@@ -117,7 +117,7 @@ def _transferred(
     every_voxel = torch.arange(int(np.prod(space)), device=levels[0].device).view(*space)
     wanted = thin(every_voxel, every, len(space))
     parts: list[list[Tensor]] = [[] for _ in references]
-    for voxels in wanted.flatten().split(CHUNK):
+    for voxels in wanted.flatten().split(VOXELS_AT_A_TIME):
         features = features_at(levels, voxels[None], space)[0]
         for found, reference in zip(parts, references, strict=True):
             found.append(reference.nearest(features))
@@ -137,7 +137,7 @@ def _transfer_grades(
     results = []
     for draw in draws:
         own = np.stack([features[case] for case in draw])
-        voters = KNeighborsClassifier(min(NEIGHBOURS, len(draw)))
+        voters = KNeighborsClassifier(min(VOTERS, len(draw)))
         fitted = make_pipeline(StandardScaler(), voters).fit(own, cohort.labels(draw).cpu().numpy())
         results.append(score_grades(fitted.predict(tested).tolist(), cohort, test))
     return results

@@ -35,14 +35,14 @@ def place_predictions(
         grade = commonest_grade(cohort.labels(labelled).tolist())
         yield from (torch.tensor(grade) for _ in cases)
         return
-    guesses: dict[tuple[int, ...], Tensor] = {}
+    found: dict[tuple[int, ...], Tensor] = {}
     for case in cases:
         shape = cohort.cases[case].shape
-        if shape not in guesses:
+        if shape not in found:
             maps = (_label(cohort, each) for each in labelled)
             classes = commonest_classes(maps, shape, len(cohort.label_names))
-            guesses[shape] = torch.from_numpy(classes)
-        yield guesses[shape]
+            found[shape] = torch.from_numpy(classes)
+        yield found[shape]
 
 
 def _label(cohort: Cohort, case: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What the features of a frozen encoder are worth, beside everything that they must be ahead of.
 
-Three readings: a linear probe of the features, one that is also told each voxel's place
+By three protocols: a linear probe of the features, one that is also told each voxel's place
 (:mod:`.linear_probe`), and label transfer (:mod:`.neighbours`). Beside the encoder stand place
 alone, which looks at no scan, and random encoders of the kind that is best
 (:mod:`.random_encoders`).
@@ -20,35 +20,35 @@ from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.modes import device_of
 
 from .features import recalibrated
-from .linear_probe import FEATURES, WITH_PLACE, probe_readings
+from .linear_probe import FEATURES, WITH_PLACE, probes_by_protocol
 from .neighbours import EVERY, label_transfer
 from .place import evaluate_place
-from .random_encoders import Reports, best_kinds, random_kinds
+from .random_encoders import Reports, best_kinds, kinds_of_random_encoder
 from .scores import ScoreReport
 
 CALIBRATION_CASES = 16  # cases whose whole volumes set the statistics of BatchNorm
 VALIDATION_CASES = 20  # at most, on which the kind of random encoder is chosen
 TRANSFER = "neighbours"
-ENCODER, PLACE = "the encoder", "place alone"
+ENCODER, PLACE_ALONE = "the encoder", "place alone"
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """Scores of an encoder's readings, and of all that stands beside it."""
+    """Scores of an encoder's frozen features, and of all that stands beside it."""
 
     labels: int | str
     """Number, or share, of labelled scans. Label transfer has one."""
-    readings: dict[str, dict[str, tuple[ScoreReport, ...]]]
+    by_protocol: dict[str, dict[str, tuple[ScoreReport, ...]]]
     """Reading ("probe", "probe+place", "neighbours") → what is read ("the encoder", "place alone",
     a random encoder) → scores of the test cases, one for each draw of labelled scans."""
-    kinds: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Kind of random encoder → reading → its score on validation cases, by which the kinds were
+    random_scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Kind of random encoder → protocol → its score on validation cases, by which the kinds were
     chosen that stand beside the encoder."""
 
     @property
     def reports(self) -> tuple[ScoreReport, ...]:
         """The encoder's linear probes, one for each draw."""
-        return self.readings[FEATURES][ENCODER]
+        return self.by_protocol[FEATURES][ENCODER]
 
     @property
     def measure(self) -> str:
@@ -62,48 +62,49 @@ class ProbeResult:
     @property
     def control_scores(self) -> dict[str, float]:
         """The same of place alone and of each random encoder."""
-        beside = self.readings[FEATURES].items()
+        beside = self.by_protocol[FEATURES].items()
         return {name: _mean(reports) for name, reports in beside if name != ENCODER}
 
     def rows(self) -> list[dict[str, str | float]]:
-        """One row a reading and encoder: mean, lowest and highest score over the draws."""
+        """One row a protocol and encoder: mean, lowest and highest score over the draws."""
         return [
             {
-                "reading": reading,
+                "protocol": protocol,
                 "encoder": name,
                 self.measure: float(np.mean(scores)),
                 "lowest": min(scores),
                 "highest": max(scores),
             }
-            for reading, by_name in self.readings.items()
+            for protocol, by_name in self.by_protocol.items()
             for name, reports in by_name.items()
             for scores in [[report.score for report in reports]]
         ]
 
     def __str__(self) -> str:
         lines = [f"draw {draw}: {report.line()}" for draw, report in enumerate(self.reports)]
-        width = max(len(name) for by_name in self.readings.values() for name in by_name)
-        for reading, by_name in self.readings.items():
-            lines.append(f"{TITLES[reading]}:")
+        width = max(len(name) for by_name in self.by_protocol.values() for name in by_name)
+        for protocol, by_name in self.by_protocol.items():
+            lines.append(f"{TITLES[protocol]}:")
             for name, reports in by_name.items():
                 scores = [report.score for report in reports]
                 low, high = min(scores), max(scores)
                 lines.append(
                     f"  {name:<{width}} {self.measure} {np.mean(scores):.3f} ({low:.3f}–{high:.3f})"
                 )
-        if self.kinds:
+        if self.random_scores:
             best = (
-                f"{name} {max(k[name] for k in self.kinds.values()):.3f}" for name in self._chosen
+                f"{name} {max(k[name] for k in self.random_scores.values()):.3f}"
+                for name in self._chosen
             )
             lines.append(
-                f"random encoders: the best of {len(self.kinds)} kinds, by validation cases "
-                f"({', '.join(best)})"
+                f"random encoders: the best of {len(self.random_scores)} kinds, "
+                f"by validation cases ({', '.join(best)})"
             )
         return "\n".join(lines)
 
     @property
     def _chosen(self) -> list[str]:
-        return list(next(iter(self.kinds.values())))
+        return list(next(iter(self.random_scores.values())))
 
 
 TITLES = {
@@ -178,18 +179,20 @@ def probe(
     def read(candidate: Encoder, cases: Sequence[int], transfer: bool) -> Reports:
         ready = recalibrated(candidate.to(device_of(encoder)), cohort, seen)
         found: dict[str, Sequence[ScoreReport]] = {
-            **probe_readings(ready, cohort, chosen, cases, voxels)
+            **probes_by_protocol(ready, cohort, chosen, cases, voxels)
         }
         if transfer:
             found[TRANSFER] = label_transfer(ready, cohort, transferred, cases, hausdorff=False)
         return found
 
     candidates = {ENCODER: encoder}
-    kinds: dict[str, dict[str, float]] = {}
+    random_scores: dict[str, dict[str, float]] = {}
     if controls:
         tried_on = spread(split.validation, VALIDATION_CASES)
-        every = random_kinds(encoder.settings)
-        best, kinds = best_kinds(every, lambda start: read(start, tried_on, False), seed + 100)
+        every = kinds_of_random_encoder(encoder.settings)
+        best, random_scores = best_kinds(
+            every, lambda start: read(start, tried_on, False), seed + 100
+        )
         starts = range(seed + 101, seed + 101 + controls)
         candidates |= {
             f"{kind.name}, seed {start}": kind.start(start)
@@ -197,13 +200,13 @@ def probe(
             for start in starts
         }
     found = {name: read(each, split.test, transfer) for name, each in candidates.items()}
-    readings = {
-        reading: {name: tuple(reports[reading]) for name, reports in found.items()}
-        for reading in found[ENCODER]
+    by_protocol = {
+        protocol: {name: tuple(reports[protocol]) for name, reports in found.items()}
+        for protocol in found[ENCODER]
     }
-    for reading, by_name in readings.items():
-        known, every = (transferred, EVERY) if reading == TRANSFER else (chosen, 1)
-        by_name[PLACE] = tuple(
+    for protocol, by_name in by_protocol.items():
+        known, every = (transferred, EVERY) if protocol == TRANSFER else (chosen, 1)
+        by_name[PLACE_ALONE] = tuple(
             evaluate_place(cohort, draw, split.test, every=every) for draw in known
         )
-    return ProbeResult(labels, readings, kinds)
+    return ProbeResult(labels, by_protocol, random_scores)

@@ -1,4 +1,4 @@
-"""Random encoders of several kinds: the controls of every reading of frozen features.
+"""Random encoders of several kinds: the controls of all that reads frozen features.
 
 How much can be read from a random encoder depends on its shape: with shortcuts and without norms
 far more than from a plain one whose batch norm has the statistics of scans. A lead over one kind is
@@ -17,7 +17,7 @@ from ssl3d_lite.models.settings import BlockKind, EncoderSettings, NormKind
 
 from .scores import ScoreReport
 
-Reports = Mapping[str, Sequence[ScoreReport]]  # reading → an evaluation a draw of labels
+Reports = Mapping[str, Sequence[ScoreReport]]  # protocol → an evaluation a draw of labels
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class RandomKind:
         return make_encoder(self.settings, seed)
 
 
-def random_kinds(settings: EncoderSettings) -> list[RandomKind]:
+def kinds_of_random_encoder(settings: EncoderSettings) -> list[RandomKind]:
     """All kinds of random encoder of a given network, levels and channels: plain and residual, each
     with every norm and with none."""
     if settings.network == "densenet121":
@@ -53,24 +53,25 @@ def random_kinds(settings: EncoderSettings) -> list[RandomKind]:
 def best_kinds(
     kinds: Sequence[RandomKind], read: Callable[[Encoder], Reports], seed: int
 ) -> tuple[dict[str, RandomKind], dict[str, dict[str, float]]]:
-    """For each reading the kind that is best, by one random start of each.
+    """For each protocol the kind that is best, by one random start of each.
 
     Args:
         read: reads an encoder, on cases on which nothing else is scored.
 
     Returns:
-        Reading → kind; and kind's name → reading → mean score over the draws, of all kinds.
+        Reading → kind; and kind's name → protocol → mean score over the draws, of all kinds.
     """
     tried = {
         kind.name: {
-            reading: float(np.mean([report.score for report in reports]))
-            for reading, reports in read(kind.start(seed)).items()
+            protocol: float(np.mean([report.score for report in reports]))
+            for protocol, reports in read(kind.start(seed)).items()
         }
         for kind in kinds
     }
     by_name = {kind.name: kind for kind in kinds}
-    readings = next(iter(tried.values()))
+    protocols = next(iter(tried.values()))
     best = {
-        reading: by_name[max(tried, key=lambda name: tried[name][reading])] for reading in readings
+        protocol: by_name[max(tried, key=lambda name: tried[name][protocol])]
+        for protocol in protocols
     }
     return best, tried

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ssl3d_lite.errors import InputError
@@ -129,3 +130,15 @@ def score_columns(result: Any) -> ResultRow:
     """A test result as columns: the score, and that of each part."""
     parts = {f"{result.measure} {name}": score for name, score in result.parts.items()}
     return {"measure": result.measure, "score": result.score, **parts}
+
+
+def mean_columns(results: Sequence[Any]) -> ResultRow:
+    """Test results of several draws of labels as columns: the means, and each draw's score."""
+    rows = [score_columns(result) for result in results]
+    means = {
+        name: float(np.mean([row[name] for row in rows]))
+        for name, value in rows[0].items()
+        if isinstance(value, float)
+    }
+    singles = " ".join(repr(row["score"]) for row in rows)
+    return means | {"measure": rows[0]["measure"], "draw_scores": singles}

@@ -61,7 +61,7 @@ def test_labels_that_follow_the_grey_value_are_transferred(tmp_path):
 def test_chunks_and_draws_change_nothing(cohort, monkeypatch):
     encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
     whole = label_transfer(encoder, cohort, [[0], [1]], [2, 5], 300, hausdorff=False)
-    monkeypatch.setattr(neighbours, "CHUNK", 1000)
+    monkeypatch.setattr(neighbours, "VOXELS_AT_A_TIME", 1000)
     (alone,) = label_transfer(encoder, cohort, [[1]], [2, 5], 300, hausdorff=False)
     assert np.array_equal(whole[1].dice, alone.dice)
 

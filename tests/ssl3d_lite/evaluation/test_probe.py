@@ -21,7 +21,7 @@ from ssl3d_lite.evaluation.linear_probe import (
     classify,
     fit_classifier,
     linear_probes,
-    probe_readings,
+    probes_by_protocol,
 )
 from ssl3d_lite.evaluation.place import evaluate_place
 from ssl3d_lite.evaluation.probe import probe
@@ -160,23 +160,23 @@ def test_a_probe_is_set_beside_place_alone_and_the_best_random_encoders(cohort):
     wanted = [report.score for report in linear_probes(ready, cohort, draws, split.test)]
     assert [report.score for report in result.reports] == wanted
     assert result.score == pytest.approx(np.mean(wanted))
-    assert list(result.readings) == ["probe", "probe+place", "neighbours"]
-    for reading, by_name in result.readings.items():
-        known = [draw[:1] for draw in draws] if reading == "neighbours" else draws
-        every = 2 if reading == "neighbours" else 1
+    assert list(result.by_protocol) == ["probe", "probe+place", "neighbours"]
+    for protocol, by_name in result.by_protocol.items():
+        known = [draw[:1] for draw in draws] if protocol == "neighbours" else draws
+        every = 2 if protocol == "neighbours" else 1
         floor = [evaluate_place(cohort, draw, split.test, every=every).score for draw in known]
         assert [report.score for report in by_name["place alone"]] == floor
 
-    # the kinds, on validation cases; the best of each reading, from two other starts, on test cases
-    assert len(result.kinds) == 8
+    # the kinds, on validation cases; the best of each protocol, from two other starts, on others
+    assert len(result.random_scores) == 8
     other = EncoderSettings(filters=(4, 8), block="residual", norm="none")
     start = recalibrated(make_encoder(other, 100), cohort, split.pretrain[:16])
     tried = linear_probes(start, cohort, draws, split.validation)
     wanted = np.mean([report.score for report in tried])
-    assert result.kinds["random, residual, no norm"]["probe"] == pytest.approx(wanted)
-    for reading in ("probe", "probe+place"):
-        best = max(result.kinds, key=lambda kind: result.kinds[kind][reading])
-        assert {f"{best}, seed 101", f"{best}, seed 102"} <= set(result.readings[reading])
+    assert result.random_scores["random, residual, no norm"]["probe"] == pytest.approx(wanted)
+    for protocol in ("probe", "probe+place"):
+        best = max(result.random_scores, key=lambda kind: result.random_scores[kind][protocol])
+        assert {f"{best}, seed 101", f"{best}, seed 102"} <= set(result.by_protocol[protocol])
     lines = str(result).splitlines()
     assert lines[0].startswith("draw 0: mean Dice ")
     assert lines[3].startswith("  the encoder ")
@@ -187,11 +187,11 @@ def test_a_probe_is_set_beside_place_alone_and_the_best_random_encoders(cohort):
 def test_without_controls_the_encoder_and_place_alone_are_read(cohort):
     encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
     result = probe(encoder, cohort, labels=2, draws=1, controls=0)
-    assert {name: list(by_name) for name, by_name in result.readings.items()} == {
+    assert {name: list(by_name) for name, by_name in result.by_protocol.items()} == {
         "probe": ["the encoder", "place alone"],
         "probe+place": ["the encoder", "place alone"],
     }
-    assert result.kinds == {}
+    assert result.random_scores == {}
     assert "kinds" not in str(result)
 
 
@@ -199,7 +199,7 @@ def test_grades_are_read_without_a_place(tmp_path):
     graded = make_graded(tmp_path, [0, 1, 2, 0, 1] * 3, edge=16)
     encoder = make_encoder(EncoderSettings(3, 2, (4, 8)), 0)
     result = probe(encoder, graded, labels=4, draws=1, controls=1, transfer=True)
-    assert list(result.readings) == ["probe", "neighbours"]
+    assert list(result.by_protocol) == ["probe", "neighbours"]
     assert result.control_scores["place alone"] == 0
     assert "kappa" in str(result)
 
@@ -222,7 +222,7 @@ def test_with_the_place_among_its_inputs_a_probe_of_nothing_reads_the_place(tmp_
     for case in scans.cases:
         write_array(array_path(tmp_path, "labels", case.id), box)
     split = scans.split()
-    found = probe_readings(Nothing(), scans, [split.train[:2]], split.test, 2000)
+    found = probes_by_protocol(Nothing(), scans, [split.train[:2]], split.test, 2000)
     assert found["probe"][0].by_region["front"] == 0
     assert found["probe+place"][0].by_region["front"] > 0.9
 
@@ -252,9 +252,9 @@ def test_the_functions_span_all_polynomials_of_degree_four():
 def test_both_readings_at_once_are_those_made_one_by_one(cohort):
     split = cohort.split()
     draws = [split.train[:2], split.train[2:4]]
-    both = probe_readings(Given(), cohort, draws, split.test, 500)
-    for reading, reports in both.items():
-        alone = probe_readings(Given(), cohort, draws, split.test, 500, (reading,))[reading]
+    both = probes_by_protocol(Given(), cohort, draws, split.test, 500)
+    for protocol, reports in both.items():
+        alone = probes_by_protocol(Given(), cohort, draws, split.test, 500, (protocol,))[protocol]
         for a, b in zip(reports, alone, strict=True):
             assert np.array_equal(a.dice, b.dice)
     plain = linear_probes(Given(), cohort, draws, split.test, 500)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation.random_encoders import best_kinds, random_kinds
+from ssl3d_lite.evaluation.random_encoders import best_kinds, kinds_of_random_encoder
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 
@@ -15,7 +15,7 @@ class Report:
 
 
 def test_plain_and_residual_with_every_norm_and_none():
-    kinds = random_kinds(EncoderSettings(2, 3, (4, 8), norm="instance"))
+    kinds = kinds_of_random_encoder(EncoderSettings(2, 3, (4, 8), norm="instance"))
     assert [kind.name for kind in kinds] == [
         f"random, {block}, {norm}"
         for block in ("plain", "residual")
@@ -25,7 +25,7 @@ def test_plain_and_residual_with_every_norm_and_none():
 
 
 def test_a_densenet_has_its_norms_alone():
-    kinds = random_kinds(EncoderSettings(3, 2, network="densenet121"))
+    kinds = kinds_of_random_encoder(EncoderSettings(3, 2, network="densenet121"))
     assert [k.name for k in kinds] == [f"random, {n} norm" for n in ("batch", "group", "instance")]
     with pytest.raises(InputError, match="densenet121 needs a norm"):
         EncoderSettings(3, 2, network="densenet121", norm="none")
@@ -42,7 +42,7 @@ def test_no_norm_is_batch_norm_as_it_starts(block):
 
 
 def test_each_reading_has_its_own_best_kind():
-    kinds = random_kinds(EncoderSettings(filters=(4, 8)))
+    kinds = kinds_of_random_encoder(EncoderSettings(filters=(4, 8)))
     scores = {kind.settings: {"a": [n, n + 1], "b": [5 - n]} for n, kind in enumerate(kinds)}
     seen = []
 
