@@ -108,16 +108,23 @@ def with_patients(
 
 def place_rows(study: Study, score: float = 0.3) -> list[dict[str, Any]]:
     """What place alone scores, the same with every number of labels."""
-    labels = dict.fromkeys((*study.labels, *study.finetune_labels))
+    protocols = {"finetune": "", **dict.fromkeys(study.protocols)}
     return [
-        make_row("place", score, fold=fold, protocol="place", labels=each, steps=None)
-        for each in labels
+        make_row(name, score, fold=fold, protocol=protocol, labels=each, steps=steps)
+        for name in ("place", "2d-place")
+        for protocol in protocols
+        for each in study.labels_of(protocol)
+        for steps in (study.milestones if protocol == "convergence" else (None,))
         for fold in study.folds
     ]
 
 
 def protocols_of(study: Study, source: str) -> list[str]:
-    has = {"scratch": ("finetune", "convergence"), "random": ("frozen", "probe"), "place": ()}
+    has = {
+        "scratch": ("finetune", "convergence"),
+        "random": ("frozen", "probe", "probe+place", "neighbours"),
+        "place": (),
+    }
     return [
         protocol for protocol in study.protocols if protocol in has.get(source, study.protocols)
     ]

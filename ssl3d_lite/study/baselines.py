@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from .arms import Arm
-from .comparison import Comparison, Floor, Side, compare
+from .arms import PLACE, Arm
+from .comparison import Comparison, FloorScores, Side, compare
 from .ledger import ResultRow
 from .results import Results
 
-PLACE = "place"  # the arm and the protocol of place alone
 TRAINED = ("finetune", "frozen", "convergence")
 """Protocols that train a network, so that a run of them can fail."""
 
@@ -33,7 +32,8 @@ def contrast(results: Results, where: Where, arm: Arm, choice: Choice) -> Compar
     ours, baseline = rows_of(results, where, arm.name), choice(results, where, arm)
     if ours is None or baseline is None:
         return None
-    floor = floor_of(results) if where.protocol in TRAINED else None
+    trained = where.protocol in TRAINED
+    floor = floor_of(results, where.protocol, arm.flat) if trained else None
     return compare(ours, baseline, results.study.min_effect, floor)
 
 
@@ -51,9 +51,9 @@ def rows_of(results: Results, where: Where, arm: str | None) -> Side | None:
     return arm, [*rows, *lost]
 
 
-def floor_of(results: Results) -> Floor:
-    """Place alone, at each number of labels."""
-    return Floor(results.of(PLACE, PLACE))
+def floor_of(results: Results, protocol: str = "finetune", flat: bool = False) -> FloorScores:
+    """Place alone, by the labels that a protocol has."""
+    return FloorScores(results.of(protocol, f"2d-{PLACE}" if flat else PLACE))
 
 
 def from_scratch(results: Results, where: Where, arm: Arm) -> Side | None:
@@ -76,7 +76,7 @@ def on_own_scans(results: Results, where: Where, arm: Arm) -> Side | None:
 
 def place_alone(results: Results, where: Where, arm: Arm) -> Side | None:
     """What the mean label map of the same labelled scans scores, run by run."""
-    floor = floor_of(results)
+    floor = floor_of(results, where.protocol, arm.flat)
     rows = results.of(where.protocol, arm.name, where.labels, where.steps)
     return ("place alone", [row for each in rows if (row := floor.row(each))]) if floor else None
 

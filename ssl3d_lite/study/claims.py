@@ -24,7 +24,7 @@ from .baselines import (
 from .comparison import Comparison, score_arrays
 from .label_savings import LabelSavings, label_savings
 from .results import Results
-from .trials import FEATURES, TRANSFER, Trial, trials
+from .trials import BETTER_FEATURES, PRETRAINED_ELSEWHERE, Trial, trials
 from .verdicts import Tested, decided
 
 
@@ -32,7 +32,7 @@ class StartNoise(NamedTuple):
     """How far two random starts of one arm lie apart: what is no effect of anything."""
 
     arm: str
-    mean: float  # of the absolute difference between two seeds
+    mean: float  # absolute difference between two seeds, on average
     seeds: int
 
 
@@ -66,7 +66,7 @@ class Claim:
     trial: Trial
     findings: tuple[Finding, ...]
     controls: tuple[Comparison, ...] = ()  # what controls gain in the same comparison
-    noise: tuple[StartNoise, ...] = ()  # of the baselines
+    noise: tuple[StartNoise, ...] = ()  # that of the baselines
     untested: str = ""
 
     @property
@@ -124,13 +124,15 @@ def finding(results: Results, trial: Trial, arm: Arm) -> Finding:
     if compared is None:
         return Finding(arm.name, None)
     control = contrast(results, where, arm, collapsed) if trial.control == "collapsed" else None
-    floor = contrast(results, where, arm, place_alone) if trial.name == FEATURES else None
+    floor = contrast(results, where, arm, place_alone) if trial.name == BETTER_FEATURES else None
     more: tuple[Comparison, ...] = ()
-    if trial.name == FEATURES and len(where.labels) > 1:
+    if trial.name == BETTER_FEATURES and len(where.labels) > 1:
         singles = [replace(where, labels=(labels,)) for labels in where.labels]
         found = [contrast(results, single, arm, trial.baseline) for single in singles]
         more = tuple(each for each in found if each is not None)
-    if trial.name == TRANSFER and (beside := contrast(results, where, arm, on_own_scans)):
+    if trial.name == PRETRAINED_ELSEWHERE and (
+        beside := contrast(results, where, arm, on_own_scans)
+    ):
         more = (beside,)
     return Finding(arm.name, compared, floor, control, more)
 
@@ -156,8 +158,9 @@ def savings_of(results: Results, arm: str) -> tuple[LabelSavings, int, int] | No
     """How many labels an arm saves against its twin from scratch, and from how many seeds and
     patients that is known: of one patient, if the patients' scores are not stored. None where the
     study has one number of labels, or fewer than two seeds in which both learnt at each."""
-    labels, floor = results.labels_of("finetune"), floor_of(results)
+    labels = results.labels_of("finetune")
     (which,) = (each for each in results.arms if each.name == arm)
+    floor = floor_of(results, "finetune", which.flat)
     where, scratch = Where("finetune", labels), results.twin(which, "scratch")
     ours, theirs = rows_of(results, where, arm), rows_of(results, where, scratch)
     if len(labels) < 2 or not ours or not theirs:

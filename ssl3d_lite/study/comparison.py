@@ -29,12 +29,12 @@ Side = tuple[str, list[ResultRow]]  # an arm's name, and its rows
 _Where = tuple[str, int]  # what two rows must share within a pair: labels, steps
 
 
-class Floor:
+class FloorScores:
     """What place alone scores: the mean label map of the same labelled scans, no image seen.
 
     Args:
-        rows: those of protocol "place". One of the same seed and fold comes first; else their mean
-            at the same number of labels counts.
+        rows: those of place alone in one protocol. One of the same seed and fold comes first; else
+            their mean at the same number of labels counts.
     """
 
     def __init__(self, rows: Iterable[ResultRow]):
@@ -91,14 +91,14 @@ class Comparison:
     min_effect: float  # the smallest difference worth having
     lost: frozenset[Unit] = frozenset()  # pairs in which a run failed
     failures: Failures | None = None  # None where place alone was not scored
-    estimate: Estimate | None = None  # of pairs in which both learnt; None without patients' scores
+    estimate: Estimate | None = None  # over pairs that learnt; None without patients' scores
     spread: Spread | None = None
     unpaired: int = 0  # scores that only one side has: left out
     uneven: bool = False  # some pairs have scores at more numbers of labels than others
     verdict: VerdictName = "cannot tell"
     why: tuple[str, ...] = ()  # why it cannot be told, or is undecided
-    p: float | None = None  # of "it holds", after Holm's correction
-    smallest: float | None = None  # the smallest gain that it could have found
+    p: float | None = None  # one-sided, after Holm's correction
+    detectable: float | None = None  # the smallest gain that it could have found
 
     @property
     def learnt(self) -> list[float]:
@@ -133,7 +133,9 @@ class Comparison:
         return self.interval and self.interval[1]
 
 
-def compare(ours: Side, theirs: Side, min_effect: float, floor: Floor | None = None) -> Comparison:
+def compare(
+    ours: Side, theirs: Side, min_effect: float, floor: FloorScores | None = None
+) -> Comparison:
     """Compare two arms by their rows of one protocol.
 
     Args:
@@ -178,7 +180,10 @@ def paired(ours: Iterable[ResultRow], theirs: Iterable[ResultRow]) -> dict[Unit,
 
 
 def score_arrays(
-    ours: Sequence[ResultRow], theirs: Sequence[ResultRow], labels: Sequence[str], floor: Floor
+    ours: Sequence[ResultRow],
+    theirs: Sequence[ResultRow],
+    labels: Sequence[str],
+    floor: FloorScores,
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Both arms' scores (seed, patient, number of labels), of the seeds in which both learnt at
     every number. One patient, whose score is the mean, where patients' scores are not stored; None
@@ -212,7 +217,9 @@ def score_arrays(
     return ours_array, theirs_array
 
 
-def _runs(rows: Iterable[ResultRow], floor: Floor | None) -> dict[tuple[Unit, _Where], ResultRow]:
+def _runs(
+    rows: Iterable[ResultRow], floor: FloorScores | None
+) -> dict[tuple[Unit, _Where], ResultRow]:
     """Rows by what two must share to be compared. Steps are no part of it except where they are
     what is read: slices are fine-tuned in other steps than volumes. A run that broke off has the
     score of place alone, if that is known."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ssl3d_lite.data.cohort import Cohort
@@ -182,6 +183,21 @@ def score_columns(result: ScoreReport, cohort: Cohort) -> ResultRow:
         found[patients[scan]].append(float(score))
     by_patient = {patient: fmean(scores) for patient, scores in found.items()}
     return {"measure": result.measure, "score": result.score, **parts, "case_scores": by_patient}
+
+
+def mean_columns(results: Sequence[ScoreReport], cohort: Cohort) -> ResultRow:
+    """Test results of several draws of labels as columns: the means, and each draw's score."""
+    rows = [score_columns(result, cohort) for result in results]
+    patients = [row["case_scores"] for row in rows]
+    means = {
+        name: float(np.mean([row[name] for row in rows]))
+        for name, value in rows[0].items()
+        if isinstance(value, float)
+    }
+    by_patient = {each: fmean(own[each] for own in patients) for each in patients[0]}
+    singles = " ".join(repr(row["score"]) for row in rows)
+    told = {"measure": rows[0]["measure"], "draw_scores": singles, "case_scores": by_patient}
+    return means | told
 
 
 def _name(row: ResultRow) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def limits(results: Results, claims: list[Claim]) -> list[str]:
 
 
 def by_what(results: Results, claims: list[Claim]) -> list[str]:
-    """Of what the intervals speak."""
+    """What the intervals speak of."""
     known = [f.comparison for c in claims for f in c.findings if f.comparison]
     seeds = (
         "Intervals speak of other seeds: other draws of labels, starts and orders of batches. They "

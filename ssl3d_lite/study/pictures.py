@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from ssl3d_lite.show.figures.curves import Curve, Effect, bands, forest
 
-from .arms import Arm
+from .arms import PLACE, Arm
 from .claims import Claim
 from .comparison import Comparison
 from .results import Results
@@ -19,8 +19,8 @@ def label_curves(results: Results, protocol: str) -> Figure:
             if scores := results.scores(protocol, arm.name, labels):
                 places[results.scans(labels)] = scores
         curves[arm.name] = places
-    xlabel = "labelled scans"
-    return bands(*by_source(results, curves), xlabel, results.quantity, log=True)
+    panels, controls, floors = by_source(results, curves)
+    return bands(panels, controls, "labelled scans", results.quantity, log=True, floors=floors)
 
 
 def step_curves(results: Results) -> Figure:
@@ -34,23 +34,27 @@ def step_curves(results: Results) -> Figure:
                 places[steps] = scores
         curves[arm.name] = places
     xlabel = f"steps of fine-tuning with {results.labelled(fewest)}"
-    return bands(*by_source(results, curves), xlabel, results.quantity)
+    panels, controls, floors = by_source(results, curves)
+    return bands(panels, controls, xlabel, results.quantity, floors=floors)
 
 
 def by_source(
     results: Results, curves: dict[str, Curve]
-) -> tuple[dict[str, dict[str, Curve]], dict[str, Curve]]:
-    """Curves as panels, one a source, and the controls' apart."""
+) -> tuple[dict[str, dict[str, Curve]], dict[str, Curve], dict[str, Curve]]:
+    """Curves as panels, one a source; the controls' apart; and those of place alone."""
     panels: dict[str, dict[str, Curve]] = {}
     controls: dict[str, Curve] = {}
+    floors: dict[str, Curve] = {}
     for arm in results.arms:
         if not curves[arm.name]:
             continue
-        if arm.is_control:
+        if arm.source == PLACE:
+            floors[arm.name] = curves[arm.name]
+        elif arm.is_control:
             controls[arm.name] = curves[arm.name]
         else:
             panels.setdefault(arm.source, {})[role(arm)] = curves[arm.name]
-    return panels or {"controls": {}}, controls
+    return panels or {"controls": {}}, controls, floors
 
 
 def role(arm: Arm) -> str:

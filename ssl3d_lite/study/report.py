@@ -25,13 +25,15 @@ from ssl3d_lite.html import (
 from .claims import Claim, claims
 from .limits import limits
 from .pictures import effects, label_curves, step_curves
-from .protocols import load_protocol
+from .protocols import COMES_WITH, load_protocol
 from .published import beside_paper, published_tables
 from .results import Results
 from .sentences import each_arm, many, overall
 from .tables import (
+    DISTANCE,
     SPREAD,
     beside_note,
+    distance_table,
     failure_table,
     gain_note,
     gain_table,
@@ -139,10 +141,13 @@ def protocol_section(results: Results, protocol: str) -> list[str]:
         caption = (
             f"{results.quantity[0].upper()}{results.quantity[1:]} on test cases. Lines join means "
             "over pairs of seed and fold; bands reach from the lowest to the highest. Controls are "
-            "grey, and the first of them has a band."
+            "grey, and the first of them has a band. What lies in the shade is not above place "
+            "alone, the dotted line, which looks at no scan."
         )
         parts.append(picture(figure, escape(caption)))
     parts += [numbers(score_table(results, protocol)), note(score_note(results, protocol))]
+    if (distances := distance_table(results, protocol))[1]:
+        parts += [numbers(distances), note(DISTANCE)]
     if (gains := gain_table(results, protocol))[1]:
         parts += [numbers(gains), note(gain_note(protocol))]
     return parts
@@ -217,7 +222,7 @@ def hours(results: Results) -> str:
     by_run = {row["run"]: row for row in results.rows if row.get("seconds")}
     by_protocol: dict[str, float] = defaultdict(float)
     for row in by_run.values():
-        protocol = "finetune" if row["protocol"] == "convergence" else row["protocol"]
+        protocol = COMES_WITH.get(row["protocol"], row["protocol"])
         by_protocol[protocol] += row["seconds"]
     listed = ", ".join(f"{protocol} {taken(seconds)}" for protocol, seconds in by_protocol.items())
     return f"{taken(sum(by_protocol.values()))} in all" + (f" ({listed})" if listed else "")

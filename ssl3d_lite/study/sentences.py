@@ -3,7 +3,7 @@
 from .claims import Claim, Finding, savings_of
 from .comparison import Comparison
 from .results import Results
-from .trials import FEATURES, FEW_LABELS, TRANSFER
+from .trials import BETTER_FEATURES, FEW_LABELS, PRETRAINED_ELSEWHERE
 
 SMALL_P = 0.001  # a p below it is only said to be
 SAID = {
@@ -80,7 +80,7 @@ def finding_sentence(results: Results, claim: Claim, finding: Finding) -> str:
     if compared is None:
         return f"{finding.arm}: the study has no arm to compare it with here."
     parts = [sentence(results, compared, known=shared_reasons(claim))]
-    if claim.name == FEATURES:
+    if claim.name == BETTER_FEATURES:
         beside = finding.floor and finding.floor.differences
         parts.append(
             f"Against place alone: {brief(finding.floor)}."
@@ -93,9 +93,9 @@ def finding_sentence(results: Results, claim: Claim, finding: Finding) -> str:
             f"learnt nothing: {brief(finding.control)}. Any training at all may do this."
         )
     for other in finding.more:
-        if claim.name == TRANSFER:
+        if claim.name == PRETRAINED_ELSEWHERE:
             parts.append(f"Beside pretraining on the benchmark itself: {measured(results, other)}")
-    if claim.name == FEATURES and finding.more:
+    if claim.name == BETTER_FEATURES and finding.more:
         singles = zip(claim.trial.where.labels, finding.more, strict=True)
         parts.append(
             f"By number of labels: {'; '.join(f'{n} {brief(each)}' for n, each in singles)}."
@@ -128,8 +128,8 @@ def sentence(results: Results, compared: Comparison, known: str = "") -> str:
         behind = compared.high is not None and compared.high < 0
         parts.append("It is behind." if behind else f"A gain of {least} can be ruled out.")
     parts += [failures_sentence(compared), unpaired_sentence(compared)]
-    if compared.smallest is not None:
-        parts.append(f"It could have found a gain of {compared.smallest:.3f} four times in five.")
+    if compared.detectable is not None:
+        parts.append(f"It could have found a gain of {compared.detectable:.3f} four times in five.")
     return " ".join(part for part in parts if part)
 
 

@@ -28,7 +28,7 @@ Interval = tuple[float, float]
 CONFIDENCE = 0.95
 LEVEL = (1 - CONFIDENCE) / 2
 """The share of studies that may make a false claim in one direction, over all of their looks."""
-LOOK_SHARE = 0.8  # of the level that is left, what one look spends
+LOOK_SHARE = 0.8  # what one look spends of the level that is left
 POWER = 0.8
 MIN_SEEDS = 6  # paired seeds below which there is no verdict
 _ROUNDING = 1e-12  # differences no further apart than this are the same

@@ -19,9 +19,10 @@ from .baselines import (
 )
 from .results import Results
 
-FEATURES = "better features"
+BETTER_FEATURES = "better features"
+_WITH_PLACE = "probe+place"  # the protocol in which every probe is told the place too
 FEW_LABELS = "better with few labels"
-TRANSFER = "transfer"
+PRETRAINED_ELSEWHERE = "transfer"
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,16 @@ class Trial:
 def trials(results: Results) -> list[Trial]:
     """The claims, in the order in which one would ask."""
     arms = [arm for arm in results.arms if not arm.is_control]
-    labels = results.labels_of("probe")
+    told_place = (results.frame["protocol"] == _WITH_PLACE).any()
+    probe = _WITH_PLACE if told_place else "probe"
+    labels = results.labels_of(probe)
+    told = ", as each is told where it reads," if told_place else ""
     features = Trial(
-        FEATURES,
-        "A linear probe reads more from its frozen features than from those of the best of several "
-        "kinds of random encoder, chosen on other patients, and more than place alone tells "
-        f"({listed(labels)} labelled scans, averaged).",
-        Where("probe", labels),
+        BETTER_FEATURES,
+        f"A linear probe{told} reads more from its frozen features than from those of the best of "
+        "several kinds of random encoder, chosen on other patients, and more than place alone "
+        f"tells ({listed(labels)} labelled scans, averaged).",
+        Where(probe, labels),
         best_random,
         arms,
     )
@@ -101,7 +105,7 @@ def against_related_arms(results: Results, arms: list[Arm]) -> list[Trial]:
             untested="" if twinned else "the study has no task both in 3D and on slices",
         ),
         Trial(
-            TRANSFER,
+            PRETRAINED_ELSEWHERE,
             "Pretrained on another corpus and fine-tuned here, it is ahead of its twin from "
             "scratch (averaged over numbers of labels).",
             tuned,

@@ -21,10 +21,10 @@ from .statistics import (
     level_of_look,
     smallest_gain,
 )
-from .trials import FEATURES, Trial
+from .trials import BETTER_FEATURES, Trial
 
 MIN_LEARNT = 4  # paired seeds in which both arms learnt, below which there is no verdict
-MIN_KINDS = 2  # of random encoders: a single one is a weak control
+MIN_KINDS = 2  # kinds of random encoder: a single one is a weak control
 MARGIN = 2  # times the smallest gain worth having: what must lie above place, and above scratch
 
 
@@ -77,14 +77,14 @@ def decided(results: Results, tests: Sequence[Tested]) -> list[Comparison]:
     for test in tests:
         scratch = results.twin(test.arm, "scratch")
         if scratch not in asked:
-            asked[scratch] = assay(results, scratch)
+            asked[scratch] = assay(results, scratch, test.arm.flat)
         reasons = [*cannot_tell(results, test), *asked[scratch]]
         p = holds.get(id(test))
         verdict, why = verdict_of(test, reasons, p, out.get(id(test)), level)
         found = replace(test.compared, verdict=verdict, why=why, p=p)
         if test.estimates and found.estimate and found.seeds >= MIN_SEEDS:
             error, df = found.estimate.standard_error, found.estimate.df
-            found = replace(found, smallest=smallest_gain(error, df, level / len(family)))
+            found = replace(found, detectable=smallest_gain(error, df, level / len(family)))
         done.append(found)
     return done
 
@@ -142,21 +142,22 @@ def cannot_tell(results: Results, test: Tested) -> list[str]:
     if not test.estimates and len(compared.learnt) > 1:
         reasons.append("the patients' scores were not stored")
     if (
-        test.trial.name == FEATURES
+        test.trial.name == BETTER_FEATURES
         and len(kinds := random_kinds(results, where, test.arm)) < MIN_KINDS
     ):
         reasons.append(f"it has one kind of random encoder ({listed(kinds)}), a weak control")
     return [*reasons, *(room(results, test) if test.trial.room else [])]
 
 
-def assay(results: Results, scratch: str | None) -> list[str]:
+def assay(results: Results, scratch: str | None, flat: bool) -> list[str]:
     """Whether anything can be learnt here at all: scratch with the most labels must be clearly
     ahead of place alone. A failed run counts as place alone.
 
     Args:
         scratch: the arm from scratch, if there is one.
+        flat: whether it is trained on slices.
     """
-    floor = floor_of(results)
+    floor = floor_of(results, "finetune", flat)
     if not floor:
         return ["place alone was not scored, so the floor is unknown"]
     most = results.labels_of("finetune")[-1]
@@ -182,7 +183,7 @@ def room(results: Results, test: Tested) -> list[str]:
     labels = test.trial.where.labels
     scratch = results.twin(test.arm, "scratch")
     here, most = (
-        _learnt_mean(results, scratch, each)
+        _learnt_mean(results, scratch, test.arm.flat, each)
         for each in (labels, results.labels_of("finetune")[-1:])
     )
     if here is None or most is None or most - here >= MARGIN * results.study.min_effect:
@@ -193,9 +194,11 @@ def room(results: Results, test: Tested) -> list[str]:
     ]
 
 
-def _learnt_mean(results: Results, arm: str | None, labels: Sequence[str]) -> float | None:
+def _learnt_mean(
+    results: Results, arm: str | None, flat: bool, labels: Sequence[str]
+) -> float | None:
     """Mean score of an arm's runs that did not fail."""
-    floor = floor_of(results)
+    floor = floor_of(results, "finetune", flat)
     rows = results.of("finetune", arm, labels) if arm else []
     scores = [row["score"] for row in rows if not floor.failed(row)]
     return float(np.mean(scores)) if scores else None

@@ -80,7 +80,11 @@ def made_up(world: World, seeds: int, rng: np.random.Generator) -> Results:
     )
     patients = rng.normal(0, 0.08, PATIENTS)  # some are harder, for every arm
     luck = rng.normal(0, 0.03, (seeds, len(LABELS)))  # of a seed's labelled scans, for every arm
-    rows = [row("place", "place", each, 0, PLACE + patients) for each in LABELS]
+    rows = [
+        row("place", protocol, each, 0, PLACE + patients)
+        for each in LABELS
+        for protocol in ("finetune", "probe")
+    ]
     for arm in study.arms:
         suits = rng.normal(0, world.clustered, PATIENTS)
         for seed in range(seeds):

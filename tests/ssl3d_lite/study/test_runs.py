@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from helpers import make_cohort, make_graded
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.evaluation.place import evaluate_place
 from ssl3d_lite.files import write_json
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.outputs import LOCK, MARK
@@ -30,6 +32,7 @@ from ssl3d_lite.study.jobs import Job, Run, plan
 from ssl3d_lite.study.keys import run_key
 from ssl3d_lite.study.launch import Launch, RemoteJob
 from ssl3d_lite.study.settings import Machine
+from ssl3d_lite.study.tables import table_text
 
 SMALL = Study(
     name="small",
@@ -39,6 +42,7 @@ SMALL = Study(
     labels=("2", "50%"),
     cohort={},
     seeds=2,
+    protocols=("finetune", "frozen", "probe", "probe+place", "neighbours", "convergence"),
     encoder={"filters": [4, 8]},
     pretrain={"steps": 10},
     tasks={"cpc": {"patch": 8, "stride": 4, "jitter": 4}, "2d-cpc": {"patch": 8, "stride": 4}},
@@ -86,12 +90,24 @@ def test_every_run_has_a_row_and_a_milestone_one_more(small):
         ("cpc", "convergence"): 2 * four,
         ("cpc", "frozen"): four,
         ("cpc", "probe"): four,
+        ("cpc", "probe+place"): four,
+        ("cpc", "neighbours"): 2,
         ("scratch", "finetune"): four,
         ("scratch", "convergence"): 2 * four,
         ("random", "frozen"): four,
         ("random", "probe"): four,
+        ("random", "probe+place"): four,
+        ("random", "neighbours"): 2,
         ("random@group", "frozen"): four,
         ("random@group", "probe"): four,
+        ("random@group", "probe+place"): four,
+        ("random@group", "neighbours"): 2,
+        ("place", "finetune"): four,
+        ("place", "frozen"): four,
+        ("place", "convergence"): 2 * four,
+        ("place", "probe"): four,
+        ("place", "probe+place"): four,
+        ("place", "neighbours"): 2,
     }
     assert all(row["score"] is not None for row in results.rows)
 
@@ -132,6 +148,62 @@ def test_nothing_is_left_but_encoders_and_rows(small):
     assert not list((out / "runs").iterdir())
     assert not list((out / "rows").iterdir())
     assert len(list((out / "encoders").iterdir())) == 2  # cpc's, of two seeds
+
+
+# ---- place alone -------------------------------------------------------------------------------
+
+
+def test_place_alone_has_the_labels_that_every_arm_has(small, scans):
+    results, _ = small
+    cohort = Cohort.open(scans)
+    split = cohort.split()
+    for labels, steps in product(SMALL.labels, (10, 20)):
+        given = [cohort.subset(split.train, labels, seed) for seed in (0, 1)]
+        floor = [evaluate_place(cohort, each, split.test).score for each in given]
+        assert results.scores("finetune", "place", labels) == floor
+        assert results.scores("frozen", "place", labels) == floor
+        assert results.scores("convergence", "place", labels, steps) == floor
+        draws = [
+            [cohort.subset(split.train, labels, 2 * seed + n) for n in (0, 1)] for seed in (0, 1)
+        ]
+        floor = [np.mean([evaluate_place(cohort, d, split.test).score for d in s]) for s in draws]
+        for protocol in ("probe", "probe+place"):
+            assert results.scores(protocol, "place", labels) == pytest.approx(floor)
+    (row, _) = results.of("neighbours", "place", ("1",))
+    one = [cohort.subset(split.train, 1, draw) for draw in (0, 1)]
+    floor = [evaluate_place(cohort, each, split.test, True, every=2) for each in one]
+    assert row["score"] == pytest.approx(np.mean([each.score for each in floor]))
+    assert row["hd95"] == pytest.approx(np.mean([each.hd95 for each in floor]))
+
+
+def test_place_stands_in_every_table_and_runs_that_do_not_beat_it_are_counted(small):
+    results, _ = small
+    text = table_text(results)
+    for section in text.split("## ")[1:]:
+        named = section.splitlines()[0]
+        if named.endswith("mean Dice"):
+            assert "| place |" in section, named
+            assert "A run that is not above it has failed." in section
+    floor = results.scores("finetune", "place", "2")
+    below = sum(a <= b for a, b in zip(results.scores("finetune", "cpc", "2"), floor, strict=True))
+    assert results.below_place("finetune", "cpc", "2") == below
+    assert results.below_place("finetune", "place", "2") == 0
+    assert "HD95" in text
+
+
+def test_both_probes_are_made_in_one_run_and_fail_with_it(small):
+    results, _ = small
+    (first, *_), (second, *_) = (results.of(p, "cpc") for p in ("probe", "probe+place"))
+    assert first["run"] == second["run"]
+    assert first["score"] != second["score"]
+    assert results.failed("probe+place") == results.failed("probe")
+
+
+def test_slices_have_a_floor_of_their_own():
+    jobs = plan(replace(SMALL, arms=("cpc", "2d-cpc"), seeds=1))
+    assert [job.arm.name for job in jobs] == ["place", "2d-place", "cpc", "2d-cpc"]
+    with pytest.raises(InputError, match="place alone has no network"):
+        replace(SMALL, arms=("place@group",))
 
 
 # ---- equal terms -------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def page(results, tmp_path_factory):
 
 
 def test_the_page_needs_no_other_file(page):
-    assert len(page.sources) == 5, "all differences, and a figure a protocol"
+    assert len(page.sources) == 6, "all differences, and a figure a protocol"
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)
 
 
@@ -136,11 +136,24 @@ def test_the_time_of_a_run_counts_once():
 
 def test_a_panel_holds_the_arms_of_one_source_and_controls_stand_apart(results):
     curves = {arm.name: {2.0: [0.5]} for arm in results.arms}
-    panels, controls = pictures.by_source(results, curves)
+    panels, controls, floors = pictures.by_source(results, curves)
     assert {title: list(names) for title, names in panels.items()} == {
         "cpc": ["pretrained", "pretrained on slices"]
     }
     assert list(controls) == ["scratch", "random", "collapsed"]
+    assert floors == {}
+
+
+def test_place_alone_is_a_dotted_line_over_a_shade(results):
+    rows = [*results.rows]
+    for labels, floor in (("2", 0.3), ("5", 0.4)):
+        rows += make_rows("place", [floor] * 3, labels=labels, steps=None)
+    figure = pictures.label_curves(results_of(results.study, rows), "finetune")
+    line = figure.axes[0].lines[-1]
+    assert line.get_linestyle() == ":"
+    assert line.get_ydata().tolist() == pytest.approx([0.3, 0.4])
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend[-1] == "place"
 
 
 def test_the_figures_draw_the_rows(results):
