@@ -38,14 +38,10 @@ class Reference:
     """Labelled voxels: features (voxel, feature) in units of their deviation, and classes."""
 
     def __init__(self, features: np.ndarray, classes: np.ndarray, device: torch.device):
-        self.mean, spread = features.mean(0), features.std(0)
-        self.unit = np.where(
-            spread > 0, 1 / np.maximum(spread, 1e-12), 0
-        )  # a constant tells nothing
-        self.mean, self.unit = (
-            torch.from_numpy(each).to(device, torch.float32) for each in (self.mean, self.unit)
-        )
-        self.features = self.scaled(torch.from_numpy(features).to(device))
+        known = torch.from_numpy(features).to(device)
+        self.mean, spread = known.mean(0), known.std(0, correction=0)
+        self.unit = torch.where(spread > 0, 1 / spread.clamp_min(1e-12), 0.0)  # a constant is mute
+        self.features = self.scaled(known)
         self.classes = torch.from_numpy(classes).to(device)
 
     def scaled(self, features: Tensor) -> Tensor:

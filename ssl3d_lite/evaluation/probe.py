@@ -205,8 +205,8 @@ def probe(
         for protocol in found[ENCODER]
     }
     for protocol, by_name in by_protocol.items():
-        known, every = (transferred, EVERY) if protocol == TRANSFER else (chosen, 1)
+        known, step = (transferred, EVERY) if protocol == TRANSFER else (chosen, 1)
         by_name[PLACE_ALONE] = tuple(
-            evaluate_place(cohort, draw, split.test, every=every) for draw in known
+            evaluate_place(cohort, draw, split.test, every=step) for draw in known
         )
     return ProbeResult(labels, by_protocol, random_scores)

@@ -175,7 +175,8 @@ def score(
 
 def thin(maps: Tensor, every: int, axes: int) -> Tensor:
     """Every n-th voxel along each of the last ``axes`` axes."""
-    return maps[(..., *[slice(None, None, every)] * axes)]
+    steps = [1] * (maps.ndim - axes) + [every] * axes
+    return maps[tuple(slice(None, None, step) for step in steps)]
 
 
 def _thinned(case: Case, every: int) -> Case:

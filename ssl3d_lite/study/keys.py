@@ -30,14 +30,18 @@ def run_key(experiment: Experiment, run: Run) -> str:
         "protocol": run.protocol,
         "labels": run.labels,
     }
-    return settings_key(depends | load_protocol(run.protocol).depends(experiment, run))
+    own = load_protocol(run.protocol).depends(experiment, run)
+    if job.arm.source == PLACE:  # nothing is trained, but it has a row for each milestone
+        own = {name: each for name, each in own.items() if name != "finetune"}
+        own["milestones"] = list(experiment.study.milestones)
+    return settings_key(depends | own)
 
 
 def encoder_dependencies(experiment: Experiment, job: Job) -> dict[str, Any]:
     """All that a job's encoder depends on."""
     arm = job.arm
     if arm.source == PLACE:
-        return {"source": PLACE}
+        return {"source": PLACE, "seed": job.seed}
     corpus = experiment.data.corpus(arm, job.fold)
     shape = asdict(experiment.start(job))
     depends = {"source": arm.source, "shape": shape, "seed": job.seed}

@@ -222,8 +222,8 @@ def hours(results: Results) -> str:
     by_run = {row["run"]: row for row in results.rows if row.get("seconds")}
     by_protocol: dict[str, float] = defaultdict(float)
     for row in by_run.values():
-        protocol = COMES_WITH.get(row["protocol"], row["protocol"])
-        by_protocol[protocol] += row["seconds"]
+        made_by: str = COMES_WITH.get(row["protocol"], row["protocol"])
+        by_protocol[made_by] += row["seconds"]
     listed = ", ".join(f"{protocol} {taken(seconds)}" for protocol, seconds in by_protocol.items())
     return f"{taken(sum(by_protocol.values()))} in all" + (f" ({listed})" if listed else "")
 

@@ -114,7 +114,7 @@ def test_every_run_has_a_row_and_a_milestone_one_more(small):
 
 def test_a_row_says_what_it_is(small):
     results, _ = small
-    row = next(r for r in results.rows if r["protocol"] == "finetune" and r["labels"] == "50%")
+    (row, _) = results.of("finetune", "cpc", ("50%",))
     assert (row["scans"], row["steps"], row["measure"]) == (4, 20, "dice")  # of 9 to train with
     assert row["score"] == pytest.approx(
         np.mean([row[f"dice {region}"] for region in ("front", "back", "whole")])
@@ -133,9 +133,13 @@ def test_facts_are_the_cohorts(small, scans):
 
 def test_results_can_be_read_without_scans_or_encoders(small, tmp_path):
     results, out = small
-    for name in ("study.json", "results.csv"):
+    for name in ("study.json", "results.csv", "patients.csv"):
         (tmp_path / name).write_bytes((out / name).read_bytes())
     assert load_results(tmp_path) == results
+    (row, *_) = results.of("probe", "cpc", ("2",))
+    assert np.mean(list(row["case_scores"].values())) == pytest.approx(row["score"])
+    (tmp_path / "patients.csv").unlink()
+    assert [r["score"] for r in load_results(tmp_path).rows] == [r["score"] for r in results.rows]
     with pytest.raises(InputError, match="no finished study in"):
         load_results(tmp_path / "elsewhere")
 
@@ -143,7 +147,17 @@ def test_results_can_be_read_without_scans_or_encoders(small, tmp_path):
 def test_nothing_is_left_but_encoders_and_rows(small):
     _, out = small
     assert {path.name for path in out.iterdir()} == {
-        *("results.csv", "study.json", "encoders", "examples", "runs", "rows", MARK, LOCK)
+        *(
+            "results.csv",
+            "patients.csv",
+            "study.json",
+            "encoders",
+            "examples",
+            "runs",
+            "rows",
+            MARK,
+            LOCK,
+        )
     }
     assert not list((out / "runs").iterdir())
     assert not list((out / "rows").iterdir())
@@ -163,10 +177,9 @@ def test_place_alone_has_the_labels_that_every_arm_has(small, scans):
         assert results.scores("finetune", "place", labels) == floor
         assert results.scores("frozen", "place", labels) == floor
         assert results.scores("convergence", "place", labels, steps) == floor
-        draws = [
-            [cohort.subset(split.train, labels, 2 * seed + n) for n in (0, 1)] for seed in (0, 1)
-        ]
-        floor = [np.mean([evaluate_place(cohort, d, split.test).score for d in s]) for s in draws]
+        four = [cohort.subset(split.train, labels, draw) for draw in range(4)]
+        each = [evaluate_place(cohort, draw, split.test).score for draw in four]
+        floor = [np.mean(each[:2]), np.mean(each[2:])]
         for protocol in ("probe", "probe+place"):
             assert results.scores(protocol, "place", labels) == pytest.approx(floor)
     (row, _) = results.of("neighbours", "place", ("1",))
@@ -287,12 +300,15 @@ def test_rows_of_a_changed_setting_are_kept_and_never_mixed_in(small, scans, tmp
     )
     results = run_study(other, out, cohort=scans)
     by_protocol = Counter(row["protocol"] for row in results.rows)
-    assert by_protocol == {"finetune": 4, "convergence": 8, "frozen": 4, "probe": 4}
+    both = {"probe": 8, "probe+place": 8, "neighbours": 4}  # an arm's, and place alone's
+    assert by_protocol == {"finetune": 8, "convergence": 16, "frozen": 8, **both}
     old = {row[0][1] for row in table(first)}
     new = {row["run"] for row in results.rows}
     assert {r["run"] for r in results.rows if r["protocol"] == "probe"} <= old  # no rate in these
     assert len(new - old) == 8
-    assert results.facts["other rows"] == len(table(first)) - 4
+    kept = Counter(row["run"] in old for row in results.rows)[True]
+    assert kept == 10 + 26  # those of the random encoder's frozen features, and of place alone
+    assert results.facts["other rows"] == len(table(first)) - kept
     assert {row[0][1] for row in table(out)} == old | new
 
 
@@ -387,7 +403,8 @@ def test_a_training_that_fails_is_a_row_that_says_why_and_the_study_goes_on(scan
     )
     results = run_study(study, tmp_path / "out", cohort=scans)
     failed = [row for row in results.rows if row["arm"] == "cpc"]
-    assert [row["protocol"] for row in failed] == ["proxy", "finetune", "frozen", "probe"]
+    made = ["proxy", "finetune", "frozen", "probe", "neighbours"]
+    assert [row["protocol"] for row in failed] == made
     assert all("diverged" in row["failure"] and row["score"] is None for row in failed)
     assert all(row["score"] is not None for row in results.rows if row["arm"] == "scratch")
 
@@ -435,7 +452,7 @@ def test_2d_arms_have_the_same_labels_in_slices(scans, tmp_path):
     results = run_study(study, tmp_path, cohort=scans)
     flat, solid = Cohort.open(tmp_path / "slices"), Cohort.open(scans)
     assert {row["arm"]: row["scans"] for row in results.rows if row["protocol"] == "finetune"} == {
-        **{"2d-cpc": 2, "2d-scratch": 2, "scratch": 2}
+        **{"2d-cpc": 2, "2d-scratch": 2, "scratch": 2, "place": 2, "2d-place": 2}
     }
     few = flat.subset(flat.split().train, 2, seed=0)
     assert set(flat.scans(few)) == {
@@ -472,7 +489,7 @@ def test_jobs_side_by_side_give_the_same_numbers(small, scans, tmp_path):
     results = run_study(half, tmp_path, cohort=scans, launch=Launch("local", jobs=2))
     wanted = {row["run"]: row["score"] for row in results.rows}
     there = [row for row in map(dict, table(here)) if row["run"] in wanted]
-    assert len(there) == len(results.rows) == 25
+    assert len(there) == len(results.rows) == 47
     assert sorted(r["score"] for r in there) == sorted(str(r["score"]) for r in results.rows)
 
 
@@ -492,14 +509,15 @@ def test_a_job_that_is_lost_is_given_again(scans, tmp_path, monkeypatch):
     monkeypatch.setattr(launching, "submit", submit_and_lose)
     results = run_study(only, tmp_path, cohort=scans, launch=Launch("local", jobs=1))
     assert len(lost) == 1
-    assert [row["protocol"] for row in results.rows] == ["probe"]
+    rows = [(row["arm"], row["protocol"]) for row in results.rows]
+    assert rows == [(arm, p) for arm in ("place", "random") for p in ("probe", "probe+place")]
 
 
 def test_jobs_that_fail_each_time_are_said_with_their_log(scans, tmp_path):
     broken = replace(SMALL, arms=("random",), seeds=1, labels=("2",), protocols=("probe",))
     write_json(tmp_path / "out" / MARK, {"command": "study"})
     (tmp_path / "out" / "rows").write_text("a file where rows should go")
-    with pytest.raises(InputError, match=r"failed 2 times, such as random-fold0-seed0: .*log: "):
+    with pytest.raises(InputError, match=r"failed 2 times, such as place-fold0-seed0: .*log: "):
         run_study(broken, tmp_path / "out", cohort=scans, launch=Launch("local", jobs=1, tries=2))
 
 
