@@ -31,6 +31,7 @@ from data_recipes.preparing.volumes import (
     Preparation,
     prepare_scan,
     prepare_volume,
+    random_shift,
     read_label_of,
 )
 from data_recipes.readers.dicom import read_series
@@ -377,5 +378,5 @@ def prepare_any(case: RawCase, how: Preparation, values: tuple[int, ...]) -> Pre
     if case.label:
         label = read_label_of(scans[0], paths[0], case.label, values)
     affine = scans[0][1]
-    header = scanner_header(affine)
-    return prepare_volume([data for data, _ in scans], label, affine, how, paths, header)
+    header, shift = scanner_header(affine), random_shift(case.id, how.shift)
+    return prepare_volume([data for data, _ in scans], label, affine, how, paths, header, shift)

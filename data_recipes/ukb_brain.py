@@ -20,7 +20,13 @@ from data_recipes.preparing.engine import (
     prepare_cohort,
 )
 from data_recipes.preparing.settings import About, FromRaw
-from data_recipes.preparing.volumes import PAPER_CUBE, Framing, Preparation, prepare_volume
+from data_recipes.preparing.volumes import (
+    PAPER_CUBE,
+    Framing,
+    Preparation,
+    prepare_volume,
+    random_shift,
+)
 from data_recipes.readers.nifti import Scan, check_same_grid, parse_nifti, read_header
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
@@ -111,8 +117,8 @@ def prepare_zips(case: RawCase, how: Preparation) -> Prepared:
         check_same_grid(name, scan, names[0], scans[0])
     channels = [np.where(mask[0] > 0, scan, 0) for scan, _ in scans]
     t1 = case.images["t1"], MEMBERS["t1"]
-    header = read_header(Path(t1[1]), unzipped(*t1))
-    return prepare_volume(channels, None, scans[0][1], how, names, header)
+    header, shift = read_header(Path(t1[1]), unzipped(*t1)), random_shift(case.id, how.shift)
+    return prepare_volume(channels, None, scans[0][1], how, names, header, shift)
 
 
 def read_member(archive: Path, member: str) -> Scan:

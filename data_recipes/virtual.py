@@ -72,7 +72,20 @@ class Virtual(Workforce, Into):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VirtualHeads(Virtual):
+class VirtualVolumes(Virtual):
+    """Virtual volumes: what their cohorts have in common."""
+
+    shift: PositiveInt | None = None
+    """Move each volume at random by up to so many of its voxels along each axis, so that a voxel's
+    place tells less of its class. Default: centred."""
+
+    @property
+    def for_recipe(self) -> dict[str, Any]:
+        return super().for_recipe | {"shift": self.shift}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VirtualHeads(VirtualVolumes):
     """Virtual heads: what their cohorts have in common."""
 
     edge: Annotated[int, Ge(SMALLEST_HEAD)] | None = 64
@@ -91,7 +104,7 @@ class VirtualEyes(Virtual):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VirtualHippocampus(Virtual):
+class VirtualHippocampus(VirtualVolumes):
     """Writes MRI crops about the hippocampus at 1 mm, anterior and posterior labelled, as a task of
     the Decathlon, and prepares them by its recipe. All subjects are warps of one template, and the
     labels are geometric."""
@@ -130,7 +143,7 @@ class VirtualBrain(VirtualHeads):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VirtualAbdomen(Virtual):
+class VirtualAbdomen(VirtualVolumes):
     """Writes abdominal CT with a tumour of the pancreas as the Decathlon's Task 7, and prepares
     them by its recipe. Organs are procedural, and the labels geometric."""
 

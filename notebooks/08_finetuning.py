@@ -341,7 +341,7 @@ for ours, theirs in zip(pairs["CPC"], pairs["scratch"], strict=True):
     a, b = ours["score"], theirs["score"]
     print(f"seed {ours['seed']}: CPC {a:.3f}, scratch {b:.3f}, difference {a - b:+.3f}")
 WORTHWHILE = 0.02  # Dice: the smallest gain that would change what you do
-here = ssl3d.study.statistics.compare(
+here = ssl3d.study.comparison.compare(
     ("CPC", pairs["CPC"]), ("scratch", pairs["scratch"]), WORTHWHILE
 )
 low, high = ssl3d.study.statistics.interval(list(here.differences.values()))
@@ -370,7 +370,7 @@ for name in ("longer_finetuning", "longer_pretraining"):
         print("its results lie in notebooks/results: start this notebook in its own folder")
         break
     arms_of = {arm: (arm, study.of("finetune", arm)) for arm in ("cpc", "scratch")}
-    found = ssl3d.study.statistics.compare(arms_of["cpc"], arms_of["scratch"], WORTHWHILE)
+    found = ssl3d.study.comparison.compare(arms_of["cpc"], arms_of["scratch"], WORTHWHILE)
     print(f"{name}: {ssl3d.study.sentences.sentence(study, found)}")
     effects.append(effect(name, found))
 ssl3d.show.forest({"CPC against scratch, 2 labelled scans": effects}, WORTHWHILE)

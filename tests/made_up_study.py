@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ssl3d_lite.study.results import Results
 from ssl3d_lite.study.settings import Study
 
@@ -88,8 +90,41 @@ def all_rows(study: Study, score: Callable[..., float]) -> list[dict[str, Any]]:
     return rows
 
 
+def with_patients(
+    rows: list[dict[str, Any]], count: int = 12, spread: float = 0.05, own: float = 0.002
+) -> list[dict[str, Any]]:
+    """The same rows with a score for each of ``count`` patients, whose mean is the row's score.
+
+    Patients differ by ``spread`` in all runs alike, and by ``own`` from run to run.
+    """
+    alike = np.random.default_rng(0).normal(0, spread, count)
+    for place, row in enumerate(rows):
+        if row["score"] is not None:
+            apart = alike + np.random.default_rng(place).normal(0, own, count)
+            scores = row["score"] + apart - apart.mean()
+            row["case_scores"] = {f"p{i:02d}": float(each) for i, each in enumerate(scores)}
+    return rows
+
+
+def place_rows(study: Study, score: float = 0.3) -> list[dict[str, Any]]:
+    """What place alone scores, the same with every number of labels."""
+    protocols = {"finetune": "", **dict.fromkeys(study.protocols)}
+    return [
+        make_row(name, score, fold=fold, protocol=protocol, labels=each, steps=steps)
+        for name in ("place", "2d-place")
+        for protocol in protocols
+        for each in study.labels_of(protocol)
+        for steps in (study.milestones if protocol == "convergence" else (None,))
+        for fold in study.folds
+    ]
+
+
 def protocols_of(study: Study, source: str) -> list[str]:
-    has = {"scratch": ("finetune", "convergence"), "random": ("frozen", "probe")}
+    has = {
+        "scratch": ("finetune", "convergence"),
+        "random": ("frozen", "probe", "probe+place", "neighbours"),
+        "place": (),
+    }
     return [
         protocol for protocol in study.protocols if protocol in has.get(source, study.protocols)
     ]

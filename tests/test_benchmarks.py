@@ -71,3 +71,18 @@ def test_notes_tell_of_every_script():
 def test_numbers_of_growth_in_the_docs_are_those_that_are_drawn():
     record = json.loads((Path(__file__).parents[1] / "docs/growth.json").read_text())
     assert {"machine", "torch", "edge", "batch", "processes", "cases"} <= record.keys()
+
+
+def test_the_verdicts_operating_characteristics_in_short():
+    """Where nothing is to be found almost no study claims anything; where much is, most find it;
+    where nothing is learnt none can tell."""
+    made = load("operating_characteristics")
+    studies = 24
+    null = made.shares(made.NULLS["failing: 10 % of all runs"], 6, studies)
+    assert null.get("any", 0) <= 3 / studies, "of 24 with 5 % each, more than 3 are one in 40"
+    found = made.shares(made.World(gain=0.12), 12, studies)
+    assert found["holds"] > 0.8
+    blind = made.shares(made.World(failing=1.0), 6, 3)
+    assert blind == {"cannot tell": 1}
+    page = "a <!-- x: begin -->old<!-- x: end --> b"
+    assert made.put_between(page, "x", "new") == "a <!-- x: begin -->\nnew\n<!-- x: end --> b"

@@ -4,8 +4,12 @@ Crop, voxel size and final size are composed into one :class:`VolumeFrame`. One 
 whole voxels is cut out exactly; any other is interpolated once, images linearly (and smoothed
 first, if they become much coarser) and labels by the class that fills most of each voxel, since the
 mean of two classes is no class.
+
+A frame can be shifted at random, case by case. Where scans are crops about an organ, the place of a
+voxel tells much of its class; shifted, it cannot. The affine says where a volume lies, as ever.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -59,6 +63,7 @@ class Preparation(CheckedSettings):
     size: VolumeSize | None  # voxels; None: as many as there are
     fit: Fit
     intensity: str  # see Intensity
+    shift: PositiveInt | None = None  # prepared voxels along each axis, at most; None: centred
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,6 +106,11 @@ class Framing(FoldSettings):
     """zscore, zscore-brain, unit, or window:LOW,HIGH in HU; always each channel by itself. Default:
     the preset's."""
 
+    shift: PositiveInt | None = None
+    """Move each volume at random by up to so many of its voxels along each axis, so that a voxel's
+    place tells less of its class. A case's shift depends on its name alone. With a --size that is
+    larger by twice as many voxels nothing more is cut off. Default: centred."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.intensity is not None:
@@ -125,6 +135,7 @@ class Framing(FoldSettings):
             size=choose("size", PAPER_CUBE),
             fit=choose("fit", "stretch"),
             intensity=choose("intensity", own.intensity if window else "unit"),
+            shift=self.shift,
         )
 
 
@@ -205,8 +216,25 @@ class VolumeFrame:
         )
 
 
-def lay_frame(box: VoxelBox, voxel: Sequence[float], how: Preparation) -> VolumeFrame:
-    """The frame about the centre of ``box``, whose voxels measure ``voxel`` mm."""
+def random_shift(name: str, most: int | None) -> tuple[int, int, int]:
+    """How far the frame of the case of that name is moved along each axis: whole voxels of the
+    frame, each from -most to most. It depends on the name alone, so scans that are prepared again,
+    or with others, lie as before."""
+    if most is None:
+        return 0, 0, 0
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    x, y, z = np.random.default_rng(seed).integers(-most, most + 1, 3).tolist()
+    return x, y, z
+
+
+def lay_frame(
+    box: VoxelBox,
+    voxel: Sequence[float],
+    how: Preparation,
+    shift: Sequence[int] = (0, 0, 0),
+) -> VolumeFrame:
+    """The frame about the centre of ``box``, whose voxels measure ``voxel`` mm; or ``shift`` voxels
+    of the frame beside it."""
     start, stop = np.array([(s.start, s.stop) for s in box]).T
     length, edges = stop - start, np.asarray(voxel)
     scale = np.ones(len(box)) if how.spacing is None else np.asarray(how.spacing) / edges
@@ -219,6 +247,7 @@ def lay_frame(box: VoxelBox, voxel: Sequence[float], how: Preparation) -> Volume
     # the same centre: where frame and box are equally long, their edges coincide
     origin = start + (length - 1) / 2 - scale * (size - 1) / 2
     origin = np.where(scale == 1, np.floor(origin), origin)  # whole voxels: nothing to interpolate
+    origin = origin + scale * np.array(shift)
     return VolumeFrame(tuple(origin.tolist()), tuple(scale.tolist()), tuple(map(int, size)))
 
 
@@ -247,7 +276,8 @@ def prepare_scan(case: RawCase, how: Preparation, values: Sequence[int]) -> Prep
     paths = list(case.images.values())
     channels, affine = read_images(paths)
     label = read_label_of((channels[0], affine), paths[0], case.label, values)
-    return prepare_volume(channels, label, affine, how, paths, read_header(paths[0]))
+    header, shift = read_header(paths[0]), random_shift(case.id, how.shift)
+    return prepare_volume(channels, label, affine, how, paths, header, shift)
 
 
 def read_label_of(
@@ -276,6 +306,7 @@ def prepare_volume(
     how: Preparation,
     names: Sequence[object],
     header: RawHeader | None = None,
+    shift: Sequence[int] = (0, 0, 0),
 ) -> Prepared:
     """Make the arrays of one scan that has been read.
 
@@ -285,6 +316,7 @@ def prepare_volume(
         affine: voxel → world, mm, (4, 4).
         names: what to call each channel in a complaint.
         header: where the raw header places the voxels, for what is laid over the scan later.
+        shift: of the frame, in its voxels: :func:`random_shift`.
 
     Raises:
         InputError: a channel has no contrast to scale by.
@@ -296,7 +328,7 @@ def prepare_volume(
     box = tuple(slice(0, n) for n in channels[0].shape)
     if how.crop:
         box = bounding_box(np.logical_or.reduce([intensity.foreground(c) for c in channels]))
-    frame = lay_frame(box, nib.affines.voxel_sizes(to_world), how)
+    frame = lay_frame(box, nib.affines.voxel_sizes(to_world), how, shift)
     kept = frame.covers(channels[0].shape)
     voxel = " x ".join(f"{mm:g}" for mm in nib.affines.voxel_sizes(affine))
     asked = f"spacing {how.spacing}" if how.spacing and not how.size else f"size {how.size}"

@@ -502,7 +502,7 @@ display(figure)
 
 # %%
 # from here on the library's own
-from ssl3d_lite.study.statistics import paired
+from ssl3d_lite.study.comparison import paired
 
 # %% [markdown]
 # ## Part 3: an interval for few pairs, and a verdict (10 points)

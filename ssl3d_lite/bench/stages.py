@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ssl3d_lite.data.cohort import Cohort
-from ssl3d_lite.evaluation.probe import linear_probes
+from ssl3d_lite.evaluation.linear_probe import linear_probes
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.machine.timing import median_time, now
 from ssl3d_lite.models.blocks import channels_last

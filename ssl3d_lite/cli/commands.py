@@ -177,8 +177,9 @@ def finetune_command(settings: FinetuneCommand) -> Evaluation | OrdinalEvaluatio
 
 @dataclass(frozen=True)
 class ProbeCommand(CheckedSettings):
-    """Score a frozen encoder: a linear classifier of its features, fitted on few labels. Voxels
-    are classified, or the pictures of an ordinal cohort."""
+    """Score a frozen encoder: a linear classifier of its features, fitted on few labels, without
+    and with each voxel's place among its inputs. Voxels are classified, or the pictures of an
+    ordinal cohort. Beside it stand place alone, which looks at no scan, and random encoders."""
 
     cohort: Path
     """Prepared cohort."""
@@ -189,7 +190,10 @@ class ProbeCommand(CheckedSettings):
     draws: PositiveInt = 3
     """Number of different choices of these cases."""
     controls: Count = 2
-    """Number of random encoders of the same shape to set beside."""
+    """Number of random encoders to set beside, of the best of several kinds: plain and residual,
+    with every norm and none. The kind is chosen on validation cases. 0: none."""
+    transfer: bool = False
+    """Transfer labels by nearest neighbours too, from one labelled scan."""
     seed: Seed = 0
     """Number that a random encoder's weights are drawn from."""
     shape: Annotated[EncoderShape, FLAT] = field(default_factory=EncoderShape)
@@ -209,6 +213,7 @@ def probe_command(settings: ProbeCommand) -> ProbeResult:
         draws=settings.draws,
         fold=settings.fold,
         controls=settings.controls,
+        transfer=settings.transfer,
     )
     print(result)
     return result

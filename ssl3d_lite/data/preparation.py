@@ -177,6 +177,9 @@ class PreparationRecord:
     """How a scan came to its shape: "pad", "resize" or "stretch"; None where it kept its own."""
     shape: tuple[int, ...] | None = None
     """Voxels of every volume; None where they differ too."""
+    shift: int | None = None
+    """By how many voxels at most volumes were moved at random along each axis; None where they are
+    centred. It is no difference: what is learnt from centred scans may be tried on shifted ones."""
     fixed_spacing: bool | None = None
     """Whether all scans were brought to one voxel size; otherwise they kept their own, or got
     what filled the shape."""
@@ -214,6 +217,7 @@ class PreparationRecord:
             intensity=recipe.get("intensity"),
             crop=recipe.get("crop"),
             fit=recipe.get("fit") if recipe.get("size") else None,  # it is how to come to a size
+            shift=recipe.get("shift"),
             fixed_spacing=recipe["spacing"] is not None if "spacing" in recipe else None,
             spacing_range=tuple((low, high) for low, high in ranges),
             version=recipe.get("version"),
@@ -227,8 +231,9 @@ class PreparationRecord:
         return cls(**{name: _as_tuple(value) for name, value in record.items() if name in known})
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON has it."""
-        return asdict(self)
+        """The record as JSON has it. A shift is named where there is one: records were made, and
+        their checksums taken, before it was known."""
+        return {name: value for name, value in asdict(self).items() if name != "shift" or value}
 
     def differences(self, other: "PreparationRecord") -> dict[str, str]:
         """In what two preparations differ, as "here, not there"; of channels, only their names.

@@ -20,6 +20,7 @@ from ssl3d_lite.settings import Positional
 from .alike import remarks
 from .cohort import SAFE_NAME, Case, Cohort, CohortDescription, array_path
 from .label_classes import label_remarks
+from .place import place_remarks
 from .preparation import Intensity
 
 FLOAT16_ROUNDING = 1e-3  # relative error of float16 near 1
@@ -28,7 +29,8 @@ FLOAT16_ROUNDING = 1e-3  # relative error of float16 near 1
 @dataclass(frozen=True)
 class Verify(Workforce):
     """Re-checks a cohort: its manifest; each array's checksum, shape, type and range; label values
-    and grades; and that no patient and no picture stands on two sides of a split."""
+    and grades; and that no patient and no picture stands on two sides of a split. It says how much
+    of the labels place alone explains, without looking at a scan: scores mean what is above it."""
 
     cohort: Positional[Path]
     """Prepared cohort."""
@@ -78,6 +80,7 @@ def verify(settings: Verify) -> VerifyReport:
         notes.append(f"{unknown} cases have no checksums: prepare them again to have them checked")
     if cohort.rejected:
         notes.append(f"{len(cohort.rejected)} raw cases were rejected or left out by prepare")
+    notes += [] if faults else place_remarks(cohort)
     return VerifyReport(cohort, tuple(faults), tuple(notes))
 
 

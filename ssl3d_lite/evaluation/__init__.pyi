@@ -2,13 +2,16 @@
 
 from . import grades as grades
 from . import segmentation as segmentation
+from .features import recalibrated as recalibrated
+from .linear_probe import linear_probes as linear_probes
+from .linear_probe import probes_by_protocol as probes_by_protocol
 from .monitor import eval_hooks as eval_hooks
+from .neighbours import label_transfer as label_transfer
+from .place import evaluate_place as evaluate_place
 from .prediction import predict as predict
 from .prediction import predict_batch as predict_batch
 from .probe import ProbeResult as ProbeResult
-from .probe import linear_probes as linear_probes
 from .probe import probe as probe
-from .probe import recalibrated as recalibrated
 from .proxy import proxy_score as proxy_score
 from .raw_scans import predict_images as predict_images
 from .segmentation import evaluate as evaluate

@@ -32,19 +32,24 @@ class OrdinalEvaluation:
         A prediction of one grade alone is worth 0. Where the truth too is that one grade, kappa is
         0/0, and 0 is given: all are correct, but would be by chance.
         """
-        # scikit-learn takes a second to import, and training needs none of it
-        from sklearn.metrics import cohen_kappa_score
-
-        if len({*self.truth.tolist(), *self.prediction.tolist()}) == 1:
-            return 0.0
-        grades = range(len(self.names))
-        return float(
-            cohen_kappa_score(self.truth, self.prediction, labels=grades, weights="quadratic")
-        )
+        return _kappa(self.truth, self.prediction, len(self.names))
 
     @property
     def score(self) -> float:
         return self.kappa
+
+    @property
+    def case_scores(self) -> np.ndarray:
+        """What each case contributes to kappa, (case,): the jackknife's pseudo-values, moved so
+        that their mean is kappa (Hillis, Berbaum & Metz, Academic Radiology 15 (2008) 647)."""
+        count, whole = len(self.truth), self.kappa
+        without = np.array(
+            [
+                _kappa(np.delete(self.truth, i), np.delete(self.prediction, i), len(self.names))
+                for i in range(count)
+            ]
+        )
+        return whole + (count - 1) * (without.mean() - without)
 
     @property
     def parts(self) -> dict[str, float]:
@@ -74,6 +79,17 @@ class OrdinalEvaluation:
             {"case": case, "grade": int(grade), "prediction": int(prediction)}
             for case, grade, prediction in zip(self.cases, self.truth, self.prediction, strict=True)
         ]
+
+
+def _kappa(truth: np.ndarray, prediction: np.ndarray, grades: int) -> float:
+    """Quadratic weighted kappa; 0 where it is 0/0."""
+    # scikit-learn takes a second to import, and training needs none of it
+    from sklearn.metrics import cohen_kappa_score
+
+    if len({*truth.tolist(), *prediction.tolist()}) < 2:
+        return 0.0
+    labels = range(grades)
+    return float(cohen_kappa_score(truth, prediction, labels=labels, weights="quadratic"))
 
 
 def score_grades(

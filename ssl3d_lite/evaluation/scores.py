@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 
 class ScoreReport(Protocol):
     """Scores of a cohort's cases; a higher score is better."""
@@ -22,6 +24,10 @@ class ScoreReport(Protocol):
     @property
     def cases(self) -> tuple[str, ...]:
         """Names of the scans that were scored."""
+
+    @property
+    def case_scores(self) -> np.ndarray:
+        """What each scan contributes, (case,): their mean is the score."""
 
     def line(self) -> str:
         """The score and its parts, in one line."""

@@ -55,6 +55,11 @@ class Evaluation:
         return self.mean_dice
 
     @property
+    def case_scores(self) -> np.ndarray:
+        """Mean over regions, (case,)."""
+        return self.dice.mean(1)
+
+    @property
     def parts(self) -> dict[str, float]:
         return self.by_region
 
@@ -135,11 +140,15 @@ def score(
     cases: Sequence[int],
     hausdorff: bool = True,
     progress: bool = True,
+    every: int = 1,
 ) -> Evaluation:
     """Score class maps (*space), one a case, against the cases' labels.
 
     The slices of a scan are stacked again, so that a 2D network is scored scan by scan as a 3D
     one is: slice by slice, a region that most slices lack would decide.
+
+    Args:
+        every: maps have every n-th voxel along each axis alone, and so many are scored.
     """
     regions = cohort.region_classes
     if not regions:
@@ -152,16 +161,30 @@ def score(
         for case in members:
             if not cohort.cases[case].labelled:
                 raise InputError(f"case {cohort.cases[case].id} has no label to be scored against")
-        truth = cohort.labels(members).cpu()
-        whole = predicted[0], truth[0], cohort.cases[members[0]]
-        if cohort.cases[members[0]].slice_of:
-            slices = stack_slices([cohort.cases[case] for case in members])
-            whole = torch.stack(predicted), truth, slices
+        truth = thin(cohort.labels(members).cpu(), every, cohort.spatial_dims)
+        parts = [_thinned(cohort.cases[case], every) for case in members]
+        whole = predicted[0], truth[0], parts[0]
+        if parts[0].slice_of:
+            whole = torch.stack(predicted), truth, stack_slices(parts)
         rows.append(score_case(whole[0], whole[1], regions, whole[2], hausdorff))
         names.append(scan)
     dice, distance, absent = (np.stack(column) for column in zip(*rows, strict=True))
     hd95 = distance if hausdorff else None
     return Evaluation(tuple(names), tuple(regions), dice, hd95, absent, cohort.unit)
+
+
+def thin(maps: Tensor, every: int, axes: int) -> Tensor:
+    """Every n-th voxel along each of the last ``axes`` axes."""
+    steps = [1] * (maps.ndim - axes) + [every] * axes
+    return maps[tuple(slice(None, None, step) for step in steps)]
+
+
+def _thinned(case: Case, every: int) -> Case:
+    """A case as it is where every n-th voxel alone is looked at: voxels lie further apart."""
+    affine = np.array(case.affine, float)
+    affine[:, : len(case.shape)] *= every
+    shape = tuple(-(-length // every) for length in case.shape)
+    return replace(case, shape=shape, affine=affine.tolist())
 
 
 def stack_slices(slices: Sequence[Case]) -> Case:

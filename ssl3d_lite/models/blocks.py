@@ -13,7 +13,10 @@ INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
 def make_norm(kind: NormKind, channels: int, dims: int) -> nn.Module:
-    """A normalisation layer for ``channels`` channels in 2 or 3 dimensions."""
+    """A normalisation layer for ``channels`` channels in 2 or 3 dimensions; "none" is one that does
+    nothing."""
+    if kind == "none":
+        return nn.Identity()
     if kind == "batch":
         return {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[dims](channels)
     if kind == "group":

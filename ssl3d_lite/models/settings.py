@@ -6,7 +6,7 @@ from typing import Literal
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.settings import CheckedSettings, PositiveInt
 
-NormKind = Literal["batch", "group", "instance"]
+NormKind = Literal["batch", "group", "instance", "none"]
 BlockKind = Literal["plain", "residual"]
 NetworkKind = Literal["unet", "densenet121"]
 
@@ -31,7 +31,8 @@ class EncoderSettings(CheckedSettings):
     """"plain": two convolutions a level; "residual": the same with a shortcut, as in the paper.
     Only a U-Net has a choice."""
     norm: NormKind = "batch"
-    """What each layer's features are normalised over: batch, groups of channels, or one scan."""
+    """What each layer's features are normalised over: batch, groups of channels, or one scan; or
+    "none", for random encoders. Only a U-Net can do without."""
     network: NetworkKind = "unet"
     """The paper has "unet" in 3D and "densenet121" for photographs."""
 
@@ -45,6 +46,8 @@ class EncoderSettings(CheckedSettings):
                 f"densenet121 has levels of {fixed[0]} filters in blocks of its own, but filters "
                 f"{self.filters} and block {self.block!r} are asked for; leave these two out"
             )
+        if self.network == "densenet121" and self.norm == "none":
+            raise InputError("densenet121 needs a norm: batch, group or instance")
 
     @property
     def width(self) -> int:

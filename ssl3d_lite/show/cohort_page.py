@@ -13,6 +13,7 @@ from nibabel.affines import voxel_sizes
 from tqdm.auto import tqdm
 
 from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Cohort
+from ssl3d_lite.data.place import place_remarks, spread
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.html import Table, as_html, bullets, escape, is_page_of, picture, write_html
 from ssl3d_lite.outputs import check_file
@@ -99,8 +100,7 @@ def spread_cases(cohort: Cohort, count: int) -> list[int]:
     if cohort.ordinal:
         last = len(cohort.label_names)
         order.sort(key=lambda i: last if cohort.cases[i].grade is None else cohort.cases[i].grade)
-    places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
-    return [order[place] for place in places]
+    return spread(order, count)
 
 
 def cohort_facts(cohort: Cohort) -> list[str]:
@@ -141,13 +141,14 @@ def caption(cohort: Cohort, shown: int) -> str:
 
 
 def labels_section(cohort: Cohort, read: Sequence[int]) -> list[str]:
-    """How large the labels are, or how many cases have each grade."""
+    """How large the labels are, or how many cases have each grade; what place alone explains."""
     if not any(case.labelled for case in cohort.cases):
         return ["<p>No case has a label.</p>"]
+    floor = [f"<p>{escape(line[0].upper() + line[1:])}.</p>" for line in place_remarks(cohort)]
     if cohort.ordinal:
-        return [picture(grade_counts(cohort), "Cases by grade and fold.")]
+        return [picture(grade_counts(cohort), "Cases by grade and fold."), *floor]
     note = "Cut off: labelled voxels of the raw scan that lie outside the prepared volume."
-    return [as_html(label_table(cohort, read)), f'<p class="note">{note}</p>']
+    return [as_html(label_table(cohort, read)), f'<p class="note">{note}</p>', *floor]
 
 
 def label_table(cohort: Cohort, read: Sequence[int]) -> Table:

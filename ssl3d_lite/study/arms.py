@@ -6,12 +6,13 @@ SOURCE
     a proxy task, or several by turns (``cpc``, ``cpc+masked``); ``tissue``, the paper's supervised
     pretraining; ``scratch``, a random encoder that is fine-tuned; ``random``, one that stays as it
     is; ``collapsed``, pretraining that must not help; ``oracle``, an encoder trained with all
-    training labels.
+    training labels; ``place``, no encoder at all: the mean label map, which looks at no scan.
 VARIANT
-    ``batch``, ``group`` or ``instance``: the norm; ``densenet121``: the network; ``own``:
-    pretrained on the benchmark's own scans although the study has a corpus.
+    ``batch``, ``group``, ``instance`` or ``none``: the norm; ``plain`` or ``residual``: the blocks;
+    ``densenet121``: the network; ``own``: pretrained on the benchmark's own scans although the
+    study has a corpus.
 
-``2d-`` does the same on the slices of the scans.
+``2d-`` does the same on the slices of the scans. ``place`` is in every study, named or not.
 """
 
 from collections.abc import Sequence
@@ -19,13 +20,14 @@ from dataclasses import dataclass
 from typing import get_args
 
 from ssl3d_lite.errors import InputError, unknown
-from ssl3d_lite.models.settings import NormKind
+from ssl3d_lite.models.settings import BlockKind, NormKind
 from ssl3d_lite.tasks import TASKS, task_classes
 
-UNTRAINED = ("scratch", "random")
+PLACE = "place"
+UNTRAINED = ("scratch", "random", PLACE)
 CONTROLS = (*UNTRAINED, "collapsed", "oracle")
 NETWORKS = ("densenet121",)
-VARIANTS = (*get_args(NormKind), *NETWORKS, "own")
+VARIANTS = (*get_args(NormKind), *get_args(BlockKind), *NETWORKS, "own")
 
 
 @dataclass(frozen=True)
@@ -57,16 +59,20 @@ class Arm:
         return next((v for v in self.variants if v in get_args(NormKind)), None)
 
     @property
+    def block(self) -> str | None:
+        return next((v for v in self.variants if v in get_args(BlockKind)), None)
+
+    @property
     def network(self) -> str | None:
         return next((v for v in self.variants if v in NETWORKS), None)
 
-    def alike(self, source: str) -> tuple[bool, str, str | None, str | None]:
-        """What names the arm of another source with the same dimensions, norm and network: the
-        twin that it is fairly compared with."""
-        return self.flat, source, self.norm, self.network
+    def alike(self, source: str) -> tuple[bool | str | None, ...]:
+        """What names the arm of another source with the same dimensions, norm, blocks and network:
+        the twin that it is fairly compared with."""
+        return self.flat, source, self.norm, self.block, self.network
 
     @property
-    def kind(self) -> tuple[bool, str, str | None, str | None]:
+    def kind(self) -> tuple[bool | str | None, ...]:
         return self.alike(self.source)
 
     @property
@@ -76,10 +82,16 @@ class Arm:
 
 
 def find_twin(arms: Sequence[Arm], arm: Arm, source: str) -> Arm | None:
-    """The arm of another source that is fairest to compare with: of the same dimension, norm and
-    network, or else the plain one of the same dimension."""
+    """The arm of another source that is fairest to compare with: of the same dimension, norm,
+    blocks and network, or else the plain one of the same dimension."""
     kinds = {each.kind: each for each in reversed(arms)}
-    return kinds.get(arm.alike(source)) or kinds.get((arm.flat, source, None, None))
+    return kinds.get(arm.alike(source)) or kinds.get((arm.flat, source, None, None, None))
+
+
+def with_place(arms: Sequence[Arm]) -> list[Arm]:
+    """Place alone, in 3D and on slices if there are arms of both, and then the arms."""
+    names = dict.fromkeys(f"2d-{PLACE}" if arm.flat else PLACE for arm in arms)
+    return [*map(parse_arm, names), *(arm for arm in arms if arm.name not in names)]
 
 
 def parse_arm(text: str) -> Arm:
@@ -101,4 +113,6 @@ def parse_arm(text: str) -> Arm:
             raise unknown(f"variant of arm {text}", variant, VARIANTS)
     if len(set(variants)) < len(variants):
         raise InputError(f"arm {text} names a variant twice")
+    if source == PLACE and variants:
+        raise InputError(f"arm {text}: place alone has no network, so it has no variants")
     return Arm(text, source, flat, tuple(variants))

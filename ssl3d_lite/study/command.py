@@ -22,6 +22,7 @@ from .running import results_of, run_experiment
 from .settings import Machine, Scale, read_study
 
 Given = Cohort | str | Path | Mapping[str, Any] | None
+TOUR_CONTROLS = ("scratch", "random@batch", "random@group", "random@residual@none", "oracle")
 
 
 def study(
@@ -105,7 +106,7 @@ class StudySettings(CheckedSettings):
     labels: tuple[str, ...] = ()
     """Other numbers of labels than the file's: 2 5 10%."""
     protocols: tuple[str, ...] = ()
-    """Other protocols than the file's: finetune frozen probe convergence."""
+    """Other protocols than the file's: finetune frozen probe probe+place neighbours convergence."""
     seeds: Count = 0
     """Another number of seeds than the file's. More seeds later cost only those that are new."""
     machine: Annotated[Machine, FLAT] = field(default_factory=Machine)
@@ -179,7 +180,7 @@ def tour(settings: TourSettings) -> Results:
         cohort=settings.data or {"cases": settings.cases},
         machine=settings.machine,
         title=f"What {settings.task} is worth",
-        arms=(settings.task, "scratch", "random@batch", "random@group", "oracle"),
+        arms=(settings.task, *TOUR_CONTROLS),
         seeds=settings.seeds,
         labels=tuple(map(str, settings.probe_labels)),
         finetune_labels=(str(settings.finetune_labels),),

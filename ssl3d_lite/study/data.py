@@ -87,7 +87,8 @@ def check_data(study: Study, folders: DataFolders) -> None:
             if not getattr(split, side):
                 raise InputError(f"{cohort.name} has no labelled case for {side} in fold {fold}")
         check_leakage(cohort, split, corpus)
-        for labels in dict.fromkeys((*study.labels, *study.finetune_labels)):
+        budgets = (labels for name in study.protocols for labels in study.labels_of(name))
+        for labels in dict.fromkeys(budgets):
             cohort.subset(split.train, labels)  # says if there are too few
 
 

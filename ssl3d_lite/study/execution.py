@@ -13,6 +13,7 @@ from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.tasks import ProxyTask
 from ssl3d_lite.training.checkpoint import remove_run
 
+from .arms import PLACE
 from .encoders import encoder_of
 from .experiment import Experiment
 from .jobs import Job, Run
@@ -34,10 +35,13 @@ def run_job(experiment: Experiment, job: Job, runs: Sequence[Run], ledger: Ledge
         try:
             if failure:
                 raise failure
-            if encoder is None:
-                encoder, tasks = encoder_of(experiment, job)
-            score = load_protocol(run.protocol).score
-            rows = score(experiment, run, encoder, tasks) if score else []
+            protocol = load_protocol(run.protocol)
+            if job.arm.source == PLACE:
+                rows = protocol.floor(experiment, run) if protocol.floor else []
+            else:
+                if encoder is None:
+                    encoder, tasks = encoder_of(experiment, job)
+                rows = protocol.score(experiment, run, encoder, tasks) if protocol.score else []
         except DivergedError as reason:
             failure = reason if encoder is None else None  # the next run has the same encoder
             rows = [{"failure": str(reason)}]

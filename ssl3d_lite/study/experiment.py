@@ -38,6 +38,7 @@ class Experiment:
         if arm.network:  # the file's shape is that of a U-Net
             given = {"network": arm.network, "norm": given.get("norm", EncoderSettings.norm)}
         given |= {"norm": arm.norm} if arm.norm else {}
+        given |= {"block": arm.block} if arm.block else {}
         return EncoderSettings(
             in_channels=len(cohort.channels),
             spatial_dims=3 if cohort.spatial_dims == 3 else 2,

@@ -7,7 +7,7 @@ milestones gives one more for each of them.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .arms import Arm
+from .arms import PLACE, Arm, with_place
 from .protocols import load_protocol, protocol_names
 from .settings import Study
 
@@ -39,12 +39,12 @@ class Run:
 
 def plan(study: Study) -> dict[Job, list[Run]]:
     """Every job with its runs, the arms of a seed next to each other: what is finished first can be
-    compared first."""
+    compared first. Place alone, the floor of all, comes before the study's arms."""
     return {
         job: list(_runs(study, job))
         for seed in range(study.seeds)
         for fold in study.folds
-        for arm in study.parsed_arms()
+        for arm in with_place(study.parsed_arms())
         for job in [Job(arm, fold, seed)]
     }
 
@@ -54,6 +54,7 @@ def _runs(study: Study, job: Job) -> Iterator[Run]:
         yield Run(job, "proxy")
     for name in protocol_names():
         protocol = load_protocol(name)
-        if name in study.protocols and protocol.score and job.arm.source not in protocol.not_for:
+        makes_rows = protocol.floor if job.arm.source == PLACE else protocol.score
+        if name in study.protocols and makes_rows and job.arm.source not in protocol.not_for:
             for labels in study.labels_of(name):
                 yield Run(job, name, labels)

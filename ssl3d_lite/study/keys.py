@@ -10,12 +10,13 @@ from typing import Any
 
 from ssl3d_lite.training.settings import TrainSettings, machine_settings
 
+from .arms import PLACE
 from .experiment import Experiment
 from .jobs import Job, Run
 from .ledger import settings_key
 from .protocols import load_protocol
 
-ROW_FORMAT = 1  # another number makes all rows written so far those of other settings
+ROW_FORMAT = 2  # another number makes all rows written so far those of other settings
 
 
 def run_key(experiment: Experiment, run: Run) -> str:
@@ -29,12 +30,18 @@ def run_key(experiment: Experiment, run: Run) -> str:
         "protocol": run.protocol,
         "labels": run.labels,
     }
-    return settings_key(depends | load_protocol(run.protocol).depends(experiment, run))
+    own = load_protocol(run.protocol).depends(experiment, run)
+    if job.arm.source == PLACE:  # nothing is trained, but it has a row for each milestone
+        own = {name: each for name, each in own.items() if name != "finetune"}
+        own["milestones"] = list(experiment.study.milestones)
+    return settings_key(depends | own)
 
 
 def encoder_dependencies(experiment: Experiment, job: Job) -> dict[str, Any]:
     """All that a job's encoder depends on."""
     arm = job.arm
+    if arm.source == PLACE:
+        return {"source": PLACE, "seed": job.seed}
     corpus = experiment.data.corpus(arm, job.fold)
     shape = asdict(experiment.start(job))
     depends = {"source": arm.source, "shape": shape, "seed": job.seed}

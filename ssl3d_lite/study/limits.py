@@ -2,28 +2,16 @@
 
 from .claims import Claim
 from .results import Results
-from .statistics import CONFIDENCE
-
-FEW_PAIRS = 5  # pairs, below which an interval rests on little
+from .sentences import many
+from .statistics import LEVEL, level_of_look
+from .verdicts import look_of
 
 
 def limits(results: Results, claims: list[Claim]) -> list[str]:
     """The limits, in sentences."""
     study, known = results.study, results.facts
     about = f"{known.get('cohort', '')} {known.get('description', '')}"
-    said = [
-        "Intervals speak of other seeds: other draws of labels, starts and orders of batches. They "
-        f"do not speak of other test cases: all scores are of the same {tested(results)}, and "
-        "another cohort may order the arms otherwise.",
-        *by_luck(claims),
-    ]
-    if results.planned == 1:
-        said.append("One seed decides nothing, so nothing is decided here.")
-    elif results.planned < FEW_PAIRS:
-        said.append(
-            f"{results.planned} pairs are few: Student's t, which assumes that differences are "
-            "spread normally, then decides the intervals, and only large effects can be told."
-        )
+    said = [*by_what(results, claims), *by_number(results, claims)]
     if study.probe.get("same_draws"):
         said.append(
             "All seeds of the probe have the same draws of labels, so its intervals speak of other "
@@ -65,20 +53,49 @@ def limits(results: Results, claims: list[Claim]) -> list[str]:
     return said
 
 
+def by_what(results: Results, claims: list[Claim]) -> list[str]:
+    """What the intervals speak of."""
+    known = [f.comparison for c in claims for f in c.findings if f.comparison]
+    seeds = (
+        "Intervals speak of other seeds: other draws of labels, starts and orders of batches. They "
+        f"do not speak of other test cases: all scores are of the same {tested(results)}, and "
+        "another cohort may order the arms otherwise."
+    )
+    both = (
+        "Intervals speak of other seeds and of other patients like those tested; another cohort "
+        "may order the arms otherwise."
+    )
+    if any(each.estimate for each in known):
+        late = any(c.name == "faster" and not c.untested for c in claims)
+        way = (
+            " Scores on the way of fine-tuning are kept without the patients', so their intervals "
+        )
+        return [both + (f"{way}speak of other seeds alone." if late else "")]
+    return [seeds, "The patients' scores were not stored, so no verdict can be given."]
+
+
+def by_number(results: Results, claims: list[Claim]) -> list[str]:
+    """How many verdicts were asked for, and how often."""
+    judged = [
+        f.comparison
+        for c in claims
+        for f in c.findings
+        if f.comparison and f.comparison.p is not None
+    ]
+    if not judged:
+        return []
+    look, level = look_of(results), level_of_look(look_of(results))
+    holds = sum(each.verdict == "holds" for each in judged)
+    known = "" if "looks" in results.facts else " (how often it was looked at before is unknown)"
+    return [
+        f"{many(len(judged), 'comparison')} could be judged, and {holds} hold. Holm's correction "
+        f"keeps false claims of either kind to {LEVEL:.1%} of all studies like this one. This is "
+        f"look {look} at a number of seeds{known}: a one-sided p of up to {level:.2g} counts. Each "
+        "look spends a part of the level, since adding seeds until something holds would else find "
+        "something."
+    ]
+
+
 def tested(results: Results) -> str:
     count = results.facts.get("test")
     return "test scans" if count is None or len(results.study.folds) > 1 else f"{count} test scans"
-
-
-def by_luck(claims: list[Claim]) -> list[str]:
-    """How many verdicts would hold by chance alone."""
-    tried = [f for c in claims for f in c.findings if f.comparison and f.comparison.interval]
-    held = sum(f.verdict == "holds" for f in tried)
-    chance = len(tried) * (1 - CONFIDENCE) / 2
-    if not tried:
-        return []
-    return [
-        f"{len(tried)} comparisons were made, and {held} hold. If pretraining did nothing at all, "
-        f"about {chance:.1f} would hold by luck: each has its own interval, and none is widened "
-        "for their number."
-    ]

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["plan", "show_claim", "show_results"]
 
+SHOWN_PROTOCOLS = (
+    "finetune",
+    "probe",
+    "probe+place",
+    "neighbours",
+)  # protocols whose scores are shown
+
 
 def show_results(results: Results) -> None:
     """Show all that a study says: scores, curves, verdicts, the paper's numbers, and the limits.
@@ -67,7 +74,7 @@ def _scores(results: Results) -> Iterator[str]:
     yield tables.items(tables.study_facts(results))
     yield "**Proxy tasks**, on scans that no training saw"
     yield tables.as_markdown(tables.proxy_table(results))
-    for protocol in ("finetune", "probe"):
+    for protocol in SHOWN_PROTOCOLS:
         if tables.shown(results, protocol):
             yield f"**{load_protocol(protocol).title}: {results.quantity}**"
             yield tables.as_markdown(tables.score_table(results, protocol))
@@ -79,8 +86,8 @@ def _scores(results: Results) -> Iterator[str]:
 def _curves(results: Results) -> "Iterator[str | Figure]":
     from .pictures import label_curves, step_curves  # matplotlib is loaded where it draws
 
-    for protocol in ("finetune", "probe"):
-        if len(results.labels) > 1 and tables.shown(results, protocol):
+    for protocol in SHOWN_PROTOCOLS:
+        if len(results.labels_of(protocol)) > 1 and tables.shown(results, protocol):
             title = load_protocol(protocol).title
             yield f"### {title}: the score over the number of labelled scans"
             yield label_curves(results, protocol)

@@ -4,10 +4,10 @@ from matplotlib.figure import Figure
 
 from ssl3d_lite.show.figures.curves import Curve, Effect, bands, forest
 
-from .arms import Arm
+from .arms import PLACE, Arm
 from .claims import Claim
+from .comparison import Comparison
 from .results import Results
-from .statistics import Comparison
 
 
 def label_curves(results: Results, protocol: str) -> Figure:
@@ -19,8 +19,8 @@ def label_curves(results: Results, protocol: str) -> Figure:
             if scores := results.scores(protocol, arm.name, labels):
                 places[results.scans(labels)] = scores
         curves[arm.name] = places
-    xlabel = "labelled scans"
-    return bands(*by_source(results, curves), xlabel, results.quantity, log=True)
+    panels, controls, floors = by_source(results, curves)
+    return bands(panels, controls, "labelled scans", results.quantity, log=True, floors=floors)
 
 
 def step_curves(results: Results) -> Figure:
@@ -34,23 +34,27 @@ def step_curves(results: Results) -> Figure:
                 places[steps] = scores
         curves[arm.name] = places
     xlabel = f"steps of fine-tuning with {results.labelled(fewest)}"
-    return bands(*by_source(results, curves), xlabel, results.quantity)
+    panels, controls, floors = by_source(results, curves)
+    return bands(panels, controls, xlabel, results.quantity, floors=floors)
 
 
 def by_source(
     results: Results, curves: dict[str, Curve]
-) -> tuple[dict[str, dict[str, Curve]], dict[str, Curve]]:
-    """Curves as panels, one a source, and the controls' apart."""
+) -> tuple[dict[str, dict[str, Curve]], dict[str, Curve], dict[str, Curve]]:
+    """Curves as panels, one a source; the controls' apart; and those of place alone."""
     panels: dict[str, dict[str, Curve]] = {}
     controls: dict[str, Curve] = {}
+    floors: dict[str, Curve] = {}
     for arm in results.arms:
         if not curves[arm.name]:
             continue
-        if arm.is_control:
+        if arm.source == PLACE:
+            floors[arm.name] = curves[arm.name]
+        elif arm.is_control:
             controls[arm.name] = curves[arm.name]
         else:
             panels.setdefault(arm.source, {})[role(arm)] = curves[arm.name]
-    return panels or {"controls": {}}, controls
+    return panels or {"controls": {}}, controls, floors
 
 
 def role(arm: Arm) -> str:
@@ -71,8 +75,8 @@ def effects(results: Results, claims: list[Claim]) -> Figure | None:
         for drawn in [
             [
                 effect(compared)
-                for compared in (*(f.comparison for f in claim.findings), *claim.noise)
-                if compared and compared.differences
+                for compared in (*(f.comparison for f in claim.findings), *claim.controls)
+                if compared and compared.mean is not None
             ]
         ]
         if drawn
@@ -83,5 +87,4 @@ def effects(results: Results, claims: list[Claim]) -> Figure | None:
 
 def effect(compared: Comparison) -> Effect:
     assert compared.mean is not None, "there are no differences to draw"
-    singles = list(compared.differences.values())
-    return Effect(compared.arm, compared.mean, compared.interval, singles, compared.verdict)
+    return Effect(compared.arm, compared.mean, compared.interval, compared.learnt, compared.verdict)

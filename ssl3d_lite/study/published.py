@@ -14,8 +14,8 @@ import numpy as np
 
 from ssl3d_lite.html import Table
 
+from .comparison import paired
 from .results import Results
-from .statistics import paired
 
 SCRATCH = "scratch"
 

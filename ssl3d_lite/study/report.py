@@ -25,13 +25,15 @@ from ssl3d_lite.html import (
 from .claims import Claim, claims
 from .limits import limits
 from .pictures import effects, label_curves, step_curves
-from .protocols import load_protocol
+from .protocols import COMES_WITH, load_protocol
 from .published import beside_paper, published_tables
 from .results import Results
 from .sentences import each_arm, many, overall
 from .tables import (
+    DISTANCE,
     SPREAD,
     beside_note,
+    distance_table,
     failure_table,
     gain_note,
     gain_table,
@@ -115,10 +117,11 @@ def differences(results: Results, judged: list[Claim]) -> list[str]:
     if figure is None:
         return []
     caption = (
-        "The mean of the paired differences with its 95 % interval; below each, the single pairs. "
-        "Blue: the interval lies above zero, so the claim holds. Orange: a gain of "
-        f"{results.study.min_effect:g} (dashed) can be ruled out. Grey: undecided. Grey names are "
-        "controls; an interval that ends in an arrow goes on."
+        "The mean of the paired differences with its 95 % interval, of pairs in which both arms "
+        "learnt; below each, the single pairs. Blue: the claim holds, after correction for the "
+        f"number of claims and looks. Orange: a gain of {results.study.min_effect:g} (dashed) can "
+        "be ruled out. Grey: undecided. Light grey: this experiment cannot tell, or a control. "
+        "Grey names are controls; an interval that ends in an arrow goes on."
     )
     return [picture(figure, caption)]
 
@@ -138,10 +141,13 @@ def protocol_section(results: Results, protocol: str) -> list[str]:
         caption = (
             f"{results.quantity[0].upper()}{results.quantity[1:]} on test cases. Lines join means "
             "over pairs of seed and fold; bands reach from the lowest to the highest. Controls are "
-            "grey, and the first of them has a band."
+            "grey, and the first of them has a band. What lies in the shade is not above place "
+            "alone, the dotted line, which looks at no scan."
         )
         parts.append(picture(figure, escape(caption)))
     parts += [numbers(score_table(results, protocol)), note(score_note(results, protocol))]
+    if (distances := distance_table(results, protocol))[1]:
+        parts += [numbers(distances), note(DISTANCE)]
     if (gains := gain_table(results, protocol))[1]:
         parts += [numbers(gains), note(gain_note(protocol))]
     return parts
@@ -191,8 +197,11 @@ def proxy_section(results: Results) -> list[str]:
 
 def failure_section(results: Results) -> list[str]:
     table = failure_table(results)
-    why = "A failed run is left out of means and pairs; what is left may flatter its arm."
-    return [heading("Failed runs"), as_html(table), note(why)] if table[1] else []
+    why = (
+        "A run that broke off is left out of means; what is left may flatter its arm. In pairs it "
+        "counts as failed."
+    )
+    return [heading("Runs that broke off"), as_html(table), note(why)] if table[1] else []
 
 
 def provenance(results: Results) -> list[str]:
@@ -213,8 +222,8 @@ def hours(results: Results) -> str:
     by_run = {row["run"]: row for row in results.rows if row.get("seconds")}
     by_protocol: dict[str, float] = defaultdict(float)
     for row in by_run.values():
-        protocol = "finetune" if row["protocol"] == "convergence" else row["protocol"]
-        by_protocol[protocol] += row["seconds"]
+        made_by: str = COMES_WITH.get(row["protocol"], row["protocol"])
+        by_protocol[made_by] += row["seconds"]
     listed = ", ".join(f"{protocol} {taken(seconds)}" for protocol, seconds in by_protocol.items())
     return f"{taken(sum(by_protocol.values()))} in all" + (f" ({listed})" if listed else "")
 

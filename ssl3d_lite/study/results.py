@@ -14,8 +14,9 @@ from ssl3d_lite.data.label_budget import parse_label_budget
 from ssl3d_lite.files import read_json
 from ssl3d_lite.old_names import renamed
 
-from .arms import Arm, find_twin, parse_arm
+from .arms import PLACE, Arm, find_twin, parse_arm
 from .ledger import Ledger, ResultRow
+from .protocols import COMES_WITH
 from .settings import Study, build_settings
 
 Unit = tuple[int, int]  # seed, fold: within it all arms had the same labels, decoder and batches
@@ -65,13 +66,19 @@ class Results:
 
     def scans(self, labels: str) -> float:
         """How many scans that is: as counted in the rows, or else as the name says."""
-        counted = self.frame.loc[self.frame["labels"] == labels, "scans"].dropna()
-        if len(counted := counted[counted != 0]):
-            return float(np.mean(counted.astype(float)))
+        if labels in self._counted:
+            return self._counted[labels]
         asked = parse_label_budget(labels)
         if asked.scans is not None:
             return asked.scans
         return (asked.fraction or 1) * (self.facts.get("train") or math.inf)
+
+    @cached_property
+    def _counted(self) -> dict[str, float]:
+        """A number of labels → the mean number of scans in its rows."""
+        counted = self.frame[["labels", "scans"]].dropna()
+        counted = counted[counted["scans"] != 0].astype({"scans": float})
+        return dict(counted.groupby("labels")["scans"].mean())
 
     @cached_property
     def milestones(self) -> tuple[int, ...]:
@@ -141,14 +148,31 @@ class Results:
     def failed(
         self, protocol: str | None = None, arm: str | None = None, labels: str | None = None
     ) -> list[ResultRow]:
-        """The rows of runs that failed. Convergence is scored on the way of fine-tuning, and fails
-        with it."""
-        protocol = "finetune" if protocol == "convergence" else protocol
-        chosen = self.frame["failure"] != ""
-        for column, wanted in (("protocol", protocol), ("arm", arm), ("labels", labels)):
-            if wanted is not None:
-                chosen &= self.frame[column] == wanted
-        return [self.rows[place] for place in np.flatnonzero(chosen)]
+        """The rows of runs that failed. What is scored on the way of another protocol, as
+        convergence is on that of fine-tuning, fails with it."""
+        protocol = COMES_WITH.get(protocol, protocol) if protocol else None
+        asked = (("protocol", protocol), ("arm", arm), ("labels", labels))
+        return [
+            row
+            for row in self._failed
+            if all(wanted is None or row[column] == wanted for column, wanted in asked)
+        ]
+
+    @cached_property
+    def _failed(self) -> list[ResultRow]:
+        return [row for row in self.rows if row.get("failure", "") != ""]
+
+    def below_place(self, protocol: str, arm: str, labels: str, steps: int | None = None) -> int:
+        """How many runs do not beat place alone, by the same labels: they have learnt nothing that
+        counts, so they have failed. None are known where place alone was not scored."""
+        rows = self.of(protocol, arm, (labels,), None if steps is None else (steps,))
+        floor = f"2d-{PLACE}" if parse_arm(arm).flat else PLACE
+        if arm == floor:
+            return 0
+        places = self.of(protocol, floor, (labels,), None if steps is None else (steps,))
+        known = {(row["seed"], row["fold"]): row["score"] for row in places}
+        least = [known.get((row["seed"], row["fold"]), -math.inf) for row in rows]
+        return sum(row["score"] <= least for row, least in zip(rows, least, strict=True))
 
     # ---- words ---------------------------------------------------------------------------------
 
@@ -215,7 +239,7 @@ def latest(frame: pd.DataFrame) -> list[int]:
 
 def without_mended(frame: pd.DataFrame) -> list[int]:
     """The places of all rows but failures of runs that have worked since."""
-    protocol = frame["protocol"].replace("convergence", "finetune")
+    protocol = frame["protocol"].replace(COMES_WITH)
     place = [frame["arm"], protocol, frame["labels"], frame["seed"], frame["fold"]]
     worked = frame["failure"] == ""
     mended = worked.groupby(place, dropna=False).transform("any")

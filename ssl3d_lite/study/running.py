@@ -17,6 +17,7 @@ from ssl3d_lite.training.checkpoint import remove_run
 from .data import StudyData, find_data
 from .encoders import dry_run
 from .experiment import Experiment
+from .foresight import foresight
 from .jobs import plan
 from .keys import run_key
 from .launch import Launch, run_elsewhere, run_here
@@ -80,10 +81,12 @@ def run_experiment(
         }
         if todo:
             on_rank_zero(_say_changes, experiment, ledger)
+            on_rank_zero(_say_what_it_could_find, experiment)
         if launch.launcher == "here":
             run_here(experiment, todo, ledger)
         else:
             run_elsewhere(experiment, todo, ledger, launch)
+    on_rank_zero(ledger.note_look, study.seeds)
     facts = results_of(experiment).facts
     on_rank_zero(write_json, out / STUDY, {"study": asdict(study), "facts": facts})
     return experiment
@@ -143,12 +146,24 @@ def _say_changes(experiment: Experiment, ledger: Ledger) -> None:
         print(f"{name} changed since it was studied in {ledger.out}: its runs are done again")
 
 
+def _say_what_it_could_find(experiment: Experiment) -> None:
+    """Say what gain the study could find, before it is run."""
+    cohort = Cohort.open(experiment.data.folders.cohort)
+    tested = {
+        cohort.cases[case].patient
+        for fold in experiment.study.folds
+        for case in cohort.split(fold).test
+    }
+    print(foresight(experiment.study, cohort.name, len(tested), experiment.out))
+
+
 def results_of(experiment: Experiment) -> Results:
     """The study's rows, in the order of its plan: those of other settings are left out."""
     runs = [run_key(experiment, run) for runs in plan(experiment.study).values() for run in runs]
     rows = Ledger(experiment.out).rows()
     own = in_order(rows, runs)
     facts = facts_of(experiment) | {"other rows": len(rows) - len(own), "runs": runs}
+    facts |= {"looks": Ledger(experiment.out).looks()}
     return Results(experiment.study, own, facts, experiment.out)
 
 

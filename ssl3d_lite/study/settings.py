@@ -40,7 +40,7 @@ from ssl3d_lite.training.presets import PresetName
 from ssl3d_lite.training.settings import STEPS_PER_ROW, FinetuneSettings, TrainSettings
 
 from .arms import Arm, parse_arm
-from .protocols import protocol_names
+from .protocols import COMES_WITH, protocol_names
 
 Scale = Literal["smoke", "class", "full"]
 Published = Literal["", "brats", "pancreas", "retina"]
@@ -103,7 +103,7 @@ class Study(CheckedSettings):
     start and the order of all batches, alike for every arm."""
     folds: Annotated[tuple[Count, ...], Len(1)] = (0,)
     """Folds that are the test set in turn; several for cross-validation."""
-    protocols: Names = ("finetune", "frozen", "probe", "convergence")
+    protocols: Names = ("finetune", "frozen", "probe", "probe+place", "convergence")
     """How encoders are scored: see :mod:`ssl3d_lite.study.protocols`."""
     published: Published = ""
     """Beside which of the paper's results the table stands."""
@@ -125,6 +125,8 @@ class Study(CheckedSettings):
     """FinetuneSettings that differ from their defaults."""
     finetune_labels: tuple[str, ...] = ()
     """Numbers of labels for fine-tuning and convergence, if others than ``labels``."""
+    neighbour_labels: Names = ("1",)
+    """Numbers of labels for label transfer (protocol neighbours): one scan is enough."""
     flat: dict[str, TomlTable] = field(default_factory=dict)
     """What ``pretrain`` and ``finetune`` have otherwise for 2D arms of a 3D benchmark."""
     warm_up: Annotated[float, Interval(ge=0, lt=1)] = 0.25
@@ -141,14 +143,15 @@ class Study(CheckedSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("arms", "labels", "folds", "protocols", "finetune_labels"):
+        for name in ("arms", "labels", "folds", "protocols", "finetune_labels", "neighbour_labels"):
             if len(set(values := getattr(self, name))) < len(values):
                 raise InputError(f"{name} names something twice: {', '.join(map(str, values))}")
         check_names(self.protocols, protocol_names(), "protocol")
-        if "convergence" in self.protocols and "finetune" not in self.protocols:
-            raise InputError(
-                "convergence is scored on the way of fine-tuning: name finetune among protocols"
-            )
+        for name, other in COMES_WITH.items():
+            if name in self.protocols and other not in self.protocols:
+                raise InputError(
+                    f"{name} is scored on the way of {other}: name {other} among protocols"
+                )
         for table, name, kind, leave in (
             (self.encoder, "encoder", EncoderSettings, ("in_channels", "spatial_dims")),
             (self.pretrain, "pretrain", TrainSettings, ELSEWHERE),
@@ -164,6 +167,8 @@ class Study(CheckedSettings):
 
     def labels_of(self, protocol: str) -> tuple[str, ...]:
         """The numbers of labels with which a protocol is run."""
+        if protocol == "neighbours":
+            return self.neighbour_labels
         tuned = protocol in ("finetune", "convergence")
         return self.finetune_labels if tuned and self.finetune_labels else self.labels
 
@@ -174,7 +179,7 @@ class Study(CheckedSettings):
             if more:
                 raise InputError(f"tasks.{name}: give one task at a time")
             build_settings(kind.Settings, own, f"tasks.{name} of study {self.name}")
-        for labels in (*self.labels, *self.finetune_labels):
+        for labels in (*self.labels, *self.finetune_labels, *self.neighbour_labels):
             parse_label_budget(labels)
 
     def check_steps(self) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 
 from ssl3d_lite.html import Table
 
-from .claims import Where, best_random, claims, contrast, from_scratch
+from .arms import PLACE, UNTRAINED
+from .baselines import Where, best_random, contrast, from_scratch
+from .claims import claims
 from .ledger import ResultRow
 from .protocols import load_protocol
 from .published import PublishedTable, beside_paper, published_tables
@@ -17,14 +19,26 @@ from .results import Results
 from .sentences import brief, each_arm, many, overall
 
 SPREAD = "Mean ± standard deviation over pairs of seed and fold; in brackets, how many."
+FLOOR = (
+    "place looks at no scan: it is the mean label map of the same labelled scans, or the commonest "
+    "grade. A run that is not above it has failed."
+)
+DISTANCE = (
+    "HD95: how far the outlines lie apart, 95 of 100 points; the mean over regions and scans. "
+    "Lower is better."
+)
 
 
 # ---- scores ------------------------------------------------------------------------------------
 
 
-def score_table(results: Results, protocol: str) -> Table:
+def score_table(results: Results, protocol: str, column: str = "score") -> Table:
     """An arm a row, a number of labels a column; of convergence, at the fewest labels, a number of
-    steps a column."""
+    steps a column.
+
+    Args:
+        column: of the rows, that is shown; beside a score stands how many runs have failed.
+    """
     columns: dict[str, tuple[str, int | None]]
     if protocol == "convergence":
         fewest = results.labels_of(protocol)[0]
@@ -36,8 +50,9 @@ def score_table(results: Results, protocol: str) -> Table:
             arm,
             *(
                 mean_and_deviation(
-                    results.scores(protocol, arm, labels, steps),
+                    results.scores(protocol, arm, labels, steps, column),
                     len(results.failed(protocol, arm, labels)),
+                    results.below_place(protocol, arm, labels, steps) if column == "score" else 0,
                 )
                 for labels, steps in columns.values()
             ),
@@ -45,6 +60,13 @@ def score_table(results: Results, protocol: str) -> Table:
         for arm in shown(results, protocol)
     ]
     return ["arm", *columns], rows
+
+
+def distance_table(results: Results, protocol: str) -> Table:
+    """The same of the distance HD95, where a protocol has it; else without rows."""
+    if not any(row.get("hd95") is not None for row in results.rows if row["protocol"] == protocol):
+        return ["arm"], []
+    return score_table(results, protocol, "hd95")
 
 
 def shown(results: Results, protocol: str) -> list[str]:
@@ -56,9 +78,12 @@ def shown(results: Results, protocol: str) -> list[str]:
     ]
 
 
-def mean_and_deviation(scores: list[float], failed: int = 0) -> str:
-    """Mean ± standard deviation (how many). Failed runs are said."""
-    lost = f"{failed} failed" if failed else ""
+def mean_and_deviation(scores: list[float], failed: int = 0, below: int = 0) -> str:
+    """Mean ± standard deviation (how many). Failed runs are said: those without a score, and those
+    that are not above place alone."""
+    lost = ", ".join(
+        f"{count} {how}" for count, how in ((failed, "failed"), (below, "not above place")) if count
+    )
     if not scores:
         return lost or "–"
     deviation = f"{np.std(scores, ddof=1):.3f}" if len(scores) > 1 else "–"
@@ -76,7 +101,7 @@ def gain_table(results: Results, protocol: str) -> Table:
     choice = from_scratch if protocol in ("finetune", "convergence") else best_random
     rows = []
     for arm in results.arms:
-        if arm.source not in ("scratch", "random") and arm.name in shown(results, protocol):
+        if arm.source not in UNTRAINED and arm.name in shown(results, protocol):
             found = [contrast(results, where, arm, choice) for where in columns.values()]
             baselines = dict.fromkeys(c.against for c in found if c and c.differences)
             if baselines:
@@ -87,12 +112,18 @@ def gain_table(results: Results, protocol: str) -> Table:
 def score_note(results: Results, protocol: str) -> str:
     """What a table of scores shows."""
     late = protocol == "convergence"
-    return (f"With {results.labelled(results.labels_of(protocol)[0])}. " if late else "") + SPREAD
+    first = f"With {results.labelled(results.labels_of(protocol)[0])}. " if late else ""
+    floor = any(results.of(protocol, arm.name) for arm in results.arms if arm.source == PLACE)
+    return first + SPREAD + (f" {FLOOR}" if floor else "")
 
 
 def gain_note(protocol: str) -> str:
     """What a table of paired differences shows."""
-    note = "Mean of the paired differences; in brackets, its 95 % interval."
+    note = (
+        "Mean of the paired differences, of pairs in which both learnt; in brackets, its 95 % "
+        "interval, over seeds and patients where the patients' scores are stored, else over seeds "
+        "alone. No verdict by itself."
+    )
     return note + (" Averaged over all numbers of labels." if protocol == "convergence" else "")
 
 
@@ -210,6 +241,8 @@ def table_text(results: Results) -> str:
                 score_note(results, protocol),
             ]
             parts.append(as_markdown(score_table(results, protocol)))
+            if (distances := distance_table(results, protocol))[1]:
+                parts += [DISTANCE, as_markdown(distances)]
             if (gains := gain_table(results, protocol))[1]:
                 parts += [gain_note(protocol), as_markdown(gains)]
     if results.parts and shown(results, "finetune"):

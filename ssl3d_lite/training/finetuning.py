@@ -46,7 +46,9 @@ class Finetuning(Learner):
         return self.criterion(all_gather(self.network(images)), all_gather(labels)), {}
 
     def at_step(self, step: int) -> None:
-        self.network.encoder.requires_grad_(step >= self.settings.freeze_encoder_steps)
+        learns = step >= self.settings.freeze_encoder_steps
+        self.network.encoder.requires_grad_(learns)
+        self.network.encoder.train(learns)  # or BatchNorm's statistics would move all the same
 
     def rates(self) -> list[tuple[Iterable[nn.Parameter], float]]:
         encoder = set(self.network.encoder.parameters())

@@ -93,6 +93,7 @@ def bands(
     xlabel: str,
     ylabel: str,
     log: bool = False,
+    floors: Mapping[str, Curve] | None = None,
 ) -> Figure:
     """Scores over labels or steps in small multiples.
 
@@ -102,14 +103,17 @@ def bands(
         panels: a panel's title → a curve's name → the curve. The same name has the same colour.
         controls: curves to compare with, in grey in every panel; only the first has a band.
         log: whether the x axis is logarithmic.
+        floors: curves that all others must be above, dotted in every panel; below the first of them
+            there is a shade.
     """
+    floors = floors or {}
     rows = -(-len(panels) // 4)
     columns = -(-len(panels) // rows)
     size = (2.4 * columns + 0.4, 2.2 * rows + 1.1) if len(panels) > 1 else (5.6, 4)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
-    lines = dict.fromkeys([*names, *controls])
+    lines = dict.fromkeys([*names, *controls, *floors])
     for axes, (title, curves) in zip(grid.flat, panels.items(), strict=False):
         for index, (name, curve) in enumerate(controls.items()):
             style = {"color": CONTROL_GREYS[index // 4 % 2], "linestyle": DASHES[index % 4]}
@@ -117,8 +121,11 @@ def bands(
         for name, curve in curves.items():
             style = {"color": COLOURS[names.index(name) % len(COLOURS)], "marker": "o"}
             lines[name] = _band(axes, curve, style, shade=0.2)
+        for index, (name, curve) in enumerate(floors.items()):
+            lines[name] = _floor(axes, curve, shade=0 if index else 0.06)
         axes.set_title(title, fontsize=10)
-    places = {x for curves in (controls, *panels.values()) for c in curves.values() for x in c}
+    drawn = (controls, floors, *panels.values())
+    places = {x for curves in drawn for curve in curves.values() for x in curve}
     _style_panels(list(grid.flat), len(panels), columns, sorted(places) if log else None)
     for axes in grid[:, 0]:
         axes.set_ylabel(ylabel, fontsize=9)
@@ -141,6 +148,15 @@ def _band(axes: Axes, curve: Curve, style: Mapping[str, Any], shade: float) -> L
     lows, highs = ([end(curve[place]) for place in places] for end in (min, max))
     axes.fill_between(places, lows, highs, color=style["color"], alpha=shade, linewidth=0)
     return axes.plot(places, means, linewidth=1.3, markersize=3.5, **style)[0]
+
+
+def _floor(axes: Axes, curve: Curve, shade: float) -> Line2D:
+    """Draw a curve that others must be above, its means alone; return the line."""
+    places = sorted(curve)
+    means = [float(np.mean(curve[place])) for place in places]
+    bottom = min(0, *means, axes.get_ylim()[0])
+    axes.fill_between(places, bottom, means, color="black", alpha=shade, linewidth=0)
+    return axes.plot(places, means, ":", color="black", linewidth=1.6)[0]
 
 
 def _style_panels(
@@ -170,7 +186,12 @@ class Effect(NamedTuple):
     verdict: str
 
 
-VERDICT_COLOURS = {"holds": COLOURS[0], "does not hold": COLOURS[1], "undecided": GREY}
+VERDICT_COLOURS = {
+    "holds": COLOURS[0],
+    "does not hold": COLOURS[1],
+    "undecided": GREY,
+    "cannot tell": "lightgrey",
+}
 
 
 def forest(
@@ -203,7 +224,7 @@ def forest(
     figure.supxlabel("mean paired difference", fontsize=10)
     lines = [Line2D([], [], color=colour, marker="o") for colour in VERDICT_COLOURS.values()]
     lines.append(Line2D([], [], color="black", linestyle=MIN_EFFECT_DASHES))
-    _legend_above(figure, lines, [*VERDICT_COLOURS, "worth having"], 4)
+    _legend_above(figure, lines, [*VERDICT_COLOURS, "worth having"], 5)
     return figure
 
 

@@ -10,15 +10,19 @@ from ssl3d_lite.errors import unknown
 
 from .base import Protocol
 
-__all__ = ["PROTOCOLS", "Protocol", "load_protocol", "protocol_names"]
+__all__ = ["COMES_WITH", "PROTOCOLS", "Protocol", "load_protocol", "protocol_names"]
 
 PROTOCOLS = {  # name → file of this folder and the Protocol in it, which is loaded when it is used
     "finetune": "finetuning:FINETUNE",
     "frozen": "finetuning:FROZEN",
     "probe": "probing:PROBE",
+    "probe+place": "probing:PROBE_WITH_PLACE",
+    "neighbours": "neighbours:NEIGHBOURS",
     "convergence": "finetuning:CONVERGENCE",
     "proxy": "proxy:PROXY",
 }
+COMES_WITH = {"convergence": "finetune", "probe+place": "probe"}
+"""Protocols whose rows are made by the runs of another, and fail with them."""
 
 
 def protocol_names() -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ssl3d_lite.evaluation.monitor import eval_hooks
+from ssl3d_lite.evaluation.place import evaluate_place
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.models.encoders import Encoder
@@ -43,8 +44,22 @@ def finetuning_protocol(
     history = finetune(network, cohort, labelled, settings, out, fold=job.fold, hooks=hooks)
     result = on_rank_zero(evaluate, network, cohort, split.test, settings.patch, False, False)
     on_rank_zero(keep_example, experiment, run, network, result)
-    row = score_columns(result) | {"scans": len(cohort.scans(labelled)), "steps": settings.steps}
+    row = score_columns(result, cohort) | {
+        "scans": len(cohort.scans(labelled)),
+        "steps": settings.steps,
+    }
     return [row | best_of(history), *convergence_rows(history, row)]
+
+
+def tuned_floor(experiment: Experiment, run: Run) -> list[ResultRow]:
+    """Place alone by the labels to fine-tune with: the same at the end and after each milestone."""
+    job, cohort = run.job, experiment.data.benchmark(run.job.arm)
+    split = experiment.data.split(job.arm, job.fold)
+    labelled = cohort.subset(split.train, run.labels, job.seed)
+    result = on_rank_zero(evaluate_place, cohort, labelled, split.test)
+    row = score_columns(result, cohort) | {"scans": len(cohort.scans(labelled))}
+    history = [{"step": n, "test": row["score"]} for n in experiment.finetuning(run).test_at]
+    return [row, *convergence_rows(history, row)]
 
 
 def best_of(history: Sequence[dict[str, Any]]) -> ResultRow:
@@ -66,8 +81,12 @@ def _depends(experiment: Experiment, run: Run) -> dict[str, Any]:
     return {"finetune": relevant_settings(experiment.finetuning(run))}
 
 
-FINETUNE = Protocol("Fine-tuning", finetuning_protocol, _depends, not_for=("random",))
+FINETUNE = Protocol("Fine-tuning", finetuning_protocol, _depends, tuned_floor, not_for=("random",))
 FROZEN = Protocol(
-    "A decoder on the frozen encoder", finetuning_protocol, _depends, not_for=("scratch",)
+    "A decoder on the frozen encoder",
+    finetuning_protocol,
+    _depends,
+    tuned_floor,
+    not_for=("scratch",),
 )
 CONVERGENCE = Protocol("Fine-tuning, on its way", None, _depends)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from itertools import permutations, product
 from pathlib import Path
 from unittest.mock import patch
@@ -24,6 +25,7 @@ from data_recipes.preparing.volumes import (
     lay_frame,
     prepare_scan,
     prepare_volume,
+    random_shift,
 )
 from ssl3d_lite.data import preparation
 from ssl3d_lite.errors import InputError
@@ -253,6 +255,51 @@ def test_spacing_is_kept_and_the_field_too():
     frame = lay_frame(WHOLE, (1, 1, 3), Preparation(False, (2, 2, 2), None, "pad", "unit"))
     assert frame.size == (5, 10, 8)  # 10, 20 and 15 mm
     assert np.multiply(frame.scale, (1, 1, 3)) == pytest.approx([2, 2, 2])
+
+
+# ---- shifted at random -------------------------------------------------------------------------
+
+
+def test_a_shift_depends_on_the_name_alone_and_is_even_over_its_range():
+    shifts = np.array([random_shift(f"case {number}", 2) for number in range(4000)])
+    assert random_shift("case 7", 2) == tuple(shifts[7])
+    assert random_shift("case 7", None) == (0, 0, 0)
+    for axis in range(3):
+        counts = np.bincount(shifts[:, axis] + 2)
+        assert len(counts) == 5
+        assert counts == pytest.approx(800, rel=0.15)
+    assert abs(np.corrcoef(shifts.T) - np.eye(3)).max() < 0.06
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch", "resize"])
+def test_a_shifted_volume_lies_elsewhere_and_in_its_place_in_the_world(tmp_path, fit):
+    generator = np.random.default_rng(0)
+    affine = nib.affines.from_matvec(np.diag((-1.0, 1.5, 2.0)), (5, -3, 8))
+    image = generator.normal(size=(12, 14, 10)).astype(np.float32)
+    label = ndimage.zoom(generator.integers(0, 4, (4, 5, 4)), (3, 2.8, 2.5), order=0)
+    how = replace(AS_IT_IS, size=(12, 14, 10), fit=fit)
+    plain = prepare(tmp_path, image, label.astype(np.uint8), affine, how)
+    moved = prepare(tmp_path, image, label.astype(np.uint8), affine, replace(how, shift=3))
+    shift = random_shift("a", 3)
+    assert any(shift)
+    ends = [(max(0, s), min(n, n + s)) for s, n in zip(shift, how.size, strict=True)]
+    here = tuple(slice(first, last) for first, last in ends)
+    there = tuple(slice(a - s, b - s) for (a, b), s in zip(ends, shift, strict=True))
+    assert np.array_equal(moved.label[there], plain.label[here])
+    corner = nib.affines.apply_affine(plain.affine, shift)
+    np.testing.assert_allclose(nib.affines.apply_affine(moved.affine, (0, 0, 0)), corner)
+    if fit == "pad":  # whole voxels: nothing is interpolated, nor scaled otherwise
+        assert np.array_equal(moved.image[(0, *there)], plain.image[(0, *here)])
+        kept = inside(moved)
+        assert np.array_equal(write_back(moved)[kept], label[kept])
+        assert moved.lost == np.count_nonzero(label[~kept])
+
+
+def test_a_frame_that_is_larger_by_twice_the_shift_cuts_no_label_off(tmp_path):
+    label = np.ones((6, 6, 6), np.uint8)
+    image = np.random.default_rng(0).normal(size=label.shape).astype(np.float32)
+    how = replace(AS_IT_IS, size=(14, 14, 14), shift=4)
+    assert prepare(tmp_path, image, label, np.eye(4), how).label.sum() == label.sum()
 
 
 def test_a_header_that_rounds_is_not_resampled():

@@ -16,6 +16,7 @@ from data_recipes.virtual import VirtualBrain
 from data_recipes.virtual import prepare as prepare_virtual
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort, array_path, write_array
+from ssl3d_lite.data.place import place_remarks
 from ssl3d_lite.data.verify import Verify, intensity_bounds, verify
 from ssl3d_lite.errors import InputError
 
@@ -46,8 +47,9 @@ def changed(cohort: Cohort, index: int, **fields) -> Cohort:
 
 def test_a_sound_cohort_has_no_fault(cohort, raw):
     verdict = verify(Verify(cohort=cohort.folder, raw=raw, workers=2))
-    assert (verdict.faults, verdict.notes, verdict.exit_code) == ((), (), 0)
-    assert str(verdict) == f"{cohort.folder}: 8 cases of Blocks, no fault"
+    floor = tuple(place_remarks(cohort))
+    assert (verdict.faults, verdict.notes, verdict.exit_code) == ((), floor, 0)
+    assert str(verdict) == "\n".join([*floor, f"{cohort.folder}: 8 cases of Blocks, no fault"])
 
 
 def test_slices_are_sound_too(cohort, tmp_path):
@@ -139,7 +141,8 @@ def test_a_cohort_of_a_former_version_is_said_to_have_no_checksums(cohort):
     old.save()
     verdict = verify(Verify(cohort=cohort.folder, workers=1))
     assert verdict.faults == ()
-    assert verdict.notes == ("8 cases have no checksums: prepare them again to have them checked",)
+    said = "8 cases have no checksums: prepare them again to have them checked"
+    assert verdict.notes == (said, *place_remarks(cohort))
 
 
 # ---- raw files ---------------------------------------------------------------------------------

@@ -11,10 +11,11 @@ from torch import nn
 
 from ssl3d_lite.data.cohort import array_path, write_array
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.evaluation.features import picture_features
 from ssl3d_lite.evaluation.grades import OrdinalEvaluation, score_grades
+from ssl3d_lite.evaluation.linear_probe import linear_probes
 from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.evaluation.prediction import predict
-from ssl3d_lite.evaluation.probe import linear_probes, picture_features
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.models.classifier import Classifier, make_classifier
 from ssl3d_lite.models.encoders import make_encoder

@@ -2,21 +2,29 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import make_cohort, make_graded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from ssl3d_lite.data.cohort import array_path, write_array
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation.probe import (
-    LinearClassifier,
-    classify,
+from ssl3d_lite.evaluation.coordinates import place_functions, place_logits
+from ssl3d_lite.evaluation.features import (
     features_at,
-    fit_classifier,
-    linear_probes,
-    probe,
+    places_of,
     recalibrated,
     sample_features,
 )
+from ssl3d_lite.evaluation.linear_probe import (
+    LinearClassifier,
+    classify,
+    fit_classifier,
+    linear_probes,
+    probes_by_protocol,
+)
+from ssl3d_lite.evaluation.place import evaluate_place
+from ssl3d_lite.evaluation.probe import probe
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 
@@ -143,24 +151,114 @@ def test_other_norms_need_no_recalibration(cohort, norm):
 # ---- the front door's function -----------------------------------------------------------------
 
 
-def test_a_probe_is_set_beside_random_encoders_of_the_same_shape(cohort):
+def test_a_probe_is_set_beside_place_alone_and_the_best_random_encoders(cohort):
     encoder = make_encoder(EncoderSettings(filters=(4, 8), norm="group"), 0)
     split = cohort.split()
-    result = probe(encoder, cohort, labels=2, draws=2, controls=2)
+    result = probe(encoder, cohort, labels=2, draws=2, controls=2, transfer=True)
     ready = recalibrated(encoder, cohort, split.pretrain[:16])
     draws = [cohort.subset(split.train, 2, seed) for seed in range(2)]
     wanted = [report.score for report in linear_probes(ready, cohort, draws, split.test)]
     assert [report.score for report in result.reports] == wanted
     assert result.score == pytest.approx(np.mean(wanted))
-    assert list(result.controls) == [f"random encoder, seed {seed}" for seed in (100, 101)]
-    other = recalibrated(make_encoder(encoder.settings, 101), cohort, split.pretrain[:16])
-    wanted = np.mean([report.score for report in linear_probes(other, cohort, draws, split.test)])
-    assert result.control_scores["random encoder, seed 101"] == pytest.approx(wanted)
+    assert list(result.by_protocol) == ["probe", "probe+place", "neighbours"]
+    for protocol, by_name in result.by_protocol.items():
+        known = [draw[:1] for draw in draws] if protocol == "neighbours" else draws
+        every = 2 if protocol == "neighbours" else 1
+        floor = [evaluate_place(cohort, draw, split.test, every=every).score for draw in known]
+        assert [report.score for report in by_name["place alone"]] == floor
+
+    # the kinds, on validation cases; the best of each protocol, from two other starts, on others
+    assert len(result.random_scores) == 8
+    other = EncoderSettings(filters=(4, 8), block="residual", norm="none")
+    start = recalibrated(make_encoder(other, 100), cohort, split.pretrain[:16])
+    tried = linear_probes(start, cohort, draws, split.validation)
+    wanted = np.mean([report.score for report in tried])
+    assert result.random_scores["random, residual, no norm"]["probe"] == pytest.approx(wanted)
+    for protocol in ("probe", "probe+place"):
+        best = max(result.random_scores, key=lambda kind: result.random_scores[kind][protocol])
+        assert {f"{best}, seed 101", f"{best}, seed 102"} <= set(result.by_protocol[protocol])
     lines = str(result).splitlines()
     assert lines[0].startswith("draw 0: mean Dice ")
-    assert lines[2].startswith("all draws                dice ")
-    assert len(lines) == 2 + 3
+    assert lines[3].startswith("  the encoder ")
+    assert lines[-1].startswith("random encoders: the best of 8 kinds, by validation cases (probe ")
     assert result.rows()[0]["dice"] == result.score
+
+
+def test_without_controls_the_encoder_and_place_alone_are_read(cohort):
+    encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
+    result = probe(encoder, cohort, labels=2, draws=1, controls=0)
+    assert {name: list(by_name) for name, by_name in result.by_protocol.items()} == {
+        "probe": ["the encoder", "place alone"],
+        "probe+place": ["the encoder", "place alone"],
+    }
+    assert result.random_scores == {}
+    assert "kinds" not in str(result)
+
+
+def test_grades_are_read_without_a_place(tmp_path):
+    graded = make_graded(tmp_path, [0, 1, 2, 0, 1] * 3, edge=16)
+    encoder = make_encoder(EncoderSettings(3, 2, (4, 8)), 0)
+    result = probe(encoder, graded, labels=4, draws=1, controls=1, transfer=True)
+    assert list(result.by_protocol) == ["probe", "neighbours"]
+    assert result.control_scores["place alone"] == 0
+    assert "kappa" in str(result)
+
+
+# ---- with the place ----------------------------------------------------------------------------
+
+
+class Nothing(Given):
+    """An "encoder" that sees nothing at all."""
+
+    def forward(self, x):
+        return [0 * x + self.zero]
+
+
+def test_with_the_place_among_its_inputs_a_probe_of_nothing_reads_the_place(tmp_path):
+    """Labels that are one and the same box in every scan: place tells all, features nothing."""
+    scans = make_cohort(tmp_path, 15, (12, 12, 12))
+    box = np.zeros((12, 12, 12), np.uint8)
+    box[3:9, 3:9, 3:9] = 1
+    for case in scans.cases:
+        write_array(array_path(tmp_path, "labels", case.id), box)
+    split = scans.split()
+    found = probes_by_protocol(Nothing(), scans, [split.train[:2]], split.test, 2000)
+    assert found["probe"][0].by_region["front"] == 0
+    assert found["probe+place"][0].by_region["front"] > 0.9
+
+
+@pytest.mark.parametrize("space", [(6, 5, 4), (7, 8)])
+def test_the_sums_over_a_grid_are_those_of_the_functions_at_its_voxels(space):
+    voxels = torch.arange(int(np.prod(space)))[None]
+    functions = place_functions(places_of(voxels, space)[0].numpy())
+    assert functions.shape[1] == {3: 34, 2: 14}[len(space)]
+    weight = np.random.default_rng(0).normal(size=(3, functions.shape[1])).astype(np.float32)
+    found = place_logits(torch.from_numpy(weight), space)
+    wanted = (weight @ functions.T).reshape(3, *space)
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_the_functions_span_all_polynomials_of_degree_four():
+    places = np.random.default_rng(0).uniform(-1, 1, (500, 3))
+    x, y, z = places.T
+    functions = np.column_stack([np.ones(500), place_functions(places)])
+    for power in (x, x * y * z, x**4, x**2 * z**2, y * z**3):
+        solved = functions @ np.linalg.lstsq(functions, power, rcond=None)[0]
+        np.testing.assert_allclose(solved, power, atol=1e-5)
+    fifth = functions @ np.linalg.lstsq(functions, x**5, rcond=None)[0]
+    assert abs(fifth - x**5).max() > 0.05
+
+
+def test_both_readings_at_once_are_those_made_one_by_one(cohort):
+    split = cohort.split()
+    draws = [split.train[:2], split.train[2:4]]
+    both = probes_by_protocol(Given(), cohort, draws, split.test, 500)
+    for protocol, reports in both.items():
+        alone = probes_by_protocol(Given(), cohort, draws, split.test, 500, (protocol,))[protocol]
+        for a, b in zip(reports, alone, strict=True):
+            assert np.array_equal(a.dice, b.dice)
+    plain = linear_probes(Given(), cohort, draws, split.test, 500)
+    assert np.array_equal(plain[1].dice, both["probe"][1].dice)
 
 
 def test_a_probe_without_sense_is_refused(cohort):

@@ -5,7 +5,8 @@ import torch
 from helpers import make_graded
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation.probe import linear_probes, picture_features, recalibrated
+from ssl3d_lite.evaluation.features import picture_features, recalibrated
+from ssl3d_lite.evaluation.linear_probe import linear_probes
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.models.classifier import make_classifier

@@ -113,3 +113,52 @@ def test_rows_that_a_user_keeps_there_are_left_alone(tmp_path):
 def test_a_row_cannot_name_a_folder_elsewhere(tmp_path):
     (tmp_path / "results.csv").write_text("run,score\n../../mine,1\n/etc,1\n..,1\na1b2,1\n")
     assert Ledger(tmp_path).done() == {"a1b2"}
+
+
+def test_the_patients_scores_stand_beside_in_a_table_of_their_own(tmp_path):
+    ledger = Ledger(tmp_path)
+    scores = {"p 1": 0.1 + 0.2, "=p2": 0.5}
+    ledger.put("a", [row("a", protocol="finetune", steps=50, case_scores=scores)])
+    ledger.put("b", [row("b", None, protocol="probe", failure="it diverged")])
+    ledger.collect()
+    assert "case_scores" not in (tmp_path / "results.csv").read_text()
+    with open(tmp_path / "patients.csv") as file:
+        (read,) = csv.DictReader(file)
+    assert (read["run"], read["protocol"], read["patient p 1"]) == (
+        "a",
+        "finetune",
+        "0.30000000000000004",
+    )
+    first, second = ledger.rows()
+    assert first["case_scores"] == scores
+    assert "case_scores" not in second
+
+
+def test_killed_between_the_two_tables_no_patient_is_lost_and_none_comes_twice(
+    tmp_path, monkeypatch
+):
+    ledger, write = Ledger(tmp_path), module.write_csv
+    ledger.put("a", [row("a", protocol="probe", case_scores={"p1": 0.5})])
+
+    def killed(path, rows):
+        write(path, rows)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "write_csv", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.collect()
+    monkeypatch.undo()
+    for _ in range(2):
+        ledger.collect()
+        assert [r["case_scores"] for r in ledger.rows()] == [{"p1": 0.5}]
+    assert (tmp_path / "patients.csv").read_text().count("probe") == 1
+
+
+def test_looks_are_counted_at_numbers_of_seeds_that_give_verdicts(tmp_path):
+    ledger = Ledger(tmp_path)
+    for seeds in (2, 6, 6, 10, 6, 8):
+        ledger.note_look(seeds)
+    assert ledger.looks() == [6, 10, 8]
+    (tmp_path / "looks.json").write_text('{"mine": 1}')
+    with pytest.raises(InputError, match="no list of numbers of seeds"):
+        ledger.looks()

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from helpers import make_cohort, make_graded
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.evaluation.place import evaluate_place
 from ssl3d_lite.files import write_json
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.outputs import LOCK, MARK
@@ -30,6 +32,7 @@ from ssl3d_lite.study.jobs import Job, Run, plan
 from ssl3d_lite.study.keys import run_key
 from ssl3d_lite.study.launch import Launch, RemoteJob
 from ssl3d_lite.study.settings import Machine
+from ssl3d_lite.study.tables import table_text
 
 SMALL = Study(
     name="small",
@@ -39,6 +42,7 @@ SMALL = Study(
     labels=("2", "50%"),
     cohort={},
     seeds=2,
+    protocols=("finetune", "frozen", "probe", "probe+place", "neighbours", "convergence"),
     encoder={"filters": [4, 8]},
     pretrain={"steps": 10},
     tasks={"cpc": {"patch": 8, "stride": 4, "jitter": 4}, "2d-cpc": {"patch": 8, "stride": 4}},
@@ -86,19 +90,31 @@ def test_every_run_has_a_row_and_a_milestone_one_more(small):
         ("cpc", "convergence"): 2 * four,
         ("cpc", "frozen"): four,
         ("cpc", "probe"): four,
+        ("cpc", "probe+place"): four,
+        ("cpc", "neighbours"): 2,
         ("scratch", "finetune"): four,
         ("scratch", "convergence"): 2 * four,
         ("random", "frozen"): four,
         ("random", "probe"): four,
+        ("random", "probe+place"): four,
+        ("random", "neighbours"): 2,
         ("random@group", "frozen"): four,
         ("random@group", "probe"): four,
+        ("random@group", "probe+place"): four,
+        ("random@group", "neighbours"): 2,
+        ("place", "finetune"): four,
+        ("place", "frozen"): four,
+        ("place", "convergence"): 2 * four,
+        ("place", "probe"): four,
+        ("place", "probe+place"): four,
+        ("place", "neighbours"): 2,
     }
     assert all(row["score"] is not None for row in results.rows)
 
 
 def test_a_row_says_what_it_is(small):
     results, _ = small
-    row = next(r for r in results.rows if r["protocol"] == "finetune" and r["labels"] == "50%")
+    (row, _) = results.of("finetune", "cpc", ("50%",))
     assert (row["scans"], row["steps"], row["measure"]) == (4, 20, "dice")  # of 9 to train with
     assert row["score"] == pytest.approx(
         np.mean([row[f"dice {region}"] for region in ("front", "back", "whole")])
@@ -117,9 +133,13 @@ def test_facts_are_the_cohorts(small, scans):
 
 def test_results_can_be_read_without_scans_or_encoders(small, tmp_path):
     results, out = small
-    for name in ("study.json", "results.csv"):
+    for name in ("study.json", "results.csv", "patients.csv"):
         (tmp_path / name).write_bytes((out / name).read_bytes())
     assert load_results(tmp_path) == results
+    (row, *_) = results.of("probe", "cpc", ("2",))
+    assert np.mean(list(row["case_scores"].values())) == pytest.approx(row["score"])
+    (tmp_path / "patients.csv").unlink()
+    assert [r["score"] for r in load_results(tmp_path).rows] == [r["score"] for r in results.rows]
     with pytest.raises(InputError, match="no finished study in"):
         load_results(tmp_path / "elsewhere")
 
@@ -127,11 +147,76 @@ def test_results_can_be_read_without_scans_or_encoders(small, tmp_path):
 def test_nothing_is_left_but_encoders_and_rows(small):
     _, out = small
     assert {path.name for path in out.iterdir()} == {
-        *("results.csv", "study.json", "encoders", "examples", "runs", "rows", MARK, LOCK)
+        *(
+            "results.csv",
+            "patients.csv",
+            "study.json",
+            "encoders",
+            "examples",
+            "runs",
+            "rows",
+            MARK,
+            LOCK,
+        )
     }
     assert not list((out / "runs").iterdir())
     assert not list((out / "rows").iterdir())
     assert len(list((out / "encoders").iterdir())) == 2  # cpc's, of two seeds
+
+
+# ---- place alone -------------------------------------------------------------------------------
+
+
+def test_place_alone_has_the_labels_that_every_arm_has(small, scans):
+    results, _ = small
+    cohort = Cohort.open(scans)
+    split = cohort.split()
+    for labels, steps in product(SMALL.labels, (10, 20)):
+        given = [cohort.subset(split.train, labels, seed) for seed in (0, 1)]
+        floor = [evaluate_place(cohort, each, split.test).score for each in given]
+        assert results.scores("finetune", "place", labels) == floor
+        assert results.scores("frozen", "place", labels) == floor
+        assert results.scores("convergence", "place", labels, steps) == floor
+        four = [cohort.subset(split.train, labels, draw) for draw in range(4)]
+        each = [evaluate_place(cohort, draw, split.test).score for draw in four]
+        floor = [np.mean(each[:2]), np.mean(each[2:])]
+        for protocol in ("probe", "probe+place"):
+            assert results.scores(protocol, "place", labels) == pytest.approx(floor)
+    (row, _) = results.of("neighbours", "place", ("1",))
+    one = [cohort.subset(split.train, 1, draw) for draw in (0, 1)]
+    floor = [evaluate_place(cohort, each, split.test, True, every=2) for each in one]
+    assert row["score"] == pytest.approx(np.mean([each.score for each in floor]))
+    assert row["hd95"] == pytest.approx(np.mean([each.hd95 for each in floor]))
+
+
+def test_place_stands_in_every_table_and_runs_that_do_not_beat_it_are_counted(small):
+    results, _ = small
+    text = table_text(results)
+    for section in text.split("## ")[1:]:
+        named = section.splitlines()[0]
+        if named.endswith("mean Dice"):
+            assert "| place |" in section, named
+            assert "A run that is not above it has failed." in section
+    floor = results.scores("finetune", "place", "2")
+    below = sum(a <= b for a, b in zip(results.scores("finetune", "cpc", "2"), floor, strict=True))
+    assert results.below_place("finetune", "cpc", "2") == below
+    assert results.below_place("finetune", "place", "2") == 0
+    assert "HD95" in text
+
+
+def test_both_probes_are_made_in_one_run_and_fail_with_it(small):
+    results, _ = small
+    (first, *_), (second, *_) = (results.of(p, "cpc") for p in ("probe", "probe+place"))
+    assert first["run"] == second["run"]
+    assert first["score"] != second["score"]
+    assert results.failed("probe+place") == results.failed("probe")
+
+
+def test_slices_have_a_floor_of_their_own():
+    jobs = plan(replace(SMALL, arms=("cpc", "2d-cpc"), seeds=1))
+    assert [job.arm.name for job in jobs] == ["place", "2d-place", "cpc", "2d-cpc"]
+    with pytest.raises(InputError, match="place alone has no network"):
+        replace(SMALL, arms=("place@group",))
 
 
 # ---- equal terms -------------------------------------------------------------------------------
@@ -215,12 +300,15 @@ def test_rows_of_a_changed_setting_are_kept_and_never_mixed_in(small, scans, tmp
     )
     results = run_study(other, out, cohort=scans)
     by_protocol = Counter(row["protocol"] for row in results.rows)
-    assert by_protocol == {"finetune": 4, "convergence": 8, "frozen": 4, "probe": 4}
+    both = {"probe": 8, "probe+place": 8, "neighbours": 4}  # an arm's, and place alone's
+    assert by_protocol == {"finetune": 8, "convergence": 16, "frozen": 8, **both}
     old = {row[0][1] for row in table(first)}
     new = {row["run"] for row in results.rows}
     assert {r["run"] for r in results.rows if r["protocol"] == "probe"} <= old  # no rate in these
     assert len(new - old) == 8
-    assert results.facts["other rows"] == len(table(first)) - 4
+    kept = Counter(row["run"] in old for row in results.rows)[True]
+    assert kept == 10 + 26  # those of the random encoder's frozen features, and of place alone
+    assert results.facts["other rows"] == len(table(first)) - kept
     assert {row[0][1] for row in table(out)} == old | new
 
 
@@ -316,7 +404,8 @@ def test_a_training_that_fails_is_a_row_that_says_why_and_the_study_goes_on(scan
     )
     results = run_study(study, tmp_path / "out", cohort=scans)
     failed = [row for row in results.rows if row["arm"] == "cpc"]
-    assert [row["protocol"] for row in failed] == ["proxy", "finetune", "frozen", "probe"]
+    made = ["proxy", "finetune", "frozen", "probe", "neighbours"]
+    assert [row["protocol"] for row in failed] == made
     assert all("diverged" in row["failure"] and row["score"] is None for row in failed)
     assert all(row["score"] is not None for row in results.rows if row["arm"] == "scratch")
 
@@ -364,7 +453,7 @@ def test_2d_arms_have_the_same_labels_in_slices(scans, tmp_path):
     results = run_study(study, tmp_path, cohort=scans)
     flat, solid = Cohort.open(tmp_path / "slices"), Cohort.open(scans)
     assert {row["arm"]: row["scans"] for row in results.rows if row["protocol"] == "finetune"} == {
-        **{"2d-cpc": 2, "2d-scratch": 2, "scratch": 2}
+        **{"2d-cpc": 2, "2d-scratch": 2, "scratch": 2, "place": 2, "2d-place": 2}
     }
     few = flat.subset(flat.split().train, 2, seed=0)
     assert set(flat.scans(few)) == {
@@ -402,7 +491,7 @@ def test_jobs_side_by_side_give_the_same_numbers(small, scans, tmp_path):
     results = run_study(half, tmp_path, cohort=scans, launch=Launch("local", jobs=2))
     wanted = {row["run"]: row["score"] for row in results.rows}
     there = [row for row in map(dict, table(here)) if row["run"] in wanted]
-    assert len(there) == len(results.rows) == 25
+    assert len(there) == len(results.rows) == 47
     assert sorted(r["score"] for r in there) == sorted(str(r["score"]) for r in results.rows)
 
 
@@ -422,7 +511,8 @@ def test_a_job_that_is_lost_is_given_again(scans, tmp_path, monkeypatch):
     monkeypatch.setattr(launching, "submit", submit_and_lose)
     results = run_study(only, tmp_path, cohort=scans, launch=Launch("local", jobs=1))
     assert len(lost) == 1
-    assert [row["protocol"] for row in results.rows] == ["probe"]
+    rows = [(row["arm"], row["protocol"]) for row in results.rows]
+    assert rows == [(arm, p) for arm in ("place", "random") for p in ("probe", "probe+place")]
 
 
 @pytest.mark.slow
@@ -430,7 +520,7 @@ def test_jobs_that_fail_each_time_are_said_with_their_log(scans, tmp_path):
     broken = replace(SMALL, arms=("random",), seeds=1, labels=("2",), protocols=("probe",))
     write_json(tmp_path / "out" / MARK, {"command": "study"})
     (tmp_path / "out" / "rows").write_text("a file where rows should go")
-    with pytest.raises(InputError, match=r"failed 2 times, such as random-fold0-seed0: .*log: "):
+    with pytest.raises(InputError, match=r"failed 2 times, such as place-fold0-seed0: .*log: "):
         run_study(broken, tmp_path / "out", cohort=scans, launch=Launch("local", jobs=1, tries=2))
 
 

@@ -3,7 +3,15 @@ import re
 
 import pytest
 from helpers import Page
-from made_up_study import all_rows, lost, make_rows, make_study, results_of
+from made_up_study import (
+    all_rows,
+    lost,
+    make_rows,
+    make_study,
+    place_rows,
+    results_of,
+    with_patients,
+)
 
 from ssl3d_lite.study import pictures, tables
 from ssl3d_lite.study.claims import claims
@@ -43,7 +51,7 @@ def page(results, tmp_path_factory):
 
 
 def test_the_page_needs_no_other_file(page):
-    assert len(page.sources) == 5, "all differences, and a figure a protocol"
+    assert len(page.sources) == 6, "all differences, and a figure a protocol"
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)
 
 
@@ -91,24 +99,32 @@ def test_a_study_that_has_hardly_begun_can_be_read(rows, tmp_path):
 
 
 def test_limits_speak_of_this_study():
-    def said(**changes):
-        results = results_of(make_study(**changes), make_rows("cpc", [0.5]))
+    def said(rows=None, **changes):
+        study = make_study(**changes)
+        results = results_of(study, rows(study) if rows else make_rows("cpc", [0.5]))
         return " ".join(limits(results, claims(results)))
 
-    assert "3 pairs are few" in said()
-    assert "One seed decides nothing" in said(seeds=1)
+    def whole(study):
+        return with_patients(all_rows(study, score) + place_rows(study))
+
+    assert "The patients' scores were not stored, so no verdict can be given." in said()
+    assert "of other seeds and of other patients" in said(whole, seeds=6)
     assert "Folds share" not in said()
     assert "Folds share" in said(folds=(0, 1))
     assert "The scans are virtual" in said()
     assert "tissue is no self-supervision" in said(arms=("tissue",))
 
 
-def test_luck_is_counted_in_verdicts(results):
-    judged = claims(results)
-    tried = [f for c in judged for f in c.findings if f.comparison and f.comparison.interval]
-    assert any(
-        line.startswith(f"{len(tried)} comparisons were made") for line in limits(results, judged)
-    )
+def test_how_often_verdicts_were_asked_for_is_said():
+    study = make_study(ARMS, ("2", "5"), seeds=6)
+    rows = with_patients(all_rows(study, score) + place_rows(study))
+    for looks, which in (([6], "look 1 at"), ([8, 6], "look 2 at")):
+        results = results_of(study, rows, looks=looks)
+        judged = claims(results)
+        asked = [f for c in judged for f in c.findings if f.comparison and f.comparison.p]
+        (line,) = (each for each in limits(results, judged) if "Holm's" in each)
+        assert line.startswith(f"{len(asked)} comparisons could be judged")
+        assert which in line
 
 
 def test_the_time_of_a_run_counts_once():
@@ -120,11 +136,24 @@ def test_the_time_of_a_run_counts_once():
 
 def test_a_panel_holds_the_arms_of_one_source_and_controls_stand_apart(results):
     curves = {arm.name: {2.0: [0.5]} for arm in results.arms}
-    panels, controls = pictures.by_source(results, curves)
+    panels, controls, floors = pictures.by_source(results, curves)
     assert {title: list(names) for title, names in panels.items()} == {
         "cpc": ["pretrained", "pretrained on slices"]
     }
     assert list(controls) == ["scratch", "random", "collapsed"]
+    assert floors == {}
+
+
+def test_place_alone_is_a_dotted_line_over_a_shade(results):
+    rows = [*results.rows]
+    for labels, floor in (("2", 0.3), ("5", 0.4)):
+        rows += make_rows("place", [floor] * 3, labels=labels, steps=None)
+    figure = pictures.label_curves(results_of(results.study, rows), "finetune")
+    line = figure.axes[0].lines[-1]
+    assert line.get_linestyle() == ":"
+    assert line.get_ydata().tolist() == pytest.approx([0.3, 0.4])
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend[-1] == "place"
 
 
 def test_the_figures_draw_the_rows(results):

@@ -13,7 +13,8 @@ from data_recipes.slices import prepare as prepare_slices
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.registry import make_cohort as make_virtual
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation.probe import linear_probes, recalibrated
+from ssl3d_lite.evaluation.features import recalibrated
+from ssl3d_lite.evaluation.linear_probe import linear_probes
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.networks import make_network

@@ -216,6 +216,26 @@ def test_the_encoder_stands_still_while_frozen_and_then_learns(cohort):
     assert all(p.requires_grad for p in frozen.parameters()), "left as it was found"
 
 
+@pytest.mark.parametrize("validated", [0, 10])
+def test_the_statistics_of_a_frozen_encoder_stand_still_too(cohort, validated):
+    """Also after validation, from which a network comes back in training mode."""
+    split = cohort.split()
+    start = dict(make_encoder(SMALL, 0).named_buffers())
+    assert start, "the encoder has batch norm"
+    hooks = []
+    settings = FinetuneSettings(steps=20, validate_every=validated, freeze_encoder_steps=20)
+    network = make_unet(make_encoder(SMALL, 0), 3, 0)
+    if validated:
+        hooks = eval_hooks(network, cohort, settings, validation=split.validation)
+    finetune(network, cohort, split.train, settings, hooks=hooks)
+    assert all(torch.equal(b, start[n]) for n, b in network.encoder.named_buffers())
+    moved = [n for n, b in network.blocks.named_buffers() if "running_mean" in n and b.any()]
+    assert moved, "those of the decoder, which learns, are the scans'"
+    thawed, _ = finetuned(cohort, freeze_encoder_steps=10)
+    statistics = [(n, b) for n, b in thawed.encoder.named_buffers() if "running" in n]
+    assert all(not torch.equal(b, start[n]) for n, b in statistics)
+
+
 def test_the_encoder_gets_its_share_of_the_learning_rate(cohort):
     """Of the first step of Adam, which is the rate itself times the gradient's sign."""
     start = dict(make_unet(make_encoder(SMALL, 0), 3, 0).named_parameters())

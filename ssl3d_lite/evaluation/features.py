@@ -1,0 +1,99 @@
+"""Features of a frozen encoder, as probes and label transfer take them.
+
+All levels count: coarse ones are interpolated to single voxels; of whole pictures, which are
+graded, each level's mean over space is taken.
+"""
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim.swa_utils import update_bn
+
+from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.models.blocks import channels_last
+from ssl3d_lite.models.encoders import Encoder
+from ssl3d_lite.models.modes import device_of
+
+from .prediction import in_batches
+
+
+class SampledVoxels(NamedTuple):
+    """Some voxels of one scan."""
+
+    features: np.ndarray  # (voxel, feature)
+    classes: np.ndarray  # (voxel,)
+    places: np.ndarray  # (voxel, axis), from -1 to 1 over the scan
+
+
+def picture_features(
+    encoder: Encoder, cohort: Cohort, cases: Sequence[int]
+) -> Iterator[np.ndarray]:
+    """For each case the features of all levels, each the mean over space: (feature,)."""
+    for batch in in_batches(cases):
+        with torch.inference_mode():
+            levels = encoder(cohort.images(batch).to(device_of(encoder)))
+        yield from torch.cat([level.flatten(2).mean(-1) for level in levels], 1).cpu().numpy()
+
+
+def sample_features(
+    encoder: Encoder, cohort: Cohort, cases: Sequence[int], voxels: int
+) -> Iterator[SampledVoxels]:
+    """For each case features, classes and places of voxels drawn evenly.
+
+    The draw depends on the case alone, so every encoder is probed at the same voxels.
+    """
+    for batch in in_batches(cases):
+        labels = cohort.labels(batch).cpu()
+        count = labels[0].numel()
+        chosen = torch.stack([torch.from_numpy(_choose(case, count, voxels)) for case in batch])
+        with torch.inference_mode():
+            levels = encoder(cohort.images(batch).to(device_of(encoder)))
+            features = features_at(levels, chosen, labels.shape[1:])
+        classes = labels.flatten(1).gather(1, chosen)
+        columns = features.cpu(), classes, places_of(chosen, labels.shape[1:])
+        yield from map(SampledVoxels, *(column.numpy() for column in columns))
+
+
+def _choose(case: int, count: int, voxels: int) -> np.ndarray:
+    return np.random.default_rng(case).choice(count, min(voxels, count), replace=False)
+
+
+def places_of(voxels: Tensor, space: Sequence[int]) -> Tensor:
+    """Where voxels, flat positions (batch, voxel) in ``space``, have their centres: (batch, voxel,
+    axis). The scan's borders are at -1 and 1."""
+    place = torch.stack(torch.unravel_index(voxels, tuple(space)), -1).float()
+    return (2 * place + 1) / torch.tensor(tuple(space), device=voxels.device) - 1
+
+
+def features_at(levels: list[Tensor], voxels: Tensor, space: Sequence[int]) -> Tensor:
+    """All levels' features at ``voxels`` (batch, voxel): (batch, voxel, feature).
+
+    Voxels are flat positions in ``space``. Coarse levels are interpolated linearly, as by
+    F.interpolate with align_corners=False.
+    """
+    places = places_of(voxels, space).to(levels[0])
+    grid = places.flip(-1)  # grid_sample counts the last axis first
+    grid = grid.view(*voxels.shape, *[1] * (len(space) - 1), len(space))
+    sampled = [
+        F.grid_sample(level, grid, "bilinear", "border", align_corners=False) for level in levels
+    ]
+    return torch.cat([s.flatten(2) for s in sampled], 1).mT
+
+
+def recalibrated(encoder: Encoder, cohort: Cohort, cases: Sequence[int]) -> Encoder:
+    """A copy whose BatchNorm statistics are those of ``cases``' whole volumes.
+
+    Pretraining saw patches or cubes, and a random encoder nothing: without this each encoder is
+    judged under foreign statistics, random ones most of all.
+    """
+    copy = deepcopy(encoder)
+    copy.to(memory_format=channels_last(encoder))  # type: ignore[call-overload]  # torch's stub
+    batches = (cohort.images(batch).to(device_of(copy)) for batch in in_batches(cases))
+    with torch.no_grad():
+        update_bn(batches, copy)
+    return copy.eval()

@@ -1,0 +1,77 @@
+"""Random encoders of several kinds: the controls of all that reads frozen features.
+
+How much can be read from a random encoder depends on its shape: with shortcuts and without norms
+far more than from a plain one whose batch norm has the statistics of scans. A lead over one kind is
+no lead over the best. So several kinds are tried, the best is chosen on other cases than those it
+is then scored on, and it is named.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import get_args
+
+import numpy as np
+
+from ssl3d_lite.models.encoders import Encoder, make_encoder
+from ssl3d_lite.models.settings import BlockKind, EncoderSettings, NormKind
+
+from .scores import ScoreReport
+
+Reports = Mapping[str, Sequence[ScoreReport]]  # protocol → an evaluation a draw of labels
+
+
+@dataclass(frozen=True)
+class RandomKind:
+    """A kind of random encoder. Batch norm has the statistics of scans, as wherever a probe reads;
+    norm "none" is what batch norm is in effect before it has any."""
+
+    settings: EncoderSettings
+
+    @property
+    def name(self) -> str:
+        norm = "no norm" if self.settings.norm == "none" else f"{self.settings.norm} norm"
+        block = [] if self.settings.network == "densenet121" else [self.settings.block]
+        return ", ".join(["random", *block, norm])
+
+    def start(self, seed: int) -> Encoder:
+        return make_encoder(self.settings, seed)
+
+
+def kinds_of_random_encoder(settings: EncoderSettings) -> list[RandomKind]:
+    """All kinds of random encoder of a given network, levels and channels: plain and residual, each
+    with every norm and with none."""
+    if settings.network == "densenet121":
+        norms = [norm for norm in get_args(NormKind) if norm != "none"]
+        return [RandomKind(replace(settings, norm=norm)) for norm in norms]
+    return [
+        RandomKind(replace(settings, block=block, norm=norm))
+        for block in get_args(BlockKind)
+        for norm in get_args(NormKind)
+    ]
+
+
+def best_kinds(
+    kinds: Sequence[RandomKind], read: Callable[[Encoder], Reports], seed: int
+) -> tuple[dict[str, RandomKind], dict[str, dict[str, float]]]:
+    """For each protocol the kind that is best, by one random start of each.
+
+    Args:
+        read: reads an encoder, on cases on which nothing else is scored.
+
+    Returns:
+        Reading → kind; and kind's name → protocol → mean score over the draws, of all kinds.
+    """
+    tried = {
+        kind.name: {
+            protocol: float(np.mean([report.score for report in reports]))
+            for protocol, reports in read(kind.start(seed)).items()
+        }
+        for kind in kinds
+    }
+    by_name = {kind.name: kind for kind in kinds}
+    protocols = next(iter(tried.values()))
+    best = {
+        protocol: by_name[max(tried, key=lambda name: tried[name][protocol])]
+        for protocol in protocols
+    }
+    return best, tried
