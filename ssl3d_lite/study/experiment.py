@@ -11,7 +11,7 @@ from typing import Any
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.training.presets import QUICK_SLICES, preset, published_settings
-from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
+from ssl3d_lite.training.settings import FinetuneSettings, PretrainSettings
 
 from .arms import Arm
 from .data import StudyData
@@ -68,13 +68,13 @@ class Experiment:
 
     # ---- training ------------------------------------------------------------------------------
 
-    def pretraining(self, job: Job) -> TrainSettings:
+    def pretraining(self, job: Job) -> PretrainSettings:
         """How a job's encoder is pretrained. The study sets the steps, alike for every arm."""
         arm = job.arm
         dims, task = self.data.benchmark(arm).spatial_dims, arm.tasks[0]
         chosen = preset(self.preset_of(task, dims), task, dims).training
         chosen = chosen | {"epochs": 0} | self._given("pretrain", arm)
-        return TrainSettings(**chosen, seed=job.seed, **asdict(self.machine))
+        return PretrainSettings(**chosen, seed=job.seed, **asdict(self.machine))
 
     def finetuning(self, run: Run) -> FinetuneSettings:
         """How a run is fine-tuned: alike for every arm, but for the encoder's warm-up and its
