@@ -25,11 +25,11 @@ def encoder_of(experiment: Experiment, job: Job) -> tuple[Encoder, list[ProxyTas
     encoder = make_encoder(experiment.start(job), job.seed)
     tasks = make_tasks(experiment, job)
     if tasks:
-        corpus, settings = data.corpus(arm, job.fold), experiment.pretraining(job)
+        corpus, training = data.corpus(arm, job.fold), experiment.pretraining(job)
         out = encoder_folder(experiment, job)
         own = corpus.cohort is data.benchmark(arm)  # another cohort has folds of its own
         fold = job.fold if own else None
-        pretrain(tasks, encoder, corpus.cohort, corpus.seen, settings, out, fold=fold)
+        pretrain(tasks, encoder, corpus.cohort, corpus.seen, training, out, fold=fold)
     elif arm.source == "oracle":
         cohort, cases = data.benchmark(arm), data.split(arm, job.fold).train
         network = make_network(encoder, cohort, job.seed)

@@ -15,7 +15,7 @@ hippocampi of 40 × 56 × 40 voxels of 1 mm and on 40 virtual ones:
 
     patch  jitter  gap at least    real     virtual
       13      0         0          100 %     100 %
-       8      3         2           18 %       6 %      the defaults
+       8      3         2           18 %       4 %      the defaults
        4      3         6            1 %       1 %
        4      6         3            1 %       1 %
 

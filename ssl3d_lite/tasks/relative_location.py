@@ -17,7 +17,7 @@ ones:
 
     patch  jitter  gap at least    real     virtual
       13      0         0           79 %      76 %
-       8      3         2           23 %      21 %      the defaults
+       8      3         2           23 %      18 %      the defaults
        4      3         6           18 %      18 %
        4      6         3           17 %      16 %
 
