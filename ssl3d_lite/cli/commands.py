@@ -4,6 +4,7 @@ Each rests on the function of the same name that a notebook calls (``ssl3d_lite.
 """
 
 from dataclasses import dataclass, field, make_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -155,6 +156,9 @@ class FinetuneCommand(CheckedSettings):
     shape: Annotated[EncoderShape, FLAT] = field(default_factory=EncoderShape)
     fold: Count = 0
     """The fold that is the test set."""
+    raw: Path | None = None
+    """Folder of the raw scans that the cohort was prepared from. Test cases are then scored over
+    their raw label maps, else in the prepared volumes."""
 
 
 def finetune_command(settings: FinetuneCommand) -> Evaluation | OrdinalEvaluation:
@@ -166,7 +170,8 @@ def finetune_command(settings: FinetuneCommand) -> Evaluation | OrdinalEvaluatio
     labelled = cohort.subset(split.train, settings.labels, training.seed)
     hooks = eval_hooks(network, cohort, training, validation=split.validation, test=split.test)
     finetune(network, cohort, labelled, training, settings.out, fold=settings.fold, hooks=hooks)
-    result = on_rank_zero(evaluate, network, cohort, split.test, training.patch)
+    over_raw = partial(evaluate, raw=settings.raw)
+    result = on_rank_zero(over_raw, network, cohort, split.test, training.patch)
     on_rank_zero(write_csv, settings.out / "scores.csv", result.rows())
     print(f"{len(labelled)} labelled cases; {len(split.test)} test cases:\n{result}")
     return result
