@@ -5,18 +5,11 @@ from pathlib import Path, PurePath
 from typing import ClassVar
 
 from data_recipes.preparing.engine import RawCase, Summary
+from data_recipes.preparing.graded import graded_photographs
 from data_recipes.preparing.patients import PatientTable, with_patients
-from data_recipes.preparing.photographs import (
-    COLOUR_CHANNELS,
-    ENDINGS,
-    GRADES,
-    PhotographRecipe,
-    prepare_photographs,
-)
+from data_recipes.preparing.photographs import PhotographRecipe, prepare_photographs
 from data_recipes.preparing.settings import About
-from data_recipes.readers.tables import read_table
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import files_below
 
 COMPETITION = "aptos2019-blindness-detection"
 
@@ -52,44 +45,17 @@ def prepare(settings: Aptos) -> Summary:
             :func:`prepare_cohort`.
     """
     raw = (settings.raw or _download()).resolve()
-    cases = [*_listed(raw, "train", with_grades=True), *_listed(raw, "test", with_grades=False)]
+    cases = [*_listed(raw, "train", "diagnosis"), *_listed(raw, "test", None)]
     cases = with_patients(cases, settings.table, raw, lambda name: [name, PurePath(name).stem])
-    return prepare_photographs("aptos", "APTOS 2019", cases, raw, settings)
+    return prepare_photographs({"name": "aptos"}, "APTOS 2019", cases, raw, settings)
 
 
-def _listed(raw: Path, part: str, with_grades: bool) -> list[RawCase]:
-    """All that part.csv or part_images/ knows of; what only one of them knows is a fault."""
+def _listed(raw: Path, part: str, grade: str | None) -> list[RawCase]:
+    """All that part.csv or part_images/ knows of."""
     folder, table = raw / f"{part}_images", raw / f"{part}.csv"
-    if not with_grades and not table.exists() and not folder.exists():
+    if grade is None and not table.exists() and not folder.exists():
         return []  # the graded photographs alone will do
-    rows = read_table(table, ("id_code", "diagnosis") if with_grades else ("id_code",))
-    pictures: dict[str, Path] = {}
-    doubles: dict[str, Path | None] = {}
-    for path in files_below(folder):
-        if path.suffix.lower() in ENDINGS:
-            doubles[path.stem] = pictures.get(path.stem)
-            pictures[path.stem] = path
-    cases = []
-    for name in sorted(rows.keys() | pictures.keys()):
-        fault, grade = "", None
-        if doubles.get(name):
-            fault = f"{doubles[name]} and {pictures[name]} are both there; remove one"
-        elif name not in pictures:
-            fault = f"{table} has a row for it, but {folder.name} has no picture"
-        elif name not in rows:
-            fault = f"{pictures[name]} has no row in {table.name}"
-        elif with_grades:
-            grade, fault = _grade(rows[name]["diagnosis"], table)
-        images = dict.fromkeys(COLOUR_CHANNELS, pictures[name]) if name in pictures else {}
-        cases.append(RawCase(name, patient=name, images=images, grade=grade, fault=fault))
-    return cases
-
-
-def _grade(text: str, table: Path) -> tuple[int | None, str]:
-    """A grade, or what is wrong with it."""
-    if text in map(str, range(len(GRADES))):
-        return int(text), ""
-    return None, f"{table} gives it the grade {text!r}, where grades are 0 to {len(GRADES) - 1}"
+    return graded_photographs(folder, table, "id_code", grade)
 
 
 def _download() -> Path:

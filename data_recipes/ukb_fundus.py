@@ -46,7 +46,8 @@ def prepare(settings: UkbFundus) -> Summary:
     """
     raw = settings.raw.resolve()
     cases = [*find_photographs(raw), *locked_folders(raw)]
-    return prepare_photographs("ukb-fundus", "UK Biobank fundus photographs", cases, raw, settings)
+    name = "UK Biobank fundus photographs"
+    return prepare_photographs({"name": "ukb-fundus"}, name, cases, raw, settings)
 
 
 def find_photographs(raw: Path) -> list[RawCase]:

@@ -1,6 +1,7 @@
 """What all tests share: the cohort of made-up scans, raw files, and where real scans may lie."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,13 @@ from ssl3d_lite.data.cohort import Cohort
 pytest_plugins = ["raw_files"]
 
 ROOT = Path(__file__).parents[1]
-REAL = ROOT.parent / "shared/data/msd/Task04_Hippocampus"
+REAL = ROOT.parent / "shared/data"
 
 # The tests' processes share the cores: a process that a test starts takes no more than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Tests that run in the background ignore Ctrl-C, and so would all processes that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Several threads add in another order, and training makes rounding grow. Tests compare numbers
 # with those of other processes, which have one thread too; networks this small need no more.
@@ -27,9 +31,23 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="session")
 def real_hippocampus() -> Path:
     """The raw Decathlon hippocampus task; tests that want it skip where it is absent."""
-    if not REAL.is_dir():
-        pytest.skip(f"no real scans in {REAL}")
-    return REAL
+    return _real("msd/Task04_Hippocampus")
+
+
+@pytest.fixture(scope="session")
+def real_idrid() -> Path:
+    return _real("idrid")
+
+
+@pytest.fixture(scope="session")
+def real_acdc() -> Path:
+    return _real("acdc")
+
+
+def _real(name: str) -> Path:
+    if not (REAL / name).is_dir():
+        pytest.skip(f"no real scans in {REAL / name}")
+    return REAL / name
 
 
 @pytest.fixture(scope="session")

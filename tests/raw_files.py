@@ -20,6 +20,14 @@ def _save(path: Path, data: np.ndarray, affine: np.ndarray | None = None) -> Pat
     return path
 
 
+def eye(number: int) -> np.ndarray:
+    """A disc of 110 pixels with a gradient in each colour, on black: (120, 150, 3); all differ."""
+    rows, columns = np.indices((120, 150))
+    inside = np.hypot(columns + 0.5 - 75, rows + 0.5 - 60) <= 55
+    colours = np.stack([60 + columns, 30 + rows, 20 + number + (rows + columns) // 4], axis=2)
+    return (colours * inside[..., None]).astype(np.uint8)
+
+
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
     """Where a test lays out raw files."""

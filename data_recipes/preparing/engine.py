@@ -8,7 +8,7 @@ outlives its case, so memory does not grow with their number.
 
 import errno
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -64,6 +64,7 @@ class RawCase:
     grade: int | None = None  # class of the whole scan, in place of a label map
     fault: str = ""  # why the case cannot be used, if that shows before its files are read
     slices: dict[str, tuple[Path, ...]] = field(default_factory=dict)
+    held_out: bool = False  # in the data set's own test part, which fold 0 is then for
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,8 @@ def _prepare_all(
         unstated = _without_unit(outcomes) if unit is None else ""
         if unstated:
             about = replace(about, unit=UNKNOWN_UNIT)
-        summary = _finish(about, outcomes, known, settings, left_out)
+        held_out = {case.id for case in cases if case.held_out}
+        summary = _finish(about, outcomes, known, settings, left_out, held_out)
         return replace(summary, notes=(unstated, *summary.notes)) if unstated else summary
     except OSError as reason:  # from writing: a file that cannot be read is its case's fault
         done = f"{sum(each.case is not None for each in outcomes)} of {len(cases)} cases are done"
@@ -208,6 +210,7 @@ def _finish(
     known: Mapping[str, Record],
     settings: FoldSettings,
     left_out: tuple[dict[str, str], ...],
+    held_out: Collection[str],
 ) -> Summary:
     """Write the manifest, and say how it went."""
     rejected = tuple({"case": o.id, "reason": o.reason} for o in outcomes if o.case is None)
@@ -215,7 +218,7 @@ def _finish(
     if not done:
         why = f"; {rejected[0]['reason']}" if rejected else ""
         raise InputError(f"none of {len(rejected)} cases can be prepared{why}")
-    cases, notes = assign_folds(done, settings.folds, settings.seed)
+    cases, notes = assign_folds(done, settings.folds, settings.seed, held_out)
     notes = (*remarks(cases), *notes)
     voxels = [nib.affines.voxel_sizes(np.array(case.affine)) for case in cases]
     spacing = tuple(np.mean(voxels, axis=0).round(6).tolist())

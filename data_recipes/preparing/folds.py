@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +13,7 @@ FEWEST_FOLDS = 3  # one fold to test on, one to validate on, one to learn from
 
 
 def assign_folds(
-    cases: Sequence[Case], folds: int, seed: int
+    cases: Sequence[Case], folds: int, seed: int, held_out: Collection[str] = ()
 ) -> tuple[list[Case], tuple[str, ...]]:
     """Give every patient a fold, so that no patient stands on two sides of a split.
 
@@ -23,22 +23,31 @@ def assign_folds(
     A patient without any label gets no fold, and is free for pretraining. With fewer labelled
     patients than folds there are as many folds as patients; below three, none.
 
+    Args:
+        held_out: ids of the data set's own test part. They are fold 0, with their patients and
+            copies; all others are spread over the other folds.
+
     Returns:
         The cases with their folds, and remarks that a user should read.
     """
     groups = group_patients(cases)
     notes: tuple[str, ...] = ()
     labelled = [i for i, case in enumerate(cases) if case.labelled]
-    held, known = [groups[i] for i in labelled], [cases[i].grade for i in labelled]
+    test = {groups[i] for i in labelled if cases[i].id in held_out}
+    spread = [i for i in labelled if groups[i] not in test]
+    held, known = [groups[i] for i in spread], [cases[i].grade for i in spread]
     grades = [grade for grade in known if grade is not None]
-    number = min(folds, len(set(held)))
+    first = int(bool(test))  # the first of the folds that are dealt
+    number = min(folds, len(set(held)) + first)
     if number < FEWEST_FOLDS:
-        why = f"only {number} patients have a label, and a split needs {FEWEST_FOLDS}: label more"
+        who = f"{len(set(held))} patients{' beside the test part' if test else ''}"
+        why = f"only {who} have a label, and a split needs {FEWEST_FOLDS - first}: label more"
         why = why if labelled else "no case has a label, so all are for pretraining"
         return [replace(case, fold=None) for case in cases], (f"no folds: {why}",)
     if number < folds:
         notes = (f"only {number} folds: no more patients have a label",)
-    fold_of, rare = _spread(held, grades if None not in known else None, number, seed)
+    dealt, rare = _spread(held, grades if None not in known else None, number - first, seed)
+    fold_of = {group: fold + first for group, fold in dealt.items()} | dict.fromkeys(test, 0)
     if rare:
         notes = (*notes, f"fewer cases than folds have grade {', '.join(map(str, rare))}")
     return [replace(case, fold=fold_of.get(group)) for case, group in zip(cases, groups)], notes

@@ -7,11 +7,11 @@ circle is cut out, brought to one size, and blackened outside the circle.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Ge
@@ -69,32 +69,44 @@ class PhotographRecipe(Photographs, Into):
 
 
 def prepare_photographs(
-    recipe: str, name: str, cases: Sequence[RawCase], raw: Path, settings: PhotographRecipe
+    recipe: Mapping[str, Any],
+    name: str,
+    cases: Sequence[RawCase],
+    raw: Path,
+    settings: PhotographRecipe,
+    grades: Sequence[str] = GRADES,
+    description: str = "",
+    notes: Sequence[str] = (),
+    left_out: Sequence[dict[str, str]] = (),
 ) -> Summary:
     """Prepare ``cases`` as an ordinal 2D cohort.
 
     Args:
-        recipe: its name.
+        recipe: its name, and those of its own settings that decide what is in the cohort.
         name: of the data set.
         cases: photographs, with a grade or without.
         raw: the folder they lie in.
         settings: the recipe's own.
+        grades: names of the grades, by number.
+        description: what a reader of scores should know.
+        notes, left_out: as :func:`prepare_cohort` has them.
 
     Raises:
         InputError: as :func:`prepare_cohort`.
     """
-    description = describe(
+    about = describe(
         settings,
         name,
         COLOUR_CHANNELS,
-        dict(enumerate(GRADES)),
-        {"name": recipe, "edge": settings.edge, "intensity": settings.intensity},
+        dict(enumerate(grades)),
+        {**recipe, "edge": settings.edge, "intensity": settings.intensity},
         regions={},
+        description=description,
         ordinal=True,
         unit="px",
     )
     make = partial(prepare_photograph, how=settings)
-    return prepare_cohort(description, cases, raw, make, settings)
+    return prepare_cohort(about, cases, raw, make, settings, notes, left_out=left_out)
 
 
 def read_photograph(path: Path) -> Image.Image:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from raw_files import eye
 
 from data_recipes.aptos import COMPETITION, Aptos, prepare
 from data_recipes.preparing.photographs import GRADES
@@ -19,14 +20,6 @@ from ssl3d_lite.errors import InputError
 
 EDGE = 16
 TRAIN, TEST = "id_code,diagnosis\n", "id_code\n"
-
-
-def eye(number: int) -> np.ndarray:
-    """A disc of 110 pixels with a gradient in each colour, on black: (120, 150, 3); all differ."""
-    rows, columns = np.indices((120, 150))
-    inside = np.hypot(columns + 0.5 - 75, rows + 0.5 - 60) <= 55
-    colours = np.stack([60 + columns, 30 + rows, 20 + number + (rows + columns) // 4], axis=2)
-    return (colours * inside[..., None]).astype(np.uint8)
 
 
 def save(path: Path, pixels: np.ndarray, **options) -> None:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
+from raw_files import eye
 
 from data_recipes.ukb_fundus import UkbFundus, find_photographs, prepare
 from ssl3d_lite.cli.main import main
@@ -18,14 +18,6 @@ NAMES = (
     "more/deep/1000002_21015_0_1.png",
 )
 IDS = ["1000001_left_0_0", "1000001_right_0_0", "1000001_right_1_0", "1000002_left_0_1"]
-
-
-def eye(number: int) -> np.ndarray:
-    """A disc of 110 pixels with a gradient in each colour, on black: (120, 150, 3); all differ."""
-    rows, columns = np.indices((120, 150))
-    inside = np.hypot(columns + 0.5 - 75, rows + 0.5 - 60) <= 55
-    colours = np.stack([60 + columns, 30 + rows, 20 + number + (rows + columns) // 4], axis=2)
-    return (colours * inside[..., None]).astype(np.uint8)
 
 
 def lay_out(raw: Path, names: tuple[str, ...] = NAMES) -> Path:

@@ -571,6 +571,22 @@ def test_folds_never_part_a_patient(cases, folds, seed):
     assert bool(notes) == (len(patients) < folds)
 
 
+@settings(deadline=None)
+@given(
+    cases=cohorts(),
+    numbers=st.sets(st.integers(0, 39)),
+    folds=st.integers(3, 8),
+    seed=st.integers(0, 5),
+)
+def test_what_is_held_out_is_fold_0_with_its_patients_and_no_others(cases, numbers, folds, seed):
+    held_out = {f"c{number}" for number in numbers}
+    dealt, _ = assign_folds(cases, folds, seed, held_out)
+    test = {c.patient for c in cases if c.labelled and c.id in held_out}
+    if test and any(c.fold is not None for c in dealt):
+        assert all((c.fold == 0) == (c.patient in test) for c in dealt)
+        assert len({c.fold for c in dealt} - {None}) >= 3
+
+
 def test_folds_are_fixed_by_their_seed():
     cases = [case(f"c{i}", f"p{i}") for i in range(20)]
     first, again, other = (assign_folds(cases, 5, seed)[0] for seed in (0, 0, 1))
