@@ -28,8 +28,8 @@ AnySettings = TypeVar("AnySettings", bound="TrainSettings")
 
 # metadata of fields that say how the machine computes: no result depends on them, but by rounding
 _ON_THE_MACHINE = {"affects_result": False}
-# of fields that an earlier version had not: at its default a record does not name such a field, so
-# that what was begun then goes on
+# metadata of fields that an earlier version had not: at its default a record does not name such a
+# field, so that what was begun then goes on
 _NEW = {"new": True}
 
 
