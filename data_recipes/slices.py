@@ -135,7 +135,8 @@ def slices_of(case: Case, settings: SliceSettings) -> dict[int, Case]:
             shape=_without(case.shape, axis),
             affine=in_plane.tolist(),
             crop=list(_without(case.crop, axis)),
-            lost=0,  # a number of the whole scan
+            lost=0,  # numbers of the whole scan
+            lost_by_class=(),
             slice_of=case.id,
             sha256={},  # not known before it is cut
         )

@@ -8,6 +8,8 @@ import pytest
 import torch
 from helpers import make_cohort
 
+from data_recipes.msd import Msd
+from data_recipes.msd import prepare as prepare_msd
 from ssl3d_lite.data.cohort import Cohort
 
 pytest_plugins = ["raw_files"]
@@ -46,6 +48,14 @@ def _real(name: str) -> Path:
     if not (REAL / name).is_dir():
         pytest.skip(f"no real scans in {REAL / name}")
     return REAL / name
+
+
+@pytest.fixture(scope="session")
+def hippocampi(real_hippocampus: Path, tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """All 200 of them, prepared: volumes of 40 × 56 × 40 at 1 mm."""
+    folder = tmp_path_factory.mktemp("real")
+    prepare_msd(Msd(task=real_hippocampus.name, raw=real_hippocampus, out=folder))
+    return Cohort.open(folder).to("cpu")
 
 
 @pytest.fixture(scope="session")

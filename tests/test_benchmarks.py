@@ -26,6 +26,30 @@ def test_what_runs_at_once_counts_once():
     assert gpu.idle_share([(5, 6), (0, 2), (1, 3)]) == pytest.approx(2 / 6)
 
 
+def test_the_page_of_the_presets_is_current():
+    """After a change: python tests/benchmarks/presets.py"""
+    presets = load("presets")
+    figures = json.loads(presets.FIGURES.read_text())
+    assert presets.PAGE.read_text() == presets.page(figures)
+    assert {(r["preset"], r["dims"], r["task"]) for r in figures["memory"]} == {
+        (name, dims, task)
+        for name in ("paper", "original")
+        for dims in (3, 2)
+        for task in presets.PUBLISHED_TASKS
+    }
+
+
+def test_what_a_preset_needs_is_counted():
+    presets = load("presets")
+    (kept,) = (
+        row
+        for row in json.loads(presets.FIGURES.read_text())["memory"]
+        if (row["preset"], row["dims"], row["task"]) == ("original", 2, "rotation")
+    )
+    found = presets.memory("original", "rotation", 2, presets.WAYS["32-true"])
+    assert found == pytest.approx(kept["32-true"], abs=0.1)
+
+
 def test_a_point_of_growth_is_measured_and_estimated():
     growth = load("growth")
     found = growth.measured("cpu", edge=32, batch=2)

@@ -78,6 +78,7 @@ class Prepared:
     raw_shape: tuple[int, ...]
     raw_affine: np.ndarray
     lost: int = 0  # labelled raw voxels outside what was kept
+    lost_by_class: tuple[int, ...] = ()  # the same by class; () if there are none
     raw_header: RawHeader = field(default_factory=dict)  # {}: the raw case is no scan
 
 
@@ -342,6 +343,7 @@ def _prepare_one(
         ),
         labelled=made.label is not None or raw.grade is not None,
         lost=made.lost,
+        lost_by_class=made.lost_by_class,
         grade=raw.grade,
         sha256=sums,
     )

@@ -340,10 +340,15 @@ def prepare_volume(
             row[...] = _sample_scaled(channel, intensity, box, frame)
         except InputError as reason:
             raise InputError(f"{name}: {reason}") from None
-    lost = 0
+    lost = np.zeros(1, int)
     if label is not None:
         label = to_ras(label, affine)
-        lost = int(np.count_nonzero(label) - np.count_nonzero(label[kept]))
+        classes = int(label.max(initial=0)) + 1
+        whole, seen = (
+            np.bincount(each.ravel(), minlength=classes) for each in (label, label[kept])
+        )
+        lost = whole - seen
+        lost[0] = 0  # the background
         label = frame.sample(label, label=True)
     return Prepared(
         image=image,
@@ -352,7 +357,8 @@ def prepare_volume(
         crop=[[s.start, s.stop] for s in kept],
         raw_shape=raw_shape,
         raw_affine=affine,
-        lost=lost,
+        lost=int(lost.sum()),
+        lost_by_class=tuple(lost.tolist()) if lost.any() else (),
         raw_header=header or {},
     )
 

@@ -4,6 +4,7 @@ Each rests on the function of the same name that a notebook calls (``ssl3d_lite.
 """
 
 from dataclasses import dataclass, field, make_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -20,8 +21,8 @@ from ssl3d_lite.files import read_json, write_csv
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.device import Device, choose_device
 from ssl3d_lite.machine.launch import launch
-from ssl3d_lite.models.compatibility import check_test
-from ssl3d_lite.models.encoders import Encoder, adapt_channels, make_encoder
+from ssl3d_lite.models.compatibility import check_test, for_channels
+from ssl3d_lite.models.encoders import Encoder, make_encoder
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.settings import (
@@ -38,7 +39,7 @@ from ssl3d_lite.training.checkpoint import RUN_SETTINGS, load_encoder, load_netw
 from ssl3d_lite.training.finetuning import finetune
 from ssl3d_lite.training.presets import PresetName, preset
 from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
+from ssl3d_lite.training.settings import FinetuneSettings, PretrainSettings
 
 TaskSettings = TypeVar("TaskSettings")
 
@@ -73,7 +74,7 @@ class PretrainCommand(CheckedSettings, Generic[TaskSettings]):
     out: Path
     """Folder for the encoder and its history. The same command continues a killed run."""
     options: Annotated[TaskSettings, FLAT]
-    training: Annotated[TrainSettings, FLAT] = field(default_factory=TrainSettings)
+    training: Annotated[PretrainSettings, FLAT] = field(default_factory=PretrainSettings)
     shape: Annotated[EncoderShape, FLAT] = field(default_factory=EncoderShape)
     task: str = "cpc"
     """Proxy task: cpc, rpl, jigsaw, rotation, exemplar, masked; tissue; as controls random and
@@ -96,7 +97,7 @@ def pretrain_defaults(
     else:
         kinds = [(name, type(each), field(default=each)) for name, each in own.items()]
         options = make_dataclass("Options", kinds, frozen=True)()
-    training = TrainSettings(**chosen.training)
+    training = PretrainSettings(**chosen.training)
     # presets shape U-Nets alone
     shape = EncoderShape(**chosen.shape) if network == "unet" else EncoderShape()
     return {
@@ -155,6 +156,9 @@ class FinetuneCommand(CheckedSettings):
     shape: Annotated[EncoderShape, FLAT] = field(default_factory=EncoderShape)
     fold: Count = 0
     """The fold that is the test set."""
+    raw: Path | None = None
+    """Folder of the raw scans that the cohort was prepared from. Test cases are then scored over
+    their raw label maps, else in the prepared volumes."""
 
 
 def finetune_command(settings: FinetuneCommand) -> Evaluation | OrdinalEvaluation:
@@ -166,7 +170,8 @@ def finetune_command(settings: FinetuneCommand) -> Evaluation | OrdinalEvaluatio
     labelled = cohort.subset(split.train, settings.labels, training.seed)
     hooks = eval_hooks(network, cohort, training, validation=split.validation, test=split.test)
     finetune(network, cohort, labelled, training, settings.out, fold=settings.fold, hooks=hooks)
-    result = on_rank_zero(evaluate, network, cohort, split.test, training.patch)
+    over_raw = partial(evaluate, raw=settings.raw)
+    result = on_rank_zero(over_raw, network, cohort, split.test, training.patch)
     on_rank_zero(write_csv, settings.out / "scores.csv", result.rows())
     print(f"{len(labelled)} labelled cases; {len(split.test)} test cases:\n{result}")
     return result
@@ -298,9 +303,4 @@ def find_encoder(name: str, cohort: Cohort, shape: EncoderShape, seed: int) -> E
     """The encoder in folder ``name``, fitted to the cohort's channels; or a random one."""
     if name == "random":
         return shape.encoder(cohort, seed)
-    encoder = load_encoder(name)
-    want = len(cohort.channels)
-    if encoder.settings.in_channels != want:
-        print(f"input layer adapted from {encoder.settings.in_channels} to {want} channels")
-        encoder = adapt_channels(encoder, want)
-    return encoder
+    return for_channels(load_encoder(name), cohort)

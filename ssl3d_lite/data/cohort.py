@@ -68,6 +68,7 @@ class Case:
     source: Source
     labelled: bool
     lost: int = 0  # labelled raw voxels outside the prepared volume
+    lost_by_class: tuple[int, ...] = ()  # the same by class; () if there are none, or it is unknown
     grade: int | None = None  # class of the whole scan, in an ordinal cohort
     sha256: dict[str, str] = field(default_factory=dict)  # "image", "label" → of its array's file
     fold: int | None = None  # None: in no fold, so free for pretraining in every split
@@ -496,7 +497,9 @@ def case_from_json(record: dict[str, Any]) -> Case:
     """A case from what ``json`` made of its ``asdict``."""
     source = record["source"]
     source = Source(**{**source, "shape": tuple(source["shape"])})
-    return Case(**{**record, "shape": tuple(record["shape"]), "source": source})
+    by_class = tuple(record.get("lost_by_class", ()))  # an earlier version wrote none
+    lists = {"shape": tuple(record["shape"]), "lost_by_class": by_class}
+    return Case(**{**record, **lists, "source": source})
 
 
 def fits(cohort: Cohort, device: str) -> bool:

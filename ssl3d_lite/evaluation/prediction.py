@@ -142,6 +142,19 @@ def _scan_in(path: Path) -> str:
     return header["descrip"].item().decode(errors="replace").partition(" scan ")[2]
 
 
+def over_raw(labels: np.ndarray, case: Case) -> np.ndarray:
+    """A label map of the prepared volume, (*space), on the raw scan's own voxels, uint8.
+
+    Cropping, padding, turning to RAS and resampling (nearest voxel) are undone; what lay outside
+    the prepared volume is 0.
+    """
+    prepared = nibabel.Nifti1Image(labels.astype(np.uint8), np.array(case.affine))
+    raw = (case.source.shape, np.array(case.source.affine))
+    # not "constant": a position of -1e-16 would count as outside
+    back = resample_from_to(prepared, raw, order=0, mode="grid-constant", cval=0)
+    return np.asarray(back.dataobj).astype(np.uint8)
+
+
 def prediction_file(
     name: str, classes: np.ndarray, case: Case, values: Sequence[int], origin: str = ""
 ) -> bytes:
@@ -149,15 +162,10 @@ def prediction_file(
     every viewer: its header places the voxels as the raw one's does. They are compressed if the
     file's name ends in ".gz".
 
-    Cropping, padding, turning to RAS and resampling (nearest voxel) are undone; what lay outside
-    the prepared volume is background. ``values`` are the raw label values by class; ``origin``,
-    of 79 letters at most, goes into the header.
+    See :func:`over_raw`. ``values`` are the raw label values by class; ``origin``, of 79 letters at
+    most, goes into the header.
     """
-    prepared = nibabel.Nifti1Image(np.asarray(values, np.uint8)[classes], np.array(case.affine))
-    raw = (case.source.shape, np.array(case.source.affine))
-    # not "constant": a position of -1e-16 would count as outside
-    back = resample_from_to(prepared, raw, order=0, mode="grid-constant", cval=0)
-    labels = np.asarray(back.dataobj).astype(np.uint8)
+    labels = over_raw(np.asarray(values, np.uint8)[classes], case)
     image = image_over_raw(labels, case.source.affine, case.source.header)
     image.header["descrip"] = origin.encode()
     return gzip_bytes(image.to_bytes()) if name.endswith(".gz") else image.to_bytes()

@@ -1,30 +1,39 @@
-"""Scores of a segmentation for each case and region, in the scan's own space.
+"""Scores of a segmentation for each case and region, over the raw scans or in prepared volumes.
 
-Dice and the Hausdorff distance are MONAI's. The background is never averaged in. Where a region
-is absent the literature's rule holds (BraTS): absent and not found is 1, absent but found, or
-there but missed, is 0; the distance is then 0 or the volume's diagonal. Such cases are counted.
-Scores of grades are in :mod:`ssl3d_lite.evaluation.grades`.
+Where the raw label maps are there, a prediction is laid back over the raw scan and scored there, so
+that cropping and resampling count. Else prepared volumes are compared, and what a crop has cut off
+counts as missed, but in Dice alone: nothing is known of where it lay.
+
+Dice and the distances between surfaces are MONAI's. HD95 is the 95th percentile of both directions'
+distances together, as the evaluation of BraTS (MedPy) has it; MONAI's own is the larger one of the
+two directions' percentiles, which is never less. The background is never averaged in. Where a
+region is absent the literature's rule holds (BraTS): absent and not found is 1, absent but found,
+or there but missed, is 0; the distance is then 0 or the raw scan's diagonal. Such cases are
+counted. Scores of grades are in :mod:`ssl3d_lite.evaluation.grades`.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
 import torch
+from nibabel.affines import voxel_sizes
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Case, Cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import checksum
 from ssl3d_lite.models.compatibility import check_test
 
 from .grades import OrdinalEvaluation, score_grades
-from .prediction import predictions
+from .prediction import over_raw, predictions
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,7 @@ class Evaluation:
     hd95: np.ndarray | None  # in the cohort's unit
     absent: np.ndarray  # True where the label map does not have the region
     unit: str = "mm"  # the cohort's
+    notes: tuple[str, ...] = ()  # what to know of the scores
 
     measure = "dice"
 
@@ -78,7 +88,7 @@ class Evaluation:
             for name, count in zip(self.regions, self.absent.sum(0), strict=True)
             if count
         ]
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
 
     def _regions(self, scores: np.ndarray, unit: str) -> str:
         means = zip(self.regions, scores.mean(0), strict=True)
@@ -108,6 +118,7 @@ def evaluate(
     window: Sequence[int] | None = None,
     hausdorff: bool = True,
     progress: bool = True,
+    raw: str | Path | None = None,
 ) -> Evaluation | OrdinalEvaluation:
     """Predict ``cases`` and score each of the cohort's regions, or the grades of an ordinal cohort.
 
@@ -115,11 +126,13 @@ def evaluate(
         cases: numbers of the cohort's cases; by default ``cohort.split().test``.
         window: size, in voxels, of the overlapping boxes in which larger volumes are predicted.
         hausdorff: whether the distance HD95 is computed too, which takes longest.
+        raw: the folder of raw scans that the cohort was prepared from; then these are scored, else
+            the prepared volumes.
 
     Raises:
         InputError: the network was trained on scans that were made otherwise, or does not predict
             what the cohort's labels say; no cases are given, and those of fold 0 were seen in its
-            training.
+            training; a raw label map is not there, or has changed.
 
     Example::
 
@@ -131,7 +144,7 @@ def evaluate(
     predicted = predictions(network, cohort, cases, window)
     if cohort.ordinal:
         return score_grades(predicted, cohort, cases)
-    return score(predicted, cohort, cases, hausdorff, progress)
+    return score(predicted, cohort, cases, hausdorff, progress, raw)
 
 
 def score(
@@ -141,6 +154,7 @@ def score(
     hausdorff: bool = True,
     progress: bool = True,
     every: int = 1,
+    raw: str | Path | None = None,
 ) -> Evaluation:
     """Score class maps (*space), one a case, against the cases' labels.
 
@@ -149,11 +163,12 @@ def score(
 
     Args:
         every: maps have every n-th voxel along each axis alone, and so many are scored.
+        raw: as in :func:`evaluate`.
     """
     regions = cohort.region_classes
     if not regions:
         raise InputError(f"{cohort.name} has no class but the background to be scored")
-    rows, names = [], []
+    rows, names, scans = [], [], []
     bar = tqdm(cases, desc="evaluate", unit="case", disable=not progress)
     by_scan = groupby(zip(bar, maps, strict=True), lambda pair: cohort.cases[pair[0]].scan)
     for scan, pairs in by_scan:
@@ -161,16 +176,82 @@ def score(
         for case in members:
             if not cohort.cases[case].labelled:
                 raise InputError(f"case {cohort.cases[case].id} has no label to be scored against")
-        truth = thin(cohort.labels(members).cpu(), every, cohort.spatial_dims)
-        parts = [_thinned(cohort.cases[case], every) for case in members]
-        whole = predicted[0], truth[0], parts[0]
-        if parts[0].slice_of:
-            whole = torch.stack(predicted), truth, stack_slices(parts)
-        rows.append(score_case(whole[0], whole[1], regions, whole[2], hausdorff))
+        found, whole = predicted[0], _thinned(cohort.cases[members[0]], every)
+        if whole.slice_of:
+            slices = [_thinned(cohort.cases[case], every) for case in members]
+            found, whole = torch.stack(predicted), stack_slices(slices)
+        if raw is not None:
+            found = torch.from_numpy(over_raw(found.numpy(), whole))
+            truth, whole = read_raw_label(Path(raw), whole, cohort.label_values), in_raw(whole)
+        else:
+            labels = thin(cohort.labels(members).cpu(), every, cohort.spatial_dims)
+            truth = labels if whole.slice_of else labels[0]
+        rows.append(score_case(found, truth, regions, whole, hausdorff))
         names.append(scan)
+        scans.append(whole)
     dice, distance, absent = (np.stack(column) for column in zip(*rows, strict=True))
     hd95 = distance if hausdorff else None
-    return Evaluation(tuple(names), tuple(regions), dice, hd95, absent, cohort.unit)
+    notes = tuple(_notes_of_lost(scans))
+    return Evaluation(tuple(names), tuple(regions), dice, hd95, absent, cohort.unit, notes)
+
+
+def _notes_of_lost(scans: Sequence[Case]) -> Iterator[str]:
+    """What was cut off from the labels of prepared volumes, and how it counts."""
+    for known, how in (
+        (True, "count as missed in Dice, and not in HD95"),
+        (False, "are not counted, as their classes are not known: prepare the scans again"),
+    ):
+        cut = [case for case in scans if case.lost and bool(case.lost_by_class) == known]
+        if cut:
+            yield (
+                f"{sum(case.lost for case in cut)} labelled voxels of {len(cut)} scans lie outside "
+                f"of their prepared volumes and {how}"
+            )
+
+
+# ---- the raw scan's space ----------------------------------------------------------------------
+
+
+def in_raw(case: Case) -> Case:
+    """The case as one that was not prepared: on its raw scan's voxels, with nothing cut off."""
+    source = case.source
+    return replace(case, shape=source.shape, affine=source.affine, lost=0, lost_by_class=())
+
+
+def read_raw_label(raw: Path, case: Case, values: Sequence[int]) -> Tensor:
+    """The raw label map that a case was prepared from, as classes on the raw scan's voxels, uint8.
+
+    Args:
+        values: the raw label values by class.
+
+    Raises:
+        InputError: it is not there, or is another than the one that was prepared.
+    """
+    name = case.source.files.get("label")
+    if name is None or len(case.source.shape) != 3:
+        raise InputError(f"{case.id} was prepared from no raw label map; score without raw scans")
+    path = raw / name
+    if not path.is_file():
+        raise InputError(f"no {path}: give the folder that {case.id} was prepared from")
+    if checksum(path) != case.source.sha256["label"]:
+        raise InputError(f"{path} has changed since {case.id} was prepared: prepare it again")
+    image: Any = nibabel.load(path)
+    # a label map may list its voxels in another order than the scan, as the recipes know
+    turn, own = (
+        nibabel.orientations.io_orientation(affine)
+        for affine in (np.array(image.affine), np.array(case.source.affine))
+    )
+    data = np.rint(np.asarray(image.dataobj)).astype(np.uint8)
+    data = data.reshape(data.shape[:3])  # a file may have a fourth axis of one entry
+    turned = nibabel.orientations.apply_orientation(
+        data, nibabel.orientations.ornt_transform(turn, own)
+    )
+    class_of = np.zeros(256, np.uint8)
+    class_of[list(values)] = range(len(values))
+    return torch.from_numpy(class_of[turned])
+
+
+# ---- one scan ----------------------------------------------------------------------------------
 
 
 def thin(maps: Tensor, every: int, axes: int) -> Tensor:
@@ -184,7 +265,9 @@ def _thinned(case: Case, every: int) -> Case:
     affine = np.array(case.affine, float)
     affine[:, : len(case.shape)] *= every
     shape = tuple(-(-length // every) for length in case.shape)
-    return replace(case, shape=shape, affine=affine.tolist())
+    lost = [round(number / every ** len(shape)) for number in (case.lost, *case.lost_by_class)]
+    thinned = replace(case, shape=shape, affine=affine.tolist())
+    return replace(thinned, lost=lost[0], lost_by_class=tuple(lost[1:]))
 
 
 def stack_slices(slices: Sequence[Case]) -> Case:
@@ -205,10 +288,10 @@ def score_case(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Dice, HD95 and absence of each region (a union of classes) in one case.
 
-    HD95 is in the unit of the case's affine.
+    HD95 is in the unit of the case's affine. What a crop has cut off counts as missed in Dice.
     """
     # monai takes seconds to import, and pretraining needs none of it
-    from monai.metrics import compute_dice, compute_hausdorff_distance
+    from monai.metrics import compute_dice
 
     if prediction.shape != truth.shape:
         raise InputError(
@@ -216,23 +299,58 @@ def score_case(
         )
     stack = partial(_stack_regions, regions=tuple(regions.values()))
     found, there = stack(prediction), stack(truth)
+    lost = _lost_of(case, regions.values())
     dice = compute_dice(found, there, include_background=True, ignore_empty=False)[0].numpy()
-    spacing = nibabel.affines.voxel_sizes(np.array(case.affine))[: prediction.ndim]
-    diagonal = float(np.linalg.norm(spacing * np.array(prediction.shape)))
+    counted = (
+        found.sum((0, *range(2, found.ndim))) + there.sum((0, *range(2, there.ndim)))
+    ).numpy()
+    dice = np.where(lost > 0, dice * counted / (counted + lost).clip(1), dice)
+    spacing = voxel_sizes(np.array(case.affine))[: prediction.ndim]
     empty_found, empty_there = (~m.flatten(2).any(-1)[0].numpy() for m in (found, there))
-    distance = np.where(empty_found & empty_there, 0.0, diagonal)
+    absent = empty_there & (lost == 0)
+    distance = np.where(empty_found & absent, 0.0, _diagonal(case, prediction.ndim))
+    for region in np.flatnonzero(~empty_found & ~empty_there) if hausdorff else ():
+        distance[region] = hausdorff_95(found[0, region], there[0, region], spacing)
+    return dice, distance, absent
+
+
+def hausdorff_95(found: Tensor, there: Tensor, spacing: Sequence[float]) -> float:
+    """The 95th percentile of the distances from each surface to the other, both directions' taken
+    together, in the unit of ``spacing``: of two masks (*space), neither of them empty.
+
+    Example::
+
+        >>> import torch
+        >>> line = torch.arange(40) == 20
+        >>> hausdorff_95(line[None], line.roll(3)[None], (1.0, 0.5))
+        1.5
+    """
+    from monai.metrics.utils import get_edge_surface_distance
+
     with warnings.catch_warnings():
         # monai 1.5 and 1.6 warn of their own call to an argument they have deprecated
         warnings.filterwarnings("ignore", ".*always_return_as_numpy", FutureWarning)
-        for region in np.flatnonzero(~empty_found & ~empty_there) if hausdorff else ():
-            distance[region] = compute_hausdorff_distance(
-                found[:, [region]],
-                there[:, [region]],
-                include_background=True,
-                percentile=95,
-                spacing=spacing.tolist(),
-            ).item()
-    return dice, distance, empty_there
+        _, both, _ = get_edge_surface_distance(found, there, spacing=list(spacing), symmetric=True)
+    return float(np.percentile(torch.cat([each.flatten() for each in both]).numpy(), 95))
+
+
+def _lost_of(case: Case, regions: Iterable[Sequence[int]]) -> np.ndarray:
+    """What of each region was cut off, in voxels of the prepared volume."""
+    by_class = np.array(case.lost_by_class or [0])
+    raw, prepared = (
+        np.prod(voxel_sizes(np.array(affine))) if len(affine) else 1.0
+        for affine in (case.source.affine, case.affine)
+    )
+    known = [[number for number in region if number < len(by_class)] for region in regions]
+    return np.array([by_class[region].sum() for region in known]) * raw / prepared
+
+
+def _diagonal(case: Case, dims: int) -> float:
+    """Length of the raw scan's diagonal; or the prepared volume's, if that was no scan."""
+    shape, affine = case.source.shape, case.source.affine
+    if len(shape) != dims:
+        shape, affine = case.shape, case.affine
+    return float(np.linalg.norm(voxel_sizes(np.array(affine))[:dims] * np.array(shape)))
 
 
 def _stack_regions(classes: Tensor, regions: Sequence[Sequence[int]]) -> Tensor:

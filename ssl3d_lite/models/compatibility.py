@@ -18,7 +18,7 @@ from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import say
 
-from .encoders import Encoder, reorder_channels
+from .encoders import Encoder, adapt_channels, channel_sources, reorder_channels
 
 
 def check_labels_fit(network: nn.Module, cohort: Cohort) -> None:
@@ -127,9 +127,34 @@ def _way_out(differ: dict[str, str], want: PreparationRecord) -> str:
 # ---- an encoder ----------------------------------------------------------------------------------
 
 
+def for_channels(encoder: Encoder, cohort: Cohort) -> Encoder:
+    """The encoder, if it reads as many channels as the cohort has; else one whose input layer is
+    adapted, channels by name where both name them. A line says which is read as which."""
+    old, now = encoder.settings.in_channels, cohort.channels
+    if old == len(now):
+        return encoder
+    before = (encoder.provenance and encoder.provenance.preparation.channels) or ()
+    names = before or [f"channel {number}" for number in range(1, old + 1)]
+    read = _read_as(now, names, channel_sources(before, now, old, len(now)))
+    say(f"input layer adapted from {old} to {len(now)} channels: {read}")
+    return adapt_channels(encoder, now)
+
+
+def _read_as(
+    now: Sequence[str], before: Sequence[str], sources: Sequence[int], namesakes: bool = True
+) -> str:
+    """Which channels are read as which; those of one name too, or not."""
+    pairs = [(name, before[number]) for name, number in zip(now, sources, strict=True)]
+    return ", ".join(
+        f"{name} is read as {other}"
+        for name, other in pairs
+        if namesakes or name.casefold() != other.casefold()
+    )
+
+
 def adopt_encoder(encoder: Encoder, cohort: Cohort) -> None:
-    """Make a pretrained encoder ready for a cohort: if its channels have another order there, its
-    input weights are put into that order, in place. What else differs is said in a line.
+    """Make a pretrained encoder ready for a cohort: if its channels have another order there, by
+    name, its input weights are put into that order, in place. What else differs is said in a line.
 
     Raises:
         InputError: the encoder cannot read the cohort's scans.
@@ -139,12 +164,17 @@ def adopt_encoder(encoder: Encoder, cohort: Cohort) -> None:
         return
     _say_changes(encoder.provenance, cohort, "encoder")
     trained = encoder.provenance.preparation
-    names = trained.channels
-    if names and names != cohort.channels and set(names) == set(cohort.channels):
-        reorder_channels(encoder, [names.index(n) for n in cohort.channels], cohort.channels)
-        say(f"the encoder's channels are put into the order {' '.join(cohort.channels)}")
+    names, count = trained.channels or (), len(cohort.channels)
+    order = channel_sources(names, cohort.channels, count, count)
+    if names and order != list(range(count)):
+        reorder_channels(encoder, order, cohort.channels)
+        others = _read_as(cohort.channels, names, order, namesakes=False)
+        into = f"the encoder's channels are put into the order {' '.join(cohort.channels)}"
+        say(f"{into}: {others}" if others else into)
     differ = cohort.preparation.differences(trained)
     differ.pop("classes", None)  # an encoder knows none
+    if set(map(str.casefold, names)) == set(map(str.casefold, cohort.channels)):
+        differ.pop("channels", None)
     differ.pop("shape", None)
     if differ:
         found = "; ".join(f"{name} {text}" for name, text in differ.items())

@@ -8,6 +8,7 @@ the proxy tasks, the U-Net, the classifier and the probes all read that list.
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import partial
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 
@@ -182,29 +183,56 @@ def load_weights(network: nn.Module, weights: dict[str, Tensor], partly: bool = 
     network.load_state_dict(fitting, strict=False)
 
 
-def adapt_channels(encoder: Encoder, in_channels: int) -> Encoder:
-    """The same encoder for another number of input channels.
+def adapt_channels(encoder: Encoder, channels: int | Sequence[str]) -> Encoder:
+    """The same encoder for other input channels, given by their names or by their number alone.
 
     As in the paper (2 channels of UK Biobank → 4 of BraTS) the first layer's weights are
-    repeated: new channel c gets the weights of old channel c mod old. They are divided by the
-    number of new channels that have the same ones, so that a scan whose channels are repeated in
-    the same way gives the same features.
+    repeated; :func:`channel_sources` says which new channel gets those of which old one. They are
+    divided by the number of new channels that have the same ones, so that a scan whose channels
+    are repeated in the same way gives the same features.
+
+    Example::
+
+        adapted = adapt_channels(encoder, ("t1", "t1ce", "t2", "flair"))
     """
-    old = encoder.settings.in_channels
+    known, old = encoder.provenance, encoder.settings.in_channels
+    names = None if isinstance(channels, int) else tuple(channels)
+    before = known.preparation.channels if known else None
+    count = channels if isinstance(channels, int) else len(channels)
+    source = torch.tensor(channel_sources(before or (), names or (), old, count))
     weights = encoder.state_dict()
-    channel = torch.arange(in_channels) % old
-    copies = torch.bincount(channel, minlength=old)[channel]  # new channels with the same weights
+    copies = torch.bincount(source, minlength=old)[source]  # new channels with the same weights
     for name in encoder.input_weights:
         if name in weights:
-            new = weights[name][:, channel]
+            new = weights[name][:, source]
             weights[name] = new / copies.view(1, -1, *[1] * (new.ndim - 2)).to(new)
-    adapted = make_encoder(replace(encoder.settings, in_channels=in_channels))
+    adapted = make_encoder(replace(encoder.settings, in_channels=count))
     load_weights(adapted, weights)
     adapted.folder = encoder.folder
-    if known := encoder.provenance:  # its channels have no names any more
-        unnamed = replace(known.preparation, channels=None)
-        adapted.provenance = replace(known, preparation=unnamed)
+    if known:
+        adapted.provenance = replace(known, preparation=replace(known.preparation, channels=names))
     return adapted
+
+
+def channel_sources(before: Sequence[str], now: Sequence[str], old: int, new: int) -> list[int]:
+    """For each of ``new`` channels, which of ``old`` ones it is read as.
+
+    A channel is read as its namesake, if both name theirs: T1 as t1, but not t1ce as T1. The rest
+    take the old ones in turn, those without a namesake first.
+
+    Example::
+
+        >>> channel_sources(("T1", "FLAIR"), ("t1", "t1ce", "t2", "flair"), 2, 4)
+        [0, 0, 1, 1]
+        >>> channel_sources((), (), 2, 4)  # no names
+        [0, 1, 0, 1]
+    """
+    place = {name.casefold(): number for number, name in reversed([*enumerate(before)])}
+    place |= {name: number for number, name in enumerate(before)}  # the very same name goes first
+    found = [place.get(name, place.get(name.casefold())) for name in now] or [None] * new
+    spare = [number for number in range(old) if number not in found]
+    turns = chain(spare, cycle(range(old)))
+    return [next(turns) if number is None else number for number in found]
 
 
 def reorder_channels(encoder: Encoder, order: Sequence[int], names: Sequence[str]) -> None:

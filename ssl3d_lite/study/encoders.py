@@ -5,7 +5,9 @@ from copy import deepcopy
 import torch
 
 from ssl3d_lite.machine.device import choose_device
-from ssl3d_lite.models.encoders import Encoder, adapt_channels, make_encoder
+from ssl3d_lite.models.compatibility import for_channels
+from ssl3d_lite.models.encoders import Encoder, make_encoder
+from ssl3d_lite.models.modes import device_of
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.tasks import ProxyTask, make_task
 from ssl3d_lite.training.finetuning import finetune
@@ -23,11 +25,11 @@ def encoder_of(experiment: Experiment, job: Job) -> tuple[Encoder, list[ProxyTas
     encoder = make_encoder(experiment.start(job), job.seed)
     tasks = make_tasks(experiment, job)
     if tasks:
-        corpus, settings = data.corpus(arm, job.fold), experiment.pretraining(job)
+        corpus, training = data.corpus(arm, job.fold), experiment.pretraining(job)
         out = encoder_folder(experiment, job)
         own = corpus.cohort is data.benchmark(arm)  # another cohort has folds of its own
         fold = job.fold if own else None
-        pretrain(tasks, encoder, corpus.cohort, corpus.seen, settings, out, fold=fold)
+        pretrain(tasks, encoder, corpus.cohort, corpus.seen, training, out, fold=fold)
     elif arm.source == "oracle":
         cohort, cases = data.benchmark(arm), data.split(arm, job.fold).train
         network = make_network(encoder, cohort, job.seed)
@@ -49,11 +51,8 @@ def make_tasks(experiment: Experiment, job: Job) -> list[ProxyTask]:
 
 def copy_for_benchmark(experiment: Experiment, encoder: Encoder, arm: Arm) -> Encoder:
     """A copy of an encoder that reads the benchmark's channels."""
-    channels = len(experiment.data.benchmark(arm).channels)
-    if encoder.settings.in_channels == channels:
-        return deepcopy(encoder)
-    device = next(encoder.parameters()).device
-    return adapt_channels(encoder, channels).to(device)
+    adapted = for_channels(encoder, experiment.data.benchmark(arm))
+    return deepcopy(encoder) if adapted is encoder else adapted.to(device_of(encoder))
 
 
 def dry_run(experiment: Experiment) -> None:

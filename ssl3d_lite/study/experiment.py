@@ -10,8 +10,8 @@ from typing import Any
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.training.presets import QUICK_SLICES, preset, published_settings
-from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
+from ssl3d_lite.training.presets import PUBLISHED_TASKS, QUICK_SLICES, preset
+from ssl3d_lite.training.settings import FinetuneSettings, PretrainSettings
 
 from .arms import Arm
 from .data import StudyData
@@ -56,26 +56,26 @@ class Experiment:
         """The settings of each of its proxy tasks that differ from their defaults."""
         dims, own = self.data.benchmark(arm).spatial_dims, self.study.tasks
         return {
-            task: preset(self.preset_of(task, dims), task, dims).tasks[task]
+            task: preset(self.preset_of(task), task, dims).tasks[task]
             | own.get(f"2d-{task}" if arm.flat else task, {})
             for task in arm.tasks
         }
 
-    def preset_of(self, task: str, dims: int) -> str:
+    def preset_of(self, task: str) -> str:
         """The preset of a task: a task that is not in the paper has none of the paper's settings,
         so it gets ours."""
         name = self.study.preset
-        return name if name == "quick" or task in published_settings(name, dims) else "quick"
+        return name if task in PUBLISHED_TASKS else "quick"
 
     # ---- training ------------------------------------------------------------------------------
 
-    def pretraining(self, job: Job) -> TrainSettings:
+    def pretraining(self, job: Job) -> PretrainSettings:
         """How a job's encoder is pretrained. The study sets the steps, alike for every arm."""
         arm = job.arm
         dims, task = self.data.benchmark(arm).spatial_dims, arm.tasks[0]
-        chosen = preset(self.preset_of(task, dims), task, dims).training
+        chosen = preset(self.preset_of(task), task, dims).training
         chosen = chosen | {"epochs": 0} | self._given("pretrain", arm)
-        return TrainSettings(**chosen, seed=job.seed, **asdict(self.machine))
+        return PretrainSettings(**chosen, seed=job.seed, **asdict(self.machine))
 
     def finetuning(self, run: Run) -> FinetuneSettings:
         """How a run is fine-tuned: alike for every arm, but for the encoder's warm-up and its

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ssl3d_lite.tasks import TASKS
 from ssl3d_lite.training.settings import TrainSettings, machine_settings
 
 from .arms import PLACE
@@ -52,8 +53,11 @@ def encoder_dependencies(experiment: Experiment, job: Job) -> dict[str, Any]:
     if not arm.tasks:
         return depends
     training = relevant_settings(experiment.pretraining(job))
-    own = {"tasks": experiment.task_settings(arm), "pretrain": training}
-    return depends | trained | own
+    own = {
+        name: asdict(TASKS[name].Settings(**settings))  # a version may have other defaults
+        for name, settings in experiment.task_settings(arm).items()
+    }
+    return depends | trained | {"tasks": own, "pretrain": training}
 
 
 def relevant_settings(settings: TrainSettings) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from ssl3d_lite.settings import (
 )
 from ssl3d_lite.tasks import task_classes
 from ssl3d_lite.training.presets import PresetName
-from ssl3d_lite.training.settings import STEPS_PER_ROW, FinetuneSettings, TrainSettings
+from ssl3d_lite.training.settings import STEPS_PER_ROW, FinetuneSettings, PretrainSettings
 
 from .arms import Arm, parse_arm
 from .protocols import COMES_WITH, protocol_names
@@ -120,7 +120,7 @@ class Study(CheckedSettings):
     tasks: dict[str, TomlTable] = field(default_factory=dict)
     """Task → its own settings. "2d-cpc" are those of the task on slices."""
     pretrain: TomlTable = field(default_factory=dict)
-    """TrainSettings of pretraining; the steps are the same for every arm."""
+    """PretrainSettings; the steps are the same for every arm, or with ``until`` at most so many."""
     finetune: TomlTable = field(default_factory=dict)
     """FinetuneSettings that differ from their defaults."""
     finetune_labels: tuple[str, ...] = ()
@@ -154,9 +154,9 @@ class Study(CheckedSettings):
                 )
         for table, name, kind, leave in (
             (self.encoder, "encoder", EncoderSettings, ("in_channels", "spatial_dims")),
-            (self.pretrain, "pretrain", TrainSettings, ELSEWHERE),
+            (self.pretrain, "pretrain", PretrainSettings, ELSEWHERE),
             (self.finetune, "finetune", FinetuneSettings, ELSEWHERE),
-            (self.flat.get("pretrain", {}), "flat.pretrain", TrainSettings, ELSEWHERE),
+            (self.flat.get("pretrain", {}), "flat.pretrain", PretrainSettings, ELSEWHERE),
             (self.flat.get("finetune", {}), "flat.finetune", FinetuneSettings, ELSEWHERE),
             (self.probe, "probe", ProbeSettings, ()),
         ):

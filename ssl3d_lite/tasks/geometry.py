@@ -237,18 +237,26 @@ def grid_corners(grid: Sequence[int], stride: int) -> Tensor:
     return torch.tensor(list(product(*(range(0, n * stride, stride) for n in grid))))
 
 
-def puzzle_corners(space: Sequence[int], side: int, patch: int, jitter: int) -> Tensor:
+def puzzle_corners(
+    space: Sequence[int], side: int, patch: int, jitter: int, gap: int = 0
+) -> Tensor:
     """Where the pieces of a puzzle stand: (side^D, D), last axis fastest.
 
     The space is shared out among ``side`` equal cells an axis. In the middle of each stands a
     patch, which may be moved by 0 to ``jitter`` voxels from the corner given here and stays in its
-    cell: so pieces never overlap, and borders do not tell which ones are neighbours.
+    cell. So pieces never overlap; but they may touch, unless ``gap`` voxels at least are to lie
+    between two of them.
+
+    Raises:
+        InputError: the cells are too small for that.
     """
     cells = [edge // side for edge in space]
-    if min(cells) < patch + jitter:
+    if min(cells) < patch + jitter + gap:
+        between = f" and a gap of {gap}" if gap else ""
         raise InputError(
-            f"{side} pieces an axis of {patch} voxels and a jitter of {jitter} need volumes of "
-            f"{side * (patch + jitter)} voxels, but got {tuple(space)}; use a smaller patch"
+            f"{side} pieces an axis of {patch} voxels and a jitter of {jitter}{between} need "
+            f"volumes of {side * (patch + jitter + gap)} voxels, but got {tuple(space)}; use a "
+            f"smaller patch{', jitter or gap' if gap else ''}"
         )
     axes = [[cell * n + (cell - patch - jitter) // 2 for n in range(side)] for cell in cells]
     return torch.tensor(list(product(*axes)))

@@ -8,6 +8,14 @@ of three axes) and 4 in 2D. The network F predicts which rotation it was:
 
 the cross-entropy over rotated copies; here each scan shows only some of the R in a step. To name
 the rotation, the network has to know what is up, front and left in the anatomy.
+
+**How far it is solved without anatomy.** Scans are sharper along one axis than along another. Three
+numbers, how much neighbouring voxels differ along each axis, sort the ten rotations into four
+groups (none and half turns; quarter turns about each axis): .40 of them can be told so, where
+guessing gives .10. A logistic regression on these three numbers tells .38 of the rotations of real
+hippocampi of 40 × 56 × 40 voxels of 1 mm; one on how many planes on each side are padding, .13. So
+a score means something above .40 alone. (``tests/benchmarks/presets.py`` measures it, on other
+scans than those it was fitted on.)
 """
 
 from dataclasses import dataclass

@@ -9,4 +9,5 @@ from .presets import preset as preset
 from .pretraining import Pretraining as Pretraining
 from .pretraining import pretrain as pretrain
 from .settings import FinetuneSettings as FinetuneSettings
+from .settings import PretrainSettings as PretrainSettings
 from .settings import TrainSettings as TrainSettings

@@ -107,6 +107,13 @@ class CheckHealth(Hook):
             raise state.failed(f"step {state.step}: {failure}")
 
 
+class StopWhenDone(Hook):
+    """Ends a training that has reached what it is for: see ``is_done``."""
+
+    def after_row(self, state: TrainingState) -> None:
+        state.stop |= state.learner.is_done(state.progress.history)
+
+
 # ---- scores ------------------------------------------------------------------------------------
 
 

@@ -32,3 +32,7 @@ class Learner(nn.Module):
     def check_health(self, history: list[Row]) -> str | None:
         """What is wrong with the training so far, although its loss is a number; or None."""
         return None
+
+    def is_done(self, history: list[Row]) -> bool:
+        """Whether the training has reached what it is for, and need not go on to its last step."""
+        return False

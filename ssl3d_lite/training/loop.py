@@ -27,6 +27,7 @@ from .hooks import (
     ProgressBar,
     RunSpec,
     SaveCheckpoint,
+    StopWhenDone,
     TrainingState,
 )
 from .learner import Learner
@@ -51,10 +52,13 @@ def fit(
     fabric = launch(settings.devices, settings.device, settings.precision)
     model, optimizer = set_up(fabric, learner, settings)
     progress = Progress.restore(spec.out, spec.record, learner, optimizer)
-    if progress.step < settings.steps:
+    # a run that was done before its last step has nothing left to do
+    last = progress.step if learner.is_done(progress.history) else settings.steps
+    if progress.step < last:
         check_memory(learner, batch_of, fabric.device, settings, optimizer)
-    bar = ProgressBar(spec.title, progress.step, settings.steps)
-    hooks: list[Hook] = [CheckFinite(), CheckHealth(), *own_hooks, SaveCheckpoint(), bar]
+    bar = ProgressBar(spec.title, progress.step, last)
+    checks = [CheckFinite(), CheckHealth(), StopWhenDone()]
+    hooks: list[Hook] = [*checks, *own_hooks, SaveCheckpoint(), bar]
     state = TrainingState(spec, learner, optimizer, progress, progress.step)
     window: list[dict[str, Any]] = []  # the steps since the last row
     with ExitStack() as around:
@@ -62,7 +66,7 @@ def fit(
         around.enter_context(explain_out_of_memory(settings))
         for hook in hooks:
             around.callback(hook.close)
-        for step in range(progress.step, settings.steps):
+        for step in range(progress.step, last):
             # learning rate: it falls from step to step; a group of weights may get a share of it
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr_at(step) * group["share"]

@@ -1,15 +1,18 @@
 """Settings with a name: the paper's, those of its authors' code, and our own for a quick run.
 
-Every number stands beside its source:
+The paper's and its code's stand in one table, :data:`PUBLISHED`, each value beside its source:
 
-* [P] Taleb et al., NeurIPS 2020 (arXiv 2006.03829), section 4 and appendix
-* [O] the authors' code, github.com/HealthML/self-supervised-3d-tasks
-* [D] derived: what neither says, from what they say
+* P: Taleb et al., NeurIPS 2020 (arXiv 2006.03829), section 4 and appendix
+* O: the authors' code, github.com/HealthML/self-supervised-3d-tasks, a path below
+  ``self_supervised_3d_tasks``
+* ours: what neither says, or cannot be said in our terms, and why
 
-Voxels are those of the paper's volumes, 128³, and images, 224². Smaller scans are refused with
-the size that came and the size that was wanted.
+docs/presets.md shows the table, what of the code is not rebuilt, what a step needs in memory, and
+what the puzzles give away. Voxels are those of the paper's volumes, 128³, and images, 224². Smaller
+scans are refused with the size that came and the size that was wanted.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -48,56 +51,208 @@ def quick_settings(task: str, dims: int) -> SettingsTable:
 
 # ---- paper and original ------------------------------------------------------------------------
 
-# [O]; [P] names none
-PUBLISHED_BATCH = {"cpc": 32, "rpl": 32, "jigsaw": 8, "rotation": 4, "exemplar": 2}
-PUBLISHED_EPOCHS = 1000  # [O]; [P] names none
-PUBLISHED_LEARNING_RATE = {
-    "paper": {3: 1e-3, 2: 5e-4},  # [P] appendix
-    "original": {3: 1e-4, 2: 1e-4},  # [O]
+PUBLISHED_TASKS = ("cpc", "rpl", "jigsaw", "rotation", "exemplar")
+PUBLISHED_EDGE = {3: 128, 2: 224}  # P, O: edge of a volume, edge of an image
+_3D, _2D = (3,), (2,)
+_ADAM = "O: keras' Adam(lr), in algorithms/*.py; P: Adam"
+_HEAD = "O: models/fully_connected.py; P: a hidden layer, without its width"
+_CELLS = "P: jitter 3; O: algorithms/jigsaw.py takes a third of the edge, less the jitter"
+_CELLS_2D = "O: configs/train/jigsaw_2d.json, patch_jitter 8"
+_TWO_LAYERS = "ours: the code has two layers, 2048 and 1024 wide (models/fully_connected.py)"
+_SILENT = "O; P is silent"
+_OURS_TOO = "O: algorithms/exemplar.py; ours: one layer more"
+
+
+@dataclass(frozen=True)
+class PublishedValue:
+    """A setting as the paper and its authors' code have it, and where each of them says so."""
+
+    where: str
+    """The task whose setting it is; or "encoder" or "training"."""
+    field: str
+    paper: Any
+    paper_source: str
+    original: Any
+    original_source: str
+    dims: tuple[int, ...] = (3, 2)
+    """In how many dimensions."""
+    task: str = ""
+    """The task for which a setting of the training holds, if not for all."""
+
+    def of(self, name: str) -> tuple[Any, str]:
+        """The value in preset ``name``, and its source."""
+        if name == "paper":
+            return self.paper, self.paper_source
+        return self.original, self.original_source
+
+
+def _batches() -> Iterator[PublishedValue]:
+    for dims, end, batches in (
+        (_3D, "3d", (32, 32, 8, 4, 2)),
+        (_2D, "2d", (64, 32, 32, 32, 16)),
+    ):
+        for task, batch in zip(PUBLISHED_TASKS, batches, strict=True):
+            source = f"O: configs/train/{task}_{end}.json"
+            silent = f"{source}; P is silent"
+            yield PublishedValue("training", "batch", batch, silent, batch, source, dims, task)
+
+
+PUBLISHED: tuple[PublishedValue, ...] = (
+    PublishedValue(
+        *("encoder", "filters"),
+        *((32, 64, 128, 256, 512), "P: appendix"),
+        *((16, 32, 64, 128, 256), "O: models/unet3d.py, with enc_filters 16"),
+    ),
+    PublishedValue("encoder", "block", "residual", "P: appendix", "plain", "O: models/unet3d.py"),
+    PublishedValue("encoder", "norm", "batch", _SILENT, "batch", "O: models/unet3d.py"),
+    *_batches(),
+    PublishedValue("training", "epochs", 1000, _SILENT, 1000, "O: configs/train/*.json"),
+    PublishedValue(
+        *("training", "learning_rate"),
+        *(1e-3, "P: appendix", 1e-4, "O: configs/train/*_3d.json"),
+        _3D,
+    ),
+    PublishedValue(
+        *("training", "learning_rate"),
+        *(5e-4, "P: appendix", 1e-5, "O: configs/train/*_2d.json"),
+        _2D,
+    ),
+    PublishedValue("training", "lr_decay", 0.0, _ADAM, 0.0, _ADAM),
+    PublishedValue("training", "weight_decay", 0.0, _ADAM, 0.0, _ADAM),
+    PublishedValue("training", "clip", 0.0, _ADAM, 0.0, _ADAM),
+    # ---- cpc
+    PublishedValue(
+        *("cpc", "patch"),
+        *(50, "ours: 4 an axis that overlap by half, as P says, in 128 less the jitter"),
+        *(32, "O: algorithms/cpc.py, a quarter of the edge; overlap 0"),
+        _3D,
+    ),
+    PublishedValue(
+        "cpc", "stride", 25, "P: half a patch", 32, "O: preprocess_cpc.py, overlap 0", _3D
+    ),
+    PublishedValue(
+        *("cpc", "patch"),
+        *(88, "ours: 4 an axis that overlap by half, as P says, in 224 less the jitter"),
+        *(74, "O: preprocess_cpc.py, 5 a side that overlap by 37"),
+        _2D,
+    ),
+    PublishedValue("cpc", "stride", 44, "P: half a patch", 37, "O: preprocess_cpc.py", _2D),
+    PublishedValue("cpc", "max_patches", 4, _SILENT, 4, "O: configs/train/cpc_3d.json", _3D),
+    PublishedValue(
+        "cpc", "max_patches", 4, "ours: as in 3D", 5, "O: configs/train/cpc_2d.json", _2D
+    ),
+    PublishedValue(
+        "cpc", "jitter", 3, "P", 0, "ours: the code crops each patch at random and pads it"
+    ),
+    PublishedValue(
+        *("cpc", "prediction_steps"),
+        *((2, 3), "ours: the first rows that share no voxel with the patch; they touch it"),
+        *((1, 2), "O: preprocess_cpc.py, from the second of four rows on"),
+        _3D,
+    ),
+    PublishedValue(
+        *("cpc", "prediction_steps"),
+        *((2, 3), "ours: as in 3D", (2, 3), "O: preprocess_cpc.py, which skips a row in 2D"),
+        _2D,
+    ),
+    PublishedValue("cpc", "directions", ("+0",), _SILENT, ("+0",), "O: preprocess_cpc.py"),
+    PublishedValue("cpc", "context", "gru", "P", "gru", "O: algorithms/cpc.py"),
+    PublishedValue(
+        *("cpc", "embedding_dim"),
+        *(64, "P: patch embedding", 1024, "O: algorithms/cpc.py, code_size; embed_dim is not read"),
+    ),
+    PublishedValue("cpc", "context_dim", 256, _SILENT, 256, "O: algorithms/cpc.py"),
+    PublishedValue(
+        "cpc", "hidden", 1024, "P: code size", 1024, "ours: the code has no hidden layer"
+    ),
+    # ---- rpl and jigsaw
+    *(
+        row
+        for task in ("rpl", "jigsaw")
+        for row in (
+            PublishedValue(task, "patch", 39, _CELLS, 39, _CELLS, _3D),
+            PublishedValue(task, "jitter", 3, "P", 3, f"O: configs/train/{task}_3d.json", _3D),
+            PublishedValue(task, "patch", 71, _CELLS, 66, _CELLS_2D, _2D),
+            PublishedValue(task, "jitter", 3, "P", 8, f"O: configs/train/{task}_2d.json", _2D),
+            PublishedValue(task, "gap", 0, _CELLS, 0, _CELLS),
+            PublishedValue(
+                *(task, "normalise", True, "ours: else brightness tells the place"),
+                *(False, "O: preprocess_rpl.py, preprocess_jigsaw.py"),
+            ),
+            PublishedValue(task, "hidden", 1024, _HEAD, 1024, _TWO_LAYERS),
+        )
+    ),
+    PublishedValue("rpl", "queries_per_scan", 1, "P", 1, "O: preprocess_rpl.py"),
+    PublishedValue(
+        *("jigsaw", "permutations"),
+        *(1000, "P", 100, "O: utils/model_utils.py; ours are others, further apart"),
+    ),
+    # ---- rotation
+    PublishedValue(
+        "rotation", "crop_size", 128, "P", 128, "O: configs/train/rotation_3d.json", _3D
+    ),
+    PublishedValue(
+        "rotation", "crop_size", 224, "P", 224, "O: configs/train/rotation_2d.json", _2D
+    ),
+    PublishedValue(
+        *("rotation", "rotations_per_scan"),
+        *(2, "ours: P has several", 1, "O: preprocess_rotation.py"),
+    ),
+    PublishedValue("rotation", "hidden", 1024, _HEAD, 1024, _TWO_LAYERS),
+    # ---- exemplar
+    PublishedValue(
+        "exemplar", "crop_size", 128, "P", 128, "O: configs/train/exemplar_3d.json", _3D
+    ),
+    PublishedValue(
+        "exemplar", "crop_size", 224, "P", 224, "O: configs/train/exemplar_2d.json", _2D
+    ),
+    PublishedValue("exemplar", "margin", 1.0, "P", 1.0, "O: metrics.py, but of sigmoid codes"),
+    PublishedValue(
+        "exemplar", "embedding_dim", 1024, "P", 1024, "O: configs/train/exemplar_3d.json"
+    ),
+    PublishedValue("exemplar", "flip", 0.5, "P", 0.5, "O: preprocess_exemplar.py"),
+    PublishedValue(
+        *("exemplar", "rotation"),
+        *(
+            0.5,
+            "P",
+            0.5,
+            "O: preprocess_exemplar.py, where it is about each axis; ours is about one",
+        ),
+    ),
+    PublishedValue("exemplar", "contrast", 0.5, "P", 0.5, "O: preprocess_exemplar.py", _3D),
+    PublishedValue("exemplar", "contrast", 0.5, "P", 1.0, "O: preprocess_exemplar.py", _2D),
+    PublishedValue(
+        "exemplar", "zoom", 0.2, "P: by up to 20 %", 0.15, "O: preprocess_exemplar.py", _3D
+    ),
+    PublishedValue(
+        "exemplar", "zoom", 0.2, "P: by up to 20 %", 0.0, "O: preprocess_exemplar.py", _2D
+    ),
+    PublishedValue("exemplar", "hidden", 1024, _HEAD, 1024, _OURS_TOO),
+)
+"""Every setting of the presets "paper" and "original" that is not left at its default."""
+
+NOT_REBUILT = {
+    "dropout of 0.5 in each block, and batch norm behind the ReLU": "models/unet3d.py",
+    "max-pooling and flattening of the deepest level, where ours is a mean": "utils/model_utils.py",
+    "batch norm and dropout in the heads, and a layer of 2048": "models/fully_connected.py",
+    "CPC's loss, binary over one mean score, where ours is InfoNCE": "algorithms/cpc.py",
+    "CPC's patches cropped to 7/8, padded and mirrored": "preprocessing/preprocess_cpc.py",
+    "exemplar's three heads, one a view, by which biases alone solve it": "algorithms/exemplar.py",
+    "zooming and turning of photographs before a puzzle is made": "configs/train/*_2d.json",
+    "DenseNet-121 for photographs: --network densenet121": "configs/train/*_2d.json",
 }
-PUBLISHED_SHAPE = {
-    # [P] residual blocks on five levels. For photographs it has DenseNet-121, whose shape
-    # is its own: --network densenet121.
-    "paper": {"filters": (32, 64, 128, 256, 512), "block": "residual", "norm": "batch"},
-    "original": {"filters": (16, 32, 64, 128, 256), "block": "plain", "norm": "batch"},  # [O]
-}
-PLAIN_ADAM = {"weight_decay": 0.0, "clip": 0.0}  # [P] plain Adam
-PUBLISHED_EDGE = {3: 128, 2: 224}  # [P] edge of a volume, edge of an image
-CPC_PATCH = {3: (50, 25), 2: (88, 44)}  # [D] (patch, stride): 4 an axis [O], half overlapping [P]
-PUZZLE_PATCH = {3: 39, 2: 71}  # [D] a third of the edge, less the jitter
+"""What the authors' code does and "original" does not → the file that does it."""
 
 
 def published_settings(name: str, dims: int) -> dict[str, SettingsTable]:
     """Task settings of the paper or the original, for volumes of ``dims`` axes."""
-    patch, stride = CPC_PATCH[dims]
-    return {
-        "cpc": {
-            "patch": patch,
-            "stride": stride,
-            "max_patches": 4,  # [O] 64 patches in 3D
-            "jitter": 3,  # [P]
-            "embedding_dim": 64,  # [P] patch embedding
-            "hidden": 1024,  # [P] code size
-            "context": "gru",  # [P]
-        },
-        "rpl": {"patch": PUZZLE_PATCH[dims], "jitter": 3, "queries_per_scan": 1},  # [P]
-        "jigsaw": {
-            "patch": PUZZLE_PATCH[dims],
-            "jitter": 3,  # [P]
-            "permutations": {"paper": 1000, "original": 100}[name],  # [P], [O]
-        },
-        # [P] whole volumes; several rotated copies each
-        "rotation": {"crop_size": PUBLISHED_EDGE[dims]},
-        "exemplar": {
-            "crop_size": PUBLISHED_EDGE[dims],  # [P] whole volumes
-            "margin": 1.0,  # [P]
-            "embedding_dim": 1024,  # [P]
-            "flip": 0.5,  # [P]
-            "rotation": 0.5,  # [P]
-            "contrast": 0.5,  # [P]
-            "zoom": 0.2,  # [P] by up to 20 %
-        },
-    }
+    return {task: _settings_of(task, name, dims) for task in PUBLISHED_TASKS}
+
+
+def _settings_of(where: str, name: str, dims: int, task: str = "") -> SettingsTable:
+    rows = [row for row in PUBLISHED if row.where == where and dims in row.dims]
+    return {row.field: row.of(name)[0] for row in rows if row.task in ("", task)}
 
 
 # ---- choosing ----------------------------------------------------------------------------------
@@ -114,14 +269,11 @@ def preset(name: str, tasks: str = "cpc", dims: int = 3) -> Preset:
     names = [kind.name for kind in task_classes(tasks)]
     if name == "quick":
         return Preset({}, quick_settings(names[0], dims), {task: {} for task in names})
-    known = published_settings(name, dims)
     for task in names:
-        if task not in known:
+        if task not in PUBLISHED_TASKS:
             raise InputError(f"{task} is not in the paper, so it has no preset {name!r}; use quick")
-    training = {
-        "batch": PUBLISHED_BATCH[names[0]],
-        "epochs": PUBLISHED_EPOCHS,
-        "learning_rate": PUBLISHED_LEARNING_RATE[name][dims],
-        **PLAIN_ADAM,
-    }
-    return Preset(dict(PUBLISHED_SHAPE[name]), training, {task: known[task] for task in names})
+    return Preset(
+        _settings_of("encoder", name, dims),
+        _settings_of("training", name, dims, names[0]),
+        {task: _settings_of(task, name, dims) for task in names},
+    )

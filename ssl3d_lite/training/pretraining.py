@@ -1,7 +1,7 @@
 """Pretraining: an encoder learns a proxy task, without labels."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -10,29 +10,30 @@ from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.provenance import Provenance, unchanged
-from ssl3d_lite.machine.collectives import on_rank_zero
+from ssl3d_lite.machine.collectives import on_rank_zero, say
 from ssl3d_lite.machine.launch import launch
 from ssl3d_lite.models.compatibility import adopt_encoder
 from ssl3d_lite.models.encoders import Encoder
-from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row
+from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row, measure
 
 from .batches import puzzle_batch
 from .checkpoint import digest, origins, run_folder, save_encoder
 from .hooks import Callback, CallbackHook, RunSpec
 from .learner import Learner
 from .loop import fit
-from .settings import TrainSettings, with_changes
+from .settings import PretrainSettings, TrainSettings, with_changes
 
 PRETRAINING_PARTS = ("scans", "images", "folds", "preparation")  # all of a cohort but its labels
 HEALTH_ROWS = 20  # rows of the history from which a task may judge that its training has failed
+UNTIL_ROWS = 5  # rows, each the mean of ten steps, whose mean score is the one to reach
 
 
 class Pretraining(Learner):
     """An encoder, and the tasks that train it by turns."""
 
-    def __init__(self, encoder: nn.Module, tasks: Sequence[ProxyTask]):
+    def __init__(self, encoder: nn.Module, tasks: Sequence[ProxyTask], until: float = 0):
         super().__init__()
-        self.encoder, self.tasks = encoder, nn.ModuleList(tasks)
+        self.encoder, self.tasks, self.until = encoder, nn.ModuleList(tasks), until
 
     @property
     def num_batch_shapes(self) -> int:
@@ -50,6 +51,21 @@ class Pretraining(Learner):
             for task in cast(Iterable[ProxyTask], self.tasks)
         )
         return next(filter(None, failures), None)
+
+    def is_done(self, history: list[Row]) -> bool:
+        scores = self.last_scores(history)
+        return (
+            self.until > 0 and None not in scores and min(cast(list[float], scores)) >= self.until
+        )
+
+    def last_scores(self, history: list[Row]) -> list[float | None]:
+        """For each task the mean of its measure over its last steps; None: it had too few."""
+        scores: list[float | None] = []
+        for task in cast(Iterable[ProxyTask], self.tasks):
+            rows = [row for row in history if row["task"] == task.name][-UNTIL_ROWS:]
+            mean = sum(row[measure(row)] for row in rows) / UNTIL_ROWS
+            scores.append(mean if len(rows) == UNTIL_ROWS else None)
+        return scores
 
 
 def pretrain(
@@ -78,7 +94,7 @@ def pretrain(
             stops there, with a checkpoint of that very step; ``encoder.safetensors`` is written by
             a run that ends. The run's record does not name it: with or without, it is the same
             run. It must not leave the networks in another mode, nor change their weights.
-        changes: fields of :class:`TrainSettings`, in place of those in ``settings``.
+        changes: fields of :class:`PretrainSettings`, in place of those in ``settings``.
 
     Returns:
         The history: mean loss and scores of every ten steps, a row for each task. The encoder is
@@ -101,7 +117,7 @@ def pretrain(
         fold = fold or 0
         cases = cohort.split(fold).pretrain
     tasks = [task] if isinstance(task, ProxyTask) else list(task)
-    settings = with_changes(settings or TrainSettings(), changes)
+    settings = with_changes(_for_pretraining(settings), changes)
     settings = replace(settings, batch=min(settings.batch, len(cases))).for_cases(len(cases))
     record = _record(tasks, encoder, cohort, cases, settings) | {"fold": fold}
     batch_of = partial(puzzle_batch, tasks, cohort, cases, settings)
@@ -112,11 +128,24 @@ def pretrain(
     launch(settings.devices, settings.device, settings.precision)  # one process claims the folder
     with run_folder(out, "pretrain") as folder, unchanged(cohort):
         spec = RunSpec(settings, record, folder, f"pretrain {record['task']}")
-        history = fit(Pretraining(encoder, tasks), batch_of, spec, hooks)
-        if folder is not None and history[-1]["step"] == settings.steps:
-            on_rank_zero(save_encoder, folder, encoder, record)
+        learner = Pretraining(encoder, tasks, settings.until)
+        history = fit(learner, batch_of, spec, hooks)
+        steps, done = history[-1]["step"], learner.is_done(history)
+        if folder is not None and (done or steps == settings.steps):
+            on_rank_zero(save_encoder, folder, encoder, record | {"steps_done": steps})
+    if settings.until and not done and steps == settings.steps:
+        say(f"the puzzle's score has not come to {settings.until:g} in {steps} steps")
     encoder.eval()
     return history
+
+
+def _for_pretraining(settings: TrainSettings | None) -> PretrainSettings:
+    """The settings as those of pretraining, which has one more."""
+    if settings is None or isinstance(settings, PretrainSettings):
+        return settings or PretrainSettings()
+    return PretrainSettings(
+        **{each.name: getattr(settings, each.name) for each in fields(TrainSettings)}
+    )
 
 
 def _record(

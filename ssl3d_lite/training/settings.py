@@ -13,6 +13,7 @@ from ssl3d_lite.settings import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    Probability,
     Seed,
     Shape,
     check_names,
@@ -27,6 +28,9 @@ AnySettings = TypeVar("AnySettings", bound="TrainSettings")
 
 # metadata of fields that say how the machine computes: no result depends on them, but by rounding
 _ON_THE_MACHINE = {"affects_result": False}
+# metadata of fields that an earlier version had not: at its default a record does not name such a
+# field, so that what was begun then goes on
+_NEW = {"new": True}
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,9 @@ class TrainSettings(CheckedSettings):
     batch: PositiveInt = 2
     """Number of scans in a step."""
     learning_rate: PositiveFloat = 1e-3
-    """Learning rate of AdamW at the start; it falls to 0 as (1 - step/steps)^0.9."""
+    """Learning rate of AdamW at the start."""
+    lr_decay: NonNegativeFloat = field(default=0.9, metadata=_NEW)
+    """The power p with which the learning rate falls to 0, as (1 - step/steps)^p; 0: it stays."""
     weight_decay: NonNegativeFloat = 1e-4
     """How strongly AdamW draws all weights to 0."""
     clip: NonNegativeFloat = 1.0
@@ -79,13 +85,29 @@ class TrainSettings(CheckedSettings):
 
     def lr_at(self, step: int) -> float:
         """Learning rate of a step."""
-        return self.learning_rate * (1 - step / self.steps) ** 0.9
+        return self.learning_rate * (1 - step / self.steps) ** self.lr_decay
 
     def record(self) -> dict[str, Any]:
         """What a run's record says of them. The precision is the one that was chosen: the numbers
         depend on it, where on the devices they do not."""
         precision = choose_precision(self.precision, choose_device(self.device))
-        return {**asdict(self), "precision": precision}
+        unsaid = {
+            each.name
+            for each in fields(self)
+            if each.metadata.get("new") and getattr(self, each.name) == each.default
+        }
+        said = {name: value for name, value in asdict(self).items() if name not in unsaid}
+        return {**said, "precision": precision}
+
+
+@dataclass(frozen=True)
+class PretrainSettings(TrainSettings):
+    """Pretraining, which may end before its last step: equal steps are not equal puzzles."""
+
+    until: Probability = field(default=0, metadata=_NEW)
+    """Score of the puzzle (its measure, as accuracy) at which pretraining ends, as a mean over the
+    last 50 steps with a puzzle of the task; 0: it goes on to the last step. The learning rate falls
+    with the steps, and has not come to 0 then. Of several tasks, each has to reach it."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 import torch
 from helpers import make_cohort, write_prediction
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import binary_erosion, gaussian_filter
 from torch import nn
 
+from data_recipes.msd import Msd
+from data_recipes.msd import prepare as prepare_msd
 from data_recipes.slices import SliceSettings
 from data_recipes.slices import prepare as prepare_slices
 from ssl3d_lite.data.cohort import Case, Cohort, Source
@@ -19,11 +24,11 @@ from ssl3d_lite.evaluation.prediction import (
     predictions,
 )
 from ssl3d_lite.evaluation.proxy import proxy_score
-from ssl3d_lite.evaluation.segmentation import evaluate, score, score_case
+from ssl3d_lite.evaluation.segmentation import evaluate, hausdorff_95, score, score_case
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.modes import evaluating
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.tasks import make_task
+from ssl3d_lite.tasks import make_task as make_puzzle
 
 BRATS = {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,)}
 
@@ -108,6 +113,95 @@ def test_hausdorff_distance_is_in_millimetres():
     truth[5, 5, 2], answer[5, 5, 6] = 1, 1
     _, distance, _ = score_case(answer, truth, {"a": (1,)}, case_of(spacing=(1.0, 1.0, 2.5)))
     assert distance.tolist() == [10]
+
+
+def test_hd95_is_the_percentile_of_both_directions_together_as_in_brats():
+    """By hand. Ten single voxels, two apart along a line, where the label is the first of them:
+    0 2 4 … 18 one way, 0 the other; the 95th percentile of these eleven lies between 16 and 18.
+    The larger one of the directions' percentiles, MONAI's, would be 17.1."""
+    truth, answer = blank((20, 3, 3)), blank((20, 3, 3))
+    truth[0, 1, 1], answer[::2, 1, 1] = 1, 1
+    _, distance, _ = score_case(answer, truth, {"a": (1,)}, case_of((20, 3, 3)))
+    assert distance[0] == pytest.approx(17.0)
+
+
+@given(seed=st.integers(0, 999))
+@settings(max_examples=20, deadline=None)
+def test_hd95_is_that_of_plain_geometry(seed):
+    generator, spacing = np.random.default_rng(seed), (0.7, 1.0, 2.5)
+    masks = gaussian_filter(generator.normal(size=(2, 12, 14, 10)), (0, 2, 2, 2)) > 0
+    rims = [mask & ~binary_erosion(mask) for mask in masks]
+    points = [np.argwhere(rim) * spacing for rim in rims]
+    apart = np.linalg.norm(points[0][:, None] - points[1], axis=-1)
+    wanted = np.percentile(np.concatenate([apart.min(0), apart.min(1)]), 95)
+    found = hausdorff_95(*map(torch.from_numpy, masks), spacing)
+    assert found == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_missed_region_is_as_far_as_the_raw_scan_is_long_not_its_crop():
+    truth = blank()
+    truth[2, 2, 2] = 1
+    whole = replace(case_of(), source=Source({}, {}, (240, 240, 155), np.eye(4).tolist()))
+    _, distance, _ = score_case(blank(), truth, {"a": (1,)}, whole)
+    assert distance[0] == pytest.approx(373.13, abs=0.01)  # as BraTS has it
+
+
+def test_what_a_crop_has_cut_off_counts_as_missed():
+    truth = blank()
+    truth[2:5, 2:5, 2:5] = 1  # 27 voxels
+    cut = replace(case_of(), lost=13, lost_by_class=(0, 9, 4))
+    regions = {"one": (1,), "two": (2,), "both": (1, 2), "three": (3,)}
+    dice, _, absent = score_case(truth, truth, regions, cut)
+    assert dice.tolist() == pytest.approx([54 / 63, 0, 54 / 67, 1])
+    assert absent.tolist() == [False, False, False, True]
+
+
+def test_raw_scans_are_scored_in_their_own_space(tmp_path, make_task):
+    """A perfect answer in a prepared volume that cuts the label: both say what was missed."""
+    raw, out = make_task(tmp_path / "raw"), tmp_path / "cohort"
+    prepare_msd(Msd(raw=raw, out=out, size=(12, 4, 10), workers=1))
+    cohort = Cohort.open(out)
+    prepared = score(iter(cohort.labels(range(6))), cohort, range(6), progress=False)
+    over_raw = score(iter(cohort.labels(range(6))), cohort, range(6), progress=False, raw=raw)
+    assert prepared.dice == pytest.approx(2 * 60 / (60 + 75))  # 5 rows of 15 voxels, of which 4
+    assert over_raw.dice == pytest.approx(prepared.dice)
+    assert prepared.hd95.max() == 0
+    assert over_raw.hd95.min() == 1
+    assert str(prepared).endswith(
+        "180 labelled voxels of 6 scans lie outside of their prepared volumes and count as missed "
+        "in Dice, and not in HD95"
+    )
+    assert over_raw.notes == ()
+    old = replace(cohort, cases=tuple(replace(c, lost_by_class=()) for c in cohort.cases))
+    unknown = score(iter(cohort.labels(range(6))), old, range(6), progress=False)
+    assert unknown.dice.min() == 1
+    assert "their classes are not known: prepare the scans again" in str(unknown)
+
+
+def test_resampled_labels_are_compared_with_the_raw_ones(tmp_path, make_task):
+    raw, out = make_task(tmp_path / "raw", 3), tmp_path / "cohort"
+    prepare_msd(Msd(raw=raw, out=out, spacing=(2, 2, 2), size=(8, 8, 8), workers=1))
+    cohort = Cohort.open(out)
+    perfect = score(iter(cohort.labels([0])), cohort, [0], progress=False)
+    over_raw = score(iter(cohort.labels([0])), cohort, [0], progress=False, raw=raw)
+    assert perfect.dice.min() == 1
+    assert 0.6 < over_raw.dice.max() < 1
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda path: path.unlink(), "give the folder that scan_000 was prepared from"),
+        (lambda path: path.write_bytes(b"else"), "has changed since scan_000 was prepared"),
+    ],
+)
+def test_a_raw_label_that_is_another_is_refused(tmp_path, make_task, harm, said):
+    raw, out = make_task(tmp_path / "raw"), tmp_path / "cohort"
+    prepare_msd(Msd(raw=raw, out=out, workers=1))
+    cohort = Cohort.open(out)
+    harm(raw / "labelsTr/scan_000.nii.gz")
+    with pytest.raises(InputError, match=said):
+        score(iter(cohort.labels([0])), cohort, [0], progress=False, raw=raw)
 
 
 def test_prediction_and_label_of_different_shape_are_refused():
@@ -211,7 +305,7 @@ def test_a_prediction_of_a_slice_is_refused_before_anything_is_written(tmp_path)
 
 def test_proxy_score_is_the_same_again_and_changes_no_module(cohort):
     encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
-    task = make_task("rotation", encoder.settings, crop_size=12)
+    task = make_puzzle("rotation", encoder.settings, crop_size=12)
     before = {n: w.clone() for n, w in encoder.state_dict().items()}
     first = proxy_score(task, encoder, cohort, (0, 1, 2, 3))
     assert first == proxy_score(task, encoder, cohort, (0, 1, 2, 3))

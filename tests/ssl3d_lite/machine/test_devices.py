@@ -39,6 +39,7 @@ OWN = {  # small, and with all that looks beyond a scan
         "patch": 8,
         "stride": 4,
         "jitter": 0,
+        "prediction_steps": (2, 3),
         "max_patches": 3,
         "directions": ("+1", "-0", "-2"),
     },

@@ -13,7 +13,8 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.prediction import predict, predictions
 from ssl3d_lite.evaluation.probe import probe
 from ssl3d_lite.evaluation.segmentation import evaluate
-from ssl3d_lite.models.encoders import adapt_channels, make_encoder
+from ssl3d_lite.models.compatibility import adopt_encoder, for_channels
+from ssl3d_lite.models.encoders import adapt_channels, channel_sources, make_encoder
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training.checkpoint import load_encoder, load_network
@@ -102,10 +103,44 @@ def test_an_encoders_channels_are_put_into_the_order_of_the_cohort(cohort, tmp_p
     assert encoder.provenance.preparation.channels == ("flair", "t1")
 
 
-def test_an_encoder_for_more_channels_has_no_names_for_them(cohort):
-    adapted = adapt_channels(pretrained(cohort), 4)
-    assert adapted.provenance.preparation.channels is None
+@pytest.mark.parametrize(
+    ("before", "now", "sources"),
+    [
+        (("T1", "FLAIR"), ("t1", "t1ce", "t2", "flair"), [0, 0, 1, 1]),
+        (("t1", "t1ce", "t2", "flair"), ("FLAIR", "T2"), [3, 2]),
+        (("a", "b"), ("c", "a"), [1, 0]),  # what has no namesake takes what is left first
+        (("a", "b"), ("c", "d"), [0, 1]),
+        ((), ("a", "b", "c"), [0, 1, 0]),
+        (("T1", "t1"), ("t1", "T1"), [1, 0]),  # the very same name goes first
+    ],
+)
+def test_a_channel_is_read_as_its_namesake_and_the_rest_in_turn(before, now, sources):
+    old = len(before) or 2
+    assert channel_sources(before, now, old, len(now)) == sources
+
+
+def test_an_encoder_for_more_channels_takes_them_by_name(cohort, capsys):
+    encoder = pretrained(replace(cohort, channels=("FLAIR", "T1")))
+    more = replace(cohort, channels=("t1", "t1ce", "flair"))
+    capsys.readouterr()
+    adapted = for_channels(encoder, more)
+    assert capsys.readouterr().out == (
+        "input layer adapted from 2 to 3 channels: t1 is read as T1, t1ce is read as FLAIR, "
+        "flair is read as FLAIR\n"
+    )
+    old, new = (each.state_dict()["levels.0.conv1.weight"] for each in (encoder, adapted))
+    assert torch.equal(new, torch.stack([old[:, 1], old[:, 0] / 2, old[:, 0] / 2], 1))
+    assert adapted.provenance.preparation.channels == more.channels
     assert adapted.provenance.seen
+    assert for_channels(adapted, more) is adapted
+    assert adapt_channels(encoder, 4).provenance.preparation.channels is None  # no names are given
+
+
+def test_names_in_other_letters_are_the_same_channels(cohort, tmp_path, capsys):
+    encoder = pretrained(cohort)
+    adopt_encoder(encoder, replace(swapped(cohort, tmp_path), channels=("FLAIR", "T1")))
+    said = capsys.readouterr().out
+    assert said.endswith("the encoder's channels are put into the order FLAIR T1\n")
 
 
 # ---- how scans were made -------------------------------------------------------------------------

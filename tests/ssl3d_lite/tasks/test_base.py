@@ -102,7 +102,7 @@ def test_a_forgotten_batch_axis_is_told_what_shape_is_wanted(name, dims):
     ("name", "settings", "said"),
     [
         ("cpc", {}, "patches of 16 voxels and a jitter of 8 need volumes of 24 voxels, but got "),
-        ("cpc", {"patch": 4}, "CPC predicts 2 rows ahead along axis 1, but a volume of "),
+        ("cpc", {"patch": 4}, "CPC predicts 3 rows ahead along axis 1, but a volume of "),
         ("rpl", {}, "3 pieces an axis of 8 voxels and a jitter of 3 need volumes of 33 voxels, "),
         ("jigsaw", {}, "3 pieces an axis of 8 voxels and a jitter of 3 need volumes of 33 voxels"),
         ("rotation", {}, "a box of (32, 32, 32) voxels does not fit a volume of "),

@@ -121,6 +121,29 @@ def test_no_prediction_depends_on_the_patch_it_has_to_find():
         assert not later.any(), f"row {row} sees a later one"
 
 
+@pytest.mark.parametrize("norm", ["batch", "group", "instance"])
+@pytest.mark.parametrize("direction", ["+1", "-0"])
+def test_no_prediction_depends_on_the_voxels_of_its_target_in_training(norm, direction):
+    """Nor through the statistics of batch norm: the gradient is exactly 0."""
+    encoder = make_encoder(EncoderSettings(filters=(4, 8), norm=norm), 0).train()
+    how = {"directions": (direction,), "prediction_steps": (1, 2)}
+    task = make_task("cpc", encoder.settings, **SMALL | how)
+    batch = posed(task, torch.randn(2, 1, 12, 14, 12))
+    batch.views.requires_grad_()
+    predictions = []  # of each step (scan, channel, row, *across)
+    for linear in task.predict:
+        linear.register_forward_hook(lambda module, given, found: predictions.append(found))
+    task(encoder, batch)
+    for predicted in predictions:
+        for row in range(predicted.shape[2]):
+            wanted = predicted[:, :, row].square().sum()
+            (slope,) = torch.autograd.grad(wanted, batch.views, retain_graph=True)
+            field = slope.flatten(2).abs().sum(-1).view(2, 1, *batch.placement.grid)
+            by_row = along(field, batch.placement.direction).sum((0, 1, 3, 4))
+            assert by_row[row] > 0
+            assert not by_row[row + 1 :].any()
+
+
 def test_large_scans_give_no_larger_grid():
     task = make_task("cpc", ONE[3])
     assert task.grid((128, 128, 128)) == (5, 5, 5)
@@ -145,7 +168,7 @@ def test_a_misspelt_direction_is_one_clear_line(direction):
 
 def test_a_scan_too_short_for_the_steps_ahead_is_refused():
     task = make_task("cpc", ONE[3])
-    with pytest.raises(InputError, match="predicts 2 rows ahead along axis 1"):
+    with pytest.raises(InputError, match="predicts 3 rows ahead along axis 1"):
         task.grid((40, 32, 40))
 
 

@@ -1,12 +1,7 @@
 """A short run of every task on real scans: it learns something that holds on scans not seen."""
 
-from pathlib import Path
-
 import pytest
 
-from data_recipes.msd import Msd
-from data_recipes.msd import prepare as prepare_msd
-from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
@@ -25,13 +20,6 @@ SHORT = {
     "masked": (40, 0.1),  # 0: the mean of what is hidden
     "tissue": (40, 0.6),  # the commonest tissue
 }
-
-
-@pytest.fixture(scope="module")
-def hippocampi(real_hippocampus: Path, tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    folder = tmp_path_factory.mktemp("real")
-    prepare_msd(Msd(task=real_hippocampus.name, raw=real_hippocampus, out=folder))
-    return Cohort.open(folder).to("cpu")
 
 
 @pytest.mark.parametrize("name", SHORT)

@@ -8,7 +8,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import TASKS, make_task
-from ssl3d_lite.training.presets import preset
+from ssl3d_lite.training.presets import PUBLISHED, preset
 from ssl3d_lite.training.settings import TrainSettings
 
 PAPERS = ("cpc", "rpl", "jigsaw", "rotation", "exemplar")
@@ -40,7 +40,8 @@ def test_the_papers_puzzles_fit_the_papers_volumes(name, task, dims):
     batch = made.make_views(volumes, made.sample_params(volumes, torch.Generator().manual_seed(0)))
     assert batch.views.shape[0] == 2
     if task == "cpc":
-        assert batch.views.shape[1] == 4**dims, "64 patches in 3D, as in the original"
+        side = 5 if (name, dims) == ("original", 2) else 4
+        assert batch.views.shape[1] == side**dims, "64 patches in 3D, as in the original"
 
 
 def test_the_papers_numbers():
@@ -56,6 +57,31 @@ def test_the_papers_numbers():
     assert original.training["epochs"] == 1000
     assert [preset("original", task).training["batch"] for task in PAPERS] == [32, 32, 8, 4, 2]
     assert preset("paper", "exemplar").tasks["exemplar"]["margin"] == 1
+    batches = [preset("original", task, 2).training["batch"] for task in PAPERS]
+    assert batches == [64, 32, 32, 32, 16]
+    assert preset("original", "rpl", 2).training["learning_rate"] == 1e-5
+    cpc = preset("original", "cpc").tasks["cpc"]
+    assert (cpc["embedding_dim"], cpc["context_dim"], cpc["stride"]) == (1024, 256, cpc["patch"])
+    assert cpc["prediction_steps"] == (1, 2)
+
+
+def test_adam_is_plain_and_its_rate_stays():
+    training = TrainSettings(**preset("paper", "rotation").training, steps=9)
+    assert (training.weight_decay, training.clip) == (0, 0)
+    assert training.lr_at(8) == training.lr_at(0) == 1e-3
+
+
+def test_every_value_has_its_source_and_none_stands_twice():
+    places = [
+        (row.where, row.field, dims, task)
+        for row in PUBLISHED
+        for dims in row.dims
+        for task in ([row.task] if row.task else PAPERS if row.where == "training" else [""])
+    ]
+    assert len(set(places)) == len(places)
+    for row in PUBLISHED:
+        for name in ("paper", "original"):
+            assert row.of(name)[1].startswith(("P", "O", "ours")), row
 
 
 def test_epochs_are_counted_out_in_steps():

@@ -27,7 +27,12 @@ from ssl3d_lite.training.finetuning import finetune
 from ssl3d_lite.training.hooks import Hook
 from ssl3d_lite.training.loop import clip_gradient
 from ssl3d_lite.training.pretraining import pretrain
-from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings, machine_settings
+from ssl3d_lite.training.settings import (
+    FinetuneSettings,
+    PretrainSettings,
+    TrainSettings,
+    machine_settings,
+)
 
 SMALL = EncoderSettings(filters=(4, 8))
 
@@ -447,6 +452,52 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(cohort, tmp_path, names):
     assert same(ended_heads, heads)
     assert again == history
     assert same(load_encoder(tmp_path), whole)
+
+
+def until(cohort, score, out=None, watch=None, steps=70, names=("rotation",)):
+    encoder, tasks = make_encoder(SMALL, 0), tasks_of(*names)
+    how = PretrainSettings(steps=steps, until=score)
+    history = pretrain(tasks, encoder, cohort, cohort.split().pretrain, how, out, callback=watch)
+    return encoder, history
+
+
+def test_pretraining_ends_when_the_puzzle_is_solved_well_enough(cohort, tmp_path, capsys):
+    """Killed on the way or not, and given again or not: the same weights."""
+    whole, history = until(cohort, 0.01)
+    assert history[-1]["step"] == 50, "the mean of five rows has to reach it"
+    assert history[-1]["learning_rate"] == pytest.approx(1e-3 * (1 - 49 / 70) ** 0.9)
+    _, begun = until(cohort, 0.01, tmp_path, lambda rows: rows[-1]["step"] == 30)
+    assert begun[-1]["step"] == 30
+    for _ in range(2):
+        encoder, again = until(cohort, 0.01, tmp_path)
+        assert again == history
+        assert same(encoder, whole)
+        assert same(load_encoder(tmp_path), whole)
+    record = json.loads((tmp_path / "settings.json").read_text())
+    assert (record["training"]["until"], record["steps_done"]) == (0.01, 50)
+
+
+def test_pretraining_that_does_not_reach_the_score_goes_on_to_the_last_step(cohort, capsys):
+    _, history = until(cohort, 0.99, steps=60)
+    assert history[-1]["step"] == 60
+    assert "the puzzle's score has not come to 0.99 in 60 steps" in capsys.readouterr().out
+
+
+def test_of_several_tasks_each_has_to_reach_the_score(cohort):
+    _, history = until(cohort, 0.01, names=("rotation", "random"), steps=60)
+    assert history[-1]["step"] == 50  # a row each, every ten steps
+
+
+def test_the_learning_rate_may_stay_as_it_is():
+    assert TrainSettings(lr_decay=0, steps=9).lr_at(8) == TrainSettings().learning_rate
+    assert TrainSettings(steps=10).lr_at(5) == 1e-3 * 0.5**0.9
+
+
+def test_a_record_names_no_new_setting_at_its_default():
+    """So that a run that an earlier version began goes on."""
+    record = PretrainSettings().record()
+    assert not {"until", "lr_decay"} & record.keys()
+    assert PretrainSettings(until=0.5, lr_decay=0).record().items() >= {"until": 0.5}.items()
 
 
 def test_a_notebooks_cell_run_twice_is_told_to_make_the_networks_anew(cohort, tmp_path):

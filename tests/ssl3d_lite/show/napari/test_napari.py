@@ -722,7 +722,7 @@ widget.settings["patch"].value = 30
 widget.draw.clicked.emit(True)
 assert "cannot be made" in widget.text.value
 widget.task.value = "cpc"
-assert widget.settings["prediction_steps"].value == "2, 3"
+assert widget.settings["prediction_steps"].value == "3, 4"
 widget.settings["prediction_steps"].value = "2, x"
 widget.draw.clicked.emit(True)
 assert "must be numbers" in widget.text.value
