@@ -14,6 +14,7 @@ from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.launch import launch
 from ssl3d_lite.models.compatibility import adopt_encoder
 from ssl3d_lite.models.encoders import Encoder
+from ssl3d_lite.models.unet import find_unet_decoder
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row
 
 from .batches import puzzle_batch
@@ -114,7 +115,8 @@ def pretrain(
         spec = RunSpec(settings, record, folder, f"pretrain {record['task']}")
         history = fit(Pretraining(encoder, tasks), batch_of, spec, hooks)
         if folder is not None and history[-1]["step"] == settings.steps:
-            on_rank_zero(save_encoder, folder, encoder, record)
+            decoder = find_unet_decoder(nn.ModuleList(tasks))
+            on_rank_zero(save_encoder, folder, encoder, record, decoder)
     encoder.eval()
     return history
 
