@@ -1,6 +1,7 @@
 """What all tests share: the cohort of made-up scans, raw files, and where real scans may lie."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ REAL = ROOT.parent / "shared/data/msd/Task04_Hippocampus"
 
 # The tests' processes share the cores: a process that a test starts takes no more than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Tests that run in the background ignore Ctrl-C, and so would all processes that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Several threads add in another order, and training makes rounding grow. Tests compare numbers
 # with those of other processes, which have one thread too; networks this small need no more.

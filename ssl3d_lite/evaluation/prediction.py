@@ -138,7 +138,7 @@ def origin_of(weights: str, case: Case) -> str:
 
 def _scan_in(path: Path) -> str:
     """Which scan a prediction is of, by the description in its header; "" if it does not say."""
-    header = nibabel.load(path).header
+    header = nibabel.Nifti1Image.from_filename(path).header
     return header["descrip"].item().decode(errors="replace").partition(" scan ")[2]
 
 

@@ -162,9 +162,9 @@ def test_bad_settings_are_one_line_and_nothing_is_written(recipe, settings, said
     ("recipe", "seconds"),
     [
         ("virtual-brain", 3.0),
-        ("virtual-abdomen", 4.0),
-        ("virtual-fundus", 3.5),
-        ("virtual-ukb-brain", 5.0),
+        pytest.param("virtual-abdomen", 4.0, marks=pytest.mark.slow),
+        pytest.param("virtual-fundus", 3.5, marks=pytest.mark.slow),
+        pytest.param("virtual-ukb-brain", 5.0, marks=pytest.mark.slow),
     ],
 )
 def test_killed_at_any_moment_the_same_command_ends_the_same(recipe, seconds, tmp_path):

@@ -12,6 +12,8 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
+# half a minute each, also at smoke scale
+MARKS = dict.fromkeys(("09", "10", "11", "12", "13"), pytest.mark.slow)
 sys.path.insert(0, str(ROOT / "notebooks"))
 
 from sync import notebook_of  # noqa: E402
@@ -55,7 +57,10 @@ def test_the_kept_notebook_has_outputs_without_errors_and_is_small(source):
         assert all(output.output_type != "error" for output in cell.outputs)
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "source",
+    [pytest.param(path, id=path.stem, marks=MARKS.get(path.stem[:2], ())) for path in SOURCES],
+)
 def test_it_runs_at_smoke_scale_without_error_or_warning(source, tmp_path, monkeypatch):
     monkeypatch.setenv("SSL3D_SCALE", "smoke")
     monkeypatch.delenv("SSL3D_COHORT", raising=False)

@@ -30,8 +30,6 @@ def test_a_temporary_folder_is_gone_although_the_interruption_is_lost(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # tests that run in the background ignore it, and so would this process
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout.readline() == "there\n"
     assert len(list(tmp_path.iterdir())) == 1

@@ -161,6 +161,7 @@ def test_every_recipe_has_a_shape():
     assert RECIPES.keys() == VIRTUAL_SHAPES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_virtual_shape_is_that_of_the_cohort(tmp_path, recipe):
     from ssl3d_lite.data.cohort import Cohort

@@ -393,6 +393,7 @@ def test_a_graded_study_reads_kappa_over_its_folds(tmp_path):
 # ---- elsewhere ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_jobs_side_by_side_give_the_same_numbers(small, scans, tmp_path):
     """Through submitit's local executor: each job is a process of its own."""
     _, here = small
@@ -423,6 +424,7 @@ def test_a_job_that_is_lost_is_given_again(scans, tmp_path, monkeypatch):
     assert [row["protocol"] for row in results.rows] == ["probe"]
 
 
+@pytest.mark.slow
 def test_jobs_that_fail_each_time_are_said_with_their_log(scans, tmp_path):
     broken = replace(SMALL, arms=("random",), seeds=1, labels=("2",), protocols=("probe",))
     write_json(tmp_path / "out" / MARK, {"command": "study"})
@@ -540,6 +542,7 @@ def test_one_command_leaves_results_table_and_report(commanded):
     assert load_results(out).study.arms == ("masked", "scratch@group", "random@group")
 
 
+@pytest.mark.slow
 def test_on_two_devices_a_study_has_the_same_rows_once(commanded, scans, tmp_path):
     _, alone = commanded
     said = on_the_command_line(tmp_path / "two", scans, "--devices", "2")

@@ -85,6 +85,7 @@ def test_every_task_can_be_counted(name, dims):
     assert step_bytes(learner, batch, ONCE) > 0
 
 
+@pytest.mark.slow
 def test_networks_for_photographs_can_be_counted():
     encoder = make_encoder(EncoderSettings(3, 2, network="densenet121"), 0)
     learner = Finetuning(make_classifier(encoder, 5, 0), FinetuneSettings())
