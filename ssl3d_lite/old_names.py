@@ -52,6 +52,12 @@ def renamed(table: Mapping[str, Any], task: str = "") -> dict[str, Any]:
     return {_new_name(name, task): _renamed_value(name, value) for name, value in table.items()}
 
 
+def renamed_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """A U-Net's weights, by their names of today: its decoder was once no module of its own."""
+    old = ("ups.", "blocks.")
+    return {f"decoder.{name}" if name.startswith(old) else name: w for name, w in weights.items()}
+
+
 def _new_name(name: str, task: str) -> str:
     begin, space, rest = name.partition(" ")
     if space and begin in NEW_NAMES_OF_TASKS:

@@ -35,7 +35,7 @@ from ssl3d_lite.settings import (
     check_values,
 )
 from ssl3d_lite.tasks import make_task, measure, task_classes
-from ssl3d_lite.training.checkpoint import RUN_SETTINGS, load_encoder, load_network
+from ssl3d_lite.training.checkpoint import RUN_SETTINGS, load_decoder, load_encoder, load_network
 from ssl3d_lite.training.finetuning import finetune
 from ssl3d_lite.training.presets import PresetName, preset
 from ssl3d_lite.training.pretraining import pretrain
@@ -150,6 +150,9 @@ class FinetuneCommand(CheckedSettings):
     encoder: str
     """Folder of a pretrained encoder, or of a fine-tuned network whose encoder is taken; or
     "random" for training from scratch."""
+    transfer: Literal["encoder", "network"] = "encoder"
+    """What is taken of a pretrained folder: the encoder, as in the paper; or the whole network but
+    for its last layer, if it was pretrained with --decoder unet."""
     labels: str = "100%"
     """Labelled cases to train with: a number, or a share such as 5%."""
     training: Annotated[FinetuneSettings, FLAT] = field(default_factory=FinetuneSettings)
@@ -166,7 +169,8 @@ def finetune_command(settings: FinetuneCommand) -> Evaluation | OrdinalEvaluatio
     launch(training.devices, training.device, training.precision)
     cohort, split = read_cohort(settings.cohort, settings.fold, training.device)
     encoder = find_encoder(settings.encoder, cohort, settings.shape, training.seed)
-    network = make_network(encoder, cohort, training.seed)
+    decoder = load_decoder(settings.encoder) if settings.transfer == "network" else None
+    network = make_network(encoder, cohort, training.seed, decoder)
     labelled = cohort.subset(split.train, settings.labels, training.seed)
     hooks = eval_hooks(network, cohort, training, validation=split.validation, test=split.test)
     finetune(network, cohort, labelled, training, settings.out, fold=settings.fold, hooks=hooks)

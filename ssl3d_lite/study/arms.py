@@ -10,13 +10,14 @@ SOURCE
 VARIANT
     ``batch``, ``group``, ``instance`` or ``none``: the norm; ``plain`` or ``residual``: the blocks;
     ``densenet121``: the network; ``own``: pretrained on the benchmark's own scans although the
-    study has a corpus.
+    study has a corpus; ``network``: encoder, skips and decoder are pretrained together, and all but
+    the last layer is fine-tuned.
 
 ``2d-`` does the same on the slices of the scans. ``place`` is in every study, named or not.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import get_args
 
 from ssl3d_lite.errors import InputError, unknown
@@ -27,7 +28,7 @@ PLACE = "place"
 UNTRAINED = ("scratch", "random", PLACE)
 CONTROLS = (*UNTRAINED, "collapsed", "oracle")
 NETWORKS = ("densenet121",)
-VARIANTS = (*get_args(NormKind), *get_args(BlockKind), *NETWORKS, "own")
+VARIANTS = (*get_args(NormKind), *get_args(BlockKind), *NETWORKS, "own", "network")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Arm:
     def own(self) -> bool:
         """Whether it is pretrained on the benchmark itself, whatever the corpus."""
         return "own" in self.variants or self.source == "oracle"
+
+    @property
+    def whole_network(self) -> bool:
+        """Whether the decoder is pretrained and transferred too."""
+        return "network" in self.variants
 
     @property
     def norm(self) -> str | None:
@@ -115,4 +121,13 @@ def parse_arm(text: str) -> Arm:
         raise InputError(f"arm {text} names a variant twice")
     if source == PLACE and variants:
         raise InputError(f"arm {text}: place alone has no network, so it has no variants")
-    return Arm(text, source, flat, tuple(variants))
+    arm = Arm(text, source, flat, tuple(variants))
+    if arm.whole_network and not any(has_decoder(name) for name in arm.tasks):
+        able = " and ".join(name for name in TASKS if has_decoder(name))
+        raise InputError(f"arm {text}: no decoder is trained by {source}, but by {able}")
+    return arm
+
+
+def has_decoder(task: str) -> bool:
+    """Whether a proxy task has outputs for every voxel, so that it can train a U-Net's decoder."""
+    return any(each.name == "decoder" for each in fields(TASKS[task].Settings))

@@ -13,7 +13,7 @@ from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.training.presets import PUBLISHED_TASKS, QUICK_SLICES, preset
 from ssl3d_lite.training.settings import FinetuneSettings, PretrainSettings
 
-from .arms import Arm
+from .arms import Arm, has_decoder
 from .data import StudyData
 from .jobs import Job, Run
 from .settings import Machine, ProbeSettings, Study, build_settings
@@ -55,11 +55,14 @@ class Experiment:
     def task_settings(self, arm: Arm) -> dict[str, dict[str, Any]]:
         """The settings of each of its proxy tasks that differ from their defaults."""
         dims, own = self.data.benchmark(arm).spatial_dims, self.study.tasks
-        return {
+        settings = {
             task: preset(self.preset_of(task), task, dims).tasks[task]
             | own.get(f"2d-{task}" if arm.flat else task, {})
             for task in arm.tasks
         }
+        for task in filter(has_decoder, settings if arm.whole_network else ()):
+            settings[task] = settings[task] | {"decoder": "unet"}
+        return settings
 
     def preset_of(self, task: str) -> str:
         """The preset of a task: a task that is not in the paper has none of the paper's settings,
@@ -87,7 +90,7 @@ class Experiment:
         if run.protocol == "frozen":
             return replace(settings, freeze_encoder_steps=settings.steps)
         settings = replace(settings, test_at=study.milestones)  # whether or not they are wanted now
-        if arm.source == "scratch":
+        if arm.source == "scratch" or arm.whole_network:  # no random decoder spoils the encoder
             return settings
         frozen = round(study.warm_up * settings.steps)
         return replace(

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.models.heads import LightDecoder
 from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.models.unet import DecoderKind, make_dense_head
 from ssl3d_lite.settings import CheckedSettings, OpenFraction, PositiveInt
 
 from .base import Placement, ProxyBatch, ProxyTask, ViewParams
@@ -32,7 +32,10 @@ class MaskedSettings(CheckedSettings):
     mask_ratio: OpenFraction = 0.6
     """Share of the blocks that is hidden."""
     decoder_channels: PositiveInt = 16
-    """Channels of the decoder."""
+    """Channels of a light decoder."""
+    decoder: DecoderKind = "light"
+    """"light": so few weights that the encoder must do the work; "unet": the U-Net's own decoder,
+    which fine-tuning can then take over with the encoder."""
 
 
 class Masked(ProxyTask):
@@ -63,7 +66,9 @@ class Masked(ProxyTask):
 
     def __init__(self, settings: MaskedSettings, encoder: EncoderSettings):
         super().__init__(settings, encoder)
-        self.decoder = LightDecoder(encoder, settings.decoder_channels, encoder.in_channels)
+        self.decoder = make_dense_head(
+            settings.decoder, encoder, settings.decoder_channels, encoder.in_channels
+        )
 
     def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
         s, scans = self.settings, len(volumes)

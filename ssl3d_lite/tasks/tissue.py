@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl3d_lite.models.heads import LightDecoder
 from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.models.unet import DecoderKind, make_dense_head
 from ssl3d_lite.settings import CheckedSettings, Interval, PositiveInt
 
 from .base import Placement, ProxyBatch, ProxyTask, ViewParams
@@ -36,7 +36,10 @@ class TissueSettings(CheckedSettings):
     classes: Annotated[int, Interval(ge=2, le=TISSUE_BINS)] = 3
     """K: number of tissues; in MRI of the brain fluid, grey and white matter."""
     decoder_channels: PositiveInt = 16
-    """Channels of the decoder."""
+    """Channels of a light decoder."""
+    decoder: DecoderKind = "light"
+    """"light": so few weights that the encoder must do the work; "unet": the U-Net's own decoder,
+    which fine-tuning can then take over with the encoder."""
 
 
 class Tissue(ProxyTask):
@@ -65,7 +68,9 @@ class Tissue(ProxyTask):
 
     def __init__(self, settings: TissueSettings, encoder: EncoderSettings):
         super().__init__(settings, encoder)
-        self.decoder = LightDecoder(encoder, settings.decoder_channels, 1 + settings.classes)
+        self.decoder = make_dense_head(
+            settings.decoder, encoder, settings.decoder_channels, 1 + settings.classes
+        )
 
     def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
         space, size = self.space_of(volumes), self.settings.crop_size

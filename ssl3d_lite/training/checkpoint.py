@@ -4,6 +4,7 @@
 
     settings.json           all that the run depended on, and what the weights were trained on
     encoder.safetensors     after pretraining: the encoder's weights
+    decoder.safetensors     and a U-Net decoder's, if the task trained one with it
     network.safetensors     after fine-tuning: the whole network's weights
     history.csv             a row every ten steps
     resume.pt               the state to continue from; read with ``weights_only=True``
@@ -34,8 +35,8 @@ from ssl3d_lite.machine.collectives import on_rank_zero, say
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.encoders import Encoder, load_weights, make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.unet import UNet
-from ssl3d_lite.old_names import renamed
+from ssl3d_lite.models.unet import UNet, UNetDecoder
+from ssl3d_lite.old_names import renamed, renamed_weights
 from ssl3d_lite.outputs import LOCK, MARK, claimed
 
 from .settings import machine_settings
@@ -44,6 +45,7 @@ RUN_SETTINGS = "settings.json"
 HISTORY = "history.csv"
 _RESUME = "resume.pt"
 _WEIGHTS = {"pretrain": "encoder.safetensors", "finetune": "network.safetensors"}
+_DECODER = "decoder.safetensors"
 _NETWORKS: dict[str, type[UNet] | type[Classifier]] = {"classes": UNet, "grades": Classifier}
 
 
@@ -85,7 +87,7 @@ def _was_run(folder: Path, command: str) -> bool:
 
 def remove_run(folder: Path) -> None:
     """Remove a run that has served: its own files, by name, and the folder if it is then empty."""
-    own = (RUN_SETTINGS, HISTORY, _RESUME, *_WEIGHTS.values(), MARK, LOCK)
+    own = (RUN_SETTINGS, HISTORY, _RESUME, *_WEIGHTS.values(), _DECODER, MARK, LOCK)
     if folder.is_dir():
         clear_leftovers(folder)
         for name in own:
@@ -97,8 +99,13 @@ def remove_run(folder: Path) -> None:
 # ---- finished weights --------------------------------------------------------------------------
 
 
-def save_encoder(folder: Path, encoder: Encoder, record: dict[str, Any]) -> None:
-    """Write the encoder alone: the head was only for the puzzle."""
+def save_encoder(
+    folder: Path, encoder: Encoder, record: dict[str, Any], decoder: UNetDecoder | None = None
+) -> None:
+    """Write the encoder, and a decoder that was trained with it: other heads were only for the
+    puzzle."""
+    if decoder is not None:
+        _save_weights(folder / _DECODER, decoder)
     _save_weights(folder / _WEIGHTS["pretrain"], encoder)
     write_json(folder / RUN_SETTINGS, {**record, **_origin(encoder)})
 
@@ -127,6 +134,24 @@ def load_encoder(folder: str | Path) -> Encoder:
     return encoder.eval()
 
 
+def load_decoder(folder: str | Path) -> UNetDecoder:
+    """The U-Net decoder that was pretrained with the encoder in ``folder``.
+
+    Raises:
+        InputError: there is none.
+    """
+    folder = Path(folder)
+    if not (folder / _DECODER).exists():
+        raise InputError(
+            f"{folder} holds no pretrained decoder; pretrain with --task masked --decoder unet, or "
+            "transfer the encoder alone"
+        )
+    record = renamed(read_json(folder / RUN_SETTINGS, "pretrained encoder"))
+    decoder = UNetDecoder(_encoder_settings(record, folder))
+    load_weights(decoder, _read_weights(folder / _DECODER))
+    return decoder
+
+
 def save_network(
     folder: Path, network: UNet | Classifier, record: dict[str, Any], cohort: Cohort
 ) -> None:
@@ -146,7 +171,7 @@ def load_network(folder: str | Path) -> UNet | Classifier:
         raise InputError(f"{folder} holds a {record.get('kind')} run, no fine-tuned network")
     encoder: Any = make_encoder(_encoder_settings(record, folder))
     network = _NETWORKS[learnt](encoder, record[learnt])
-    load_weights(network, _read_weights(folder / _WEIGHTS["finetune"]))
+    load_weights(network, renamed_weights(_read_weights(folder / _WEIGHTS["finetune"])))
     network.provenance = encoder.provenance = _read_provenance(record, folder)
     return network.eval()
 

@@ -14,6 +14,7 @@ from ssl3d_lite.machine.collectives import on_rank_zero, say
 from ssl3d_lite.machine.launch import launch
 from ssl3d_lite.models.compatibility import adopt_encoder
 from ssl3d_lite.models.encoders import Encoder
+from ssl3d_lite.models.unet import find_unet_decoder
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row, measure
 
 from .batches import puzzle_batch
@@ -132,7 +133,9 @@ def pretrain(
         history = fit(learner, batch_of, spec, hooks)
         steps, done = history[-1]["step"], learner.is_done(history)
         if folder is not None and (done or steps == settings.steps):
-            on_rank_zero(save_encoder, folder, encoder, record | {"steps_done": steps})
+            decoder = find_unet_decoder(nn.ModuleList(tasks))
+            done_record = record | {"steps_done": steps}
+            on_rank_zero(save_encoder, folder, encoder, done_record, decoder)
     if settings.until and not done and steps == settings.steps:
         say(f"the puzzle's score has not come to {settings.until:g} in {steps} steps")
     encoder.eval()

@@ -7,12 +7,15 @@ its rows come with those of finetune.
 from collections.abc import Sequence
 from typing import Any
 
+from torch import nn
+
 from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.evaluation.place import evaluate_place
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.networks import make_network
+from ssl3d_lite.models.unet import find_unet_decoder
 from ssl3d_lite.study.encoders import copy_for_benchmark
 from ssl3d_lite.study.examples import keep_example
 from ssl3d_lite.study.experiment import Experiment
@@ -31,7 +34,9 @@ def finetuning_protocol(
     """The test score after fine-tuning; and after each milestone, by which nothing is chosen."""
     job, cohort = run.job, experiment.data.benchmark(run.job.arm)
     split, settings = experiment.data.split(job.arm, job.fold), experiment.finetuning(run)
-    network = make_network(copy_for_benchmark(experiment, encoder, job.arm), cohort, job.seed)
+    decoder = find_unet_decoder(nn.ModuleList(tasks)) if job.arm.whole_network else None
+    encoder = copy_for_benchmark(experiment, encoder, job.arm)
+    network = make_network(encoder, cohort, job.seed, decoder)
     labelled = cohort.subset(split.train, run.labels, job.seed)
     hooks = eval_hooks(
         network,

@@ -243,7 +243,7 @@ def test_fault_15_every_arm_has_the_same_steps_labels_decoder_and_order(scans, t
     assert {laid_out.pretraining(job).steps for job in jobs if job.arm.tasks} == {10}
     assert laid_out.oracle_training(jobs[-1]).steps == 10
     decoders = [
-        make_network(encoder_of(laid_out, job)[0], cohort, job.seed).ups[0].weight.detach()
+        make_network(encoder_of(laid_out, job)[0], cohort, job.seed).decoder.ups[0].weight.detach()
         for job in (jobs[0], jobs[2])
     ]
     assert torch.equal(*decoders)
