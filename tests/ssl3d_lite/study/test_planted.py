@@ -1,8 +1,8 @@
 """A study must find a gain that is there, and none that is not, and know when it cannot tell.
 
-Planted scans all show one fixed texture, shifted so far that no place says anything by itself, under
-noise nearly twice as strong; no voxel can be read alone. Filling in hidden parts cannot be learnt but
-by knowing the texture.
+Planted scans all show one fixed texture, shifted so far that no place says much by itself, under
+noise nearly twice as strong; no voxel can be read alone. Filling in hidden parts cannot be learnt
+but by knowing the texture.
 """
 
 from dataclasses import replace
