@@ -108,7 +108,8 @@ class StudySettings(CheckedSettings):
     protocols: tuple[str, ...] = ()
     """Other protocols than the file's: finetune frozen probe probe+place neighbours convergence."""
     seeds: Count = 0
-    """Another number of seeds than the file's. More seeds later cost only those that are new."""
+    """Another number of seeds than the file's; a verdict needs six. More seeds later cost only
+    those that are new, and are another look, which must show more."""
     machine: Annotated[Machine, FLAT] = field(default_factory=Machine)
     launch: Annotated[Launch, FLAT] = field(default_factory=Launch)
 

@@ -39,7 +39,10 @@ def foresight(study: Study, cohort: str, test: int, out: Path) -> str:
     )
     for earlier in earlier_results(out, cohort):
         if spreads := spreads_of(earlier):
-            gains = [smallest_gain(*each.error(study.seeds, test), level) for each in spreads]
+            gains = [
+                smallest_gain(error, min(df, 2 * (study.seeds - 1)), level)
+                for error, df in (each.error(study.seeds, test) for each in spreads)
+            ]
             return (
                 f"{start}{np.median(gains):.3f} ({min(gains):.3f} to {max(gains):.3f}), if arms "
                 f"vary as in {earlier.folder}; worth having is {study.min_effect:g}."

@@ -83,7 +83,7 @@ def decided(results: Results, tests: Sequence[Tested]) -> list[Comparison]:
         verdict, why = verdict_of(test, reasons, p, out.get(id(test)), level)
         found = replace(test.compared, verdict=verdict, why=why, p=p)
         if test.estimates and found.estimate and found.seeds >= MIN_SEEDS:
-            error, df = found.estimate.standard_error, found.estimate.df
+            error, df = found.estimate.standard_error, found.estimate.cautious_df
             found = replace(found, detectable=smallest_gain(error, df, level / len(family)))
         done.append(found)
     return done

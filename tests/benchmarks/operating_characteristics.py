@@ -159,7 +159,7 @@ def looked_at(studies: int) -> float:
     """The share of studies without any gain in which something holds at one of several looks."""
     found = 0
     for number in tqdm(range(studies), desc="looks", leave=False):
-        results = made_up(World(), LOOKS[-1], np.random.default_rng([number, 0]))
+        results = made_up(World(), LOOKS[-1], np.random.default_rng([number, LOOKS[-1], 0]))
         found += any("holds" in verdicts(at_seeds(results, n, LOOKS)).values() for n in LOOKS)
     return found / studies
 
