@@ -144,7 +144,7 @@ def evaluate(
     predicted = predictions(network, cohort, cases, window)
     if cohort.ordinal:
         return score_grades(predicted, cohort, cases)
-    return score(predicted, cohort, cases, hausdorff, progress, raw)
+    return score(predicted, cohort, cases, hausdorff, progress, raw=raw)
 
 
 def score(
