@@ -222,7 +222,7 @@ def hours(results: Results) -> str:
     by_run = {row["run"]: row for row in results.rows if row.get("seconds")}
     by_protocol: dict[str, float] = defaultdict(float)
     for row in by_run.values():
-        made_by: str = COMES_WITH.get(row["protocol"], row["protocol"])
+        made_by: str = COMES_WITH.get(row["protocol"]) or row["protocol"]
         by_protocol[made_by] += row["seconds"]
     listed = ", ".join(f"{protocol} {taken(seconds)}" for protocol, seconds in by_protocol.items())
     return f"{taken(sum(by_protocol.values()))} in all" + (f" ({listed})" if listed else "")
