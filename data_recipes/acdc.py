@@ -11,7 +11,13 @@ from typing import ClassVar
 from nibabel.affines import voxel_sizes
 
 from data_recipes.preparing.description import describe
-from data_recipes.preparing.engine import RawCase, Summary, locked_folders, prepare_cohort
+from data_recipes.preparing.engine import (
+    RawCase,
+    Summary,
+    locked_folders,
+    place_file,
+    prepare_cohort,
+)
 from data_recipes.preparing.patients import with_patients
 from data_recipes.preparing.settings import About, FromRaw
 from data_recipes.preparing.volumes import Framing, Preparation, prepare_scan
@@ -86,10 +92,7 @@ def find_frames(raw: Path) -> list[RawCase]:
     for path in files_below(raw):
         if name := FRAME_NAME.fullmatch(path.name):
             kind = "mask" if name[3] or path.parent.name == MASK_FOLDER else "frame"
-            files = found[f"{name[1]}_frame{name[2]}"]
-            if kind in files:
-                raise InputError(f"{path} and {files[kind]} are one and the same; remove one")
-            files[kind] = path
+            place_file(found[f"{name[1]}_frame{name[2]}"], kind, path)
     if not found:
         example = "patient001_frame01.nii.gz and patient001_frame01_gt.nii.gz"
         raise InputError(f"no ACDC frames below {raw}; their names look like {example}")

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from data_recipes.preparing.description import describe
-from data_recipes.preparing.engine import RawCase, Summary, locked_folders, prepare_cohort
+from data_recipes.preparing.engine import (
+    RawCase,
+    Summary,
+    locked_folders,
+    place_file,
+    prepare_cohort,
+)
 from data_recipes.preparing.settings import About, FromRaw
 from data_recipes.preparing.volumes import PAPER_CUBE, Framing, Preparation, prepare_scan
 from ssl3d_lite.errors import InputError
@@ -105,10 +111,7 @@ def find_brats_cases(raw: Path) -> list[RawCase]:
     files: dict[tuple[Path, str], dict[str, Path]] = defaultdict(dict)
     for path in files_below(raw):
         if name := BRATS_NAME.fullmatch(path.name):
-            case, channel = files[path.parent, name[1]], CHANNEL_OF[name[3].lower()]
-            if channel in case:
-                raise InputError(f"{path} and {case[channel]} are one and the same; remove one")
-            case[channel] = path
+            place_file(files[path.parent, name[1]], CHANNEL_OF[name[3].lower()], path)
     if not files:
         example = "Brats18_TCIA01_131_1_t1ce.nii.gz or BraTS-GLI-00001-000-t1c.nii.gz"
         raise InputError(f"no BraTS scans below {raw}; their names look like {example}")

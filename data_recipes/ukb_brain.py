@@ -17,6 +17,7 @@ from data_recipes.preparing.engine import (
     RawCase,
     Summary,
     locked_folders,
+    place_file,
     prepare_cohort,
 )
 from data_recipes.preparing.settings import About, FromRaw
@@ -95,10 +96,8 @@ def find_visits(raw: Path) -> list[RawCase]:
     visits: dict[tuple[str, str], dict[str, Path]] = defaultdict(dict)
     for path in files_below(raw):
         if name := ARCHIVE_NAME.fullmatch(path.name):
-            visit, channel = visits[name[1], f"{name[3]}_{name[4]}"], CHANNEL_OF_FIELD[name[2]]
-            if channel in visit:
-                raise InputError(f"{path} and {visit[channel]} are one and the same; remove one")
-            visit[channel] = path
+            visit = visits[name[1], f"{name[3]}_{name[4]}"]
+            place_file(visit, CHANNEL_OF_FIELD[name[2]], path)
     if not visits:
         raise InputError(f"no UK Biobank archives below {raw}, such as 1000001_20252_2_0.zip")
     return [RawCase(f"{who}_{when}", who, images) for (who, when), images in visits.items()]

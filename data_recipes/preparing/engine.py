@@ -67,6 +67,17 @@ class RawCase:
     held_out: bool = False  # in the data set's own test part, which fold 0 is then for
 
 
+def place_file(files: dict[str, Path], place: str, path: Path) -> None:
+    """Put a file into its place in a case, such as a channel.
+
+    Raises:
+        InputError: another file has it.
+    """
+    if place in files:
+        raise InputError(f"{path} and {files[place]} are one and the same; remove one")
+    files[place] = path
+
+
 @dataclass(frozen=True)
 class Prepared:
     """What a recipe makes of one raw case."""

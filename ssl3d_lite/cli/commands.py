@@ -12,7 +12,7 @@ from ssl3d_lite.data.cohort import MANIFEST, Cohort, Split, fits
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.grades import OrdinalEvaluation
 from ssl3d_lite.evaluation.monitor import eval_hooks
-from ssl3d_lite.evaluation.prediction import of_earlier_runs, predict, too_small
+from ssl3d_lite.evaluation.prediction import large_enough, of_earlier_runs, predict
 from ssl3d_lite.evaluation.probe import ProbeResult, probe
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.raw_scans import predict_images
@@ -282,9 +282,7 @@ def predict_command(settings: PredictCommand) -> int:
     if settings.cases == "test":
         check_test(network, cohort, cases, settings.fold)
     patch = read_json(settings.model / RUN_SETTINGS, "network")["training"]["patch"]
-    small = too_small(network, [cohort.cases[case] for case in cases], None, patch)
-    left_out = {row["case"] for row in small}
-    cases = [case for case in cases if cohort.cases[case].id not in left_out]
+    cases, small = large_enough(network, cohort, cases, None, patch)
     paths = predict(network, cohort, settings.out, cases, patch)
     lines = [f"{len(cases)} predictions in {settings.out}", *of_earlier_runs(settings.out, paths)]
     print("\n".join(lines + [f"  {row['case']} left out: {row['reason']}" for row in small]))

@@ -19,7 +19,11 @@ def classes_of(cohort: CohortDescription, case: Case) -> set[int]:
         InputError: it cannot be read.
     """
     _, label = cohort.read(case)
-    return set() if label is None else set(np.flatnonzero(np.bincount(label.ravel())).tolist())
+    return set() if label is None else _classes_in(label)
+
+
+def _classes_in(label: np.ndarray) -> set[int]:
+    return set(np.flatnonzero(np.bincount(label.ravel())).tolist())
 
 
 def absent_classes(cohort: Cohort, cases: Iterable[int]) -> tuple[str, ...]:
@@ -36,7 +40,7 @@ def absent_classes(cohort: Cohort, cases: Iterable[int]) -> tuple[str, ...]:
         if not absent:
             break
         # not classes_of, which reads a file: the cohort may be resident
-        absent -= set(cohort.labels([case]).ravel().bincount().nonzero().ravel().tolist())
+        absent -= _classes_in(cohort.labels([case]).cpu().numpy())
     return tuple(cohort.label_names[number] for number in sorted(absent))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -92,27 +93,40 @@ def class_maps(
             yield from predict_batch(network, images, window).cpu()
 
 
-def too_small(
-    network: nn.Module, cases: Sequence[Case], axis: int | None, window: Sequence[int] | None
-) -> list[dict[str, str]]:
-    """Which scans have too few voxels for a network to read: {"case", "reason"}.
+def large_enough(
+    network: nn.Module,
+    cohort: Cohort,
+    cases: Sequence[int],
+    axis: int | None,
+    window: Sequence[int] | None,
+) -> tuple[list[int], list[dict[str, str]]]:
+    """Which of ``cases`` have voxels enough for a network to read; and {"case", "reason"} of those
+    that have not.
 
     Args:
         axis: across which a network of slices cuts.
         window: larger volumes are predicted in such boxes, which are padded.
+
+    Raises:
+        InputError: none has.
     """
     encoder = getattr(network, "encoder", None)
     if not isinstance(encoder, Encoder):
-        return []
-    least, small = encoder.settings.min_edge, []
-    for case in cases:
-        edges = [edge for number, edge in enumerate(case.shape) if number != axis]
+        return list(cases), []
+    least, fit, small = encoder.settings.min_edge, [], []
+    for number in cases:
+        case = cohort.cases[number]
+        edges = [edge for place, edge in enumerate(case.shape) if place != axis]
         in_boxes = window is not None and any(e > w for e, w in zip(edges, window, strict=True))
-        if min(edges) < least and not in_boxes:
-            size = " × ".join(map(str, case.shape))
-            why = f"its {size} voxels are too few: the network reads edges of {least} or more"
-            small.append({"case": case.id, "reason": why})
-    return small
+        if min(edges) >= least or in_boxes:
+            fit.append(number)
+            continue
+        size = " × ".join(map(str, case.shape))
+        why = f"its {size} voxels are too few: the network reads edges of {least} or more"
+        small.append({"case": case.id, "reason": why})
+    if small and not fit:
+        raise InputError(f"no scan can be predicted; {small[0]['case']}: {small[0]['reason']}")
+    return fit, small
 
 
 def in_batches(cases: Sequence[int]) -> list[Sequence[int]]:
@@ -138,7 +152,7 @@ def origin_of(weights: str, case: Case) -> str:
 
 def _scan_in(path: Path) -> str:
     """Which scan a prediction is of, by the description in its header; "" if it does not say."""
-    header = nibabel.Nifti1Image.from_filename(path).header
+    header: Any = nibabel.load(path).header  # NIfTI-1 or -2, as the raw scan is
     return header["descrip"].item().decode(errors="replace").partition(" scan ")[2]
 
 

@@ -31,9 +31,9 @@ from ssl3d_lite.training.checkpoint import digest
 
 from .prediction import (
     class_maps,
+    large_enough,
     logits_of,
     of_earlier_runs,
-    too_small,
     with_meaning,
     write_predictions,
 )
@@ -103,14 +103,9 @@ def predict_images(
     with room_in(out) as room:
         channels = trained.preparation.channels or ()
         cohort, summary = prepare_alike(images, room, channels, recipe, workers)
-        small = too_small(network, cohort.cases, learnt.get("axis"), window)
-        if len(small) == len(cohort):
-            raise InputError(
-                f"no scan can be predicted; {cohort.cases[0].id}: {small[0]['reason']}"
-            )
-        ids = {row["case"] for row in small}
-        fit = replace(cohort, cases=tuple(case for case in cohort.cases if case.id not in ids))
-        prepared = with_meaning(network, fit)
+        fit, small = large_enough(network, cohort, range(len(cohort)), learnt.get("axis"), window)
+        cohort = replace(cohort, cases=tuple(cohort.cases[case] for case in fit))
+        prepared = with_meaning(network, cohort)
         cases = range(len(prepared))
         maps = class_maps(answering, prepared, cases, boxes, range(len(prepared.channels)))
         paths = write_predictions(maps, prepared, cases, out, digest(network))

@@ -374,10 +374,13 @@ def test_a_case_of_a_cohort_that_is_too_small_costs_itself_alone(tmp_path, monke
     why = "its 12 × 12 × 1 voxels are too few: the network reads edges of 2 or more"
     said = capsys.readouterr().out.splitlines()
     assert said == [f"{len(cohort) - 1} predictions in {tmp_path / 'p'}", f"  p0 left out: {why}"]
+    mixed = replace(cohort, cases=(flat,))
+    assert main(["predict", *map(str, words), "all"]) == 2
+    assert capsys.readouterr().err == f"ssl3d: no scan can be predicted; p0: {why}\n"
 
 
 def test_a_prediction_of_another_scan_of_that_name_is_not_replaced(learnt, tmp_path):
-    folder, _ = learnt
+    folder, cohort = learnt
     network, out = load_network(folder / "model"), tmp_path / "out"
     for number in (0, 1):
         (tmp_path / str(number)).mkdir()
@@ -388,10 +391,21 @@ def test_a_prediction_of_another_scan_of_that_name_is_not_replaced(learnt, tmp_p
         predict_images(network, tmp_path / "1", out, workers=1)
     assert path.read_bytes() == first
     assert predict_images(network, tmp_path / "0", out, workers=1).paths == (path,)
-    # a cohort of the same raw scan is the same scan, however it was prepared
-    shutil.copy(folder / "scans/p2.nii.gz", tmp_path / "0/q.nii.gz")
-    predict_images(network, tmp_path / "0", out, workers=1)
     assert path.read_bytes() == first
+    # a raw scan is the same scan in a cohort that was prepared of it
+    found = predict_images(network, folder / "scans", tmp_path / "both", workers=1).paths
+    assert predict(network, cohort, tmp_path / "both", range(len(cohort))) == list(found)
+
+
+def test_an_answer_over_a_nifti_2_scan_is_known_again(learnt, tmp_path):
+    folder, _ = learnt
+    image = nib.load(folder / "scans/p0.nii.gz")
+    (tmp_path / "scans").mkdir()
+    nib.save(nib.Nifti2Image(image.get_fdata(), image.affine), tmp_path / "scans/p.nii")
+    network, out = load_network(folder / "model"), tmp_path / "out"
+    (path,) = predict_images(network, tmp_path / "scans", out, workers=1).paths
+    assert isinstance(nib.load(path), nib.Nifti2Image)
+    assert predict_images(network, tmp_path / "scans", out, workers=1).paths == (path,)
 
 
 def test_label_maps_are_no_scans_also_where_only_their_folder_says_so(learnt, tmp_path):

@@ -64,7 +64,7 @@ def die_beside_another(folder):
     if len(list(folder.glob("*"))) > 1:
         [each.unlink(missing_ok=True) for each in folder.glob("*")]
         os._exit(1)
-    mark.unlink()
+    mark.unlink(missing_ok=True)  # the other may have taken it away before it died
     return "done"
 
 
