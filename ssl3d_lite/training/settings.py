@@ -42,7 +42,7 @@ class TrainSettings(CheckedSettings):
     learning_rate: PositiveFloat = 1e-3
     """Learning rate of AdamW at the start; it falls to 0 as (1 - step/steps)^0.9."""
     weight_decay: NonNegativeFloat = 1e-4
-    """How strongly AdamW draws all weights to 0."""
+    """How strongly AdamW draws weights to 0; those of norms, and biases, it does not."""
     clip: NonNegativeFloat = 1.0
     """Largest norm of the gradient, to which a longer one is cut; 0 for never."""
     seed: Seed = 0
