@@ -53,9 +53,16 @@ def renamed(table: Mapping[str, Any], task: str = "") -> dict[str, Any]:
 
 
 def renamed_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """A U-Net's weights, by their names of today: its decoder was once no module of its own."""
-    old = ("ups.", "blocks.")
-    return {f"decoder.{name}" if name.startswith(old) else name: w for name, w in weights.items()}
+    """A U-Net's weights, by their names of today: its decoder was once no module of its own, and
+    its last convolution stood alone."""
+    new = {"ups.": "decoder.ups.", "blocks.": "decoder.blocks."}
+    if "last.weight" in weights and weights["last.weight"].ndim > 2:  # not a classifier's
+        new |= {"last.weight": "last.conv.weight", "last.bias": "last.conv.bias"}
+    found = {}
+    for name, weight in weights.items():
+        old = next((each for each in new if name.startswith(each)), "")
+        found[new.get(old, "") + name.removeprefix(old)] = weight
+    return found
 
 
 def _new_name(name: str, task: str) -> str:

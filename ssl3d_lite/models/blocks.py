@@ -1,5 +1,7 @@
 """Building blocks of networks: convolutions in 2D and 3D, norms, a block of two convolutions."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,18 +29,21 @@ def make_norm(kind: NormKind, channels: int, dims: int) -> nn.Module:
 class ConvBlock(nn.Module):
     """Two convolutions of edge 3, each with norm and LeakyReLU; "residual" adds a shortcut.
 
-    (batch, inputs, *space) → (batch, outputs, *space).
+    (batch, inputs, *space) → (batch, outputs, *space / stride).
     """
 
-    def __init__(self, inputs: int, outputs: int, settings: EncoderSettings):
+    def __init__(self, inputs: int, outputs: int, settings: EncoderSettings, stride: int = 1):
         super().__init__()
         dims = settings.spatial_dims
-        self.conv1 = CONV[dims](inputs, outputs, 3, padding=1, bias=False)
+        self.conv1 = CONV[dims](inputs, outputs, 3, stride, 1, bias=False)
         self.norm1 = make_norm(settings.norm, outputs, dims)
         self.conv2 = CONV[dims](outputs, outputs, 3, padding=1, bias=False)
         self.norm2 = make_norm(settings.norm, outputs, dims)
         residual = settings.block == "residual"
-        self.shortcut = CONV[dims](inputs, outputs, 1, bias=False) if residual else None
+        # a shortcut of one voxel would leave out most of those that it strides over
+        edge = 1 if stride == 1 else 3
+        shortcut = CONV[dims](inputs, outputs, edge, stride, edge // 2, bias=False)
+        self.shortcut = shortcut if residual else None
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.leaky_relu(self.norm1(self.conv1(x)), 0.01, inplace=True)
@@ -48,15 +53,24 @@ class ConvBlock(nn.Module):
         return F.leaky_relu(y, 0.01, inplace=True)
 
 
-def pad_to(small: Tensor, large: Tensor) -> Tensor:
-    """Pad ``small`` to the space of ``large``, both (batch, channel, *space).
+def pad_to(small: Tensor, space: Sequence[int]) -> Tensor:
+    """Pad ``small``, (batch, channel, *space), to a grid that is a voxel larger at most.
 
     Pooling drops the last voxel of an odd edge; there its neighbour's value is repeated.
     """
-    short = [b - a for a, b in zip(small.shape[2:], large.shape[2:], strict=True)]
+    short = [b - a for a, b in zip(small.shape[2:], space, strict=True)]
     if not any(short):
         return small
     return F.pad(small, [n for missing in reversed(short) for n in (0, missing)], mode="replicate")
+
+
+def scale_to(small: Tensor, space: Sequence[int]) -> Tensor:
+    """``small`` (batch, channel, *space) on a grid of this space, interpolated linearly; if that is
+    a voxel larger at most, padded."""
+    if all(b - a in (0, 1) for a, b in zip(small.shape[2:], space, strict=True)):
+        return pad_to(small, space)
+    mode = INTERPOLATION[small.ndim - 2]
+    return F.interpolate(small, size=tuple(space), mode=mode, align_corners=False)
 
 
 def channels_last(module: nn.Module) -> torch.memory_format:

@@ -59,12 +59,18 @@ class Encoder(CheckpointedModule):
                 f"{what} edges of at least {want.min_edge} voxels, but got {tuple(x.shape[2:])}; "
                 f"use {'fewer levels or ' if of_unet else ''}larger patches"
             )
+        if want.norm == "instance" and all(e < 2 * want.min_edge for e in x.shape[2:]):
+            raise InputError(
+                f"{tuple(x.shape[2:])} voxels are one in the deepest level, of which instance norm "
+                "leaves nothing; use fewer levels, larger patches or norm group"
+            )
 
 
 class UNetEncoder(Encoder):
     """The contracting half of a U-Net: one conv block a level, with max-pooling in between.
 
     ``forward`` takes (batch, channel, *space) and gives a list of (batch, filters[l], *space/2^l).
+    With stride 2 the first convolution halves already, and the last level does not.
     """
 
     input_weights = ("levels.0.conv1.weight", "levels.0.shortcut.weight")
@@ -72,8 +78,10 @@ class UNetEncoder(Encoder):
     def __init__(self, settings: EncoderSettings):
         super().__init__(settings)
         inputs = (settings.in_channels, *settings.filters[:-1])
+        strides = (settings.stride, *[1] * len(inputs))
         self.levels = nn.ModuleList(
-            ConvBlock(i, o, settings) for i, o in zip(inputs, settings.filters, strict=True)
+            ConvBlock(*each, settings, stride)
+            for *each, stride in zip(inputs, settings.filters, strides)
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -86,7 +94,8 @@ class UNetEncoder(Encoder):
 
     def level(self, depth: int, x: Tensor) -> Tensor:
         """A level's features, from those of the level above."""
-        if depth:
+        last = depth == len(self.levels) - 1
+        if depth and not (last and self.settings.stride == 2):
             x = MAX_POOL[self.settings.spatial_dims](x, 2)
         return self.levels[depth](x)
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ssl3d_lite.errors import InputError
 
-from .blocks import CONV, INTERPOLATION, pad_to
+from .blocks import CONV, INTERPOLATION, pad_to, scale_to
 from .settings import EncoderSettings
 
 
@@ -35,32 +35,40 @@ class LightDecoder(nn.Module):
     are added up from deep to fine. As no kernel is wider than a voxel, the decoder cannot look
     around: that is left to the encoder. Thrown away after pretraining.
 
-    Takes the list of (batch, filters[l], *space/2^l), gives (batch, outputs, *space).
+    Takes the encoder's levels, finest first, and the scan, of which only the size is read; gives
+    (batch, outputs, *space).
 
     Raises:
-        InputError: the encoder's finest level does not have a feature for every voxel.
+        InputError: the encoder is none of a U-Net.
     """
 
     def __init__(self, encoder: EncoderSettings, channels: int, outputs: int):
         super().__init__()
-        check_full_resolution(encoder, "a task with outputs for every voxel (masked, tissue)")
+        check_unet(encoder, "a task with outputs for every voxel (masked, tissue)")
         conv = CONV[encoder.spatial_dims]
         self.thin = nn.ModuleList(conv(width, channels, 1) for width in encoder.filters)
         self.last = conv(channels, outputs, 1)
-        self.mode = INTERPOLATION[encoder.spatial_dims]
 
-    def forward(self, features: list[Tensor]) -> Tensor:
+    def forward(self, features: list[Tensor], scan: Tensor) -> Tensor:
         *finer, y = (thin(level) for thin, level in zip(self.thin, features, strict=True))
         for level in reversed(finer):
-            doubled = F.interpolate(y, scale_factor=2, mode=self.mode, align_corners=False)
-            y = level + pad_to(doubled, level)
-        return self.last(F.relu(y))
+            y = level + _doubled(y, level)
+        return self.last(F.relu(scale_to(y, scan.shape[2:])))
 
 
-def check_full_resolution(settings: EncoderSettings, what: str) -> None:
-    """Raise InputError unless the encoder's finest level has a feature for every voxel."""
+def _doubled(small: Tensor, level: Tensor) -> Tensor:
+    """``small`` on the grid of ``level``, whose voxels are as large or half as large."""
+    if small.shape == level.shape:
+        return small
+    mode = INTERPOLATION[small.ndim - 2]
+    doubled = F.interpolate(small, scale_factor=2, mode=mode, align_corners=False)
+    return pad_to(doubled, level.shape[2:])
+
+
+def check_unet(settings: EncoderSettings, what: str) -> None:
+    """Raise InputError unless the encoder is that of a U-Net."""
     if settings.network != "unet":
         raise InputError(
-            f"{what} needs features at full resolution, but those of {settings.network} begin at "
-            "half of it; use network unet"
+            f"{what} reads the levels of a U-Net, which {settings.network} has not; use network "
+            "unet"
         )

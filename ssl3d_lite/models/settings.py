@@ -10,7 +10,9 @@ NormKind = Literal["batch", "group", "instance", "none"]
 BlockKind = Literal["plain", "residual"]
 NetworkKind = Literal["unet", "densenet121"]
 
-DEFAULT_FILTERS = {"unet": (16, 32, 64, 128), "densenet121": (64, 256, 512, 1024, 1024)}
+DEFAULT_FILTERS = {"unet": (16, 32, 64), "densenet121": (64, 256, 512, 1024, 1024)}
+
+DEFAULT_NORM: dict[str, NormKind] = {"unet": "instance", "densenet121": "batch"}
 
 
 @dataclass(frozen=True)
@@ -25,26 +27,42 @@ class EncoderSettings(CheckedSettings):
     in_channels: PositiveInt = 1
     spatial_dims: Literal[2, 3] = 3
     filters: tuple[PositiveInt, ...] = ()
-    """Number of channels in each level. A U-Net has (16, 32, 64, 128) if none are given; the
-    paper's has (32, 64, 128, 256, 512). DenseNet-121 has (64, 256, 512, 1024, 1024), no others."""
-    block: BlockKind = "plain"
+    """Number of channels in each level. A U-Net has (16, 32, 64) if none are given; the paper's
+    has (32, 64, 128, 256, 512). DenseNet-121 has (64, 256, 512, 1024, 1024), no others."""
+    block: BlockKind = "residual"
     """"plain": two convolutions a level; "residual": the same with a shortcut, as in the paper.
     Only a U-Net has a choice."""
-    norm: NormKind = "batch"
-    """What each layer's features are normalised over: batch, groups of channels, or one scan; or
-    "none", for random encoders. Only a U-Net can do without."""
+    norm: NormKind | None = None
+    """What each layer's features are normalised over: batch, groups of channels, or one scan
+    ("instance"); or "none", for random encoders, which only a U-Net can do without. Default:
+    instance; of a DenseNet batch."""
     network: NetworkKind = "unet"
     """The paper has "unet" in 3D and "densenet121" for photographs."""
+    stride: Literal[1, 2] = 2
+    """Edge, in voxels, of what a feature of the finest level stands for. The paper's U-Net has 1;
+    with 2 a step costs a quarter, and the last convolution reads the scan itself once more. The
+    deepest level is as deep with either."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.filters:
             object.__setattr__(self, "filters", DEFAULT_FILTERS[self.network])
-        fixed = (DEFAULT_FILTERS["densenet121"], "plain")
-        if self.network == "densenet121" and (self.filters, self.block) != fixed:
+        if self.norm is None:
+            object.__setattr__(self, "norm", DEFAULT_NORM[self.network])
+        fixed = DEFAULT_FILTERS["densenet121"]
+        if self.network == "densenet121":
+            if self.filters != fixed:
+                raise InputError(
+                    f"densenet121 has levels of {fixed} filters, but filters {self.filters} are "
+                    "asked for; leave them out"
+                )
+            # its blocks and its stride are its own
+            object.__setattr__(self, "block", "plain")
+            object.__setattr__(self, "stride", 2)
+        if self.stride == 2 and len(self.filters) < 2:
             raise InputError(
-                f"densenet121 has levels of {fixed[0]} filters in blocks of its own, but filters "
-                f"{self.filters} and block {self.block!r} are asked for; leave these two out"
+                f"filters {self.filters} are one level, which stride 2 halves with none below it; "
+                "take two levels or more, or stride 1"
             )
         if self.network == "densenet121" and self.norm == "none":
             raise InputError("densenet121 needs a norm: batch, group or instance")
@@ -57,5 +75,10 @@ class EncoderSettings(CheckedSettings):
     @property
     def min_edge(self) -> int:
         """The shortest edge, in voxels, that the network can halve from level to level."""
+        return 2**self.halvings
+
+    @property
+    def halvings(self) -> int:
+        """How often an edge is halved on the way to the deepest level."""
         # a DenseNet halves once before its first level
-        return 2 ** (len(self.filters) - (self.network == "unet"))
+        return len(self.filters) - (self.network == "unet")

@@ -97,7 +97,8 @@ class Masked(ProxyTask):
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         """The scan rebuilt: (scan, 1, channel, *space)."""
-        return self.decoder(encoder(batch.views[:, 0])).unsqueeze(1)
+        scan = batch.views[:, 0]
+        return self.decoder(encoder(scan), scan).unsqueeze(1)
 
     def loss(self, prediction: Tensor, batch: ProxyBatch) -> Tensor:
         """Mean squared error of the hidden voxels."""

@@ -85,7 +85,8 @@ class Tissue(ProxyTask):
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         """Logits (scan, 1, *space, tissue)."""
-        return self.decoder(encoder(batch.views[:, 0])).movedim(1, -1).unsqueeze(1)
+        scan = batch.views[:, 0]
+        return self.decoder(encoder(scan), scan).movedim(1, -1).unsqueeze(1)
 
     def loss(self, prediction: Tensor, batch: ProxyBatch) -> Tensor:
         """Cross-entropy, the mean over all voxels."""

@@ -4,7 +4,7 @@ Every step makes its own random numbers from (seed, step), so a run that was kil
 again by the same call ends with the same weights, bit for bit on a CPU, as one that was not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -110,16 +110,29 @@ def set_up(
     learner.to(fabric.device)  # a trained encoder may lie there already: Fabric warns of the rest
     if settings.memory_format == "channels-last":
         learner.to(memory_format=channels_last(learner))  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(
-        [{"params": weights, "share": share} for weights, share in learner.rates()],
-        settings.learning_rate,
-        weight_decay=settings.weight_decay,
-    )
+    groups = [
+        {"params": weights, "share": share, "weight_decay": decay}
+        for every, share in learner.rates()
+        for weights, decay in parts_by_decay(every, settings.weight_decay)
+    ]
+    optimizer = torch.optim.AdamW(groups, settings.learning_rate)
     whole = DDPWrapper(learner) if is_distributed() else learner
     model, optimizer = fabric.setup(whole, optimizer)
     learner.train()
     set_activation_checkpointing(learner, settings.activation_checkpointing)
     return model, optimizer
+
+
+def parts_by_decay(
+    weights: Iterable[nn.Parameter], decay: float
+) -> Iterator[tuple[list[nn.Parameter], float]]:
+    """Weights with the decay that they get: biases, and the scales of norms, have none, since a
+    layer is not simpler for smaller ones."""
+    kernels, others = [], []
+    for each in weights:
+        (kernels if each.ndim > 1 else others).append(each)
+    yield kernels, decay
+    yield others, 0.0
 
 
 def clip_gradient(module: nn.Module, limit: float) -> Tensor:

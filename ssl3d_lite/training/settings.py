@@ -48,7 +48,7 @@ class TrainSettings(CheckedSettings):
     lr_decay: NonNegativeFloat = field(default=0.9, metadata=_NEW)
     """The power p with which the learning rate falls to 0, as (1 - step/steps)^p; 0: it stays."""
     weight_decay: NonNegativeFloat = 1e-4
-    """How strongly AdamW draws all weights to 0."""
+    """How strongly AdamW draws weights to 0; those of norms, and biases, it does not."""
     clip: NonNegativeFloat = 1.0
     """Largest norm of the gradient, to which a longer one is cut; 0 for never."""
     seed: Seed = 0
