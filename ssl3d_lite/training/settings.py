@@ -115,6 +115,7 @@ class FinetuneSettings(TrainSettings):
     """Fine-tuning with labels; the encoder may start frozen (the paper's warm-up)."""
 
     steps: PositiveInt = 100
+    learning_rate: PositiveFloat = 3e-3
     freeze_encoder_steps: Count = 0
     """Number of steps at the start in which the encoder stands still and all else learns."""
     encoder_lr_scale: NonNegativeFloat = 1.0
