@@ -337,6 +337,8 @@ def hausdorff_95(found: Tensor, there: Tensor, spacing: Sequence[float]) -> floa
 def _lost_of(case: Case, regions: Iterable[Sequence[int]]) -> np.ndarray:
     """What of each region was cut off, in voxels of the prepared volume."""
     by_class = np.array(case.lost_by_class or [0])
+    if not by_class.any():  # as of slices, which may be one alone, without a thickness
+        return np.zeros(len([*regions]))
     raw, prepared = (
         np.prod(voxel_sizes(np.array(affine))) if len(affine) else 1.0
         for affine in (case.source.affine, case.affine)

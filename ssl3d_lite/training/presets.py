@@ -105,6 +105,7 @@ PUBLISHED: tuple[PublishedValue, ...] = (
     ),
     PublishedValue("encoder", "block", "residual", "P: appendix", "plain", "O: models/unet3d.py"),
     PublishedValue("encoder", "norm", "batch", _SILENT, "batch", "O: models/unet3d.py"),
+    PublishedValue("encoder", "stride", 1, "P: Çiçek et al.'s U-Net", 1, "O: models/unet3d.py"),
     *_batches(),
     PublishedValue("training", "epochs", 1000, _SILENT, 1000, "O: configs/train/*.json"),
     PublishedValue(

@@ -735,6 +735,7 @@ def test_what_is_not_given(six, out, run):
         "intensity": "zscore",
         "folds": 5,
         "seed": 0,
+        "shift": None,
         "version": 2,
     }
     assert Cohort.open(out).shape == SHAPE

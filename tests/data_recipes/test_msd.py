@@ -56,6 +56,7 @@ def test_a_task_becomes_a_cohort(task, out):
         "intensity": "zscore",
         "folds": 5,
         "seed": 0,
+        "shift": None,
         "version": 2,
     }
 

@@ -12,6 +12,7 @@ from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.operations import training_operations
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.models.unet import make_unet
+from ssl3d_lite.training.presets import preset
 
 
 def test_the_scale_is_class_unless_the_environment_says_another(monkeypatch):
@@ -86,7 +87,7 @@ def test_a_step_is_counted_without_being_computed():
 
 
 def test_the_papers_network_is_counted_in_no_memory():
-    shape = EncoderSettings(4, filters=(32, 64, 128, 256, 512), block="residual")
+    shape = EncoderSettings(4, **preset("paper").shape)
     network = make_unet(make_encoder(shape, 0), 4, 0)
     one, two = (training_operations(network, scans, 4, 128, 128, 128) for scans in (1, 2))
     assert two == 2 * one
