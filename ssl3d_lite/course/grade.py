@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.files import read_json, write_csv, write_json
+from ssl3d_lite.machine.progress import hidden_if
 from ssl3d_lite.outputs import claimed
 from ssl3d_lite.settings import CheckedSettings, Positional, PositiveFloat
 
@@ -179,7 +181,7 @@ def _grade_all(
     done: list[GradeRecord] = []
     jobs = [(folder, assignment) for folder in folders for assignment in wanted]
     kept = 0
-    for folder, assignment in tqdm(jobs, unit="submission", disable=None):
+    for folder, assignment in tqdm(jobs, unit="submission", **hidden_if(not sys.stderr.isatty())):
         record, was_kept = _grade_one(folder, assignment, settings)
         kept += was_kept
         done.append(record)

@@ -30,6 +30,7 @@ from tqdm.auto import tqdm
 from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Case, Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import checksum
+from ssl3d_lite.machine.progress import hidden_if
 from ssl3d_lite.models.compatibility import check_test
 
 from .grades import OrdinalEvaluation, score_grades
@@ -169,7 +170,7 @@ def score(
     if not regions:
         raise InputError(f"{cohort.name} has no class but the background to be scored")
     rows, names, scans = [], [], []
-    bar = tqdm(cases, desc="evaluate", unit="case", disable=not progress)
+    bar = tqdm(cases, desc="evaluate", unit="case", **hidden_if(not progress))
     by_scan = groupby(zip(bar, maps, strict=True), lambda pair: cohort.cases[pair[0]].scan)
     for scan, pairs in by_scan:
         members, predicted = zip(*pairs, strict=True)

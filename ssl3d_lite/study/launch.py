@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.interrupts import end_children, starting_workers
 from ssl3d_lite.machine.collectives import on_rank_zero, rank
+from ssl3d_lite.machine.progress import hidden_if
 from ssl3d_lite.settings import CheckedSettings, Count, PositiveFloat, PositiveInt
 
 from .data import DataFolders, StudyData
@@ -102,7 +103,7 @@ def run_here(experiment: Experiment, todo: dict[Job, list[Run]], ledger: Ledger)
     experiment = replace(experiment, data=experiment.data.on_device())
     total = sum(map(len, todo.values()))
     title = f"study {experiment.study.name}"
-    with tqdm(total=total, desc=title, unit="run", disable=rank() > 0) as bar:
+    with tqdm(total=total, desc=title, unit="run", **hidden_if(rank() > 0)) as bar:
         for job, runs in todo.items():
             bar.set_postfix_str(job.name)
             for run in run_job(experiment, job, runs, ledger):

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from ssl3d_lite.errors import DivergedError
 from ssl3d_lite.machine.collectives import on_rank_zero, rank
+from ssl3d_lite.machine.progress import hidden_if
 from ssl3d_lite.tasks import Row, measure
 
 from .checkpoint import Progress
@@ -169,8 +170,8 @@ class ProgressBar(Hook):
     """Steps done, and the loss and score of the last ten."""
 
     def __init__(self, title: str, done: int, steps: int):
-        hidden = rank() > 0
-        self.bar = tqdm(total=steps, initial=done, desc=title, unit="step", disable=hidden)
+        hidden = hidden_if(rank() > 0)
+        self.bar = tqdm(total=steps, initial=done, desc=title, unit="step", **hidden)
 
     def after_row(self, state: TrainingState) -> None:
         self.bar.set_postfix_str(_in_short(state.rows))
