@@ -52,18 +52,13 @@ class Encoder(CheckpointedModule):
                 f"the encoder takes (batch, {want.in_channels}, {want.spatial_dims} space axes), "
                 f"but got {tuple(x.shape)}"
             )
-        if min(x.shape[2:]) < want.min_edge:
+        if lack := want.lack(x.shape[2:]):
             of_unet = want.network == "unet"
-            what = f"{len(want.filters)} levels need" if of_unet else f"{want.network} needs"
-            raise InputError(
-                f"{what} edges of at least {want.min_edge} voxels, but got {tuple(x.shape[2:])}; "
-                f"use {'fewer levels or ' if of_unet else ''}larger patches"
-            )
-        if want.norm == "instance" and all(e < 2 * want.min_edge for e in x.shape[2:]):
-            raise InputError(
-                f"{tuple(x.shape[2:])} voxels are one in the deepest level, of which instance norm "
-                "leaves nothing; use fewer levels, larger patches or norm group"
-            )
+            needs = f"{len(want.filters)} levels need" if of_unet else f"{want.network} needs"
+            ways = ["fewer levels"] * of_unet + ["larger patches"]
+            ways += ["another norm"] * (min(x.shape[2:]) >= want.min_edge)
+            got = f"but got {tuple(x.shape[2:])}"
+            raise InputError(f"{needs} {lack}, {got}; use {' or '.join(ways)}")
 
 
 class UNetEncoder(Encoder):

@@ -28,7 +28,7 @@ class UNetDecoder(CheckpointedModule):
     Takes the encoder's levels, finest first, gives (batch, filters[0], *space of the finest).
 
     Raises:
-        InputError: the encoder is a DenseNet, whose features begin at half the resolution.
+        InputError: the encoder is none of a U-Net.
     """
 
     def __init__(self, settings: EncoderSettings):
