@@ -75,7 +75,7 @@ def test_bytes_of_layers():
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
-    return make_cohort(tmp_path_factory.mktemp("cohort"), 20, (40, 40, 40))
+    return make_cohort(tmp_path_factory.mktemp("cohort"), 20, (40, 48, 40))
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +195,18 @@ def test_the_work_of_a_study_grows_as_its_runs_do():
     assert longer.steps - one.steps == 20
     pretrained = study_work(changed(arms=["cpc"]))
     assert pretrained.steps - one.steps == read_study("hippocampus", "smoke").pretrain["steps"]
+
+
+def test_what_is_not_trained_costs_no_training():
+    """Place alone is in every study, and is a mean of label maps; labels are transferred to
+    neighbours by forward passes, as a probe's are, from one scan."""
+    one = study_work(changed())
+    assert study_work(changed(arms=["place"])) == Workload()
+    assert study_work(changed(arms=["place", "scratch"])) == one
+    probed = study_work(changed(arms=["random"], protocols=["probe"]))
+    transferred = study_work(changed(arms=["random"], protocols=["neighbours"]))
+    assert probed.steps - transferred.steps == 1 / 4, "two labelled scans, and one"
+    assert 0 < transferred.operations < probed.operations < one.operations
 
 
 def test_steps_and_evaluations_are_counted():
