@@ -29,8 +29,8 @@ OWN = {
 }
 
 
-def begin(name, channels=1, dims=3):
-    shape = EncoderSettings(channels, dims, filters=(4, 8))
+def begin(name, channels=1, dims=3, norm=None):
+    shape = EncoderSettings(channels, dims, filters=(4, 8), norm=norm)
     return make_task(name, shape, **OWN[name]), make_encoder(shape, 0)
 
 
@@ -44,13 +44,14 @@ def posed(name, dims=3, channels=1):
 # ---- training does not notice ------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("norm", ["batch", "instance"])
 @pytest.mark.parametrize("name", TASKS)
-def test_a_watched_run_is_bit_for_bit_that_of_an_unwatched(cohort, name):
+def test_a_watched_run_is_bit_for_bit_that_of_an_unwatched(cohort, name, norm):
     """Of every task: weights, batch norm's statistics, memories, history, and the global dice."""
 
     def run(watched):
         torch.manual_seed(3)
-        task, encoder = begin(name)
+        task, encoder = begin(name, norm=norm)
         watch = Live(task, encoder, cohort.images([0, 1])).watch if watched else None
         settings = TrainSettings(steps=20, batch=4)
         history = pretrain(task, encoder, cohort, range(2, 12), settings, callback=watch)
@@ -82,7 +83,7 @@ def test_a_task_that_throws_dice_in_predicting_does_not_move_the_trainings(cohor
 # ---- stopping ----------------------------------------------------------------------------------
 
 
-def watched_run(cohort, view, task, encoder, steps=40, after=None):
+def watched_run(cohort, view, task, encoder, steps=40, after=None, **settings):
     """A run that is given ``after`` to do at step 20, before the view looks."""
 
     def watch(history):
@@ -90,7 +91,7 @@ def watched_run(cohort, view, task, encoder, steps=40, after=None):
             after()
         return view.watch(history)
 
-    settings = TrainSettings(steps=steps)
+    settings = TrainSettings(steps=steps, **settings)
     return pretrain(task, encoder, cohort, range(2, 12), settings, callback=watch)
 
 
@@ -200,7 +201,7 @@ def test_predictions_follow_the_network(cohort):
     names = [f"turn {n}" for n in range(10)]
     view = Live(task, encoder, cohort.images([0, 1]), names=names)
     before = view._guesses
-    watched_run(cohort, view, task, encoder)
+    watched_run(cohort, view, task, encoder, learning_rate=0.03)
     assert view._guesses != before
     volumes = cohort.images([0, 1])
     batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
