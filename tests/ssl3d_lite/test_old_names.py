@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.models.classifier import make_classifier
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.models.classifier import make_classifier
 from ssl3d_lite.models.unet import make_unet
 from ssl3d_lite.old_names import renamed, renamed_weights
 from ssl3d_lite.tasks import TASKS, make_task

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ssl3d_lite.machine.launch import make_fabric
+from ssl3d_lite.machine.launch import launch
 from ssl3d_lite.models.classifier import make_classifier
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
@@ -33,7 +33,7 @@ def learners(norm, stride):
 @pytest.mark.parametrize("norm", NORMS)
 def test_every_weight_has_its_decay_once(norm, stride):
     for learner, training in learners(norm, stride):
-        _, optimizer = set_up(make_fabric(training), learner, training)
+        _, optimizer = set_up(launch(1, "cpu", "32-true"), learner, training)
         decay = {}
         for group in optimizer.param_groups:
             for weight in group["params"]:
@@ -58,7 +58,10 @@ def test_the_parts_are_all_weights_in_their_order():
     assert (decay, none) == (0.1, 0.0)
     assert [each.ndim for each in kernels] == [4, 2]
     assert [id(each) for each in others] == [
-        id(layers[0].bias), id(layers[1].weight), id(layers[1].bias), id(layers[3].bias)
+        id(layers[0].bias),
+        id(layers[1].weight),
+        id(layers[1].bias),
+        id(layers[3].bias),
     ]
 
 
