@@ -146,7 +146,7 @@ def make_encoder(what: Cohort | EncoderSettings, seed: int = 0, **shape: Any) ->
 
     Example::
 
-        encoder = make_encoder(open_cohort("hippocampus"), seed=0, filters=(8, 16, 32, 64))
+        encoder = make_encoder(open_cohort("hippocampus"), seed=0, filters=(8, 16, 32))
         same = make_encoder(encoder.settings, seed=0)
     """
     settings = _settings_of(what, **shape)
