@@ -83,7 +83,7 @@ def test_a_task_that_throws_dice_in_predicting_does_not_move_the_trainings(cohor
 # ---- stopping ----------------------------------------------------------------------------------
 
 
-def watched_run(cohort, view, task, encoder, steps=40, after=None, **settings):
+def watched_run(cohort, view, task, encoder, steps=40, after=None):
     """A run that is given ``after`` to do at step 20, before the view looks."""
 
     def watch(history):
@@ -91,7 +91,7 @@ def watched_run(cohort, view, task, encoder, steps=40, after=None, **settings):
             after()
         return view.watch(history)
 
-    settings = TrainSettings(steps=steps, **settings)
+    settings = TrainSettings(steps=steps)
     return pretrain(task, encoder, cohort, range(2, 12), settings, callback=watch)
 
 
@@ -197,11 +197,11 @@ def test_a_long_curve_is_thinned_to_means_of_neighbours(cohort):
 
 def test_predictions_follow_the_network(cohort):
     """After the run they are what the trained network predicts, and no longer what it did."""
-    task, encoder = begin("rotation")
+    task, encoder = begin("rotation", norm="batch")
     names = [f"turn {n}" for n in range(10)]
     view = Live(task, encoder, cohort.images([0, 1]), names=names)
     before = view._guesses
-    watched_run(cohort, view, task, encoder, learning_rate=0.03)
+    watched_run(cohort, view, task, encoder)
     assert view._guesses != before
     volumes = cohort.images([0, 1])
     batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
