@@ -30,7 +30,7 @@ class RandomKind:
     @property
     def name(self) -> str:
         norm = "no norm" if self.settings.norm == "none" else f"{self.settings.norm} norm"
-        block = [] if self.settings.network == "densenet121" else [self.settings.block]
+        block = [] if self.settings.network == "densenet121" else [str(self.settings.block)]
         return ", ".join(["random", *block, norm])
 
     def start(self, seed: int) -> Encoder:

@@ -35,6 +35,7 @@ class ConvBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, settings: EncoderSettings, stride: int = 1):
         super().__init__()
         dims = settings.spatial_dims
+        assert settings.norm is not None  # it is filled in
         self.conv1 = CONV[dims](inputs, outputs, 3, stride, 1, bias=False)
         self.norm1 = make_norm(settings.norm, outputs, dims)
         self.conv2 = CONV[dims](outputs, outputs, 3, padding=1, bias=False)

@@ -75,8 +75,8 @@ class UNetEncoder(Encoder):
         inputs = (settings.in_channels, *settings.filters[:-1])
         strides = (settings.stride, *[1] * len(inputs))
         self.levels = nn.ModuleList(
-            ConvBlock(*each, settings, stride)
-            for *each, stride in zip(inputs, settings.filters, strides)
+            ConvBlock(channels, width, settings, stride)
+            for channels, width, stride in zip(inputs, settings.filters, strides)
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -114,6 +114,7 @@ class DenseNetEncoder(Encoder):
             "group": ("group", {"num_groups": 8}),
             "instance": ("instance", {"affine": True}),
         }
+        assert settings.norm is not None  # it is filled in
         dims, channels, norm = settings.spatial_dims, settings.in_channels, norms[settings.norm]
         self.features = DenseNet121(dims, channels, 1, norm=norm).features
 

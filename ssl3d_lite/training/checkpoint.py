@@ -205,7 +205,7 @@ def _encoder_settings(record: dict[str, Any], folder: Path) -> EncoderSettings:
     try:
         # the first versions had no other, and a DenseNet always has its own
         before = {} if record["encoder"].get("network") == "densenet121" else {"stride": 1}
-        settings = before | dict(record["encoder"])
+        settings: dict[str, Any] = before | dict(record["encoder"])
         return EncoderSettings(**{**settings, "filters": tuple(settings["filters"])})
     except (KeyError, TypeError, AttributeError) as reason:
         raise InputError(f"{folder / RUN_SETTINGS} describes no encoder: {reason}") from None
