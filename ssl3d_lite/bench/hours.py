@@ -22,7 +22,7 @@ from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.operations import operations
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.models.unet import UNet
-from ssl3d_lite.study.arms import Arm
+from ssl3d_lite.study.arms import PLACE, Arm
 from ssl3d_lite.study.experiment import Experiment
 from ssl3d_lite.study.jobs import Job, Run, plan
 from ssl3d_lite.study.protocols.probing import CALIBRATION
@@ -35,6 +35,7 @@ from ssl3d_lite.training.settings import FinetuneSettings
 from .stages import Stage
 
 _FOLDS = 5  # every recipe makes so many
+_READINGS = ("probe", "neighbours")  # of frozen features; the search for neighbours comes on top
 VIRTUAL_SHAPES = {  # recipe → (channels, classes, axes) of its virtual scans
     "virtual-hippocampus": (1, 3, 3),
     "virtual-brain": (4, 4, 3),
@@ -194,13 +195,13 @@ def encoder_work(experiment: Experiment, job: Job) -> Workload:
 
 def run_work(experiment: Experiment, run: Run) -> Iterator[Workload]:
     """The work of one run: training, evaluation on validation and test cases, the final score."""
-    if run.protocol == "proxy":  # a few batches
-        return
     arm = run.job.arm
+    if run.protocol == "proxy" or arm.source == PLACE:  # a few batches; a mean of label maps
+        return
     cohort = _benchmark_shape(experiment, arm)
     held_out = cohort.scans * cohort.per_scan / _FOLDS  # validation cases, and as many test cases
     one_case = prediction_work(experiment, arm)
-    if run.protocol == "probe":
+    if run.protocol in _READINGS:
         budget = parse_label_budget(run.labels)
         scans = float(budget.scans or 0)
         if budget.fraction is not None:

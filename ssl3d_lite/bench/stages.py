@@ -40,7 +40,6 @@ from .peaks import Peaks
 from .traffic import layer_bytes
 
 TIMED_TASKS = ("rotation", "rpl", "jigsaw", "exemplar", "cpc", "masked")  # controls teach nothing
-_FILTERS = (8, 16, 32, 64)
 _ROUNDS = 3  # rounds of bare steps and real ones by turns
 _WARM = 2  # steps at the start of each round that do not count
 STEP_PARTS = ("views", "forward", "backward", "optimiser")
@@ -112,7 +111,7 @@ def make_setup(
     name: str, cohort: Cohort, cases: Sequence[int], device: str, precision: str
 ) -> TrainingSetup:
     """A setup with the quick preset, as ``ssl3d pretrain`` uses it."""
-    shape = EncoderSettings(len(cohort.channels), cohort.spatial_dims, _FILTERS)
+    shape = EncoderSettings(len(cohort.channels), cohort.spatial_dims)
     training = preset("quick", name, cohort.spatial_dims).training
     training = training | {"batch": min(training["batch"], len(cases))}
     settings = TrainSettings(**training, device=device, precision=precision)
@@ -230,7 +229,7 @@ def scoring_stages(
     The limit is that of the network's forward passes: everything else could run beside them.
     """
     device = peaks.device
-    shape = EncoderSettings(len(cohort.channels), cohort.spatial_dims, _FILTERS)
+    shape = EncoderSettings(len(cohort.channels), cohort.spatial_dims)
     encoder = make_encoder(shape, 0).to(device).eval()
     network = make_network(encoder, cohort, 0).to(device).eval()
     images = cohort.images(cases)

@@ -2,7 +2,8 @@
 
 A field ``learning_rate`` is the flag ``--learning-rate``, its type says what may follow, and the
 text under it is its help. Settings within settings are flags too: ``--training.steps``, or plain
-``--steps`` where the field is marked ``FLAT``. ``Positional`` and ``HIDDEN`` are the other marks.
+``--steps`` where the field is marked ``FLAT``. ``Positional`` and ``HIDDEN`` are the other marks;
+and a flag of another name, as ``Annotated[int, "--edge"]``, where two plain ones would be the same.
 
 argparse takes the words apart. It speaks of a mistake in several lines, and of a wrong type in
 words of Python; so all that can be wrong is told here, in one line each. This is done by hand since
@@ -120,6 +121,7 @@ def flags_of(
             yield from flags_of(inner, given, here, deeper)
             continue
         name = each.name.upper() if POSITIONAL in marks else prefix + name
+        name = next((mark for mark in marks if str(mark).startswith("--")), name)
         if default is True:
             name = f"{prefix}no-{name.removeprefix(prefix)}"
         group = "needed" if default is MISSING else _group(kind, each, bool(path))

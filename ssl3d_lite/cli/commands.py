@@ -50,6 +50,7 @@ class EncoderShape(EncoderSettings):
 
     in_channels: Annotated[PositiveInt, HIDDEN] = 1
     spatial_dims: Annotated[Literal[2, 3], HIDDEN] = 3
+    stride: Annotated[Literal[1, 2], "--encoder-stride"] = 2  # --stride is that of CPC's patches
 
     def __post_init__(self) -> None:
         check_values(self)  # filters that are not given are filled in when the network is known

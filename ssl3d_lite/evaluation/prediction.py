@@ -113,16 +113,17 @@ def large_enough(
     encoder = getattr(network, "encoder", None)
     if not isinstance(encoder, Encoder):
         return list(cases), []
-    least, fit, small = encoder.settings.min_edge, [], []
+    fit, small = [], []
     for number in cases:
         case = cohort.cases[number]
         edges = [edge for place, edge in enumerate(case.shape) if place != axis]
         in_boxes = window is not None and any(e > w for e, w in zip(edges, window, strict=True))
-        if min(edges) >= least or in_boxes:
+        lack = "" if in_boxes else encoder.settings.lack(edges)
+        if not lack:
             fit.append(number)
             continue
         size = " × ".join(map(str, case.shape))
-        why = f"its {size} voxels are too few: the network reads edges of {least} or more"
+        why = f"its {size} voxels are too few: the network needs {lack}"
         small.append({"case": case.id, "reason": why})
     if small and not fit:
         raise InputError(f"no scan can be predicted; {small[0]['case']}: {small[0]['reason']}")

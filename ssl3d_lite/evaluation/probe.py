@@ -189,7 +189,8 @@ def probe(
     random_scores: dict[str, dict[str, float]] = {}
     if controls:
         tried_on = spread(split.validation, VALIDATION_CASES)
-        every = kinds_of_random_encoder(encoder.settings)
+        sizes = [case.shape for case in cohort.cases]
+        every = kinds_of_random_encoder(encoder.settings, sizes)
         best, random_scores = best_kinds(
             every, lambda start: read(start, tried_on, False), seed + 100
         )

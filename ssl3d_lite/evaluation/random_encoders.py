@@ -6,7 +6,7 @@ no lead over the best. So several kinds are tried, the best is chosen on other c
 is then scored on, and it is named.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -30,24 +30,33 @@ class RandomKind:
     @property
     def name(self) -> str:
         norm = "no norm" if self.settings.norm == "none" else f"{self.settings.norm} norm"
-        block = [] if self.settings.network == "densenet121" else [self.settings.block]
+        block = [] if self.settings.network == "densenet121" else [str(self.settings.block)]
         return ", ".join(["random", *block, norm])
 
     def start(self, seed: int) -> Encoder:
         return make_encoder(self.settings, seed)
 
 
-def kinds_of_random_encoder(settings: EncoderSettings) -> list[RandomKind]:
+def kinds_of_random_encoder(
+    settings: EncoderSettings, spaces: Iterable[Sequence[int]] = ()
+) -> list[RandomKind]:
     """All kinds of random encoder of a given network, levels and channels: plain and residual, each
-    with every norm and with none."""
+    with every norm and with none.
+
+    Args:
+        spaces: sizes of scans, in voxels. Kinds that cannot read them all are left out.
+    """
     if settings.network == "densenet121":
         norms = [norm for norm in get_args(NormKind) if norm != "none"]
-        return [RandomKind(replace(settings, norm=norm)) for norm in norms]
-    return [
-        RandomKind(replace(settings, block=block, norm=norm))
-        for block in get_args(BlockKind)
-        for norm in get_args(NormKind)
-    ]
+        shapes = [replace(settings, norm=norm) for norm in norms]
+    else:
+        shapes = [
+            replace(settings, block=block, norm=norm)
+            for block in get_args(BlockKind)
+            for norm in get_args(NormKind)
+        ]
+    sizes = set(map(tuple, spaces))
+    return [RandomKind(each) for each in shapes if not any(map(each.lack, sizes))]
 
 
 def best_kinds(

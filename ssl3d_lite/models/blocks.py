@@ -35,15 +35,16 @@ class ConvBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, settings: EncoderSettings, stride: int = 1):
         super().__init__()
         dims = settings.spatial_dims
+        assert settings.norm is not None  # it is filled in
         self.conv1 = CONV[dims](inputs, outputs, 3, stride, 1, bias=False)
         self.norm1 = make_norm(settings.norm, outputs, dims)
         self.conv2 = CONV[dims](outputs, outputs, 3, padding=1, bias=False)
         self.norm2 = make_norm(settings.norm, outputs, dims)
-        residual = settings.block == "residual"
-        # a shortcut of one voxel would leave out most of those that it strides over
-        edge = 1 if stride == 1 else 3
-        shortcut = CONV[dims](inputs, outputs, edge, stride, edge // 2, bias=False)
-        self.shortcut = shortcut if residual else None
+        self.shortcut = None
+        if settings.block == "residual":
+            # a shortcut of one voxel would leave out most of those that it strides over
+            edge = 1 if stride == 1 else 3
+            self.shortcut = CONV[dims](inputs, outputs, edge, stride, edge // 2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.leaky_relu(self.norm1(self.conv1(x)), 0.01, inplace=True)

@@ -52,18 +52,13 @@ class Encoder(CheckpointedModule):
                 f"the encoder takes (batch, {want.in_channels}, {want.spatial_dims} space axes), "
                 f"but got {tuple(x.shape)}"
             )
-        if min(x.shape[2:]) < want.min_edge:
+        if lack := want.lack(x.shape[2:]):
             of_unet = want.network == "unet"
-            what = f"{len(want.filters)} levels need" if of_unet else f"{want.network} needs"
-            raise InputError(
-                f"{what} edges of at least {want.min_edge} voxels, but got {tuple(x.shape[2:])}; "
-                f"use {'fewer levels or ' if of_unet else ''}larger patches"
-            )
-        if want.norm == "instance" and all(e < 2 * want.min_edge for e in x.shape[2:]):
-            raise InputError(
-                f"{tuple(x.shape[2:])} voxels are one in the deepest level, of which instance norm "
-                "leaves nothing; use fewer levels, larger patches or norm group"
-            )
+            needs = f"{len(want.filters)} levels need" if of_unet else f"{want.network} needs"
+            ways = ["fewer levels"] * of_unet + ["larger patches"]
+            ways += ["another norm"] * (min(x.shape[2:]) >= want.min_edge)
+            got = f"but got {tuple(x.shape[2:])}"
+            raise InputError(f"{needs} {lack}, {got}; use {' or '.join(ways)}")
 
 
 class UNetEncoder(Encoder):
@@ -80,8 +75,8 @@ class UNetEncoder(Encoder):
         inputs = (settings.in_channels, *settings.filters[:-1])
         strides = (settings.stride, *[1] * len(inputs))
         self.levels = nn.ModuleList(
-            ConvBlock(*each, settings, stride)
-            for *each, stride in zip(inputs, settings.filters, strides)
+            ConvBlock(channels, width, settings, stride)
+            for channels, width, stride in zip(inputs, settings.filters, strides)
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -119,6 +114,7 @@ class DenseNetEncoder(Encoder):
             "group": ("group", {"num_groups": 8}),
             "instance": ("instance", {"affine": True}),
         }
+        assert settings.norm is not None  # it is filled in
         dims, channels, norm = settings.spatial_dims, settings.in_channels, norms[settings.norm]
         self.features = DenseNet121(dims, channels, 1, norm=norm).features
 
@@ -151,7 +147,7 @@ def make_encoder(what: Cohort | EncoderSettings, seed: int = 0, **shape: Any) ->
 
     Example::
 
-        encoder = make_encoder(open_cohort("hippocampus"), seed=0, filters=(8, 16, 32, 64))
+        encoder = make_encoder(open_cohort("hippocampus"), seed=0, filters=(8, 16, 32))
         same = make_encoder(encoder.settings, seed=0)
     """
     settings = _settings_of(what, **shape)

@@ -1,5 +1,6 @@
 """The shape of an encoder, as settings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +12,7 @@ BlockKind = Literal["plain", "residual"]
 NetworkKind = Literal["unet", "densenet121"]
 
 DEFAULT_FILTERS = {"unet": (16, 32, 64), "densenet121": (64, 256, 512, 1024, 1024)}
-
+DEFAULT_BLOCK: dict[str, BlockKind] = {"unet": "residual", "densenet121": "plain"}
 DEFAULT_NORM: dict[str, NormKind] = {"unet": "instance", "densenet121": "batch"}
 
 
@@ -29,9 +30,9 @@ class EncoderSettings(CheckedSettings):
     filters: tuple[PositiveInt, ...] = ()
     """Number of channels in each level. A U-Net has (16, 32, 64) if none are given; the paper's
     has (32, 64, 128, 256, 512). DenseNet-121 has (64, 256, 512, 1024, 1024), no others."""
-    block: BlockKind = "residual"
+    block: BlockKind | None = None
     """"plain": two convolutions a level; "residual": the same with a shortcut, as in the paper.
-    Only a U-Net has a choice."""
+    Default: residual; a DenseNet has blocks of its own, without a choice ("plain")."""
     norm: NormKind | None = None
     """What each layer's features are normalised over: batch, groups of channels, or one scan
     ("instance"); or "none", for random encoders, which only a U-Net can do without. Default:
@@ -47,24 +48,30 @@ class EncoderSettings(CheckedSettings):
         super().__post_init__()
         if not self.filters:
             object.__setattr__(self, "filters", DEFAULT_FILTERS[self.network])
+        if self.block is None:
+            object.__setattr__(self, "block", DEFAULT_BLOCK[self.network])
         if self.norm is None:
             object.__setattr__(self, "norm", DEFAULT_NORM[self.network])
-        fixed = DEFAULT_FILTERS["densenet121"]
         if self.network == "densenet121":
-            if self.filters != fixed:
-                raise InputError(
-                    f"densenet121 has levels of {fixed} filters, but filters {self.filters} are "
-                    "asked for; leave them out"
-                )
-            # its blocks and its stride are its own
-            object.__setattr__(self, "block", "plain")
-            object.__setattr__(self, "stride", 2)
+            self._check_densenet()
         if self.stride == 2 and len(self.filters) < 2:
             raise InputError(
                 f"filters {self.filters} are one level, which stride 2 halves with none below it; "
                 "take two levels or more, or stride 1"
             )
-        if self.network == "densenet121" and self.norm == "none":
+
+    def _check_densenet(self) -> None:
+        """Raise InputError if a DenseNet is asked for what only a U-Net can have."""
+        own = {"filters": DEFAULT_FILTERS["densenet121"], "block": "plain", "stride": 2}
+        asked = [
+            f"{n} {getattr(self, n)!r}" for n, value in own.items() if getattr(self, n) != value
+        ]
+        if asked:
+            raise InputError(
+                f"densenet121 has levels of {own['filters']} filters, blocks of its own and "
+                f"stride 2, none of which can be chosen; leave out {' and '.join(asked)}"
+            )
+        if self.norm == "none":
             raise InputError("densenet121 needs a norm: batch, group or instance")
 
     @property
@@ -82,3 +89,14 @@ class EncoderSettings(CheckedSettings):
         """How often an edge is halved on the way to the deepest level."""
         # a DenseNet halves once before its first level
         return len(self.filters) - (self.network == "unet")
+
+    def lack(self, space: Sequence[int]) -> str:
+        """What an input of this space lacks to be read; "" if nothing."""
+        if min(space) < self.min_edge:
+            return f"edges of at least {self.min_edge} voxels"
+        strided = 2 if self.network == "densenet121" else self.stride - 1
+        # a convolution that halves rounds up, pooling down
+        deepest = [-(-edge // 2**strided) // 2 ** (self.halvings - strided) for edge in space]
+        if self.norm == "instance" and max(deepest) == 1:
+            return "more than one voxel in the deepest level, or instance norm leaves nothing"
+        return ""

@@ -28,7 +28,7 @@ class UNetDecoder(CheckpointedModule):
     Takes the encoder's levels, finest first, gives (batch, filters[0], *space of the finest).
 
     Raises:
-        InputError: the encoder is a DenseNet, whose features begin at half the resolution.
+        InputError: the encoder is none of a U-Net.
     """
 
     def __init__(self, settings: EncoderSettings):
@@ -73,6 +73,7 @@ class VoxelOutput(nn.Module):
         if settings.stride == 2:
             look = conv(outputs + settings.in_channels, REFINING, 3, padding=1)
             add = conv(REFINING, outputs, 1)
+            assert add.bias is not None  # as a convolution has one by default
             nn.init.zeros_(add.weight)
             nn.init.zeros_(add.bias)
             self.refine = nn.Sequential(look, nn.LeakyReLU(0.01, inplace=True), add)

@@ -163,7 +163,7 @@ class TourSettings(CheckedSettings):
     """Different draws of that many volumes."""
     finetune_labels: PositiveInt = 2
     """Labelled volumes to fine-tune with."""
-    filters: Annotated[tuple[PositiveInt, ...], Len(1)] = (8, 16, 32, 64)
+    filters: Annotated[tuple[PositiveInt, ...], Len(1)] = (8, 16, 32)
     """Channels of the U-Net's levels."""
     batch: Count = 0
     """Scans a step of fine-tuning; 0 for 2, and of slices 32. Pretraining has its preset's."""

@@ -20,10 +20,11 @@ hippocampi of 40 × 56 × 40 voxels of 1 mm and on 40 virtual ones:
        4      6         3            1 %       1 %
 
 So a few mm hide the neighbour, and the defaults do not quite: 13 mm a cell do not hold a patch of 8
-voxels, which an encoder of four levels needs, and a gap of 6. Of the 18 % most is anatomy that is
-alike in all patients: where each piece is of another one, the rule names 17 %. For an encoder of
-three levels take a patch of 4; for a patch of 8 and ``gap=6``, volumes of 51 voxels an edge. The
-paper's pieces touch: docs/presets.md. (``tests/benchmarks/presets.py`` measures all this.)
+voxels, which the default encoder needs, and a gap of 6. Of the 18 % most is anatomy that is
+alike in all patients: where each piece is of another one, the rule names 17 %. For a patch of 4
+take an encoder of two levels, or of three with group norm; for a patch of 8 and ``gap=6``, volumes
+of 51 voxels an edge. The paper's pieces touch: docs/presets.md. (``tests/benchmarks/presets.py``
+measures all this.)
 
 The orders are no a·x + b over a finite field, of which two pieces tell all the rest: see
 permutations.py.

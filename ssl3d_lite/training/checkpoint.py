@@ -203,9 +203,11 @@ def _read_provenance(record: dict[str, Any], folder: Path) -> Provenance:
 
 def _encoder_settings(record: dict[str, Any], folder: Path) -> EncoderSettings:
     try:
-        settings = {"stride": 1} | dict(record["encoder"])  # the first versions had no other
+        # the first versions had no other, and a DenseNet always has its own
+        before = {} if record["encoder"].get("network") == "densenet121" else {"stride": 1}
+        settings: dict[str, Any] = before | dict(record["encoder"])
         return EncoderSettings(**{**settings, "filters": tuple(settings["filters"])})
-    except (KeyError, TypeError) as reason:
+    except (KeyError, TypeError, AttributeError) as reason:
         raise InputError(f"{folder / RUN_SETTINGS} describes no encoder: {reason}") from None
 
 

@@ -4,14 +4,16 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.models.classifier import make_classifier
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.old_names import renamed
+from ssl3d_lite.models.unet import make_unet
+from ssl3d_lite.old_names import renamed, renamed_weights
 from ssl3d_lite.tasks import TASKS, make_task
-from ssl3d_lite.training.checkpoint import load_encoder
+from ssl3d_lite.training.checkpoint import load_encoder, load_network
 from ssl3d_lite.training.pretraining import pretrain
 
 SMALL = EncoderSettings(filters=(4, 8))
@@ -88,3 +90,48 @@ def test_a_run_of_an_earlier_version_is_loaded_and_continued(cohort, tmp_path):
     with pytest.raises(InputError, match="another folder"):
         run(learning_rate=0.1)
     assert json.loads((tmp_path / "settings.json").read_text())["task"] == "rotation"
+
+
+# ---- before encoders had strides -----------------------------------------------------------------
+
+FORMER = {"in_channels": 1, "spatial_dims": 3, "filters": [4, 8], "block": "plain", "norm": "batch"}
+
+
+def written(folder, network, **record):
+    """The folder of a fine-tuned network as the first versions wrote it."""
+    old = {"decoder.ups.": "ups.", "decoder.blocks.": "blocks.", "last.conv.": "last."}
+    weights = {}
+    for name, weight in network.state_dict().items():
+        new = next((each for each in old if name.startswith(each)), "")
+        weights[old.get(new, "") + name.removeprefix(new)] = weight.contiguous()
+    save_file(weights, folder / "network.safetensors")
+    (folder / "settings.json").write_text(json.dumps({"kind": "finetune", **record}))
+    return weights
+
+
+@pytest.mark.parametrize("block", ["plain", "residual"])
+def test_a_network_from_before_there_were_strides_answers_as_it_did(tmp_path, block):
+    shape = EncoderSettings(1, 3, (4, 8), block, "batch", stride=1)
+    network = make_unet(make_encoder(shape, 1), 3, 2).eval()
+    weights = written(tmp_path, network, encoder=FORMER | {"block": block}, classes=3)
+    assert {"last.weight", "last.bias", "ups.0.weight", "blocks.0.conv1.weight"} <= weights.keys()
+    loaded = load_network(tmp_path)
+    assert loaded.encoder.settings == shape
+    scan = torch.randn(1, 1, 8, 9, 10)
+    assert torch.equal(loaded(scan), network(scan))
+
+
+def test_the_last_layer_of_a_classifier_keeps_its_name(tmp_path):
+    shape = EncoderSettings(1, 3, (4, 8), "plain", "batch", stride=1)
+    network = make_classifier(make_encoder(shape, 1), 3, 2).eval()
+    weights = written(tmp_path, network, encoder=FORMER, grades=3)
+    assert renamed_weights(weights).keys() == weights.keys() == network.state_dict().keys()
+    scan = torch.randn(1, 1, 8, 8, 8)
+    assert torch.equal(load_network(tmp_path)(scan), network(scan))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_names_of_today_stay(stride):
+    network = make_unet(make_encoder(EncoderSettings(filters=(4, 8), stride=stride), 1), 3, 2)
+    weights = network.state_dict()
+    assert renamed_weights(weights).keys() == weights.keys()

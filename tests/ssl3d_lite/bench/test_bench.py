@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from ssl3d_lite.bench.command import BenchSettings, bench
 from ssl3d_lite.bench.hours import (
     VIRTUAL_SHAPES,
     CostModel,
+    StudyShapes,
     Workload,
     fit_cost_model,
     study_work,
@@ -28,7 +30,10 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.timing import repeated_times
 from ssl3d_lite.models.operations import operations
 from ssl3d_lite.study.data import make
-from ssl3d_lite.study.settings import read_study
+from ssl3d_lite.study.experiment import Experiment
+from ssl3d_lite.study.jobs import plan
+from ssl3d_lite.study.settings import Machine, read_study, shipped_studies
+from ssl3d_lite.tasks import make_task
 
 PEAKS = Peaks("cpu", 100.0, {"32-true": 10.0}, {"32-true": 20.0})
 
@@ -75,7 +80,7 @@ def test_bytes_of_layers():
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
-    return make_cohort(tmp_path_factory.mktemp("cohort"), 20, (40, 40, 40))
+    return make_cohort(tmp_path_factory.mktemp("cohort"), 20, (40, 48, 40))
 
 
 @pytest.fixture(scope="module")
@@ -197,12 +202,38 @@ def test_the_work_of_a_study_grows_as_its_runs_do():
     assert pretrained.steps - one.steps == read_study("hippocampus", "smoke").pretrain["steps"]
 
 
+def test_what_is_not_trained_costs_no_training():
+    """Place alone is in every study, and is a mean of label maps; labels are transferred to
+    neighbours by forward passes, as a probe's are, from one scan."""
+    one = study_work(changed())
+    assert study_work(changed(arms=["place"])) == Workload()
+    assert study_work(changed(arms=["place", "scratch"])) == one
+    probed = study_work(changed(arms=["random"], protocols=["probe"]))
+    transferred = study_work(changed(arms=["random"], protocols=["neighbours"]))
+    assert probed.steps - transferred.steps == 1 / 4, "two labelled scans, and one"
+    assert 0 < transferred.operations < probed.operations < one.operations
+
+
 def test_steps_and_evaluations_are_counted():
     study = changed()
     held_out = study.cohort["cases"] / 5
     assert study_work(study).steps == pytest.approx(10 + held_out / 4)
     evaluations = study_work(changed(finetune={"steps": 10, "validate_every": 5})).steps
     assert evaluations == pytest.approx(10 + 3 * held_out / 4)
+
+
+@pytest.mark.parametrize("scale", ["smoke", "class", "full"])
+@pytest.mark.parametrize("name", shipped_studies())
+def test_encoders_of_shipped_studies_can_read_their_pieces(name, scale):
+    """Else the hours of no study could be told."""
+    study = read_study(name, scale)
+    experiment = Experiment(study, StudyShapes(study), Path(), Machine("cpu"))
+    for job in {job.arm: job for job in plan(study)}.values():
+        shape = experiment.start(job)
+        for task, own in experiment.task_settings(job.arm).items() if job.arm.tasks else ():
+            settings = make_task(task, shape, **own).settings
+            edge = getattr(settings, "patch", None) or settings.crop_size
+            assert shape.lack([edge] * shape.spatial_dims) == "", (job.arm.name, task)
 
 
 # ---- all of it ---------------------------------------------------------------------------------

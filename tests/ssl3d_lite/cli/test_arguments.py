@@ -9,6 +9,7 @@ import pytest
 from helpers import make_cohort
 
 from ssl3d_lite.cli.arguments import flags_of, help_text, read_settings
+from ssl3d_lite.cli.commands import PretrainCommand, pretrain_defaults
 from ssl3d_lite.cli.main import ACTIONS, COMMANDS, main, recipe_example
 from ssl3d_lite.data.registry import load_recipes
 from ssl3d_lite.errors import InputError
@@ -150,6 +151,20 @@ def test_flags_and_texts_come_from_the_class():
         "  --sizes INT ...         (default: 1 2)\n  --no-smooth\n"
         "  --edge INT              (default: 5)"
     )
+
+
+@pytest.mark.parametrize("task", [*TASKS, "cpc+masked"])
+def test_no_two_settings_have_one_flag(task):
+    names = [flag.name for flag in flags_of(PretrainCommand, pretrain_defaults(task))]
+    assert len(set(names)) == len(names)
+
+
+def test_the_strides_of_patches_and_of_the_encoder_are_told_apart():
+    line = "--cohort a --out b --stride 4 --encoder-stride 1"
+    defaults = pretrain_defaults("cpc")
+    found = read_settings(PretrainCommand, "pretrain", line.split(), "", "", **defaults)
+    assert (found.options.stride, found.shape.stride) == (4, 1)
+    assert pretrain_defaults("cpc", "paper")["shape"].stride == 1
 
 
 # ---- help ----------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -200,8 +201,11 @@ def test_photographs_are_graded_from_pretraining_to_prediction(eyes, tmp_path, c
     assert main(["probe", *at, "--encoder", encoder, "--labels", "6", "--draws", "2"]) == 0
     said = capsys.readouterr().out
     assert "draw 1: kappa " in said
-    assert "all draws" in said
-    assert "random encoder, seed 101 kappa " in said
+    assert "linear probe of the features:\n" in said
+    for name in ("the encoder", "place alone", r"random, [a-z ,]* norm, seed 10[12]"):
+        assert re.search(rf"^  {name} +kappa -?[01]\.\d{{3}} \(", said, re.MULTILINE), name
+    kinds = 8 if network == "unet" else 2  # instance norm leaves nothing of one voxel of 32 × 32
+    assert f"random encoders: the best of {kinds} kinds, by validation cases" in said
     arguments = ["finetune", *at, "--encoder", encoder, "--labels", "50%", "--out", model]
     assert main([*arguments, "--steps", "10", "--validate-every", "10", "--test-at", "10"]) == 0
     said = capsys.readouterr().out
@@ -229,12 +233,14 @@ def test_a_presets_u_net_does_not_stand_in_the_way_of_another_network():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--task", "masked"], "a task with outputs for every voxel (masked, tissue) needs"),
+        (["--task", "masked"], "a task with outputs for every voxel (masked, tissue) reads"),
         (
             ["--task", "rotation", "--crop-size", "24"],
             "densenet121 needs edges of at least 32 voxels",
         ),
         (["--task", "rotation", "--filters", "4", "8"], "densenet121 has levels of (64, 256,"),
+        (["--task", "rotation", "--block", "residual"], "leave out block 'residual'"),
+        (["--task", "rotation", "--encoder-stride", "1"], "leave out stride 1"),
     ],
 )
 def test_what_densenet_cannot_do_is_said_in_one_line(eyes, tmp_path, capsys, arguments, said):

@@ -130,7 +130,7 @@ def test_probes_do_not_change_the_encoder(cohort):
 
 
 def test_recalibrated_statistics_are_those_of_the_volumes(cohort):
-    encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(4, 8), norm="batch"), 0)
     copy = recalibrated(encoder, cohort, (0, 1, 2))
     norm = copy.levels[0].norm1
     seen = [encoder.levels[0].conv1(cohort.images([case])) for case in (0, 1, 2)]

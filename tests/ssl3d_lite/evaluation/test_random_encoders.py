@@ -24,6 +24,15 @@ def test_plain_and_residual_with_every_norm_and_none():
     assert {(k.settings.in_channels, k.settings.filters) for k in kinds} == {(2, (4, 8))}
 
 
+def test_a_kind_that_cannot_read_the_scans_is_left_out():
+    """Of a deepest level of one voxel instance norm leaves nothing."""
+    settings = EncoderSettings(filters=(4, 8, 8))
+    for space, count in (((4, 4, 4), 6), ((4, 4, 8), 8), ((8, 8, 8), 8), ((4, 4, 3), 0)):
+        kinds = kinds_of_random_encoder(settings, [(8, 8, 8), space])
+        assert len(kinds) == count
+        assert all(kind.settings.norm != "instance" for kind in kinds) == (count < 8)
+
+
 def test_a_densenet_has_its_norms_alone():
     kinds = kinds_of_random_encoder(EncoderSettings(3, 2, network="densenet121"))
     assert [k.name for k in kinds] == [f"random, {n} norm" for n in ("batch", "group", "instance")]
@@ -31,9 +40,10 @@ def test_a_densenet_has_its_norms_alone():
         EncoderSettings(3, 2, network="densenet121", norm="none")
 
 
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("block", ["plain", "residual"])
-def test_no_norm_is_batch_norm_as_it_starts(block):
-    shape = EncoderSettings(filters=(4, 8), block=block)
+def test_no_norm_is_batch_norm_as_it_starts(block, stride):
+    shape = EncoderSettings(filters=(4, 8), block=block, norm="batch", stride=stride)
     normed = make_encoder(shape, 3).eval()
     bare = make_encoder(shape, 3, norm="none").eval()
     volumes = torch.randn(2, 1, 8, 8, 8)

@@ -398,7 +398,7 @@ def test_alone_nothing_is_gathered_and_everything_is_done_once():
 def test_batch_norm_is_shared_on_gpus_and_plain_again_afterwards(monkeypatch):
     """As far as that can be seen without a GPU: torch's own takes over while a run lasts."""
     monkeypatch.setattr(distributed, "is_distributed", lambda: True)
-    encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(4, 8), norm="batch"), 0)
     names = [type(module) for module in encoder.modules()]
     fabric = SimpleNamespace(device=torch.device("cuda"))
     with distributed.sync_batch_norm(encoder, fabric):

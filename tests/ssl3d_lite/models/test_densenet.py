@@ -78,8 +78,10 @@ def test_too_small_an_input_says_how_large_it_must_be(dims):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"filters": (16, 32, 64, 128)}, "has levels of .* but filters"),
-        ({"block": "residual"}, "and block 'residual' are asked for"),
+        ({"filters": (16, 32, 64, 128)}, r"leave out filters \(16, 32, 64, 128\)$"),
+        ({"block": "residual"}, "none of which can be chosen; leave out block 'residual'$"),
+        ({"stride": 1}, "stride 2, none of which can be chosen; leave out stride 1$"),
+        ({"norm": "none"}, "densenet121 needs a norm: batch, group or instance"),
         ({"norm": "grup"}, "did you mean 'group'"),
     ],
 )
@@ -94,10 +96,12 @@ def test_a_misspelt_network_names_the_nearest():
 
 
 def test_what_answers_for_every_voxel_is_refused(dense):
-    with pytest.raises(InputError, match=r"^a U-Net needs features at full resolution"):
+    with pytest.raises(
+        InputError, match=r"^a U-Net reads the levels of a U-Net, which densenet121 has not"
+    ):
         UNet(dense, 2)
     for task in ("masked", "tissue"):
-        with pytest.raises(InputError, match=r"\(masked, tissue\) needs features at full resolu"):
+        with pytest.raises(InputError, match=r"\(masked, tissue\) reads the levels of a U-Net"):
             make_task(task, DENSE)
 
 
@@ -154,7 +158,7 @@ def test_it_is_pretrained_saved_probed_and_fine_tuned(eyes, tmp_path):
 
 
 def test_settings_from_before_there_was_a_choice_are_those_of_a_unet(tmp_path):
-    encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
+    encoder = make_encoder(EncoderSettings(1, 3, (4, 8), "plain", "batch", stride=1), 0)
     shape = {"in_channels": 1, "spatial_dims": 3, "filters": [4, 8], "block": "plain"}
     save_encoder(tmp_path, encoder, {"kind": "pretrain", "encoder": shape | {"norm": "batch"}})
     assert "network" not in json.loads((tmp_path / "settings.json").read_text())["encoder"]
@@ -163,6 +167,28 @@ def test_settings_from_before_there_was_a_choice_are_those_of_a_unet(tmp_path):
     assert loaded.settings == encoder.settings
 
 
-def test_a_network_without_filters_has_its_own():
-    assert EncoderSettings().filters == (16, 32, 64, 128)
-    assert EncoderSettings(network="densenet121").filters == WIDTHS
+def test_settings_from_before_there_were_strides_are_those_of_its_own(tmp_path, dense):
+    shape = {"in_channels": 3, "spatial_dims": 2, "filters": list(WIDTHS), "block": "plain"}
+    about = {"kind": "pretrain", "encoder": shape | {"norm": "batch", "network": "densenet121"}}
+    save_encoder(tmp_path, dense, about)
+    assert load_encoder(tmp_path).settings == DENSE
+
+
+def test_what_is_not_asked_for_is_the_networks_own():
+    assert EncoderSettings().filters == (16, 32, 64)
+    assert DENSE.filters == WIDTHS
+    assert (DENSE.block, DENSE.norm, DENSE.stride) == ("plain", "batch", 2)
+    asked = EncoderSettings(3, 2, WIDTHS, "plain", "batch", "densenet121", 2)
+    assert asked == DENSE, "as a record of its settings says"
+
+
+@pytest.mark.parametrize(("edge", "fits"), [(32, False), (60, False), (61, True), (64, True)])
+def test_instance_norm_needs_more_than_one_voxel_in_the_deepest_level(edge, fits):
+    settings = EncoderSettings(1, 2, norm="instance", network="densenet121")
+    encoder = make_encoder(settings, 0).eval()
+    picture = torch.randn(1, 1, edge, edge)
+    if fits:
+        assert encoder(picture)[-1].shape[2:] == (2, 2)
+        return
+    with pytest.raises(InputError, match=r"^densenet121 needs more than one voxel in the deepest"):
+        encoder(picture)

@@ -29,8 +29,8 @@ OWN = {
 }
 
 
-def begin(name, channels=1, dims=3):
-    shape = EncoderSettings(channels, dims, filters=(4, 8))
+def begin(name, channels=1, dims=3, norm=None):
+    shape = EncoderSettings(channels, dims, filters=(4, 8), norm=norm)
     return make_task(name, shape, **OWN[name]), make_encoder(shape, 0)
 
 
@@ -44,13 +44,14 @@ def posed(name, dims=3, channels=1):
 # ---- training does not notice ------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("norm", ["batch", "instance"])
 @pytest.mark.parametrize("name", TASKS)
-def test_a_watched_run_is_bit_for_bit_that_of_an_unwatched(cohort, name):
+def test_a_watched_run_is_bit_for_bit_that_of_an_unwatched(cohort, name, norm):
     """Of every task: weights, batch norm's statistics, memories, history, and the global dice."""
 
     def run(watched):
         torch.manual_seed(3)
-        task, encoder = begin(name)
+        task, encoder = begin(name, norm=norm)
         watch = Live(task, encoder, cohort.images([0, 1])).watch if watched else None
         settings = TrainSettings(steps=20, batch=4)
         history = pretrain(task, encoder, cohort, range(2, 12), settings, callback=watch)
@@ -196,7 +197,7 @@ def test_a_long_curve_is_thinned_to_means_of_neighbours(cohort):
 
 def test_predictions_follow_the_network(cohort):
     """After the run they are what the trained network predicts, and no longer what it did."""
-    task, encoder = begin("rotation")
+    task, encoder = begin("rotation", norm="batch")
     names = [f"turn {n}" for n in range(10)]
     view = Live(task, encoder, cohort.images([0, 1]), names=names)
     before = view._guesses

@@ -37,7 +37,7 @@ def pixels(figure: Figure) -> np.ndarray:
 )
 def test_any_puzzle_is_drawn_from_views_and_placement(task, settings, dims):
     volumes = torch.randn(2, 1, *(24, 32, 24)[:dims])
-    made = make_task(task, EncoderSettings(filters=(4,), spatial_dims=dims), **settings)
+    made = make_task(task, EncoderSettings(filters=(4, 8), spatial_dims=dims), **settings)
     batch = made.make_views(volumes, made.sample_params(volumes, torch.Generator().manual_seed(0)))
     figure = show.puzzle(volumes, batch, scan=1)
     assert len(np.unique(pixels(figure))) > 50
@@ -47,7 +47,7 @@ def test_any_puzzle_is_drawn_from_views_and_placement(task, settings, dims):
 
 def titles(task: str, **settings) -> list[str]:
     volumes = torch.randn(2, 1, 24, 32, 24)
-    made = make_task(task, EncoderSettings(filters=(4,)), **settings)
+    made = make_task(task, EncoderSettings(filters=(4, 8)), **settings)
     batch = made.make_views(volumes, made.sample_params(volumes, torch.Generator().manual_seed(0)))
     figure = show.puzzle(volumes, batch)
     below = figure.subfigs[1]
@@ -88,7 +88,7 @@ def posed(task, shape=(24, 32, 24), volumes=None, scans=2, seed=0, **settings):
     """A batch of a task, and the volumes it was made from."""
     if volumes is None:
         volumes = torch.randn(scans, 1, *shape, generator=torch.Generator().manual_seed(seed))
-    encoder = EncoderSettings(volumes.shape[1], volumes.ndim - 2, filters=(4,))
+    encoder = EncoderSettings(volumes.shape[1], volumes.ndim - 2, filters=(4, 8))
     made = make_task(task, encoder, **settings)
     params = made.sample_params(volumes, torch.Generator().manual_seed(seed))
     return volumes, made.make_views(volumes, params)
@@ -224,7 +224,7 @@ def test_the_pyramid_is_what_the_context_sees(direction):
     (axes, *_) = show.pyramid(volumes, batch, row=2, rows_ahead=2).axes
     cells = axes.patches[: np.prod(grid)]
     colours = np.array([patch.get_facecolor()[:3] for patch in cells]).reshape(*grid, 3)
-    task = make_task("cpc", EncoderSettings(spatial_dims=2, filters=(4,)), context="gru", **own)
+    task = make_task("cpc", EncoderSettings(spatial_dims=2, filters=(4, 8)), context="gru", **own)
     field = torch.randn(1, 64, *grid, requires_grad=True)
     turned = field if direction[0] == "+" else field.flip(3)
     task.context(turned.movedim(3, 2))[0, :, 2, grid[0] // 2].sum().backward()

@@ -684,7 +684,7 @@ from napari.components import ViewerModel
 from ssl3d_lite.show.napari.plugin import Explorer
 from ssl3d_lite.tasks import TASKS
 
-data = np.random.default_rng(0).random((40, 44, 36))
+data = np.random.default_rng(0).random((40, 48, 36))
 window = napari.Viewer(show=True)
 window.add_image(data)
 _, widget = window.window.add_plugin_dock_widget("ssl3d-lite", "Proxy task explorer")
