@@ -36,10 +36,10 @@ from matplotlib.figure import Figure
 SIZES = {
     "smoke": {"cases": 15, "filters": (4, 8), "pretrain": 10, "finetune": 10, "every": 10}
     | {"patch": (16, 16, 16), "pairs": 2, "pretrainings": 1, "validation": 2, "draws": 1},
-    "class": {"cases": 100, "filters": (8, 16, 32, 64), "pretrain": 100, "finetune": 80}
+    "class": {"cases": 100, "filters": (16, 32, 64), "pretrain": 100, "finetune": 80}
     | {"every": 20, "patch": (24, 32, 24), "pairs": 3, "pretrainings": 1, "validation": 4}
     | {"draws": 2},
-    "full": {"cases": 200, "filters": (16, 32, 64, 128), "pretrain": 600, "finetune": 400}
+    "full": {"cases": 200, "filters": (32, 64, 128), "pretrain": 600, "finetune": 400}
     | {"every": 50, "patch": None, "pairs": 5, "pretrainings": 5, "validation": 20, "draws": 3},
 }
 size = SIZES[ssl3d.scale()]
