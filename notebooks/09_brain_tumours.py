@@ -113,7 +113,7 @@ for region, classes in cohort.region_classes.items():
 
 # %%
 study = ssl3d.study.read_study("brats", SCALE)  # one file holds the settings of all three scales
-shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
+shape = study.encoder | {"filters": tuple(study.encoder.get("filters", ()))}
 encoder = ssl3d.make_encoder(cohort, seed=0, **shape)
 task = ssl3d.make_task("masked", encoder, seed=0)
 volumes = cohort.images(split.pretrain[:2])
@@ -289,7 +289,7 @@ print(f"{about.title}\n\naccess: {about.access}\n\nlicence: {about.licence}\nsiz
 # %%
 TERAFLOPS = 30  # assumed: reached in training, not the data sheet's number
 paper = ssl3d.study.read_study("brats", "full")
-shape = paper.encoder | {"filters": tuple(paper.encoder["filters"])}
+shape = paper.encoder | {"filters": tuple(paper.encoder.get("filters", ()))}
 unet = ssl3d.make_network(ssl3d.make_encoder(cohort, 0, **shape), cohort, 0)
 runs = [run for job in ssl3d.study.plan(paper).values() for run in job]
 for name, network, given, protocols in (

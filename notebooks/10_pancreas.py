@@ -107,7 +107,7 @@ ssl3d.show.intensities(cohort, split.train[:6])
 
 # %%
 study = ssl3d.study.read_study("pancreas", SCALE)  # one file holds the settings of all three scales
-shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
+shape = study.encoder | {"filters": tuple(study.encoder.get("filters", ()))}
 named = ssl3d.training.preset(
     study.preset, "cpc", cohort.spatial_dims
 )  # "quick", at full scale "paper"
@@ -291,7 +291,7 @@ print(f"{about.title}\n\naccess: {about.access}\nlicence: {about.licence}\nsize:
 # %%
 TERAFLOPS = 30  # assumed: reached in training, not the data sheet's number
 paper = ssl3d.study.read_study("pancreas", "full")
-shape = paper.encoder | {"filters": tuple(paper.encoder["filters"])}
+shape = paper.encoder | {"filters": tuple(paper.encoder.get("filters", ()))}
 unet = ssl3d.make_network(ssl3d.make_encoder(cohort, 0, **shape), cohort, 0)
 runs = [run for job in ssl3d.study.plan(paper).values() for run in job]
 for name, network, given, protocols in (

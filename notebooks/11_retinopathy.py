@@ -132,7 +132,7 @@ for name, answer in cheap.items():
 
 # %%
 study = ssl3d.study.read_study("retina", SCALE)  # one file holds the settings of all three scales
-shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
+shape = study.encoder | {"filters": tuple(study.encoder.get("filters", ()))}
 named = ssl3d.training.preset(
     study.preset, "rotation", cohort.spatial_dims
 )  # "quick", at full scale "paper"
@@ -315,7 +315,7 @@ TERAFLOPS = 20  # assumed: reached in training, not the data sheet's number
 paper = ssl3d.study.read_study("retina", "full")
 runs = [run for job in ssl3d.study.plan(paper).values() for run in job]
 nets = {
-    "U-Net": paper.encoder | {"filters": tuple(paper.encoder["filters"])},
+    "U-Net": paper.encoder | {"filters": tuple(paper.encoder.get("filters", ()))},
     "DenseNet-121": {"network": "densenet121"},
 }
 for name, shape in nets.items():

@@ -100,7 +100,7 @@ print(f"{len(seen)} scans to pretrain on, {len(unseen)} scans of {len(apart)} ot
 
 # %%
 study = ssl3d.study.read_study("transfer", SCALE)  # one file holds the settings of all three scales
-shape = study.encoder | {"filters": tuple(study.encoder["filters"])}
+shape = study.encoder | {"filters": tuple(study.encoder.get("filters", ()))}
 encoder = ssl3d.make_encoder(corpus, seed=0, **shape)
 task = ssl3d.make_task("masked", encoder, seed=0)
 volumes = corpus.images(seen[:2])
@@ -311,7 +311,7 @@ print(f"size: {about.size}\ntime: {about.time}")
 # %%
 TERAFLOPS = 30  # assumed: reached in training, not the data sheet's number
 paper = ssl3d.study.read_study("transfer", "full")
-shape = paper.encoder | {"filters": tuple(paper.encoder["filters"])}
+shape = paper.encoder | {"filters": tuple(paper.encoder.get("filters", ()))}
 small = ssl3d.make_encoder(corpus, 0, **shape)
 unet = ssl3d.make_network(ssl3d.models.adapt_channels(small, len(cohort.channels)), cohort, 0)
 runs = [run for job in ssl3d.study.plan(paper).values() for run in job]
