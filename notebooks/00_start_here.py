@@ -216,7 +216,7 @@ ssl3d.show.segmentations(
 # | **05** [exemplar](05_exemplar.ipynb) | work out the triplet loss, and notice a collapse | 3 |
 # | **06** [CPC](06_cpc.ipynb) | follow a patch from latent to context to InfoNCE | 3 |
 # | **07** [2D to 3D](07_2d_to_3d.ipynb) | compare slices with volumes, fairly | 3 |
-# | **08** [fine-tuning](08_finetuning.ipynb) | warm up, freeze, probe, and say when it helps | 3 |
+# | **08** [fine-tuning](08_finetuning.ipynb) | warm up, freeze, probe, and say when it helps | 6 |
 # | **09** [brain tumours](09_brain_tumours.ipynb) | run the paper's first benchmark | 6 |
 # | **10** [pancreas](10_pancreas.ipynb) | use scans without labels; draw label efficiency | 6 |
 # | **11** [retinopathy](11_retinopathy.ipynb) | grade photographs, and score by kappa | 6 |

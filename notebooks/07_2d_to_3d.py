@@ -290,8 +290,8 @@ ssl3d.show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* two questions, and they are not the same. Is 3D above 2D? And is the *gain*
-# over the best control of the same dimension larger in 3D? Place alone is a weaker control in 2D: it
-# knows where in the slice a voxel lies, but not in which slice.
+# over the best control of the same dimension larger in 3D? Place alone is a weaker control in 2D:
+# it knows where in the slice a voxel lies, but not in which slice.
 
 # %%
 for n in labels:
