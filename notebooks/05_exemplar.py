@@ -35,9 +35,9 @@ from matplotlib.figure import Figure
 # %%
 SIZES = {
     "smoke": {"cases": 15, "filters": (4, 8), "edge": 16, "steps": 10, "trial": 10} | {"seeds": 2},
-    "class": {"cases": 100, "filters": (8, 16, 32, 64), "edge": 24, "steps": 150, "trial": 80}
+    "class": {"cases": 100, "filters": (16, 32, 64), "edge": 24, "steps": 150, "trial": 80}
     | {"seeds": 2},
-    "full": {"cases": 200, "filters": (16, 32, 64, 128), "edge": 32, "steps": 1000, "trial": 200}
+    "full": {"cases": 200, "filters": (32, 64, 128), "edge": 32, "steps": 1000, "trial": 200}
     | {"seeds": 3},
 }
 size = SIZES[ssl3d.scale()]
@@ -300,8 +300,9 @@ ssl3d.show.triplets(unseen, batch, prediction)
 # ## 7. What are the features worth?
 #
 # A linear classifier names each voxel by the frozen encoder's features, fitted on a few labelled
-# scans. Zero is not what to beat. Random encoders are, of both norms, and the control that was
-# trained to tell nothing: its finer levels have still seen scans.
+# scans. Zero is not what to beat. Place alone is (the mean label map of the same labelled scans),
+# random encoders of three kinds, and the control that was trained to tell nothing: its finer
+# levels have still seen scans.
 
 # %%
 LABELS = (2,) if ssl3d.scale() == "smoke" else (2, 5)
@@ -319,17 +320,26 @@ def probe(encoders: list) -> dict:
 
 # %%
 scores = {"exemplar": probe(encoders), "collapsed": probe([tries["none (control)"][0]])}
-for norm in ("batch", "group"):
+for norm in ("instance", "batch", "none"):
     for seed in (100, 101):
         start = ssl3d.make_encoder(cohort, seed, filters=size["filters"], norm=norm)
-        scores[f"random, {norm} norm, start {seed}"] = probe([start])
+        scores[f"random, norm: {norm}, start {seed}"] = probe([start])
+scores["place alone"] = {  # no encoder: the mean label map of the same labelled scans
+    n: [
+        ssl3d.evaluation.evaluate_place(
+            cohort, cohort.subset(split.train, n, draw), split.test
+        ).score
+        for draw in range(2)
+    ]
+    for n in LABELS
+}
 for name, found in scores.items():
     print(f"{name:30}", {n: round(float(np.mean(dice)), 3) for n, dice in found.items()})
 ssl3d.show.label_efficiency(scores)
 
 # %% [markdown]
 # *What to look at:* is exemplar's line above that of the *best* random encoder, or only above those
-# of its own norm? How far is it from the collapsed control?
+# of its own norm? How far is it from the collapsed control, and how far are both from place alone?
 #
 # ## 8. Exercise
 #

@@ -42,9 +42,9 @@ from sklearn.linear_model import LogisticRegression
 SIZES = {
     "smoke": {"cases": 15, "filters": (4, 8), "steps": 10, "collapse": 60}
     | {"seeds": 1, "draws": 2, "rounds": 2},
-    "class": {"cases": 100, "filters": (8, 16, 32), "steps": 150, "collapse": 60}
+    "class": {"cases": 100, "filters": (16, 32, 64), "steps": 150, "collapse": 60}
     | {"seeds": 2, "draws": 8, "rounds": 8},
-    "full": {"cases": 200, "filters": (16, 32, 64), "steps": 1000, "collapse": 200}
+    "full": {"cases": 200, "filters": (32, 64, 128), "steps": 1000, "collapse": 200}
     | {"seeds": 5, "draws": 20, "rounds": 10},
 }
 size = SIZES[ssl3d.scale()]
@@ -320,9 +320,9 @@ for name, kind in {
 }.items():
     others = [train(kind, cohort, seed)[0] for seed in range(1, size["seeds"])]
     arms[name] = [trained[kind.__name__, "scans"][0], *others]
-for norm in ("batch", "group"):
+for norm in ("instance", "batch", "none"):
     starts = [ssl3d.make_encoder(shape, seed, norm=norm) for seed in (100, 101)]
-    arms[f"random, {norm} norm"] = [start.to(cohort.images([0]).device) for start in starts]
+    arms[f"random, norm: {norm}"] = [start.to(cohort.images([0]).device) for start in starts]
 labelled = [cohort.subset(split.train, 2, seed) for seed in range(size["draws"])]
 probes = {}  # arm → for each encoder, for each draw of two labelled scans, its evaluation
 for arm, candidates in arms.items():
@@ -332,6 +332,9 @@ for arm, candidates in arms.items():
     probes[arm] = [
         ssl3d.evaluation.linear_probes(each, cohort, labelled, split.test) for each in ready
     ]
+probes["place alone"] = [  # no encoder: the mean label map of the same labelled scans
+    [ssl3d.evaluation.evaluate_place(cohort, draw, split.test) for draw in labelled]
+]
 
 
 # %%
@@ -353,8 +356,8 @@ draw_scores(Figure(figsize=(6.4, 3.2), layout="constrained"))
 
 # %% [markdown]
 # *What to look at:* each dot is a draw of two labelled scans, each bar an encoder's mean, and the
-# bars of one colour are starts from other seeds. Compare with the random encoders, not with zero,
-# and ask whether arms differ by more than starts do.
+# bars of one colour are starts from other seeds. Compare with place alone and the best random
+# encoder, not with zero, and ask whether arms differ by more than starts do.
 #
 # Do not expect a shortcut to ruin the features for certain. Stripes sort the turns into groups,
 # and within a group the anatomy still has to decide. What it ruins for certain is the *score as
@@ -596,17 +599,17 @@ def match_overlap(volumes, ahead, patch=16, stride=8):
 
 
 rows = []
-for ahead in (1, 2, 3):
+for ahead in (1, 2, 3, 4):
     (on_noise, chance), (on_scans, _) = (match_overlap(v, ahead) for v in (noise, scans))
     rows.append((f"{ahead} ahead", f"{max(0, 16 - 8 * ahead)} planes", on_noise, on_scans, chance))
 table(("predict", "shared with the target", "on noise", "on scans", "chance"), rows)
 
 # %% [markdown]
 # *What to look at:* one row ahead is copying. Two rows ahead no voxel is shared, yet the patches
-# *touch*, and edges run on as in the jigsaw. Three rows ahead there is a gap. The library predicts
-# two and three rows ahead. It reads of each patch the mean of its deepest features, so it can
-# hardly compare borders; but a door that is hard to use is still a door. When in doubt, train on
-# noise: an accuracy above chance there means that the network has found it.
+# *touch*, and edges run on as in the jigsaw. Three rows ahead there is a gap, so the
+# library predicts three and four rows ahead. A network that reads of each patch the mean of its
+# deepest features can hardly compare borders; but a door that is hard to use is still a door. When
+# in doubt, train on noise: an accuracy above chance there means that the network has found it.
 #
 # ## 8. Masked reconstruction: hide what is asked
 #
@@ -747,7 +750,7 @@ print(f"chosen on all patients {runs[False]:.0%} right, on training patients {ru
 # %%
 one, two = (
     np.stack([result.dice.mean(1) for result in results])
-    for results in probes["random, batch norm"]
+    for results in probes["random, norm: batch"]
 )  # (draw, case)
 differences = one - two
 sigma = float((differences - differences.mean(1, keepdims=True)).std())
@@ -815,7 +818,7 @@ print(f"with the background {np.mean(classes):.3f}, without {np.mean(classes[1:]
 
 # %%
 a = np.array([r.mean_dice for r in probes["rotation, honest"][0]])
-b = np.array([r.mean_dice for r in probes["random, batch norm"][0]])
+b = np.array([r.mean_dice for r in probes["random, norm: none"][0]])
 every = [(x, y) for i, x in enumerate(a) for j, y in enumerate(b) if i != j]
 unpaired = np.array([x - y for x, y in every])
 print(f"mean difference {np.mean(a - b):+.3f}")
@@ -857,7 +860,8 @@ figure
 # | choosing on the test set | who chose, and on what? | `split.validation` |
 # | background in Dice | score an empty answer | `evaluate` scores regions alone |
 # | unpaired seeds | plot the pairs | one seed sets all draws of every arm |
-# | weak controls | random encoders of each norm | arms `random`, `random@group` |
+# | weak controls | random encoders of each norm, and of none | `random@batch`, `random@none` |
+# | place alone | the mean label map, no scan looked at | the row `place` of every study |
 #
 # **Exercise.** A colleague pads with black at the *bottom* only, twelve voxels. How often will
 # someone be right who sees only the padding? Write the class, and let `solve` say whether you are

@@ -64,8 +64,8 @@ from ssl3d_lite.training.settings import TrainSettings
 
 SIZES = {
     "smoke": {"cases": 12, "filters": (4, 8), "rotation": 10, "location": 10},
-    "class": {"cases": 60, "filters": (8, 16, 32), "rotation": 100, "location": 300},
-    "full": {"cases": 200, "filters": (16, 32, 64, 128), "rotation": 800, "location": 4000},
+    "class": {"cases": 60, "filters": (16, 32, 64), "rotation": 100, "location": 300},
+    "full": {"cases": 200, "filters": (32, 64, 128), "rotation": 800, "location": 4000},
 }
 size = SIZES[scale()]
 

@@ -61,9 +61,8 @@ from ssl3d_lite.training.settings import TrainSettings
 
 SIZES = {
     "smoke": {"cases": 12, "filters": (4, 8), "orders": 10, "steps": 10, "rounds": 4},
-    "class": {"cases": 60, "filters": (8, 16, 32), "orders": 60, "steps": 200, "rounds": 10},
-    "full": {"cases": 200, "filters": (16, 32, 64, 128), "orders": 100, "steps": 3000}
-    | {"rounds": 10},
+    "class": {"cases": 60, "filters": (16, 32, 64), "orders": 60, "steps": 200, "rounds": 10},
+    "full": {"cases": 200, "filters": (32, 64, 128), "orders": 100, "steps": 3000} | {"rounds": 10},
 }
 size = SIZES[scale()]
 

@@ -67,8 +67,8 @@ from ssl3d_lite.training.settings import TrainSettings
 
 SIZES = {
     "smoke": {"cases": 12, "filters": (4, 8), "steps": 10},
-    "class": {"cases": 60, "filters": (8, 16, 32), "steps": 150},
-    "full": {"cases": 200, "filters": (16, 32, 64, 128), "steps": 3000},
+    "class": {"cases": 60, "filters": (16, 32, 64), "steps": 150},
+    "full": {"cases": 200, "filters": (32, 64, 128), "steps": 3000},
 }
 size = SIZES[scale()]
 
@@ -97,16 +97,18 @@ shape = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"
 #     row i-1   · ■ ■ ■ ·
 #     row i     · · ■ · ·     the patch itself; none beside it
 #     row i+1   · · · · ·
-#     row i+2   · · ? · ·     the target, l = 2
+#     row i+2   · · · · ·
+#     row i+3   · · ? · ·     the target, l = 3
 # ```
 #
 # `pyramid` lists the numbers of these patches, for $m = 0$ to `rows`. `target_of` gives the number
 # of the patch that lies `step` rows ahead at the same place of the other axes, and `None` past the
 # end.
 #
-# **How far ahead?** Patches overlap. If a target shares voxels with a patch of the context, it can
-# be found by comparing borders, with no idea of anatomy: a shortcut. `first_clear` says how many
-# rows ahead the first target lies that shares **no** voxel with **any** patch of its context.
+# **How far ahead?** Patches overlap. If a target shares voxels with a patch of the context, or only
+# **touches** it, it can be found by comparing borders that run on, with no idea of anatomy: a
+# shortcut. `first_clear` says how many rows ahead the first target lies that neither shares a voxel
+# with **any** patch of its context nor touches one: at least one layer of voxels lies between.
 #
 # **Think before you write:** which patch of the context is nearest to the target? And what is
 # `first_clear` of patches of 16 voxels, 8 apart? Of 16, 7 apart?
@@ -189,9 +191,9 @@ def target_of(grid, place, step, direction):
 
 
 def first_clear(patch, stride):
-    """How many rows ahead the first target lies that shares no voxel with its context."""
+    """How many rows ahead the first target lies that neither overlaps nor touches its context."""
     ### BEGIN SOLUTION
-    return -(-patch // stride)
+    return patch // stride + 1
     ### END SOLUTION
 
 
@@ -237,16 +239,17 @@ def check_clear(patch, stride):
     step = first_clear(patch, stride)
     assert step == int(step) and step >= 1, f"a whole number of rows is wanted, not {step}"
     for ahead in range(1, int(step) + 1):
-        shared = len(set(range(patch)) & set(range(ahead * stride, ahead * stride + patch)))
+        shared, between = max(0, patch - ahead * stride), ahead * stride - patch
         if ahead < step:
-            assert shared, (
+            assert between <= 0, (
                 f"patches of {patch}, {stride} apart: you say {step}, but {ahead} rows ahead the "
                 "target is clear already"
             )
         else:
-            assert not shared, (
+            assert between > 0, (
                 f"patches of {patch}, {stride} apart: {ahead} rows ahead, the target shares "
                 f"{shared} layers of voxels with the patch itself"
+                + (", but touches it" if between == 0 else "")
             )
 
 
@@ -310,12 +313,12 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 grid, direction = grid_of(cohort.shape, 16, 8, 8, 5), (1, False)
-figure = Figure(figsize=(8, 2.6), layout="constrained")
-for axes, row in zip(figure.subplots(1, 3), range(3)):
+figure = Figure(figsize=(6, 2.6), layout="constrained")
+for axes, row in zip(figure.subplots(1, 2), range(2)):
     place = (grid[0] // 2, row, grid[2] // 2)
     part = np.zeros(grid)
     part.flat[pyramid(grid, place, 2, direction)] = 1
-    for target in (target_of(grid, place, step, direction) for step in (2, 3)):
+    for target in (target_of(grid, place, step, direction) for step in (3, 4)):
         if target is not None:
             part.flat[target] = 2
     axes.imshow(part[:, :, place[2]].T, origin="lower", aspect="auto", cmap="cividis", vmax=2)
@@ -325,7 +328,7 @@ display(figure)
 
 asked = 0
 for place in product(*map(range, grid)):
-    targets = [target_of(grid, place, step, direction) for step in (2, 3)]
+    targets = [target_of(grid, place, step, direction) for step in (3, 4)]
     asked += sum(n is not None for n in targets) * (1 + len(pyramid(grid, place, 2, direction)))
 print(f"grid {grid}: {np.prod(grid)} patches, read {asked} times by contexts and targets")
 
@@ -521,8 +524,9 @@ with torch.no_grad():
 # *across*), with one axis across in 2D and two in 3D.
 #
 # A convolution of edge 3 sees all neighbours, those in the next row as well. Two of them see two
-# rows ahead, and there is the target. Then the network need not predict, it can copy: the loss falls
-# like a stone and nothing is learnt. So the kernel is multiplied by a **mask** of zeros and ones:
+# rows ahead, and a patch there touches the target, three rows ahead. Then the network need not
+# predict, it can compare borders, or copy: the loss falls and nothing is learnt. So the kernel is
+# multiplied by a **mask** of zeros and ones:
 #
 # ```
 #     the row before   1 1 1     (in 3D all nine)
@@ -732,7 +736,7 @@ for dims in (2, 3):
 
 # %% [markdown]
 # What two of your steps see, and what two ordinary convolutions see, for a context in row 2 (the
-# dot). The target, two rows ahead, is marked by a cross.
+# dot). The target, three rows ahead, is marked by a cross: what stands in the row before it?
 
 # %% tags=["show"]
 from IPython.display import display
@@ -749,7 +753,7 @@ for axes, (name, context) in zip(figure.subplots(1, 2), contexts.items()):
     context(flat)[0, :, 2, 4].sum().backward()
     axes.imshow(flat.grad[0].abs().sum(0) > 0, cmap="Blues", vmin=0, vmax=1.3)
     axes.plot(4, 2, "o", color="#e69f00")
-    axes.plot(4, 4, "x", color="#d55e00")
+    axes.plot(4, 5, "x", color="#d55e00")
     axes.set(title=name, xlabel="column", ylabel="row (downwards: ahead)")
 display(figure)
 
@@ -1355,7 +1359,7 @@ from ssl3d_lite import show
 torch.manual_seed(0)
 task = MyCPC(CPCSettings(), shape)
 batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
-display(show.pyramid(volumes, batch, row=1, rows_ahead=2))
+display(show.pyramid(volumes, batch, row=1, rows_ahead=3))
 display(show.puzzle_slices(volumes, batch))
 
 # %% [markdown]

@@ -110,7 +110,15 @@ MISTAKES = [
         GRID,
         PYRAMID,
         TARGET,
-        changed(CLEAR, ("-(-patch // stride)", "patch // stride")),
+        changed(CLEAR, ("patch // stride + 1", "patch // stride")),
+    ),
+    mistake(
+        "a target that touches its context",
+        1,
+        GRID,
+        PYRAMID,
+        TARGET,
+        changed(CLEAR, ("patch // stride + 1", "-(-patch // stride)")),
     ),
     mistake(
         "a target one row too far",
@@ -118,7 +126,7 @@ MISTAKES = [
         GRID,
         PYRAMID,
         TARGET,
-        changed(CLEAR, ("-(-patch // stride)", "patch // stride + 1")),
+        changed(CLEAR, ("patch // stride + 1", "patch // stride + 2")),
     ),
     # ---- 2: encode once
     mistake(

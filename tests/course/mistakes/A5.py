@@ -28,14 +28,14 @@ SPLIT = """
 """
 PAIRED = RIGHT["paired"]
 BOOTSTRAP = RIGHT["bootstrap"]
-STUDENT = RIGHT["t_interval"]
+INTERVAL = RIGHT["mean_interval"]
 DECIDE = RIGHT["decide"]
 JUDGE = """
     def unfairness(runs):
         found = set()
         for protocol in {run["protocol"] for run in runs}:
             own = [run for run in runs if run["protocol"] == protocol]
-            if len({run["steps"] for run in own}) > 1:
+            if len({run["steps"] for run in own if run["steps"]}) > 1:
                 found.add("steps")
             if len({run["pretrain_steps"] for run in own if run["pretrain_steps"]}) > 1:
                 found.add("steps")
@@ -43,9 +43,12 @@ JUDGE = """
             seeds = [sorted(run["seed"] for run in own if run["arm"] == arm) for arm in arms]
             if any(each != seeds[0] or len(set(each)) < len(each) for each in seeds):
                 found.add("seeds")
-            if len(set.intersection(*map(set, seeds))) < 3:
+            if len(set.intersection(*map(set, seeds))) < 6:
                 found.add("few seeds")
-            needed = {"scratch", "collapsed"} if protocol == "finetune" else {"random", "collapsed"}
+            needed = {"place", "collapsed"} | ({"scratch"} if protocol == "finetune" else set())
+            kinds = [arm for arm in arms if arm.startswith("random")]
+            if protocol == "probe" and len(kinds) < 2:
+                found.add("controls")
             if needed - set(arms):
                 found.add("controls")
             for seed in {run["seed"] for run in own}:
@@ -55,6 +58,8 @@ JUDGE = """
                 found.add("test scans")
         if any(run["chosen_on"] == "test" for run in runs):
             found.add("chosen on test")
+        if any(run["chosen_on"] == "validation" for run in runs):
+            found.add("hidden labels")
         tested = {s.split("/")[0] for run in runs for s in run["tested_on"]}
         seen = {s.split("/")[0] for run in runs for s in run["pretrained_on"] + run["labelled"]}
         if tested & seen:
@@ -65,10 +70,10 @@ STUDY = '''
 MY_STUDY = """
 title = "Does jigsaw help?"
 question = "Does it help with two labelled scans?"
-arms = ["jigsaw", "scratch", "random", "random@instance", "collapsed"]
+arms = ["jigsaw", "scratch", "random", "random@none", "collapsed"]
 labels = ["2", "4"]
-seeds = 3
-protocols = ["finetune", "probe"]
+seeds = 6
+protocols = ["finetune", "probe", "probe+place"]
 min_effect = 0.02
 
 [cohort]
@@ -84,6 +89,9 @@ steps = 10
 steps = 10
 patch = [16, 16, 16]
 
+[smoke]
+seeds = 2
+
 [class]
 pretrain.steps = 100
 finetune.steps = 60
@@ -98,12 +106,14 @@ CLAIM = """
             wanted = (name, protocol, labels)
             return [r for r in rows if (r["arm"], r["protocol"], r["labels"]) == wanted]
 
-        found = list(paired(own(arm), own(against)).values())
+        pairs = paired(own(arm), own(against))
+        found = list(pairs.values())
         low, high = interval(found) or (None, None)
+        seeds = {seed for seed, fold in pairs}
         return {
             **{"arm": arm, "against": against, "protocol": protocol, "labels": labels},
             **{"pairs": len(found), "mean": float(np.mean(found)), "low": low, "high": high},
-            "verdict": verdict(found, min_effect),
+            "verdict": verdict(found, min_effect) if len(seeds) >= 6 else "cannot tell",
         }
 """
 
@@ -121,11 +131,11 @@ def drawing(name: str, *changes: tuple[str, str]) -> Mistake:
 
 
 def bounding(name: str, *changes: tuple[str, str]) -> Mistake:
-    return mistake(name, 3, changed(STUDENT, *changes), DECIDE)
+    return mistake(name, 3, changed(INTERVAL, *changes), DECIDE)
 
 
-def deciding(name: str, body: str) -> Mistake:
-    return mistake(name, 3, STUDENT, f"def decide(low, high, min_effect):\n    {body}")
+def deciding(name: str, *changes: tuple[str, str]) -> Mistake:
+    return mistake(name, 3, INTERVAL, changed(DECIDE, *changes))
 
 
 def judging(name: str, *changes: tuple[str, str]) -> Mistake:
@@ -275,42 +285,62 @@ MISTAKES = [
     ),
     drawing("medians", (".mean(1)", "\n        means = np.median(means, 1)")),
     # ---- 3: interval and verdict
-    bounding("divided by n, not by n - 1", ("ddof=1", "ddof=0")),
-    bounding("1.96, however few", ("stats.t.ppf((1 + confidence) / 2, n - 1)", "1.96")),
+    bounding("patients taken as given", ("max(by_patient - rest, 0.0)", "0.0")),
+    bounding("what patients bring, with the rest in it", ("by_patient - rest", "by_patient")),
+    bounding("a variance below zero", ("max(by_patient - rest, 0.0)", "by_patient - rest")),
+    bounding("divided by the seeds, not by one less", ("/ (seeds - 1)\n", "/ seeds\n")),
+    bounding(
+        "seeds and patients changed",
+        ("asarray(differences, float)", "asarray(differences, float).T"),
+    ),
+    bounding(
+        "every difference a sample of its own",
+        ("(by_seed + beyond) / (seeds * patients)", "values.var(ddof=1) / (seeds * patients)"),
+    ),
+    bounding("1.96, however few", ("stats.t.ppf((1 + confidence) / 2, df)", "1.96")),
     bounding(
         "the normal's quantile",
-        ("stats.t.ppf((1 + confidence) / 2, n - 1)", "stats.norm.ppf((1 + confidence) / 2)"),
+        ("stats.t.ppf((1 + confidence) / 2, df)", "stats.norm.ppf((1 + confidence) / 2)"),
     ),
-    bounding("n degrees of freedom", ("/ 2, n - 1)", "/ 2, n)")),
-    bounding("the standard error alone", ("stats.t.ppf((1 + confidence) / 2, n - 1) * ", "")),
-    bounding("of one difference, not of the mean", (" / math.sqrt(n)", "")),
+    bounding("the seeds' degrees of freedom alone", (" * ((by_seed + beyond) / by_seed) ** 2", "")),
+    bounding("more degrees of freedom than patients give", ("if beyond > 0:", "if False:")),
+    bounding("at most the patients' degrees of freedom, always", ("if beyond > 0:", "if True:")),
+    bounding("the standard error alone", ("stats.t.ppf((1 + confidence) / 2, df) * ", "")),
     bounding("one-sided", ("(1 + confidence) / 2", "confidence")),
     bounding(
-        "one pair has no scatter",
+        "one seed has no scatter",
         (
-            "if n < 2:\n            return -math.inf, math.inf",
-            "if n == 1:\n            return differences[0], differences[0]",
+            "return -math.inf, math.inf",
+            "return float(values.mean()), float(values.mean())",
         ),
     ),
-    deciding("from the mean alone", 'return "holds" if low + high > 0 else "does not hold"'),
-    deciding("not shown is refuted", 'return "holds" if low > 0 else "does not hold"'),
+    deciding("three seeds are enough", ("seeds < 6", "seeds < 3")),
+    deciding("the floor is not asked", (" or ahead < 2 * min_effect", "")),
+    deciding("ahead of the floor at all", ("ahead < 2 * min_effect", "ahead <= 0")),
+    deciding(
+        "cannot tell only if nothing else is said",
+        ("if seeds < 6 or ahead < 2 * min_effect:", "if seeds < 6 and low <= 0:"),
+    ),
+    deciding("leaving out failures decides", ("low > 0 and overall > 0", "low > 0")),
+    deciding(
+        "failures count for one side only",
+        ("high < min_effect and overall < min_effect", "high < min_effect"),
+    ),
+    deciding(
+        "from the mean alone",
+        ("low > 0 and overall > 0", "overall > 0"),
+        ("high < min_effect and overall < min_effect", "True"),
+    ),
+    deciding("not shown is refuted", ('"undecided"', '"does not hold"')),
     deciding(
         "refuted only if it harms",
-        'return "holds" if low > 0 else "does not hold" if high < 0 else "undecided"',
+        ("high < min_effect and overall < min_effect", "high < 0 and overall < 0"),
     ),
-    deciding(
-        "holds only if it is worth having",
-        'return "holds" if low > min_effect else "does not hold" if high < min_effect '
-        'else "undecided"',
-    ),
-    deciding(
-        "small is refuted",
-        'return "does not hold" if high < min_effect else "holds" if low > 0 else "undecided"',
-    ),
+    deciding("holds only if it is worth having", ("low > 0", "low > min_effect")),
     # ---- 4: the judge
     judging(
         "unequal steps of fine-tuning are not seen",
-        ('len({run["steps"] for run in own}) > 1', "False"),
+        ('len({run["steps"] for run in own if run["steps"]}) > 1', "False"),
     ),
     judging("no pretraining is called unequal", (' if run["pretrain_steps"]}', "}")),
     judging(
@@ -328,12 +358,14 @@ MISTAKES = [
         ("sorted(run", "sorted({run"),
         ('if run["arm"] == arm)', 'if run["arm"] == arm})'),
     ),
-    judging("two seeds are enough", ("< 3", "< 2")),
+    judging("place alone called unequal", (' if run["steps"]}', "}")),
+    judging("three seeds are enough", ("< 6", "< 3")),
     judging("seeds of any arm counted, not of all", ("set.intersection", "set.union")),
+    judging("no collapsed control wanted", ('{"place", "collapsed"}', '{"place"}')),
+    judging("no floor wanted", ('{"place", "collapsed"}', '{"collapsed"}')),
+    judging("one kind of random encoder is enough", ("len(kinds) < 2", "len(kinds) < 1")),
     judging(
-        "no collapsed control wanted",
-        ('{"scratch", "collapsed"}', '{"scratch"}'),
-        ('{"random", "collapsed"}', '{"random"}'),
+        "random@none is called no random encoder", ('arm.startswith("random")', 'arm == "random"')
     ),
     judging(
         "controls of one protocol serve the other",
@@ -344,7 +376,8 @@ MISTAKES = [
         "as many labels are the same labels", ('frozenset(r["labelled"])', 'len(r["labelled"])')
     ),
     judging("labels should be the same for all seeds", (' if r["seed"] == seed', "")),
-    judging("the last checkpoint called unfair", ('== "test"', '!= "validation"')),
+    judging("the last checkpoint called unfair", ('== "validation"', '!= "test"')),
+    judging("validation labels are not counted", ('run["chosen_on"] == "validation"', "False")),
     judging("best on test is not seen", ('run["chosen_on"] == "test"', "False")),
     judging("leaks by scan, not by patient", ('s.split("/")[0]', "s")),
     judging(
@@ -357,20 +390,27 @@ MISTAKES = [
     ),
     judging("stops at the first fault", ('found.add("controls")', 'return found | {"controls"}')),
     # ---- 5: the study
-    planning("two seeds", ("seeds = 3", "seeds = 2")),
+    planning("three seeds", ("seeds = 6", "seeds = 3")),
     planning("one seed at class scale", ("[class]\n", "[class]\nseeds = 1\n")),
-    planning("a setting misspelt", ("seeds = 3", "seed = 3")),
+    planning("a setting misspelt", ("seeds = 6", "seed = 6")),
     planning("no collapsed control", (', "collapsed"]', "]")),
-    planning("no random control", ('"random", "random@instance", ', "")),
+    planning("no random control", ('"random", "random@none", ', "")),
+    planning("one kind of random encoder", ('"random", "random@none"', '"random"')),
     planning("no scratch twin", ('"scratch", "random"', '"random"')),
     planning(
-        "controls of another norm alone", ('"random", "random@instance"', '"random@instance"')
+        "controls of another norm alone",
+        ('"random", "random@none"', '"random@batch", "random@none"'),
     ),
     planning(
         "2D arm without 2D twins", ('"jigsaw", "scratch"', '"jigsaw", "2d-jigsaw", "scratch"')
     ),
     planning("controls, but no proxy task", ('["jigsaw", "scratch"', '["scratch"')),
-    planning("fine-tuning alone", ('["finetune", "probe"]', '["finetune"]')),
+    planning("fine-tuning alone", ('["finetune", "probe", "probe+place"]', '["finetune"]')),
+    planning("no probe is told the place", (', "probe+place"', "")),
+    planning(
+        "chosen by hidden labels",
+        ("finetune.steps = 60", "finetune = { steps = 60, validate_every = 20 }"),
+    ),
     planning("what is worth having is not said", ("min_effect = 0.02\n", "")),
     planning("nothing could be refuted", ("min_effect = 0.02", "min_effect = 0.0")),
     planning("unequal steps for slices", ("[class]", "[flat.finetune]\nsteps = 40\n\n[class]")),
@@ -444,7 +484,7 @@ MISTAKES = [
     claiming(
         "pairs by the order of the rows",
         (
-            "list(paired(own(arm), own(against)).values())",
+            "list(pairs.values())",
             '[a["score"] - b["score"] for a, b in zip(own(arm), own(against))]',
         ),
     ),
@@ -455,8 +495,10 @@ MISTAKES = [
     ),
     claiming(
         "verdict from the mean alone",
-        ("verdict(found, min_effect)", '"holds" if np.mean(found) > 0 else "does not hold"'),
+        ("verdict(found, min_effect) if", '("holds" if np.mean(found) > 0 else "undecided") if'),
     ),
+    claiming("a verdict from three seeds", (">= 6", ">= 3")),
+    claiming("folds counted as seeds", ("len(seeds)", "len(found)")),
     claiming("a level of its own", ("verdict(found, min_effect)", "verdict(found, 0.02)")),
     claiming("one pair has an interval", ("(None, None)", "(found[0], found[0])")),
 ]
