@@ -45,7 +45,9 @@ def place_logits(weight: Tensor, space: Sequence[int]) -> Tensor:
     functions themselves, some dozens a voxel, are never laid out.
     """
     table = weight.new_zeros(len(weight), *[DEGREE + 1] * len(space))
-    table[(slice(None), *zip(*degrees(len(space)), strict=True))] = weight
+    row = slice(None)
+    for column, each in enumerate(degrees(len(space))):
+        table[(row, *each)] = weight[:, column]
     for length in space:
         centres = (2 * np.arange(length) + 1) / length - 1
         basis = torch.from_numpy(legvander(centres, DEGREE)).to(weight)

@@ -13,7 +13,6 @@ NetworkKind = Literal["unet", "densenet121"]
 
 DEFAULT_FILTERS = {"unet": (16, 32, 64), "densenet121": (64, 256, 512, 1024, 1024)}
 DEFAULT_BLOCK: dict[str, BlockKind] = {"unet": "residual", "densenet121": "plain"}
-DEFAULT_NORM: dict[str, NormKind] = {"unet": "instance", "densenet121": "batch"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,8 @@ class EncoderSettings(CheckedSettings):
     norm: NormKind | None = None
     """What each layer's features are normalised over: batch, groups of channels, or one scan
     ("instance"); or "none", for random encoders, which only a U-Net can do without. Default:
-    instance; of a DenseNet batch."""
+    instance in 3D, where a step has few scans; batch in 2D, where grades are read off the mean of
+    each feature, which instance norm levels out."""
     network: NetworkKind = "unet"
     """The paper has "unet" in 3D and "densenet121" for photographs."""
     stride: Literal[1, 2] = 2
@@ -51,7 +51,8 @@ class EncoderSettings(CheckedSettings):
         if self.block is None:
             object.__setattr__(self, "block", DEFAULT_BLOCK[self.network])
         if self.norm is None:
-            object.__setattr__(self, "norm", DEFAULT_NORM[self.network])
+            of_one_scan = self.spatial_dims == 3 and self.network == "unet"
+            object.__setattr__(self, "norm", "instance" if of_one_scan else "batch")
         if self.network == "densenet121":
             self._check_densenet()
         if self.stride == 2 and len(self.filters) < 2:

@@ -22,12 +22,12 @@ from .running import results_of, run_experiment
 from .settings import Machine, Scale, read_study
 
 Given = Cohort | str | Path | Mapping[str, Any] | None
-TOUR_CONTROLS = ("scratch", "random@batch", "random@group", "random@residual@none", "oracle")
+TOUR_CONTROLS = ("scratch", "random", "random@batch", "random@none", "oracle")
 
 
 def study(
     name: str | Path,
-    scale: str = "smoke",
+    scale: str = "class",
     out: str | Path | None = None,
     *,
     cohort: Given = None,
@@ -92,7 +92,7 @@ class StudySettings(CheckedSettings):
 
     study: Positional[str]
     """Name of a study that is shipped, or a TOML file."""
-    scale: Scale = "smoke"
+    scale: Scale = "class"
     """smoke: under a minute, to see that all runs; class: some minutes; full: the paper's."""
     out: Path | None = None
     """Folder for results.csv, table.md, report.html, encoders and, if none is given, the cohort.
@@ -163,7 +163,7 @@ class TourSettings(CheckedSettings):
     """Different draws of that many volumes."""
     finetune_labels: PositiveInt = 2
     """Labelled volumes to fine-tune with."""
-    filters: Annotated[tuple[PositiveInt, ...], Len(1)] = (8, 16, 32)
+    filters: Annotated[tuple[PositiveInt, ...], Len(1)] = (16, 32, 64)
     """Channels of the U-Net's levels."""
     batch: Count = 0
     """Scans a step of fine-tuning; 0 for 2, and of slices 32. Pretraining has its preset's."""

@@ -98,9 +98,9 @@ class Study(CheckedSettings):
     """The benchmark, where none is given: a recipe's name as ``recipe``, and its settings."""
     question: str = ""
     """The question that the study asks, for the report."""
-    seeds: PositiveInt = 3
-    """Paired: a seed sets the encoder's start, its puzzles, which scans have labels, the decoder's
-    start and the order of all batches, alike for every arm."""
+    seeds: PositiveInt = 6
+    """Paired; a verdict needs six. A seed sets the encoder's start, its puzzles, which scans have
+    labels, the decoder's start and the order of all batches, alike for every arm."""
     folds: Annotated[tuple[Count, ...], Len(1)] = (0,)
     """Folds that are the test set in turn; several for cross-validation."""
     protocols: Names = ("finetune", "frozen", "probe", "probe+place", "convergence")

@@ -124,7 +124,9 @@ def table(curves: Sequence[Curve], networks: Sequence[str], seeds: int) -> list[
         for mark in MARKS:
             first = [min(c.reaches(mark) for c in own if c.seed == seed) for seed in range(seeds)]
             cells.append(" · ".join("never" if s == float("inf") else f"{s:.0f}" for s in first))
-        ends = {n: [c.dice[-1] for c in own if c.steps == n] for n in sorted({c.steps for c in own})}
+        ends = {
+            n: [c.dice[-1] for c in own if c.steps == n] for n in sorted({c.steps for c in own})
+        }
         cells.append("; ".join(f"{n} steps: {_spread(dice)}" for n, dice in ends.items()))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
@@ -159,7 +161,7 @@ def main() -> None:
         print(f"{name} seed {seed}: {steps} steps, {each:.3f} s each, Dice {last.dice[-1]:.3f}")
     few = cohort.subset(split.train, asked.labels, seed=0)
     place = evaluate_place(cohort, few, scored, hausdorff=False).score
-    print(f"{machine_name("cpu")}; place alone: {place:.3f}")
+    print(f"{machine_name('cpu')}; place alone: {place:.3f}")
     print("\n".join(table(curves, asked.networks, asked.seeds)))
     if asked.json:
         asked.json.write_text(json.dumps([asdict(curve) for curve in curves], indent=1))
