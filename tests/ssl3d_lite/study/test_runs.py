@@ -45,7 +45,10 @@ SMALL = Study(
     protocols=("finetune", "frozen", "probe", "probe+place", "neighbours", "convergence"),
     encoder={"filters": [4, 8]},
     pretrain={"steps": 10},
-    tasks={"cpc": {"patch": 8, "stride": 4, "jitter": 4}, "2d-cpc": {"patch": 8, "stride": 4}},
+    tasks={
+        "cpc": {"patch": 8, "stride": 4, "jitter": 4},
+        "2d-cpc": {"patch": 8, "stride": 4, "jitter": 4},
+    },
     finetune={"steps": 20, "validate_every": 10},
     milestones=(10, 20),
     probe={"draws": 2, "voxels": 200},
@@ -136,8 +139,9 @@ def test_results_can_be_read_without_scans_or_encoders(small, tmp_path):
     for name in ("study.json", "results.csv", "patients.csv"):
         (tmp_path / name).write_bytes((out / name).read_bytes())
     assert load_results(tmp_path) == results
-    (row, *_) = results.of("probe", "cpc", ("2",))
-    assert np.mean(list(row["case_scores"].values())) == pytest.approx(row["score"])
+    for protocol, arm in product(("probe", "finetune", "convergence"), ("cpc", "place")):
+        for row in results.of(protocol, arm):
+            assert np.mean(list(row["case_scores"].values())) == pytest.approx(row["score"])
     (tmp_path / "patients.csv").unlink()
     assert [r["score"] for r in load_results(tmp_path).rows] == [r["score"] for r in results.rows]
     with pytest.raises(InputError, match="no finished study in"):
@@ -196,7 +200,7 @@ def test_place_stands_in_every_table_and_runs_that_do_not_beat_it_are_counted(sm
         named = section.splitlines()[0]
         if named.endswith("mean Dice"):
             assert "| place |" in section, named
-            assert "A run that is not above it has failed." in section
+            assert "A run that does not end above it has failed." in section
     floor = results.scores("finetune", "place", "2")
     below = sum(a <= b for a, b in zip(results.scores("finetune", "cpc", "2"), floor, strict=True))
     assert results.below_place("finetune", "cpc", "2") == below
@@ -656,8 +660,15 @@ def test_the_command_lists_what_is_shipped_and_names_the_nearest(capsys):
     ("changed", "said"),
     [
         ({"tasks": {"cpc": {"patch": 64}}}, "need volumes of 72 voxels"),
-        ({"encoder": {"filters": [4, 8, 16, 32, 64]}}, "5 levels need edges of at least 16"),
-        ({"arms": ("masked@densenet121",)}, "a U-Net needs features"),
+        (
+            {"encoder": {"filters": [4, 8, 16, 32, 64], "norm": "group"}},
+            "5 levels need edges of at least 16",
+        ),
+        (
+            {"encoder": {"filters": [4, 8, 16, 32, 64]}},
+            "are one in the deepest level, of which instance norm leaves nothing",
+        ),
+        ({"arms": ("masked@densenet121",)}, "a U-Net reads the levels"),
         ({"arms": ("scratch@densenet121",)}, "densenet121"),
     ],
 )
