@@ -480,8 +480,10 @@ def test_a_graded_study_reads_kappa_over_its_folds(tmp_path):
     assert {row["measure"] for row in scored} == {"kappa"}
     assert {row["fold"] for row in scored} == {0, 1}
     assert all(-1 <= row["score"] <= 1 for row in scored)
-    with pytest.raises(InputError, match="2D already"):
-        run_study(replace(study, arms=("2d-cpc",)), tmp_path / "b", cohort=tmp_path / "photos")
+    for arm, said in (("2d-cpc", "2D already"), ("masked@network", "transfer the encoder alone")):
+        with pytest.raises(InputError, match=said):
+            run_study(replace(study, arms=(arm,)), tmp_path / "b", cohort=tmp_path / "photos")
+        assert not (tmp_path / "b" / "encoders").exists()
 
 
 # ---- elsewhere ---------------------------------------------------------------------------------
@@ -668,7 +670,7 @@ def test_the_command_lists_what_is_shipped_and_names_the_nearest(capsys):
             {"encoder": {"filters": [4, 8, 16, 32, 64]}},
             "are one in the deepest level, of which instance norm leaves nothing",
         ),
-        ({"arms": ("masked@densenet121",)}, "a U-Net reads the levels"),
+        ({"arms": ("masked@densenet121",)}, "the levels of a U-Net"),
         ({"arms": ("scratch@densenet121",)}, "densenet121"),
     ],
 )

@@ -12,7 +12,9 @@ from ssl3d_lite.tasks.cpc import along
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
 
-ONE = {dims: EncoderSettings(filters=(1,), spatial_dims=dims) for dims in (2, 3)}  # one feature
+ONE = {
+    dims: EncoderSettings(filters=(1,), stride=1, spatial_dims=dims) for dims in (2, 3)
+}  # one feature
 SMALL = {"patch": 4, "stride": 2, "jitter": 2, "embedding_dim": 8, "hidden": 8}
 
 
@@ -203,7 +205,7 @@ SHARED = {"patch": 4, "stride": 2, "jitter": 0, "embedding_dim": 8, "hidden": 8}
 
 def gradients(volumes):
     """Loss and all gradients of CPC on ``volumes``, with the same weights each time."""
-    encoder = make_encoder(EncoderSettings(filters=(4,), norm="group"), 0).double()
+    encoder = make_encoder(EncoderSettings(filters=(4,), stride=1, norm="group"), 0).double()
     task = make_task("cpc", encoder.settings, **SHARED).double()
     batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
     loss = task.loss(task(encoder, batch), batch)

@@ -16,7 +16,7 @@ from ssl3d_lite.tasks.exemplar import COLLAPSE_PATIENCE, COLLAPSED, Exemplar
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
 
-FOUR = {dims: EncoderSettings(filters=(4,), spatial_dims=dims) for dims in (2, 3)}
+FOUR = {dims: EncoderSettings(filters=(4,), stride=1, spatial_dims=dims) for dims in (2, 3)}
 STILL = {"flip": 0, "rotation": 0, "contrast": 0, "zoom": 0}
 ALWAYS = {"flip": 0.5, "rotation": 1, "contrast": 1, "zoom": 1}
 

@@ -14,7 +14,9 @@ from ssl3d_lite.tasks.permutations import hamming
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
 
-ONE = {dims: EncoderSettings(filters=(1,), spatial_dims=dims) for dims in (2, 3)}  # one feature
+ONE = {
+    dims: EncoderSettings(filters=(1,), stride=1, spatial_dims=dims) for dims in (2, 3)
+}  # one feature
 BOTH = pytest.mark.parametrize("dims", [2, 3])
 
 

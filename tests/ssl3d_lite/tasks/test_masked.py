@@ -203,7 +203,9 @@ def test_no_kernel_is_wider_than_a_voxel(dims):
 @pytest.mark.parametrize("dims", [2, 3])
 def test_with_one_level_the_decoder_is_a_layer_for_each_voxel(dims):
     torch.manual_seed(0)
-    decoder = LightDecoder(EncoderSettings(filters=(6,), spatial_dims=dims), 5, 3).double()
+    decoder = LightDecoder(
+        EncoderSettings(filters=(6,), stride=1, spatial_dims=dims), 5, 3
+    ).double()
     features = torch.randn(2, 6, *(4, 3, 5)[:dims], dtype=torch.double)
     got = decoder([features]).detach().numpy()
     (first, one), (last, two) = (
@@ -229,7 +231,7 @@ def test_levels_are_added_up_from_deep_to_fine():
 @pytest.mark.parametrize("edge", [32, 35])
 def test_a_deep_voxel_is_answered_where_it_was_seen(edge):
     """The deepest level says where it lies; at the border it cannot know better."""
-    decoder = LightDecoder(EncoderSettings(filters=(1,) * 4, spatial_dims=2), 1, 1)
+    decoder = LightDecoder(EncoderSettings(filters=(1,), stride=1 * 4, spatial_dims=2), 1, 1)
     for weight in decoder.parameters():
         torch.nn.init.constant_(weight, weight.ndim > 1)
     place = torch.arange(float(edge)).expand(1, 1, edge, edge)

@@ -10,7 +10,7 @@ from ssl3d_lite.tasks.geometry import turn
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
 
-FOUR = {dims: EncoderSettings(filters=(4,), spatial_dims=dims) for dims in (2, 3)}
+FOUR = {dims: EncoderSettings(filters=(4,), stride=1, spatial_dims=dims) for dims in (2, 3)}
 
 
 @pytest.mark.parametrize("dims", [2, 3])
