@@ -206,6 +206,7 @@ def test_place_stands_in_every_table_and_runs_that_do_not_beat_it_are_counted(sm
     assert results.below_place("finetune", "cpc", "2") == below
     assert results.below_place("finetune", "place", "2") == 0
     assert "HD95" in text
+    assert "case_scores" not in text
 
 
 def test_both_probes_are_made_in_one_run_and_fail_with_it(small):
