@@ -26,7 +26,7 @@ SHORT = {
 def test_a_short_run_is_above_chance_on_scans_it_has_not_seen(name, hippocampi):
     steps, bound = SHORT[name]
     split = hippocampi.split()
-    encoder = make_encoder(EncoderSettings(filters=(4, 8, 16, 32)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
     task = make_task(name, encoder.settings)
     quick = preset("quick", name).training | {"steps": steps, "precision": "32-true"}
     pretrain(task, encoder, hippocampi, split.pretrain, TrainSettings(**quick))

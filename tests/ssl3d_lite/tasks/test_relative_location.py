@@ -196,7 +196,7 @@ def test_fault_13_brightness_alone_solves_the_puzzle_unless_it_is_normalised(dim
 
 
 def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
-    encoder = make_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(8, 16, 32), norm="group"), 0)
     task = make_task("rpl", encoder.settings, patch=7, jitter=1, queries_per_scan=26)
     batch = posed(task, cohort.images(range(4)))
     before = task.score(task(encoder, batch), batch)
