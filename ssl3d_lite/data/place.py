@@ -110,7 +110,7 @@ def _maps_explained(cohort: Cohort, train: Sequence[int], test: Sequence[int]) -
     cases, classes = [case for scan in read for case in scan], len(cohort.label_names)
     shapes = {cohort.cases[case].shape for scan in tried for case in scan}
     guesses = {
-        shape: commonest_classes((cohort[case][1] for case in cases), shape, classes)
+        shape: commonest_classes((_label(cohort, case) for case in cases), shape, classes)
         for shape in shapes
     }
     dice = np.mean([_dice_of_scan(cohort, scan, guesses) for scan in tried], axis=0)
@@ -122,12 +122,18 @@ def _maps_explained(cohort: Cohort, train: Sequence[int], test: Sequence[int]) -
     )
 
 
+def _label(cohort: Cohort, case: int) -> np.ndarray:
+    _, label = cohort[case]
+    assert label is not None, "a case of a split is labelled"
+    return label
+
+
 def _dice_of_scan(
     cohort: Cohort, cases: Sequence[int], guesses: dict[tuple[int, ...], np.ndarray]
 ) -> list[float]:
     """Each region's Dice in one scan, which is one case or all its slices: 1 if it is neither there
     nor guessed."""
-    pairs = [(cohort[case][1], guesses[cohort.cases[case].shape]) for case in cases]
+    pairs = [(_label(cohort, case), guesses[cohort.cases[case].shape]) for case in cases]
     found = []
     for region in cohort.region_classes.values():
         masks = [(np.isin(there, region), np.isin(guess, region)) for there, guess in pairs]

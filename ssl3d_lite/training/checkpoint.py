@@ -203,7 +203,9 @@ def _read_provenance(record: dict[str, Any], folder: Path) -> Provenance:
 
 def _encoder_settings(record: dict[str, Any], folder: Path) -> EncoderSettings:
     try:
-        settings = {"stride": 1} | dict(record["encoder"])  # the first versions had no other
+        settings: dict[str, Any] = {"stride": 1} | dict(
+            record["encoder"]
+        )  # the first versions had no other
         return EncoderSettings(**{**settings, "filters": tuple(settings["filters"])})
     except (KeyError, TypeError) as reason:
         raise InputError(f"{folder / RUN_SETTINGS} describes no encoder: {reason}") from None

@@ -128,7 +128,8 @@ def parts_by_decay(
 ) -> Iterator[tuple[list[nn.Parameter], float]]:
     """Weights with the decay that they get: biases, and the scales of norms, have none, since a
     layer is not simpler for smaller ones."""
-    kernels, others = [], []
+    kernels: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for each in weights:
         (kernels if each.ndim > 1 else others).append(each)
     yield kernels, decay

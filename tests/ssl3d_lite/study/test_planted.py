@@ -76,9 +76,8 @@ def run(folder, label, study=PLANTED):
 @pytest.mark.slow
 def test_where_the_labels_can_be_read_only_from_what_the_puzzle_needs_it_holds(tmp_path):
     said, _ = verdicts(run(tmp_path, of_the_texture))
-    assert said["better features"] == "holds"
-    assert said["better with few labels"] == "holds"
-    assert said["better final score"] != "does not hold"
+    assert len(said) == 3
+    assert set(said.values()) == {"holds"}
 
 
 @pytest.mark.slow
