@@ -68,10 +68,8 @@ class FloorScores:
 
     def failed(self, row: ResultRow) -> bool:
         """Whether a run broke off, or does not end above place alone."""
-        floor = self.score(row)
-        if not has_score(row) or floor is None:
-            return not has_score(row)
-        return bool(row.get("end", row["score"]) <= floor)
+        floor, end = self.score(row), row["end"] if "end" in row else row["score"]
+        return not has_score(row) or (floor is not None and end <= floor)
 
 
 class Failures(NamedTuple):
