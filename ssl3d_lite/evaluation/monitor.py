@@ -7,6 +7,7 @@ from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.unet import UNet
+from ssl3d_lite.tasks import Row
 from ssl3d_lite.training.hooks import EvalHook
 from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
@@ -20,6 +21,7 @@ def eval_hooks(
     *,
     validation: Sequence[int] = (),
     test: Sequence[int] = (),
+    by_scan: bool = False,
 ) -> list[EvalHook]:
     """Hooks that score a network while it is trained: none, where the settings ask for none.
 
@@ -28,6 +30,7 @@ def eval_hooks(
         settings: ``validate_every`` and ``test_at`` say after which steps cases are scored.
         validation: cases by whose score the best weights are kept.
         test: cases whose scores are written down, and by which nothing is chosen.
+        by_scan: whether the history holds the score of each test scan too, as "test SCAN".
 
     Raises:
         InputError: a score is asked for, but there are no cases for it.
@@ -39,19 +42,22 @@ def eval_hooks(
         history = finetune(network, cohort, split.train, settings, hooks=hooks)
     """
 
-    def score_of(cases: Sequence[int]) -> float:
-        return evaluate(network, cohort, cases, hausdorff=False, progress=False).score
+    def score_of(name: str, cases: Sequence[int], by_scan: bool = False) -> Row:
+        found = evaluate(network, cohort, cases, hausdorff=False, progress=False)
+        scans = zip(found.cases, found.case_scores.tolist(), strict=True) if by_scan else ()
+        return {name: found.score} | {f"{name} {scan}": score for scan, score in scans}
 
     hooks = []
     if settings.validate_every:
         if not validation:
             raise InputError("validate_every is set, but there are no validation cases")
-        score, cases = partial(score_of, validation), tuple(validation)
+        score, cases = partial(score_of, "validation", validation), tuple(validation)
         hooks.append(EvalHook("validation", score, cases, _is_validation_step, chooses=True))
     if settings.test_at:
         if not test:
             raise InputError("test_at is set, but there are no test cases")
-        hooks.append(EvalHook("test", partial(score_of, test), tuple(test), _is_test_step))
+        score = partial(score_of, "test", test, by_scan)
+        hooks.append(EvalHook("test", score, tuple(test), _is_test_step))
     return hooks
 
 

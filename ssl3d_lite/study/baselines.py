@@ -39,7 +39,7 @@ def contrast(results: Results, where: Where, arm: Arm, choice: Choice) -> Compar
 
 def rows_of(results: Results, where: Where, arm: str | None) -> Side | None:
     """An arm's name with the rows that are compared, those of failed runs too; None if there is no
-    such arm."""
+    such arm. A row on the way of fine-tuning says how that ends."""
     if not arm:
         return None
     rows = results.of(where.protocol, arm, where.labels, where.steps)
@@ -48,7 +48,13 @@ def rows_of(results: Results, where: Where, arm: str | None) -> Side | None:
         lost = [
             row | {"protocol": "convergence", "steps": n} for row in lost for n in where.steps or ()
         ]
+        ends = {_run_of(row): {"end": row["score"]} for row in results.of("finetune", arm)}
+        rows = [row | ends.get(_run_of(row), {}) for row in rows]
     return arm, [*rows, *lost]
+
+
+def _run_of(row: ResultRow) -> tuple[Any, ...]:
+    return row["labels"], row["seed"], row["fold"]
 
 
 def floor_of(results: Results, protocol: str = "finetune", flat: bool = False) -> FloorScores:

@@ -67,9 +67,9 @@ class FloorScores:
         return _mean(found) if found else None
 
     def failed(self, row: ResultRow) -> bool:
-        """Whether a run broke off, or does not beat place alone."""
-        floor = self.score(row)
-        return not has_score(row) or (floor is not None and row["score"] <= floor)
+        """Whether a run broke off, or does not end above place alone."""
+        floor, end = self.score(row), row["end"] if "end" in row else row["score"]
+        return not has_score(row) or (floor is not None and end <= floor)
 
 
 class Failures(NamedTuple):

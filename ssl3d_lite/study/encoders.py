@@ -3,12 +3,14 @@
 from copy import deepcopy
 
 import torch
+from torch import nn
 
 from ssl3d_lite.machine.device import choose_device
 from ssl3d_lite.models.compatibility import for_channels
 from ssl3d_lite.models.encoders import Encoder, make_encoder
 from ssl3d_lite.models.modes import device_of
 from ssl3d_lite.models.networks import make_network
+from ssl3d_lite.models.unet import UNetDecoder, find_unet_decoder
 from ssl3d_lite.tasks import ProxyTask, make_task
 from ssl3d_lite.training.finetuning import finetune
 from ssl3d_lite.training.pretraining import pretrain
@@ -55,6 +57,11 @@ def copy_for_benchmark(experiment: Experiment, encoder: Encoder, arm: Arm) -> En
     return deepcopy(encoder) if adapted is encoder else adapted.to(device_of(encoder))
 
 
+def pretrained_decoder(arm: Arm, tasks: list[ProxyTask]) -> UNetDecoder | None:
+    """The decoder that is transferred with an arm's encoder; None if the encoder is moved alone."""
+    return find_unet_decoder(nn.ModuleList(tasks)) if arm.whole_network else None
+
+
 def dry_run(experiment: Experiment) -> None:
     """Build every arm and make one puzzle of each of its tasks, so that settings which cannot work
     are refused before anything is trained."""
@@ -62,7 +69,7 @@ def dry_run(experiment: Experiment) -> None:
         job = Job(arm, experiment.study.folds[0], 0)
         benchmark = experiment.data.benchmark(arm)
         encoder = make_encoder(experiment.encoder_settings(arm, benchmark), 0)
-        make_network(encoder, benchmark, 0)
+        make_network(encoder, benchmark, 0, pretrained_decoder(arm, make_tasks(experiment, job)))
         encoder.check(torch.zeros(1, len(benchmark.channels), *benchmark.shape))
         for protocol in ("finetune", "frozen"):
             experiment.finetuning(Run(job, protocol))

@@ -7,6 +7,7 @@ import numpy as np
 
 from ssl3d_lite.errors import InputError
 
+from .arms import find_twin
 from .baselines import Where, contrast, from_scratch
 from .results import STUDY, Results, load_results
 from .sentences import many
@@ -23,10 +24,8 @@ def foresight(study: Study, cohort: str, test: int, out: Path) -> str:
         test: its number of test patients.
         out: the study's folder: earlier results are looked for there and in the folders beside it.
     """
-    if study.seeds < MIN_SEEDS:
-        return (
-            f"It has {study.seeds} of the {MIN_SEEDS} seeds that a verdict needs: it can tell none."
-        )
+    if missing := what_is_missing(study, test):
+        return f"It will give no verdict, whatever it finds, because {'; '.join(missing)}."
     asked = sum(
         len(trial.arms)
         for trial in trials(Results(study, []))
@@ -52,6 +51,24 @@ def foresight(study: Study, cohort: str, test: int, out: Path) -> str:
         f"{start}not known, as no earlier results of {cohort} with patients' scores lie beside it: "
         f"{alike:.1f} times the standard deviation of differences from seed to seed, or more."
     )
+
+
+def what_is_missing(study: Study, test: int) -> list[str]:
+    """Why no verdict can come of a study, as it is laid out, in clauses that follow "because"."""
+    arms = study.parsed_arms()
+    learnt = "finetune" in study.protocols and any(
+        find_twin(arms, arm, "scratch") for arm in arms if not arm.is_control
+    )
+    asked = (
+        (study.seeds < MIN_SEEDS, f"it has {study.seeds} of the {MIN_SEEDS} seeds that one needs"),
+        (test < 2, f"it has {many(test, 'test patient')} of the 2 that one needs"),
+        (
+            not learnt,
+            "no pretrained arm has a twin that is fine-tuned from scratch, to show that "
+            "this can be learnt",
+        ),
+    )
+    return [why for lacks, why in asked if lacks]
 
 
 def earlier_results(out: Path, cohort: str) -> Iterable[Results]:

@@ -5,8 +5,8 @@ moves them into ``results.csv``, which is replaced as a whole. Killed at any mom
 next start finds the rows in one place or in both, and takes them once. The key is a checksum of all
 that the scores depend on: rows of other settings stay in the file, and are never read as these.
 
-``patients.csv`` beside it has the score of every test patient, a row a run: a verdict asks whether
-other patients would have said the same. ``looks.json`` lists the numbers of seeds at which verdicts
+For each row with scores of test patients, ``patients.csv`` has those: a verdict asks whether other
+patients would have said the same. ``looks.json`` lists the numbers of seeds at which verdicts
 were read.
 """
 
@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -177,12 +177,17 @@ def typed(name: str, cells: pd.Series) -> pd.Series:
 def score_columns(result: ScoreReport, cohort: Cohort) -> ResultRow:
     """A test result as columns: the score, that of each part, and that of each test patient."""
     parts = {f"{result.measure} {name}": score for name, score in result.parts.items()}
+    scores = by_patient(zip(result.cases, result.case_scores.tolist(), strict=True), cohort)
+    return {"measure": result.measure, "score": result.score, **parts, "case_scores": scores}
+
+
+def by_patient(scores: Iterable[tuple[str, float]], cohort: Cohort) -> dict[str, float]:
+    """A patient → the mean over the scans, from the scores of scans."""
     patients = {case.scan: case.patient for case in cohort.cases}
     found = defaultdict(list)
-    for scan, score in zip(result.cases, result.case_scores, strict=True):
-        found[patients[scan]].append(float(score))
-    by_patient = {patient: fmean(scores) for patient, scores in found.items()}
-    return {"measure": result.measure, "score": result.score, **parts, "case_scores": by_patient}
+    for scan, score in scores:
+        found[patients[scan]].append(score)
+    return {patient: fmean(own) for patient, own in found.items()}
 
 
 def mean_columns(results: Sequence[ScoreReport], cohort: Cohort) -> ResultRow:
@@ -194,9 +199,9 @@ def mean_columns(results: Sequence[ScoreReport], cohort: Cohort) -> ResultRow:
         for name, value in rows[0].items()
         if isinstance(value, float)
     }
-    by_patient = {each: fmean(own[each] for own in patients) for each in patients[0]}
+    scores = {each: fmean(own[each] for own in patients) for each in patients[0]}
     singles = " ".join(repr(row["score"]) for row in rows)
-    told = {"measure": rows[0]["measure"], "draw_scores": singles, "case_scores": by_patient}
+    told = {"measure": rows[0]["measure"], "draw_scores": singles, "case_scores": scores}
     return means | told
 
 

@@ -66,11 +66,7 @@ def by_what(results: Results, claims: list[Claim]) -> list[str]:
         "may order the arms otherwise."
     )
     if any(each.estimate for each in known):
-        late = any(c.name == "faster" and not c.untested for c in claims)
-        way = (
-            " Scores on the way of fine-tuning are kept without the patients', so their intervals "
-        )
-        return [both + (f"{way}speak of other seeds alone." if late else "")]
+        return [both]
     return [seeds, "The patients' scores were not stored, so no verdict can be given."]
 
 

@@ -21,7 +21,7 @@ from .sentences import brief, each_arm, many, overall
 SPREAD = "Mean ± standard deviation over pairs of seed and fold; in brackets, how many."
 FLOOR = (
     "place looks at no scan: it is the mean label map of the same labelled scans, or the commonest "
-    "grade. A run that is not above it has failed."
+    "grade. A run that does not end above it has failed."
 )
 DISTANCE = (
     "HD95: how far the outlines lie apart, 95 of 100 points; the mean over regions and scans. "

@@ -69,7 +69,8 @@ def against_scratch(results: Results, arms: list[Arm]) -> list[Trial]:
     labels = results.labels_of("finetune")
     few = labels[:-1]
     end = results.study.finetune.get("steps", FinetuneSettings.steps)
-    early = tuple(steps for steps in results.milestones if steps < end)
+    scored = results.milestones or results.study.milestones
+    early = tuple(steps for steps in scored if steps < end)
     fewer = (
         f"Fine-tuned with fewer labels than the most ({listed(few)}, averaged), it is ahead of its "
         "twin from scratch."

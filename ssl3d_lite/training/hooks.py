@@ -123,7 +123,8 @@ class EvalHook(Hook):
     """Scores the weights as they are after some steps; the history holds the score by its name."""
 
     name: str
-    score: Callable[[], float]
+    score: Callable[[], Row]
+    """Columns for the history: the score by the hook's name, and perhaps what it is made of."""
     cases: tuple[int, ...]
     """The cases that are scored."""
     due: Callable[[int, TrainSettings], bool]
@@ -134,10 +135,10 @@ class EvalHook(Hook):
     def after_row(self, state: TrainingState) -> None:
         if not self.due(state.step, state.settings):
             return
-        score = on_rank_zero(self.score)
-        state.rows[-1][self.name] = score
+        scored = on_rank_zero(self.score)
+        state.rows[-1] |= scored
         if self.chooses:
-            state.progress.keep_best(score, state.step, state.learner)
+            state.progress.keep_best(scored[self.name], state.step, state.learner)
         state.learner.train()
 
 

@@ -7,21 +7,19 @@ its rows come with those of finetune.
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
-
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.evaluation.place import evaluate_place
 from ssl3d_lite.evaluation.segmentation import evaluate
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.networks import make_network
-from ssl3d_lite.models.unet import find_unet_decoder
-from ssl3d_lite.study.encoders import copy_for_benchmark
+from ssl3d_lite.study.encoders import copy_for_benchmark, pretrained_decoder
 from ssl3d_lite.study.examples import keep_example
 from ssl3d_lite.study.experiment import Experiment
 from ssl3d_lite.study.jobs import Run
 from ssl3d_lite.study.keys import relevant_settings, run_key
-from ssl3d_lite.study.ledger import ResultRow, score_columns
+from ssl3d_lite.study.ledger import ResultRow, by_patient, score_columns
 from ssl3d_lite.tasks import ProxyTask
 from ssl3d_lite.training.finetuning import finetune
 
@@ -34,9 +32,8 @@ def finetuning_protocol(
     """The test score after fine-tuning; and after each milestone, by which nothing is chosen."""
     job, cohort = run.job, experiment.data.benchmark(run.job.arm)
     split, settings = experiment.data.split(job.arm, job.fold), experiment.finetuning(run)
-    decoder = find_unet_decoder(nn.ModuleList(tasks)) if job.arm.whole_network else None
     encoder = copy_for_benchmark(experiment, encoder, job.arm)
-    network = make_network(encoder, cohort, job.seed, decoder)
+    network = make_network(encoder, cohort, job.seed, pretrained_decoder(job.arm, tasks))
     labelled = cohort.subset(split.train, run.labels, job.seed)
     hooks = eval_hooks(
         network,
@@ -44,6 +41,7 @@ def finetuning_protocol(
         settings,
         validation=split.validation if settings.validate_every else (),
         test=split.test if settings.test_at else (),
+        by_scan=True,
     )
     out = experiment.out / "runs" / run_key(experiment, run)
     history = finetune(network, cohort, labelled, settings, out, fold=job.fold, hooks=hooks)
@@ -53,7 +51,7 @@ def finetuning_protocol(
         "scans": len(cohort.scans(labelled)),
         "steps": settings.steps,
     }
-    return [row | best_of(history), *convergence_rows(history, row)]
+    return [row | best_of(history), *convergence_rows(history, row, cohort)]
 
 
 def tuned_floor(experiment: Experiment, run: Run) -> list[ResultRow]:
@@ -63,8 +61,8 @@ def tuned_floor(experiment: Experiment, run: Run) -> list[ResultRow]:
     labelled = cohort.subset(split.train, run.labels, job.seed)
     result = on_rank_zero(evaluate_place, cohort, labelled, split.test)
     row = score_columns(result, cohort) | {"scans": len(cohort.scans(labelled))}
-    history = [{"step": n, "test": row["score"]} for n in experiment.finetuning(run).test_at]
-    return [row, *convergence_rows(history, row)]
+    steps = experiment.finetuning(run).test_at
+    return [row, *(on_the_way(row, n, row["score"], row["case_scores"]) for n in steps)]
 
 
 def best_of(history: Sequence[dict[str, Any]]) -> ResultRow:
@@ -76,10 +74,25 @@ def best_of(history: Sequence[dict[str, Any]]) -> ResultRow:
     return {"validation": best, "best_step": step}
 
 
-def convergence_rows(history: Sequence[dict[str, Any]], final: ResultRow) -> list[ResultRow]:
+def convergence_rows(
+    history: Sequence[dict[str, Any]], final: ResultRow, cohort: Cohort
+) -> list[ResultRow]:
     """A row for each milestone at which the test cases were scored."""
-    common = {"protocol": "convergence", "scans": final["scans"], "measure": final["measure"]}
-    return [common | {"steps": h["step"], "score": h["test"]} for h in history if "test" in h]
+    rows = []
+    for h in history:
+        if "test" in h:
+            scans = [(n.removeprefix("test "), h[n]) for n in h if n.startswith("test ")]
+            rows.append(on_the_way(final, h["step"], h["test"], by_patient(scans, cohort)))
+    return rows
+
+
+def on_the_way(
+    final: ResultRow, steps: int, score: float, by_patient: dict[str, float]
+) -> ResultRow:
+    """The row of a milestone, beside that of the end."""
+    same = {name: final[name] for name in ("scans", "measure")}
+    own = {"protocol": "convergence", "steps": steps, "score": score}
+    return same | own | {"case_scores": by_patient}
 
 
 def _depends(experiment: Experiment, run: Run) -> dict[str, Any]:

@@ -12,7 +12,7 @@ list(tqdm(range(3), desc="counting", **hidden_if({condition})))
 
 
 @pytest.mark.parametrize(
-    "condition, disabled, shown",
+    ("condition", "disabled", "shown"),
     [
         (False, None, True),
         (True, None, False),

@@ -175,6 +175,22 @@ def test_an_arm_that_is_ahead_only_without_its_failed_runs_does_not_hold():
     assert "with its failed runs counted" in reasons(found["better with few labels"])
 
 
+def test_a_run_that_is_slow_has_not_failed():
+    """Scratch is below place alone on its way, and above it at its end."""
+
+    def score(arm, protocol, place, steps, seed, fold):
+        slow = 0.3 if protocol == "convergence" and arm == "scratch" else 0
+        return 0.5 + 0.1 * place - slow + noise(arm, protocol, place, steps, seed)
+
+    study = make_study(("cpc", "scratch"), LABELS, seeds=6, milestones=(20, 100))
+    _, found = judged(study, score)
+    (finding,) = found["faster"].findings
+    assert finding.comparison.failures[:3] == (0, 0, 6)
+    assert finding.comparison.mean == pytest.approx(0.3, abs=0.01)
+    assert finding.verdict == "holds"
+    assert verdicts(found["better with few labels"]) == {"cpc": "does not hold"}
+
+
 def test_too_few_pairs_that_learnt_tell_nothing():
     study = make_study(("cpc", "scratch"), LABELS, seeds=7)
     _, found = judged(study, failing("cpc", {0, 1, 2, 3}, 0.1))

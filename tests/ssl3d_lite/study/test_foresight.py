@@ -3,9 +3,10 @@
 from dataclasses import asdict
 
 import pytest
-from made_up_study import FACTS, all_rows, make_study, with_patients
+from made_up_study import FACTS, all_rows, make_study, place_rows, results_of, with_patients
 
 from ssl3d_lite.files import write_json
+from ssl3d_lite.study.claims import claims
 from ssl3d_lite.study.foresight import foresight
 from ssl3d_lite.study.ledger import Ledger
 
@@ -49,4 +50,34 @@ def test_without_earlier_results_it_is_not_known(tmp_path):
 @pytest.mark.parametrize("seeds", [2, 5])
 def test_too_few_seeds_can_tell_nothing(tmp_path, seeds):
     said = foresight(make_study(seeds=seeds), "Made-up scans", 12, tmp_path)
-    assert said == f"It has {seeds} of the 6 seeds that a verdict needs: it can tell none."
+    assert said == (
+        "It will give no verdict, whatever it finds, because it has "
+        f"{seeds} of the 6 seeds that one needs."
+    )
+
+
+@pytest.mark.parametrize(
+    "lacks",
+    [
+        {"arms": ("cpc", "random")},
+        {"arms": ("cpc", "2d-scratch")},
+        {"protocols": ("probe", "probe+place")},
+    ],
+)
+def test_without_training_from_scratch_it_says_before_it_runs_that_it_cannot_tell(tmp_path, lacks):
+    """And what it says is so: the same study with every row has no verdict."""
+    study = make_study(**{"arms": ("cpc", "scratch"), "seeds": 6} | lacks)
+    said = foresight(study, "Made-up scans", 12, tmp_path)
+    assert said == (
+        "It will give no verdict, whatever it finds, because no pretrained arm has a twin that is "
+        "fine-tuned from scratch, to show that this can be learnt."
+    )
+    rows = with_patients(all_rows(study, lambda *_: 0.5) + place_rows(study))
+    found = [f for claim in claims(results_of(study, rows)) for f in claim.findings]
+    assert {each.verdict for each in found} <= {"cannot tell"}
+
+
+def test_what_is_scored_on_the_way_is_a_comparison_more(tmp_path):
+    study = make_study(seeds=6, milestones=(20, 100))
+    said = foresight(study, "Made-up scans", 12, tmp_path)
+    assert "and 4 comparisons" in said

@@ -26,7 +26,7 @@ PLANTED = Study(
     cohort={},
     seeds=6,
     protocols=("finetune", "probe", "probe+place"),
-    encoder={"filters": [8, 16, 32], "norm": "group"},
+    encoder={"filters": [8, 16, 32]},
     tasks={"masked": {"crop_size": EDGE}},
     pretrain={"steps": 300, "batch": 8},
     finetune={"steps": 200, "batch": 4, "learning_rate": 5e-3},
@@ -63,27 +63,38 @@ def plant(folder, label):
         write_array(array_path(folder, "labels", case.id), label(zones, place, generator))
 
 
-def verdicts(folder, label, study=PLANTED):
-    plant(folder / "scans", label)
-    results = run_study(study, folder / "out", cohort=folder / "scans")
+def verdicts(results):
     found = {c.name: f for c in claims(results) for f in c.findings}
     return {name: each.verdict for name, each in found.items()}, found
 
 
+def run(folder, label, study=PLANTED):
+    plant(folder / "scans", label)
+    return run_study(study, folder / "out", cohort=folder / "scans")
+
+
 @pytest.mark.slow
 def test_where_the_labels_can_be_read_only_from_what_the_puzzle_needs_it_holds(tmp_path):
-    said, _ = verdicts(tmp_path, of_the_texture)
-    assert said["better features"] == "holds"
-    assert said["better with few labels"] == "holds"
+    said, _ = verdicts(run(tmp_path, of_the_texture))
+    assert len(said) == 3
+    assert set(said.values()) == {"holds"}
 
 
 @pytest.mark.slow
 def test_where_there_was_no_pretraining_to_speak_of_it_does_not_hold(tmp_path):
-    """One step, and no warm-up that would hold the arm back; what can be learnt stays the same."""
-    untaught = replace(PLANTED, pretrain={"steps": 1, "batch": 8}, warm_up=0.0, min_effect=0.08)
-    said, _ = verdicts(tmp_path, of_the_texture, untaught)
-    assert said["better features"] == said["better with few labels"] == "does not hold"
+    """One step, and no warm-up that would hold the arm back; what can be learnt stays the same.
+
+    So any "holds" would be false. With six seeds gains in fine-tuning are ruled out from 0.06 on;
+    features, which no training makes vary, from 0.02.
+    """
+    untaught = replace(PLANTED, pretrain={"steps": 1, "batch": 8}, warm_up=0.0)
+    results = run(tmp_path, of_the_texture, untaught)
+    said, _ = verdicts(results)
     assert "holds" not in said.values()
+    assert said["better features"] == "does not hold"
+    said, _ = verdicts(replace(results, study=replace(untaught, min_effect=0.08)))
+    assert len(said) == 3
+    assert set(said.values()) == {"does not hold"}
 
 
 @pytest.mark.slow
@@ -93,7 +104,7 @@ def test_where_nothing_is_learnt_the_experiment_cannot_tell(tmp_path):
     study = replace(
         PLANTED, pretrain=PLANTED.pretrain | short, finetune=PLANTED.finetune | {"steps": 60}
     )
-    said, found = verdicts(tmp_path, of_nothing, study)
+    said, found = verdicts(run(tmp_path, of_nothing, study))
     assert set(said.values()) == {"cannot tell"}
     for each in found.values():
         assert "is not clearly ahead of place alone" in " ".join(each.comparison.why)

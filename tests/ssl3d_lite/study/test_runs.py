@@ -45,7 +45,10 @@ SMALL = Study(
     protocols=("finetune", "frozen", "probe", "probe+place", "neighbours", "convergence"),
     encoder={"filters": [4, 8]},
     pretrain={"steps": 10},
-    tasks={"cpc": {"patch": 8, "stride": 4, "jitter": 4}, "2d-cpc": {"patch": 8, "stride": 4}},
+    tasks={
+        "cpc": {"patch": 8, "stride": 4, "jitter": 4},
+        "2d-cpc": {"patch": 8, "stride": 4, "jitter": 4},
+    },
     finetune={"steps": 20, "validate_every": 10},
     milestones=(10, 20),
     probe={"draws": 2, "voxels": 200},
@@ -136,8 +139,9 @@ def test_results_can_be_read_without_scans_or_encoders(small, tmp_path):
     for name in ("study.json", "results.csv", "patients.csv"):
         (tmp_path / name).write_bytes((out / name).read_bytes())
     assert load_results(tmp_path) == results
-    (row, *_) = results.of("probe", "cpc", ("2",))
-    assert np.mean(list(row["case_scores"].values())) == pytest.approx(row["score"])
+    for protocol, arm in product(("probe", "finetune", "convergence"), ("cpc", "place")):
+        for row in results.of(protocol, arm):
+            assert np.mean(list(row["case_scores"].values())) == pytest.approx(row["score"])
     (tmp_path / "patients.csv").unlink()
     assert [r["score"] for r in load_results(tmp_path).rows] == [r["score"] for r in results.rows]
     with pytest.raises(InputError, match="no finished study in"):
@@ -196,12 +200,13 @@ def test_place_stands_in_every_table_and_runs_that_do_not_beat_it_are_counted(sm
         named = section.splitlines()[0]
         if named.endswith("mean Dice"):
             assert "| place |" in section, named
-            assert "A run that is not above it has failed." in section
+            assert "A run that does not end above it has failed." in section
     floor = results.scores("finetune", "place", "2")
     below = sum(a <= b for a, b in zip(results.scores("finetune", "cpc", "2"), floor, strict=True))
     assert results.below_place("finetune", "cpc", "2") == below
     assert results.below_place("finetune", "place", "2") == 0
     assert "HD95" in text
+    assert "case_scores" not in text
 
 
 def test_both_probes_are_made_in_one_run_and_fail_with_it(small):
@@ -476,8 +481,10 @@ def test_a_graded_study_reads_kappa_over_its_folds(tmp_path):
     assert {row["measure"] for row in scored} == {"kappa"}
     assert {row["fold"] for row in scored} == {0, 1}
     assert all(-1 <= row["score"] <= 1 for row in scored)
-    with pytest.raises(InputError, match="2D already"):
-        run_study(replace(study, arms=("2d-cpc",)), tmp_path / "b", cohort=tmp_path / "photos")
+    for arm, said in (("2d-cpc", "2D already"), ("masked@network", "transfer the encoder alone")):
+        with pytest.raises(InputError, match=said):
+            run_study(replace(study, arms=(arm,)), tmp_path / "b", cohort=tmp_path / "photos")
+        assert not (tmp_path / "b" / "encoders").exists()
 
 
 # ---- elsewhere ---------------------------------------------------------------------------------
@@ -656,8 +663,15 @@ def test_the_command_lists_what_is_shipped_and_names_the_nearest(capsys):
     ("changed", "said"),
     [
         ({"tasks": {"cpc": {"patch": 64}}}, "need volumes of 72 voxels"),
-        ({"encoder": {"filters": [4, 8, 16, 32, 64]}}, "5 levels need edges of at least 16"),
-        ({"arms": ("masked@densenet121",)}, "a U-Net needs features"),
+        (
+            {"encoder": {"filters": [4, 8, 16, 32, 64], "norm": "group"}},
+            "5 levels need edges of at least 16",
+        ),
+        (
+            {"encoder": {"filters": [4, 8, 16, 32, 64]}},
+            "are one in the deepest level, of which instance norm leaves nothing",
+        ),
+        ({"arms": ("masked@densenet121",)}, "the levels of a U-Net"),
         ({"arms": ("scratch@densenet121",)}, "densenet121"),
     ],
 )

@@ -12,8 +12,8 @@ from ssl3d_lite.tasks import TASKS, make_task, part_of
 TWO = {dims: EncoderSettings(filters=(2, 4), spatial_dims=dims) for dims in (2, 3)}
 SMALL = {
     "cpc": {"patch": 4, "stride": 2, "jitter": 2},
-    "rpl": {"patch": 3, "jitter": 1},
-    "jigsaw": {"patch": 3, "jitter": 1, "permutations": 10},
+    "rpl": {"patch": 4, "jitter": 1},
+    "jigsaw": {"patch": 4, "jitter": 1, "permutations": 10},
     "masked": {"crop_size": 8, "block_size": 4},
 } | {name: {"crop_size": 8} for name in ("rotation", "exemplar", "tissue", "random", "collapsed")}
 ALL = pytest.mark.parametrize("name", TASKS)

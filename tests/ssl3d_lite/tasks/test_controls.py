@@ -28,7 +28,7 @@ def moved(before, after):
     return {n for n, old in before.named_parameters() if not torch.equal(old, new[n])}
 
 
-@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("norm", ["batch", "group", "instance"])
 def test_random_learns_with_its_head_alone(cohort, norm):
     (encoder, head), (trained, trained_head), _ = learnt("random", cohort, norm, steps=10)
     assert not moved(encoder, trained)
@@ -38,7 +38,7 @@ def test_random_learns_with_its_head_alone(cohort, norm):
 
 def test_random_knows_how_bright_the_scans_are():
     """What is measured and not learnt, BatchNorm's statistics, becomes that of the scans."""
-    encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(4, 8), norm="batch"), 0)
     task = make_task("random", encoder.settings, crop_size=8)
     volumes = 5 + torch.randn(4, 1, 8, 8, 8)
     task(
@@ -50,7 +50,7 @@ def test_random_knows_how_bright_the_scans_are():
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_random_sets_rotations_puzzle(dims):
-    settings = EncoderSettings(filters=(4,), spatial_dims=dims)
+    settings = EncoderSettings(filters=(4, 8), spatial_dims=dims)
     volumes = torch.randn(3, 1, *[8] * dims)
     posed = [
         task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
@@ -70,14 +70,15 @@ def variety(encoder, volumes):
     return (features.std(0).norm() / features.mean(0).norm()).item()
 
 
-@pytest.mark.parametrize("norm", ["batch", "group"])
-def test_collapsed_gives_every_scan_the_same_embedding(cohort, norm):
+# instance norm leaves little in the mean over space that tells scans apart, to begin with: 2 %
+@pytest.mark.parametrize(("norm", "less"), [("batch", 5), ("group", 5), ("instance", 1.5)])
+def test_collapsed_gives_every_scan_the_same_embedding(cohort, norm, less):
     """And the deepest features, averaged over space, have become alike with it."""
     (encoder, _), (trained, task), history = learnt("collapsed", cohort, norm, steps=100)
     assert history[-1]["loss"] < 0.01
     assert history[-1]["embedding_std"] < 0.01
     volumes = cohort.images(range(8))
-    assert variety(trained, volumes) < variety(encoder, volumes) / 5
+    assert variety(trained, volumes) < variety(encoder, volumes) / less
     stuck = [{"embedding_std": 1e-6, "loss": 1}] * 10
     assert Exemplar.check_health(task, stuck) is not None
     assert task.check_health(stuck) is None, "what exemplar calls a fault is wanted here"
@@ -85,7 +86,7 @@ def test_collapsed_gives_every_scan_the_same_embedding(cohort, norm):
 
 def test_collapsed_has_no_counter_examples():
     """The loss is the mean distance of a scan's two points, whatever the other scans are."""
-    task = make_task("collapsed", EncoderSettings(filters=(4,)), crop_size=6).double()
+    task = make_task("collapsed", EncoderSettings(filters=(4, 8)), crop_size=6).double()
     volumes = torch.randn(3, 1, 8, 8, 8)
     batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
     prediction = torch.randn(3, 2, 5, dtype=torch.double)

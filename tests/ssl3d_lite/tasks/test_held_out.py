@@ -15,18 +15,24 @@ SHORT = {
     "cpc": (60, 0.03),  # chance 1/90
     "rpl": (150, 0.1),  # 1/26
     "jigsaw": (150, 0.05),  # 1/100
-    "rotation": (50, 0.3),  # 1/10
+    "rotation": (80, 0.3),  # 1/10
     "exemplar": (120, 0.13),  # 1/15
     "masked": (40, 0.1),  # 0: the mean of what is hidden
     "tissue": (40, 0.6),  # the commonest tissue
 }
 
 
+# Of pieces of 8 voxels 8 are left in the deepest level, and of them instance norm, the default,
+# leaves little: the jigsaw's accuracy is 0 after these steps, 0.05 after twice as many, and 0.10
+# with batch norm.
+NORM = {"jigsaw": "batch"}
+
+
 @pytest.mark.parametrize("name", SHORT)
 def test_a_short_run_is_above_chance_on_scans_it_has_not_seen(name, hippocampi):
     steps, bound = SHORT[name]
     split = hippocampi.split()
-    encoder = make_encoder(EncoderSettings(filters=(4, 8, 16, 32)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(8, 16, 32), norm=NORM.get(name)), 0)
     task = make_task(name, encoder.settings)
     quick = preset("quick", name).training | {"steps": steps, "precision": "32-true"}
     pretrain(task, encoder, hippocampi, split.pretrain, TrainSettings(**quick))

@@ -14,7 +14,9 @@ from ssl3d_lite.tasks.permutations import hamming
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
 
-ONE = {dims: EncoderSettings(filters=(1,), spatial_dims=dims) for dims in (2, 3)}  # one feature
+ONE = {
+    dims: EncoderSettings(filters=(1,), stride=1, spatial_dims=dims) for dims in (2, 3)
+}  # one feature
 BOTH = pytest.mark.parametrize("dims", [2, 3])
 
 
@@ -165,7 +167,7 @@ def test_fault_13_brightness_alone_solves_the_puzzle_unless_it_is_normalised(dim
 
 
 def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
-    encoder = make_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(8, 16, 32), norm="batch"), 0)
     task = make_task("jigsaw", encoder.settings, patch=7, jitter=1, permutations=20)
     batch = posed(task, cohort.images([*range(4)] * 25))
     before = task.score(task(encoder, batch), batch)

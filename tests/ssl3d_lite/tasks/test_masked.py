@@ -185,11 +185,13 @@ def test_the_encoder_sees_nothing_of_what_is_hidden(dims):
 # ---- the decoder -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("space", [(11, 9), (8, 5), (11, 9, 7), (4, 6, 13)])
-def test_any_size_is_answered_voxel_for_voxel(space):
-    settings = EncoderSettings(filters=(2, 3, 4), spatial_dims=len(space))
-    features = UNetEncoder(settings)(torch.randn(2, 1, *space))
-    assert LightDecoder(settings, 5, 3)(features).shape == (2, 3, *space)
+def test_any_size_is_answered_voxel_for_voxel(space, stride):
+    settings = EncoderSettings(filters=(2, 3, 4), spatial_dims=len(space), stride=stride)
+    scans = torch.randn(2, 1, *space)
+    features = UNetEncoder(settings)(scans)
+    assert LightDecoder(settings, 5, 3)(features, scans).shape == (2, 3, *space)
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -203,9 +205,11 @@ def test_no_kernel_is_wider_than_a_voxel(dims):
 @pytest.mark.parametrize("dims", [2, 3])
 def test_with_one_level_the_decoder_is_a_layer_for_each_voxel(dims):
     torch.manual_seed(0)
-    decoder = LightDecoder(EncoderSettings(filters=(6,), spatial_dims=dims), 5, 3).double()
+    decoder = LightDecoder(
+        EncoderSettings(filters=(6,), stride=1, spatial_dims=dims), 5, 3
+    ).double()
     features = torch.randn(2, 6, *(4, 3, 5)[:dims], dtype=torch.double)
-    got = decoder([features]).detach().numpy()
+    got = decoder([features], features).detach().numpy()
     (first, one), (last, two) = (
         (conv.weight.detach().flatten(1).numpy(), conv.bias.detach().numpy())
         for conv in (decoder.thin[0], decoder.last)
@@ -221,7 +225,8 @@ def test_levels_are_added_up_from_deep_to_fine():
     torch.manual_seed(0)
     decoder = LightDecoder(EncoderSettings(filters=(2, 3)), 5, 1).double()
     fine, deep = (torch.randn(1, width, 1, 1, 1, dtype=torch.double) for width in (2, 3))
-    got = decoder([fine.expand(-1, -1, 7, 6, 5), deep.expand(-1, -1, 3, 3, 2)])
+    levels = [fine.expand(-1, -1, 7, 6, 5), deep.expand(-1, -1, 3, 3, 2)]
+    got = decoder(levels, levels[0])
     want = decoder.last((decoder.thin[0](fine) + decoder.thin[1](deep)).relu())
     torch.testing.assert_close(got, want.expand(-1, -1, 7, 6, 5), rtol=1e-12, atol=1e-12)
 
@@ -236,7 +241,8 @@ def test_a_deep_voxel_is_answered_where_it_was_seen(edge):
     levels = [place]
     for _ in range(3):
         levels.append(torch.nn.functional.avg_pool2d(levels[-1], 2))
-    prediction = decoder([*(torch.zeros_like(level) for level in levels[:-1]), levels[-1]])
+    zeros = [torch.zeros_like(level) for level in levels[:-1]]
+    prediction = decoder([*zeros, levels[-1]], place)
     inside = slice(edge // 4, 2 * edge // 3)
     torch.testing.assert_close(prediction[..., inside], place[..., inside])
 

@@ -8,7 +8,9 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
 
-ONE = {dims: EncoderSettings(filters=(1,), spatial_dims=dims) for dims in (2, 3)}  # one feature
+ONE = {
+    dims: EncoderSettings(filters=(1,), stride=1, spatial_dims=dims) for dims in (2, 3)
+}  # one feature
 OWN = {"rpl": {"queries_per_scan": 99}, "jigsaw": {"permutations": 20}}
 pytestmark = [pytest.mark.parametrize("dims", [2, 3]), pytest.mark.parametrize("name", OWN)]
 

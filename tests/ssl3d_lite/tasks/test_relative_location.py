@@ -14,7 +14,9 @@ from ssl3d_lite.tasks.geometry import cut
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
 
-ONE = {dims: EncoderSettings(filters=(1,), spatial_dims=dims) for dims in (2, 3)}  # one feature
+ONE = {
+    dims: EncoderSettings(filters=(1,), stride=1, spatial_dims=dims) for dims in (2, 3)
+}  # one feature
 PLACES = {2: 8, 3: 26}
 BOTH = pytest.mark.parametrize("dims", [2, 3])
 
@@ -194,7 +196,7 @@ def test_fault_13_brightness_alone_solves_the_puzzle_unless_it_is_normalised(dim
 
 
 def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
-    encoder = make_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
+    encoder = make_encoder(EncoderSettings(filters=(8, 16, 32), norm="group"), 0)
     task = make_task("rpl", encoder.settings, patch=7, jitter=1, queries_per_scan=26)
     batch = posed(task, cohort.images(range(4)))
     before = task.score(task(encoder, batch), batch)

@@ -10,7 +10,7 @@ from ssl3d_lite.tasks.geometry import turn
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
 
-FOUR = {dims: EncoderSettings(filters=(4,), spatial_dims=dims) for dims in (2, 3)}
+FOUR = {dims: EncoderSettings(filters=(4,), stride=1, spatial_dims=dims) for dims in (2, 3)}
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -77,7 +77,7 @@ def test_a_cube_larger_than_the_scan_is_refused():
 def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     encoder = make_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
     task = make_task("rotation", encoder.settings, crop_size=16, rotations_per_scan=4)
-    settings = TrainSettings(steps=80, batch=4)
+    settings = TrainSettings(steps=240, batch=4, learning_rate=3e-3)
     history = pretrain(task, encoder, cohort, range(4), settings)
     assert history[0]["accuracy"] < 0.4
     assert history[-1]["accuracy"] > 0.5

@@ -18,7 +18,7 @@ from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
 
-SHAPE = EncoderSettings(filters=(1,))
+SHAPE = EncoderSettings(filters=(1,), stride=1)
 SOUND = {"patch": 4, "jitter": 6, "gap": 3}  # in volumes of 40 × 56 × 40 voxels
 
 

@@ -33,7 +33,7 @@ def test_every_setting_of_a_preset_is_one_of_its_dataclass(name, task, dims):
 @pytest.mark.parametrize("task", PAPERS)
 @pytest.mark.parametrize("name", ["paper", "original"])
 def test_the_papers_puzzles_fit_the_papers_volumes(name, task, dims):
-    encoder = EncoderSettings(spatial_dims=dims, filters=(1,))
+    encoder = EncoderSettings(spatial_dims=dims, filters=(1,), stride=1)
     made = make_task(task, encoder, **preset(name, task, dims).tasks[task])
     edge = {3: 128, 2: 224}[dims]
     volumes = torch.zeros(2, 1, *[edge] * dims)

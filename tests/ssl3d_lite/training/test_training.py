@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -182,7 +183,7 @@ def test_fault_07_a_loss_that_is_no_number_stops_with_a_clear_message(tmp_path):
     cohort = make_cohort(tmp_path / "cohort", 15).to("cpu")
     cohort.resident[0][:, 0, 0, 0, 0] = np.nan
     # NaN from the first volumes on: no checkpoint can be from before
-    with pytest.raises(DivergedError, match=r"diverged in the 10 .* below 0\.001"):
+    with pytest.raises(DivergedError, match=r"diverged in the 10 .* below 0\.003"):
         finetuned(cohort, tmp_path / "run")
     assert not (tmp_path / "run" / "network.safetensors").exists()
     assert not (tmp_path / "run" / "resume.pt").exists()
@@ -224,19 +225,19 @@ def test_the_encoder_stands_still_while_frozen_and_then_learns(cohort):
 @pytest.mark.parametrize("validated", [0, 10])
 def test_the_statistics_of_a_frozen_encoder_stand_still_too(cohort, validated):
     """Also after validation, from which a network comes back in training mode."""
-    split = cohort.split()
-    start = dict(make_encoder(SMALL, 0).named_buffers())
+    split, shape = cohort.split(), replace(SMALL, norm="batch")
+    start = dict(make_encoder(shape, 0).named_buffers())
     assert start, "the encoder has batch norm"
     hooks = []
     settings = FinetuneSettings(steps=20, validate_every=validated, freeze_encoder_steps=20)
-    network = make_unet(make_encoder(SMALL, 0), 3, 0)
+    network = make_unet(make_encoder(shape, 0), 3, 0)
     if validated:
         hooks = eval_hooks(network, cohort, settings, validation=split.validation)
     finetune(network, cohort, split.train, settings, hooks=hooks)
     assert all(torch.equal(b, start[n]) for n, b in network.encoder.named_buffers())
-    moved = [n for n, b in network.blocks.named_buffers() if "running_mean" in n and b.any()]
+    moved = [n for n, b in network.decoder.named_buffers() if "running_mean" in n and b.any()]
     assert moved, "those of the decoder, which learns, are the scans'"
-    thawed, _ = finetuned(cohort, freeze_encoder_steps=10)
+    thawed, _ = finetuned(cohort, encoder=make_encoder(shape, 0), freeze_encoder_steps=10)
     statistics = [(n, b) for n, b in thawed.encoder.named_buffers() if "running" in n]
     assert all(not torch.equal(b, start[n]) for n, b in statistics)
 
@@ -254,6 +255,9 @@ def test_the_encoder_gets_its_share_of_the_learning_rate(cohort):
 
     whole, tenth = first_step(1.0), first_step(0.1)
     for name, moved in tenth.items():
+        if name.startswith("last.refine.0"):  # what reads it starts at zero, so it stands still
+            assert whole[name] == moved == 0
+            continue
         share = 0.1 if name.startswith("encoder.") else 1
         assert whole[name] == pytest.approx(0.01, rel=1e-3)
         assert moved == pytest.approx(0.01 * share, rel=1e-3)
