@@ -31,7 +31,7 @@ from .segmentation import score, thin
 VOXELS = 8000  # a reference has; with 3000 Dice is .05 lower, with 1000 .11, whatever the encoder
 EVERY = 2  # along each axis, one voxel in so many is predicted
 VOTERS = 5  # pictures that vote
-VOXELS_AT_A_TIME = 2**12  # voxels whose distances to all of the reference are in memory at a time
+VOXELS_AT_A_TIME = 2**10  # voxels whose distances to all of the reference are in memory at a time
 
 
 class Reference:
@@ -41,7 +41,8 @@ class Reference:
         known = torch.from_numpy(features).to(device)
         self.mean, spread = known.mean(0), known.std(0, correction=0)
         self.unit = torch.where(spread > 0, 1 / spread.clamp_min(1e-12), 0.0)  # a constant is mute
-        self.features = self.scaled(known)
+        scaled = self.scaled(known)
+        self.across, self.halves = scaled.T.contiguous(), -scaled.square().sum(1) / 2
         self.classes = torch.from_numpy(classes).to(device)
 
     def scaled(self, features: Tensor) -> Tensor:
@@ -49,7 +50,9 @@ class Reference:
 
     def nearest(self, features: Tensor) -> Tensor:
         """The class of the nearest voxel of the reference: (voxel, feature) → (voxel,)."""
-        return self.classes[torch.cdist(self.scaled(features), self.features).argmin(1)]
+        # |a - b|² = |a|² - 2 (ab - |b|²/2), and |a|² is the same for all b: half the time of cdist
+        nearness = torch.addmm(self.halves, self.scaled(features), self.across)
+        return self.classes[nearness.max(1).indices]
 
 
 def label_transfer(

@@ -6,8 +6,8 @@
 Both networks are trained by the package's own loop, from the same seeds, on the same labelled
 scans in the same order, with the same loss, optimiser and learning rate, on one thread; the turns
 alternate. MONAI's UNet has the shape with which it learnt fastest of those that were tried:
-strided, two residual units a level, instance norm. Processor time counts steps alone, not scoring. A
-learning rate that falls to 0 makes a longer run a run of its own: each number of steps
+strided, two residual units a level, instance norm. Processor time counts steps alone, without
+scoring. A learning rate that falls to 0 makes a longer run a run of its own: each number of steps
 is trained anew, and the first time that any of them reaches a Dice is what is printed.
 """
 

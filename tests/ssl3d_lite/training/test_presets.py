@@ -29,6 +29,14 @@ def test_every_setting_of_a_preset_is_one_of_its_dataclass(name, task, dims):
         kind(**given)
 
 
+def test_a_puzzle_that_is_read_off_a_mean_has_batch_norm():
+    """As the paper's has; test_held_out shows that it is then solved."""
+    assert [preset("quick", task).shape for task in ("jigsaw", "masked+rotation")] == [
+        {"norm": "batch"}
+    ] * 2
+    assert [preset("quick", task).shape for task in ("masked", "cpc")] == [{}, {}]
+
+
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("task", PAPERS)
 @pytest.mark.parametrize("name", ["paper", "original"])
