@@ -40,7 +40,7 @@ def study(
 
     Args:
         name: name of a shipped study, or a TOML file.
-        scale: smoke (under a minute), class (some minutes) or full (the paper's).
+        scale: class (about ten minutes), smoke (under a minute) or full (the paper's).
         out: folder for results, table, report, encoders and, if none is given, the cohort. Default:
             ``studies/NAME-SCALE``. Killed at any time, the same call goes on there.
         cohort: prepared cohort to fine-tune and test on; by default a virtual one is made, of which
@@ -93,7 +93,7 @@ class StudySettings(CheckedSettings):
     study: Positional[str]
     """Name of a study that is shipped, or a TOML file."""
     scale: Scale = "class"
-    """smoke: under a minute, to see that all runs; class: some minutes; full: the paper's."""
+    """class: about ten minutes; smoke: under a minute, to see that all runs; full: the paper's."""
     out: Path | None = None
     """Folder for results.csv, table.md, report.html, encoders and, if none is given, the cohort.
     Default: studies/NAME-SCALE. The same command goes on there."""

@@ -613,7 +613,7 @@ probe = { draws = 1, voxels = 200 }
 def on_the_command_line(folder, scans, *more):
     folder.mkdir()
     (folder / "mine.toml").write_text(TOML)
-    command = [sys.executable, "-m", "ssl3d_lite.cli", "study", "mine.toml", "--out", "out"]
+    command = [sys.executable, "-m", "ssl3d_lite.cli", "study", "mine.toml", "--scale", "smoke", "--out", "out"]
     done = subprocess.run(
         [*command, "--cohort", str(scans), "--device", "cpu", *more],
         cwd=folder,
