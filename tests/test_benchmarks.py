@@ -110,3 +110,15 @@ def test_the_verdicts_operating_characteristics_in_short():
     assert blind == {"cannot tell": 1}
     page = "a <!-- x: begin -->old<!-- x: end --> b"
     assert made.put_between(page, "x", "new") == "a <!-- x: begin -->\nnew\n<!-- x: end --> b"
+
+
+def test_the_first_moment_at_a_dice_and_never():
+    curves = load("learning_curves")
+    short = curves.Curve("ours", 0, 20, [1.0, 2.0], [0.4, 0.75])
+    long = curves.Curve("ours", 0, 40, [1.0, 2.0, 3.0, 4.0], [0.3, 0.6, 0.7, 0.81])
+    assert [short.reaches(mark) for mark in (0.4, 0.7, 0.8)] == [1.0, 2.0, float("inf")]
+    row = curves.table([short, long], ["ours"], 1)[2]
+    assert row == (  # the quicker of both runs, for each Dice
+        "| ours | 2 | 2 | 4 | never | 20 steps: 0.750 (0.750 to 0.750); "
+        "40 steps: 0.810 (0.810 to 0.810) |"
+    )
