@@ -613,7 +613,17 @@ probe = { draws = 1, voxels = 200 }
 def on_the_command_line(folder, scans, *more):
     folder.mkdir()
     (folder / "mine.toml").write_text(TOML)
-    command = [sys.executable, "-m", "ssl3d_lite.cli", "study", "mine.toml", "--scale", "smoke", "--out", "out"]
+    command = [
+        sys.executable,
+        "-m",
+        "ssl3d_lite.cli",
+        "study",
+        "mine.toml",
+        "--scale",
+        "smoke",
+        "--out",
+        "out",
+    ]
     done = subprocess.run(
         [*command, "--cohort", str(scans), "--device", "cpu", *more],
         cwd=folder,
@@ -669,7 +679,7 @@ def test_the_command_lists_what_is_shipped_and_names_the_nearest(capsys):
         ),
         (
             {"encoder": {"filters": [4, 8, 16, 32, 64]}},
-            "are one in the deepest level, of which instance norm leaves nothing",
+            "more than one voxel in the deepest level, or instance norm leaves nothing",
         ),
         ({"arms": ("masked@densenet121",)}, "the levels of a U-Net"),
         ({"arms": ("scratch@densenet121",)}, "densenet121"),
