@@ -54,8 +54,8 @@ split = cohort.split()
 # label, and still asks for anatomy.
 
 # %%
-# batch norm, as the paper's networks have it: the answer is read off the mean of each feature, which
-# instance norm, our default for few labels, nearly levels out
+# batch norm, as in the paper: the answer is read off the mean of each feature, which instance
+# norm, our default for few labels, nearly levels out
 encoder = ssl3d.make_encoder(cohort, seed=0, norm="batch", filters=size["filters"])
 task = ssl3d.make_task("rotation", encoder, seed=0, crop_size=size["edge"], rotations_per_scan=4)
 volumes = cohort.images(split.pretrain[:2])

@@ -53,8 +53,8 @@ split = cohort.split()
 # answer, it has to know what the parts look like and how they lie to one another.
 
 # %%
-# batch norm, as the paper's networks have it: the answer is read off the mean of each feature, which
-# instance norm, our default for few labels, nearly levels out
+# batch norm, as in the paper: the answer is read off the mean of each feature, which instance
+# norm, our default for few labels, nearly levels out
 encoder = ssl3d.make_encoder(cohort, seed=0, norm="batch", filters=size["filters"])
 task = ssl3d.make_task("rpl", encoder, seed=0)
 volumes = cohort.images(split.pretrain[:2])

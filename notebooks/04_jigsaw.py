@@ -53,8 +53,8 @@ split = cohort.split()
 # orders is agreed upon beforehand, and the answer is a number in that list.
 
 # %%
-# batch norm, as the paper's networks have it: the answer is read off the mean of each feature, which
-# instance norm, our default for few labels, nearly levels out
+# batch norm, as in the paper: the answer is read off the mean of each feature, which instance
+# norm, our default for few labels, nearly levels out
 encoder = ssl3d.make_encoder(cohort, seed=0, norm="batch", filters=size["filters"])
 task = ssl3d.make_task("jigsaw", encoder, seed=0, permutations=size["orders"])
 volumes = cohort.images(split.pretrain[:2])

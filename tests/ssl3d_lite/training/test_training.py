@@ -536,6 +536,7 @@ def test_a_stop_at_the_last_step_is_the_end(cohort, tmp_path):
     assert same(load_encoder(tmp_path), encoder)
 
 
+@pytest.mark.skipif("TQDM_DISABLE" in os.environ, reason="no bars are wanted")
 def test_the_bar_of_a_stopped_run_says_so_and_is_full(cohort, capsys):
     watched(cohort, lambda rows: True)
     last = capsys.readouterr().err.split("\r")[-1]
