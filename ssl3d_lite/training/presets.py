@@ -37,8 +37,8 @@ class Preset:
 QUICK_STEPS = {"rpl": 600, "jigsaw": 300}  # small patches; else 150 steps, which take as long
 QUICK_SCANS = {"rotation": 4, "rpl": 8, "jigsaw": 8, "exemplar": 8, "random": 4, "collapsed": 8}
 # These read their answer off the mean of each feature, which instance norm nearly levels out: after
-# 150 steps on real hippocampi a jigsaw is put together in 10 % of puzzles with batch norm and in none
-# with instance norm (chance 1 %; one seed).
+# 150 steps on real hippocampi a jigsaw is put together in 10 % of puzzles with batch norm and in
+# none with instance norm (chance 1 %; one seed).
 QUICK_BATCH_NORM = ("rpl", "jigsaw", "rotation", "exemplar")
 QUICK_SLICES = 32  # in 2D; in 3D, of a task not named above, 2 scans
 

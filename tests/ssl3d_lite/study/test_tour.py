@@ -51,7 +51,7 @@ def toured(cohort, tmp_path_factory):
 
 def test_every_arm_has_every_score(toured):
     _, results = toured
-    for arm in ("rotation", "random@batch", "random@group", "oracle"):
+    for arm in ("rotation", "random", "random@batch", "random@none", "oracle"):
         for labels in ("1", "3"):
             assert len(results.scores("probe", arm, labels)) == 2
     for arm in ("rotation", "scratch"):
