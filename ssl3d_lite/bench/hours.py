@@ -35,7 +35,7 @@ from ssl3d_lite.training.settings import FinetuneSettings
 from .stages import Stage
 
 _FOLDS = 5  # every recipe makes so many
-_READINGS = ("probe", "neighbours")  # of frozen features; the search for neighbours comes on top
+_READINGS = ("probe", "neighbours")  # frozen features; the search for neighbours comes on top
 VIRTUAL_SHAPES = {  # recipe → (channels, classes, axes) of its virtual scans
     "virtual-hippocampus": (1, 3, 3),
     "virtual-brain": (4, 4, 3),

@@ -21,8 +21,8 @@ from .foresight import foresight
 from .jobs import Job, Run, plan
 from .keys import run_key
 from .launch import Launch, run_elsewhere, run_here
-from .ledger import RESULTS, Ledger
-from .results import STUDY, Results, in_order
+from .ledger import RESULTS, STUDY, Ledger
+from .results import Results, in_order
 from .settings import Machine, Study
 
 _PARTS = (  # folders that a study makes
