@@ -702,7 +702,7 @@ def test_the_command_lists_what_is_shipped_and_names_the_nearest(capsys):
         ),
         (
             {"encoder": {"filters": [4, 8, 16, 32, 64]}},
-            "are one in the deepest level, of which instance norm leaves nothing",
+            "more than one voxel in the deepest level, or instance norm leaves nothing",
         ),
         ({"arms": ("masked@densenet121",)}, "the levels of a U-Net"),
         ({"arms": ("scratch@densenet121",)}, "densenet121"),

@@ -3,6 +3,7 @@ import pytest
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.study.arms import parse_arm
 from ssl3d_lite.study.settings import build_settings, merged, read_study, shipped_studies
+from ssl3d_lite.study.statistics import MIN_SEEDS
 from ssl3d_lite.training.settings import STEPS_PER_ROW, FinetuneSettings
 
 SMALL = """
@@ -36,7 +37,7 @@ def test_a_scale_changes_what_it_names_and_leaves_the_rest(write):
     smoke, full = read_study(path, "smoke"), read_study(path, "full")
     assert smoke.cohort == {"recipe": "virtual-hippocampus", "cases": 30}
     assert full.cohort == {"recipe": "virtual-hippocampus", "cases": 300}
-    assert (smoke.seeds, full.seeds) == (2, 3)
+    assert (smoke.seeds, full.seeds) == (2, 6)
     assert (smoke.name, smoke.scale) == ("small", "smoke")
     assert smoke.arms == ("cpc", "scratch")
 
@@ -117,13 +118,27 @@ def test_the_shipped_studies_read_at_every_scale():
             assert all(m % STEPS_PER_ROW == 0 for m in study.milestones)
 
 
-def test_shipped_studies_have_a_random_control_of_more_than_one_norm_and_a_collapsed_one():
+def test_shipped_studies_have_strong_random_controls_and_choose_nothing_by_hidden_labels():
     for name in shipped_studies().keys() - {"tour"}:
         for scale in ("smoke", "class", "full"):
-            arms = read_study(name, scale).parsed_arms()
-            sources = [arm.source for arm in arms]
-            assert {"scratch", "random", "collapsed"} <= set(sources)
-            assert {arm.norm for arm in arms if arm.source == "random"} >= {None, "group"}
+            study = read_study(name, scale)
+            arms = study.parsed_arms()
+            sources = {"scratch", "random"} | ({"collapsed"} if scale != "class" else set())
+            assert sources <= {arm.source for arm in arms}
+            assert {arm.norm for arm in arms if arm.source == "random"} >= {None, "none"}
+            assert "validate_every" not in study.finetune
+            assert study.seeds >= MIN_SEEDS or scale == "smoke"
+
+
+def test_in_shipped_studies_a_pretrained_arm_has_a_twin_from_scratch_with_few_and_many_labels():
+    """Or no verdict could come of them: the gate asks how far all labels get from scratch."""
+    for name in shipped_studies().keys() - {"tour"}:
+        for scale in ("smoke", "class", "full"):
+            study = read_study(name, scale)
+            arms = study.parsed_arms()
+            assert len(study.labels_of("finetune")) >= 2
+            scratch = {arm.alike("") for arm in arms if arm.source == "scratch"}
+            assert scratch & {arm.alike("") for arm in arms if arm.tasks and not arm.is_control}
 
 
 def test_full_studies_hold_every_task_of_the_paper():
