@@ -111,9 +111,9 @@ def make_setup(
     name: str, cohort: Cohort, cases: Sequence[int], device: str, precision: str
 ) -> TrainingSetup:
     """A setup with the quick preset, as ``ssl3d pretrain`` uses it."""
-    shape = EncoderSettings(len(cohort.channels), cohort.spatial_dims)
-    training = preset("quick", name, cohort.spatial_dims).training
-    training = training | {"batch": min(training["batch"], len(cases))}
+    quick = preset("quick", name, cohort.spatial_dims)
+    shape = EncoderSettings(len(cohort.channels), cohort.spatial_dims, **quick.shape)
+    training = quick.training | {"batch": min(quick.training["batch"], len(cases))}
     settings = TrainSettings(**training, device=device, precision=precision)
     task = make_task(name, shape)
     return TrainingSetup(

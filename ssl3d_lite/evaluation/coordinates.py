@@ -11,6 +11,7 @@ nearly uncorrelated, so that a fit with a penalty treats all alike and converges
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ def place_logits(weight: Tensor, space: Sequence[int]) -> Tensor:
     functions themselves, some dozens a voxel, are never laid out.
     """
     table = weight.new_zeros(len(weight), *[DEGREE + 1] * len(space))
-    row = slice(None)
+    row: Any = slice(None)
     for column, each in enumerate(degrees(len(space))):
         table[(row, *each)] = weight[:, column]
     for length in space:

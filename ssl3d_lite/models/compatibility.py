@@ -8,6 +8,7 @@ patient that was trained on is refused to both.
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 from torch import nn
@@ -128,16 +129,40 @@ def _way_out(differ: dict[str, str], want: PreparationRecord) -> str:
 
 
 def for_channels(encoder: Encoder, cohort: Cohort) -> Encoder:
-    """The encoder, if it reads as many channels as the cohort has; else one whose input layer is
+    """The encoder, if it reads the cohort's channels as they are; else one whose input layer is
     adapted, channels by name where both name them. A line says which is read as which."""
     old, now = encoder.settings.in_channels, cohort.channels
     if old == len(now):
-        return encoder
+        if _order_of(encoder, cohort) is None:
+            return encoder
+        _put_in_order(turned := deepcopy(encoder), cohort)
+        return turned
     before = (encoder.provenance and encoder.provenance.preparation.channels) or ()
     names = before or [f"channel {number}" for number in range(1, old + 1)]
     read = _read_as(now, names, channel_sources(before, now, old, len(now)))
     say(f"input layer adapted from {old} to {len(now)} channels: {read}")
     return adapt_channels(encoder, now)
+
+
+def _order_of(encoder: Encoder, cohort: Cohort) -> list[int] | None:
+    """Where each of the cohort's channels, as many as the encoder's, stands in the encoder; None if
+    they are in order, or the encoder's have no names."""
+    names = (encoder.provenance and encoder.provenance.preparation.channels) or ()
+    count = len(cohort.channels)
+    order = channel_sources(names, cohort.channels, count, count)
+    return order if names and order != list(range(count)) else None
+
+
+def _put_in_order(encoder: Encoder, cohort: Cohort) -> None:
+    """Put an encoder's channels into the cohort's order, in place, and say so."""
+    order = _order_of(encoder, cohort)
+    if order is None or encoder.provenance is None:
+        return
+    names = encoder.provenance.preparation.channels or ()
+    reorder_channels(encoder, order, cohort.channels)
+    others = _read_as(cohort.channels, names, order, namesakes=False)
+    into = f"the encoder's channels are put into the order {' '.join(cohort.channels)}"
+    say(f"{into}: {others}" if others else into)
 
 
 def _read_as(
@@ -164,13 +189,8 @@ def adopt_encoder(encoder: Encoder, cohort: Cohort) -> None:
         return
     _say_changes(encoder.provenance, cohort, "encoder")
     trained = encoder.provenance.preparation
-    names, count = trained.channels or (), len(cohort.channels)
-    order = channel_sources(names, cohort.channels, count, count)
-    if names and order != list(range(count)):
-        reorder_channels(encoder, order, cohort.channels)
-        others = _read_as(cohort.channels, names, order, namesakes=False)
-        into = f"the encoder's channels are put into the order {' '.join(cohort.channels)}"
-        say(f"{into}: {others}" if others else into)
+    names = trained.channels or ()
+    _put_in_order(encoder, cohort)
     differ = cohort.preparation.differences(trained)
     differ.pop("classes", None)  # an encoder knows none
     if set(map(str.casefold, names)) == set(map(str.casefold, cohort.channels)):

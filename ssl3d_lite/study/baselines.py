@@ -32,9 +32,11 @@ def contrast(results: Results, where: Where, arm: Arm, choice: Choice) -> Compar
     ours, baseline = rows_of(results, where, arm.name), choice(results, where, arm)
     if ours is None or baseline is None:
         return None
-    trained = where.protocol in TRAINED
-    floor = floor_of(results, where.protocol, arm.flat) if trained else None
-    return compare(ours, baseline, results.study.min_effect, floor)
+    if where.protocol not in TRAINED:
+        return compare(ours, baseline, results.study.min_effect)
+    flat = arm.flat or choice is on_slices
+    floors = (floor_of(results, where.protocol, each) for each in (arm.flat, flat))
+    return compare(ours, baseline, results.study.min_effect, *floors)
 
 
 def rows_of(results: Results, where: Where, arm: str | None) -> Side | None:
@@ -76,7 +78,8 @@ def on_slices(results: Results, where: Where, arm: Arm) -> Side | None:
 
 def on_own_scans(results: Results, where: Where, arm: Arm) -> Side | None:
     """The same arm, pretrained on the benchmark and not on the corpus."""
-    alike = [each.name for each in results.arms if each.own and each.kind == arm.kind]
+    kind = arm.kind, arm.whole_network
+    alike = [e.name for e in results.arms if e.own and (e.kind, e.whole_network) == kind]
     return rows_of(results, where, alike[0] if alike else None)
 
 

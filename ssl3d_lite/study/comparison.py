@@ -134,21 +134,27 @@ class Comparison:
 
 
 def compare(
-    ours: Side, theirs: Side, min_effect: float, floor: FloorScores | None = None
+    ours: Side,
+    theirs: Side,
+    min_effect: float,
+    floor: FloorScores | None = None,
+    their_floor: FloorScores | None = None,
 ) -> Comparison:
     """Compare two arms by their rows of one protocol.
 
     Args:
         floor: place alone, by which failed runs are told; None where training is not what is
             compared, as with frozen encoders.
+        their_floor: that of the other arm, if it is another: slices have their own.
     """
     (arm, our_rows), (against, their_rows) = ours, theirs
-    a, b = _runs(our_rows, floor), _runs(their_rows, floor)
+    floors = floor, floor if their_floor is None else their_floor
+    a, b = (_runs(rows, each) for rows, each in zip((our_rows, their_rows), floors, strict=True))
     both = a.keys() & b.keys()
     pairs: dict[Unit, list[_Where]] = defaultdict(list)
     for unit, where in sorted(both):
         pairs[unit].append(where)
-    lost = {unit: _lost(unit, pairs[unit], (a, b), floor) for unit in pairs}
+    lost = {unit: _lost(unit, pairs[unit], (a, b), floors) for unit in pairs}
     differences = {
         unit: float(np.mean([a[unit, each]["score"] - b[unit, each]["score"] for each in places]))
         for unit, places in pairs.items()
@@ -161,7 +167,7 @@ def compare(
         differences,
         min_effect,
         lost=either,
-        failures=_failures(list(lost.values())) if floor else None,
+        failures=_failures(list(lost.values())) if all(floors) else None,
         estimate=None if array is None else multi_reader(array),
         spread=None if array is None else spread_of(array),
         unpaired=len(a.keys() ^ b.keys()),
@@ -236,12 +242,16 @@ def _runs(
 
 
 def _lost(
-    unit: Unit, places: Sequence[_Where], sides: Sequence[Mapping[Any, ResultRow]], floor: Any
+    unit: Unit,
+    places: Sequence[_Where],
+    sides: Sequence[Mapping[Any, ResultRow]],
+    floors: Sequence[FloorScores | None],
 ) -> tuple[bool, ...]:
     """Whether each side failed in a pair, at any number of labels."""
-    if not floor:
-        return (False, False)
-    return tuple(any(floor.failed(side[unit, each]) for each in places) for side in sides)
+    return tuple(
+        floor is not None and any(floor.failed(side[unit, each]) for each in places)
+        for side, floor in zip(sides, floors, strict=True)
+    )
 
 
 def _failures(lost: Sequence[tuple[bool, ...]]) -> Failures:

@@ -9,7 +9,8 @@ from ssl3d_lite.errors import InputError
 
 from .arms import find_twin
 from .baselines import Where, contrast, from_scratch
-from .results import STUDY, Results, load_results
+from .ledger import STUDY
+from .results import Results, load_results
 from .sentences import many
 from .settings import Study
 from .statistics import MIN_SEEDS, Spread, level_of_look, smallest_gain

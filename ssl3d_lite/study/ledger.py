@@ -42,6 +42,7 @@ WHOLE_COLUMNS = ("scans", "seed", "fold", "steps", "best_step")
 RESULTS = "results.csv"
 PATIENTS = "patients.csv"
 LOOKS = "looks.json"
+STUDY = "study.json"  # settings and facts of a finished study, beside its results.csv
 _PATIENT = "patient "  # begins the name of each patient's column
 _ROW = ("run", "protocol", "steps")  # what names a row of results
 _KEY = re.compile(r"\w+")  # names a folder, and none elsewhere
@@ -115,9 +116,14 @@ class Ledger:
         }
 
     def looks(self) -> list[int]:
-        """The numbers of seeds at which verdicts have been read, the first look first."""
-        path = self.out / LOOKS
-        looks = read_json(path, "list of looks") if path.exists() else []
+        """The numbers of seeds at which verdicts have been read, the first look first. A study
+        that was finished says so too, should the list be lost."""
+        path, study = self.out / LOOKS, self.out / STUDY
+        looks = []
+        if path.exists():
+            looks = read_json(path, "list of looks")
+        elif study.exists():
+            looks = read_json(study, "finished study").get("facts", {}).get("looks", [])
         if not isinstance(looks, list) or not all(isinstance(each, int) for each in looks):
             raise InputError(f"{path} is no list of numbers of seeds; move it away, or mend it")
         return looks

@@ -80,15 +80,16 @@ def by_number(results: Results, claims: list[Claim]) -> list[str]:
     ]
     if not judged:
         return []
+    told = sum(each.verdict != "cannot tell" for each in judged)
     look, level = look_of(results), level_of_look(look_of(results))
     holds = sum(each.verdict == "holds" for each in judged)
     known = "" if "looks" in results.facts else " (how often it was looked at before is unknown)"
     return [
-        f"{many(len(judged), 'comparison')} could be judged, and {holds} hold. Holm's correction "
-        f"keeps false claims of either kind to {LEVEL:.1%} of all studies like this one. This is "
-        f"look {look} at a number of seeds{known}: a one-sided p of up to {level:.2g} counts. Each "
-        "look spends a part of the level, since adding seeds until something holds would else find "
-        "something."
+        f"Judged together: {many(len(judged), 'comparison')}, of which {told} can be told and "
+        f"{holds} hold. Holm's correction, which counts all of them, keeps false claims of either "
+        f"kind to {LEVEL:.1%} of all studies like this one. This is look {look} at a number of "
+        f"seeds{known}: a one-sided p of up to {level:.2g} counts. Each look spends a part of the "
+        "level, since adding seeds until something holds would else find something."
     ]
 
 

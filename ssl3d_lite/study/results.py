@@ -15,13 +15,12 @@ from ssl3d_lite.files import read_json
 from ssl3d_lite.old_names import renamed
 
 from .arms import PLACE, Arm, find_twin, parse_arm
-from .ledger import Ledger, ResultRow
+from .ledger import STUDY, Ledger, ResultRow
 from .protocols import COMES_WITH
 from .settings import Study, build_settings
 
 Unit = tuple[int, int]  # seed, fold: within it all arms had the same labels, decoder and batches
 
-STUDY = "study.json"  # settings and facts of a finished study, beside its results.csv
 _IDENTITY = ["arm", "protocol", "task", "labels", "seed", "fold", "steps"]
 _COLUMNS = [*_IDENTITY, "scans", "measure", "score", "failure"]  # which every row has
 

@@ -8,7 +8,7 @@ from typing import Any
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import read_json, write_json
-from ssl3d_lite.machine.collectives import on_rank_zero, rank
+from ssl3d_lite.machine.collectives import on_rank_zero, rank, say
 from ssl3d_lite.machine.device import choose_device, choose_precision
 from ssl3d_lite.machine.launch import launch as share
 from ssl3d_lite.outputs import claimed
@@ -18,11 +18,11 @@ from .data import StudyData, find_data
 from .encoders import dry_run
 from .experiment import Experiment
 from .foresight import foresight
-from .jobs import plan
+from .jobs import Job, Run, plan
 from .keys import run_key
 from .launch import Launch, run_elsewhere, run_here
-from .ledger import RESULTS, Ledger
-from .results import STUDY, Results, in_order
+from .ledger import RESULTS, STUDY, Ledger
+from .results import Results, in_order
 from .settings import Machine, Study
 
 _PARTS = (  # folders that a study makes
@@ -73,12 +73,7 @@ def run_experiment(
         folders = on_rank_zero(find_data, study, out, *given)
         experiment = Experiment(study, StudyData(folders, machine.device), out, machine)
         on_rank_zero(dry_run, experiment)
-        done = on_rank_zero(_begin, ledger)
-        todo = {
-            job: left
-            for job, runs in plan(study).items()
-            if (left := [run for run in runs if run_key(experiment, run) not in done])
-        }
+        todo = _missing(experiment, on_rank_zero(_begin, ledger))
         if todo:
             on_rank_zero(_say_changes, experiment, ledger)
             on_rank_zero(_say_what_it_could_find, experiment)
@@ -133,6 +128,25 @@ def _begin(ledger: Ledger) -> set[str]:
     for key in done:  # weights that a killed process had no time to delete
         remove_run(ledger.out / "runs" / key)
     return done
+
+
+def _missing(experiment: Experiment, done: set[str]) -> dict[Job, list[Run]]:
+    """The runs that are to be done. Two arms may be one and the same, as with a norm that is the
+    default one: the first of them is run, and a line says so."""
+    first: dict[str, str] = {}  # key → the arm that is run
+    same: dict[str, str] = {}
+    todo: dict[Job, list[Run]] = {}
+    for job, runs in plan(experiment.study).items():
+        for run in runs:
+            key, arm = run_key(experiment, run), job.arm.name
+            if first.setdefault(key, arm) != arm:
+                same[arm] = first[key]
+            elif key not in done:
+                todo.setdefault(job, []).append(run)
+    for arm, other in same.items():
+        if arm not in first.values():
+            say(f"{arm} is the same as {other} here: it is not run twice, and has no scores")
+    return todo
 
 
 def _say_changes(experiment: Experiment, ledger: Ledger) -> None:

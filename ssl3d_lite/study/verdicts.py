@@ -65,8 +65,9 @@ class Tested:
 def decided(results: Results, tests: Sequence[Tested]) -> list[Comparison]:
     """The comparisons with their verdicts.
 
-    Holm's correction goes over all that could be judged, once for "holds" and once for "does not
-    hold": each is false in no more than ``LEVEL`` of all studies, over all looks.
+    Holm's correction goes over all that have patients' scores, even those that cannot be told for
+    another reason, as that depends on the scores too: once for "holds" and once for "does not
+    hold". Each is false in no more than ``LEVEL`` of all studies, over all looks.
     """
     level = level_of_look(look_of(results))
     family = [test for test in tests if test.estimates]

@@ -34,6 +34,7 @@ from ssl3d_lite.study.experiment import Experiment
 from ssl3d_lite.study.jobs import plan
 from ssl3d_lite.study.settings import Machine, read_study, shipped_studies
 from ssl3d_lite.tasks import make_task
+from ssl3d_lite.training.presets import preset
 
 PEAKS = Peaks("cpu", 100.0, {"32-true": 10.0}, {"32-true": 20.0})
 
@@ -91,6 +92,7 @@ def resident(cohort):
 @pytest.mark.parametrize("task", stages.TIMED_TASKS)
 def test_the_work_of_a_step(resident, task):
     setup = make_setup(task, resident, resident.split().pretrain, "cpu", "32-true")
+    assert setup.encoder.settings.norm == preset("quick", task).shape.get("norm", "instance")
     volumes, batch = setup.views(0)
     work = step_work(setup)
     assert set(work) == set(STEP_PARTS)

@@ -133,6 +133,10 @@ def test_an_encoder_for_more_channels_takes_them_by_name(cohort, capsys):
     assert adapted.provenance.preparation.channels == more.channels
     assert adapted.provenance.seen
     assert for_channels(adapted, more) is adapted
+    turned = for_channels(adapted, replace(cohort, channels=("flair", "t1ce", "t1")))
+    assert torch.equal(turned.state_dict()["levels.0.conv1.weight"], new[:, [2, 1, 0]])
+    assert turned.provenance.preparation.channels == ("flair", "t1ce", "t1")
+    assert adapted.provenance.preparation.channels == more.channels  # it stays as it is
     assert adapt_channels(encoder, 4).provenance.preparation.channels is None  # no names are given
 
 

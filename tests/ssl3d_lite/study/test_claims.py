@@ -407,6 +407,28 @@ def test_3d_is_compared_with_the_same_task_on_slices_whatever_the_steps():
     assert said.startswith("Without pretraining: scratch against 2d-scratch: +0.000")
 
 
+def test_an_arm_on_slices_fails_by_the_floor_of_slices():
+    study = make_study(("cpc", "2d-cpc"), ("2",), seeds=6, protocols=("finetune",))
+    rows = make_rows("cpc", six(0.6)) + make_rows("2d-cpc", six(0.25))
+    places = make_rows("place", six(0.3)) + make_rows("2d-place", six(0.2))
+    found = claims(results_of(study, with_patients(rows + places)))
+    (compared,) = (c.findings[0].comparison for c in found if c.name == "3D beats 2D")
+    assert (compared.failures.ours, compared.failures.theirs) == (0, 0)
+    places = make_rows("place", six(0.2)) + make_rows("2d-place", six(0.3))
+    found = claims(results_of(study, with_patients(rows + places)))
+    (compared,) = (c.findings[0].comparison for c in found if c.name == "3D beats 2D")
+    assert (compared.failures.ours, compared.failures.theirs) == (0, 6)
+
+
+def test_a_whole_network_from_elsewhere_stands_beside_a_whole_network_of_the_own_scans():
+    arms = ("masked", "masked@network", "masked@own", "masked@own@network", "scratch")
+    study = make_study(arms, ("2",), seeds=6, corpus=CORPUS)
+    rows = [row for arm in arms for row in make_rows(arm, six(0.5))]
+    _, found = judged_rows(study, rows)
+    beside = {f.arm: f.more[0].against for f in found["transfer"].findings}
+    assert beside == {"masked": "masked@own", "masked@network": "masked@own@network"}
+
+
 def test_transfer_is_compared_with_scratch_and_with_the_benchmarks_own_scans():
     study = make_study(("cpc", "cpc@own", "scratch"), ("2",), seeds=6, corpus=CORPUS)
     rows = make_rows("cpc", six(0.6)) + make_rows("cpc@own", six(0.5))

@@ -159,6 +159,11 @@ def test_looks_are_counted_at_numbers_of_seeds_that_give_verdicts(tmp_path):
     for seeds in (2, 6, 6, 10, 6, 8):
         ledger.note_look(seeds)
     assert ledger.looks() == [6, 10, 8]
+    (tmp_path / "looks.json").unlink()
+    (tmp_path / "study.json").write_text('{"study": {}, "facts": {"looks": [6, 10, 8]}}')
+    assert ledger.looks() == [6, 10, 8]  # a list that was lost is no first look
+    ledger.note_look(12)
+    assert ledger.looks() == [6, 10, 8, 12]
     (tmp_path / "looks.json").write_text('{"mine": 1}')
     with pytest.raises(InputError, match="no list of numbers of seeds"):
         ledger.looks()

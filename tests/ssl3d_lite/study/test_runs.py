@@ -283,6 +283,29 @@ def test_twins_of_another_norm_and_a_corpus_without_labels(scans, tmp_path):
     assert copy_for_benchmark(laid_out, encoder, away).settings.in_channels == 1
 
 
+def test_of_arms_that_are_the_same_one_is_run_and_that_is_said(scans, tmp_path, capsys):
+    arms = ("random", "random@residual", "random@instance@residual", "random@batch")
+    study = replace(SMALL, arms=arms, seeds=1, labels=("2",), protocols=("probe",), milestones=())
+    results = run_study(study, tmp_path, cohort=scans)
+    said = capsys.readouterr().out
+    for arm in arms[1:3]:
+        assert f"{arm} is the same as random here" in said
+        assert not results.of("probe", arm)
+    assert "random@batch is" not in said
+    assert [len(results.of("probe", arm)) for arm in ("random", "random@batch")] == [1, 1]
+
+
+def test_a_transferred_decoder_is_part_of_a_runs_key(scans, tmp_path):
+    """Beside the same encoder moved alone, with which it may have all settings in common."""
+    tasks = {"masked": {"decoder": "unet"}}
+    study = replace(SMALL, arms=("masked", "masked@network"), tasks=tasks, warm_up=0)
+    laid_out = experiment(study, DataFolders(scans), tmp_path)
+    one, other = (Job(arm, 0, 0) for arm in study.parsed_arms())
+    assert run_key(laid_out, Run(one, "finetune", "2")) != run_key(
+        laid_out, Run(other, "finetune", "2")
+    )
+
+
 # ---- going on ----------------------------------------------------------------------------------
 
 

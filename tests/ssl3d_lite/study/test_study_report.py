@@ -123,8 +123,16 @@ def test_how_often_verdicts_were_asked_for_is_said():
         judged = claims(results)
         asked = [f for c in judged for f in c.findings if f.comparison and f.comparison.p]
         (line,) = (each for each in limits(results, judged) if "Holm's" in each)
-        assert line.startswith(f"{len(asked)} comparisons could be judged")
+        told = sum(f.verdict != "cannot tell" for f in asked)
+        assert line.startswith(f"Judged together: {len(asked)} comparisons, of which {told} can be")
         assert which in line
+
+
+def test_what_cannot_be_told_is_not_counted_as_told():
+    study = make_study(ARMS, ("2", "5"), seeds=6)
+    results = results_of(study, with_patients(all_rows(study, score) + place_rows(study, 0.9)))
+    (line,) = (each for each in limits(results, claims(results)) if "Holm's" in each)
+    assert ", of which 0 can be told and 0 hold." in line
 
 
 def test_the_time_of_a_run_counts_once():
