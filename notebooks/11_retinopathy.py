@@ -242,13 +242,13 @@ CHANGES = {
     },
     "class": {
         "protocols": PROTOCOLS,
-        "arms": ("rotation", "scratch", "random", "random@batch", "random@none", "collapsed"),
+        "arms": ("rotation", "scratch", "random", "random@group", "random@none", "collapsed"),
         "labels": ("25%", "100%"),
         "folds": (0, 1, 2, 3, 4),
         "milestones": (30, 60, 90),
         "tasks": {"rotation": {"crop_size": edge}},
         "pretrain": {"steps": 80, "batch": 16},
-        "finetune": {"steps": 120, "batch": 16},
+        "finetune": {"steps": 120, "batch": 16, "learning_rate": 1e-3},
     },
     "full": {},  # the paper's rates and warm-up, all arms, five folds, three seeds
 }

@@ -22,7 +22,12 @@ from .running import results_of, run_experiment
 from .settings import Machine, Scale, read_study
 
 Given = Cohort | str | Path | Mapping[str, Any] | None
-TOUR_CONTROLS = ("scratch", "random", "random@batch", "random@none", "oracle")
+
+
+def tour_arms(task: str, norm: str | None) -> tuple[str, ...]:
+    """A task beside its controls: with random encoders of its own norm, of another, and of none."""
+    other = "instance" if norm == "batch" else "batch"
+    return (task, "scratch", "random", f"random@{other}", "random@none", "oracle")
 
 
 def study(
@@ -172,7 +177,7 @@ class TourSettings(CheckedSettings):
 
 def tour(settings: TourSettings) -> Results:
     """Run the shipped study ``tour`` with what the command line changes of it."""
-    preset_steps = preset("quick", settings.task).training["steps"]
+    quick = preset("quick", settings.task)
     finetuning = {"steps": settings.finetune_steps}
     return study(
         "tour",
@@ -181,13 +186,13 @@ def tour(settings: TourSettings) -> Results:
         cohort=settings.data or {"cases": settings.cases},
         machine=settings.machine,
         title=f"What {settings.task} is worth",
-        arms=(settings.task, *TOUR_CONTROLS),
+        arms=tour_arms(settings.task, quick.shape.get("norm")),
         seeds=settings.seeds,
         labels=tuple(map(str, settings.probe_labels)),
         finetune_labels=(str(settings.finetune_labels),),
-        pretrain={"steps": settings.pretrain_steps or preset_steps},
+        pretrain={"steps": settings.pretrain_steps or quick.training["steps"]},
         finetune=finetuning | ({"batch": settings.batch} if settings.batch else {}),
         oracle_steps=settings.oracle_steps,
         probe={"draws": settings.probe_draws},
-        encoder={"filters": settings.filters},
+        encoder=quick.shape | {"filters": settings.filters},
     )

@@ -199,7 +199,7 @@ class Study(CheckedSettings):
         return [parse_arm(arm) for arm in self.arms]
 
 
-def read_study(name: str | Path, scale: str = "smoke", **changes: Any) -> Study:
+def read_study(name: str | Path, scale: str = "class", **changes: Any) -> Study:
     """A study by the name of one that is shipped, or from a TOML file.
 
     Args:

@@ -51,7 +51,7 @@ def toured(cohort, tmp_path_factory):
 
 def test_every_arm_has_every_score(toured):
     _, results = toured
-    for arm in ("rotation", "random", "random@batch", "random@none", "oracle"):
+    for arm in ("rotation", "random", "random@instance", "random@none", "oracle"):
         for labels in ("1", "3"):
             assert len(results.scores("probe", arm, labels)) == 2
     for arm in ("rotation", "scratch"):
@@ -66,7 +66,7 @@ def test_the_scores_are_those_of_the_same_steps_by_hand(toured, cohort):
     """What a notebook would do step by step with seed 1 gives the tour's figures."""
     _, results = toured
     split = cohort.split()
-    shape = EncoderSettings(1, 3, (4, 8))
+    shape = EncoderSettings(1, 3, (4, 8), norm="batch")
     encoder = make_encoder(shape, 1)
     task = make_task("rotation", shape, 1)
     quick = preset("quick", "rotation").training | {"steps": 10}
