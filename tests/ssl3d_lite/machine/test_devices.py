@@ -258,9 +258,11 @@ def whole(folder):
 def test_the_command_speaks_and_writes_once_within_slurm_too(folder, whole, tmp_path):
     """A Slurm job with one task has all of its devices."""
     slurm = {f"SLURM_{name}": "0" for name in ("PROCID", "LOCALID", "NODEID")}
+    environment = ENVIRONMENT | slurm | {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train"}
+    environment.pop("TQDM_DISABLE", None)  # the bar is looked for
     done = subprocess.run(
         command(folder, tmp_path, "--devices", "2"),
-        env=ENVIRONMENT | slurm | {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train"},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=300,
