@@ -238,6 +238,7 @@ CHANGES = {
         "protocols": PROTOCOLS,
         "arms": ("rotation", "scratch", "random", "collapsed"),
         "labels": ("100%",),
+        "seeds": 1,
         "tasks": {"rotation": {"crop_size": edge}},
     },
     "class": {
@@ -245,12 +246,13 @@ CHANGES = {
         "arms": ("rotation", "scratch", "random", "random@group", "random@none", "collapsed"),
         "labels": ("25%", "100%"),
         "folds": (0, 1, 2, 3, 4),
+        "seeds": 1,
         "milestones": (30, 60, 90),
         "tasks": {"rotation": {"crop_size": edge}},
         "pretrain": {"steps": 80, "batch": 16},
         "finetune": {"steps": 120, "batch": 16, "learning_rate": 1e-3},
     },
-    "full": {},  # the paper's rates and warm-up, all arms, five folds, three seeds
+    "full": {},  # the paper's rates and warm-up, all arms, five folds, six seeds
 }
 results = ssl3d.study("retina", SCALE, f"runs/11-{SCALE}/study", cohort=cohort, **CHANGES[SCALE])
 
