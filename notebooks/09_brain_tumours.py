@@ -230,7 +230,7 @@ CHANGES = {
         "finetune": {"steps": 120},
         "probe": {"draws": 2, "voxels": 1000},
     },
-    "full": {},  # the paper's networks, rates and warm-up, all arms, five seeds
+    "full": {},  # the paper's networks, rates and warm-up, all arms, six seeds
 }
 results = ssl3d.study("brats", SCALE, f"runs/09-{SCALE}/study", cohort=cohort, **CHANGES[SCALE])
 
@@ -302,7 +302,7 @@ for name, network, given, protocols in (
     print(f"{name}: {hours:.1f} GPU hours a run, {count} runs: {count * hours:.0f} hours")
 
 # %% [markdown]
-# That is all arms of the study, four amounts of labels and five seeds, with the 2D arms counted as
+# That is all arms of the study, four amounts of labels and six seeds, with the 2D arms counted as
 # if they were 3D. One arm with its twin from scratch and three seeds is a small part of it: `ssl3d
 # study brats --scale full --cohort cohorts/brats --arms cpc scratch random collapsed --labels 10%
 # --seeds 3`. `--launcher slurm` spreads the jobs over a cluster.

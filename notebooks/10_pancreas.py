@@ -227,7 +227,7 @@ CHANGES = {
         "finetune": {"steps": 120, "patch": BOX},
         "probe": {"draws": 2, "voxels": 1000},
     },
-    "full": {},  # the paper's networks and warm-up, all arms, five seeds
+    "full": {},  # the paper's networks and warm-up, all arms, six seeds
 }
 results = ssl3d.study("pancreas", SCALE, f"runs/10-{SCALE}/study", cohort=cohort, **CHANGES[SCALE])
 
@@ -304,7 +304,7 @@ for name, network, given, protocols in (
     print(f"{name}: {hours:.1f} GPU hours a run, {count} runs: {count * hours:.0f} hours")
 
 # %% [markdown]
-# That is all arms, five amounts of labels and five seeds; CPC's overlapping patches, which are more
+# That is all arms, five amounts of labels and six seeds; CPC's overlapping patches, which are more
 # voxels than the scan has, come on top, and 2D arms are counted as if they were 3D. One arm with
 # its twin from scratch and three seeds is a small part of it: `ssl3d study pancreas --scale full
 # --cohort cohorts/pancreas --arms cpc scratch random collapsed --labels 10% --seeds 3`.

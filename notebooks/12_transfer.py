@@ -246,7 +246,7 @@ CHANGES = {
         "finetune": {"steps": 120},
         "probe": {"draws": 2, "voxels": 1000},
     },
-    "full": {},  # the paper's networks, rates and warm-up, all arms, five seeds
+    "full": {},  # the paper's networks, rates and warm-up, all arms, six seeds
 }
 results = ssl3d.study(
     "transfer", SCALE, f"runs/12-{SCALE}/study", cohort=cohort, corpus=corpus, **CHANGES[SCALE]
