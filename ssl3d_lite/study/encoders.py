@@ -52,7 +52,7 @@ def make_tasks(experiment: Experiment, job: Job) -> list[ProxyTask]:
 
 
 def copy_for_benchmark(experiment: Experiment, encoder: Encoder, arm: Arm) -> Encoder:
-    """A copy of an encoder that reads the benchmark's channels, by name if the arm says no other."""
+    """A copy of an encoder that reads the benchmark's channels: by name, if not said otherwise."""
     benchmark = experiment.data.benchmark(arm)
     if arm.unnamed:
         return adapt_channels(encoder, len(benchmark.channels)).to(device_of(encoder))
