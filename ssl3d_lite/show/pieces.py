@@ -1,7 +1,7 @@
-"""The pieces of a puzzle, as all figures and views draw them: voxels, place, label and home.
+"""The pieces of a puzzle, as all figures and views draw them: voxels, place, badge and colour.
 
-They are read from ``ProxyBatch.views``, ``.placement`` and ``.target`` alone, so no figure or view
-needs to know the task.
+They are read from the batch alone, so no figure or view needs to know the task. What is said of
+them is in words.py.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,20 @@ from itertools import product
 import numpy as np
 from torch import Tensor
 
-from ssl3d_lite.tasks import ProxyBatch
+from ssl3d_lite.tasks import Placement, ProxyBatch
 
 # Okabe and Ito's, which colour-blind readers can tell apart
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 CORRECT_COLOUR, WRONG_COLOUR = COLOURS[2], COLOURS[1]  # ✓ and ✗ say it too
+# What lies over a scan: layers, views and classes. They are seen on dark and bright tissue, and
+# none is the colour of right or wrong. The first five are Okabe and Ito's; each of the others is
+# as unlike all before it as can be.
+SCAN_COLOURS = (
+    *("#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#F0E442", "#870FFF", "#FFC3B4", "#879600"),
+    *("#D2C3FF", "#C30F5A", "#A5E1C3", "#785A87", "#A578FF", "#876900", "#00E1F0", "#C3B487"),
+    *("#D20FB4", "#008796", "#A56969", "#FF96FF", "#5A693C", "#FF3C78", "#FFC3E1", "#9687B4"),
+    *("#5A87FF", "#4B5AD2", "#FFC387"),
+)
 
 
 @dataclass(frozen=True)
@@ -26,11 +35,13 @@ class Piece:
     image: np.ndarray  # float32 (channel, *space)
     matrix: np.ndarray  # (D+1, D+1): piece voxel → voxel of the scan
     label: int | None  # what the network should predict of it; None where that is no number
-    home: int | None  # the cell it was cut from; None where the views form no grid
+    home: int | None = None  # the cell it was cut from; None where the views form no grid
+    layer: int | None = None  # the grid's layer (or row, see layer_names) that cell is in
 
     @property
     def colour(self) -> str:
-        return COLOURS[self.number % len(COLOURS)]
+        """In a grid the layer's, so that one sees at a glance whether pieces are in order."""
+        return scan_colour(self.number if self.layer is None else self.layer)
 
     @property
     def corners(self) -> np.ndarray:
@@ -43,15 +54,53 @@ class Piece:
         return self.corners.mean(0)
 
 
+def badge(piece: Piece) -> str:
+    """What a piece bears in every view: the cell it was cut from, or the number of the view."""
+    return str(piece.number if piece.home is None else piece.home)
+
+
+def scan_colour(number: int) -> str:
+    """The colour of layer, view or class ``number``, from 0."""
+    return SCAN_COLOURS[number % len(SCAN_COLOURS)]
+
+
 def pieces_of(batch: ProxyBatch, scan: int = 0) -> list[Piece]:
     """All views of one scan of the batch, in the order in which the network gets them."""
     views = batch.views[scan].float().cpu().numpy()
     matrices = batch.placement.matrix[scan].double().cpu().numpy()
     labels, homes = piece_labels(batch, scan), home_cells(batch, scan)
+    layers = [_layer(home, batch.placement) for home in homes]
+    nowhere = [None] * len(views)  # the views form no grid
     return [
-        Piece(number, image, matrix, labels.get(number), homes[number] if homes else None)
-        for number, (image, matrix) in enumerate(zip(views, matrices, strict=True))
+        Piece(number, image, matrix, labels.get(number), home, layer)
+        for number, (image, matrix, home, layer) in enumerate(
+            zip(views, matrices, homes or nowhere, layers or nowhere, strict=True)
+        )
     ]
+
+
+def _layer(cell: int, placement: Placement) -> int:
+    """The layer along the last axis that a cell is in; or the row, in the order of reading."""
+    axis, backwards = placement.direction or (len(placement.grid) - 1, False)
+    layer = int(np.unravel_index(cell, placement.grid)[axis])
+    return placement.grid[axis] - 1 - layer if backwards else layer
+
+
+def layer_names(batch: ProxyBatch) -> list[str]:
+    """What each colour of a grid's pieces means, in the order of the layers; [] without a grid."""
+    placement = batch.placement
+    if not placement.grid:
+        return []
+    axis = placement.direction[0] if placement.direction else len(placement.grid) - 1
+    kind, first = ("row", "reading begins") if placement.direction else ("layer", "lowest")
+    names = [f"{kind} {number}" for number in range(placement.grid[axis])]
+    return [f"cut from {names[0]} ({first})", *names[1:]]
+
+
+def orders_of(batch: ProxyBatch) -> np.ndarray | None:
+    """The cells (answer, view) of each order that may be the answer; None if it is no order."""
+    orders = batch.placement.orders
+    return None if orders is None else orders.cpu().numpy()
 
 
 def piece_labels(batch: ProxyBatch, scan: int = 0) -> dict[int | None, int]:

@@ -285,8 +285,10 @@ def test_predictions_that_cannot_be_compared_are_one_clear_line(labels, predicti
 
 def test_labels_have_their_names_in_the_order_of_the_tasks():
     assert len(show.turn_names(3)) == 10
-    assert show.turn_names(2) == ["not turned", "90°", "180°", "270°"]
-    assert show.turn_names(3)[4] == "90° about back–front"
+    assert show.turn_names(2) == [
+        *("not turned", "a quarter turn", "a half turn", "three quarters of a turn")
+    ]
+    assert show.turn_names(3)[4] == "a quarter turn about P–A"
     names = show.place_names(3)
     assert (len(names), len(set(names))) == (26, 26)
     assert (names[0], names[12], names[13], names[25]) == ("LPI", "I", "S", "RAS")
