@@ -15,7 +15,7 @@ from .pieces import scan_colour
 
 CONTEXT_COLOUR = scan_colour(3)  # the pyramid, and
 START_COLOUR = scan_colour(0)  # the patch at its tip
-ASKED_COLOUR = scan_colour(4)  # the place that is asked about: dashed, with a "?"
+ASKED_COLOUR = scan_colour(2)  # the place that is asked about: dashed, with a "?"
 
 
 @dataclass(frozen=True)

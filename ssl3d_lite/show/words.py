@@ -82,4 +82,5 @@ def voxels_told(batch: ProxyBatch, scan: int, prediction: np.ndarray) -> str:
         return f"{(prediction == target).mean():.0%} of voxels right"
     asked = ~np.isnan(target)
     error = np.square(prediction - target)[asked].mean()
-    return f"explains {1 - error / max(target[asked].var(), 1e-6):.0%}"
+    share = 1 - error / max(target[asked].var(), 1e-6)
+    return f"explains {round(share, 2) + 0.0:.0%}"  # nothing is 0 %, not -0 %

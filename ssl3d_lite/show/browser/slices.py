@@ -277,10 +277,10 @@ def _legend(classes: np.ndarray | None, names: Sequence[str]) -> list[dict[str, 
 def _first_look(
     shape: Sequence[int], classes: np.ndarray | None, pieces: Sequence[Piece]
 ) -> list[int]:
-    """The voxel where the cross stands at first: amid the first piece, or else amid the labels, or
-    else amid the scan."""
+    """The voxel where the cross stands at first: amid the first piece that may lie anywhere, or
+    amid the labels, or amid the scan."""
     middle = [edge // 2 for edge in shape]
-    if pieces:
+    if pieces and pieces[0].home is None:  # those of a grid fill the scan
         centre = [*pieces[0].centre, 0.0][: len(shape)]
     elif classes is not None and classes.any():
         centre = [place.mean() for place in np.nonzero(classes)]
