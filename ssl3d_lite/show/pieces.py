@@ -125,8 +125,8 @@ def voxel_classes(batch: ProxyBatch, scan: int = 0) -> tuple[np.ndarray, list[st
     return values.numpy().astype(np.uint8), list(names)
 
 
-def class_colour(name: str, number: int) -> str:
-    """The colour of class ``number`` of a label map, from 1."""
+def class_colour(number: int, name: str = "") -> str:
+    """The colour of class ``number`` of a label map, from 1; that of hidden voxels is their own."""
     return HIDDEN_COLOUR if name == HIDDEN else scan_colour(number - 1)
 
 

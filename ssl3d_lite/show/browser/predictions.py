@@ -225,7 +225,7 @@ def class_planes(classes: np.ndarray, names: Sequence[str]) -> Picture:
     colours = np.zeros((256, 3), np.uint8)
     colours[-1] = 255  # what lies between planes
     for number, name in enumerate(names[1:], start=1):
-        colours[number] = np.round(255 * np.array(to_rgb(class_colour(name, number))))
+        colours[number] = np.round(255 * np.array(to_rgb(class_colour(number, name))))
     return colours[planes(classes[None].astype(np.float32), (0, 255))]
 
 

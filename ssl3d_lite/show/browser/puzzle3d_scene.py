@@ -311,13 +311,13 @@ def _voxels(volumes: Tensor, batch: ProxyBatch, scan: int, prediction: Any, chan
         shades = _shades(volumes[scan, channel], [piece], [[each] for each in images])
         shades = np.minimum(shades, _MARKED - 1)
         shades[0, 0][hidden] = _MARKED
-        colours = [{_MARKED: class_colour(HIDDEN, 1)}, {}, {}]
+        colours = [{_MARKED: class_colour(1, HIDDEN)}, {}, {}]
     else:
         grey = _shades(volumes[scan, channel], [piece], [[piece.image[channel]]])
         shades = np.concatenate([grey, np.stack(maps).astype(np.uint8)])
-        own = {0: "#000000"} | {n: class_colour(name, n) for n, name in enumerate(names) if n}
+        own = {0: "#000000"} | {n: class_colour(n, name) for n, name in enumerate(names) if n}
         colours = [{}, own, own]
-    legend = [(class_colour(name, n), False, name) for n, name in enumerate(names) if n]
+    legend = [(class_colour(n, name), False, name) for n, name in enumerate(names) if n]
     matrix = [piece.matrix.tolist()] * 2
     says = "the box that the network is shown"
     whole = {"shown": matrix, "home": matrix, "right": None, "says": says, "badge": badge(piece)}

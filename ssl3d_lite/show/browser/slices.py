@@ -269,7 +269,7 @@ def _legend(classes: np.ndarray | None, names: Sequence[str]) -> list[dict[str, 
     if highest >= len(names):
         raise InputError(f"a label is {highest}, but label_names end at {len(names) - 1}")
     return [
-        {"name": name, "colour": class_colour(name, index)}
+        {"name": name, "colour": class_colour(index, name)}
         for index, name in enumerate(names[1:], start=1)
     ]
 
