@@ -193,7 +193,7 @@ class Live(anywidget.AnyWidget):
             self._guesses = []
             return []
         found = prediction.argmax(1).cpu()
-        guesses = [card.guess(int(found[card.asked.number])) for card in self._cards]
+        guesses = [card.answered(int(found[card.asked.number])) for card in self._cards]
         self._guesses = [_prediction_message(*guess) for guess in guesses]
         return (found == target).tolist()
 

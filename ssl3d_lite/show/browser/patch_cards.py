@@ -30,7 +30,7 @@ class PatchCard:
     picture: Picture
     axis: int | None  # across which the plane lies; None for a picture
     pieces: list[Piece]
-    edge: np.ndarray  # of the cells that stand for patches, voxels
+    edge: np.ndarray  # edges of the cells that stand for patches, voxels
 
     @property
     def question(self) -> Question:
@@ -44,7 +44,7 @@ class PatchCard:
         kinds = [*(("context", each) for each in context), *kinds]
         return [{"kind": kind, "box": self._box(patch)} for kind, patch in kinds]
 
-    def guess(self, found: int) -> tuple[Prediction, list[Mark]]:
+    def answered(self, found: int) -> tuple[Prediction, list[Mark]]:
         """What was chosen: a box in the same scan, or a picture of the other scan's patch."""
         scan, patch = divmod(found, self.batch.views.shape[1])
         right = found == int(self.batch.target[self.asked.number])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ssl3d_lite.show.figures.planes import as_colours
 from ssl3d_lite.show.pieces import (
-    HIDDEN,
+    HIDDEN_NAME,
     answer_name,
     class_colour,
     orders_of,
@@ -86,7 +86,7 @@ def _voxel_question(batch: ProxyBatch, scan: int) -> Question:
     """A question about voxels: what was hidden, or the class of each."""
     classes, names = voxel_classes(batch, scan) or (np.zeros(0), [])
     view = batch.views[scan, 0].float().cpu().numpy()
-    if HIDDEN not in names:
+    if HIDDEN_NAME not in names:
         return Question(planes(view), class_planes(classes, names), "class of each voxel")
     target = batch.target[scan, 0].cpu().numpy()
     whole = np.where(np.isnan(target), view, target)

@@ -27,7 +27,7 @@ from ssl3d_lite.show.context import (
 )
 from ssl3d_lite.show.pieces import (
     CORRECT_COLOUR,
-    HIDDEN,
+    HIDDEN_NAME,
     WRONG_COLOUR,
     Piece,
     badge,
@@ -142,8 +142,9 @@ def _pieces_message(
     The names are those that puzzle3d.js reads.
     """
     together = {"shown": [s.shown for s in spots], "home": [s.home for s in spots]}
-    if spots[0].predicted is not None:
-        together["guessed"] = [s.predicted for s in spots]
+    predicted = [s.predicted for s in spots if s.predicted is not None]
+    if predicted:  # then of every piece
+        together["guessed"] = predicted
     room = room | {"guessed": room["home"]}
     ends = {where: (m, apart(m, size, room[where])) for where, m in together.items()}
     return [
@@ -305,13 +306,13 @@ def _voxels(volumes: Tensor, batch: ProxyBatch, scan: int, prediction: Any, chan
     if prediction is not None:
         maps.append(_checked_voxels(batch, scan, prediction))
         titles.append(f"prediction: {voxels_told(batch, scan, maps[1])}")
-    if HIDDEN in names:
+    if HIDDEN_NAME in names:
         shown, hidden = piece.image[channel], classes == 1
         images = [shown, *(np.where(hidden, values[0, channel], shown) for values in maps)]
         shades = _shades(volumes[scan, channel], [piece], [[each] for each in images])
         shades = np.minimum(shades, _MARKED - 1)
         shades[0, 0][hidden] = _MARKED
-        colours = [{_MARKED: class_colour(1, HIDDEN)}, {}, {}]
+        colours = [{_MARKED: class_colour(1, HIDDEN_NAME)}, {}, {}]
     else:
         grey = _shades(volumes[scan, channel], [piece], [[piece.image[channel]]])
         shades = np.concatenate([grey, np.stack(maps).astype(np.uint8)])

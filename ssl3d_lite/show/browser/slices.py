@@ -15,7 +15,7 @@ from torch import Tensor
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.arrays import Array, as_numpy
 from ssl3d_lite.show.pieces import (
-    HIDDEN,
+    HIDDEN_NAME,
     Piece,
     badge,
     class_colour,
@@ -164,7 +164,7 @@ def puzzle_slices(volumes: Tensor, batch: ProxyBatch, scan: int = 0) -> Slices:
         volume = volume[..., None]
         labels = None if labels is None else labels[..., None]
     view = Slices(volume, labels, label_names=names, pieces=pieces, title=batch.question)
-    view.opacity = 1.0 if HIDDEN in names else view.opacity
+    view.opacity = 1.0 if HIDDEN_NAME in names else view.opacity
     return view
 
 

@@ -104,16 +104,21 @@ def letter_sides(
         ((across, tall - 0.5), (0, -3), "center", "top"),
     ]
     for letter, (place, away, ha, va) in zip(letters, places, strict=True):
-        aside = {"xytext": away, "textcoords": "offset points", "ha": ha, "va": va}
+        aside: dict[str, Any] = {"xytext": away, "textcoords": "offset points", "ha": ha, "va": va}
         axes.annotate(letter, place, **aside, **white_text(size))
 
 
 def scale_bar(axes: Axes, length: float, unit: str) -> None:
     """Draw a bar of ``BAR`` mm (or voxels), ``length`` voxels long, at the lower left."""
     left = -0.5 + 0.5 * length / BAR
-    style = {"color": "white", "linewidth": 2, "solid_capstyle": "butt", "path_effects": STROKE}
+    style: dict[str, Any] = {"color": "white", "linewidth": 2, "path_effects": STROKE}
     axes.plot([left, left + length], [0.8, 0.8], gid="scale bar", **style)
-    above = {"xytext": (0, 3), "textcoords": "offset points", "ha": "left", "va": "bottom"}
+    above: dict[str, Any] = {
+        "xytext": (0, 3),
+        "textcoords": "offset points",
+        "ha": "left",
+        "va": "bottom",
+    }
     axes.annotate(f"{BAR} {unit}", (left, 0.8), **above, **white_text(6))
 
 
@@ -175,7 +180,7 @@ def as_colours(image: np.ndarray) -> np.ndarray:
     return picture.clip(0, 1)
 
 
-def class_colours(names: Sequence[str] = ()) -> list[str]:
+def colours_of(names: Sequence[str] = ()) -> list[str]:
     """Colours of classes 1, 2, …, as many as there are; of those with names only theirs."""
     named = [class_colour(number, name) for number, name in enumerate(names) if number]
     return named or list(SCAN_COLOURS)
@@ -191,7 +196,7 @@ def overlay_classes(
 ) -> None:
     """Lay classes 1, 2, … over a plane drawn by :func:`draw_plane`; class 0 stays clear."""
     plane = np.take(classes, place, axis) if classes.ndim == 3 else classes
-    own = class_colours(names)
+    own = colours_of(names)
     colours = [(0, 0, 0, 0), *((*to_rgb(colour), opacity) for colour in own)]
     axes.imshow(
         plane.T,
@@ -213,7 +218,7 @@ def outline_box(
     """
     flat = corners if corners.shape[1] == 2 else np.delete(corners, axis, 1)
     hull = ConvexHull(flat)
-    style = {"edgecolor": colour, "linewidth": width, "linestyle": line}
+    style: dict[str, Any] = {"edgecolor": colour, "linewidth": width, "linestyle": line}
     axes.add_patch(Polygon(flat[hull.vertices], fill=False, **style))
 
 

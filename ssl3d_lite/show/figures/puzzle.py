@@ -13,13 +13,14 @@ from ssl3d_lite.show.context import (
     ASKED_COLOUR,
     CONTEXT_COLOUR,
     START_COLOUR,
+    PatchQuestion,
     asks_for_patches,
     middle_question,
     patch_question,
-    rows_of,
+    row_numbers,
 )
 from ssl3d_lite.show.pieces import (
-    HIDDEN,
+    HIDDEN_NAME,
     Piece,
     answer_name,
     badge,
@@ -66,27 +67,34 @@ def puzzle(
     chosen = [views[view] for view in _views_to_draw(batch, len(views), max_views)]
     figure = Figure(figsize=(max(8, len(chosen)), 4.9), layout="constrained")
     figure.suptitle(_headline(batch, scan), fontsize=11)
-    above, below = figure.subfigures(2, 1, height_ratios=(1.7, 1))
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.7, 1))[:, 0]
     if asks_for_patches(batch):
         question = patch_question(batch, middle_question(batch, scan))
         draw_question(above, image, batch, question, spacing)
-        _draw_views(below, chosen, *_patch_titles(batch, chosen, question.number))
+        _draw_views(below, chosen, *_patch_titles(batch, chosen, question))
         return figure
-    classes, names = voxel_classes(batch, scan) or (None, [])
-    scale = PlaneScale(image.shape[1:], spacing)
-    for axis, axes in scale.row(above, range(3) if image.ndim == 4 else (2,)):
-        draw_image(axes, image, axis)
-        axes.set_title(PLANE_NAMES[axis] if image.ndim == 4 else "", fontsize=9)
-        for view in chosen:
-            outline_box(axes, view.corners, axis, view.colour)
-            if len(chosen) > 1:
-                middle = view.centre if len(view.centre) == 2 else np.delete(view.centre, axis)
-                axes.text(*middle, badge(view), ha="center", va="center", **white_text(7))
-    if classes is not None and len(views) == 1:
-        _draw_voxels(below, batch, scan, views[0], classes, names)
+    _draw_scan(above, image, chosen, spacing)
+    asked = voxel_classes(batch, scan)
+    if asked is not None and len(views) == 1:
+        _draw_voxels(below, batch, scan, views[0], *asked)
     else:
         _draw_views(below, chosen, [_title(view) for view in chosen], [v.colour for v in chosen])
     return figure
+
+
+def _draw_scan(
+    figure: SubFigure, image: np.ndarray, views: Sequence[Piece], spacing: Sequence[float] | None
+) -> None:
+    """Draw the middle planes of the scan, with the boxes of views and their badges."""
+    scale, solid = PlaneScale(image.shape[1:], spacing), image.ndim == 4
+    for axis, axes in scale.row(figure, range(3) if solid else (2,)):
+        draw_image(axes, image, axis)
+        axes.set_title(PLANE_NAMES[axis] if solid else "", fontsize=9)
+        for view in views:
+            outline_box(axes, view.corners, axis, view.colour)
+            x, y = np.delete(view.centre, axis) if solid else view.centre
+            if len(views) > 1:
+                axes.text(x, y, badge(view), ha="center", va="center", **white_text(7))
 
 
 def _headline(batch: ProxyBatch, scan: int) -> str:
@@ -122,11 +130,10 @@ def _frame(axes: Axes, colour: str) -> None:
 
 
 def _patch_titles(
-    batch: ProxyBatch, chosen: Sequence[Piece], number: int
+    batch: ProxyBatch, chosen: Sequence[Piece], asked: PatchQuestion
 ) -> tuple[list[str], list[str]]:
     """Titles and colours of patches: what each is to a question."""
-    asked, rows = patch_question(batch, number), rows_of(batch)
-    titles, colours = [], []
+    rows, titles, colours = row_numbers(batch), [], []
     for view in chosen:
         title, colour = f"patch {badge(view)}\nrow {rows[view.number]}", "#999999"
         if view.number in asked.context:
@@ -149,12 +156,12 @@ def _draw_voxels(
     names: Sequence[str],
 ) -> None:
     """The box as the network is shown it, beside the truth: its middle planes, or the picture."""
-    whole, hidden = view.image, HIDDEN in names
+    whole, hidden = view.image, HIDDEN_NAME in names
     if hidden:
         target = as_numpy(batch.target[scan, 0])
         whole = np.where(np.isnan(target), view.image, target)
     planes = range(3) if classes.ndim == 3 else (2,)
-    left, right = figure.subfigures(1, 2)
+    left, right = figure.subfigures(1, 2, squeeze=False)[0]
     sides = [(left, "as the network sees it", hidden), (right, "truth", not hidden)]
     for side, title, covered in sides:
         side.suptitle(title, fontsize=9)

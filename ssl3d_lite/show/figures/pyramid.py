@@ -18,7 +18,7 @@ from ssl3d_lite.show.context import (
     PatchQuestion,
     cell_edge,
     pyramid_above,
-    rows_of,
+    row_numbers,
 )
 from ssl3d_lite.show.pieces import Piece, pieces_of
 from ssl3d_lite.show.words import rows_told
@@ -62,7 +62,9 @@ def pyramid(
     image, views = as_numpy(volumes[scan]), pieces_of(batch, scan)
     figure = Figure(figsize=(8 if image.ndim == 4 else 6, 4.2), layout="constrained")
     figure.suptitle(batch.question, fontsize=11)
-    left, right = figure.subfigures(1, 2, width_ratios=(4.4 if image.ndim == 4 else 2.2, 1))
+    left, right = figure.subfigures(
+        1, 2, squeeze=False, width_ratios=(4.4 if image.ndim == 4 else 2.2, 1)
+    )[0]
     planes = draw_question(left, image, batch, asked, spacing)
     panels = right.subplots(2, 1)
     for axes, part, patch in zip(
@@ -87,7 +89,7 @@ def _question_at(batch: ProxyBatch, scan: int, row: int, rows_ahead: int) -> Pat
     cells = np.stack(np.unravel_index(np.arange(np.prod(grid)), grid), 1)
     middle = [n // 2 for a, n in enumerate(grid) if a != direction[0]]
     column = (np.delete(cells, direction[0], 1) == middle).all(1)
-    rows = np.array(rows_of(batch))
+    rows = np.array(row_numbers(batch))
     start, target = (int(np.flatnonzero(column & (rows == n))[0]) for n in (row, row + rows_ahead))
     return PatchQuestion(-1, scan, start, pyramid_above(batch, start), target, rows_ahead)
 
@@ -117,7 +119,7 @@ def draw_question(
             dashed = "--" if part == "target" else "-"
             outline_box(axes, views[patch].corners, axis, PATCH_STYLES[part][0], 2, dashed)
         flat = _flat(views[asked.target].centre, axis)
-        axes.text(*flat, "?", ha="center", va="center", **white_text(13))
+        axes.text(flat[0], flat[1], "?", ha="center", va="center", **white_text(13))
         axes.set_title(PLANE_NAMES[axis] if len(grid) == 3 else "", fontsize=9)
     return planes
 
@@ -137,7 +139,9 @@ def _draw_cells(
         if len(grid) == 3 and np.unravel_index(view.number, grid)[axis] != own[axis]:
             continue
         corner = _flat(view.centre, axis) - size / 2
-        axes.add_patch(Rectangle(corner, *size, **_look_of(_part(view.number, asked))))
+        axes.add_patch(
+            Rectangle((corner[0], corner[1]), *size, **_look_of(_part(view.number, asked)))
+        )
 
 
 def _part(number: int, asked: PatchQuestion) -> str:

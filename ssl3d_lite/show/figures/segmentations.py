@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
-from .planes import PlaneScale, class_colours, draw_plane, overlay_classes
+from .planes import PlaneScale, colours_of, draw_plane, overlay_classes
 
 COLUMN = 2.1  # inches
 
@@ -37,7 +37,7 @@ def segmentations(
     wide, heights = extents[:, 0].max(), extents[:, 1]
     size = (COLUMN * len(columns), COLUMN * heights.sum() / wide + 0.8)
     figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(len(planes), len(columns), squeeze=False, height_ratios=heights)
+    grid = figure.subplots(len(planes), len(columns), squeeze=False, height_ratios=[*heights])
     for row, axis in zip(grid, planes, strict=True):
         place = centre[axis] if image.ndim == 3 else 0
         for axes, (name, classes) in zip(row, columns.items(), strict=True):
@@ -48,7 +48,7 @@ def segmentations(
             scale.finish(axes, axis, wide, bar=first and classes is None)
             if first:
                 axes.set_title(name, fontsize=10)
-    named = zip(class_colours(label_names), label_names[1:], strict=True)
+    named = zip(colours_of(label_names), label_names[1:], strict=True)
     handles = [Polygon([(0, 0)], color=colour, label=name) for colour, name in named]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     figure.suptitle(title, fontsize=11)

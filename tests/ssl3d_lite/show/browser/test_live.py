@@ -373,13 +373,13 @@ def test_a_guess_is_a_box_in_its_scan_or_a_picture_of_another():
     _, batch, (card, *_) = cards()
     views, right = batch.views.shape[1], int(batch.target[0])
     asked = next(m for m in card.marks if m["kind"] == "asked")
-    prediction, (box,) = card.guess(right)
+    prediction, (box,) = card.answered(right)
     assert (prediction.correct, prediction.words, box["kind"]) == (True, "right place", "right")
     assert box["box"] == asked["box"]
-    prediction, (box,) = card.guess(right + 1)
+    prediction, (box,) = card.answered(right + 1)
     assert (prediction.correct, prediction.words) == (False, "1 patch off, same scan")
     assert box["kind"] == "wrong"
-    prediction, boxes = card.guess(right + views)
+    prediction, boxes = card.answered(right + views)
     assert (prediction.words, boxes) == ("another scan", [])
     assert prediction.picture.shape == (8, 8)
 

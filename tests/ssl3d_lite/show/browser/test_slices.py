@@ -12,7 +12,7 @@ import torch
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.browser.slices import Slices, puzzle_slices
-from ssl3d_lite.show.pieces import HIDDEN, SCAN_COLOURS, badge, pieces_of
+from ssl3d_lite.show.pieces import HIDDEN_NAME, SCAN_COLOURS, badge, pieces_of
 from ssl3d_lite.tasks import make_task
 
 SHAPE = (5, 4, 3)
@@ -170,7 +170,7 @@ def test_what_is_hidden_from_the_network_is_laid_over_the_scan(dims):
     low = np.round(pieces_of(batch, 1)[0].corners.min(0) + 0.5).astype(int)
     box = tuple(slice(a, a + 16) for a in low)
     np.testing.assert_array_equal(laid.reshape(laid.shape[:dims])[box], hidden)
-    assert [each["name"] for each in view._classes] == [HIDDEN]
+    assert [each["name"] for each in view._classes] == [HIDDEN_NAME]
     assert view.opacity == 1, "the reader sees no more than the network"
 
 

@@ -15,7 +15,7 @@ from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
 from ssl3d_lite.show.browser.puzzle3d_scene import seen
 from ssl3d_lite.show.browser.scan3d import Volume3D
 from ssl3d_lite.show.context import middle_question, patch_question
-from ssl3d_lite.show.pieces import HIDDEN, badge, box_corners, pieces_of, scan_colour
+from ssl3d_lite.show.pieces import HIDDEN_NAME, badge, box_corners, pieces_of, scan_colour
 from ssl3d_lite.tasks import make_task
 
 OWN = {
@@ -311,7 +311,7 @@ def test_hidden_blocks_are_seen_and_the_truth_stands_beside():
     assert [panel["title"] for panel in others] == ["truth", "prediction: explains 0%"] or others[
         1
     ]["title"].startswith("prediction: explains -")
-    assert view._scene["legend"][0][2] == HIDDEN
+    assert view._scene["legend"][0][2] == HIDDEN_NAME
 
 
 def test_tissues_have_their_colours():
