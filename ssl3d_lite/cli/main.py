@@ -230,7 +230,8 @@ def _verify(arguments: list[str]) -> int:
 
 
 def _show(arguments: list[str]) -> None:
-    if "--labels" in arguments or (arguments[:1] and arguments[0].endswith((".nii", ".nii.gz"))):
+    scan = arguments[:1] and arguments[0].endswith((".nii", ".nii.gz"))
+    if scan or {"--labels", "--prediction"} & set(arguments):
         from ssl3d_lite.show.napari.window import ScanWindow, scan_window
 
         scan_window(_parse(ScanWindow, "show SCAN.nii.gz", arguments))

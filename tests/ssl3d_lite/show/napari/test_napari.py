@@ -25,10 +25,15 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.napari import display
 from ssl3d_lite.show.napari import open as opening
-from ssl3d_lite.show.napari.layers import add_scan, camera, class_layer, overlay
+from ssl3d_lite.show.napari.boxes import box_outline
+from ssl3d_lite.show.napari.camera import camera, keep_head_up, stand_in_3d
+from ssl3d_lite.show.napari.captions import plate
+from ssl3d_lite.show.napari.compose import as_it_lies, compose
+from ssl3d_lite.show.napari.in_space import is_crop
+from ssl3d_lite.show.napari.layers import AIR, add_scan, class_layer, values_of
 from ssl3d_lite.show.napari.open import open_puzzle
 from ssl3d_lite.show.napari.plugin import field_help, virtual_brain, volumes_of, world_of
-from ssl3d_lite.show.napari.puzzle import add_puzzle, as_it_lies, box_outline
+from ssl3d_lite.show.napari.puzzle import add_puzzle
 from ssl3d_lite.show.napari.review import MARK_COLUMNS, REVIEW_KEYS, review
 from ssl3d_lite.show.pieces import COLOURS
 from ssl3d_lite.show.scan_files import read_scan_files
