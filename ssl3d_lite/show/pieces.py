@@ -25,6 +25,8 @@ SCAN_COLOURS = (
     *("#D20FB4", "#008796", "#A56969", "#FF96FF", "#5A693C", "#FF3C78", "#FFC3E1", "#9687B4"),
     *("#5A87FF", "#4B5AD2", "#FFC387"),
 )
+HIDDEN = "hidden from the network"
+HIDDEN_COLOUR = "#5B5F97"  # voxels that a network is not shown: no grey of a scan is so blue
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Piece:
     image: np.ndarray  # float32 (channel, *space)
     matrix: np.ndarray  # (D+1, D+1): piece voxel → voxel of the scan
     label: int | None  # what the network should predict of it; None where that is no number
+    answer: str = ""  # the same in words
     home: int | None = None  # the cell it was cut from; None where the views form no grid
     layer: int | None = None  # the grid's layer (or row, see layer_names) that cell is in
 
@@ -69,14 +72,13 @@ def pieces_of(batch: ProxyBatch, scan: int = 0) -> list[Piece]:
     views = batch.views[scan].float().cpu().numpy()
     matrices = batch.placement.matrix[scan].double().cpu().numpy()
     labels, homes = piece_labels(batch, scan), home_cells(batch, scan)
-    layers = [_layer(home, batch.placement) for home in homes]
-    nowhere = [None] * len(views)  # the views form no grid
-    return [
-        Piece(number, image, matrix, labels.get(number), home, layer)
-        for number, (image, matrix, home, layer) in enumerate(
-            zip(views, matrices, homes or nowhere, layers or nowhere, strict=True)
-        )
-    ]
+    pieces = []
+    for number, (image, matrix) in enumerate(zip(views, matrices, strict=True)):
+        label, home = labels.get(number), homes[number] if homes else None
+        answer = "" if label is None else answer_name(batch, label)
+        layer = None if home is None else _layer(home, batch.placement)
+        pieces.append(Piece(number, image, matrix, label, answer, home, layer))
+    return pieces
 
 
 def _layer(cell: int, placement: Placement) -> int:
@@ -95,6 +97,37 @@ def layer_names(batch: ProxyBatch) -> list[str]:
     kind, first = ("row", "reading begins") if placement.direction else ("layer", "lowest")
     names = [f"{kind} {number}" for number in range(placement.grid[axis])]
     return [f"cut from {names[0]} ({first})", *names[1:]]
+
+
+def answer_name(batch: ProxyBatch, number: int) -> str:
+    """A class of the batch's task in words: "above right"; "class 3" where it has no words."""
+    if 0 <= number < len(batch.answers):
+        return batch.answers[number]
+    orders = orders_of(batch)
+    if orders is not None and 0 <= number < len(orders):
+        return f"order {number} of {len(orders)}"
+    return f"class {number}"
+
+
+def voxel_classes(batch: ProxyBatch, scan: int = 0) -> tuple[np.ndarray, list[str]] | None:
+    """What is asked of each voxel of a scan's first view: classes (*space), and their names.
+
+    Where voxels have to be found, class 1 is what is hidden from the network. None where the task
+    asks about no voxels.
+    """
+    target, space = batch.target, batch.views.shape[3:]
+    if target.ndim < 2 + len(space) or target.shape[-len(space) :] != space:
+        return None
+    values = target[scan, 0].cpu()
+    if target.is_floating_point():  # no number where nothing was hidden
+        return (~values[0].isnan()).numpy().astype(np.uint8), ["shown", HIDDEN]
+    names = batch.answers or [f"class {n}" for n in range(int(values.max()) + 1)]
+    return values.numpy().astype(np.uint8), list(names)
+
+
+def class_colour(name: str, number: int) -> str:
+    """The colour of class ``number`` of a label map, from 1."""
+    return HIDDEN_COLOUR if name == HIDDEN else scan_colour(number - 1)
 
 
 def orders_of(batch: ProxyBatch) -> np.ndarray | None:

@@ -12,17 +12,9 @@ from ssl3d_lite.tasks.words import place_names as place_names
 from ssl3d_lite.tasks.words import place_words as place_words
 from ssl3d_lite.tasks.words import turn_names as turn_names
 
-from .pieces import Piece, badge, orders_of
-
-
-def answer_name(batch: ProxyBatch, number: int) -> str:
-    """A class of the batch's task in words: "above right"; "class 3" where it has no words."""
-    if 0 <= number < len(batch.answers):
-        return batch.answers[number]
-    orders = orders_of(batch)
-    if orders is not None and 0 <= number < len(orders):
-        return f"order {number} of {len(orders)}"
-    return f"class {number}"
+from .pieces import HIDDEN, Piece, badge, voxel_classes
+from .pieces import answer_name as answer_name
+from .pieces import orders_of as orders_of
 
 
 def answer_told(batch: ProxyBatch, label: int, number: int) -> str:
@@ -39,17 +31,18 @@ def right_or_wrong(correct: bool) -> str:
     return "✓ right" if correct else "✗ wrong"
 
 
-def piece_told(piece: Piece, batch: ProxyBatch) -> str:
-    """A piece in a line: its badge, where it is shown, what is asked of it."""
+def piece_told(piece: Piece, batch: ProxyBatch | None = None) -> str:
+    """A piece in a line: its badge, where it is shown, its row (if the batch is given), its label
+    in words."""
     if piece.home is not None:
         line = f"piece {badge(piece)}"
         if piece.home != piece.number:
             line += f", shown in cell {piece.number}"
-        if batch.placement.direction is not None:
+        if batch is not None and batch.placement.direction is not None:
             line += f", row {piece.layer}"
     else:
         line = f"view {badge(piece)}"
-    return line if piece.label is None else f"{line}: {answer_name(batch, piece.label)}"
+    return f"{line}: {piece.answer}" if piece.answer else line
 
 
 def found_told(batch: ProxyBatch, question: int, guess: int) -> str:
@@ -70,3 +63,23 @@ def found_told(batch: ProxyBatch, question: int, guess: int) -> str:
     cells = [np.array(np.unravel_index(each % views, grid)) for each in (guess, label)]
     away = int(np.abs(cells[0] - cells[1]).max())
     return f"{away} patch{'es' * (away > 1)} off, same scan"
+
+
+def rows_told(rows_ahead: int) -> str:
+    """How far ahead of its context a patch is sought."""
+    return f"{rows_ahead} row{'s' * (rows_ahead > 1)} ahead"
+
+
+def voxels_told(batch: ProxyBatch, scan: int, prediction: np.ndarray) -> str:
+    """How good a prediction of voxels is, in words.
+
+    Args:
+        prediction: values or classes, with the shape of ``batch.target[scan]``.
+    """
+    _, names = voxel_classes(batch, scan) or (None, [])
+    target = batch.target[scan].cpu().numpy()
+    if HIDDEN not in names:
+        return f"{(prediction == target).mean():.0%} of voxels right"
+    asked = ~np.isnan(target)
+    error = np.square(prediction - target)[asked].mean()
+    return f"explains {1 - error / max(target[asked].var(), 1e-6):.0%}"
