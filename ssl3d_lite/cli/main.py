@@ -401,7 +401,7 @@ COMMANDS: dict[str, Command] = {
 }
 ACTIONS = {
     "course build": "ssl3d course build course --assignments A1 A2",
-    "show SCAN.nii.gz": "ssl3d show scans/ann.nii.gz --labels predictions/ann.nii.gz",
+    "show SCAN.nii.gz": "ssl3d show scans/ann.nii.gz --prediction predictions/ann.nii.gz",
     "course grade": "ssl3d course grade submissions --course course/lecturer --out grades",
 }
 

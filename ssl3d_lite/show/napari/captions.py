@@ -1,5 +1,6 @@
 """What stands beside the pieces of a puzzle in napari, and how it can be read on any tissue."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,22 +8,25 @@ import numpy as np
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.arrays import Array, as_numpy
+from ssl3d_lite.show.context import PatchQuestion
 from ssl3d_lite.show.pieces import (
     CORRECT_COLOUR,
     WRONG_COLOUR,
     Piece,
+    answer_name,
     badge,
     piece_labels,
 )
-from ssl3d_lite.show.words import SIDES, answer_name, answer_told, right_or_wrong
+from ssl3d_lite.show.words import SIDES, answer_told, found_told, right_or_wrong, rows_told
 from ssl3d_lite.tasks import ProxyBatch
 
 PuzzlePrediction = int | Sequence[int] | Array
 
 PLAIN = "#FFFFFF"
 PLATE = "#000000B0"  # what a text stands on; napari has no outlines
-BLOCK = "█"  # wider than most letters, by
-WIDER = 1.35
+BLOCK = "█"
+WIDER = 1.35  # than most letters is a block
+LINE = 16  # letters in a line of a caption that has another beside it
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,12 @@ class Mark:
 
 def plate(text: str) -> str:
     """Blocks as wide as a text: drawn before it, they are what it stands on."""
-    return BLOCK * round(len(text) / WIDER + 0.7) if text else ""
+    return "\n".join(BLOCK * round(len(line) / WIDER + 0.7) for line in text.splitlines() if line)
+
+
+def in_lines(text: str) -> str:
+    """A caption in several lines, for pieces that stand in a row."""
+    return textwrap.fill(text, LINE)
 
 
 def captions(
@@ -47,7 +56,7 @@ def captions(
     shuffled = any(piece.home not in (None, piece.number) for piece in pieces)
     texts, colours = [], []
     for piece in pieces:
-        text, colour = badge(piece), PLAIN
+        text, colour = badge(piece) if len(pieces) > 1 else "", PLAIN
         truth = piece.home if shuffled else piece.label
         if piece.label is not None:
             text += f": {answer_name(batch, piece.label)}"
@@ -73,6 +82,32 @@ def puzzle_caption(batch: ProxyBatch, scan: int, prediction: PuzzlePrediction | 
     return (
         f"{text}\npredicted: {answer_told(batch, label, guess)}, {right_or_wrong(guess == label)}"
     )
+
+
+def patch_caption(
+    batch: ProxyBatch, asked: PatchQuestion, prediction: PuzzlePrediction | None
+) -> str:
+    """What the boxes are where a patch is sought, and where it was sought, in lines.
+
+    Raises:
+        InputError: there is neither one prediction nor one for each question of the batch.
+    """
+    text = (
+        "light blue: the context; dark blue: the patch at its tip\n"
+        f"yellow, ?: the place asked about, {rows_told(asked.rows_ahead)}"
+    )
+    if prediction is None:
+        return text
+    guesses = np.atleast_1d(as_numpy(prediction)).ravel()
+    if len(guesses) not in (1, len(batch.target)):
+        raise InputError(
+            f"{len(guesses)} predictions for the batch's {len(batch.target)} questions; give one "
+            "for each, or the one for the question that is drawn"
+        )
+    guess = int(guesses[asked.number if len(guesses) > 1 else 0])
+    told = found_told(batch, asked.number, guess)
+    right = right_or_wrong(guess == int(batch.target[asked.number]))
+    return f"{text}\npredicted: {told}, {right}"
 
 
 def sides_of(piece: Piece) -> list[Mark]:

@@ -9,7 +9,7 @@ import numpy as np
 from .camera import Viewer, keep_head_up
 
 BOXLIKE = 0.5  # share of bright voxels on the sides of what is bright, from which on it is a crop
-BRIGHT = 0.1  # of the way from black to white
+BRIGHT = 0.1  # where black is 0 and white is 1
 
 
 def is_crop(volume: np.ndarray, limits: Sequence[float]) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.arrays import Array, air, as_numpy
 from ssl3d_lite.show.mistakes import MISTAKES, mistakes
-from ssl3d_lite.show.pieces import COLOURS
+from ssl3d_lite.show.pieces import class_colour
 
 from .camera import Viewer, look_again, say, stand_upright, view_of
 from .in_space import InSpace, is_crop
@@ -25,6 +25,7 @@ SCAN, PUZZLE = "scan", "puzzle"
 FOLLOWER = "ssl3d_lite follows"  # key of what moves with the viewer, and has to leave()
 AIR = "ssl3d_lite air"  # key of two values: that with which air is drawn, and that of the scan
 PLAIN = "#FFFFFF"
+OPACITIES = {"prediction": 0.7, "errors": 1.0}  # so that in 3D labels are seen through a prediction
 # what changes with a scan or a puzzle; all else the user may have set otherwise
 RENEWED = (
     *("data", "affine", "contrast_limits", "features", "face_color", "edge_color", "edge_width"),
@@ -44,6 +45,7 @@ def add_scan(
     spacing: Sequence[float] | None = None,
     prediction: Array | None = None,
     affine: np.ndarray | None = None,
+    channels: Sequence[str] = (),
 ) -> list[Layer]:
     """Show a scan in place of the scan or puzzle that was shown before.
 
@@ -60,13 +62,14 @@ def add_scan(
         spacing: edge lengths of a voxel, in mm.
         prediction: (*space), a network's classes.
         affine: voxel → world, in mm, in place of a spacing: the world is then the scanner's.
+        channels: names of the channels.
 
     Raises:
         InputError: axes or shapes that do not belong together.
     """
     clear(viewer, PUZZLE)
     maps = {"labels": labels, "prediction": prediction}
-    return put_scan(viewer, volume, maps, label_names, spacing, affine)
+    return put_scan(viewer, volume, maps, label_names, spacing, affine, channels)
 
 
 def put_scan(
@@ -76,12 +79,13 @@ def put_scan(
     label_names: Sequence[str] = (),
     spacing: Sequence[float] | None = None,
     affine: np.ndarray | None = None,
+    channel_names: Sequence[str] = (),
 ) -> list[Layer]:
     """The same, but a puzzle stays while the layers are the same; for :func:`add_puzzle` next."""
     maps = {name: as_numpy(each) for name, each in class_maps.items() if each is not None}
     channels = _channels_of(as_numpy(volume), maps, spacing)
     world = np.diag([*(spacing or (1.0,) * (channels.ndim - 1)), 1.0]) if affine is None else affine
-    images = image_layers(channels, "scan", world)
+    images = image_layers(channels, "scan", world, channel_names)
     wanted = [*images, *_map_layers(maps, world, label_names)]
     for number, each in enumerate(wanted):
         each["metadata"] = each.get("metadata", {}) | {LAYER_KIND: SCAN}
@@ -149,7 +153,9 @@ def _axes(volume: np.ndarray, maps: Sequence[int], spacing: Sequence[float] | No
     return dims
 
 
-def image_layers(channels: np.ndarray, name: str, affine: np.ndarray) -> list[Settings]:
+def image_layers(
+    channels: np.ndarray, name: str, affine: np.ndarray, channel_names: Sequence[str] = ()
+) -> list[Settings]:
     """Settings of a layer for each channel, or of one layer in colour."""
     if is_photograph(channels):
         return [
@@ -161,7 +167,8 @@ def image_layers(channels: np.ndarray, name: str, affine: np.ndarray) -> list[Se
                 "affine": affine,
             }
         ]
-    names = [name if len(channels) == 1 else f"{name}, channel {n}" for n in range(len(channels))]
+    own = channel_names or [f"channel {number}" for number in range(len(channels))]
+    names = [name if len(channels) == 1 else f"{name}, {each}" for each in own]
     drawn = [_drawn(channel.astype(np.float32)) for channel in channels]
     return [
         grey_layer(each.pop("data"), name, affine, each.pop("contrast_limits")) | each
@@ -229,24 +236,25 @@ def class_layer(
     name: str,
     affine: np.ndarray,
     label_names: Sequence[str],
-    colours: Sequence[str] = COLOURS,
+    colours: Sequence[str] = (),
 ) -> Settings:
-    """Settings of a layer of labels, in colours that colour-blind readers can tell apart.
+    """Settings of a layer of labels, in the colours of all views, or in others from class 1 on.
 
     A prediction is an outline, so that it does not hide the labels that it is compared with.
     """
     from napari.utils import DirectLabelColormap
 
     count = max(int(classes.max()), len(label_names) - 1, 1)
-    shades = {number: on_dark(colours[(number - 1) % len(colours)]) for number in range(count + 1)}
     names = [*label_names, *map(str, range(len(label_names), count + 1))]
-    return {
+    own = dict(enumerate(colours, start=1))
+    shades = {n: own.get(n) or class_colour(names[n], n) for n in range(1, count + 1)}
+    outline = {"contour": 1} if name == "prediction" else {}
+    return outline | {
         "kind": "labels",
         "data": classes.astype(np.int32),
         "name": name,
         "affine": affine,
-        "opacity": 0.5 if name == "labels" else 1,
-        "contour": int(name == "prediction"),
+        "opacity": OPACITIES.get(name, 0.5),
         "colormap": DirectLabelColormap(color_dict=shades | {0: "transparent", None: PLAIN}),
         "features": {"index": range(count + 1), "class": names},
     }
@@ -256,11 +264,6 @@ def window(values: np.ndarray, beyond: float = 0.001) -> tuple[float, float]:
     """The values drawn black and white; a share ``beyond`` of all lies below, as much above."""
     low, high = np.nanquantile(values, (beyond, 1 - beyond)).tolist()
     return (low, high) if high > low else (low, low + 1)
-
-
-def on_dark(colour: str) -> str:
-    """The same colour, but white for black: napari's background is dark."""
-    return PLAIN if colour == "#000000" else colour
 
 
 # ---- layers ------------------------------------------------------------------------------------

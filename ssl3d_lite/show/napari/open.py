@@ -9,9 +9,11 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -152,17 +154,23 @@ def draw_picture(
     spacing: Sequence[float] | None = None,
 ) -> tuple[bytes | None, str]:
     """A PNG of a puzzle in napari, drawn under Xvfb in another process; or None and what failed."""
-    target = batch.target[scan : scan + 1] if batch.target.ndim > 1 else batch.target
+    if batch.asked_from is not None and prediction is not None and np.size(prediction) > 1:
+        views = batch.views.shape[1]
+        own = as_numpy(batch.asked_from) // views == scan
+        prediction = as_numpy(prediction).ravel()[own] - scan * views
+    batch = one_scan(batch, scan)
+    names = ("grid", "direction", "rows_seen", "orders")
     kept = {
         "volumes": volumes[scan : scan + 1].cpu().contiguous(),
-        "views": batch.views[scan : scan + 1].cpu().contiguous(),
-        "target": target.cpu().contiguous(),
-        "matrix": batch.placement.matrix[scan : scan + 1].cpu().contiguous(),
-        "placement": {
-            name: getattr(batch.placement, name)
-            for name in ("grid", "direction", "rows_seen", "orders")
+        "views": batch.views.cpu().contiguous(),
+        "target": batch.target.cpu().contiguous(),
+        "matrix": batch.placement.matrix.cpu().contiguous(),
+        "placement": {name: getattr(batch.placement, name) for name in names},
+        "words": {
+            "question": batch.question,
+            "answers": batch.answers,
+            "asked_from": batch.asked_from,
         },
-        "words": {"question": batch.question, "answers": batch.answers},
         "prediction": None if prediction is None else torch.as_tensor(as_numpy(prediction)),
         "spacing": None if spacing is None else tuple(map(float, spacing)),
     }
@@ -170,6 +178,19 @@ def draw_picture(
         puzzle = Path(folder) / "puzzle.pt"
         torch.save(kept, puzzle)
         return _picture_of("puzzle", puzzle)
+
+
+def one_scan(batch: ProxyBatch, scan: int) -> ProxyBatch:
+    """The part of a batch that one scan is needed for."""
+    views, target, start = batch.views.shape[1], batch.target, batch.asked_from
+    placement = replace(batch.placement, matrix=batch.placement.matrix[scan : scan + 1])
+    if start is not None:  # views are numbered through all scans
+        asked = start // views == scan
+        target, start = target[asked] - scan * views, start[asked] - scan * views
+    elif target.ndim > 1:
+        target = target[scan : scan + 1]
+    own = batch.views[scan : scan + 1]
+    return replace(batch, views=own, target=target, placement=placement, asked_from=start)
 
 
 def _picture_of(kind: str, *files: str | Path) -> tuple[bytes | None, str]:

@@ -91,6 +91,7 @@ def turn_upright_after(viewer: Viewer, count: int) -> None:
         if len(added) == count:
             viewer.layers.events.inserted.disconnect(inserted)
             stand_upright(viewer)
+            viewer.layers.selection.active = added[0]
             added[0].metadata[FOLLOWER] = InSpace(viewer, added[:1], crop=False)
 
     viewer.layers.events.inserted.connect(inserted, position="last")
@@ -161,7 +162,7 @@ class Explorer(Container):
         """The question, the answer for all, the pieces in words with their places, and a note."""
         shown = self.puzzle
         lines = [shown.question, shown.caption]
-        for piece in shown.pieces:
+        for piece in shown.pieces if shown.asked is None else ():
             where = ", ".join(f"{c:g}" for c in piece.centre)
             lines.append(f"{piece_told(piece, batch)} (at {where})")
         return "\n".join(filter(None, [*lines, note]))

@@ -10,23 +10,34 @@ import numpy as np
 from torch import Tensor
 
 from ssl3d_lite.show.arrays import air, as_numpy
-from ssl3d_lite.show.pieces import WRONG_COLOUR, box_corners, pieces_of
+from ssl3d_lite.show.context import (
+    ASKED_COLOUR,
+    CONTEXT_COLOUR,
+    START_COLOUR,
+    asks_for_patches,
+    cell_edge,
+    middle_question,
+    patch_question,
+)
+from ssl3d_lite.show.pieces import WRONG_COLOUR, box_corners, pieces_of, voxel_classes
 from ssl3d_lite.tasks import ProxyBatch
 
 from .boxes import box_outline, edges, first_box_hit
 from .camera import Viewer, camera, go_to, keep_head_up, say, shown_plane
 from .captions import (
+    PLAIN,
     PLATE,
     Mark,
     PuzzlePrediction,
     captions,
-    is_map,
+    in_lines,
+    patch_caption,
     plate,
     prediction_by_piece,
     puzzle_caption,
     sides_of,
 )
-from .compose import air_in, as_it_lies, compose
+from .compose import air_in, as_it_lies, compose, middle_of
 from .layers import (
     FOLLOWER,
     LAYER_KIND,
@@ -113,17 +124,23 @@ class PuzzleLayers:
         """
         self.viewer, self.world, self.space = viewer, world, volume.shape[1:]
         self.pieces = pieces_of(batch, scan)
-        predicted = prediction_by_piece(self.pieces, batch, prediction)
-        self.captions, self.colours = captions(self.pieces, batch, predicted)
-        self.question = batch.question
-        self.caption = puzzle_caption(batch, scan, prediction)
+        self.box_colours = [piece.colour for piece in self.pieces]
+        self.outlined = range(len(self.pieces))  # the pieces that have a box and a caption
+        self.filled = self.outlined  # those that are seen
+        self.question, self.asked = batch.question, None
+        if asks_for_patches(batch):
+            self._ask_for_patch(batch, scan, prediction)
+        else:
+            predicted = prediction_by_piece(self.pieces, batch, prediction)
+            self.captions, self.colours = captions(self.pieces, batch, predicted)
+            self.caption = puzzle_caption(batch, scan, prediction)
         self.drawn, self.limits = self._drawn(volume)
         self.row = self.turned  # whether they lie beside the scan, and not where they were cut
         self.places = self._row() if self.row else self._homes()  # piece voxel → scan voxel, now
         self.notes: dict[int, str] = {}  # a piece's number → a word behind its caption
         self.marks = self._marks()
+        before = [layer.metadata.get(FOLLOWER) for layer in layers_of(viewer, PUZZLE)]
         leave(viewer, PUZZLE)
-        new = not layers_of(viewer, PUZZLE)
         selected = viewer.layers.selection.active
         wanted = [self._piece_layer(), *self._maps(batch, scan, prediction)]
         wanted += [self._box_layer(), self._caption_layer()]
@@ -134,7 +151,24 @@ class PuzzleLayers:
         self._select(selected)
         self.say()
         self._follow_viewer()
-        self._come_into_view(new)
+        self._come_into_view(next(filter(None, before), None))
+
+    def _ask_for_patch(
+        self, batch: ProxyBatch, scan: int, prediction: PuzzlePrediction | None
+    ) -> None:
+        """Draw one question: the pyramid of patches that is the context, and the place that is
+        asked about. Patches overlap, so of each its middle is drawn."""
+        self.asked = patch_question(batch, middle_question(batch, scan))
+        edge = cell_edge([p.centre for p in self.pieces], self.pieces[0].image.shape[1:])
+        self.pieces = [middle_of(piece, edge) for piece in self.pieces]
+        self.filled = [*self.asked.context, self.asked.start]
+        self.outlined = [*self.filled, self.asked.target]
+        self.box_colours = [CONTEXT_COLOUR] * len(self.pieces)
+        self.box_colours[self.asked.start] = START_COLOUR
+        self.box_colours[self.asked.target] = ASKED_COLOUR
+        self.captions, self.colours = [""] * len(self.pieces), [PLAIN] * len(self.pieces)
+        self.captions[self.asked.target] = "?"
+        self.caption = patch_caption(batch, self.asked, prediction)
 
     # ---- layers --------------------------------------------------------------------------
 
@@ -160,11 +194,15 @@ class PuzzleLayers:
         data, affine = self._composed()
         if len(self.drawn[0]) == 3 and data.ndim == 3:
             return {"kind": "image", "name": "pieces", "data": data, "affine": affine, "rgb": True}
-        return grey_layer(data, "pieces", affine, self.limits) | {"interpolation3d": "nearest"}
+        # so strong an attenuation that in 3D one sees the sides of a cube, and not into it
+        solid = {"interpolation3d": "nearest", "attenuation": 1.0}
+        return grey_layer(data, "pieces", affine, self.limits) | solid
 
     def _composed(self) -> tuple[np.ndarray, np.ndarray]:
         """All pieces as they are arranged now, in one array; and its voxel → world."""
-        volume, origin = compose(self.drawn, self.places)
+        volume, origin = compose(
+            [self.drawn[n] for n in self.filled], [self.places[n] for n in self.filled]
+        )
         shift = np.eye(len(origin) + 1)
         shift[:-1, -1] = origin
         if len(volume) == 1:
@@ -178,44 +216,49 @@ class PuzzleLayers:
     ) -> list[Settings]:
         """Layers of a label that is a map of voxels, and of the prediction of it.
 
-        What was hidden and has to be rebuilt is seen in the scan, so it has no layer of its own.
+        Where voxels were hidden the map tells which; what they were is seen in the scan.
         """
-        if not is_map(batch):
+        asked = voxel_classes(batch, scan)
+        if asked is None:
             return []
-        first, wanted, rebuilt = self.pieces[0], [], batch.target.is_floating_point()
-        given = {"prediction": prediction} if rebuilt else {"label": batch.target[scan]}
-        for name, each in (given | {"prediction": prediction}).items():
-            if each is None:
-                continue
-            values = as_numpy(each).reshape(-1, *first.image.shape[1:])
-            if rebuilt:  # of a voxel that is no number nothing was asked
-                asked = ~np.isnan(as_numpy(batch.target[scan]).reshape(values.shape))
-                values = np.where(asked, values, first.image)[:1]
-            values, matrix = as_it_lies(values, first.matrix)
-            affine = self.world @ matrix
-            if rebuilt:
-                settings = grey_layer(values[0], name, affine, self.limits)
-                wanted.append(settings | {"visible": False})
-            else:
-                wanted.append(class_layer(values[0], name, affine, batch.answers))
-        return wanted
+        first, (classes, names) = self.pieces[0], asked
+        label, matrix = as_it_lies(classes[None], first.matrix)
+        affine = self.world @ matrix
+        wanted = [class_layer(label[0], "label", affine, names)]
+        if prediction is None:
+            return wanted
+        values = as_numpy(prediction).reshape(-1, *classes.shape)[:1]
+        if batch.target.is_floating_point():  # the network rebuilt what was hidden
+            values, _ = as_it_lies(np.where(classes, values, first.image[:1]), first.matrix)
+            rebuilt = grey_layer(values[0], "prediction", affine, self.limits)
+            return [rebuilt | {"visible": False}, *wanted]
+        values, _ = as_it_lies(values, first.matrix)
+        return [*wanted, class_layer(values[0], "prediction", affine, names)]
 
     def _box_layer(self) -> Settings:
-        lines = np.concatenate([edges(corners) for corners in self.corners])
-        colours = [piece.colour for piece in self.pieces]
+        boxes = self._boxes()
+        lines = np.concatenate([edges(corners) for corners in boxes])
+        colours = [*self.box_colours, *[PLAIN] * (len(boxes) - len(self.pieces))]
         return {
             "kind": "vectors",
             "name": "boxes",
             "data": lines,
             "vector_style": "line",
-            "edge_width": 0.8 * self.unit,
+            "edge_width": self.unit,
             "edge_color": np.repeat(colours, len(lines) // len(colours)),
         }
+
+    def _boxes(self) -> np.ndarray:
+        """What is outlined: the pieces, and of those in a row also the place they came from."""
+        size = self.pieces[0].image.shape[1:]
+        homes = [box_corners(matrix, size) for matrix in self.world @ self._homes()]
+        return np.concatenate([self.corners, homes]) if self.row else self.corners
 
     def _caption_layer(self) -> Settings:
         """Points that bear the captions: each twice, a dark plate and the text on it."""
         texts = [each for mark in self.marks for each in (plate(mark.text), mark.text)]
         shades = [each for mark in self.marks for each in (PLATE, mark.colour)]
+        text = {"string": "{caption}", "color": shades, "size": 10}
         return {
             "kind": "points",
             "name": "captions",
@@ -225,7 +268,7 @@ class PuzzleLayers:
             "face_color": "transparent",
             "border_color": "transparent",
             "features": {"piece": np.repeat([m.piece for m in self.marks], 2), "caption": texts},
-            "text": {"string": "{caption}", "color": shades, "size": 10},
+            "text": text | {"blending": "translucent_no_depth"},
         }
 
     def _marks(self) -> list[Mark]:
@@ -234,8 +277,8 @@ class PuzzleLayers:
         for piece in self.pieces:
             text, colour = self.captions[piece.number], self.colours[piece.number]
             if piece.number in self.notes:
-                text, colour = f"{text} {self.notes[piece.number]}", WRONG_COLOUR
-            marks.append(Mark(piece.number, text, colour))
+                text, colour = f"{text} {self.notes[piece.number]}".strip(), WRONG_COLOUR
+            marks.append(Mark(piece.number, in_lines(text) if self.row else text, colour))
             if self.row:
                 marks += sides_of(piece)
         return marks
@@ -248,7 +291,7 @@ class PuzzleLayers:
         centres = np.array([piece.centre for piece in self.pieces])
         together = len(centres) > 1 and np.abs(centres - centres.mean(0)).max() < 1
         eye = np.eye(len(self.space))
-        return together or any(not np.allclose(p.matrix[:-1, :-1], eye) for p in self.pieces)
+        return bool(together) or any(not np.allclose(p.matrix[:-1, :-1], eye) for p in self.pieces)
 
     @property
     def unit(self) -> float:
@@ -306,6 +349,8 @@ class PuzzleLayers:
         self.places[:, :-1, -1] += np.rint(apart * (middles - middles.mean(0)))
         self.image.data, self.image.affine = self._composed()
         if before != self.row:
+            boxes = self._box_layer()
+            self.boxes.data, self.boxes.edge_color = boxes["data"], boxes["edge_color"]
             self.note(self.notes)
             self.viewer.reset_view(reset_camera_angle=False)
         self.follow()
@@ -335,9 +380,12 @@ class PuzzleLayers:
 
     def follow(self, event: Any = None) -> None:
         """Bring boxes and captions to the plane that is shown."""
-        corners = self.corners
+        corners, boxes = self.corners, self._boxes()
         axis, place = shown_plane(self.viewer, corners.shape[-1])
-        self.boxes.data = np.concatenate([box_outline(each, axis, place) for each in corners])
+        there = {*self.outlined, *self.notes, *range(len(self.pieces), len(boxes))}
+        for number in set(range(len(boxes))) - there:
+            boxes[number] = boxes[number].mean(0)  # too small to be seen
+        self.boxes.data = np.concatenate([box_outline(each, axis, place) for each in boxes])
         spots = [self._spot(mark, corners[mark.piece], axis, place) for mark in self.marks]
         self.numbers.data = np.repeat(spots, 2, 0)
 
@@ -345,8 +393,10 @@ class PuzzleLayers:
         """Where a mark stands: in the plane that is shown, if that cuts its piece."""
         low, high = corners.min(0), corners.max(0)
         spot = (low + high) / 2
-        if mark.side is None:
-            spot = spot + self._above(high - low)
+        if mark.side is None and self.asked is None:  # among boxes that touch it stands inside
+            spot = spot + self._above(high - low, mark.text.count("\n"))
+        elif mark.side is None:
+            pass
         else:
             along, side = mark.side
             spot[along] = (high if side > 0 else low)[along] + 2 * side * self.unit
@@ -356,27 +406,26 @@ class PuzzleLayers:
             spot[axis] = place
         return spot
 
-    def _above(self, size: np.ndarray) -> np.ndarray:
-        """The way from a box's middle to its caption, above it."""
-        dims, away = len(size), 3 * self.unit
+    def _above(self, size: np.ndarray, more_lines: int) -> np.ndarray:
+        """The way from a box's middle to its caption, above it and its letters."""
+        dims, away = len(size), (3 + 4 * more_lines + 5 * self.row) * self.unit
         if self.viewer.dims.ndisplay == 3:  # the front edge of the top, as RAS scans stand
             return np.array([0, size[1] / 2, size[-1] / 2 + away])[-dims:]
         upwards = camera(self.viewer).orientation[1].value == "up"
         vertical = self.viewer.dims.displayed[-2] - (self.viewer.dims.ndim - dims)
         return (1 if upwards else -1) * (size[vertical] / 2 + away) * np.eye(dims)[vertical]
 
-    def _come_into_view(self, new: bool) -> None:
-        """Show what one opened: the plane through the piece in the middle, if none is cut."""
-        centres, corners = self.centres, self.corners
+    def _come_into_view(self, before: "PuzzleLayers | None") -> None:
+        """Show what one opened: of a first puzzle, or of one that is not in the plane that is shown,
+        the plane through the piece in the middle; and all of it, if it lies elsewhere."""
+        corners, centres = self.corners[self.outlined], self.centres
         axis, place = shown_plane(self.viewer, centres.shape[1])
-        cut = (
-            axis is None
-            or ((corners[..., axis].min(1) <= place) & (place <= corners[..., axis].max(1))).any()
-        )
-        if new or not cut:
-            middle = np.linalg.norm(centres - centres.mean(0), axis=1).argmin()
-            go_to(self.viewer, centres[middle])
-        if new and self.row:
+        if axis is not None:
+            low, high = corners[..., axis].min(1), corners[..., axis].max(1)
+            if before is None or not ((low <= place) & (place <= high)).any():
+                middle = np.linalg.norm(centres - centres.mean(0), axis=1).argmin()
+                self.go_to(int(middle) if self.asked is None else self.asked.start)
+        if before is None or before.row != self.row:
             self.viewer.reset_view(reset_camera_angle=False)
         self.follow()
 

@@ -6,6 +6,7 @@ are rows of a CSV that is written at once, so a session may end at any time and 
 
 import csv as tables
 import json
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from io import StringIO
@@ -29,12 +30,13 @@ MARK_COLUMNS = (*PATCH_KEY, "x", "y", "z")  # its middle in voxels of the prepar
 REVIEW_KEYS = {  # key → what it does, and the method of Review that does it
     "n": ("next case", "next_case"),
     "Shift-N": ("case before", "previous_case"),
-    "q": ("another puzzle of this case", "another_puzzle"),
-    "k": ("mark the patch under the mouse as bad, or take the mark back", "toggle_mark"),
-    "m": ("go to the next marked patch", "next_mark"),
-    "j": ("pieces apart, and together", "toggle_apart"),
-    "h": ("pieces as the network gets them, and home", "toggle_shown"),
+    "q": ("another puzzle", "another_puzzle"),
+    "k": ("mark the patch under the mouse as bad, or unmark it", "toggle_mark"),
+    "m": ("next marked patch", "next_mark"),
+    "j": ("apart", "toggle_apart"),
+    "h": ("as the network gets them", "toggle_shown"),
 }
+KEY_LINE = 72  # letters in a line of keys
 
 PatchMark = dict[str, str]  # MARK_COLUMNS → text
 
@@ -110,11 +112,12 @@ class Review:
         self.cohort, self.task, self.cases, self.csv = cohort, task, list(cases), csv
         self.viewer, self.first_seed = viewer, seed
         self.place, self.seed = 0, seed
-        self.apart, self.shown = False, False
+        self.apart = False
+        self.shown: bool | None = None  # as they open: turned pieces as the network gets them
         self.puzzle: PuzzleLayers
+        self.looked_at = -1  # the marked piece that was gone to last
         self._show_scan()
         self._show_puzzle()
-        self.shown = self.puzzle.row
 
     @property
     def case(self) -> int:
@@ -142,7 +145,7 @@ class Review:
     def toggle_apart(self) -> None:
         """Move the pieces apart, or together again."""
         self.apart = not self.apart
-        self.puzzle.arrange(float(self.apart), self.shown)
+        self.puzzle.arrange(float(self.apart), bool(self.shown))
 
     def toggle_shown(self) -> None:
         """Show the pieces as the network gets them, or where they were cut."""
@@ -182,7 +185,8 @@ class Review:
     def _show_scan(self) -> None:
         image, label = self.cohort[self.case]
         maps = {"labels": None if self.cohort.ordinal else label}
-        put_scan(self.viewer, image, maps, self.cohort.label_names, self.cohort.spacing)
+        names = {"label_names": self.cohort.label_names, "channel_names": self.cohort.channels}
+        put_scan(self.viewer, image, maps, spacing=self.cohort.spacing, **names)
 
     def _show_puzzle(self) -> None:
         # some tasks compare scans, so there are always two; the first scan's puzzle depends on the
@@ -191,9 +195,10 @@ class Review:
         volumes = self.cohort.images([self.case, other])
         params = self.task.sample_params(volumes, torch.Generator().manual_seed(self.seed))
         self.puzzle = add_puzzle(self.viewer, volumes, self.task.make_views(volumes, params))
+        self.shown = self.puzzle.row if self.shown is None else self.shown
         if self.apart or self.shown != self.puzzle.row:
             self.puzzle.arrange(float(self.apart), self.shown)
-        self.looked_at = -1  # the marked piece that was gone to last
+        self.looked_at = -1
         name = self.cohort.cases[self.case].id
         where = f"{self.place + 1} of {len(self.cases)}"
         self.viewer.title = f"{name} ({where}), {self.task.name}, puzzle {self.seed}"
@@ -205,9 +210,9 @@ class Review:
         """Say which pieces are marked, and how many; and the keys."""
         marked = self.marked_pieces()
         self.puzzle.note(dict.fromkeys(marked, "bad"))
-        keys = [f"{key}: {what}" for key, (what, _) in REVIEW_KEYS.items()]
         count = len(read_patch_marks(self.csv))
-        self.puzzle.say([self.viewer.title, f"{len(marked)} marked here, {count} in all", *keys])
+        here = f"{self.viewer.title}: {len(marked)} marked, {count} in all"
+        self.puzzle.say([here, *key_lines()])
         return marked
 
     def _row(self, number: int) -> PatchMark:
@@ -222,6 +227,12 @@ class Review:
             str(number),
         )
         return dict(zip(PATCH_KEY, key, strict=True)) | centre
+
+
+def key_lines() -> list[str]:
+    """The keys and what they do, in a few lines."""
+    told = (f"[{key}] {what}" for key, (what, _) in REVIEW_KEYS.items())
+    return textwrap.wrap(" · ".join(told), KEY_LINE)
 
 
 # ---- the table of marks ------------------------------------------------------------------------
