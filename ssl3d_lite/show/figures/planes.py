@@ -80,7 +80,7 @@ class PlaneScale:
         if len(shape) == 3:  # a picture's sides have no names
             sides = (*SIDES[3][across], *SIDES[3][up])
             letter_sides(axes, shape[across], shape[up], sides, size=letters)
-        if bar:
+        if bar and (len(shape) == 3 or self.spacing is not None):
             scale_bar(axes, BAR / edges[across], "voxels" if self.spacing is None else "mm")
 
 
