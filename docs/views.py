@@ -63,6 +63,7 @@ view
 def cpc_puzzle(lab: Lab) -> None:
     """The figure of a puzzle: CPC's question in the scan."""
     figure = """
+%matplotlib inline
 from ssl3d_lite.show import puzzle
 
 task = make_task("cpc", EncoderSettings(), patch=32, stride=16, jitter=8)
