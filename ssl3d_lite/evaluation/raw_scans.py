@@ -31,9 +31,9 @@ from ssl3d_lite.training.checkpoint import digest
 
 from .prediction import (
     class_maps,
+    how_to_see,
     large_enough,
     logits_of,
-    how_to_see,
     of_earlier_runs,
     with_meaning,
     write_predictions,

@@ -189,6 +189,7 @@ def grey_layer(
         "colormap": "gray",
         "interpolation2d": "nearest",
         "rendering": "attenuated_mip",
+        "attenuation": 0.2,  # one sees the surface of a brain, and bones through a belly
     }
 
 
