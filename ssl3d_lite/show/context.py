@@ -15,7 +15,7 @@ from .pieces import scan_colour
 
 CONTEXT_COLOUR = scan_colour(3)  # the pyramid, and
 START_COLOUR = scan_colour(0)  # the patch at its tip
-ASKED_COLOUR = scan_colour(4)  # the place that is asked about: dashed, with a "?"
+ASKED_COLOUR = scan_colour(2)  # the place that is asked about: dashed, with a "?"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def patch_question(batch: ProxyBatch, number: int) -> PatchQuestion:
     views = batch.views.shape[1]
     scan, start = divmod(int(batch.asked_from[number]), views)
     target = int(batch.target[number]) % views
-    rows = rows_of(batch)
+    rows = row_numbers(batch)
     context = pyramid_above(batch, start)
     return PatchQuestion(number, scan, start, context, target, rows[target] - rows[start])
 
@@ -52,18 +52,17 @@ def middle_question(batch: ProxyBatch, scan: int = 0) -> int:
 
     def rank(number: int) -> tuple[float, ...]:
         each = patch_question(batch, number)
-        cell = np.unravel_index(each.start, batch.placement.grid)
-        aside = [abs(c - n // 2) for c, n in zip(cell, batch.placement.grid, strict=True)]
-        aside[direction[0]] = 0
+        cell = np.unravel_index(each.start, grid)
+        aside = [abs(int(c) - n // 2) for a, (c, n) in enumerate(zip(cell, grid)) if a != along]
         return (sum(aside), each.rows_ahead, -len(each.context))
 
-    direction = batch.placement.direction or (0, False)
+    grid, (along, _) = batch.placement.grid, batch.placement.direction or (0, False)
     assert batch.asked_from is not None
     own = (batch.asked_from // batch.views.shape[1] == scan).nonzero()[:, 0].tolist()
     return min(own, key=rank)
 
 
-def rows_of(batch: ProxyBatch) -> list[int]:
+def row_numbers(batch: ProxyBatch) -> list[int]:
     """The row of each patch of the grid, in the order in which the grid is gone through."""
     (axis, backwards), grid = batch.placement.direction or (0, False), batch.placement.grid
     row = np.unravel_index(np.arange(np.prod(grid)), grid)[axis]
@@ -74,7 +73,7 @@ def pyramid_above(batch: ProxyBatch, start: int) -> tuple[int, ...]:
     """The patches before ``start`` that its context sums up: each row one patch wider."""
     placement = batch.placement
     axis = placement.direction[0] if placement.direction else 0
-    row = np.array(rows_of(batch))
+    row = np.array(row_numbers(batch))
     cells = np.stack(np.unravel_index(np.arange(len(row)), placement.grid), 1)
     before = row[start] - row
     beside = np.abs(np.delete(cells - cells[start], axis, 1)).max(1, initial=0)

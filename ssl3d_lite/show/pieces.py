@@ -25,7 +25,7 @@ SCAN_COLOURS = (
     *("#D20FB4", "#008796", "#A56969", "#FF96FF", "#5A693C", "#FF3C78", "#FFC3E1", "#9687B4"),
     *("#5A87FF", "#4B5AD2", "#FFC387"),
 )
-HIDDEN = "hidden from the network"
+HIDDEN_NAME = "hidden from the network"
 HIDDEN_COLOUR = "#5B5F97"  # voxels that a network is not shown: no grey of a scan is so blue
 
 
@@ -120,14 +120,14 @@ def voxel_classes(batch: ProxyBatch, scan: int = 0) -> tuple[np.ndarray, list[st
         return None
     values = target[scan, 0].cpu()
     if target.is_floating_point():  # no number where nothing was hidden
-        return (~values[0].isnan()).numpy().astype(np.uint8), ["shown", HIDDEN]
+        return (~values[0].isnan()).numpy().astype(np.uint8), ["shown", HIDDEN_NAME]
     names = batch.answers or [f"class {n}" for n in range(int(values.max()) + 1)]
     return values.numpy().astype(np.uint8), list(names)
 
 
-def class_colour(name: str, number: int) -> str:
-    """The colour of class ``number`` of a label map, from 1."""
-    return HIDDEN_COLOUR if name == HIDDEN else scan_colour(number - 1)
+def class_colour(number: int, name: str = "") -> str:
+    """The colour of class ``number`` of a label map, from 1; that of hidden voxels is their own."""
+    return HIDDEN_COLOUR if name == HIDDEN_NAME else scan_colour(number - 1)
 
 
 def orders_of(batch: ProxyBatch) -> np.ndarray | None:

@@ -12,7 +12,7 @@ from ssl3d_lite.tasks.words import place_names as place_names
 from ssl3d_lite.tasks.words import place_words as place_words
 from ssl3d_lite.tasks.words import turn_names as turn_names
 
-from .pieces import HIDDEN, Piece, badge, voxel_classes
+from .pieces import HIDDEN_NAME, Piece, badge, voxel_classes
 from .pieces import answer_name as answer_name
 from .pieces import orders_of as orders_of
 
@@ -78,8 +78,9 @@ def voxels_told(batch: ProxyBatch, scan: int, prediction: np.ndarray) -> str:
     """
     _, names = voxel_classes(batch, scan) or (None, [])
     target = batch.target[scan].cpu().numpy()
-    if HIDDEN not in names:
+    if HIDDEN_NAME not in names:
         return f"{(prediction == target).mean():.0%} of voxels right"
     asked = ~np.isnan(target)
     error = np.square(prediction - target)[asked].mean()
-    return f"explains {1 - error / max(target[asked].var(), 1e-6):.0%}"
+    share = 1 - error / max(target[asked].var(), 1e-6)
+    return f"explains {round(share, 2) + 0.0:.0%}"  # nothing is 0 %, not -0 %

@@ -149,7 +149,7 @@ export function viewsOf(scene, places, turn, framed, { wide, high }) {
   const clouds = places.map((each) => each.flatMap((m) => box.map((p) => apply(m, p))));
   const centres = clouds.map((cloud) => blend(middleOf(cloud), middleOf(space), framed));
   const width = wide / places.length;
-  const title = scene.panels?.some((panel) => panel.title) ? 24 : 0;
+  const title = places.length > 1 ? 24 : 0;
   const views = centres.map((centre, n) => {
     return { ...look(turn), x: (n + 0.5) * width, y: (high + title) / 2, centre };
   });

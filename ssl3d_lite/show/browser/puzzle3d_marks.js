@@ -1,6 +1,6 @@
 // Edges, numbers and marks tell pieces from each other. This module says how they look.
 
-import { RIGHT, WRONG } from "./verdicts.js";
+import { RIGHT_COLOUR, WRONG_COLOUR } from "./verdicts.js";
 
 const GREY = "#777777";
 const DARK_GREY = "#333333"; // small names need more contrast than edges
@@ -16,7 +16,7 @@ export function markOf(scene, panel, number) {
 export function edgeColour(piece, mark) {
   if (mark === undefined) return piece.colour;
   if (mark === null) return GREY;
-  return mark ? RIGHT : WRONG;
+  return mark ? RIGHT_COLOUR : WRONG_COLOUR;
 }
 
 export const nameColour = (piece, mark) => (mark === null ? DARK_GREY : edgeColour(piece, mark));

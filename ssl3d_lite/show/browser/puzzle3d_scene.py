@@ -27,7 +27,7 @@ from ssl3d_lite.show.context import (
 )
 from ssl3d_lite.show.pieces import (
     CORRECT_COLOUR,
-    HIDDEN,
+    HIDDEN_NAME,
     WRONG_COLOUR,
     Piece,
     badge,
@@ -142,8 +142,9 @@ def _pieces_message(
     The names are those that puzzle3d.js reads.
     """
     together = {"shown": [s.shown for s in spots], "home": [s.home for s in spots]}
-    if spots[0].predicted is not None:
-        together["guessed"] = [s.predicted for s in spots]
+    predicted = [s.predicted for s in spots if s.predicted is not None]
+    if predicted:  # then of every piece
+        together["guessed"] = predicted
     room = room | {"guessed": room["home"]}
     ends = {where: (m, apart(m, size, room[where])) for where, m in together.items()}
     return [
@@ -305,19 +306,19 @@ def _voxels(volumes: Tensor, batch: ProxyBatch, scan: int, prediction: Any, chan
     if prediction is not None:
         maps.append(_checked_voxels(batch, scan, prediction))
         titles.append(f"prediction: {voxels_told(batch, scan, maps[1])}")
-    if HIDDEN in names:
+    if HIDDEN_NAME in names:
         shown, hidden = piece.image[channel], classes == 1
         images = [shown, *(np.where(hidden, values[0, channel], shown) for values in maps)]
         shades = _shades(volumes[scan, channel], [piece], [[each] for each in images])
         shades = np.minimum(shades, _MARKED - 1)
         shades[0, 0][hidden] = _MARKED
-        colours = [{_MARKED: class_colour(HIDDEN, 1)}, {}, {}]
+        colours = [{_MARKED: class_colour(1, HIDDEN_NAME)}, {}, {}]
     else:
         grey = _shades(volumes[scan, channel], [piece], [[piece.image[channel]]])
         shades = np.concatenate([grey, np.stack(maps).astype(np.uint8)])
-        own = {0: "#000000"} | {n: class_colour(name, n) for n, name in enumerate(names) if n}
+        own = {0: "#000000"} | {n: class_colour(n, name) for n, name in enumerate(names) if n}
         colours = [{}, own, own]
-    legend = [(class_colour(name, n), False, name) for n, name in enumerate(names) if n]
+    legend = [(class_colour(n, name), False, name) for n, name in enumerate(names) if n]
     matrix = [piece.matrix.tolist()] * 2
     says = "the box that the network is shown"
     whole = {"shown": matrix, "home": matrix, "right": None, "says": says, "badge": badge(piece)}

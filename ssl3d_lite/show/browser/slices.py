@@ -15,7 +15,7 @@ from torch import Tensor
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.arrays import Array, as_numpy
 from ssl3d_lite.show.pieces import (
-    HIDDEN,
+    HIDDEN_NAME,
     Piece,
     badge,
     class_colour,
@@ -164,7 +164,7 @@ def puzzle_slices(volumes: Tensor, batch: ProxyBatch, scan: int = 0) -> Slices:
         volume = volume[..., None]
         labels = None if labels is None else labels[..., None]
     view = Slices(volume, labels, label_names=names, pieces=pieces, title=batch.question)
-    view.opacity = 1.0 if HIDDEN in names else view.opacity
+    view.opacity = 1.0 if HIDDEN_NAME in names else view.opacity
     return view
 
 
@@ -269,7 +269,7 @@ def _legend(classes: np.ndarray | None, names: Sequence[str]) -> list[dict[str, 
     if highest >= len(names):
         raise InputError(f"a label is {highest}, but label_names end at {len(names) - 1}")
     return [
-        {"name": name, "colour": class_colour(name, index)}
+        {"name": name, "colour": class_colour(index, name)}
         for index, name in enumerate(names[1:], start=1)
     ]
 
@@ -277,10 +277,10 @@ def _legend(classes: np.ndarray | None, names: Sequence[str]) -> list[dict[str, 
 def _first_look(
     shape: Sequence[int], classes: np.ndarray | None, pieces: Sequence[Piece]
 ) -> list[int]:
-    """The voxel where the cross stands at first: amid the first piece, or else amid the labels, or
-    else amid the scan."""
+    """The voxel where the cross stands at first: amid the first piece that may lie anywhere, or
+    amid the labels, or amid the scan."""
     middle = [edge // 2 for edge in shape]
-    if pieces:
+    if pieces and pieces[0].home is None:  # those of a grid fill the scan
         centre = [*pieces[0].centre, 0.0][: len(shape)]
     elif classes is not None and classes.any():
         centre = [place.mean() for place in np.nonzero(classes)]

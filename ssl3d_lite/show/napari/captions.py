@@ -94,7 +94,7 @@ def patch_caption(
     """
     text = (
         "light blue: the context; dark blue: the patch at its tip\n"
-        f"yellow, ?: the place asked about, {rows_told(asked.rows_ahead)}"
+        f"pink, ?: the place asked about, {rows_told(asked.rows_ahead)}"
     )
     if prediction is None:
         return text

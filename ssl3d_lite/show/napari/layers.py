@@ -248,7 +248,7 @@ def class_layer(
     count = max(int(classes.max()), len(label_names) - 1, 1)
     names = [*label_names, *map(str, range(len(label_names), count + 1))]
     own = dict(enumerate(colours, start=1))
-    shades = {n: own.get(n) or class_colour(names[n], n) for n in range(1, count + 1)}
+    shades = {n: own.get(n) or class_colour(n, names[n]) for n in range(1, count + 1)}
     outline = {"contour": 1} if name == "prediction" else {}
     return outline | {
         "kind": "labels",
