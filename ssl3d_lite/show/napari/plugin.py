@@ -31,10 +31,14 @@ from ssl3d_lite.data.cohort import MANIFEST, Cohort
 from ssl3d_lite.data.registry import make_cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.tasks import TASKS, make_task
+from ssl3d_lite.show.words import piece_told
+from ssl3d_lite.tasks import TASKS, ProxyBatch, make_task
 
-from .layers import LAYER_KIND, PUZZLE, Viewer, class_layer, stand_in_3d, stand_upright, window
+from .camera import Viewer, stand_in_3d, stand_upright
+from .in_space import InSpace
+from .layers import class_layer, image_layers, values_of
 from .puzzle import PuzzleLayers
+from .reuse import FOLLOWER, LAYER_KIND, PUZZLE, SCAN, Settings
 
 BRAIN_EDGE = 64  # voxels
 MAX_NUMBER = 2**31 - 1  # the highest that a spin box takes
@@ -43,34 +47,46 @@ MAX_NUMBER = 2**31 - 1  # the highest that a spin box takes
 # ---- sample data -------------------------------------------------------------------------------
 
 
-def virtual_brain() -> list[tuple[Any, dict[str, Any], str]]:
+def virtual_brain() -> list[tuple[Any, Settings, str]]:
     """A virtual head with a glioma in four contrasts, and its labels, as napari's layer tuples.
 
-    It is made once, by the recipe of virtual brains, and kept in the user's cache folder.
+    It is made once, by the recipe of virtual brains, and kept in the user's cache folder. napari
+    adds the layers itself, and knows no up: the head is turned upright when the last is there.
     """
+    import napari
+
     folder = Path(pooch.os_cache("ssl3d_lite")) / f"virtual-brain-{BRAIN_EDGE}"
     if not (folder / MANIFEST).exists():
         make_cohort("virtual-brain", folder, cases=1, edge=BRAIN_EDGE, workers=1)
     cohort = Cohort.open(folder)
     image, label = cohort[0]
     scale = np.diag([*cohort.spacing, 1.0])
-    layers = [
-        (
-            channel.astype(np.float32),
-            {
-                "name": name,
-                "affine": scale,
-                "visible": number == 0,
-                "contrast_limits": window(channel.astype(np.float32)),
-            },
-            "image",
-        )
-        for number, (name, channel) in enumerate(zip(cohort.channels, image, strict=True))
-    ]
+    layers = image_layers(np.asarray(image), "scan", scale)
+    for number, (settings, name) in enumerate(zip(layers, cohort.channels, strict=True)):
+        settings |= {"name": name, "visible": number == 0}
     if label is not None:
-        settings = class_layer(np.asarray(label), "labels", scale, cohort.label_names)
-        layers.append((settings.pop("data"), settings, "labels"))
-    return layers
+        layers.append(class_layer(np.asarray(label), "labels", scale, cohort.label_names))
+    for settings in layers:
+        settings["metadata"] = settings.get("metadata", {}) | {LAYER_KIND: SCAN}
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        turn_upright_after(viewer, len(layers))
+    return [(settings.pop("data"), settings, settings.pop("kind")) for settings in layers]
+
+
+def turn_upright_after(viewer: Viewer, count: int) -> None:
+    """Turn a viewer's scan upright when so many layers were added, and keep its head up in 3D."""
+    added: list[Any] = []
+
+    def inserted(event: Any) -> None:
+        added.append(event.value)
+        if len(added) == count:
+            viewer.layers.events.inserted.disconnect(inserted)
+            stand_upright(viewer)
+            viewer.layers.selection.active = added[0]
+            added[0].metadata[FOLLOWER] = InSpace(viewer, added[:1], crop=False)
+
+    viewer.layers.events.inserted.connect(inserted, position="last")
 
 
 # ---- the dock widget ---------------------------------------------------------------------------
@@ -82,19 +98,22 @@ class Explorer(Container):
     def __init__(self, napari_viewer: Viewer):
         self.viewer = napari_viewer
         self.puzzle: PuzzleLayers | None = None
+        self.drawn = ""  # the task of that puzzle
         self.image = ComboBox(label="image", choices=self._images, nullable=True)
         self.task = ComboBox(label="task", choices=list(TASKS), value="jigsaw")
-        self.settings = Container(label="settings")
+        self.settings: Any = Container(label="settings")
         self.seed = SpinBox(label="seed", max=MAX_NUMBER, tooltip="the same seed, the same puzzle")
         self.draw = PushButton(text="Draw")
         self.redraw = PushButton(text="Another puzzle", tooltip="the next seed")
         self.upright = PushButton(text="Head up", tooltip="for a scan whose axes are RAS")
-        self.apart = FloatSlider(label="apart", max=2, tooltip="how far the pieces fly apart")
-        self.shown = CheckBox(text="as the network gets them", tooltip="shuffled, turned, warped")
-        self.text = TextEdit(label="labels")
+        self.apart = FloatSlider(label="apart", max=1, tooltip="how far the pieces fly apart")
+        self.as_asked = CheckBox(
+            text="as the network gets them", tooltip="shuffled, turned, warped"
+        )
+        self.text = TextEdit(label="answers")
         self.text.read_only = True
         widgets = [self.image, self.task, self.settings, self.seed, self.draw, self.redraw]
-        moves = [self.apart, self.shown, self.upright]
+        moves = [self.apart, self.as_asked, self.upright]
         super().__init__(widgets=[*widgets, *moves, self.text])
         self._fill_settings()
         self.task.changed.connect(self._fill_settings)
@@ -102,7 +121,7 @@ class Explorer(Container):
         self.redraw.clicked.connect(self._another)
         self.upright.clicked.connect(self._head_up)
         self.apart.changed.connect(self._arrange)
-        self.shown.changed.connect(self._arrange)
+        self.as_asked.changed.connect(self._arrange)
         self._follow_selection()
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
             event.connect(self._layers_changed)
@@ -116,29 +135,32 @@ class Explorer(Container):
             return
         try:
             volumes = volumes_of(layer)
-            shape = EncoderSettings(volumes.shape[1], volumes.ndim - 2, filters=(4, 8))
+            dims: Any = volumes.ndim - 2  # 2 or 3
+            shape = EncoderSettings(volumes.shape[1], dims, filters=(4, 8))
             task = make_task(self.task.value, shape, 0, **self._chosen())
             params = task.sample_params(volumes, torch.Generator().manual_seed(self.seed.value))
             batch = task.make_views(volumes, params)
         except InputError as reason:
             self.text.value = f"This puzzle cannot be made: {reason}."
             return
-        space = volumes.shape[2:]
-        self.puzzle = PuzzleLayers(self.viewer, batch, world=world_of(layer), space=space)
-        self._arrange()
-        self.text.value = self._text_of(task.note)
+        volume, world = volumes[0].numpy(), world_of(layer)
+        self.puzzle = PuzzleLayers(self.viewer, volume, batch, world=world)
+        with self.as_asked.changed.blocked():
+            if self.drawn != task.name:  # another task: as it opens
+                self.as_asked.value = self.puzzle.in_row
+        self.drawn = task.name
+        if self.apart.value or self.as_asked.value != self.puzzle.in_row:
+            self._arrange()
+        self.text.value = self._text_of(self.puzzle, batch, task.note)
 
-    def _text_of(self, note: str) -> str:
-        """Captions and positions of the pieces, the label of all, and the task's note."""
-        shown = self.puzzle
-        where = [", ".join(f"{c:g}" for c in piece.centre) for piece in shown.pieces]
-        lines = [
-            f"{caption} (at {centre})"
-            for caption, centre in zip(shown.captions, where, strict=True)
-        ]
-        if shown.caption:
-            lines.insert(0, shown.caption)
-        return "\n".join([*lines, *([note] if note else [])])
+    @staticmethod
+    def _text_of(shown: PuzzleLayers, batch: ProxyBatch, note: str) -> str:
+        """The question, the answer for all, the pieces in words with their places, and a note."""
+        lines = list(shown.drawing.lines)
+        for piece in shown.pieces if shown.asked is None else ():
+            where = ", ".join(f"{c:g}" for c in piece.centre)
+            lines.append(f"{piece_told(piece, batch)} (at {where})")
+        return "\n".join(filter(None, [*lines, note]))
 
     def _chosen(self) -> dict[str, Any]:
         """The settings, by name.
@@ -169,7 +191,7 @@ class Explorer(Container):
 
     def _arrange(self) -> None:
         if self.puzzle is not None:
-            self.puzzle.arrange(self.apart.value, self.shown.value)
+            self.puzzle.arrange(self.apart.value, self.as_asked.value)
 
     def _head_up(self) -> None:
         """Turn napari's view, which knows no up, to that of RAS scans."""
@@ -208,7 +230,7 @@ def volumes_of(layer: Any) -> Tensor:
     Raises:
         InputError: it has neither 2 nor 3 space axes.
     """
-    data = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+    data = values_of(layer)
     data = np.moveaxis(data[..., :3], -1, 0) if layer.rgb else data[None]
     if data.ndim not in (3, 4):
         raise InputError(f"layer {layer.name!r} has {data.ndim - 1} axes; puzzles have 2 or 3")
@@ -260,8 +282,9 @@ def field_help(kind: type) -> dict[str, str]:
     """The docstring under each field of a settings class, and of those that it inherits from."""
     texts: dict[str, str] = {}
     for each in reversed(kind.__mro__[:-1]):
-        body = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0].body
-        for field, below in pairwise(body):
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, below in pairwise(definition.body):
             if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
-                texts[field.target.id] = inspect.cleandoc(ast.literal_eval(below.value))
+                texts[ast.unparse(field.target)] = inspect.cleandoc(ast.literal_eval(below.value))
     return texts
