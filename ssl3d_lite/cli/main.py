@@ -272,6 +272,12 @@ def _predict(arguments: list[str]) -> int:
     return predict_command(_parse(PredictCommand, "predict", arguments))
 
 
+def _features(arguments: list[str]) -> int:
+    from .commands import FeaturesCommand, features_command
+
+    return features_command(_parse(FeaturesCommand, "features", arguments))
+
+
 def _study(arguments: list[str]) -> None:
     from ssl3d_lite.study.settings import read_study, shipped_studies
 
@@ -376,6 +382,11 @@ COMMANDS: dict[str, Command] = {
         _probe,
         "score a frozen encoder's features with a linear probe",
         "ssl3d probe --cohort cohorts/a --encoder runs/cpc --labels 5",
+    ),
+    "features": (
+        _features,
+        "what an encoder makes of scans: colours over the raw scans, embeddings",
+        "ssl3d features --encoder runs/cpc --images scans --out features",
     ),
     "study": (
         _study,
