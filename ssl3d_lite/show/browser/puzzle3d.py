@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 from scipy.ndimage import map_coordinates
@@ -28,6 +27,7 @@ from ssl3d_lite.tasks import Placement, ProxyBatch
 
 from .browser_module import browser_module
 from .places import MIN_ROOM, Places, apart, places, room_for
+from .saved_page import BrowserView
 
 EDGE_COLOURS = (*COLOURS[:-1], "#999999")  # black edges would not be seen around black air
 PREDICTION_LEGEND = [  # colour, whether the line is dashed, text
@@ -37,7 +37,7 @@ PREDICTION_LEGEND = [  # colour, whether the line is dashed, text
 HINT = "Drag to turn it. Click a piece to ask about it"
 
 
-class Puzzle3D(anywidget.AnyWidget):
+class Puzzle3D(BrowserView):
     """The pieces of a puzzle in 3D: as the network gets them, put back, apart.
 
     Drag (or arrow keys) to turn; click a piece to pick it; double-click to put that one back. Each

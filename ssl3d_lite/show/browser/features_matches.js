@@ -1,0 +1,85 @@
+// Cells of features, and which of them are alike. A cell is a block of voxels; it has one byte for
+// each component, and cells lie one after another, the last axis fastest. Nothing here draws.
+
+// ---- where cells are ---------------------------------------------------------------------------
+
+export const gridOf = (shape, stride) => shape.map((edge) => Math.ceil(edge / stride));
+
+// Returns the number of the cell that holds a voxel.
+export function cellOf(voxel, grid, stride) {
+  const [x, y, z] = voxel.map((place) => Math.floor(place / stride));
+  return (x * grid[1] + y) * grid[2] + z;
+}
+
+// Returns the middle of a cell, in voxels; the last cell may reach beyond the scan.
+export function middleOf(cell, grid, stride, shape) {
+  const z = cell % grid[2];
+  const y = Math.floor(cell / grid[2]) % grid[1];
+  const x = Math.floor(cell / (grid[1] * grid[2]));
+  return [x, y, z].map((place, axis) => {
+    const start = place * stride;
+    return (start + Math.min(start + stride, shape[axis]) - 1) / 2;
+  });
+}
+
+// ---- which cells are alike ---------------------------------------------------------------------
+
+// Fills `found` with each cell's squared distance to the query, and returns the nearest cell.
+export function measure(cells, query, found) {
+  const width = query.length;
+  let nearest = 0;
+  let least = Infinity;
+  for (let cell = 0, at = 0; cell < found.length; cell++) {
+    let sum = 0;
+    for (let component = 0; component < width; component++, at++) {
+      const apart = cells[at] - query[component];
+      sum += apart * apart;
+    }
+    found[cell] = sum;
+    if (sum < least) {
+      least = sum;
+      nearest = cell;
+    }
+  }
+  return nearest;
+}
+
+// Two cells drawn at random are `unit` apart, squared, on average. Likeness is 1 for the same
+// features, and falls to 0 at half of that.
+export const likeness = (squared, unit) => Math.max(0, 1 - (2 * squared) / unit);
+
+// ---- how far a match is off --------------------------------------------------------------------
+
+export const distance = (a, b, spacing) =>
+  Math.hypot(...a.map((place, axis) => (place - b[axis]) * spacing[axis]));
+
+// Returns the distance from a place to the nearest voxel of a label, 0 within it; Infinity if the
+// patient has none.
+export function distanceToLabel(place, label, { labels, shape, spacing }) {
+  let least = Infinity;
+  for (let x = 0, at = 0; x < shape[0]; x++) {
+    const across = ((x - place[0]) * spacing[0]) ** 2;
+    for (let y = 0; y < shape[1]; y++) {
+      const both = across + ((y - place[1]) * spacing[1]) ** 2;
+      for (let z = 0; z < shape[2]; z++, at++) {
+        if (labels[at] !== label) continue;
+        least = Math.min(least, both + ((z - place[2]) * spacing[2]) ** 2);
+      }
+    }
+  }
+  return Math.sqrt(least);
+}
+
+export const labelAt = ({ labels, shape }, voxel) =>
+  labels ? labels[(voxel[0] * shape[1] + voxel[1]) * shape[2] + voxel[2]] : null;
+
+// Returns the position of the crop's corner, among those there are, that is nearest to a move of so
+// many voxels from where it is now.
+export function nearestFrame(frames, now, move) {
+  const wanted = frames[now].corner.map((place, axis) => place + move[axis]);
+  const axes = [0, 1, 2].filter((axis) => move[axis] !== 0); // the others do not move in this plane
+  const away = frames.map(({ corner }) =>
+    Math.hypot(0, ...axes.map((axis) => corner[axis] - wanted[axis])),
+  );
+  return axes.length ? away.indexOf(Math.min(...away)) : now;
+}
