@@ -53,8 +53,6 @@ class FeatureColumn:
     """For each patient, then for each frame, uint8 (cell, component)."""
     palette: np.ndarray
     """The colour's red, green, blue at each byte of the first three components: uint8 (3, 256)."""
-    unit: float
-    """Mean squared distance, in bytes, between two cells of patients drawn at random."""
     share: float | None
     """Of the features' variance that three colours hold; None of place."""
     kept: float | None
@@ -106,7 +104,6 @@ def encoder_column(
         name=name,
         cells=tuple(np.rint((each - low) / step).clip(0, HIGHEST).astype("u1") for each in scores),
         palette=palette,
-        unit=float(2 * space.variances[:count].sum() / step**2) or 1.0,
         share=space.share(3),
         kept=space.share(count),
         shift=equivariance_under_shift(encoder, cohort, cases),
@@ -129,10 +126,8 @@ def place_column(
     places = [places_in(cell_middles(shape, stride), shape) for shape in shapes]
     places += [places_in(cell_middles(frame.size, stride), shapes[0]) for frame in frames]
     cells = tuple(np.rint((each + 1) / 2 * HIGHEST).astype("u1") for each in places)
-    together = np.concatenate(cells[: len(shapes)]).astype(float)
     palette = np.tile(np.arange(HIGHEST + 1, dtype="u1"), (3, 1))
-    unit = float(2 * together.var(0).sum())
-    return FeatureColumn("place alone", cells, palette, unit, None, None, None)
+    return FeatureColumn("place alone", cells, palette, None, None, None)
 
 
 def matches(cells: np.ndarray, known: np.ndarray) -> np.ndarray:

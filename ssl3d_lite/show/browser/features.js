@@ -18,15 +18,18 @@ import {
   distance,
   distanceToLabel,
   gridOf,
+  heatRange,
   labelAt,
   measure,
   middleOf,
   nearestFrame,
 } from "./features_matches.js";
+import { drawLetters } from "./slices_drawing.js";
 import { PLANES, voxelAt } from "./slices_geometry.js";
 
 const RIGHT = "#2fd39a"; // with ✓ and ✗, which say it too
 const WRONG = "#ff7a45";
+const HEATED = 0.04; // share of a picture's cells that are coloured
 const PLAIN = "#ffffff"; // where nothing tells what is right
 const PANEL_HEIGHT = 190; // of a panel, in CSS pixels
 const PANEL_GAP = 6; // the style sheet leaves so many between panels
@@ -95,7 +98,7 @@ function makeView(model, el) {
   view.controls = makeControls(view);
   view.board = make(root, "div", { className: "ssl3d-board" });
   view.corner = make(view.board, "div", { className: "ssl3d-corner" });
-  view.heads = [...patients.map(({ name }) => name), "moved crop"].map((name, index) =>
+  view.heads = [...shortened(patients.map(({ name }) => name)), "moved crop"].map((name, index) =>
     makeHead(view.board, name, index, patients.length),
   );
   view.names = columns.map(({ name }) =>
@@ -138,6 +141,13 @@ function makeControls(view) {
   });
   moved.addEventListener("input", () => tell(view, { frame: Number(moved.value) }));
   return { planes, opacity, colours, moved };
+}
+
+// Long names often begin alike: what follows tells them apart.
+function shortened(names) {
+  let alike = 0;
+  while (names.every((name) => name[alike] === names[0][alike] && alike < name.length - 3)) alike++;
+  return alike > 4 ? names.map((name) => `…${name.slice(alike)}`) : names;
 }
 
 function makeHead(board, name, index, patients) {
@@ -219,6 +229,7 @@ function findMatch(view, panel) {
   const count = box.grid[0] * box.grid[1] * box.grid[2];
   if (panel.found?.length !== count) panel.found = new Uint32Array(count);
   const cell = measure(cellsOf(view, panel), query, panel.found);
+  panel.range = heatRange(panel.found, HEATED, cell);
   const middle = middleOf(cell, box.grid, stride, box.size);
   const place = middle.map((value, axis) => value + box.corner[axis]);
   return { place, ...judged(view, panel, place) };
@@ -235,8 +246,8 @@ function judged(view, panel, place) {
     const seen = asked.every((v, axis) => v >= corner[axis] && v < corner[axis] + size[axis]);
     if (!seen) return { words: "outside the crop", colour: PLAIN };
     const off = distance(place, asked, patient.spacing);
-    // half a cell's diagonal: a match cannot be told to be nearer
-    const within = Math.hypot(...patient.spacing.map((edge) => edge * stride)) / 2;
+    // cells of the crop lie between those of the scan, so nearer than a cell nothing can be told
+    const within = Math.hypot(...patient.spacing.map((edge) => edge * stride));
     const right = off <= within;
     const words = right ? "✓ the same place" : `✗ ${off.toFixed(0)}${unit} off`;
     return { words, colour: right ? RIGHT : WRONG };
@@ -263,7 +274,7 @@ function draw(view, panel) {
   const slice = Math.min(patient.shape[plane.axis] - 1, Math.floor(place[plane.axis] + 0.5));
   panel.slice = slice;
   drawScan(panel, patient, plane, slice);
-  const how = { stride, opacity: model.get("opacity"), column, unit: column.unit };
+  const how = { stride, opacity: model.get("opacity"), column, range: panel.range };
   const box = boxOf(view, panel);
   if (match) drawHeat(panel, patient, box, plane, slice, { ...how, found: panel.found });
   else drawColours(panel, patient, box, plane, slice, { ...how, cells: cellsOf(view, panel) });
@@ -271,8 +282,9 @@ function draw(view, panel) {
   if (panel.moved) drawFrame(panel, patient, box, plane, slice);
   if (match) drawRing(panel, patient, plane, match.place, match.colour);
   else if (panel.place === 0) drawPointer(panel, patient, plane, asked);
+  if (panel.place === 0) drawLetters({ plane, ...panel });
   panel.caption.textContent = match?.words ?? "";
-  panel.caption.style.setProperty("--mark", match ? match.colour : "transparent");
+  panel.caption.style.setProperty("--mark", match?.words ? match.colour : "transparent");
 }
 
 // Before anything is asked of it, a patient shows the slice at the same share of its depth.

@@ -22,6 +22,7 @@ from ssl3d_lite.show.pieces import COLOURS
 
 from .browser_module import browser_module
 from .feature_cells import (
+    FRAMES,
     FeatureColumn,
     Frame,
     encoder_column,
@@ -56,12 +57,12 @@ class Features(BrowserView):
     voxel = traitlets.List(traitlets.Int()).tag(sync=True)
     plane = traitlets.Enum(("sagittal", "coronal", "axial"), "sagittal").tag(sync=True)
     opacity = traitlets.Float(0.7, min=0, max=1).tag(sync=True)
-    frame = traitlets.Int(0).tag(sync=True)
+    frame = traitlets.Int(FRAMES - 1).tag(sync=True)
 
     # sent once
     _patients = traitlets.List().tag(sync=True)  # name, shape, spacing, whether it has labels
     _frames = traitlets.List().tag(sync=True)  # corner and size, in the first patient
-    _columns = traitlets.List().tag(sync=True)  # name, components, palette, unit
+    _columns = traitlets.List().tag(sync=True)  # name, components, palette
     _stride = traitlets.Int().tag(sync=True)
     _classes = traitlets.List().tag(sync=True)  # name and colour of labels 1, 2, …
     _unit = traitlets.Unicode().tag(sync=True)
@@ -194,7 +195,6 @@ def _column(column: FeatureColumn) -> dict[str, Any]:
         "name": column.name,
         "components": column.cells[0].shape[1],
         "palette": column.palette.tolist(),
-        "unit": column.unit,
     }
 
 

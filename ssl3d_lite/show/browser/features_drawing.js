@@ -92,7 +92,7 @@ export function drawColours(panel, patient, box, plane, slice, { stride, opacity
   );
 }
 
-export function drawHeat(panel, patient, box, plane, slice, { stride, opacity, unit, found }) {
+export function drawHeat(panel, patient, box, plane, slice, { stride, opacity, range, found }) {
   drawCells(
     panel,
     patient,
@@ -101,7 +101,7 @@ export function drawHeat(panel, patient, box, plane, slice, { stride, opacity, u
     slice,
     stride,
     opacity,
-    (at) => SHADES[Math.round(likeness(found[at], unit) * (HEAT - 1))],
+    (at) => SHADES[Math.round(likeness(found[at], range) * (HEAT - 1))],
   );
 }
 

@@ -24,6 +24,8 @@ export function middleOf(cell, grid, stride, shape) {
 
 // ---- which cells are alike ---------------------------------------------------------------------
 
+const SAMPLED = 4096; // cells by which a share of all is estimated
+
 // Fills `found` with each cell's squared distance to the query, and returns the nearest cell.
 export function measure(cells, query, found) {
   const width = query.length;
@@ -44,9 +46,21 @@ export function measure(cells, query, found) {
   return nearest;
 }
 
-// Two cells drawn at random are `unit` apart, squared, on average. Likeness is 1 for the same
-// features, and falls to 0 at half of that.
-export const likeness = (squared, unit) => Math.max(0, 1 - (2 * squared) / unit);
+// Returns the squared distances at which colouring begins and ends: the nearest cell's, and the one
+// below which a share of all cells lies. So each picture has as much colour as any other, and tells
+// by its shape whether the likest places lie together.
+export function heatRange(found, share, nearest) {
+  const step = Math.max(1, Math.floor(found.length / SAMPLED));
+  const sampled = new Uint32Array(Math.ceil(found.length / step));
+  for (let n = 0; n < sampled.length; n++) sampled[n] = found[n * step];
+  sampled.sort();
+  const end = sampled[Math.floor(share * (sampled.length - 1))];
+  return [found[nearest], Math.max(end, found[nearest] + 1)];
+}
+
+// Likeness is 1 at the nearest cell, and 0 where colouring ends.
+export const likeness = (squared, [start, end]) =>
+  Math.min(1, Math.max(0, (end - squared) / (end - start)));
 
 // ---- how far a match is off --------------------------------------------------------------------
 
