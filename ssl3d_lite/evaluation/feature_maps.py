@@ -276,8 +276,7 @@ def features(
         check_cases(cohort, cases),
         check_cases(cohort, fit if fit is not None else cases),
     )
-    if not isinstance(stride, int) or stride < 1:
-        raise InputError(f"stride is {stride!r}, but must be a whole number of voxels, 1 or more")
+    checked_stride(stride)
     ready = encoder_to_read(encoder, cohort, fitted, exact)
     everything = {
         case: read_map(ready, _image(cohort, case), stride, levels)
@@ -311,6 +310,17 @@ def encoder_to_read(
             fitting.cpu()
         fitting.double()
     return recalibrated(fitting, cohort, cases)  # type: ignore[arg-type]  # or any other module
+
+
+def checked_stride(stride: int) -> int:
+    """The edge of a cell.
+
+    Raises:
+        InputError: it is no whole number of voxels.
+    """
+    if not isinstance(stride, int) or stride < 1:
+        raise InputError(f"stride is {stride!r}, but must be a whole number of voxels, 1 or more")
+    return stride
 
 
 def check_cases(cohort: Cohort, cases: Sequence[int]) -> list[int]:

@@ -15,7 +15,7 @@ from nibabel.affines import voxel_sizes
 
 from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Cohort
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.evaluation.feature_maps import cell_labels, check_cases
+from ssl3d_lite.evaluation.feature_maps import cell_labels, check_cases, checked_stride
 from ssl3d_lite.models.encoders import Encoder, make_encoder
 from ssl3d_lite.show.arrays import air, greys
 from ssl3d_lite.show.pieces import COLOURS
@@ -103,8 +103,10 @@ class Features(BrowserView):
         """
         chosen = _patients_of(cohort, cases)
         shapes = [cohort.cases[case].shape for case in chosen]
-        stride = stride or max(map(stride_for, shapes))
+        stride = max(map(stride_for, shapes)) if stride is None else checked_stride(stride)
         frames = frames_of(shapes[0])
+        if names is not None and len(names) != 2:
+            raise InputError(f"names are {names!r}, but must be two: one for each encoder")
         if names is None:
             names = ("the encoder", "random weights" if beside is None else "the other")
         other = make_encoder(encoder.settings, 0) if beside is None else beside

@@ -47,39 +47,35 @@ class BrowserView(anywidget.AnyWidget):
         path = Path(path)
         check_file(path, partial(is_page_of, maker=_MAKER), "page of a view")
         name = title or type(self).__name__
-        parts = [f"<style>{_WIDE}\n{_harmless(str(self._css))}</style>"]
-        parts += [f"<h1>{escape(title)}</h1>"] * bool(title) + [f"<p>{escape(text)}</p>"] * bool(
-            text
-        )
-        parts += ['<div id="view"></div>', _script(str(self._esm), self._kept())]
+        parts = [f"<style>{_WIDE}\n{self._css}</style>"]
+        parts += [f"<h1>{escape(title)}</h1>"] if title else []
+        parts += [f"<p>{escape(text)}</p>"] if text else []
+        parts += ['<div id="view"></div>', _script(str(self._esm), _page_state(self))]
         write_html(path, name, parts, _MAKER)
         return path
 
-    def _kept(self) -> dict[str, dict[str, Any]]:
-        """The view's state: values as they are, and bytes as base64 of gzip."""
-        own = set(self.traits(sync=True)) - set(anywidget.AnyWidget.class_traits(sync=True))
-        state = self.get_state(sorted(own - {"_esm", "_css", "_anywidget_id"}))
-        packed = {name: value for name, value in state.items() if isinstance(value, bytes)}
-        return {
-            "values": {name: value for name, value in state.items() if name not in packed},
-            "bytes": {
-                name: base64.b64encode(gzip_bytes(value, 9)).decode()
-                for name, value in packed.items()
-            },
-        }
+
+def _page_state(view: BrowserView) -> dict[str, dict[str, Any]]:
+    """A view's state: values as they are, and bytes as base64 of gzip."""
+    own = set(view.traits(sync=True)) - set(anywidget.AnyWidget.class_traits(sync=True))
+    state = view.get_state(sorted(own - {"_esm", "_css", "_anywidget_id"}))
+    packed = {name: value for name, value in state.items() if isinstance(value, bytes)}
+    return {
+        "values": {name: value for name, value in state.items() if name not in packed},
+        "bytes": {
+            name: base64.b64encode(gzip_bytes(value, 9)).decode() for name, value in packed.items()
+        },
+    }
 
 
 def _script(module: str, state: dict[str, Any]) -> Markup:
-    """The view's module and the host's, side by side, and the state that they are given."""
+    """The view's module and the host's, side by side, and the state that they are given.
+
+    Names in a state come from data sets' own files, so nothing in it may end the script.
+    """
     host = _HOST.read_text(encoding="utf-8").replace("\nexport ", "\n")
     view = f"const view = (() => {{\n{module.removesuffix(ENTRY)}\nreturn {{ render }};\n}})();"
-    start = f'startPage(view, document.getElementById("view"), {json.dumps(state)});'
-    return Markup(
-        f'<script type="module">\n{_harmless(chr(10).join((host, view, start)))}</script>'
-    )
-
-
-def _harmless(text: str) -> str:
-    """A script or a style in which nothing ends it, or begins a comment: names in a state come from
-    data sets' own files. In JavaScript's texts the code is the same letter."""
-    return text.replace("</", "\\u003c/").replace("<!--", "\\u003c!--")
+    given = json.dumps(state).replace("<", "\\u003c")
+    start = f'startPage(view, document.getElementById("view"), {given});'
+    code = "\n".join((host, view, start))
+    return Markup(f'<script type="module">\n{code}</script>')
