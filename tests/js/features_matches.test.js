@@ -3,7 +3,7 @@ import { test } from "node:test";
 import {
   cellOf,
   distance,
-  distanceToLabel,
+  distanceToVoxels,
   gridOf,
   heatRange,
   labelAt,
@@ -11,6 +11,7 @@ import {
   measure,
   middleOf,
   nearestFrame,
+  voxelsByLabel,
 } from "../../ssl3d_lite/show/browser/features_matches.js";
 
 test("a cell is a block of voxels, and the last has what is left", () => {
@@ -77,10 +78,19 @@ const patient = {
 test("distances to a label are in mm, and 0 within it", () => {
   assert.equal(labelAt(patient, [0, 0, 3]), 1);
   assert.equal(labelAt({ ...patient, labels: null }, [0, 0, 3]), null);
-  assert.equal(distanceToLabel([0, 0, 3], 1, patient), 0);
-  assert.equal(distanceToLabel([2, 0, 3], 1, patient), 4);
-  assert.equal(distanceToLabel([0, 0, 0], 2, patient), 4);
-  assert.equal(distanceToLabel([0, 0, 0], 9, patient), Number.POSITIVE_INFINITY);
+  const voxels = voxelsByLabel(patient);
+  assert.deepEqual(
+    [...voxels],
+    [
+      [1, [0, 0, 3]],
+      [2, [2, 0, 0]],
+    ],
+  );
+  const to = (place, label) => distanceToVoxels(place, voxels.get(label) ?? [], patient.spacing);
+  assert.equal(to([0, 0, 3], 1), 0);
+  assert.equal(to([2, 0, 3], 1), 4);
+  assert.equal(to([0, 0, 0], 2), 4);
+  assert.equal(to([0, 0, 0], 9), Infinity);
 });
 
 test("a dragged crop stops at the nearest of its positions", () => {

@@ -16,13 +16,14 @@ import {
 import {
   cellOf,
   distance,
-  distanceToLabel,
+  distanceToVoxels,
   gridOf,
   heatRange,
   labelAt,
   measure,
   middleOf,
   nearestFrame,
+  voxelsByLabel,
 } from "./features_matches.js";
 import { drawLetters } from "./slices_drawing.js";
 import { PLANES, voxelAt } from "./slices_geometry.js";
@@ -68,7 +69,8 @@ function readPatients(model) {
       labelled += size;
     }
     const grid = gridOf(about.shape, stride);
-    return { ...about, voxels, labels: own, corner: [0, 0, 0], size: about.shape, grid };
+    const byLabel = own && voxelsByLabel({ labels: own, shape: about.shape });
+    return { ...about, voxels, labels: own, byLabel, corner: [0, 0, 0], size: about.shape, grid };
   });
 }
 
@@ -213,11 +215,19 @@ function ask(view) {
   const start = performance.now();
   view.asked = view.hovered ?? view.model.get("voxel");
   for (const panel of view.panels) {
-    if (panel.place > 0) panel.match = view.coloured ? null : findMatch(view, panel);
+    if (panel.place > 0) panel.match = view.coloured ? null : matchOf(view, panel);
     if (panel.width) draw(view, panel);
   }
   showState(view);
   view.root.dataset.milliseconds = performance.now() - start; // tests read it
+}
+
+// A click asks for what the pointer has asked before.
+function matchOf(view, panel) {
+  const asked = `${view.asked} ${panel.moved ? view.model.get("frame") : ""}`;
+  if (panel.askedFor !== asked) panel.found = findMatch(view, panel);
+  panel.askedFor = asked;
+  return panel.found;
 }
 
 function findMatch(view, panel) {
@@ -227,9 +237,9 @@ function findMatch(view, panel) {
   const query = panel.column.cells[0].slice(at, at + width);
   const box = boxOf(view, panel);
   const count = box.grid[0] * box.grid[1] * box.grid[2];
-  if (panel.found?.length !== count) panel.found = new Uint32Array(count);
-  const cell = measure(cellsOf(view, panel), query, panel.found);
-  panel.range = heatRange(panel.found, HEATED, cell);
+  if (panel.distances?.length !== count) panel.distances = new Uint32Array(count);
+  const cell = measure(cellsOf(view, panel), query, panel.distances);
+  panel.range = heatRange(panel.distances, HEATED, cell);
   const middle = middleOf(cell, box.grid, stride, box.size);
   const place = middle.map((value, axis) => value + box.corner[axis]);
   return { place, ...judged(view, panel, place) };
@@ -256,7 +266,7 @@ function judged(view, panel, place) {
   if (label === null || patient.labels === null) return { words: "", colour: PLAIN };
   if (label === 0) return { words: "no label is asked", colour: PLAIN };
   const { name } = classes[label - 1];
-  const off = distanceToLabel(place, label, patient);
+  const off = distanceToVoxels(place, patient.byLabel.get(label) ?? [], patient.spacing);
   if (off === Infinity) return { words: `it has no ${name}`, colour: PLAIN };
   const right = off < Math.max(...patient.spacing); // the match is the middle of a cell
   const words = right ? `✓ ${name}` : `✗ ${off.toFixed(0)}${unit} from ${name}`;
@@ -276,7 +286,7 @@ function draw(view, panel) {
   drawScan(panel, patient, plane, slice);
   const how = { stride, opacity: model.get("opacity"), column, range: panel.range };
   const box = boxOf(view, panel);
-  if (match) drawHeat(panel, patient, box, plane, slice, { ...how, found: panel.found });
+  if (match) drawHeat(panel, patient, box, plane, slice, { ...how, found: panel.distances });
   else drawColours(panel, patient, box, plane, slice, { ...how, cells: cellsOf(view, panel) });
   drawLabels(view, panel, patient, plane, slice);
   if (panel.moved) drawFrame(panel, patient, box, plane, slice);
@@ -346,7 +356,8 @@ function arrange(view) {
 
 // Patients stand side by side and encoders one below the other; on a narrow page the other way.
 function place(view, narrow) {
-  view.root.classList.toggle("ssl3d-narrow", narrow);
+  const encoders = view.names.length;
+  view.board.style.gridTemplateColumns = narrow ? `repeat(${encoders}, auto)` : "";
   const put = (element, patient, encoder) => {
     const [row, column] = narrow ? [2 * patient, encoder] : [encoder, patient];
     element.style.gridArea = `${row + 1} / ${column + 1}`;

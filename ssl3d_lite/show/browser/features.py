@@ -251,17 +251,17 @@ def note_of(columns: Sequence[FeatureColumn], dice: Sequence[float | None]) -> s
     """What the numbers say of the encoder, in a sentence or two."""
     first, second, _ = columns
     said = [
-        f"Three colours hold {_percent(first.share)} of what {first.name} tells apart, and "
-        f"{_percent(second.share)} of {second.name}: random encoders paint anatomy too, so a "
-        "picture alone shows nothing."
+        f"Three colours hold {_percent(first.share)} of the features' variance ({first.name}) and "
+        f"{_percent(second.share)} ({second.name}). An encoder of random weights paints anatomy "
+        "too, so colours alone prove nothing."
     ]
     own, other, place = dice
     if own is not None and other is not None and place is not None:
-        beaten = own > max(other, place)
         said.append(
-            f"Carried to the other patients, labels reach Dice {own:.2f} by {first.name}, "
-            f"{other:.2f} by {second.name} and {place:.2f} by place alone"
-            + ("." if beaten else f": {first.name} is not ahead of both.")
+            "Labels of the first patient, carried to the voxels of the others that are most like "
+            f"its own, reach Dice {own:.2f} ({first.name}), {other:.2f} ({second.name}) and "
+            f"{place:.2f} (place alone)"
+            + ("." if own > max(other, place) else f": {first.name} is not ahead of both.")
         )
     return " ".join(said)
 

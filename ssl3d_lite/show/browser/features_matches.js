@@ -67,19 +67,28 @@ export const likeness = (squared, [start, end]) =>
 export const distance = (a, b, spacing) =>
   Math.hypot(...a.map((place, axis) => (place - b[axis]) * spacing[axis]));
 
-// Returns the distance from a place to the nearest voxel of a label, 0 within it; Infinity if the
-// patient has none.
-export function distanceToLabel(place, label, { labels, shape, spacing }) {
+// Returns the voxels of each label, three numbers a voxel.
+export function voxelsByLabel({ labels, shape }) {
+  const found = new Map();
+  for (let at = 0; at < labels.length; at++) {
+    if (!labels[at]) continue;
+    if (!found.has(labels[at])) found.set(labels[at], []);
+    const z = at % shape[2];
+    const rest = (at - z) / shape[2];
+    found.get(labels[at]).push(Math.floor(rest / shape[1]), rest % shape[1], z);
+  }
+  return found;
+}
+
+// Returns the distance from a place to the nearest of some voxels; Infinity if there are none.
+export function distanceToVoxels(place, voxels, spacing) {
+  const [x, y, z] = place;
+  const [a, b, c] = spacing.map((edge) => edge * edge);
   let least = Infinity;
-  for (let x = 0, at = 0; x < shape[0]; x++) {
-    const across = ((x - place[0]) * spacing[0]) ** 2;
-    for (let y = 0; y < shape[1]; y++) {
-      const both = across + ((y - place[1]) * spacing[1]) ** 2;
-      for (let z = 0; z < shape[2]; z++, at++) {
-        if (labels[at] !== label) continue;
-        least = Math.min(least, both + ((z - place[2]) * spacing[2]) ** 2);
-      }
-    }
+  for (let at = 0; at < voxels.length; at += 3) {
+    const squared =
+      a * (voxels[at] - x) ** 2 + b * (voxels[at + 1] - y) ** 2 + c * (voxels[at + 2] - z) ** 2;
+    if (squared < least) least = squared;
   }
   return Math.sqrt(least);
 }
