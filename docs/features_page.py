@@ -1,4 +1,4 @@
-"""Writes features.html: what a trained encoder knows that a random one and place alone do not.
+"""Writes features.html, and features.png of it: what a trained encoder knows, and others do not.
 
     python docs/features_page.py
 
@@ -6,11 +6,19 @@ The patients are virtual hippocampi, so their page may go anywhere. An encoder i
 others by CPC, without labels, which takes a CPU about ten minutes; four of the test set are shown.
 """
 
+import sys
 import tempfile
 from pathlib import Path
 
+from playwright.sync_api import sync_playwright
+
 import ssl3d_lite as ssl3d
 from ssl3d_lite.data.registry import make_cohort
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent / "tests"))
+
+from browser.lab import FLAGS, find_browser  # noqa: E402  (needs the line above)
 
 CASES, STEPS = 60, 1200
 TITLE = "Point at patient A"
@@ -31,9 +39,20 @@ def main() -> None:
             encoder,
             cohort,
             cases=cohort.split().test[:4],
-            names=("trained (CPC)", "random weights"),
+            names=("trained by CPC", "random weights"),
         )
-        view.save(Path(__file__).with_name("features.html"), TITLE, TEXT)
+    picture(view.save(DOCS / "features.html", TITLE, TEXT))
+
+
+def picture(page: Path) -> None:
+    """What a reader of the page sees first."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
+        window = browser.new_page(viewport={"width": 1200, "height": 900})
+        window.goto(page.as_uri())
+        window.wait_for_function("document.querySelector('.ssl3d-features').dataset.milliseconds")
+        window.locator(".ssl3d-board").screenshot(path=DOCS / "features.png")
+        browser.close()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import traitlets
 from nibabel.affines import voxel_sizes
+from tqdm.auto import tqdm
 
 from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Cohort
 from ssl3d_lite.errors import InputError
@@ -110,9 +111,9 @@ class Features(BrowserView):
         if names is None:
             names = ("the encoder", "random weights" if beside is None else "the other")
         other = make_encoder(encoder.settings, 0) if beside is None else beside
+        both = tqdm(zip(names, (encoder, other), strict=True), "features", 2, unit="encoder")
         columns = [
-            encoder_column(name, each, cohort, chosen, frames, stride)
-            for name, each in zip(names, (encoder, other), strict=True)
+            encoder_column(name, each, cohort, chosen, frames, stride) for name, each in both
         ] + [place_column(shapes, frames, stride)]
         labels = [_label(cohort, case) for case in chosen]
         on_cells = [cell_labels(cohort, case, stride) for case in chosen]
@@ -248,22 +249,15 @@ def numbers_of(
 
 
 def note_of(columns: Sequence[FeatureColumn], dice: Sequence[float | None]) -> str:
-    """What the numbers say of the encoder, in a sentence or two."""
-    first, second, _ = columns
-    said = [
-        f"Three colours hold {_percent(first.share)} of the features' variance ({first.name}) and "
-        f"{_percent(second.share)} ({second.name}). An encoder of random weights paints anatomy "
-        "too, so colours alone prove nothing."
-    ]
+    """How the numbers are to be read, in a sentence or two."""
+    said = (
+        "An encoder of random weights paints anatomy too, so colours alone prove nothing. What "
+        "counts is where matches lie, beside random weights and place alone."
+    )
     own, other, place = dice
-    if own is not None and other is not None and place is not None:
-        said.append(
-            "Labels of the first patient, carried to the voxels of the others that are most like "
-            f"its own, reach Dice {own:.2f} ({first.name}), {other:.2f} ({second.name}) and "
-            f"{place:.2f} (place alone)"
-            + ("." if own > max(other, place) else f": {first.name} is not ahead of both.")
-        )
-    return " ".join(said)
+    if own is None or other is None or place is None or own > max(other, place):
+        return said
+    return f"{said} By the labels that it carries, {columns[0].name} is not ahead of both."
 
 
 def _percent(share: float | None) -> str:

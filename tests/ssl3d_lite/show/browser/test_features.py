@@ -183,7 +183,7 @@ def test_without_labels_nothing_is_said_of_them(tmp_path, encoder):
     assert view._classes == []
     assert view._numbers[1][1:] == ["–", "–", "–"]
     assert view.voxel == [12, 16, 12]
-    assert "Dice" not in view._note
+    assert "labels" not in view._note
 
 
 def test_the_encoders_stay_as_they_were(cohort):
