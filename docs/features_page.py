@@ -14,6 +14,7 @@ from playwright.sync_api import sync_playwright
 
 import ssl3d_lite as ssl3d
 from ssl3d_lite.data.registry import make_cohort
+from ssl3d_lite.training.presets import preset
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "tests"))
@@ -34,7 +35,9 @@ def main() -> None:
         made = make_cohort("virtual-hippocampus", Path(folder), cases=CASES)
         cohort = ssl3d.Cohort.open(made).to("cpu")
         encoder = ssl3d.make_encoder(cohort, seed=0)
-        ssl3d.pretrain(ssl3d.make_task("cpc", encoder, seed=0), encoder, cohort, steps=STEPS)
+        task = ssl3d.make_task("cpc", encoder, seed=0)
+        training = preset("quick", "cpc", cohort.spatial_dims).training | {"steps": STEPS}
+        ssl3d.pretrain(task, encoder, cohort, **training)
         view = ssl3d.show.Features(
             encoder,
             cohort,
