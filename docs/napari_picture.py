@@ -1,45 +1,45 @@
-"""Draws napari.png: a virtual brain and the pieces of a puzzle in napari. Needs Xvfb."""
+"""Draws napari.png: a prepared virtual brain and the pieces of a puzzle in napari, with the settings
+that everybody gets. Needs Xvfb."""
 
 import sys
 import tempfile
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import torch
 from PIL import Image
 
-from data_recipes.virtual_patients.brain import head_case
-from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.registry import make_cohort
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.show.napari.camera import stand_in_3d
 from ssl3d_lite.show.napari.display import run_under_xvfb
-from ssl3d_lite.show.napari.layers import add_scan, stand_in_3d
+from ssl3d_lite.show.napari.layers import add_scan
 from ssl3d_lite.show.napari.puzzle import add_puzzle
 from ssl3d_lite.tasks import make_task
 
 FILE = Path(__file__).with_name("napari.png")
-EDGE = 96
+CASE = 1  # of two, the one with the larger tumour
 
 
-def upright(values: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    return np.asarray(nib.as_closest_canonical(nib.Nifti1Image(values, affine)).dataobj)
-
-
-def draw() -> None:
+def draw(folder: Path) -> None:
     import napari
     from qtpy.QtWidgets import QApplication
 
-    images, label, affine = head_case(seed=0, index=6, edge=EDGE, modalities=("t1",))
-    volumes = torch.from_numpy(upright(images["t1"], affine).astype(np.float32))[None, None]
-    label = upright(label, affine)
-    task = make_task("rpl", EncoderSettings(filters=(4, 8)), patch=20, normalise=False)
+    make_cohort("virtual-brain", folder, cases=2)
+    cohort = Cohort.open(folder)
+    image, label = cohort[CASE]
+    volumes = cohort.images([CASE])
+    task = make_task("rpl", make_encoder(cohort, seed=0))
     batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(1)))
 
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1180, 800)
     QApplication.processEvents()
-    add_scan(viewer, volumes[0], label)
-    add_puzzle(viewer, volumes, batch).arrange(apart=0.35)
+    names = {"label_names": cohort.label_names, "channels": cohort.channels}
+    add_scan(viewer, image, label, spacing=cohort.spacing, **names)
+    add_puzzle(viewer, volumes, batch).arrange(apart=0.4)
     stand_in_3d(viewer)
+    QApplication.processEvents()
     shot = viewer.screenshot(canvas_only=False, flash=False)
     viewer.close()
     Image.fromarray(shot[..., :3]).quantize(256, Image.Quantize.MAXCOVERAGE).save(
@@ -47,8 +47,9 @@ def draw() -> None:
     )
 
 
-if sys.argv[1:] == ["inside"]:
-    draw()
+if sys.argv[1:2] == ["inside"]:
+    draw(Path(sys.argv[2]))
 else:
     with tempfile.TemporaryDirectory() as folder:
-        sys.exit(run_under_xvfb([__file__, "inside"], Path(folder)) or None)
+        cohort = str(Path(folder) / "cohort")
+        sys.exit(run_under_xvfb([__file__, "inside", cohort], Path(folder)) or None)

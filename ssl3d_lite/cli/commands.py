@@ -18,7 +18,7 @@ from ssl3d_lite.evaluation.feature_files import (
 )
 from ssl3d_lite.evaluation.grades import OrdinalEvaluation
 from ssl3d_lite.evaluation.monitor import eval_hooks
-from ssl3d_lite.evaluation.prediction import large_enough, of_earlier_runs, predict
+from ssl3d_lite.evaluation.prediction import how_to_see, large_enough, of_earlier_runs, predict
 from ssl3d_lite.evaluation.probe import ProbeResult, probe
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.raw_scans import predict_images
@@ -288,7 +288,10 @@ def predict_command(settings: PredictCommand) -> int:
     patch = read_json(settings.model / RUN_SETTINGS, "network")["training"]["patch"]
     cases, small = large_enough(network, cohort, cases, None, patch)
     paths = predict(network, cohort, settings.out, cases, patch)
-    lines = [f"{len(cases)} predictions in {settings.out}", *of_earlier_runs(settings.out, paths)]
+    raw = cohort.folder / "raw"  # where a recipe that makes raw files leaves them
+    seen = how_to_see(cohort, cases[0], raw if raw.is_dir() else None, paths[0])
+    lines = [f"{len(cases)} predictions in {settings.out}", *seen]
+    lines += of_earlier_runs(settings.out, paths)
     print("\n".join(lines + [f"  {row['case']} left out: {row['reason']}" for row in small]))
     return int(bool(small))
 

@@ -230,7 +230,8 @@ def _verify(arguments: list[str]) -> int:
 
 
 def _show(arguments: list[str]) -> None:
-    if "--labels" in arguments or (arguments[:1] and arguments[0].endswith((".nii", ".nii.gz"))):
+    scan = arguments[:1] and arguments[0].endswith((".nii", ".nii.gz"))
+    if scan or {"--labels", "--prediction"} & set(arguments):
         from ssl3d_lite.show.napari.window import ScanWindow, scan_window
 
         scan_window(_parse(ScanWindow, "show SCAN.nii.gz", arguments))
@@ -412,7 +413,7 @@ COMMANDS: dict[str, Command] = {
 }
 ACTIONS = {
     "course build": "ssl3d course build course --assignments A1 A2",
-    "show SCAN.nii.gz": "ssl3d show scans/ann.nii.gz --labels predictions/ann.nii.gz",
+    "show SCAN.nii.gz": "ssl3d show scans/ann.nii.gz --prediction predictions/ann.nii.gz",
     "course grade": "ssl3d course grade submissions --course course/lecturer --out grades",
 }
 

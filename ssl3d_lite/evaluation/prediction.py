@@ -1,6 +1,7 @@
 """Predictions of a trained network: in memory, and as files over the raw scans."""
 
 import hashlib
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, pairwise
@@ -291,6 +292,28 @@ def of_earlier_runs(out: Path, paths: Sequence[Path]) -> list[str]:
     if not left:
         return []
     return [f"{out} still holds {len(left)} predictions of earlier runs, such as {left[0]}"]
+
+
+def how_to_see(cohort: Cohort, case: int, raw: Path | None, prediction: Path) -> list[str]:
+    """The command that opens a prediction over its raw scan, in a line; none of photographs, of
+    DICOM series, and of scans that are not where they were.
+
+    Args:
+        case: position in the cohort.
+        raw: the folder that the cohort names raw files relative to; None if it is not known, and
+            the user is asked to put it in.
+    """
+    files = dict(cohort.cases[case].source.files)
+    label = files.pop("label", None)
+    scan = next(iter(files.values()), "")
+    if not scan.endswith((".nii", ".nii.gz")) or (raw and not (raw / scan).is_file()):
+        return []
+    where = Path("RAW") if raw is None else raw
+    words = ["ssl3d", "show", where / scan, "--prediction", prediction]
+    if label and (raw is None or (raw / label).is_file()):
+        words += ["--labels", where / label]
+    hint = "" if raw else "  (RAW: the folder of the raw files)"
+    return [f"see one: {shlex.join(map(str, words))}{hint}"]
 
 
 def _write_grades(

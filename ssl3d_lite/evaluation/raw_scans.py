@@ -32,6 +32,7 @@ from ssl3d_lite.training.checkpoint import digest
 
 from .prediction import (
     class_maps,
+    how_to_see,
     large_enough,
     logits_of,
     of_earlier_runs,
@@ -55,6 +56,7 @@ class ScanPredictions:
     paths: tuple[Path, ...]  # label maps, one a scan
     rejected: tuple[dict[str, str], ...]  # {"case", "reason"}: scans that cannot be read
     notes: tuple[str, ...]  # what to know before believing them
+    seen: tuple[str, ...] = ()  # the command that opens one in napari
 
     @property
     def exit_code(self) -> int:
@@ -62,7 +64,7 @@ class ScanPredictions:
         return int(bool(self.rejected))
 
     def __str__(self) -> str:
-        lines = [f"{len(self.paths)} predictions in {self.folder}", *self.notes]
+        lines = [f"{len(self.paths)} predictions in {self.folder}", *self.seen, *self.notes]
         return "\n".join(lines + [f"  {r['case']} rejected: {r['reason']}" for r in self.rejected])
 
 
@@ -116,7 +118,11 @@ def predict_images(
         *_slices_left_out(learnt),
         *of_earlier_runs(out, paths),
     ]
-    return ScanPredictions(out, tuple(paths), (*summary.rejected, *small), tuple(notes))
+    above = images if images.is_dir() else images.parent
+    seen = how_to_see(prepared, 0, above, paths[0])
+    return ScanPredictions(
+        out, tuple(paths), (*summary.rejected, *small), tuple(notes), tuple(seen)
+    )
 
 
 # ---- what the network knows --------------------------------------------------------------------

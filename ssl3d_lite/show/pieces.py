@@ -1,7 +1,7 @@
-"""The pieces of a puzzle, as all figures and views draw them: voxels, place, label and home.
+"""The pieces of a puzzle, as all figures and views draw them: voxels, place, badge and colour.
 
-They are read from ``ProxyBatch.views``, ``.placement`` and ``.target`` alone, so no figure or view
-needs to know the task.
+They are read from the batch alone, so no figure or view needs to know the task. What is said of
+them is in words.py.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,22 @@ from itertools import product
 import numpy as np
 from torch import Tensor
 
-from ssl3d_lite.tasks import ProxyBatch
+from ssl3d_lite.tasks import Placement, ProxyBatch
 
 # Okabe and Ito's, which colour-blind readers can tell apart
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 CORRECT_COLOUR, WRONG_COLOUR = COLOURS[2], COLOURS[1]  # ✓ and ✗ say it too
+# What lies over a scan: layers, views and classes. They are seen on dark and bright tissue, and
+# none is the colour of right or wrong. The first five are Okabe and Ito's; each of the others is
+# as unlike all before it as can be.
+SCAN_COLOURS = (
+    *("#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#F0E442", "#870FFF", "#FFC3B4", "#879600"),
+    *("#D2C3FF", "#C30F5A", "#A5E1C3", "#785A87", "#A578FF", "#876900", "#00E1F0", "#C3B487"),
+    *("#D20FB4", "#008796", "#A56969", "#FF96FF", "#5A693C", "#FF3C78", "#FFC3E1", "#9687B4"),
+    *("#5A87FF", "#4B5AD2", "#FFC387"),
+)
+HIDDEN_NAME = "hidden from the network"
+HIDDEN_COLOUR = "#5B5F97"  # voxels that a network is not shown: no grey of a scan is so blue
 
 
 @dataclass(frozen=True)
@@ -26,11 +37,14 @@ class Piece:
     image: np.ndarray  # float32 (channel, *space)
     matrix: np.ndarray  # (D+1, D+1): piece voxel → voxel of the scan
     label: int | None  # what the network should predict of it; None where that is no number
-    home: int | None  # the cell it was cut from; None where the views form no grid
+    answer: str = ""  # the same in words
+    home: int | None = None  # the cell it was cut from; None where the views form no grid
+    layer: int | None = None  # the grid's layer (or row, see layer_names) that cell is in
 
     @property
     def colour(self) -> str:
-        return COLOURS[self.number % len(COLOURS)]
+        """In a grid the layer's, so that one sees at a glance whether pieces are in order."""
+        return scan_colour(self.number if self.layer is None else self.layer)
 
     @property
     def corners(self) -> np.ndarray:
@@ -43,15 +57,83 @@ class Piece:
         return self.corners.mean(0)
 
 
+def badge(piece: Piece) -> str:
+    """What a piece bears in every view: the cell it was cut from, or the number of the view."""
+    return str(piece.number if piece.home is None else piece.home)
+
+
+def scan_colour(number: int) -> str:
+    """The colour of layer, view or class ``number``, from 0."""
+    return SCAN_COLOURS[number % len(SCAN_COLOURS)]
+
+
 def pieces_of(batch: ProxyBatch, scan: int = 0) -> list[Piece]:
     """All views of one scan of the batch, in the order in which the network gets them."""
     views = batch.views[scan].float().cpu().numpy()
     matrices = batch.placement.matrix[scan].double().cpu().numpy()
     labels, homes = piece_labels(batch, scan), home_cells(batch, scan)
-    return [
-        Piece(number, image, matrix, labels.get(number), homes[number] if homes else None)
-        for number, (image, matrix) in enumerate(zip(views, matrices, strict=True))
-    ]
+    pieces = []
+    for number, (image, matrix) in enumerate(zip(views, matrices, strict=True)):
+        label, home = labels.get(number), homes[number] if homes else None
+        answer = "" if label is None else answer_name(batch, label)
+        layer = None if home is None else _layer(home, batch.placement)
+        pieces.append(Piece(number, image, matrix, label, answer, home, layer))
+    return pieces
+
+
+def _layer(cell: int, placement: Placement) -> int:
+    """The layer along the last axis that a cell is in; or the row, in the order of reading."""
+    axis, backwards = placement.direction or (len(placement.grid) - 1, False)
+    layer = int(np.unravel_index(cell, placement.grid)[axis])
+    return placement.grid[axis] - 1 - layer if backwards else layer
+
+
+def layer_names(batch: ProxyBatch) -> list[str]:
+    """What each colour of a grid's pieces means, in the order of the layers; [] without a grid."""
+    placement = batch.placement
+    if not placement.grid:
+        return []
+    axis = placement.direction[0] if placement.direction else len(placement.grid) - 1
+    kind, first = ("row", "reading begins") if placement.direction else ("layer", "lowest")
+    names = [f"{kind} {number}" for number in range(placement.grid[axis])]
+    return [f"cut from {names[0]} ({first})", *names[1:]]
+
+
+def answer_name(batch: ProxyBatch, number: int) -> str:
+    """A class of the batch's task in words: "above right"; "class 3" where it has no words."""
+    if 0 <= number < len(batch.answers):
+        return batch.answers[number]
+    orders = orders_of(batch)
+    if orders is not None and 0 <= number < len(orders):
+        return f"order {number} of {len(orders)}"
+    return f"class {number}"
+
+
+def voxel_classes(batch: ProxyBatch, scan: int = 0) -> tuple[np.ndarray, list[str]] | None:
+    """What is asked of each voxel of a scan's first view: classes (*space), and their names.
+
+    Where voxels have to be found, class 1 is what is hidden from the network. None where the task
+    asks about no voxels.
+    """
+    target, space = batch.target, batch.views.shape[3:]
+    if target.ndim < 2 + len(space) or target.shape[-len(space) :] != space:
+        return None
+    values = target[scan, 0].cpu()
+    if target.is_floating_point():  # no number where nothing was hidden
+        return (~values[0].isnan()).numpy().astype(np.uint8), ["shown", HIDDEN_NAME]
+    names = batch.answers or [f"class {n}" for n in range(int(values.max()) + 1)]
+    return values.numpy().astype(np.uint8), list(names)
+
+
+def class_colour(number: int, name: str = "") -> str:
+    """The colour of class ``number`` of a label map, from 1; that of hidden voxels is their own."""
+    return HIDDEN_COLOUR if name == HIDDEN_NAME else scan_colour(number - 1)
+
+
+def orders_of(batch: ProxyBatch) -> np.ndarray | None:
+    """The cells (answer, view) of each order that may be the answer; None if it is no order."""
+    orders = batch.placement.orders
+    return None if orders is None else orders.cpu().numpy()
 
 
 def piece_labels(batch: ProxyBatch, scan: int = 0) -> dict[int | None, int]:

@@ -1,4 +1,4 @@
-"""A raw scan and a label map of it, such as a prediction, as they lie in NIfTI files."""
+"""A raw scan and label maps of it, such as a prediction, as they lie in NIfTI files."""
 
 import zlib
 from dataclasses import dataclass
@@ -17,11 +17,12 @@ MOST_APART = 0.1  # voxels by which a map may lie beside its scan: headers round
 
 @dataclass(frozen=True)
 class ScanFiles:
-    """What two files hold, turned to RAS: views are of a patient who stands upright."""
+    """What the files hold, turned to RAS: views are of a patient who stands upright."""
 
     volume: np.ndarray  # float32 (x, y, z), or (channel, x, y, z)
     labels: np.ndarray | None  # int32 (x, y, z)
     affine: np.ndarray  # voxel → world, mm, (4, 4)
+    prediction: np.ndarray | None = None  # as labels
 
     @property
     def spacing(self) -> tuple[float, ...]:
@@ -29,11 +30,13 @@ class ScanFiles:
         return tuple(nib.affines.voxel_sizes(self.affine).tolist())
 
 
-def read_scan_files(image: str | Path, labels: str | Path | None = None) -> ScanFiles:
-    """Read a raw scan, and a label map that lies over it.
+def read_scan_files(
+    image: str | Path, labels: str | Path | None = None, prediction: str | Path | None = None
+) -> ScanFiles:
+    """Read a raw scan, and label maps that lie over it.
 
     Raises:
-        InputError: a file cannot be read; the map does not lie over the scan, or is none.
+        InputError: a file cannot be read; a map does not lie over the scan, or is none.
     """
     scan = _upright(Path(image))
     volume = np.asarray(scan.dataobj, np.float32)
@@ -43,14 +46,21 @@ def read_scan_files(image: str | Path, labels: str | Path | None = None) -> Scan
         volume = np.moveaxis(volume, -1, 0)
     if volume.ndim not in (3, 4):
         raise InputError(f"{image} has shape {volume.shape}, where a scan (x, y, z) is wanted")
-    if labels is None:
-        return ScanFiles(volume, None, scan.affine)
-    classes = _upright(Path(labels))
-    _check_over(classes, Path(labels), volume.shape[-3:], scan.affine, Path(image))
+    maps = [
+        None if path is None else _classes(Path(path), volume.shape[-3:], scan.affine, Path(image))
+        for path in (labels, prediction)
+    ]
+    return ScanFiles(volume, maps[0], scan.affine, maps[1])
+
+
+def _classes(path: Path, shape: tuple[int, ...], affine: np.ndarray, image: Path) -> np.ndarray:
+    """A label map that lies over a scan: int32 (x, y, z)."""
+    classes = _upright(path)
+    _check_over(classes, path, shape, affine, image)
     values = np.asarray(classes.dataobj).reshape(classes.shape[:3])
     if not np.array_equal(values, np.rint(values)):
-        raise InputError(f"{labels} holds values that are not whole, so it is no label map")
-    return ScanFiles(volume, values.astype(np.int32), scan.affine)
+        raise InputError(f"{path} holds values that are not whole, so it is no label map")
+    return values.astype(np.int32)
 
 
 def _upright(path: Path) -> Any:

@@ -39,12 +39,16 @@ class Placement:
     """Views per axis where they form a grid, last axis fastest."""
     direction: tuple[int, bool] | None = None
     """(axis, backwards) in which a grid is gone through, where there is such a direction."""
+    rows_seen: int | None = None
+    """How many rows before its own a view's context goes back, in that direction; None: all."""
+    orders: Tensor | None = None
+    """(answer, V): the cell of each view, where the answers are orders of a grid."""
 
 
 @dataclass
 class ProxyBatch:
     """Views and what has to be said of them. Networks read ``views``; figures draw views and
-    placement."""
+    placement, and print question and answers."""
 
     views: Tensor
     """(B, V, channel, *space)."""
@@ -54,6 +58,13 @@ class ProxyBatch:
     ids: tuple[int, ...] = ()
     """A number for each scan, the same where the same scan comes twice. Without them, each scan
     of a batch is taken for another."""
+    question: str = ""
+    """What the network is asked, in one sentence for a reader; views print it."""
+    answers: tuple[str, ...] = ()
+    """The classes in words, in the order of their numbers; none where there are no such words."""
+    asked_from: Tensor | None = None
+    """The view that each prediction starts from, where a view of the batch has to be found: a
+    number as in ``target``, view by view through all scans."""
 
     def to(self, device: torch.device | str) -> "ProxyBatch":
         return replace(self, views=self.views.to(device), target=self.target.to(device))
@@ -83,6 +94,10 @@ class ProxyTask(nn.Module):
     """What the task is called on the command line and in records."""
     Settings: ClassVar[type[Any]]
     """The task's settings: a frozen dataclass that inherits CheckedSettings."""
+    question: str = ""
+    """What is asked, in one sentence for a reader."""
+    answers: tuple[str, ...] = ()
+    """The classes in words, in the order of their numbers."""
     note: str = ""
     """What one should know about this very puzzle before training on it."""
 
@@ -107,6 +122,11 @@ class ProxyTask(nn.Module):
     def make_views(self, volumes: Tensor, params: ViewParams) -> ProxyBatch:
         """Make the puzzles that ``params`` describe. The same params give the same puzzles."""
         raise NotImplementedError
+
+    def batch_of(self, views: Tensor, target: Tensor, placement: Placement) -> ProxyBatch:
+        """The batch, with the target where the views are, and with the task's own words."""
+        target = target.to(views.device)
+        return ProxyBatch(views, target, placement, question=self.question, answers=self.answers)
 
     def space_of(self, volumes: Tensor) -> torch.Size:
         """The size of each volume in voxels, without batch and channel axis.

@@ -23,7 +23,7 @@ of a batch, rows are encoded one by one (:func:`encode_once`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import torch
@@ -103,6 +103,7 @@ class CPC(ProxyTask):
     """
 
     name = "cpc"
+    question = "Which patch comes next, a few rows further on?"
     Settings = CPCSettings
     settings: CPCSettings
 
@@ -151,8 +152,10 @@ class CPC(ProxyTask):
         rows = along(number, direction)
         # for each step, the numbers of all patches that lie so many rows in; none past the end
         target = torch.cat([rows[:, :, step:].flatten() for step in s.prediction_steps])
-        placement = Placement(shift_matrix(corner), grid, direction)
-        return ProxyBatch(views, target.to(views.device), placement)
+        start = torch.cat([rows[:, :, :-step].flatten() for step in s.prediction_steps])
+        seen = s.context_layers if s.context == "conv" else None
+        placement = Placement(shift_matrix(corner), grid, direction, seen)
+        return replace(self.batch_of(views, target, placement), asked_from=start)
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         """Logits (prediction, latent): each prediction's similarity to all latents of the batch,

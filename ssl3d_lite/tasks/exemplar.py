@@ -78,6 +78,7 @@ class Exemplar(ProxyTask):
     """
 
     name = "exemplar"
+    question = "Which view is a copy of this one, and of no other scan?"
     Settings = ExemplarSettings
     settings: ExemplarSettings
 
@@ -127,7 +128,7 @@ class Exemplar(ProxyTask):
         # for each scan two numbers: its place in the batch, and what picks its counter-example
         target = torch.stack([torch.arange(len(volumes)), params["negative"]], 1)[:, None]
         placement = Placement(torch.cat([anchor, copy[:, None]], 1))
-        return ProxyBatch(views, target.to(views.device), placement)
+        return self.batch_of(views, target, placement)
 
     # ---- the network's part ----------------------------------------------------------------------
 

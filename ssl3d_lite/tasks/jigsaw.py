@@ -86,6 +86,7 @@ class Jigsaw(ProxyTask):
     """
 
     name = "jigsaw"
+    question = "How were the pieces shuffled?"
     Settings = JigsawSettings
     settings: JigsawSettings
 
@@ -121,8 +122,9 @@ class Jigsaw(ProxyTask):
         corner = reorder(corners + params["jitter"], shown)
         views = cut(volumes, corner, (s.patch,) * self.dims)  # cut in the order they are shown
         views = normalised(views) if s.normalise else views
-        placement = Placement(shift_matrix(corner), grid=(PUZZLE_SIDE,) * self.dims)
-        return ProxyBatch(views, params["permutation"].to(views.device), placement)
+        grid = (PUZZLE_SIDE,) * self.dims
+        placement = Placement(shift_matrix(corner), grid, orders=self.permutations)
+        return self.batch_of(views, params["permutation"], placement)
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         """Logits (scan, permutation)."""

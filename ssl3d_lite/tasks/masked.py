@@ -61,6 +61,7 @@ class Masked(ProxyTask):
     """
 
     name = "masked"
+    question = "What do the hidden blocks look like?"
     Settings = MaskedSettings
     settings: MaskedSettings
 
@@ -93,7 +94,7 @@ class Masked(ProxyTask):
         hidden = hidden[:, None, None]
         target = box.masked_fill(~hidden, torch.nan)  # only hidden voxels have to be found
         views = box.masked_fill(hidden, 0)
-        return ProxyBatch(views, target, Placement(shift_matrix(params["corner"])))
+        return self.batch_of(views, target, Placement(shift_matrix(params["corner"])))
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         """The scan rebuilt: (scan, 1, channel, *space)."""

@@ -36,6 +36,7 @@ from ssl3d_lite.settings import CheckedSettings, Count, PositiveInt
 
 from .base import Placement, ProxyBatch, ProxyTask, ViewParams
 from .geometry import PUZZLE_SIDE, cut, normalised, puzzle_corners, shift_matrix
+from .words import place_words
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class RelativeLocation(ProxyTask):
     """
 
     name = "rpl"
+    question = "Where does each patch lie, seen from the centre?"
     Settings = RelativeLocationSettings
     settings: RelativeLocationSettings
 
@@ -85,6 +87,7 @@ class RelativeLocation(ProxyTask):
         super().__init__(settings, encoder)
         self.centre = PUZZLE_SIDE**self.dims // 2  # number of the middle cell
         self.places = PUZZLE_SIDE**self.dims - 1
+        self.answers = tuple(place_words(self.dims))
         self.head = head(2 * encoder.width, settings.hidden, self.places)
 
     def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
@@ -107,7 +110,7 @@ class RelativeLocation(ProxyTask):
         corner = corners[cell] + params["jitter"]
         views = cut(volumes, corner, (s.patch,) * self.dims)  # no other patch is cut
         views = normalised(views) if s.normalise else views
-        return ProxyBatch(views, query.to(views.device), Placement(shift_matrix(corner)))
+        return self.batch_of(views, query, Placement(shift_matrix(corner)))
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         """Logits (scan · query, place)."""

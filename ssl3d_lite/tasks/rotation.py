@@ -31,6 +31,7 @@ from ssl3d_lite.settings import CheckedSettings, Interval, PositiveInt
 
 from .base import Placement, ProxyBatch, ProxyTask, ViewParams
 from .geometry import cut, quarter_turns, random_corner, shift_matrix, turn, turn_matrix
+from .words import turn_names
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,14 @@ class Rotation(ProxyTask):
     """
 
     name = "rotation"
+    question = "Which way was it turned?"
     Settings = RotationSettings
     settings: RotationSettings
 
     def __init__(self, settings: RotationSettings, encoder: EncoderSettings):
         super().__init__(settings, encoder)
         self.turns = quarter_turns(self.dims)
+        self.answers = tuple(turn_names(self.dims))
         if settings.rotations_per_scan > len(self.turns):
             raise InputError(
                 f"rotations_per_scan is {settings.rotations_per_scan}, but in {self.dims}D there "
@@ -99,7 +102,7 @@ class Rotation(ProxyTask):
             views[scan.to(views.device), copy.to(views.device)] = turn(cubes, plane, quarters)
             matrices.append(turn_matrix(plane, quarters, self.settings.crop_size, self.dims))
         matrix = shift_matrix(params["corner"]) @ torch.stack(matrices)[rotation]
-        return ProxyBatch(views, rotation.to(views.device), Placement(matrix))
+        return self.batch_of(views, rotation, Placement(matrix))
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         """Logits (scan · copy, rotation)."""

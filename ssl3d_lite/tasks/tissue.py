@@ -63,11 +63,13 @@ class Tissue(ProxyTask):
     """
 
     name = "tissue"
+    question = "Which tissue is each voxel?"
     Settings = TissueSettings
     settings: TissueSettings
 
     def __init__(self, settings: TissueSettings, encoder: EncoderSettings):
         super().__init__(settings, encoder)
+        self.answers = ("no tissue", *(f"tissue {n}" for n in range(1, 1 + settings.classes)))
         self.decoder = make_dense_head(
             settings.decoder, encoder, settings.decoder_channels, 1 + settings.classes
         )
@@ -81,7 +83,7 @@ class Tissue(ProxyTask):
         size = box_size(self.space_of(volumes), s.crop_size)
         tissue = tissues(volumes[:, 0], s.classes)[:, None]  # the whole scan's, then cut
         target = cut(tissue, corner, size)[:, :, 0]
-        return ProxyBatch(cut(volumes, corner, size), target, Placement(shift_matrix(corner)))
+        return self.batch_of(cut(volumes, corner, size), target, Placement(shift_matrix(corner)))
 
     def forward(self, encoder: nn.Module, batch: ProxyBatch) -> Tensor:
         """Logits (scan, 1, *space, tissue)."""

@@ -166,7 +166,7 @@ def test_a_click_picks_the_piece_under_it(fresh):
     assert fresh.kernel("picked") == "26"
     home = fresh.notebook.run("order[26]")
     says = fresh.locate(".says").inner_text()
-    assert says == f"Piece 26: shown in cell 26, cut from cell {home}"
+    assert says == f"piece {home}, shown in cell 26"
     fresh.canvas.click(position={"x": 5, "y": 5})
     fresh.notebook.until(lambda: fresh.kernel("picked") == "-1", "nothing picked")
 
@@ -232,7 +232,7 @@ def test_a_prediction_stands_beside_the_label_and_is_marked(notebook):
         assert marked[:, :half].sum() == 0, "the label is not marked"
         assert marked[:, half:].sum() > 30
     text = puzzle.locate(".legend").inner_text()
-    assert "✓ correct" in text
+    assert "✓ right" in text
     assert "✗ wrong" in text
 
 

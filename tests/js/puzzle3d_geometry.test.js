@@ -170,6 +170,11 @@ test("a slice is grey and opaque", () => {
   assert.deepEqual([...picture.pixels.slice(0, 8)], [8, 8, 8, 255, 20, 20, 20, 255]);
 });
 
+test("bytes that are no greys have their own colours", () => {
+  const picture = slice(VOXELS, 24, [2, 3, 4], 1, true, 0, { 20: [1, 2, 3] });
+  assert.deepEqual([...picture.pixels.slice(0, 8)], [8, 8, 8, 255, 1, 2, 3, 255]);
+});
+
 // ---- looking -----------------------------------------------------------------------------------
 
 test("at (0, 0) the eye is in front: the patient's right is on the left", () => {

@@ -28,8 +28,6 @@ import {
 import { drawLetters } from "./slices_drawing.js";
 import { PLANES, voxelAt } from "./slices_geometry.js";
 
-const RIGHT = "#2fd39a"; // with ✓ and ✗, which say it too
-const WRONG = "#ff7a45";
 const HEATED = 0.04; // share of a picture's cells that are coloured
 const PLAIN = "#ffffff"; // where nothing tells what is right
 const PANEL_HEIGHT = 190; // of a panel, in CSS pixels
@@ -249,6 +247,7 @@ function findMatch(view, panel) {
 // known, of another patient only where the label is.
 function judged(view, panel, place) {
   const { asked, stride, classes, model } = view;
+  const [rightColour, wrongColour] = model.get("_marks");
   const unit = model.get("_unit") ? ` ${model.get("_unit")}` : "";
   const patient = patientOf(view, panel);
   if (panel.moved) {
@@ -260,7 +259,7 @@ function judged(view, panel, place) {
     const within = Math.hypot(...patient.spacing.map((edge) => edge * stride));
     const right = off <= within;
     const words = right ? "✓ the same place" : `✗ ${off.toFixed(0)}${unit} off`;
-    return { words, colour: right ? RIGHT : WRONG };
+    return { words, colour: right ? rightColour : wrongColour };
   }
   const label = labelAt(view.patients[0], asked);
   if (label === null || patient.labels === null) return { words: "", colour: PLAIN };
@@ -270,7 +269,7 @@ function judged(view, panel, place) {
   if (off === Infinity) return { words: `it has no ${name}`, colour: PLAIN };
   const right = off < Math.max(...patient.spacing); // the match is the middle of a cell
   const words = right ? `✓ ${name}` : `✗ ${off.toFixed(0)}${unit} from ${name}`;
-  return { words, colour: right ? RIGHT : WRONG };
+  return { words, colour: right ? rightColour : wrongColour };
 }
 
 // ---- drawing -----------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.feature_maps import cell_labels, check_cases, checked_stride
 from ssl3d_lite.models.encoders import Encoder, make_encoder
 from ssl3d_lite.show.arrays import air, greys
-from ssl3d_lite.show.pieces import COLOURS
+from ssl3d_lite.show.pieces import CORRECT_COLOUR, WRONG_COLOUR, class_colour
 
 from .browser_module import browser_module
 from .feature_cells import (
@@ -66,6 +66,7 @@ class Features(BrowserView):
     _columns = traitlets.List().tag(sync=True)  # name, components, palette
     _stride = traitlets.Int().tag(sync=True)
     _classes = traitlets.List().tag(sync=True)  # name and colour of labels 1, 2, …
+    _marks = traitlets.List([CORRECT_COLOUR, WRONG_COLOUR]).tag(sync=True)  # of right, of wrong
     _unit = traitlets.Unicode().tag(sync=True)
     _numbers = traitlets.List().tag(sync=True)  # rows of text: what, then a cell a column
     _note = traitlets.Unicode().tag(sync=True)
@@ -206,12 +207,8 @@ def _named_colours(cohort: Cohort, labels: Sequence[np.ndarray | None]) -> list[
         return []
     names = cohort.label_names[1:]
     return [
-        {"name": name, "colour": LABEL_COLOURS[number % len(LABEL_COLOURS)]}
-        for number, name in enumerate(names)
+        {"name": name, "colour": class_colour(number, name)} for number, name in enumerate(names, 1)
     ]
-
-
-LABEL_COLOURS = ("#F0E442", "#56B4E9", *COLOURS[1:5])  # bright ones: they lie on grey
 
 
 def _first_voxel(label: np.ndarray | None, shape: Sequence[int]) -> list[int]:

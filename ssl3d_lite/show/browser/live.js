@@ -3,12 +3,14 @@
 
 import { unsigned } from "./bytes.js";
 import { lossRange, scoreRange, short, ticksOf } from "./scales.js";
+import { RIGHT_COLOUR, verdict, WRONG_COLOUR } from "./verdicts.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT] = [460, 210];
 const [LEFT, RIGHT, TOP, BOTTOM] = [46, 10, 22, 34]; // a curve leaves this room for its scales
-const [BLUE, ORANGE] = ["#0072B2", "#D55E00"];
+const BLUE = "#0072B2";
 const WIDEST = 172; // a picture is at most this wide, in CSS pixels
+const WIDEST_MARKED = 210; // the same of one with boxes over it
 const STATES = {
   waiting: "waiting for training to begin",
   running: "training",
@@ -65,15 +67,16 @@ function drawCurves(model, loss, score) {
   drawCurve(loss, steps, losses, "loss", BLUE, lossRange(losses));
   const scores = told.score ?? [];
   const range = scoreRange(scores, told.chance ?? 0);
-  drawCurve(score, steps, scores, told.measure ?? "score", ORANGE, range, told.chance);
+  drawCurve(score, steps, scores, told.measure ?? "score", BLUE, range, told.chance);
 }
 
 // ---- questions ---------------------------------------------------------------------------------
 
-function drawPicture(parent, picture) {
+function drawPicture(parent, picture, marks) {
   const [height, width] = picture.size;
-  const canvas = make("canvas", parent, { width, height });
-  const scale = Math.min(6, WIDEST / width);
+  const frame = make("div", parent, { class: "picture" });
+  const canvas = make("canvas", frame, { width, height });
+  const scale = Math.min(6, (marks.length ? WIDEST_MARKED : WIDEST) / width);
   canvas.style.width = `${Math.round(scale * width)}px`;
   canvas.style.height = `${Math.round(scale * height)}px`;
   const bytes = unsigned(picture.bytes);
@@ -87,6 +90,24 @@ function drawPicture(parent, picture) {
     image.data[4 * pixel + 3] = 255;
   }
   context.putImageData(image, 0, 0);
+  if (marks.length) drawMarks(frame, marks, [width, height], scale);
+}
+
+// Boxes of patches lie over a plane: what the network is shown, the place that is asked about, and
+// what it chose.
+function drawMarks(frame, marks, [width, height], scale) {
+  const svg = make("svg", frame, { viewBox: `0 0 ${width} ${height}` });
+  for (const { kind, box } of marks) {
+    const [left, top, right, bottom] = box;
+    const [wide, high] = [right - left, bottom - top];
+    const gap = 0.06 * wide; // neighbours are told apart
+    const [x, y] = [left + gap / 2, top + gap / 2];
+    make("rect", svg, { class: kind, x, y, width: wide - gap, height: high - gap });
+    const text = { asked: "?", right: "✓", wrong: "✗" }[kind];
+    const size = Math.max(0.75 * high, 13 / scale); // 13 CSS pixels can be read
+    const middle = { x: left + wide / 2, y: top + high / 2, "font-size": size };
+    if (text) make("text", svg, { class: kind, ...middle, "stroke-width": size / 6 }, text);
+  }
 }
 
 function drawQuestion(parent, question, guess) {
@@ -97,19 +118,20 @@ function drawQuestion(parent, question, guess) {
   const { asked, truth } = question;
   const pairs = Object.entries({ asked, truth, guess: guess?.picture });
   const shown = pairs.filter(([, picture]) => picture);
+  const marks = [...question.marks, ...(guess?.marks ?? [])];
   for (const [name, picture] of shown) {
     const column = make("div", pictures);
-    drawPicture(column, picture);
+    drawPicture(column, picture, name === "asked" ? marks : []);
     if (shown.length > 1) make("small", column, {}, name);
   }
   const list = make("dl", card);
-  make("dt", list, {}, "truth");
+  make("dt", list, {}, question.marks.length ? "asked" : "truth");
   make("dd", list, {}, question.words);
   if (!guess) return;
   make("dt", list, {}, "guess");
   make("dd", list, {}, guess.words);
-  if (guess.right !== null)
-    make("dd", list, { class: "mark" }, guess.right ? "✓ right" : "✗ wrong");
+  if (guess.right !== null) make("dd", list, { class: "mark" }, verdict(guess.right));
+  if (guess.right) card.style.order = -1; // hits come first
 }
 
 function drawQuestions(model, place, heading) {
@@ -157,12 +179,15 @@ function render({ model, el }) {
   el.classList.add("ssl3d-live");
   const header = make("header", el);
   make("h4", header, {}, `Training on ${model.get("_title")}`);
+  el.style.setProperty("--right", RIGHT_COLOUR);
+  el.style.setProperty("--wrong", WRONG_COLOUR);
   const line = make("output", header);
   const button = make("button", header, { type: "button" }, "■ Stop");
   const curves = make("div", el, { class: "ssl3d-curves" });
   const box = { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" };
   const loss = make("svg", curves, { ...box, class: "loss", "aria-label": "loss over steps" });
   const score = make("svg", curves, { ...box, class: "score", "aria-label": "score over steps" });
+  make("p", el, { class: "question" }, model.get("_question"));
   const heading = make("span", make("h5", el, {}, "Fixed questions, answered as of now"));
   const questions = make("div", el, { class: "ssl3d-questions" });
 

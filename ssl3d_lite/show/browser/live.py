@@ -27,9 +27,11 @@ from torch import Tensor, nn
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.modes import device_of, evaluating
+from ssl3d_lite.show.context import asks_for_patches
 from ssl3d_lite.tasks import ProxyTask, Row, measure
 
 from .browser_module import browser_module
+from .patch_cards import Mark, PatchCard, patch_card
 from .predictions import Picture, Prediction, Question, questions, read_predictions
 from .saved_page import BrowserView
 
@@ -53,6 +55,7 @@ class Live(BrowserView):
 
     state = traitlets.Unicode("waiting").tag(sync=True)
     _title = traitlets.Unicode().tag(sync=True)
+    _question = traitlets.Unicode().tag(sync=True)
     _progress = traitlets.Dict().tag(sync=True)
     _questions = traitlets.List().tag(sync=True)
     _guesses = traitlets.List().tag(sync=True)  # predictions; names as live.js knows them
@@ -75,8 +78,8 @@ class Live(BrowserView):
             volumes: (batch, channel, *space), scans from which the fixed questions are made; best
                 such as are not trained on.
             chance: the score that guessing gives; by default what the task says.
-            names: names of the task's classes, where labels are numbers; see ``turn_names`` and
-                ``place_names``.
+            names: names of the task's classes, where labels are numbers; by default the task's
+                own words.
             seed: seed of the questions.
 
         Raises:
@@ -87,17 +90,26 @@ class Live(BrowserView):
         self._task, self._encoder, self._chance, self._names = task, encoder, chance, names
         params = task.sample_params(volumes, torch.Generator().manual_seed(seed))
         self._batch = task.make_views(volumes, params)
-        asked = questions(self._batch, names)
-        # evenly from all, so that every scan is there
-        self._chosen = (
-            np.linspace(0, len(asked) - 1, min(MAX_QUESTIONS, len(asked))).astype(int).tolist()
-        )
+        self._cards: list[PatchCard] = []
         self._asked_to_stop = threading.Event()
         super().__init__(
-            _title=task.name, _questions=[_question_message(asked[place]) for place in self._chosen]
+            _title=task.name, _question=self._batch.question, _questions=self._ask(volumes, names)
         )
         self.on_msg(self._hear)
         self._show_predictions()
+
+    def _ask(self, volumes: Tensor, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Choose the questions that are shown, and put them into messages."""
+        batch = self._batch
+        patches = asks_for_patches(batch)
+        asked = [] if patches else questions(batch, names)
+        count = len(batch.target) if patches else len(asked)
+        # evenly from all, so that every scan is there
+        self._chosen = np.linspace(0, count - 1, min(MAX_QUESTIONS, count)).astype(int).tolist()
+        if patches:
+            self._cards = [patch_card(volumes, batch, place) for place in self._chosen]
+            return [_question_message(card.question, card.marks) for card in self._cards]
+        return [_question_message(asked[place]) for place in self._chosen]
 
     def watch(self, history: list[Row]) -> bool:
         """Show the history so far and the predictions of now.
@@ -166,22 +178,37 @@ class Live(BrowserView):
             torch.inference_mode(),
         ):
             prediction = self._task(self._encoder, batch)
-        read = read_predictions(batch, prediction, self._names)
-        self._guesses = [_prediction_message(read[n]) for n in self._chosen] if read else []
-        marks = [each.correct for each in read if each.correct is not None]
-        self._right = f"{sum(marks)} of {len(marks)} correct" if marks else ""
+        if asks_for_patches(self._batch):
+            marks = self._show_patches(prediction)
+        else:
+            read = read_predictions(self._batch, prediction, self._names)
+            self._guesses = [_prediction_message(read[n]) for n in self._chosen] if read else []
+            marks = [each.correct for each in read if each.correct is not None]
+        self._right = f"{sum(marks)} of {len(marks)} right" if marks else ""
+
+    def _show_patches(self, prediction: Tensor) -> list[bool]:
+        """Show which patches were chosen; say of every question whether its patch was."""
+        target = self._batch.target.cpu()
+        if prediction.ndim != 2 or len(prediction) != len(target):
+            self._guesses = []
+            return []
+        found = prediction.argmax(1).cpu()
+        guesses = [card.answered(int(found[card.asked.number])) for card in self._cards]
+        self._guesses = [_prediction_message(*guess) for guess in guesses]
+        return (found == target).tolist()
 
 
-def _question_message(question: Question) -> dict[str, Any]:
+def _question_message(question: Question, marks: Sequence[Mark] = ()) -> dict[str, Any]:
     """A question under the names that live.js reads."""
     asked, label = (_picture_message(each) for each in (question.asked, question.label))
-    return {"asked": asked, "truth": label, "words": question.words}
+    return {"asked": asked, "truth": label, "words": question.words, "marks": list(marks)}
 
 
-def _prediction_message(prediction: Prediction) -> dict[str, Any]:
+def _prediction_message(prediction: Prediction, marks: Sequence[Mark] = ()) -> dict[str, Any]:
     """A prediction under the names that live.js reads."""
     picture = _picture_message(prediction.picture)
-    return {"picture": picture, "words": prediction.words, "right": prediction.correct}
+    told = {"words": prediction.words, "right": prediction.correct, "marks": list(marks)}
+    return {"picture": picture} | told
 
 
 def _picture_message(picture: Picture | None) -> dict[str, Any] | None:

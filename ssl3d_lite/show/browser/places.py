@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.pieces import Piece, box_corners, piece_labels, pieces_of
-from ssl3d_lite.show.words import turn_names
+from ssl3d_lite.show.words import answer_name, orders_of, piece_told, right_or_wrong
 from ssl3d_lite.tasks import ProxyBatch
 from ssl3d_lite.tasks.geometry import quarter_turns, turn_matrix
 
@@ -59,15 +59,15 @@ def places(
     else:
         spots = _on_shelf(views, size)
     turned = _are_turns(views)
-    spots = [replace(s, caption=_caption(p, turned)) for s, p in zip(spots, views, strict=True)]
+    spots = [replace(s, caption=_caption(p, batch)) for s, p in zip(spots, views, strict=True)]
     if prediction is None:
         return spots
     numbers = check_prediction(prediction, batch, views, scan)
     if views[0].home is not None:
         return _predicted_order(views, spots, numbers)
     if turned:
-        return _predicted_turns(views, spots, numbers)
-    return _predicted_places(views, spots, numbers)
+        return _predicted_turns(views, spots, numbers, batch)
+    return _predicted_places(views, spots, numbers, batch)
 
 
 def moved(matrix: np.ndarray, size: Sequence[int], centre: np.ndarray) -> np.ndarray:
@@ -144,11 +144,14 @@ def check_prediction(
     """
     labels = piece_labels(batch, scan)
     numbers = np.atleast_1d(np.asarray(torch.as_tensor(prediction).cpu())).astype(int).tolist()
+    orders = orders_of(batch)
+    if orders is not None and len(numbers) == 1 and 0 <= numbers[0] < len(orders):
+        return orders[numbers[0]].tolist()
     if views[0].home is not None and None in labels:
         if sorted(numbers) != list(range(len(views))):
             raise InputError(
                 f"prediction must be an order of the {len(views)} cells, each once, but is "
-                f"{numbers}; for permutation n of a jigsaw give task.permutations[n].tolist()"
+                f"{numbers}; for permutation n of a jigsaw give n, or task.permutations[n].tolist()"
             )
         return numbers
     choices = len(quarter_turns(3)) if _are_turns(views) else 26 if _are_places(views) else 0
@@ -205,33 +208,34 @@ def _predicted_order(views: list[Piece], spots: list[Places], order: list[int]) 
             spot,
             predicted=moved(piece.matrix, piece.image.shape[1:], centre[cell]),
             correct=cell == piece.home,
-            caption=f"{spot.caption}; prediction: cell {cell}, {_verdict(cell == piece.home)}",
+            caption=_with_prediction(spot, f"cell {cell}", cell == piece.home),
         )
         for piece, spot, cell in zip(views, spots, order, strict=True)
     ]
 
 
-def _predicted_turns(views: list[Piece], spots: list[Places], turns: list[int]) -> list[Places]:
-    result, names = [], turn_names(3)
+def _predicted_turns(
+    views: list[Piece], spots: list[Places], turns: list[int], batch: ProxyBatch
+) -> list[Places]:
+    result = []
     for piece, spot, number in zip(views, spots, turns, strict=True):
         size = piece.image.shape[1:]
         matrix = np.eye(4)
         matrix[:3, :3] = _linear_turn(number)
-        said = f"turn {number} ({names[number]})"
         correct = number == piece.label
         result.append(
             replace(
                 spot,
                 predicted=moved(matrix, size, centre_of(spot.home, size)),
                 correct=correct,
-                caption=f"{spot.caption}; prediction: {said}, {_verdict(correct)}",
+                caption=_with_prediction(spot, answer_name(batch, number), correct),
             )
         )
     return result
 
 
 def _predicted_places(
-    views: list[Piece], spots: list[Places], predictions: list[int]
+    views: list[Piece], spots: list[Places], predictions: list[int], batch: ProxyBatch
 ) -> list[Places]:
     first, *others = views
     size = np.array(first.image.shape[1:])
@@ -251,23 +255,20 @@ def _predicted_places(
                 spot,
                 predicted=moved(piece.matrix, size, centre),
                 correct=correct,
-                caption=f"{spot.caption}; prediction: place {number}, {_verdict(correct)}",
+                caption=_with_prediction(spot, answer_name(batch, number), correct),
             )
         )
     return result
 
 
-def _verdict(correct: bool) -> str:
-    return "correct ✓" if correct else "wrong ✗"
+def _with_prediction(spot: Places, said: str, correct: bool) -> str:
+    return f"{spot.caption}; predicted: {said}, {right_or_wrong(correct)}"
 
 
-def _caption(piece: Piece, turned: bool) -> str:
-    """Number, cells or position, and label of a piece, in words."""
-    if piece.home is not None and piece.home != piece.number:
-        return f"Piece {piece.number}: shown in cell {piece.number}, cut from cell {piece.home}"
+def _caption(piece: Piece, batch: ProxyBatch) -> str:
+    """A piece in words; outside a grid also where it lies."""
+    told = piece_told(piece, batch)
     if piece.home is not None:
-        return f"Patch {piece.number} of the grid"
-    label = f"; label {piece.label}" if piece.label is not None else ""
-    label += f" ({turn_names(3)[piece.label]})" if turned else ""
+        return told
     x, y, z = np.round(piece.centre).astype(int)
-    return f"View {piece.number}: its middle is voxel ({x}, {y}, {z}) of the scan{label}"
+    return f"{told}; its middle is voxel ({x}, {y}, {z}) of the scan"

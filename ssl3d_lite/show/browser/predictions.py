@@ -8,10 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from torch import Tensor
 
 from ssl3d_lite.show.figures.planes import as_colours
-from ssl3d_lite.show.pieces import piece_labels, pieces_of
+from ssl3d_lite.show.pieces import (
+    HIDDEN_NAME,
+    answer_name,
+    class_colour,
+    orders_of,
+    piece_labels,
+    pieces_of,
+    voxel_classes,
+)
+from ssl3d_lite.show.words import answer_told, voxels_told
 from ssl3d_lite.tasks import ProxyBatch
 
 Picture = np.ndarray  # uint8, (row, column) from the top left, or (row, column, 3) in colour
@@ -52,13 +62,13 @@ def questions(batch: ProxyBatch, names: Sequence[str] = ()) -> list[Question]:
     """All questions of a batch, in the order of its labels.
 
     Args:
-        names: names of the classes, where labels are numbers.
+        names: names of the classes, where labels are numbers; by default the task's own.
     """
     views, kind = batch.views.float().cpu().numpy(), target_kind(batch)
     target = batch.target.cpu()
     if kind == "number":
         return [
-            Question(asked, None, _name(number, names))
+            Question(asked, _in_order(batch, scan, number), _name(number, batch, names))
             for scan in range(len(views))
             for asked, number in _numbers(batch, scan)
         ]
@@ -69,21 +79,19 @@ def questions(batch: ProxyBatch, names: Sequence[str] = ()) -> list[Question]:
         ]
     if kind == "copy":
         return [Question(planes(box), planes(copy), "its copy") for box, copy in views]
-    return _voxel_questions(views, target.float().numpy(), kind)
+    return [_voxel_question(batch, scan) for scan in range(len(views))]
 
 
-def _voxel_questions(views: np.ndarray, target: np.ndarray, kind: str) -> list[Question]:
-    """Questions about voxels: what was hidden, or the class of each."""
-    if kind == "image":
-        wholes = [np.where(np.isnan(t), v, t) for t, v in zip(target[:, 0], views[:, 0])]
-        return [
-            Question(planes(view[0], grey_range(whole)), planes(whole), "as it was")
-            for view, whole in zip(views, wholes)
-        ]
-    return [
-        Question(planes(view[0]), planes(each, grey_range(each)), "class of each voxel")
-        for view, each in zip(views, target)
-    ]
+def _voxel_question(batch: ProxyBatch, scan: int) -> Question:
+    """A question about voxels: what was hidden, or the class of each."""
+    classes, names = voxel_classes(batch, scan) or (np.zeros(0), [])
+    view = batch.views[scan, 0].float().cpu().numpy()
+    if HIDDEN_NAME not in names:
+        return Question(planes(view), class_planes(classes, names), "class of each voxel")
+    target = batch.target[scan, 0].cpu().numpy()
+    whole = np.where(np.isnan(target), view, target)
+    asked = _over(planes(view, grey_range(whole)), class_planes(classes, names))
+    return Question(asked, planes(whole), "as it was")
 
 
 def read_predictions(
@@ -93,7 +101,7 @@ def read_predictions(
 
     Args:
         prediction: what ``task(encoder, batch)`` gives.
-        names: names of the classes, where labels are numbers.
+        names: names of the classes, where labels are numbers; by default the task's own.
 
     Returns:
         As many as there are questions; [] if the prediction has a form that is not known here.
@@ -106,24 +114,26 @@ def read_predictions(
             return []
         pairs = list(zip(prediction.argmax(1).tolist(), target.flatten().tolist(), strict=True))
         if kind == "number":
-            return [Prediction(None, _name(p, names), p == label) for p, label in pairs]
+            each = target.shape[1]
+            return [
+                Prediction(
+                    _in_order(batch, n // each, p), _told(p, label, batch, names), p == label
+                )
+                for n, (p, label) in enumerate(pairs)
+            ]
         return [Prediction(planes(flat[p]), _which(p, batch), p == label) for p, label in pairs]
     if kind == "copy":
         nearest = [_nearest(prediction.flatten(0, 1), 2 * scan) for scan in range(len(views))]
         return [
-            Prediction(planes(flat[place]), _which(place, batch), place == 2 * scan + 1)
+            Prediction(planes(flat[place]), _whose(place, scan), place == 2 * scan + 1)
             for scan, place in enumerate(nearest)
         ]
     if kind == "image":
-        return [_rebuilt(*each) for each in zip(views, target.numpy(), prediction.numpy())]
-    classes, labels = prediction.argmax(-1).numpy(), target.numpy()
+        return [_rebuilt(batch, scan, each) for scan, each in enumerate(prediction.numpy())]
+    names = (voxel_classes(batch) or ((), []))[1]
     return [
-        Prediction(
-            planes(c.astype(np.float32), grey_range(label)),
-            f"{(c == label).mean():.0%} of voxels",
-            None,
-        )
-        for c, label in zip(classes, labels)
+        Prediction(class_planes(each[0], names), voxels_told(batch, scan, each), None)
+        for scan, each in enumerate(prediction.argmax(-1).numpy())
     ]
 
 
@@ -134,14 +144,13 @@ def _nearest(points: Tensor, own: int) -> int:
     return int(away.argmin())
 
 
-def _rebuilt(view: np.ndarray, target: np.ndarray, prediction: np.ndarray) -> Prediction:
+def _rebuilt(batch: ProxyBatch, scan: int, prediction: np.ndarray) -> Prediction:
     """The voxels that were hidden as the network predicts them, amid those that it was shown."""
-    hidden = ~np.isnan(target[0])
-    whole = np.where(hidden, target[0], view[0])
-    error = np.square(prediction[0] - target[0])[hidden].mean()
-    r2 = 1 - error / max(target[0][hidden].var(), 1e-6)
-    drawn = planes(np.where(hidden, prediction[0], view[0]), grey_range(whole))
-    return Prediction(drawn, f"explains {r2:.0%}", None)
+    view, target = (each[scan, 0].float().cpu().numpy() for each in (batch.views, batch.target))
+    hidden = ~np.isnan(target)
+    whole = np.where(hidden, target, view)
+    drawn = planes(np.where(hidden, prediction[0], view), grey_range(whole))
+    return Prediction(drawn, voxels_told(batch, scan, prediction), None)
 
 
 def _numbers(batch: ProxyBatch, scan: int) -> list[tuple[Picture, int]]:
@@ -156,8 +165,25 @@ def _numbers(batch: ProxyBatch, scan: int) -> list[tuple[Picture, int]]:
     ]
 
 
-def _name(number: int, names: Sequence[str]) -> str:
-    return names[number] if number < len(names) else str(number)
+def _in_order(batch: ProxyBatch, scan: int, number: int) -> Picture | None:
+    """The pieces of a grid, put into the cells that order ``number`` says; None if it is none."""
+    orders = orders_of(batch)
+    if orders is None:
+        return None
+    views = batch.views[scan].float().cpu().numpy()
+    return _laid_out(views[np.argsort(orders[number])], batch.placement.grid)
+
+
+def _name(number: int, batch: ProxyBatch, names: Sequence[str]) -> str:
+    return names[number] if number < len(names) else answer_name(batch, number)
+
+
+def _told(number: int, label: int, batch: ProxyBatch, names: Sequence[str]) -> str:
+    return names[number] if number < len(names) else answer_told(batch, label, number)
+
+
+def _whose(place: int, scan: int) -> str:
+    return "its copy" if place == 2 * scan + 1 else f"a view of scan {place // 2}"
 
 
 def _which(place: int, batch: ProxyBatch) -> str:
@@ -192,6 +218,21 @@ def planes(image: np.ndarray, window: tuple[float, float] | None = None) -> Pict
     shades = [((part - low) / (high - low)).clip(0, 1) * 255 for part in parts]
     tall = max(shade.shape[1] for shade in shades)
     return _joined([_padded(shade.T[::-1].astype(np.uint8), tall) for shade in shades], 1)
+
+
+def class_planes(classes: np.ndarray, names: Sequence[str]) -> Picture:
+    """The same planes of a map (*space) of classes, each in its colour; class 0 is black."""
+    colours = np.zeros((256, 3), np.uint8)
+    colours[-1] = 255  # what lies between planes
+    for number, name in enumerate(names[1:], start=1):
+        colours[number] = np.round(255 * np.array(to_rgb(class_colour(number, name))))
+    return colours[planes(classes[None].astype(np.float32), (0, 255))]
+
+
+def _over(picture: Picture, colours: Picture) -> Picture:
+    """A grey picture, with those colours over it that are not black."""
+    grey = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, -1)
+    return np.where(colours.any(-1, keepdims=True), colours, grey)
 
 
 def _padded(picture: Picture, tall: int) -> Picture:

@@ -38,14 +38,16 @@ function render({ model, el }) {
 
 function makePuzzle(model, el) {
   el.classList.add("ssl3d-puzzle3d");
+  const question = make(el, "div", { className: "question" });
   const canvas = make(el, "canvas", { tabIndex: 0, role: "img" });
   const controls = make(el, "div", { className: "controls" });
   return {
     model,
+    question,
     canvas,
     pen: canvas.getContext("2d"),
     apart: slider(controls, "apart", "apart", 1),
-    depth: slider(controls, "look inside", "depth", 0.5),
+    depth: slider(controls, "slices at the border", "depth", 0.5, "at the middle"),
     shuffle: button(controls, "shuffle", "shuffle"),
     putBack: button(controls, "put back", "put-back"),
     legend: make(el, "div", { className: "legend" }),
@@ -55,10 +57,10 @@ function makePuzzle(model, el) {
   };
 }
 
-function slider(parent, text, className, max) {
+function slider(parent, text, className, max, textAfter = "") {
   const input = document.createElement("input");
   Object.assign(input, { type: "range", className, min: 0, max, step: 0.01 });
-  make(parent, "label", { textContent: text }).append(input);
+  make(parent, "label", { textContent: text }).append(input, textAfter);
   return input;
 }
 
@@ -93,6 +95,7 @@ function load(puzzle) {
   shuffle.textContent = scene.grid ? "shuffle" : "as the network sees them";
   puzzle.apart.parentElement.hidden = scene.pieces.length === 1;
   puzzle.canvas.ariaLabel = scene.title;
+  puzzle.question.textContent = scene.question;
   showLegend(puzzle.legend, scene.legend);
   showPressed(puzzle);
   describe(puzzle);
@@ -132,18 +135,18 @@ function draw(puzzle) {
   puzzle.drawn = views.flatMap((seen, n) => {
     const view = { ...seen, ratio, panel: scene.panels[n] };
     if (framed) drawFrame(pen, view, boxOf(scene.space), framed);
-    const sides = drawPieces(pen, view, chosenIn(puzzle), matrices[n]);
+    const sides = drawPieces(pen, view, chosenIn(puzzle, scene.panels[n]), matrices[n]);
     drawCompass(pen, view, n * view.width + 34, high - 34, scene.turned ? home : 1);
     drawTitle(pen, view);
     return sides;
   });
 }
 
-const chosenIn = (puzzle) => ({
+const chosenIn = (puzzle, panel) => ({
   scene: puzzle.scene,
   picked: puzzle.model.get("picked"),
   apart: puzzle.model.get("apart"),
-  picture: (number, side) => pictureOf(puzzle, number, side),
+  picture: (number, side) => pictureOf(puzzle, panel, number, side),
 });
 
 function placesIn({ model, scene, back }, panel) {
@@ -157,11 +160,13 @@ function placesIn({ model, scene, back }, panel) {
 }
 
 // Pictures are kept, because sides look the same while pieces move or turn.
-function pictureOf({ model, scene, voxels, pictures }, number, { axis, far }) {
-  const key = `${number} ${axis} ${far}`;
+function pictureOf({ model, scene, voxels, pictures }, panel, number, { axis, far }) {
+  const key = `${panel.set} ${number} ${axis} ${far}`;
   if (!pictures.has(key)) {
-    const first = number * scene.size.reduce((a, b) => a * b);
-    const made = slice(voxels, first, scene.size, axis, far, model.get("depth"));
+    const place = panel.set * scene.pieces.length + number;
+    const first = place * scene.size.reduce((a, b) => a * b);
+    const { colours } = panel;
+    const made = slice(voxels, first, scene.size, axis, far, model.get("depth"), colours);
     const picture = new OffscreenCanvas(made.width, made.height);
     const image = new ImageData(made.pixels, made.width, made.height);
     picture.getContext("2d").putImageData(image, 0, 0);

@@ -13,32 +13,24 @@ It is a small widget of its own, not NiiVue as ``Volume3D``, for three reasons:
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import traitlets
-from scipy.ndimage import map_coordinates
 from torch import Tensor
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.show.arrays import air, as_numpy, greys
-from ssl3d_lite.show.pieces import COLOURS, CORRECT_COLOUR, WRONG_COLOUR, Piece, pieces_of
-from ssl3d_lite.tasks import Placement, ProxyBatch
+from ssl3d_lite.tasks import ProxyBatch
 
 from .browser_module import browser_module
-from .places import MIN_ROOM, Places, apart, places, room_for
+from .puzzle3d_scene import make_scene
 from .saved_page import BrowserView
-
-EDGE_COLOURS = (*COLOURS[:-1], "#999999")  # black edges would not be seen around black air
-PREDICTION_LEGEND = [  # colour, whether the line is dashed, text
-    (CORRECT_COLOUR, False, "✓ correct"),
-    (WRONG_COLOUR, True, "✗ wrong"),
-]
-HINT = "Drag to turn it. Click a piece to ask about it"
 
 
 class Puzzle3D(BrowserView):
     """The pieces of a puzzle in 3D: as the network gets them, put back, apart.
+
+    Where a patch is sought (CPC) it is one question: the pyramid of patches that is its context,
+    and the place that is asked about. Where voxels are (masked, tissue) it is the scan as the
+    network gets it, beside the truth.
 
     Drag (or arrow keys) to turn; click a piece to pick it; double-click to put that one back. Each
     side of a piece shows a slice of it: "look inside" moves the slice from the piece's border to
@@ -49,9 +41,10 @@ class Puzzle3D(BrowserView):
         volumes: (batch, channel, x, y, z), as they were given to ``make_views``.
         batch: the puzzles.
         scan: index of the scan whose pieces are shown.
-        prediction: a network's prediction, shown beside the label. For a jigsaw it is the order of
-            the cells (``task.permutations[n]``); for relative location the place, for rotation the
-            turn of each view that has a label.
+        prediction: a network's prediction, shown beside the truth. For a jigsaw it is the order of
+            the cells (``task.permutations[n]``, or n); for relative location the place, for
+            rotation the turn of each view that has a label; for CPC the patch chosen for each
+            question of the batch; where voxels are asked about, the voxels.
         channel: the channel that is drawn.
 
     Attributes:
@@ -99,24 +92,11 @@ class Puzzle3D(BrowserView):
     ) -> None:
         """Show another puzzle in the same view; arguments as above."""
         check_puzzle(volumes, batch, scan, channel)
-        views = pieces_of(batch, scan)
-        spots = places(batch, scan, prediction)
-        nothing = air(as_numpy(volumes[scan, channel]))
-        images = np.stack([piece.image[channel] for piece in views])
-        voxels = greys(images, np.stack([seen(nothing, p) for p in views])).tobytes()
-        scene = make_scene(views, spots, volumes.shape[2:], batch.placement)
+        scene = make_scene(volumes, batch, scan % len(volumes), prediction, channel)
         with self.hold_sync():
             self.picked = -1
-            self._voxels = voxels
-            self._scene = scene
-
-
-def seen(mask: np.ndarray, piece: Piece) -> np.ndarray:
-    """The part of a scan's mask that lies in a piece: (*size) bool."""
-    size = piece.image.shape[1:]
-    voxels = np.indices(size).reshape(3, -1)
-    at = piece.matrix[:3, :3] @ voxels + piece.matrix[:3, 3:]
-    return map_coordinates(mask, at, order=0, mode="nearest").reshape(size)
+            self._voxels = scene.voxels
+            self._scene = scene.message
 
 
 def check_puzzle(volumes: Tensor, batch: ProxyBatch, scan: int, channel: int) -> None:
@@ -136,90 +116,3 @@ def check_puzzle(volumes: Tensor, batch: ProxyBatch, scan: int, channel: int) ->
         raise InputError(f"scan is {scan}, but the batch has {scans} scans")
     if not 0 <= channel < channels:
         raise InputError(f"channel is {channel}, but the views have {channels}")
-
-
-def make_scene(
-    views: list[Piece],
-    spots: list[Places],
-    space: Sequence[int],
-    placement: Placement,
-) -> dict[str, Any]:
-    """What puzzle3d.js draws: where each piece can be, its colour and caption, and the panels."""
-    size = views[0].image.shape[1:]
-    shown, home = [s.shown for s in spots], [s.home for s in spots]
-    room = {"shown": room_for(shown, size), "home": room_for(home, size)}
-    predicted = spots[0].predicted is not None
-    moves = predicted or not np.allclose(shown, home)
-    colours, legend = layer_colours(views, placement)
-    return {
-        "pieces": [
-            each | {"colour": colour}
-            for each, colour in zip(_pieces_message(spots, size, room), colours, strict=True)
-        ],
-        "panels": _panels(spots),
-        "legend": PREDICTION_LEGEND if predicted else legend,
-        "size": list(size),
-        "space": list(space),
-        "framed": {  # whether the scan's frame is drawn
-            "shown": len(views) == 1 or bool(placement.grid),
-            "home": bool(np.allclose(home, [p.matrix for p in views])),
-        },
-        "turned": not np.allclose([m[:3, :3] for m in home], np.eye(3)),
-        "grid": bool(placement.grid),
-        "overlap": bool(placement.grid) and room["home"] > MIN_ROOM + 1e-6,
-        "moves": moves,
-        "title": f"{len(views)} pieces of a scan in 3D",
-        "hint": f"{HINT}; double-click to put it back." if moves else f"{HINT}.",
-    }
-
-
-def _pieces_message(
-    spots: list[Places], size: Sequence[int], room: dict[str, float]
-) -> list[dict[str, Any]]:
-    """For each piece its matrices, [together, apart], wherever it can be, and what is said of it.
-
-    The names are those that puzzle3d.js reads.
-    """
-    together = {"shown": [s.shown for s in spots], "home": [s.home for s in spots]}
-    if spots[0].predicted is not None:
-        together["guessed"] = [s.predicted for s in spots]
-    room = room | {"guessed": room["home"]}
-    ends = {where: (m, apart(m, size, room[where])) for where, m in together.items()}
-    return [
-        {where: [near[n].tolist(), far[n].tolist()] for where, (near, far) in ends.items()}
-        | {"right": spot.correct, "says": spot.caption}
-        for n, spot in enumerate(spots)
-    ]
-
-
-def _panels(spots: list[Places]) -> list[dict[str, Any]]:
-    """The pictures side by side: the label, and a prediction if there is one."""
-    if spots[0].predicted is None:
-        return [{"put": "home", "title": "", "marked": False}]
-    marks = [spot.correct for spot in spots if spot.correct is not None]
-    score = f"{marks.count(True)} of {len(marks)} correct"
-    return [
-        {"put": "home", "title": "label", "marked": False},
-        {"put": "guessed", "title": f"prediction: {score}", "marked": True},
-    ]
-
-
-def layer_colours(
-    views: list[Piece], placement: Placement
-) -> tuple[list[str], list[tuple[str, bool, str]]]:
-    """A colour for each piece, and what the colours mean: (colour, dashed, text).
-
-    In a grid the colour tells from which layer the piece was cut, so one sees at a glance whether
-    pieces are in order. Where the task reads the grid in a direction it tells the row instead.
-    """
-    if not placement.grid:
-        return [EDGE_COLOURS[piece.number % len(EDGE_COLOURS)] for piece in views], []
-    axis, backwards = placement.direction or (2, False)
-    count = placement.grid[axis]
-    layers = [int(np.unravel_index(piece.home, placement.grid)[axis]) for piece in views]
-    layers = [count - 1 - n if backwards else n for n in layers]
-    names = [f"{'row' if placement.direction else 'layer'} {n}" for n in range(count)]
-    names[0] = f"cut from {names[0]}"
-    names[0] += " (where reading begins)" if placement.direction else " (lowest)"
-    legend = [(EDGE_COLOURS[n % len(EDGE_COLOURS)], False, name) for n, name in enumerate(names)]
-    return [EDGE_COLOURS[n % len(EDGE_COLOURS)] for n in layers], legend

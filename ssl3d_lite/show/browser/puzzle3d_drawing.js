@@ -5,13 +5,22 @@
 
 import {
   apply,
+  inside,
   middleVoxel,
   nearestAxis,
   project,
   sideOnCanvas,
   sidesSeen,
 } from "./puzzle3d_geometry.js";
-import { colourOn, edgeColour, isNamed, markOf, nameColour, nameOf } from "./puzzle3d_marks.js";
+import {
+  colourOn,
+  edgeColour,
+  isNamed,
+  markOf,
+  nameColour,
+  nameOf,
+  sideLetter,
+} from "./puzzle3d_marks.js";
 import { dot } from "./vectors.js";
 
 const FONT = "system-ui, sans-serif";
@@ -30,17 +39,21 @@ export function drawPieces(pen, view, chosen, matrices) {
   const middle = middleVoxel(chosen.scene.size);
   const far = matrices.map((m, number) => [dot(apply(m, middle), view.near), number]);
   far.sort((a, b) => a[0] - b[0]);
-  return far.flatMap(([, number]) => drawPiece(pen, view, chosen, matrices[number], number));
+  const drawn = far.flatMap(([, number]) => drawPiece(pen, view, chosen, matrices[number], number));
+  drawNames(pen, view, chosen, drawn);
+  return drawn;
 }
 
 function drawPiece(pen, view, chosen, matrix, number) {
   const quads = sidesSeen(matrix, view.near).map((side) => {
     const onCanvas = sideOnCanvas(view, matrix, chosen.scene.size, side);
-    drawSide(pen, view, chosen.picture(number, side), side, onCanvas);
+    const piece = chosen.scene.pieces[number];
+    if (!piece.ghost) drawSide(pen, view, chosen.picture(number, side), side, onCanvas);
+    if (piece.ghost || piece.tinted) tintSide(pen, view, onCanvas.quad, piece);
     drawEdge(pen, view, chosen, onCanvas.quad, number);
+    if (chosen.scene.turned) drawLetter(pen, view, onCanvas.quad, sideLetter(piece.home[0], side));
     return onCanvas.quad;
   });
-  if (quads.length) drawName(pen, view, chosen, quads.at(-1), number);
   return quads.map((quad) => ({ quad, number }));
 }
 
@@ -54,17 +67,46 @@ function drawSide(pen, view, picture, { normal }, { quad: [first], right, up }) 
   pen.fillRect(0, 0, picture.width, picture.height);
 }
 
-function drawEdge(pen, view, { scene, picked }, quad, number) {
-  const mark = markOf(scene, view.panel, number);
-  const isPicked = picked === number;
+function outlineSide(pen, view, quad) {
   onPage(pen, view);
   pen.beginPath();
   for (const corner of quad) pen.lineTo(...corner);
   pen.closePath();
+}
+
+// A piece of the context is blue; a place where nothing is known yet can be looked through.
+function tintSide(pen, view, quad, { colour, ghost }) {
+  outlineSide(pen, view, quad);
+  pen.globalAlpha = ghost ? 0.15 : 0.3;
+  pen.fillStyle = colour;
+  pen.fill();
+  pen.globalAlpha = 1;
+}
+
+function drawLetter(pen, view, quad, letter) {
+  if (!letter) return;
+  onPage(pen, view);
+  const [x, y] = [0, 1].map((a) => quad[0][a] + 0.13 * (quad[2][a] - quad[0][a]));
+  pen.font = `600 13px ${FONT}`;
+  pen.textAlign = "center";
+  pen.textBaseline = "middle";
+  pen.lineJoin = "round";
+  pen.lineWidth = 3;
+  pen.strokeStyle = "rgba(0, 0, 0, 0.75)";
+  pen.strokeText(letter, x, y);
+  pen.fillStyle = "#ffe9a8";
+  pen.fillText(letter, x, y);
+  pen.textBaseline = "alphabetic";
+}
+
+function drawEdge(pen, view, { scene, picked }, quad, number) {
+  const mark = markOf(scene, view.panel, number);
+  const isPicked = picked === number;
+  outlineSide(pen, view, quad);
   pen.lineJoin = "round";
   pen.lineWidth = isPicked ? 6 : 2.5;
   pen.strokeStyle = isPicked ? PICKED : edgeColour(scene.pieces[number], mark);
-  if (mark === false && !isPicked) pen.setLineDash([6, 4]);
+  if ((mark === false || scene.pieces[number].ghost) && !isPicked) pen.setLineDash([6, 4]);
   pen.stroke();
   pen.setLineDash([]);
   if (isPicked) {
@@ -74,12 +116,28 @@ function drawEdge(pen, view, { scene, picked }, quad, number) {
   }
 }
 
-function drawName(pen, view, { scene, apart }, quad, number) {
-  const mark = markOf(scene, view.panel, number);
-  if (!isNamed(scene, mark, apart)) return;
-  const name = nameOf(number, mark);
-  const colour = nameColour(scene.pieces[number], mark);
-  const [x, y] = [0, 1].map((a) => quad.reduce((sum, p) => sum + p[a], 0) / 4);
+// Names come after all pieces, lest one be cut by a piece in front; a piece that is hidden has none.
+function drawNames(pen, view, { scene, apart }, drawn) {
+  const sides = new Map();
+  for (const { quad, number } of drawn) sides.set(number, [quad, ...(sides.get(number) ?? [])]);
+  for (const [number, quads] of sides) {
+    const mark = markOf(scene, view.panel, number);
+    if (!isNamed(scene, scene.pieces[number], mark, apart)) continue;
+    const quad = quads.find((each) => {
+      const [x, y] = middleOfSide(each);
+      return drawn.findLast((side) => inside(side.quad, x, y)).number === number;
+    });
+    if (quad) drawName(pen, view, scene.pieces[number], mark, quad);
+  }
+}
+
+const middleOfSide = (quad) => [0, 1].map((a) => quad.reduce((sum, p) => sum + p[a], 0) / 4);
+
+function drawName(pen, view, piece, mark, quad) {
+  onPage(pen, view);
+  const name = nameOf(piece, mark);
+  const colour = nameColour(piece, mark);
+  const [x, y] = middleOfSide(quad);
   const edge = Math.hypot(quad[1][0] - quad[0][0], quad[1][1] - quad[0][1]);
   const size = Math.max(10, Math.min(14, edge / 4));
   pen.font = `600 ${size}px ${FONT}`;

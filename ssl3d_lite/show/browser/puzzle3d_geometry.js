@@ -88,7 +88,8 @@ const reach = (points, centre) => Math.max(...points.map((p) => Math.hypot(...mi
 
 // Cuts a piece across `axis`, and returns its greys there as an opaque picture. `depth` is the
 // share of the way from the side at the axis's start, or the far one, to the opposite side.
-export function slice(voxels, first, size, axis, far, depth) {
+// `colours` are those of bytes that are no greys: [red, green, blue] by byte.
+export function slice(voxels, first, size, axis, far, depth, colours = {}) {
   const [across, up] = [0, 1, 2].filter((a) => a !== axis);
   const [width, height] = [size[across], size[up]];
   const stride = [size[1] * size[2], size[2], 1];
@@ -99,7 +100,8 @@ export function slice(voxels, first, size, axis, far, depth) {
   for (let j = 0; j < height; j++) {
     for (let i = 0; i < width; i++, at += 4) {
       const grey = voxels[start + i * stride[across] + j * stride[up]];
-      pixels.fill(grey, at, at + 3);
+      if (grey in colours) pixels.set(colours[grey], at);
+      else pixels.fill(grey, at, at + 3);
       pixels[at + 3] = 255;
     }
   }

@@ -10,7 +10,7 @@ from ipyniivue import MultiplanarType, NiiVue, ShowRender, SliceType, Volume
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.arrays import Array, air, as_numpy, greys
-from ssl3d_lite.show.pieces import COLOURS
+from ssl3d_lite.show.pieces import class_colour
 
 CUT_FROM = (240, 15)  # degrees: azimuth and elevation, the side that the reader sees
 
@@ -157,10 +157,6 @@ def class_names(classes: np.ndarray | None, names: Sequence[str]) -> dict[int, s
         return {}
     there = [int(n) for n in np.unique(classes) if n]
     return {n: names[n] if n < len(names) else f"class {n}" for n in there}
-
-
-def class_colour(number: int) -> str:
-    return COLOURS[(number - 1) % len(COLOURS)]
 
 
 def class_colours(names: dict[int, str]) -> dict[str, list]:

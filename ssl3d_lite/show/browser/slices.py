@@ -13,14 +13,21 @@ from torch import Tensor
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.arrays import Array, as_numpy
-from ssl3d_lite.show.pieces import COLOURS, Piece, pieces_of
+from ssl3d_lite.show.pieces import (
+    HIDDEN_NAME,
+    Piece,
+    badge,
+    class_colour,
+    pieces_of,
+    voxel_classes,
+)
 from ssl3d_lite.show.scan_files import read_scan_files
+from ssl3d_lite.show.words import piece_told
 from ssl3d_lite.tasks import ProxyBatch
 
 from .browser_module import browser_module
 from .saved_page import BrowserView
 
-BRIGHT = {"#000000": "#F0E442"}  # planes are dark: yellow (Okabe and Ito's) takes black's place
 ROBUST = (0.5, 99.5)  # percentiles of a channel that are shown as black and white
 _WIDER = 0.5  # share of its width by which the window can be widened on either side
 _WHITE = 255  # a byte's highest value
@@ -96,7 +103,7 @@ class Slices(BrowserView):
         classes = _classes(labels, shape)
         self._kept = [list(ends) for ends in windows]  # each channel's, as last changed
         super().__init__(
-            voxel=[edge // 2 for edge in shape],
+            voxel=_first_look(shape, classes, pieces),
             window=list(windows[0]),
             _bytes=b"".join(_as_bytes(*pair) for pair in zip(scan, reach, strict=True)),
             _shape=list(shape),
@@ -142,16 +149,34 @@ class Slices(BrowserView):
 
 
 def puzzle_slices(volumes: Tensor, batch: ProxyBatch, scan: int = 0) -> Slices:
-    """A scan with the boxes of a puzzle's pieces.
+    """A scan with the boxes of a puzzle's pieces, below the task's question.
+
+    What a task hides is laid over the scan: the slider "labels" uncovers it.
 
     Args:
         volumes: (batch, channel, *space), as they were given to ``make_views``; 2D or 3D.
         scan: index of the scan to show.
     """
-    volume = volumes[scan]
+    volume, pieces = volumes[scan], pieces_of(batch, scan)
+    classes, names = voxel_classes(batch, scan) or (None, ())
+    labels = None if classes is None else _in_scan(classes, pieces[0], volume.shape[1:])
     if volume.ndim == 3:  # a picture: one voxel deep
         volume = volume[..., None]
-    return Slices(volume, pieces=pieces_of(batch, scan))
+        labels = None if labels is None else labels[..., None]
+    view = Slices(volume, labels, label_names=names, pieces=pieces, title=batch.question)
+    view.opacity = 1.0 if HIDDEN_NAME in names else view.opacity
+    return view
+
+
+def _in_scan(classes: np.ndarray, piece: Piece, space: Sequence[int]) -> np.ndarray:
+    """Classes of a piece that lies upright in its scan, as a map of the scan; 0 around it."""
+    whole = np.zeros(space, np.uint8)
+    low = np.rint(piece.corners.min(0) + 0.5).astype(int)
+    # a box may reach beyond the scan's border
+    ends = [(max(0, a), min(a + n, edge)) for a, n, edge in zip(low, classes.shape, space)]
+    inside = tuple(slice(a - at, b - at) for (a, b), at in zip(ends, low, strict=True))
+    whole[tuple(slice(*each) for each in ends)] = classes[inside]
+    return whole
 
 
 def scan_slices(image: str | Path, labels: str | Path | None = None) -> Slices:
@@ -244,9 +269,24 @@ def _legend(classes: np.ndarray | None, names: Sequence[str]) -> list[dict[str, 
     if highest >= len(names):
         raise InputError(f"a label is {highest}, but label_names end at {len(names) - 1}")
     return [
-        {"name": name, "colour": _bright(COLOURS[index % len(COLOURS)])}
-        for index, name in enumerate(names[1:])
+        {"name": name, "colour": class_colour(index, name)}
+        for index, name in enumerate(names[1:], start=1)
     ]
+
+
+def _first_look(
+    shape: Sequence[int], classes: np.ndarray | None, pieces: Sequence[Piece]
+) -> list[int]:
+    """The voxel where the cross stands at first: amid the first piece that may lie anywhere, or
+    amid the labels, or amid the scan."""
+    middle = [edge // 2 for edge in shape]
+    if pieces and pieces[0].home is None:  # those of a grid fill the scan
+        centre = [*pieces[0].centre, 0.0][: len(shape)]
+    elif classes is not None and classes.any():
+        centre = [place.mean() for place in np.nonzero(classes)]
+    else:
+        return middle
+    return [min(max(round(c), 0), n - 1) for c, n in zip(centre, shape, strict=True)]
 
 
 def _edges(spacing: Sequence[float] | None) -> list[float]:
@@ -264,21 +304,13 @@ def _box(piece: Piece) -> dict[str, object]:
     corners = piece.corners
     if corners.shape[1] == 2:  # a picture is one voxel deep
         corners = np.array([(*corner, depth) for corner in corners for depth in (-0.5, 0.5)])
-    caption = [f"piece {piece.number}"]
-    if piece.home is not None and piece.home != piece.number:
-        caption.append(f"from cell {piece.home}")
-    if piece.label is not None:
-        caption.append(f"label {piece.label}")
     return {
         "number": piece.number,
-        "told": ", ".join(caption),
-        "colour": _bright(piece.colour),
+        "badge": badge(piece),
+        "told": piece_told(piece),
+        "colour": piece.colour,
         "corners": corners.tolist(),
     }
-
-
-def _bright(colour: str) -> str:
-    return BRIGHT.get(colour, colour)
 
 
 def _times(shape: Sequence[int]) -> str:

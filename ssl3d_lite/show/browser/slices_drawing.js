@@ -31,7 +31,7 @@ export function drawBoxes(panel, scan, voxel, chosen) {
   const { context, plane } = panel;
   const to = placeOn(panel, scan);
   context.lineWidth = 1;
-  context.strokeStyle = "rgba(255, 255, 255, 0.13)";
+  context.strokeStyle = "rgba(255, 255, 255, 0.3)";
   context.stroke(panel.faint);
   const away = (box) =>
     box.number === chosen ? -1 : Math.abs(box.centre[plane.axis] - voxel[plane.axis]);
@@ -73,7 +73,7 @@ function numberBoxes(context, nearestFirst) {
     const [x, y] = middle(points);
     if (taken.some(([a, b]) => Math.abs(a - x) < 14 && Math.abs(b - y) < 10)) continue;
     taken.push([x, y]);
-    write(context, String(box.number), x, y, "#fff");
+    write(context, box.badge, x, y, "#fff");
   }
 }
 

@@ -41,6 +41,8 @@ def confusion(
     counts = np.zeros((len(names), len(names)))
     np.add.at(counts, (true, predicted), 1)
     correct = f"{(true == predicted).sum()} of {len(true)} correct"
+    if len(true) > 1 and (predicted == predicted[0]).all():
+        correct += f", the prediction is always “{names[predicted[0]]}”"
     return _draw_matrix(counts, names, f"{title}: {correct}" if title else correct)
 
 

@@ -10,10 +10,10 @@ from matplotlib.lines import Line2D
 from nibabel.affines import voxel_sizes
 
 from ssl3d_lite.data.cohort import Cohort
-from ssl3d_lite.show.pieces import COLOURS
+from ssl3d_lite.show.pieces import COLOURS, class_colour
 
 from .curves import GREY, tidy
-from .planes import PLANE_NAMES, as_colours, draw_plane
+from .planes import PLANE_NAMES, PlaneScale, as_colours, draw_plane
 
 SHEET_COLUMNS = 6  # pictures side by side
 RGB = ("red", "green", "blue")
@@ -33,13 +33,22 @@ def contact_sheet(cohort: Cohort, cases: Sequence[int]) -> Figure:
     planes += [(channel, 2) for channel in range(1, len(cohort.channels))]
     strips = max(1, SHEET_COLUMNS // len(planes))  # side by side
     rows = -(-len(cases) // strips)
-    size = (1.75 * len(planes) * strips, 1.85 * rows + 0.5)
+    scales = [_scale(cohort, case) for case in cases]
+    wide = [max(scale.extent(axis)[0] for scale in scales) for _, axis in planes]
+    tall = max(scale.extent(axis)[1] for scale in scales for axis in range(3))
+    inches = 1.75 * len(planes)
+    size = (inches * strips, rows * (inches * tall / sum(wide) + 0.25) + 0.5)
     figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(rows, len(planes) * strips, squeeze=False).reshape(-1, len(planes))
+    grid = figure.subplots(
+        rows, len(planes) * strips, squeeze=False, width_ratios=[*wide] * strips
+    ).reshape(-1, len(planes))
     for axes in grid.ravel():
         axes.set_axis_off()
-    for row, case in zip(grid, cases, strict=False):
+    for row, case, scale in zip(grid, cases, scales, strict=False):
         _strip(row, cohort, case, planes)
+        for axes, plane, width in zip(row, planes, wide, strict=True):
+            bar = case == cases[0] and plane == planes[0]
+            scale.finish(axes, plane[1], width, tall, bar, letters=6)
     for row in grid[:strips]:
         for axes, (channel, axis) in zip(row, planes, strict=True):
             axes.text(0.5, 1.2, f"{cohort.channels[channel]} {PLANE_NAMES[axis]}", **_at(axes, 8))
@@ -52,17 +61,17 @@ def _strip(
 ) -> None:
     """Draw one volume: a plane for each (channel, axis across which it lies)."""
     image, label = cohort[case]
-    spacing = voxel_sizes(np.array(cohort.cases[case].affine))
     centre = mean_voxel(label if label is not None and label.any() else np.ones(image.shape[1:]))
     for axes, (channel, axis) in zip(row, planes, strict=True):
         draw_plane(axes, image[channel].astype(np.float32), axis, centre[axis])
         if label is not None:
             outline_classes(axes, np.take(label, centre[axis], axis))
-        across, up = np.delete(spacing, axis)
-        axes.set_aspect(up / across)
-        if axis:
-            axes.text(0.95, 0.5, "R", color="white", va="center", **_at(axes, 7))
     row[0].text(0, 1.04, cohort.cases[case].id, transform=row[0].transAxes, fontsize=7)
+
+
+def _scale(cohort: Cohort, case: int) -> PlaneScale:
+    affine = np.array(cohort.cases[case].affine)
+    return PlaneScale(cohort[case][0].shape[1:], voxel_sizes(affine).tolist())
 
 
 def _at(axes: Axes, size: int) -> dict[str, Any]:
@@ -101,14 +110,14 @@ def outline_classes(axes: Axes, classes: np.ndarray) -> None:
     """Outline every class of a plane (x, y), each in its colour."""
     for index in range(1, int(classes.max()) + 1):
         if (classes == index).any():
-            colour = COLOURS[(index - 1) % len(COLOURS)]
+            colour = class_colour(index)
             axes.contour(index == classes.T, levels=[0.5], colors=[colour], linewidths=0.9)
 
 
 def _legend(figure: Figure, cohort: Cohort) -> None:
     names = cohort.label_names[1:]
     lines = [
-        Line2D([], [], color=COLOURS[i % len(COLOURS)], label=name) for i, name in enumerate(names)
+        Line2D([], [], color=class_colour(i), label=name) for i, name in enumerate(names, start=1)
     ]
     if lines:
         figure.legend(handles=lines, loc="outside lower center", ncols=4, frameon=False, fontsize=8)

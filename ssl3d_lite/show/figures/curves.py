@@ -41,8 +41,9 @@ def learning_curves(
     name = measure(next(iter(histories.values()))[0])
     for colour, (run, history) in zip(COLOURS, histories.items(), strict=False):
         steps = [row["step"] for row in history]
-        left.plot(steps, [row["loss"] for row in history], color=colour, label=run)
-        right.plot(steps, [row[name] for row in history], color=colour, label=run)
+        style = {"color": colour, "label": run, **points_of(len(steps))}
+        left.plot(steps, [row["loss"] for row in history], **style)
+        right.plot(steps, [row[name] for row in history], **style)
         if held_out:
             right.plot(steps[-1], held_out[run][name], "o", color=colour)
     right.axhline(history[0]["chance"], color=GREY, linestyle="--", label="chance")
@@ -105,8 +106,15 @@ def bands(
         log: whether the x axis is logarithmic.
         floors: curves that all others must be above, dotted in every panel; below the first of them
             there is a shade.
+
+    Where all curves have one place alone, it is a figure of dots: a curve a row, its mean and its
+    spread.
     """
     floors = floors or {}
+    drawn = (controls, floors, *panels.values())
+    places = {x for curves in drawn for curve in curves.values() for x in curve}
+    if len(places) == 1:
+        return _dots(panels, controls | floors, f"{ylabel} at {xlabel} {places.pop():g}")
     rows = -(-len(panels) // 4)
     columns = -(-len(panels) // rows)
     size = (2.4 * columns + 0.4, 2.2 * rows + 1.1) if len(panels) > 1 else (5.6, 4)
@@ -124,8 +132,6 @@ def bands(
         for index, (name, curve) in enumerate(floors.items()):
             lines[name] = _floor(axes, curve, shade=0 if index else 0.06)
         axes.set_title(title, fontsize=10)
-    drawn = (controls, floors, *panels.values())
-    places = {x for curves in drawn for curve in curves.values() for x in curve}
     _style_panels(list(grid.flat), len(panels), columns, sorted(places) if log else None)
     for axes in grid[:, 0]:
         axes.set_ylabel(ylabel, fontsize=9)
@@ -144,10 +150,39 @@ def _legend_above(figure: Figure, lines: list[Line2D], names: list[str], columns
 def _band(axes: Axes, curve: Curve, style: Mapping[str, Any], shade: float) -> Line2D:
     """Draw a curve's means and its spread; return the line."""
     places = sorted(curve)
+    style = points_of(len(places)) | dict(style)
     means = [float(np.mean(curve[place])) for place in places]
     lows, highs = ([end(curve[place]) for place in places] for end in (min, max))
     axes.fill_between(places, lows, highs, color=style["color"], alpha=shade, linewidth=0)
     return axes.plot(places, means, linewidth=1.3, markersize=3.5, **style)[0]
+
+
+def _dots(
+    panels: Mapping[str, Mapping[str, Curve]], controls: Mapping[str, Curve], xlabel: str
+) -> Figure:
+    """The scores of curves of one point: mean and spread, a curve a row, controls in grey."""
+    names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
+    rows = [*names, *(name for name in controls if name not in names)]
+    lines = -(-len(panels) // 3)
+    columns = -(-len(panels) // lines)
+    size = (2.6 * columns + 1.6, (0.26 * len(rows) + 0.7) * lines + 0.5)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    for axes, (title, curves) in zip(grid.flat, panels.items(), strict=False):
+        for name, curve in [*controls.items(), *curves.items()]:
+            colour = GREY if name in controls else COLOURS[names.index(name) % len(COLOURS)]
+            for scores in curve.values():
+                row = rows.index(name)
+                axes.plot([min(scores), max(scores)], [row, row], color=colour, linewidth=1.5)
+                axes.plot(np.mean(scores), row, "o", color=colour, markersize=5.5)
+        axes.set_title(title, fontsize=10)
+        axes.set_yticks(range(len(rows)), rows, fontsize=9)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        tidy(axes)
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.set_axis_off()
+    figure.supxlabel(xlabel, fontsize=10)
+    return figure
 
 
 def _floor(axes: Axes, curve: Curve, shade: float) -> Line2D:
@@ -156,7 +191,8 @@ def _floor(axes: Axes, curve: Curve, shade: float) -> Line2D:
     means = [float(np.mean(curve[place])) for place in places]
     bottom = min(0, *means, axes.get_ylim()[0])
     axes.fill_between(places, bottom, means, color="black", alpha=shade, linewidth=0)
-    return axes.plot(places, means, ":", color="black", linewidth=1.6)[0]
+    style = {"color": "black", "linestyle": ":", "linewidth": 1.6}
+    return axes.plot(places, means, **style, **points_of(len(places)))[0]
 
 
 def _style_panels(
@@ -258,6 +294,11 @@ def _effects(
 
 
 # ---- style -------------------------------------------------------------------------------------
+
+
+def points_of(count: int) -> dict[str, Any]:
+    """Style of a curve of so many points: one or two are not seen as a line alone."""
+    return {"marker": "o"} if count < 3 else {}
 
 
 def tidy(*many: Axes) -> None:

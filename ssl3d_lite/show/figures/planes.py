@@ -1,22 +1,125 @@
 """Planes of scans and of pieces, drawn on matplotlib's axes: what all figures are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgb
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Polygon
 from matplotlib.patheffects import withStroke
 from scipy.spatial import ConvexHull
 
-from ssl3d_lite.show.pieces import COLOURS
+from ssl3d_lite.show.pieces import SCAN_COLOURS, class_colour
+from ssl3d_lite.show.words import SIDES
 
 STROKE = [withStroke(linewidth=2, foreground="black")]  # white letters are read on any scan
 # style of a name on the left of axes
 LEFT_OF_AXES: dict[str, Any] = {"fontsize": 9, "ha": "right", "va": "center"}
 
 PLANE_NAMES = ("sagittal", "coronal", "axial")  # the plane across axis 0, 1, 2 of an RAS volume
+
+
+BAR = 10  # length of the scale bar: mm, or voxels where these have no known size
+
+
+@dataclass(frozen=True)
+class PlaneScale:
+    """The planes of one scan, or of several, as a figure draws them: all at one magnification.
+
+    Axes of one row are equally tall, those of one column equally wide, whatever lies in them.
+    """
+
+    shape: Sequence[int]  # voxels; of several scans the most along each axis
+    spacing: Sequence[float] | None = None  # edges of a voxel, mm; None where it is not known
+
+    def extent(self, axis: int) -> np.ndarray:
+        """Width and height of the plane across ``axis``, in mm (or voxels)."""
+        edges = np.ones(len(self.shape)) if self.spacing is None else np.array(self.spacing)
+        whole = np.array(self.shape) * edges
+        return whole[:2] if len(whole) == 2 else np.delete(whole, axis)
+
+    def row(
+        self, figure: Figure | SubFigure, planes: Sequence[int], bar: bool = True
+    ) -> Iterator[tuple[int, Axes]]:
+        """Axes for planes side by side, with the axis across which each lies.
+
+        They are to be drawn one after another: each is finished when the next is asked for.
+        """
+        widths = [self.extent(axis)[0] for axis in planes]
+        tall = max(self.extent(axis)[1] for axis in planes)
+        grid = figure.subplots(1, len(planes), squeeze=False, width_ratios=widths)[0]
+        for axis, axes in zip(planes, grid, strict=True):
+            yield axis, axes
+            self.finish(axes, axis, tall=tall, bar=bar and axis == planes[0])
+
+    def finish(
+        self,
+        axes: Axes,
+        axis: int,
+        wide: float = 0,
+        tall: float = 0,
+        bar: bool = False,
+        letters: float = 8,
+    ) -> None:
+        """Give a plane that was drawn its proportions, the letters of its sides, and a scale bar.
+
+        Args:
+            wide, tall: room for wider and taller planes, in mm (or voxels).
+            letters: their size, in points.
+        """
+        across, up = (0, 1) if len(self.shape) == 2 else tuple(a for a in range(3) if a != axis)
+        edges = (1.0,) * len(self.shape) if self.spacing is None else self.spacing
+        (width, height), shape = self.extent(axis), self.shape
+        beside = max(0.0, wide - width) / edges[across] / 2
+        axes.set_xlim(-0.5 - beside, shape[across] - 0.5 + beside)
+        axes.set_ylim(-0.5 - max(0.0, tall - height) / edges[up], shape[up] - 0.5)
+        axes.set_aspect(edges[up] / edges[across])
+        if len(shape) == 3:  # a picture's sides have no names
+            sides = (*SIDES[3][across], *SIDES[3][up])
+            letter_sides(axes, shape[across], shape[up], sides, size=letters)
+        if bar:
+            scale_bar(axes, BAR / edges[across], "voxels" if self.spacing is None else "mm")
+
+
+def letter_sides(
+    axes: Axes,
+    wide: float,
+    tall: float,
+    letters: Sequence[str],
+    left: float = 0,
+    size: float = 8,
+) -> None:
+    """Write letters at the left, right, lower and upper edge of a plane of so many voxels.
+
+    ``left`` is the position of the first voxel's middle on the axes.
+    """
+    across, up = left + (wide - 1) / 2, (tall - 1) / 2
+    places = [
+        ((left - 0.5, up), (3, 0), "left", "center"),
+        ((left + wide - 0.5, up), (-3, 0), "right", "center"),
+        ((across, -0.5), (0, 3), "center", "bottom"),
+        ((across, tall - 0.5), (0, -3), "center", "top"),
+    ]
+    for letter, (place, away, ha, va) in zip(letters, places, strict=True):
+        aside: dict[str, Any] = {"xytext": away, "textcoords": "offset points", "ha": ha, "va": va}
+        axes.annotate(letter, place, **aside, **white_text(size))
+
+
+def scale_bar(axes: Axes, length: float, unit: str) -> None:
+    """Draw a bar of ``BAR`` mm (or voxels), ``length`` voxels long, at the lower left."""
+    left = -0.5 + 0.5 * length / BAR
+    style: dict[str, Any] = {"color": "white", "linewidth": 2, "path_effects": STROKE}
+    axes.plot([left, left + length], [0.8, 0.8], gid="scale bar", **style)
+    above: dict[str, Any] = {
+        "xytext": (0, 3),
+        "textcoords": "offset points",
+        "ha": "left",
+        "va": "bottom",
+    }
+    axes.annotate(f"{BAR} {unit}", (left, 0.8), **above, **white_text(6))
 
 
 def draw_plane(axes: Axes, volume: np.ndarray, axis: int = 2, place: int | None = None) -> None:
@@ -77,10 +180,24 @@ def as_colours(image: np.ndarray) -> np.ndarray:
     return picture.clip(0, 1)
 
 
-def overlay_classes(axes: Axes, classes: np.ndarray, axis: int, place: int) -> None:
+def colours_of(names: Sequence[str] = ()) -> list[str]:
+    """Colours of classes 1, 2, …, as many as there are; of those with names only theirs."""
+    named = [class_colour(number, name) for number, name in enumerate(names) if number]
+    return named or list(SCAN_COLOURS)
+
+
+def overlay_classes(
+    axes: Axes,
+    classes: np.ndarray,
+    axis: int,
+    place: int,
+    names: Sequence[str] = (),
+    opacity: float = 0.55,
+) -> None:
     """Lay classes 1, 2, … over a plane drawn by :func:`draw_plane`; class 0 stays clear."""
     plane = np.take(classes, place, axis) if classes.ndim == 3 else classes
-    colours = [(0, 0, 0, 0), *((*to_rgb(c), 0.55) for c in COLOURS)]
+    own = colours_of(names)
+    colours = [(0, 0, 0, 0), *((*to_rgb(colour), opacity) for colour in own)]
     axes.imshow(
         plane.T,
         cmap=ListedColormap(colours),
@@ -92,7 +209,7 @@ def overlay_classes(axes: Axes, classes: np.ndarray, axis: int, place: int) -> N
 
 
 def outline_box(
-    axes: Axes, corners: np.ndarray, axis: int, colour: str, width: float = 1.6
+    axes: Axes, corners: np.ndarray, axis: int, colour: str, width: float = 1.6, line: str = "-"
 ) -> None:
     """Draw the silhouette of a box, which in 3D is looked at along ``axis``.
 
@@ -101,7 +218,8 @@ def outline_box(
     """
     flat = corners if corners.shape[1] == 2 else np.delete(corners, axis, 1)
     hull = ConvexHull(flat)
-    axes.add_patch(Polygon(flat[hull.vertices], fill=False, edgecolor=colour, linewidth=width))
+    style: dict[str, Any] = {"edgecolor": colour, "linewidth": width, "linestyle": line}
+    axes.add_patch(Polygon(flat[hull.vertices], fill=False, **style))
 
 
 def white_text(size: float) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.show.words import SIDES
 from ssl3d_lite.tasks import ProxyBatch
 
-from .planes import draw_image
+from .planes import draw_image, letter_sides
 
 MAX_SCANS = 4
 
@@ -33,8 +34,9 @@ def triplets(volumes: Tensor, batch: ProxyBatch, prediction: Tensor | None = Non
     scans, views = min(len(volumes), MAX_SCANS), batch.views.float().cpu().numpy()
     points = None if prediction is None else prediction.detach().float().cpu().numpy()
     height = 0.85 if views.ndim == 6 else 1.8  # three planes side by side, or one picture
-    size = (8, (height + (0.25 if points is None else 0.4)) * scans)
+    size = (8, (height + (0.25 if points is None else 0.4)) * scans + 0.3)
     figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(batch.question, fontsize=11)
     for scan, row in enumerate(figure.subplots(scans, 3, squeeze=False)):
         other = _counter_example(batch, scan)
         titles = [f"scan {scan}", "its copy, distorted", f"counter-example: scan {other[0]}"]
@@ -46,7 +48,7 @@ def triplets(volumes: Tensor, batch: ProxyBatch, prediction: Tensor | None = Non
             titles[1] += f"\ndistance {copy_distance:.2f}, {near}"
             titles[2] += f"\ndistance {other_distance:.2f}"
         for axes, each, title in zip(row, ((scan, 0), (scan, 1), other), titles, strict=True):
-            _side_by_side(axes, views[each])
+            _side_by_side(axes, views[each], upright=each[1] == 0)
             axes.set_title(title, fontsize=9)
     return figure
 
@@ -60,12 +62,19 @@ def _counter_example(batch: ProxyBatch, scan: int) -> tuple[int, int]:
     return others[number[scan] % len(others)]
 
 
-def _side_by_side(axes: Axes, image: np.ndarray) -> None:
-    """Draw the three middle planes of a volume, or a 2D image, on the same axes."""
+def _side_by_side(axes: Axes, image: np.ndarray, upright: bool) -> None:
+    """Draw the three middle planes of a volume, or a 2D image, on the same axes.
+
+    Sides have letters where the view lies as its scan does, not distorted.
+    """
     left, top, window = 0.0, 0.0, (float(image[0].min()), float(image[0].max()))
     for axis in range(3) if image.ndim == 4 else (2,):
         right, up = [n for a, n in enumerate(image.shape[1:]) if a != axis][:2]
         draw_image(axes, image, axis, corner=(left, 0), window=window)
+        if upright and image.ndim == 4:
+            across, along = (a for a in range(3) if a != axis)
+            sides = (*SIDES[3][across], *SIDES[3][along])
+            letter_sides(axes, right, up, sides, left)
         left, top = left + 1.08 * right, max(top, up)
     axes.set_xlim(-0.5, left - 0.5)
     axes.set_ylim(-0.5, top - 0.5)

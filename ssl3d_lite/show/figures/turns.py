@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ssl3d_lite.show.pieces import Piece, pieces_of
+from ssl3d_lite.show.pieces import Piece, badge, pieces_of
 from ssl3d_lite.show.words import SIDES, turn_names
 from ssl3d_lite.tasks import ProxyBatch
 from ssl3d_lite.tasks.geometry import quarter_turns, turn_matrix
@@ -30,8 +30,9 @@ def turns(volumes: Tensor, batch: ProxyBatch, scan: int = 0) -> Figure:
     planes, wide = (range(3) if dims == 3 else (2,)), min(len(columns), MAX_COLUMNS)
     lines = -(-len(columns) // wide)
     tile = min(1.9, 8 / wide)
-    size = (tile * wide, (tile * len(planes) + 0.55) * lines)
+    size = (tile * wide, (tile * len(planes) + 0.55) * lines + 0.3)
     figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(batch.question, fontsize=11)
     grid = figure.subplots(len(planes) * lines, wide, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -57,8 +58,7 @@ def _turned_views(
     box = image[(slice(None), *(slice(max(0, round(a)), round(b)) for a, b in ends.T))]
     columns = [("in the scan", box, np.eye(image.ndim))]
     for view in views:
-        label = "" if view.label is None else f", label {view.label}"
-        title = f"view {view.number}{label}\n{_turn_of(view.matrix)}"
+        title = f"view {badge(view)}\n{_turn_of(view.matrix)}"
         columns.append((title, view.image, view.matrix))
     return columns
 

@@ -1,6 +1,7 @@
 """A scan as layers of napari: of a window, or of a ``ViewerModel`` without one.
 
-The world is that of the scan: RAS, in voxels, or in mm where a spacing is given.
+The world is that of the scan: RAS, in voxels, or in mm where a spacing is given. To add a layer
+takes napari long, so layers that are there are filled anew where they fit.
 """
 
 from collections.abc import Sequence
@@ -9,17 +10,27 @@ from typing import Any
 import numpy as np
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.show.arrays import Array, as_numpy
-from ssl3d_lite.show.pieces import COLOURS
+from ssl3d_lite.show.arrays import Array, air, as_numpy
+from ssl3d_lite.show.mistakes import MISTAKES, mistakes
+from ssl3d_lite.show.pieces import class_colour
 
-Viewer = Any  # napari.Viewer, or napari.components.ViewerModel, which needs no display
+from .camera import Viewer, look_again, say, stand_upright, view_of
+from .in_space import InSpace, is_crop
+
 Layer = Any
+Settings = dict[str, Any]  # of a layer, as napari takes them; and "kind", which napari calls a type
 
 LAYER_KIND = "ssl3d_lite"  # key in a layer's metadata, whose value is SCAN or PUZZLE
 SCAN, PUZZLE = "scan", "puzzle"
+FOLLOWER = "ssl3d_lite follows"  # key of what moves with the viewer, and has to leave()
+AIR = "ssl3d_lite air"  # key of two values: that with which air is drawn, and that of the scan
 PLAIN = "#FFFFFF"
-AXIS_NAMES = ("right", "anterior", "superior")  # where each axis leads
-VIEWED_FROM = (-0.35, -1.0, 0.55)  # looking direction in (superior, anterior, right): front left
+OPACITIES = {"prediction": 0.7, "errors": 1.0}  # so that in 3D labels are seen through a prediction
+# what changes with a scan or a puzzle; all else the user may have set otherwise
+RENEWED = (
+    *("data", "affine", "contrast_limits", "features", "face_color", "edge_color", "edge_width"),
+    *("text", "metadata"),
+)
 
 
 # ---- a scan ------------------------------------------------------------------------------------
@@ -34,40 +45,87 @@ def add_scan(
     spacing: Sequence[float] | None = None,
     prediction: Array | None = None,
     affine: np.ndarray | None = None,
+    channels: Sequence[str] = (),
 ) -> list[Layer]:
     """Show a scan in place of the scan or puzzle that was shown before.
 
+    A prediction is an outline. Beside labels it has a layer ``errors``: where it missed something,
+    found too much, or took one class for another. That layer is hidden until its eye is clicked.
+
     Args:
         volume: (*space) or (channel, *space). Each channel is a layer, of which the first is
-            visible; a picture of three channels is one layer in colour.
+            visible; a picture of three channels is one layer in colour. Air that is brighter than
+            dark tissue, as z-scores make it, is drawn black.
         labels: (*space), the classes; 0 is clear. Without labels and spacing, a volume of three
             axes is taken for a 3D scan.
         label_names: names of the classes 0, 1, 2, …
         spacing: edge lengths of a voxel, in mm.
         prediction: (*space), a network's classes.
         affine: voxel → world, in mm, in place of a spacing: the world is then the scanner's.
+        channels: names of the channels.
 
     Raises:
         InputError: axes or shapes that do not belong together.
     """
-    given = {"labels": labels, "prediction": prediction}
-    maps = {name: as_numpy(each) for name, each in given.items() if each is not None}
+    clear(viewer, PUZZLE)
+    maps = {"labels": labels, "prediction": prediction}
+    return put_scan(viewer, volume, maps, label_names, spacing, affine, channels)
+
+
+def put_scan(
+    viewer: Viewer,
+    volume: Array,
+    class_maps: dict[str, Array | None],
+    label_names: Sequence[str] = (),
+    spacing: Sequence[float] | None = None,
+    affine: np.ndarray | None = None,
+    channel_names: Sequence[str] = (),
+) -> list[Layer]:
+    """The same, but a puzzle stays while the layers are the same; for :func:`add_puzzle` next."""
+    maps = {name: as_numpy(each) for name, each in class_maps.items() if each is not None}
     channels = _channels_of(as_numpy(volume), maps, spacing)
     world = np.diag([*(spacing or (1.0,) * (channels.ndim - 1)), 1.0]) if affine is None else affine
+    images = image_layers(channels, "scan", world, channel_names)
+    wanted = [*images, *_map_layers(maps, world, label_names)]
+    for number, each in enumerate(wanted):
+        each["metadata"] = each.get("metadata", {}) | {LAYER_KIND: SCAN}
+        each.setdefault("visible", number == 0 or number >= len(images))
     seen = view_of(viewer)
-    clear(viewer, SCAN)
-    clear(viewer, PUZZLE)
-    added = [viewer.add_image(**image) for image in image_layers(channels, "scan", world)]
-    for name, each in maps.items():
-        added.append(viewer.add_labels(**class_layer(each, name, world, label_names)))
-    for number, layer in enumerate(added):
-        layer.metadata[LAYER_KIND] = SCAN
-        layer.visible = number == 0 or number >= len(added) - len(maps)
+    leave(viewer, SCAN)
+    layers = put_layers(viewer, SCAN, wanted)
     if seen is None or len(seen["order"]) != viewer.dims.ndim:
         stand_upright(viewer)
     else:
         look_again(viewer, seen)
-    return added
+    shown = layers[: len(images)]
+    crop = "rgb" not in images[0] and is_crop(shown[0].data, images[0]["contrast_limits"])
+    shown[0].metadata[FOLLOWER] = InSpace(viewer, shown, crop)
+    say(viewer, _legend(maps))
+    viewer.layers.selection.active = shown[0]
+    return layers
+
+
+def _map_layers(
+    maps: dict[str, np.ndarray], world: np.ndarray, label_names: Sequence[str]
+) -> list[Settings]:
+    """Settings of a layer for each map, and of one for the errors where there are both."""
+    layers = [class_layer(each, name, world, label_names) for name, each in maps.items()]
+    if len(maps) == 2:
+        errors = mistakes(maps["labels"], maps["prediction"])
+        settings = class_layer(errors, "errors", world, ("", *MISTAKES), tuple(MISTAKES.values()))
+        layers.append(settings | {"visible": False})
+    return layers
+
+
+def _legend(maps: dict[str, np.ndarray]) -> list[str]:
+    """What the layers of a prediction are, in lines."""
+    if "prediction" not in maps:
+        return []
+    if "labels" not in maps:
+        return ["outline: prediction"]
+    names = dict(zip(MISTAKES, ("orange", "blue", "pink"), strict=True))
+    kinds = ", ".join(f"{name} {colour}" for name, colour in names.items())
+    return ["filled: labels; outline: prediction", f"click the eye of 'errors': {kinds}"]
 
 
 def _channels_of(
@@ -95,52 +153,109 @@ def _axes(volume: np.ndarray, maps: Sequence[int], spacing: Sequence[float] | No
     return dims
 
 
-def image_layers(channels: np.ndarray, name: str, affine: np.ndarray) -> list[dict[str, Any]]:
+def image_layers(
+    channels: np.ndarray, name: str, affine: np.ndarray, channel_names: Sequence[str] = ()
+) -> list[Settings]:
     """Settings of a layer for each channel, or of one layer in colour."""
-    if channels.ndim == 3 and len(channels) == 3:
-        return [{"data": layer_data(channels), "rgb": True, "name": name, "affine": affine}]
+    if is_photograph(channels):
+        return [
+            {
+                "kind": "image",
+                "data": in_colour(channels),
+                "rgb": True,
+                "name": name,
+                "affine": affine,
+            }
+        ]
+    own = channel_names or [f"channel {number}" for number in range(len(channels))]
+    names = [name if len(channels) == 1 else f"{name}, {each}" for each in own]
+    drawn = [_drawn(channel.astype(np.float32)) for channel in channels]
     return [
-        {
-            "data": layer_data(channel[None]),
-            "name": name if len(channels) == 1 else f"{name}, channel {number}",
-            "affine": affine,
-            "colormap": "gray",
-            "contrast_limits": window(channel),
-            "interpolation2d": "nearest",
-            "rendering": "attenuated_mip",
-        }
-        for number, channel in enumerate(channels)
+        grey_layer(each.pop("data"), name, affine, each.pop("contrast_limits")) | each
+        for name, each in zip(names, drawn, strict=True)
     ]
 
 
-def layer_data(channels: np.ndarray) -> np.ndarray:
-    """The array that a layer holds of an image (channel, *space).
+def grey_layer(
+    values: np.ndarray, name: str, affine: np.ndarray, limits: tuple[float, float]
+) -> Settings:
+    """Settings of a layer of values, (*space), of which ``limits`` are black and white."""
+    return {
+        "kind": "image",
+        "data": values,
+        "name": name,
+        "affine": affine,
+        "contrast_limits": limits,
+        "colormap": "gray",
+        "interpolation2d": "nearest",
+        "rendering": "attenuated_mip",
+    }
 
-    It is the first channel; or, of a 2D image of three channels, a picture in colour, (*space, 3),
-    scaled to values from 0 to 1 unless they lie there already.
-    """
+
+def is_photograph(channels: np.ndarray) -> bool:
+    """Whether an image (channel, *space) is a 2D picture in colour."""
+    return channels.ndim == 3 and len(channels) == 3
+
+
+def in_colour(channels: np.ndarray) -> np.ndarray:
+    """A photograph as (*space, 3), scaled to values from 0 to 1 unless they lie there already."""
     channels = channels.astype(np.float32)
-    if channels.ndim != 3 or len(channels) != 3:
-        return channels[0]
     low, high = min(0, np.nanmin(channels)), max(1, np.nanmax(channels))
     return np.moveaxis((channels - low) / (high - low), 0, -1)
 
 
+def _drawn(volume: np.ndarray) -> Settings:
+    """Values and window of a layer. The window is that of the tissue; air lies below it, because
+    napari's 3D lets through what is darker than the window, and all else is solid."""
+    nothing = air(volume)
+    if nothing.all():
+        nothing = np.zeros_like(nothing)  # one value is all that there is
+    low, high = window(volume[~nothing])
+    settings: Settings = {"data": volume, "contrast_limits": (low, high)}
+    if nothing.any() and volume[nothing][0] > low:
+        drawn = np.float32(black(low, high))
+        settings["metadata"] = {AIR: (drawn, volume[nothing][0])}
+        settings["data"] = np.where(nothing, drawn, volume)
+    return settings
+
+
+def values_of(layer: Layer) -> np.ndarray:
+    """An image layer's values, as they are in its scan."""
+    data = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+    drawn, real = layer.metadata.get(AIR, (np.nan, np.nan))
+    return np.where(data == drawn, real, data)
+
+
+def black(low: float, high: float) -> float:
+    """A value that is black in 2D, and clear in 3D."""
+    return low - (high - low) / 100
+
+
 def class_layer(
-    classes: np.ndarray, name: str, affine: np.ndarray, label_names: Sequence[str]
-) -> dict[str, Any]:
-    """Settings of a layer of labels, in colours that colour-blind readers can tell apart."""
+    classes: np.ndarray,
+    name: str,
+    affine: np.ndarray,
+    label_names: Sequence[str],
+    colours: Sequence[str] = (),
+) -> Settings:
+    """Settings of a layer of labels, in the colours of all views, or in others from class 1 on.
+
+    A prediction is an outline, so that it does not hide the labels that it is compared with.
+    """
     from napari.utils import DirectLabelColormap
 
     count = max(int(classes.max()), len(label_names) - 1, 1)
-    colours = {number: on_dark(COLOURS[(number - 1) % len(COLOURS)]) for number in range(count + 1)}
     names = [*label_names, *map(str, range(len(label_names), count + 1))]
-    return {
+    own = dict(enumerate(colours, start=1))
+    shades = {n: own.get(n) or class_colour(n, names[n]) for n in range(1, count + 1)}
+    outline = {"contour": 1} if name == "prediction" else {}
+    return outline | {
+        "kind": "labels",
         "data": classes.astype(np.int32),
         "name": name,
         "affine": affine,
-        "opacity": 0.5 if name == "labels" else 1,
-        "colormap": DirectLabelColormap(color_dict=colours | {0: "transparent", None: PLAIN}),
+        "opacity": OPACITIES.get(name, 0.5),
+        "colormap": DirectLabelColormap(color_dict=shades | {0: "transparent", None: PLAIN}),
         "features": {"index": range(count + 1), "class": names},
     }
 
@@ -151,70 +266,73 @@ def window(values: np.ndarray, beyond: float = 0.001) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1)
 
 
-def on_dark(colour: str) -> str:
-    """The same colour, but white for black: napari's background is dark."""
-    return PLAIN if colour == "#000000" else colour
+# ---- layers ------------------------------------------------------------------------------------
 
 
-# ---- the window --------------------------------------------------------------------------------
+def layers_of(viewer: Viewer, kind: str) -> list[Layer]:
+    """The layers of one kind that this module added."""
+    return [layer for layer in viewer.layers if layer.metadata.get(LAYER_KIND) == kind]
 
 
-def shown_plane(viewer: Viewer, dims: int) -> tuple[int | None, float]:
-    """The axis across which a plane of a 3D scan is shown, and its position; (None, 0) in 3D."""
-    first = viewer.dims.ndim - dims  # napari counts axes of other layers before those of ours
-    hidden = [axis for axis in viewer.dims.not_displayed if axis >= first]
-    return (hidden[0] - first, viewer.dims.point[hidden[0]]) if hidden else (None, 0.0)
+def put_layers(viewer: Viewer, kind: str, wanted: Sequence[Settings]) -> list[Layer]:
+    """Show what is wanted in the layers of a kind that are there; if they do not fit, in new ones
+    in their place."""
+    there = layers_of(viewer, kind)
+    if list(map(_form, there)) == list(map(_wanted_form, wanted)):
+        for layer, settings in zip(there, wanted, strict=True):
+            renew(layer, settings)
+        return there
+    for each in (SCAN, PUZZLE) if kind == SCAN else (PUZZLE,):  # a puzzle lies over its scan
+        clear(viewer, each)
+    return [_add(viewer, settings) for settings in wanted]
 
 
-def view_of(viewer: Viewer) -> dict[str, Any] | None:
-    """Where the camera stands, which napari forgets with the last layer; None without layers."""
-    if not viewer.layers:
-        return None
-    dims = {name: getattr(viewer.dims, name) for name in ("order", "ndisplay", "point")}
-    return dims | {name: getattr(camera(viewer), name) for name in ("angles", "center", "zoom")}
+def _add(viewer: Viewer, settings: Settings) -> Layer:
+    apart = ("kind", "contour")  # napari takes a contour only later
+    own = {name: value for name, value in settings.items() if name not in apart}
+    layer = getattr(viewer, f"add_{settings['kind']}")(**own)
+    if "contour" in settings:
+        layer.contour = settings["contour"]
+    return layer
 
 
-def look_again(viewer: Viewer, seen: dict[str, Any]) -> None:
-    """Look at new layers from where those before were looked at."""
-    viewer.dims.axis_labels = AXIS_NAMES[: viewer.dims.ndim]
-    viewer.dims.order, viewer.dims.ndisplay = seen["order"], seen["ndisplay"]
-    viewer.dims.point = seen["point"]
-    for name in ("angles", "center", "zoom"):
-        setattr(camera(viewer), name, seen[name])
+def _form(layer: Layer) -> tuple[Any, ...]:
+    return (type(layer).__name__.lower(), layer.name, layer.ndim, getattr(layer, "rgb", False))
 
 
-def stand_upright(viewer: Viewer) -> None:
-    """Show an RAS scan as figures do: axial plane, right on the right, front up."""
-    viewer.dims.axis_labels = AXIS_NAMES[: viewer.dims.ndim]
-    viewer.dims.order = tuple(reversed(range(viewer.dims.ndim)))
-    camera(viewer).orientation = ("towards", "up", "right")
-    viewer.reset_view()
+def _wanted_form(settings: Settings) -> tuple[Any, ...]:
+    kind, rgb = settings["kind"], settings.get("rgb", False)
+    data = np.asarray(settings["data"])
+    dims = data.shape[-1] if kind in ("vectors", "points") else data.ndim - rgb
+    return (kind, settings["name"], dims, rgb)
 
 
-def stand_in_3d(viewer: Viewer) -> None:
-    """Show a 3D scan's layers in space, head up."""
-    viewer.dims.ndisplay = 3
-    viewer.reset_view()
-    camera(viewer).set_view_direction(VIEWED_FROM, (1, 0, 0))
-    camera(viewer).zoom *= 0.75  # seen from a corner a box is wider
+def renew(layer: Layer, settings: Settings) -> None:
+    """Fill a layer anew; what the user may have set otherwise stays, such as its opacity."""
+    names = [*RENEWED, "colormap"] if settings["kind"] == "labels" else RENEWED
+    for name in names:
+        if name in settings and not _same(getattr(layer, name), settings[name]):
+            setattr(layer, name, settings[name])
 
 
-def camera(viewer: Viewer) -> Any:
-    return getattr(viewer, "scene", viewer).camera  # napari 0.9 moved it
+def _same(one: Any, other: Any) -> bool:
+    """Whether an affine or a window is as it was, so that napari need not draw it again."""
+    one = getattr(one, "affine_matrix", one)
+    arrays = isinstance(other, (tuple, np.ndarray)) and not isinstance(one, dict)
+    return arrays and np.shape(one) == np.shape(other) and np.array_equal(one, other)
 
 
-def overlay(viewer: Viewer) -> Any:
-    """The text that lies over the picture."""
-    return viewer.canvas.overlays.text if hasattr(viewer, "canvas") else viewer.text_overlay
+def leave(viewer: Viewer, kind: str) -> None:
+    """Let the layers of one kind no longer follow the viewer."""
+    for layer in layers_of(viewer, kind):
+        follower = layer.metadata.pop(FOLLOWER, None)
+        if follower is not None:
+            follower.leave()
 
 
 def clear(viewer: Viewer, kind: str) -> None:
     """Remove the layers of one kind that this module added."""
-    for layer in [each for each in viewer.layers if each.metadata.get(LAYER_KIND) == kind]:
-        puzzle = layer.metadata.pop("puzzle", None)
-        if puzzle is not None and layer is puzzle.boxes:
-            for name in ("point", "order", "ndisplay"):
-                getattr(viewer.dims.events, name).disconnect(puzzle.follow)
+    leave(viewer, kind)
+    for layer in layers_of(viewer, kind):
         viewer.layers.remove(layer)
-    if kind == PUZZLE:
-        overlay(viewer).visible = False
+    say(viewer, ())

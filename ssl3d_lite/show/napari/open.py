@@ -9,9 +9,11 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,9 +22,11 @@ from ssl3d_lite.show.arrays import as_numpy
 from ssl3d_lite.show.scan_files import ScanFiles, read_scan_files
 from ssl3d_lite.tasks import Placement, ProxyBatch
 
+from .camera import Viewer, stand_in_3d
+from .captions import PuzzlePrediction
 from .display import display_trouble, missing_package, run_under_xvfb
-from .layers import Layer, Viewer, add_scan, stand_in_3d
-from .puzzle import PuzzlePrediction, add_puzzle
+from .layers import Layer, add_scan
+from .puzzle import add_puzzle
 
 WINDOW = (1360, 980)  # pixels, of which the picture is the part beside napari's controls
 
@@ -51,36 +55,41 @@ def open_puzzle(
     )
 
 
-def open_scan(image: str | Path, labels: str | Path | None = None) -> Any:
-    """Show a raw scan with a label map over it, such as its prediction, in the best way that works.
+def open_scan(
+    image: str | Path, labels: str | Path | None = None, prediction: str | Path | None = None
+) -> Any:
+    """Show a raw scan with its labels and a prediction over it, in the best way that works.
 
     Args:
         image: NIfTI file of the scan.
-        labels: NIfTI file of the map.
+        labels: NIfTI file of a label map, which is filled.
+        prediction: NIfTI file of a network's, which is an outline; beside labels, its errors are a
+            layer of their own.
 
     Returns:
         As :func:`open_puzzle`; in the browser, :func:`ssl3d_lite.show.scan_slices`.
 
     Raises:
-        InputError: a file cannot be read, or the map does not lie over the scan.
+        InputError: a file cannot be read, or a map does not lie over the scan.
 
     Example::
 
-        open_scan("new_scans/ann.nii.gz", "predictions/ann.nii.gz")
+        open_scan("new_scans/ann.nii.gz", prediction="predictions/ann.nii.gz")
     """
-    files = read_scan_files(image, labels)
+    files = read_scan_files(image, labels, prediction)
     return _open(
         lambda viewer: add_scan_files(viewer, files),
-        lambda: _picture_of("scan", image, *([] if labels is None else [labels])),
-        lambda trouble: browser_scan(trouble, image, labels),
+        lambda: _picture_of("scan", image, labels or "", prediction or ""),
+        lambda trouble: browser_scan(trouble, image, prediction or labels),
     )
 
 
 def add_scan_files(viewer: Viewer, files: ScanFiles) -> list[Layer]:
     """Show what :func:`read_scan_files` read, in the world of its header."""
-    # napari says so at every slice of an oblique scan; both layers are drawn on the one grid
+    # napari says so at every slice of an oblique scan; all layers are drawn on the one grid
     warnings.filterwarnings("ignore", "Non-orthogonal slicing is being requested")
-    return add_scan(viewer, files.volume, files.labels, affine=files.affine)
+    own = {"prediction": files.prediction, "affine": files.affine}
+    return add_scan(viewer, files.volume, files.labels, **own)
 
 
 def _open(
@@ -145,13 +154,23 @@ def draw_picture(
     spacing: Sequence[float] | None = None,
 ) -> tuple[bytes | None, str]:
     """A PNG of a puzzle in napari, drawn under Xvfb in another process; or None and what failed."""
-    target = batch.target[scan : scan + 1] if batch.target.ndim > 1 else batch.target
+    if batch.asked_from is not None and prediction is not None and np.size(prediction) > 1:
+        views = batch.views.shape[1]
+        own = as_numpy(batch.asked_from) // views == scan
+        prediction = as_numpy(prediction).ravel()[own] - scan * views
+    batch = one_scan(batch, scan)
+    names = ("grid", "direction", "rows_seen", "orders")
     kept = {
         "volumes": volumes[scan : scan + 1].cpu().contiguous(),
-        "views": batch.views[scan : scan + 1].cpu().contiguous(),
-        "target": target.cpu().contiguous(),
-        "matrix": batch.placement.matrix[scan : scan + 1].cpu().contiguous(),
-        "grid": batch.placement.grid,
+        "views": batch.views.cpu().contiguous(),
+        "target": batch.target.cpu().contiguous(),
+        "matrix": batch.placement.matrix.cpu().contiguous(),
+        "placement": {name: getattr(batch.placement, name) for name in names},
+        "words": {
+            "question": batch.question,
+            "answers": batch.answers,
+            "asked_from": batch.asked_from,
+        },
         "prediction": None if prediction is None else torch.as_tensor(as_numpy(prediction)),
         "spacing": None if spacing is None else tuple(map(float, spacing)),
     }
@@ -161,11 +180,24 @@ def draw_picture(
         return _picture_of("puzzle", puzzle)
 
 
+def one_scan(batch: ProxyBatch, scan: int) -> ProxyBatch:
+    """The part of a batch that one scan is needed for."""
+    views, target, start = batch.views.shape[1], batch.target, batch.asked_from
+    placement = replace(batch.placement, matrix=batch.placement.matrix[scan : scan + 1])
+    if start is not None:  # views are numbered through all scans
+        asked = start // views == scan
+        target, start = target[asked] - scan * views, start[asked] - scan * views
+    elif target.ndim > 1:
+        target = target[scan : scan + 1]
+    own = batch.views[scan : scan + 1]
+    return replace(batch, views=own, target=target, placement=placement, asked_from=start)
+
+
 def _picture_of(kind: str, *files: str | Path) -> tuple[bytes | None, str]:
     """A PNG of what is in some files, drawn in another process; or None and what failed."""
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "picture.png"
-        paths = [str(Path(file).resolve()) for file in files]
+        paths = [str(Path(file).resolve()) if file else "" for file in files]
         try:
             command = ["-m", __name__, kind, str(picture), *paths]
             failure = run_under_xvfb(command, Path(folder))
@@ -180,8 +212,8 @@ def _picture_of(kind: str, *files: str | Path) -> tuple[bytes | None, str]:
 def draw_kept_puzzle(picture: str, puzzle: str) -> None:
     """Draw the puzzle that is kept in a file."""
     kept = torch.load(puzzle, weights_only=True)
-    placement = Placement(kept["matrix"], tuple(kept["grid"]))
-    batch = ProxyBatch(kept["views"], kept["target"], placement)
+    placement = Placement(kept["matrix"], **kept["placement"])
+    batch = ProxyBatch(kept["views"], kept["target"], placement, **kept["words"])
     viewer = _window()
     own = {name: kept[name] for name in ("prediction", "spacing")}
     shown = add_puzzle(viewer, kept["volumes"], batch, **own)
@@ -193,10 +225,10 @@ def draw_kept_puzzle(picture: str, puzzle: str) -> None:
     _save_picture(viewer, picture)
 
 
-def draw_scan(picture: str, image: str, labels: str | None = None) -> None:
-    """Draw a scan and its map: their axial plane in the middle."""
+def draw_scan(picture: str, image: str, labels: str = "", prediction: str = "") -> None:
+    """Draw a scan and its maps: their axial plane in the middle."""
     viewer = _window()
-    add_scan_files(viewer, read_scan_files(image, labels))
+    add_scan_files(viewer, read_scan_files(image, labels or None, prediction or None))
     viewer.reset_view()
     _save_picture(viewer, picture)
 

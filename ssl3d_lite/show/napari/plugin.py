@@ -31,9 +31,21 @@ from ssl3d_lite.data.cohort import MANIFEST, Cohort
 from ssl3d_lite.data.registry import make_cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.tasks import TASKS, make_task
+from ssl3d_lite.show.words import piece_told
+from ssl3d_lite.tasks import TASKS, ProxyBatch, make_task
 
-from .layers import LAYER_KIND, PUZZLE, Viewer, class_layer, stand_in_3d, stand_upright, window
+from .camera import Viewer, stand_in_3d, stand_upright
+from .in_space import InSpace
+from .layers import (
+    FOLLOWER,
+    LAYER_KIND,
+    PUZZLE,
+    SCAN,
+    Settings,
+    class_layer,
+    image_layers,
+    values_of,
+)
 from .puzzle import PuzzleLayers
 
 BRAIN_EDGE = 64  # voxels
@@ -43,34 +55,46 @@ MAX_NUMBER = 2**31 - 1  # the highest that a spin box takes
 # ---- sample data -------------------------------------------------------------------------------
 
 
-def virtual_brain() -> list[tuple[Any, dict[str, Any], str]]:
+def virtual_brain() -> list[tuple[Any, Settings, str]]:
     """A virtual head with a glioma in four contrasts, and its labels, as napari's layer tuples.
 
-    It is made once, by the recipe of virtual brains, and kept in the user's cache folder.
+    It is made once, by the recipe of virtual brains, and kept in the user's cache folder. napari
+    adds the layers itself, and knows no up: the head is turned upright when the last is there.
     """
+    import napari
+
     folder = Path(pooch.os_cache("ssl3d_lite")) / f"virtual-brain-{BRAIN_EDGE}"
     if not (folder / MANIFEST).exists():
         make_cohort("virtual-brain", folder, cases=1, edge=BRAIN_EDGE, workers=1)
     cohort = Cohort.open(folder)
     image, label = cohort[0]
     scale = np.diag([*cohort.spacing, 1.0])
-    layers = [
-        (
-            channel.astype(np.float32),
-            {
-                "name": name,
-                "affine": scale,
-                "visible": number == 0,
-                "contrast_limits": window(channel.astype(np.float32)),
-            },
-            "image",
-        )
-        for number, (name, channel) in enumerate(zip(cohort.channels, image, strict=True))
-    ]
+    layers = image_layers(np.asarray(image), "scan", scale)
+    for number, (settings, name) in enumerate(zip(layers, cohort.channels, strict=True)):
+        settings |= {"name": name, "visible": number == 0}
     if label is not None:
-        settings = class_layer(np.asarray(label), "labels", scale, cohort.label_names)
-        layers.append((settings.pop("data"), settings, "labels"))
-    return layers
+        layers.append(class_layer(np.asarray(label), "labels", scale, cohort.label_names))
+    for settings in layers:
+        settings["metadata"] = settings.get("metadata", {}) | {LAYER_KIND: SCAN}
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        turn_upright_after(viewer, len(layers))
+    return [(settings.pop("data"), settings, settings.pop("kind")) for settings in layers]
+
+
+def turn_upright_after(viewer: Viewer, count: int) -> None:
+    """Turn a viewer's scan upright when so many layers were added, and keep its head up in 3D."""
+    added: list[Any] = []
+
+    def inserted(event: Any) -> None:
+        added.append(event.value)
+        if len(added) == count:
+            viewer.layers.events.inserted.disconnect(inserted)
+            stand_upright(viewer)
+            viewer.layers.selection.active = added[0]
+            added[0].metadata[FOLLOWER] = InSpace(viewer, added[:1], crop=False)
+
+    viewer.layers.events.inserted.connect(inserted, position="last")
 
 
 # ---- the dock widget ---------------------------------------------------------------------------
@@ -82,6 +106,7 @@ class Explorer(Container):
     def __init__(self, napari_viewer: Viewer):
         self.viewer = napari_viewer
         self.puzzle: PuzzleLayers | None = None
+        self.drawn = ""  # the task of that puzzle
         self.image = ComboBox(label="image", choices=self._images, nullable=True)
         self.task = ComboBox(label="task", choices=list(TASKS), value="jigsaw")
         self.settings = Container(label="settings")
@@ -89,9 +114,9 @@ class Explorer(Container):
         self.draw = PushButton(text="Draw")
         self.redraw = PushButton(text="Another puzzle", tooltip="the next seed")
         self.upright = PushButton(text="Head up", tooltip="for a scan whose axes are RAS")
-        self.apart = FloatSlider(label="apart", max=2, tooltip="how far the pieces fly apart")
+        self.apart = FloatSlider(label="apart", max=1, tooltip="how far the pieces fly apart")
         self.shown = CheckBox(text="as the network gets them", tooltip="shuffled, turned, warped")
-        self.text = TextEdit(label="labels")
+        self.text = TextEdit(label="answers")
         self.text.read_only = True
         widgets = [self.image, self.task, self.settings, self.seed, self.draw, self.redraw]
         moves = [self.apart, self.shown, self.upright]
@@ -123,22 +148,24 @@ class Explorer(Container):
         except InputError as reason:
             self.text.value = f"This puzzle cannot be made: {reason}."
             return
-        space = volumes.shape[2:]
-        self.puzzle = PuzzleLayers(self.viewer, batch, world=world_of(layer), space=space)
-        self._arrange()
-        self.text.value = self._text_of(task.note)
+        volume, world = volumes[0].numpy(), world_of(layer)
+        self.puzzle = PuzzleLayers(self.viewer, volume, batch, world=world)
+        with self.shown.changed.blocked():
+            if self.drawn != task.name:  # another task: as it opens
+                self.shown.value = self.puzzle.row
+        self.drawn = task.name
+        if self.apart.value or self.shown.value != self.puzzle.row:
+            self._arrange()
+        self.text.value = self._text_of(batch, task.note)
 
-    def _text_of(self, note: str) -> str:
-        """Captions and positions of the pieces, the label of all, and the task's note."""
+    def _text_of(self, batch: ProxyBatch, note: str) -> str:
+        """The question, the answer for all, the pieces in words with their places, and a note."""
         shown = self.puzzle
-        where = [", ".join(f"{c:g}" for c in piece.centre) for piece in shown.pieces]
-        lines = [
-            f"{caption} (at {centre})"
-            for caption, centre in zip(shown.captions, where, strict=True)
-        ]
-        if shown.caption:
-            lines.insert(0, shown.caption)
-        return "\n".join([*lines, *([note] if note else [])])
+        lines = [shown.question, shown.caption]
+        for piece in shown.pieces if shown.asked is None else ():
+            where = ", ".join(f"{c:g}" for c in piece.centre)
+            lines.append(f"{piece_told(piece, batch)} (at {where})")
+        return "\n".join(filter(None, [*lines, note]))
 
     def _chosen(self) -> dict[str, Any]:
         """The settings, by name.
@@ -208,7 +235,7 @@ def volumes_of(layer: Any) -> Tensor:
     Raises:
         InputError: it has neither 2 nor 3 space axes.
     """
-    data = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+    data = values_of(layer)
     data = np.moveaxis(data[..., :3], -1, 0) if layer.rgb else data[None]
     if data.ndim not in (3, 4):
         raise InputError(f"layer {layer.name!r} has {data.ndim - 1} axes; puzzles have 2 or 3")

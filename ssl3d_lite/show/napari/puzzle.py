@@ -1,49 +1,64 @@
-"""A puzzle as layers of napari: its boxes, numbers and pieces, which move together.
+"""A puzzle as layers of napari: its pieces, boxes and captions, which move together.
 
-It is drawn from views, placement and labels alone, so the task need not be known.
+It is drawn from the batch alone, so the task need not be known.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 from torch import Tensor
 
-from ssl3d_lite.errors import InputError
-from ssl3d_lite.show.arrays import Array, as_numpy
-from ssl3d_lite.show.pieces import (
-    CORRECT_COLOUR,
-    WRONG_COLOUR,
-    Piece,
-    box_corners,
-    piece_labels,
-    pieces_of,
+from ssl3d_lite.show.arrays import air, as_numpy
+from ssl3d_lite.show.context import (
+    ASKED_COLOUR,
+    CONTEXT_COLOUR,
+    START_COLOUR,
+    asks_for_patches,
+    cell_edge,
+    middle_question,
+    patch_question,
 )
+from ssl3d_lite.show.pieces import WRONG_COLOUR, box_corners, pieces_of, voxel_classes
 from ssl3d_lite.tasks import ProxyBatch
 
-from .layers import (
-    LAYER_KIND,
+from .boxes import box_outline, edges, first_box_hit
+from .camera import Viewer, camera, go_to, keep_head_up, say, shown_plane
+from .captions import (
     PLAIN,
+    PLATE,
+    Mark,
+    PuzzlePrediction,
+    captions,
+    in_lines,
+    patch_caption,
+    plate,
+    prediction_by_piece,
+    puzzle_caption,
+    sides_of,
+)
+from .compose import air_in, as_it_lies, compose, middle_of
+from .layers import (
+    FOLLOWER,
+    LAYER_KIND,
     PUZZLE,
     SCAN,
     Layer,
-    Viewer,
-    add_scan,
-    camera,
+    Settings,
+    black,
     class_layer,
-    clear,
+    grey_layer,
     image_layers,
-    layer_data,
-    on_dark,
-    overlay,
-    shown_plane,
+    in_colour,
+    is_photograph,
+    layers_of,
+    leave,
+    put_layers,
+    put_scan,
     window,
 )
 
-PuzzlePrediction = int | Sequence[int] | Array
-
-MAX_LAYERS = 64  # pieces with a layer of their own; napari slows down with more
+APART = 0.6  # in a picture, from which all pieces shall be seen
 
 
 def add_puzzle(
@@ -55,14 +70,15 @@ def add_puzzle(
     prediction: PuzzlePrediction | None = None,
     spacing: Sequence[float] | None = None,
 ) -> "PuzzleLayers":
-    """Show a puzzle in its scan: boxes, numbers and pieces, as they lie there.
+    """Show a puzzle in its scan: pieces, boxes and captions, as they lie there.
 
-    The scan is added too, unless :func:`add_scan` has added it already (with its labels, say).
+    Pieces that were turned or warped lie beside the scan, as the network gets them. The scan is
+    added too, unless :func:`add_scan` has added it already (with its labels, say).
 
     Args:
         volumes: (batch, channel, *space), as they were given to ``make_views``.
         scan: index of the scan to show.
-        prediction: a network's prediction, shown beside the label: one number; or a number for
+        prediction: a network's prediction, shown beside the answer: one number; or a number for
             each piece, or for each that has a label (in a shuffled grid the cell it belongs in);
             or a map such as ``batch.target[scan]``.
         spacing: edge lengths of a voxel, in mm.
@@ -71,136 +87,221 @@ def add_puzzle(
         InputError: a prediction that does not fit the puzzle.
     """
     volume = as_numpy(volumes[scan])
-    shown = [layer for layer in viewer.layers if layer.metadata.get(LAYER_KIND) == SCAN]
+    shown = layers_of(viewer, SCAN)
     expected = image_layers(volume, "scan", np.eye(volume.ndim))
     if not shown or not np.array_equal(shown[0].data, expected[0]["data"]):
         scale = tuple(spacing) if spacing is not None else (1.0,) * (volume.ndim - 1)
-        shown = add_scan(viewer, volume, spacing=scale)
+        shown = put_scan(viewer, volume, {}, spacing=scale)
     world = np.asarray(shown[0].affine.affine_matrix)
-    return PuzzleLayers(
-        viewer, batch, scan, prediction=prediction, world=world, space=volume.shape[1:]
-    )
+    return PuzzleLayers(viewer, volume, batch, scan, prediction=prediction, world=world)
 
 
 class PuzzleLayers:
     """The layers of one puzzle, which know their pieces: they move together.
 
-    napari shows vectors and points only in the plane they lie in. So boxes and numbers follow the
+    There are three, whatever the number of pieces: ``pieces``, one volume in which all lie;
+    ``boxes``; and ``captions``. A label that is a map, and the prediction of it, are one more each.
+
+    napari shows vectors and points only in the plane they lie in. So boxes and captions follow the
     plane that is shown: in 2D an outline where it cuts a box, in 3D the whole box.
     """
 
     def __init__(
         self,
         viewer: Viewer,
+        volume: np.ndarray,
         batch: ProxyBatch,
         scan: int = 0,
         *,
         prediction: PuzzlePrediction | None = None,
         world: np.ndarray,
-        space: Sequence[int],
     ):
-        """Add the layers, and remove those of an earlier puzzle.
+        """Show the puzzle, in the layers of an earlier one if they are there.
 
         Args:
+            volume: (channel, *space), the scan that the views were made from.
             world: scan voxel → world, (D+1, D+1).
-            space: size of the scan, voxels.
         """
-        self.viewer, self.world, self.space = viewer, world, space
+        self.viewer, self.world, self.space = viewer, world, volume.shape[1:]
         self.pieces = pieces_of(batch, scan)
-        predicted = prediction_by_piece(self.pieces, batch, prediction)
-        self.captions, self.colours = captions(self.pieces, predicted)
-        self.homes = np.stack([world @ piece.matrix for piece in self.pieces])
-        self.matrices = self.homes.copy()  # piece voxel → world, as they are arranged now
-        clear(viewer, PUZZLE)
-        self.images = self._add_pieces()
-        self.maps = self._add_maps(batch, scan, prediction)
-        self.boxes = self._add_boxes()
-        self.numbers = self._add_numbers()
-        layers = [self.boxes, self.numbers, *self.maps, *self.images.values()]
-        for layer in layers:
-            layer.metadata.update({LAYER_KIND: PUZZLE, "puzzle": self})
-        text = overlay(viewer)
-        self.caption = text.text = puzzle_caption(batch, scan, prediction)
-        text.position = "top_left"
-        text.visible = bool(text.text)
-        # only the layers hold this object, so it ends with them
-        viewer.dims.events.point.connect(self.follow)
-        viewer.dims.events.order.connect(self.follow)
-        viewer.dims.events.ndisplay.connect(self.follow)
-        self.follow()
+        self.box_colours = [piece.colour for piece in self.pieces]
+        self.outlined = range(len(self.pieces))  # the pieces that have a box and a caption
+        self.filled = self.outlined  # those that are seen
+        self.question, self.asked = batch.question, None
+        if asks_for_patches(batch):
+            self._ask_for_patch(batch, scan, prediction)
+        else:
+            predicted = prediction_by_piece(self.pieces, batch, prediction)
+            self.captions, self.colours = captions(self.pieces, batch, predicted)
+            self.caption = puzzle_caption(batch, scan, prediction)
+        self.drawn, self.limits = self._drawn(volume)
+        self.row = self.turned  # whether they lie beside the scan, and not where they were cut
+        self.places = self._row() if self.row else self._homes()  # piece voxel → scan voxel, now
+        self.notes: dict[int, str] = {}  # a piece's number → a word behind its caption
+        self.marks = self._marks()
+        before = [layer.metadata.get(FOLLOWER) for layer in layers_of(viewer, PUZZLE)]
+        leave(viewer, PUZZLE)
+        selected = viewer.layers.selection.active
+        wanted = [self._piece_layer(), *self._maps(batch, scan, prediction)]
+        wanted += [self._box_layer(), self._caption_layer()]
+        for each in wanted:
+            each["metadata"] = {LAYER_KIND: PUZZLE}
+        layers = put_layers(viewer, PUZZLE, wanted)
+        self.image, *self.maps, self.boxes, self.numbers = layers
+        self._select(selected)
+        self.say()
+        self._follow_viewer()
+        self._come_into_view(next(filter(None, before), None))
 
-    def _add_pieces(self) -> dict[int, Layer]:
-        """Add a layer for each piece; in a large puzzle for evenly chosen pieces."""
-        step = -(-len(self.pieces) // MAX_LAYERS)
-        chosen = self.pieces[::step]
+    def _ask_for_patch(
+        self, batch: ProxyBatch, scan: int, prediction: PuzzlePrediction | None
+    ) -> None:
+        """Draw one question: the pyramid of patches that is the context, and the place that is
+        asked about. Patches overlap, so of each its middle is drawn."""
+        self.asked = patch_question(batch, middle_question(batch, scan))
+        edge = cell_edge([p.centre for p in self.pieces], self.pieces[0].image.shape[1:])
+        self.pieces = [middle_of(piece, edge) for piece in self.pieces]
+        self.filled = [*self.asked.context, self.asked.start]
+        self.outlined = [*self.filled, self.asked.target]
+        self.box_colours = [CONTEXT_COLOUR] * len(self.pieces)
+        self.box_colours[self.asked.start] = START_COLOUR
+        self.box_colours[self.asked.target] = ASKED_COLOUR
+        self.captions, self.colours = [""] * len(self.pieces), [PLAIN] * len(self.pieces)
+        self.captions[self.asked.target] = "?"
+        self.caption = patch_caption(batch, self.asked, prediction)
+
+    # ---- layers --------------------------------------------------------------------------
+
+    def _drawn(self, volume: np.ndarray) -> tuple[list[np.ndarray], tuple[float, float]]:
+        """Each piece as it is drawn, (channel, *space); and black and white.
+
+        It is the first channel, or a photograph's three. Air is black, as in the scan.
+        """
+        images = [piece.image for piece in self.pieces]
+        if is_photograph(images[0]):
+            return [np.moveaxis(in_colour(image), -1, 0) for image in images], (0.0, 1.0)
+        firsts, nothing = [image[0] for image in images], air(volume[0])
+        airs = [air_in(nothing, p.matrix, p.image.shape[1:]) for p in self.pieces]
+        there = np.concatenate([i[~a] for i, a in zip(firsts, airs, strict=True)])
         # one window for all, so that they can be compared; where every piece is scaled to variance
         # 1, empty ones have wild values
-        limits = window(np.stack([piece.image[0] for piece in chosen]), 0.01)
-        layers = {}
-        for piece in chosen:
-            image, matrix = as_it_lies(piece.image, piece.matrix)
-            first = image_layers(image, "", self.world @ matrix)[0]
-            first |= {
-                "name": f"piece {piece.number}",
-                "metadata": {LAYER_KIND: PUZZLE, "piece": piece.number},
-            }
-            if "rgb" not in first:
-                first["contrast_limits"] = limits
-            layers[piece.number] = self.viewer.add_image(**first)
-        return layers
+        limits = window(there if there.size else np.stack(firsts), 0.01)
+        dark = black(*limits)
+        pairs = zip(firsts, airs, strict=True)
+        return [np.where(a, dark, i).astype(np.float32)[None] for i, a in pairs], limits
 
-    def _add_maps(
+    def _piece_layer(self) -> Settings:
+        data, affine = self._composed()
+        if len(self.drawn[0]) == 3 and data.ndim == 3:
+            return {"kind": "image", "name": "pieces", "data": data, "affine": affine, "rgb": True}
+        # so strong an attenuation that in 3D one sees the sides of a cube, and not into it
+        solid = {"interpolation3d": "nearest", "attenuation": 1.0}
+        return grey_layer(data, "pieces", affine, self.limits) | solid
+
+    def _composed(self) -> tuple[np.ndarray, np.ndarray]:
+        """All pieces as they are arranged now, in one array; and its voxel → world."""
+        volume, origin = compose(
+            [self.drawn[n] for n in self.filled], [self.places[n] for n in self.filled]
+        )
+        shift = np.eye(len(origin) + 1)
+        shift[:-1, -1] = origin
+        if len(volume) == 1:
+            return volume[0], self.world @ shift
+        clear = np.isnan(volume[:1])
+        colour = np.concatenate([np.nan_to_num(volume), ~clear])
+        return np.moveaxis(colour, 0, -1).astype(np.float32), self.world @ shift
+
+    def _maps(
         self, batch: ProxyBatch, scan: int, prediction: PuzzlePrediction | None
-    ) -> list[Layer]:
-        """Add layers of a label that is a map of voxels, and of the prediction of it."""
-        if not is_map(batch):
+    ) -> list[Settings]:
+        """Layers of a label that is a map of voxels, and of the prediction of it.
+
+        Where voxels were hidden the map tells which; what they were is seen in the scan.
+        """
+        asked = voxel_classes(batch, scan)
+        if asked is None:
             return []
-        first, added = self.pieces[0], []
-        for name, each in (("label", batch.target[scan]), ("prediction", prediction)):
-            if each is None:
-                continue
-            values = as_numpy(each).reshape(-1, *first.image.shape[1:])
-            if batch.target.is_floating_point():  # where it is no number the voxel was not hidden
-                values = np.where(np.isnan(values), first.image, values)
-            values, matrix = as_it_lies(values, first.matrix)
-            affine = self.world @ matrix
-            if batch.target.is_floating_point():
-                image = image_layers(values, name, affine)[0] | {"name": name}
-                image |= {"visible": False, "metadata": {LAYER_KIND: PUZZLE}}
-                added.append(self.viewer.add_image(**image))
-            else:
-                added.append(self.viewer.add_labels(**class_layer(values[0], name, affine, ())))
-        return added
+        first, (classes, names) = self.pieces[0], asked
+        label, matrix = as_it_lies(classes[None], first.matrix)
+        affine = self.world @ matrix
+        wanted = [class_layer(label[0], "label", affine, names)]
+        if prediction is None:
+            return wanted
+        values = as_numpy(prediction).reshape(-1, *classes.shape)[:1]
+        if batch.target.is_floating_point():  # the network rebuilt what was hidden
+            values, _ = as_it_lies(np.where(classes, values, first.image[:1]), first.matrix)
+            rebuilt = grey_layer(values[0], "prediction", affine, self.limits)
+            return [rebuilt | {"visible": False}, *wanted]
+        values, _ = as_it_lies(values, first.matrix)
+        return [*wanted, class_layer(values[0], "prediction", affine, names)]
 
-    def _add_boxes(self) -> Layer:
-        lines = np.concatenate([edges(corners) for corners in self.corners])
-        colours = [on_dark(piece.colour) for piece in self.pieces]
-        return self.viewer.add_vectors(
-            lines,
-            name="boxes",
-            vector_style="line",
-            edge_width=self.unit,
-            edge_color=np.repeat(colours, len(lines) // len(colours)),
-        )
+    def _box_layer(self) -> Settings:
+        boxes = self._boxes()
+        lines = np.concatenate([edges(corners) for corners in boxes])
+        colours = [*self.box_colours, *[PLAIN] * (len(boxes) - len(self.pieces))]
+        return {
+            "kind": "vectors",
+            "name": "boxes",
+            "data": lines,
+            "vector_style": "line",
+            "edge_width": self.unit,
+            "edge_color": np.repeat(colours, len(lines) // len(colours)),
+        }
 
-    def _add_numbers(self) -> Layer:
-        return self.viewer.add_points(
-            self.centres,
-            name="numbers",
-            size=3 * self.unit,
-            blending="translucent_no_depth",  # no piece hides its number
-            face_color=[on_dark(piece.colour) for piece in self.pieces],
-            features={
-                "number": [piece.number for piece in self.pieces],
-                "caption": self.captions,
-            },
-            text=self._text(self.colours),
-        )
+    def _boxes(self) -> np.ndarray:
+        """What is outlined: the pieces, and of those in a row also the place they came from."""
+        size = self.pieces[0].image.shape[1:]
+        homes = [box_corners(matrix, size) for matrix in self.world @ self._homes()]
+        return np.concatenate([self.corners, homes]) if self.row else self.corners
+
+    def _caption_layer(self) -> Settings:
+        """Points that bear the captions: each twice, a dark plate and the text on it."""
+        texts = [each for mark in self.marks for each in (plate(mark.text), mark.text)]
+        shades = [each for mark in self.marks for each in (PLATE, mark.colour)]
+        text = {"string": "{caption}", "color": shades, "size": 10}
+        return {
+            "kind": "points",
+            "name": "captions",
+            "data": np.zeros((len(texts), len(self.space))) + self.centres[0],
+            "size": 3 * self.unit,
+            "blending": "translucent_no_depth",  # no piece hides its caption
+            "face_color": "transparent",
+            "border_color": "transparent",
+            "features": {"piece": np.repeat([m.piece for m in self.marks], 2), "caption": texts},
+            "text": text | {"blending": "translucent_no_depth"},
+        }
+
+    def _marks(self) -> list[Mark]:
+        """The texts beside the pieces; of turned ones also the letters of their sides."""
+        marks = []
+        for piece in self.pieces:
+            text, colour = self.captions[piece.number], self.colours[piece.number]
+            if piece.number in self.notes:
+                text, colour = f"{text} {self.notes[piece.number]}".strip(), WRONG_COLOUR
+            marks.append(Mark(piece.number, in_lines(text) if self.row else text, colour))
+            if self.row:
+                marks += sides_of(piece)
+        return marks
+
+    # ---- where they lie ------------------------------------------------------------------
+
+    @property
+    def turned(self) -> bool:
+        """Whether the pieces were turned or warped, or lie in one place."""
+        centres = np.array([piece.centre for piece in self.pieces])
+        together = len(centres) > 1 and np.abs(centres - centres.mean(0)).max() < 1
+        eye = np.eye(len(self.space))
+        return bool(together) or any(not np.allclose(p.matrix[:-1, :-1], eye) for p in self.pieces)
 
     @property
     def unit(self) -> float:
-        """Width of lines: 1 % of the scan's longest edge in the world."""
+        """1 % of the scan's longest edge in the world."""
         return float((np.linalg.norm(self.world[:-1, :-1], axis=0) * self.space).max() / 100)
+
+    @property
+    def matrices(self) -> np.ndarray:
+        """Piece voxel → world, as they are arranged now: (piece, D+1, D+1)."""
+        return self.world @ self.places
 
     @property
     def corners(self) -> np.ndarray:
@@ -213,10 +314,23 @@ class PuzzleLayers:
         """The middles of these boxes: (piece, D)."""
         return self.corners.mean(1)
 
+    def _homes(self) -> np.ndarray:
+        return np.stack([piece.matrix for piece in self.pieces])
+
+    def _row(self) -> np.ndarray:
+        """Matrices that show the pieces as they are, in a row to the right of the scan."""
+        size = np.array(self.pieces[0].image.shape[1:])
+        matrices = np.repeat(np.eye(len(size) + 1)[None], len(self.pieces), 0)
+        middle = np.mean([piece.centre for piece in self.pieces], 0)
+        matrices[:, :-1, -1] = np.rint(middle - (size - 1) / 2)
+        gap = 2 + size[0] // 4  # room for the letters
+        matrices[:, 0, -1] = self.space[0] + gap + (size[0] + gap) * np.arange(len(self.pieces))
+        return matrices
+
     # ---- moving --------------------------------------------------------------------------
 
     def arrange(self, apart: float = 0.0, shown: bool = False) -> None:
-        """Move the pieces.
+        """Move the pieces, by whole voxels.
 
         Args:
             apart: 0 leaves them where they were cut; 1 moves them twice as far from the middle
@@ -224,18 +338,21 @@ class PuzzleLayers:
             shown: whether they are shown as the network gets them: those of a grid each in the
                 cell in which it is shown, others in a row beside the scan, turned or warped.
         """
-        self.matrices = self.homes.copy()
-        if shown and self.pieces[0].home is None:
-            self.matrices = self._row()
-        elif shown:  # cell v holds view v; the piece that was cut there tells where it is
+        before, self.row = self.row, shown and self.pieces[0].home is None
+        self.places = self._row() if self.row else self._homes()
+        if shown and not self.row:  # cell v holds view v; the piece cut there tells where it is
+            middles = np.array([piece.centre for piece in self.pieces])
             cells = np.argsort([piece.home for piece in self.pieces])
-            self.matrices[:, :-1, -1] += self.centres[cells] - self.centres
-        centres = self.centres
-        self.matrices[:, :-1, -1] += apart * (centres - centres.mean(0))
-        for number, layer in self.images.items():
-            image, way = as_it_lies(self.pieces[number].image, self._in_scan(number))
-            layer.data = layer_data(image)
-            layer.affine = self.world @ way
+            self.places[:, :-1, -1] += np.rint(middles[cells] - middles)
+        size = self.pieces[0].image.shape[1:]
+        middles = np.stack([box_corners(matrix, size).mean(0) for matrix in self.places])
+        self.places[:, :-1, -1] += np.rint(apart * (middles - middles.mean(0)))
+        self.image.data, self.image.affine = self._composed()
+        if before != self.row:
+            boxes = self._box_layer()
+            self.boxes.data, self.boxes.edge_color = boxes["data"], boxes["edge_color"]
+            self.note(self.notes)
+            self.viewer.reset_view(reset_camera_angle=False)
         self.follow()
 
     def spread(self) -> None:
@@ -243,52 +360,104 @@ class PuzzleLayers:
 
         They move apart; turned copies, which lie in one place, move into a row.
         """
-        centres = np.array([piece.centre for piece in self.pieces])
-        together = np.abs(centres - centres.mean(0)).max() < 1
-        self.arrange(0 if together else 0.6, shown=together)
+        self.arrange(0 if self.turned else APART, shown=self.turned)
 
-    def _row(self) -> np.ndarray:
-        """Matrices that show the pieces as they are, in a row to the right of the scan."""
-        size = np.array(self.pieces[0].image.shape[1:])
-        matrices = np.repeat(np.eye(len(size) + 1)[None], len(self.pieces), 0)
-        matrices[:, :-1, -1] = np.array([piece.centre for piece in self.pieces]).mean(0)
-        matrices[:, :-1, -1] -= (size - 1) / 2
-        gap = 1 + size[0] // 8
-        matrices[:, 0, -1] = self.space[0] + gap + (size[0] + gap) * np.arange(len(self.pieces))
-        return self.world @ matrices
+    def _follow_viewer(self) -> None:
+        """From now on follow the plane that is shown. The layers hold this object."""
+        self.boxes.metadata[FOLLOWER] = self
+        for name in ("point", "order", "ndisplay"):
+            getattr(self.viewer.dims.events, name).connect(self.follow)
+        self.viewer.events.reset_view.connect(self.home)
 
-    def _in_scan(self, number: int) -> np.ndarray:
-        """Piece voxel → scan voxel, as it is arranged now."""
-        return np.linalg.solve(self.world, self.matrices[number])
+    def leave(self) -> None:
+        """Follow no longer."""
+        for name in ("point", "order", "ndisplay"):
+            getattr(self.viewer.dims.events, name).disconnect(self.follow)
+        self.viewer.events.reset_view.disconnect(self.home)
+
+    def home(self, event: Any = None) -> None:
+        keep_head_up(self.viewer)
 
     def follow(self, event: Any = None) -> None:
-        """Bring boxes and numbers to the plane that is shown."""
-        corners, centres = self.corners, self.centres
+        """Bring boxes and captions to the plane that is shown."""
+        corners, boxes = self.corners, self._boxes()
+        axis, place = shown_plane(self.viewer, corners.shape[-1])
+        there = {*self.outlined, *self.notes, *range(len(self.pieces), len(boxes))}
+        for number in set(range(len(boxes))) - there:
+            boxes[number] = boxes[number].mean(0)  # too small to be seen
+        self.boxes.data = np.concatenate([box_outline(each, axis, place) for each in boxes])
+        spots = [self._spot(mark, corners[mark.piece], axis, place) for mark in self.marks]
+        self.numbers.data = np.repeat(spots, 2, 0)
+
+    def _spot(self, mark: Mark, corners: np.ndarray, axis: int | None, place: float) -> np.ndarray:
+        """Where a mark stands: in the plane that is shown, if that cuts its piece."""
+        low, high = corners.min(0), corners.max(0)
+        spot = (low + high) / 2
+        if mark.side is None and self.asked is None:  # among boxes that touch it stands inside
+            spot = spot + self._above(high - low, mark.text.count("\n"))
+        elif mark.side is None:
+            pass
+        else:
+            along, side = mark.side
+            spot[along] = (high if side > 0 else low)[along] + 2 * side * self.unit
+            if along == axis:
+                return spot  # out of sight: it stands on the side that one looks at
+        if axis is not None and low[axis] <= place <= high[axis]:
+            spot[axis] = place
+        return spot
+
+    def _above(self, size: np.ndarray, more_lines: int) -> np.ndarray:
+        """The way from a box's middle to its caption, above it and its letters."""
+        dims, away = len(size), (3 + 4 * more_lines + 5 * self.row) * self.unit
+        if self.viewer.dims.ndisplay == 3:  # the front edge of the top, as RAS scans stand
+            return np.array([0, size[1] / 2, size[-1] / 2 + away])[-dims:]
+        upwards = camera(self.viewer).orientation[1].value == "up"
+        vertical = self.viewer.dims.displayed[-2] - (self.viewer.dims.ndim - dims)
+        return (1 if upwards else -1) * (size[vertical] / 2 + away) * np.eye(dims)[vertical]
+
+    def _come_into_view(self, before: "PuzzleLayers | None") -> None:
+        """Show what one opened: of a first puzzle, or of one that is not in the plane that is shown,
+        the plane through the piece in the middle; and all of it, if it lies elsewhere."""
+        corners, centres = self.corners[self.outlined], self.centres
         axis, place = shown_plane(self.viewer, centres.shape[1])
-        self.boxes.data = np.concatenate([box_outline(each, axis, place) for each in corners])
         if axis is not None:
-            cut = (corners[..., axis].min(1) <= place) & (place <= corners[..., axis].max(1))
-            centres[cut, axis] = place
-        self.numbers.data = centres
-        self.numbers.text.translation = self._above()
+            low, high = corners[..., axis].min(1), corners[..., axis].max(1)
+            if before is None or not ((low <= place) & (place <= high)).any():
+                middle = np.linalg.norm(centres - centres.mean(0), axis=1).argmin()
+                self.go_to(int(middle) if self.asked is None else self.asked.start)
+        if before is None or before.row != self.row:
+            self.viewer.reset_view(reset_camera_angle=False)
+        self.follow()
+
+    def go_to(self, number: int) -> None:
+        """Show the plane through the middle of a piece."""
+        go_to(self.viewer, self.centres[number])
 
     # ---- which piece ---------------------------------------------------------------------
+
+    def _select(self, selected: Layer | None) -> None:
+        """Leave selected what was; or else the scan, whose settings one wants first."""
+        ours = [self.image, *self.maps, self.boxes, self.numbers]
+        if selected is None or selected in ours or selected not in self.viewer.layers:
+            selected = next(iter(layers_of(self.viewer, SCAN)), self.viewer.layers[0])
+        self.viewer.layers.selection.active = selected
 
     def picked(self) -> int | None:
         """Number of the piece that the user means; None if there is none.
 
-        It is the piece whose layer or point is selected, or else the one under the mouse in a
-        plane.
+        It is the one whose caption is selected, or else the one under the mouse.
         """
-        active = self.viewer.layers.selection.active
-        if active is not None and "piece" in active.metadata:
-            return active.metadata["piece"]
-        if active is self.numbers and len(self.numbers.selected_data) == 1:
-            return int(next(iter(self.numbers.selected_data)))
+        numbers = self.numbers
+        if self.viewer.layers.selection.active is numbers and numbers.selected_data:
+            chosen = set(numbers.features["piece"].iloc[list(numbers.selected_data)])
+            if len(chosen) == 1:
+                return int(chosen.pop())
+        dims = len(self.space)
+        position = np.asarray(self.viewer.cursor.position)[-dims:]
         if self.viewer.dims.ndisplay == 3:
-            return None
-        dims = self.homes.shape[1] - 1
-        return self.at(np.asarray(self.viewer.cursor.position)[-dims:])
+            way = np.asarray(self.viewer.cursor._view_direction)[-dims:]
+            return first_box_hit(self.matrices, self.pieces[0].image.shape[1:], position, way)
+        return self.at(position)
 
     def at(self, position: np.ndarray) -> int | None:
         """Number of the uppermost piece in which a position in the world lies, or None."""
@@ -298,164 +467,18 @@ class PuzzleLayers:
                 return piece.number
         return None
 
+    # ---- words ---------------------------------------------------------------------------
+
     def note(self, notes: dict[int, str]) -> None:
         """Put a word behind the captions of some pieces, in the colour of what is wrong."""
-        captions, colours = list(self.captions), list(self.colours)
-        for number, word in notes.items():
-            captions[number], colours[number] = f"{captions[number]} {word}", WRONG_COLOUR
-        self.numbers.features["caption"] = captions
-        self.numbers.text = self._text(colours)
+        self.notes = notes
+        self.marks = self._marks()
+        settings = self._caption_layer()
+        if len(settings["data"]) != len(self.numbers.data):
+            self.numbers.data = settings["data"]
+        self.numbers.features, self.numbers.text = settings["features"], settings["text"]
+        self.follow()
 
-    def _text(self, colours: Sequence[str]) -> dict[str, Any]:
-        """Settings of the captions."""
-        above = self._above()
-        return {"string": "{caption}", "color": colours, "size": 10, "translation": above}
-
-    def _above(self) -> np.ndarray:
-        """The way from a piece's middle to the position of its caption above its box."""
-        piece, scan = max(self.pieces[0].image.shape[1:]), max(self.space)
-        dims, far = self.homes.shape[1] - 1, (50 * piece / scan + 3) * self.unit
-        if self.viewer.dims.ndisplay == 3:  # the front edge of the top, as RAS scans stand
-            return np.array([0, far, far])[:dims]
-        upwards = camera(self.viewer).orientation[1].value == "up"
-        first = self.viewer.dims.ndim - dims
-        vertical = self.viewer.dims.displayed[-2] - first
-        return (far if upwards else -far) * np.eye(dims)[vertical]
-
-
-# ---- captions ----------------------------------------------------------------------------------
-
-
-def is_map(batch: ProxyBatch) -> bool:
-    """Whether the label is a map of a view's voxels."""
-    space = batch.views.shape[3:]
-    return batch.target.ndim >= 2 + len(space) and batch.target.shape[-len(space) :] == space
-
-
-def prediction_by_piece(
-    shown: Sequence[Piece], batch: ProxyBatch, prediction: PuzzlePrediction | None
-) -> dict[int, int]:
-    """A piece's number → the prediction for it; {} where that is not a number for each piece.
-
-    Raises:
-        InputError: there are neither as many predictions as pieces nor as many as labels.
-    """
-    if prediction is None or is_map(batch) or np.ndim(prediction) == 0:
-        return {}
-    numbers = as_numpy(prediction).tolist()
-    labelled = [piece.number for piece in shown if piece.label is not None]
-    for which in (labelled, [piece.number for piece in shown]):
-        if len(numbers) == len(which):
-            return dict(zip(which, numbers, strict=True))
-    if len(numbers) == 1:
-        return {}
-    raise InputError(
-        f"{len(numbers)} predictions for {len(shown)} pieces, {len(labelled)} of them labelled; "
-        "give one for each"
-    )
-
-
-def captions(shown: Sequence[Piece], predicted: dict[int, int]) -> tuple[list[str], list[str]]:
-    """The caption of each piece, and its colour."""
-    shuffled = any(piece.home not in (None, piece.number) for piece in shown)
-    texts, colours = [], []
-    for piece in shown:
-        text, colour = str(piece.number), PLAIN
-        truth = piece.home if shuffled else piece.label
-        if truth is not None:
-            text += f": {'home' if shuffled else 'label'} {truth}"
-        if piece.number in predicted:
-            prediction = predicted[piece.number]
-            colour = CORRECT_COLOUR if prediction == truth else WRONG_COLOUR
-            text += ", correct" if prediction == truth else f", predicted {prediction}"
-        # several views of one box, turned: their captions one below the other
-        before = sum(np.allclose(piece.centre, other.centre) for other in shown[: piece.number])
-        texts.append("\n\n" * before + text)
-        colours.append(colour)
-    return texts, colours
-
-
-def puzzle_caption(batch: ProxyBatch, scan: int, prediction: PuzzlePrediction | None) -> str:
-    """The one label of all pieces, and the prediction of it; "" where there is none."""
-    label = piece_labels(batch, scan).get(None)
-    if label is None:
-        return ""
-    if prediction is None or as_numpy(prediction).size != 1:
-        return f"label {label}"
-    number = int(as_numpy(prediction).item())
-    return f"label {label}, prediction {number}: {'correct' if number == label else 'wrong'}"
-
-
-def as_it_lies(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A piece along the scan's axes: image (channel, *space), and its voxel → voxel of the scan.
-
-    napari cannot show a plane of a layer that is turned out of it. A piece that was mirrored or
-    turned by quarters is turned back, voxel for voxel. Any other is resampled linearly into the
-    scan's grid; what lies outside the piece is no number, which napari draws clear.
-    """
-    dims, linear = len(matrix) - 1, matrix[:-1, :-1]
-    if ((np.abs(linear) > 1e-5).sum(0) == 1).all():
-        axes = np.abs(linear).argmax(1)  # axis of the piece along each axis of the scan
-        back = np.zeros_like(matrix)  # voxel that lies right → voxel of the piece
-        back[dims, dims] = 1
-        image = image.transpose(0, *(axes + 1))
-        for scan_axis, axis in enumerate(axes):
-            sign = np.sign(linear[scan_axis, axis])
-            back[axis, scan_axis] = sign
-            if sign < 0:
-                back[axis, dims] = image.shape[1 + scan_axis] - 1
-                image = np.flip(image, 1 + scan_axis)
-        return np.ascontiguousarray(image), matrix @ back
-    corners = box_corners(matrix, image.shape[1:])
-    low = np.floor(corners.min(0) + 0.5)
-    size = (np.ceil(corners.max(0) - 0.5) - low + 1).astype(int)
-    lies = np.eye(dims + 1)
-    lies[:-1, -1] = low
-    way = np.linalg.inv(matrix) @ lies
-    laid = [
-        ndimage.affine_transform(
-            channel.astype(np.float32),
-            way[:-1, :-1],
-            way[:-1, -1],
-            tuple(size),
-            order=1,
-            cval=np.nan,
-        )
-        for channel in image
-    ]
-    return np.stack(laid), lies
-
-
-# ---- boxes -------------------------------------------------------------------------------------
-
-
-def edges(corners: np.ndarray) -> np.ndarray:
-    """A box's edges as napari's vectors, (edge, 2, D): a start and a way for each."""
-    numbers = range(len(corners))
-    pairs = [(a, b) for a in numbers for b in numbers if a < b and (a ^ b).bit_count() == 1]
-    start, end = corners[np.array(pairs).T]
-    return np.stack([start, end - start], 1)
-
-
-def box_outline(corners: np.ndarray, axis: int | None, place: float) -> np.ndarray:
-    """The vectors that draw a box where the plane across ``axis`` at ``place`` is shown.
-
-    There are always as many vectors as the box has edges, so that their colours need not change:
-    an outline with fewer sides is drawn more than once. A box that the plane does not cut lies
-    flat at its own middle, out of sight.
-    """
-    lines = edges(corners)
-    if axis is None:
-        return lines
-    start, way = lines[:, 0, axis], lines[:, 1, axis]
-    crosses = (start < place) != (start + way < place)
-    if not crosses.any():
-        lines[:, 0, axis], lines[:, 1, axis] = corners[:, axis].mean(), 0
-        return lines
-    share = (place - start[crosses]) / way[crosses]
-    points = lines[crosses, 0] + share[:, None] * lines[crosses, 1]
-    flat = np.delete(points - points.mean(0), axis, 1)
-    points = points[np.argsort(np.arctan2(flat[:, 1], flat[:, 0]))]  # a convex outline
-    points[:, axis] = place
-    sides = np.stack([points, np.roll(points, -1, 0) - points], 1)
-    return sides[np.arange(len(lines)) % len(sides)]
+    def say(self, lines: Sequence[str] = ()) -> None:
+        """Write over the picture what is asked, the answer, and more lines."""
+        say(self.viewer, [self.question, self.caption, *lines])

@@ -6,6 +6,7 @@ are rows of a CSV that is written at once, so a session may end at any time and 
 
 import csv as tables
 import json
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from io import StringIO
@@ -16,10 +17,12 @@ import torch
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import atomic_write
+from ssl3d_lite.show.pieces import badge
 from ssl3d_lite.tasks import ProxyTask
 
+from .camera import Viewer
 from .display import require_window
-from .layers import Viewer, add_scan
+from .layers import put_scan
 from .puzzle import PuzzleLayers, add_puzzle
 
 PATCH_KEY = ("cohort", "case", "task", "settings", "seed", "piece")  # tells patches apart
@@ -27,11 +30,13 @@ MARK_COLUMNS = (*PATCH_KEY, "x", "y", "z")  # its middle in voxels of the prepar
 REVIEW_KEYS = {  # key → what it does, and the method of Review that does it
     "n": ("next case", "next_case"),
     "Shift-N": ("case before", "previous_case"),
-    "q": ("another puzzle of this case", "another_puzzle"),
-    "k": ("mark the patch as bad, or take the mark back", "toggle_mark"),
-    "j": ("pieces apart, and together", "toggle_apart"),
-    "h": ("pieces as the network gets them, and home", "toggle_shown"),
+    "q": ("another puzzle", "another_puzzle"),
+    "k": ("mark the patch under the mouse as bad, or unmark it", "toggle_mark"),
+    "m": ("next marked patch", "next_mark"),
+    "j": ("apart", "toggle_apart"),
+    "h": ("as the network gets them", "toggle_shown"),
 }
+KEY_LINE = 72  # letters in a line of keys
 
 PatchMark = dict[str, str]  # MARK_COLUMNS → text
 
@@ -47,7 +52,8 @@ def review(
 ) -> "Review":
     """Look through the puzzles of some cases, and mark bad patches by key.
 
-    A key acts on the patch whose layer is selected, or else on the one under the mouse.
+    The keys are written in the window. One acts on the patch whose caption is selected, or else on
+    the one under the mouse.
 
     Args:
         cohort: the cohort.
@@ -70,7 +76,6 @@ def review(
     shown = Review(cohort, task, cases, Path(csv), viewer, seed)
     for key, (_, method) in REVIEW_KEYS.items():
         viewer.bind_key(key, _for_viewer(getattr(shown, method)), overwrite=True)
-    print(*(f"{key}: {what}" for key, (what, _) in REVIEW_KEYS.items()), sep="\n")
     print(f"marks are kept in {Path(csv).resolve()}" + (f" ({kept} so far)" if kept else ""))
     return shown
 
@@ -107,8 +112,10 @@ class Review:
         self.cohort, self.task, self.cases, self.csv = cohort, task, list(cases), csv
         self.viewer, self.first_seed = viewer, seed
         self.place, self.seed = 0, seed
-        self.apart, self.shown = False, False
+        self.apart = False
+        self.shown: bool | None = None  # as they open: turned pieces as the network gets them
         self.puzzle: PuzzleLayers
+        self.looked_at = -1  # the marked piece that was gone to last
         self._show_scan()
         self._show_puzzle()
 
@@ -138,7 +145,7 @@ class Review:
     def toggle_apart(self) -> None:
         """Move the pieces apart, or together again."""
         self.apart = not self.apart
-        self.puzzle.arrange(float(self.apart), self.shown)
+        self.puzzle.arrange(float(self.apart), bool(self.shown))
 
     def toggle_shown(self) -> None:
         """Show the pieces as the network gets them, or where they were cut."""
@@ -157,7 +164,17 @@ class Review:
         added = len(others) == len(rows)
         write_patch_marks(self.csv, [*others, row] if added else others)
         self._show_marks()
-        self.viewer.status = f"patch {number} {'marked as bad' if added else 'is no longer marked'}"
+        name = badge(self.puzzle.pieces[number])
+        self.viewer.status = f"patch {name} {'marked as bad' if added else 'is no longer marked'}"
+
+    def next_mark(self) -> None:
+        """Show the plane through the next marked patch; the first follows the last."""
+        marked = self.marked_pieces()
+        if not marked:
+            self.viewer.status = "no patch of this puzzle is marked"
+            return
+        self.looked_at = next((each for each in marked if each > self.looked_at), marked[0])
+        self.puzzle.go_to(self.looked_at)
 
     def marked_pieces(self) -> list[int]:
         """Numbers of the marked pieces of the puzzle that is shown."""
@@ -167,13 +184,9 @@ class Review:
 
     def _show_scan(self) -> None:
         image, label = self.cohort[self.case]
-        add_scan(
-            self.viewer,
-            image,
-            None if self.cohort.ordinal else label,
-            label_names=self.cohort.label_names,
-            spacing=self.cohort.spacing,
-        )
+        maps = {"labels": None if self.cohort.ordinal else label}
+        names = {"label_names": self.cohort.label_names, "channel_names": self.cohort.channels}
+        put_scan(self.viewer, image, maps, spacing=self.cohort.spacing, **names)
 
     def _show_puzzle(self) -> None:
         # some tasks compare scans, so there are always two; the first scan's puzzle depends on the
@@ -182,15 +195,25 @@ class Review:
         volumes = self.cohort.images([self.case, other])
         params = self.task.sample_params(volumes, torch.Generator().manual_seed(self.seed))
         self.puzzle = add_puzzle(self.viewer, volumes, self.task.make_views(volumes, params))
-        if self.apart or self.shown:
+        self.shown = self.puzzle.row if self.shown is None else self.shown
+        if self.apart or self.shown != self.puzzle.row:
             self.puzzle.arrange(float(self.apart), self.shown)
-        self._show_marks()
+        self.looked_at = -1
         name = self.cohort.cases[self.case].id
         where = f"{self.place + 1} of {len(self.cases)}"
         self.viewer.title = f"{name} ({where}), {self.task.name}, puzzle {self.seed}"
+        marked = self._show_marks()
+        if marked:
+            self.next_mark()
 
-    def _show_marks(self) -> None:
-        self.puzzle.note(dict.fromkeys(self.marked_pieces(), "bad"))
+    def _show_marks(self) -> list[int]:
+        """Say which pieces are marked, and how many; and the keys."""
+        marked = self.marked_pieces()
+        self.puzzle.note(dict.fromkeys(marked, "bad"))
+        count = len(read_patch_marks(self.csv))
+        here = f"{self.viewer.title}: {len(marked)} marked, {count} in all"
+        self.puzzle.say([here, *key_lines()])
+        return marked
 
     def _row(self, number: int) -> PatchMark:
         centre = dict.fromkeys("xyz", "")
@@ -204,6 +227,12 @@ class Review:
             str(number),
         )
         return dict(zip(PATCH_KEY, key, strict=True)) | centre
+
+
+def key_lines() -> list[str]:
+    """The keys and what they do, in a few lines."""
+    told = (f"[{key}] {what}" for key, (what, _) in REVIEW_KEYS.items())
+    return textwrap.wrap(" · ".join(told), KEY_LINE)
 
 
 # ---- the table of marks ------------------------------------------------------------------------

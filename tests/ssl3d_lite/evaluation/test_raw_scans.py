@@ -109,6 +109,8 @@ def test_a_trained_network_segments_raw_scans_as_those_of_a_cohort(learnt, tmp_p
     assert [path.name for path in found.paths] == [f"p{number}.nii.gz" for number in range(6)]
     assert [p.read_bytes() for p in found.paths] == [p.read_bytes() for p in wanted]
     assert found.exit_code == 0
+    see = f"see one: ssl3d show {folder}/scans/p0.nii.gz --prediction {tmp_path}/b/p0.nii.gz"
+    assert str(found).splitlines()[1] == see
     for path in found.paths:
         answer, raw = nib.load(path), nib.load(folder / "scans" / path.name)
         truth = np.asarray(nib.load(folder / "maps" / path.name).dataobj)
@@ -378,7 +380,11 @@ def test_a_case_of_a_cohort_that_is_too_small_costs_itself_alone(tmp_path, monke
     assert main(["predict", *map(str, words), "all"]) == 1
     why = "its 12 × 12 × 1 voxels are too few: the network needs edges of at least 2 voxels"
     said = capsys.readouterr().out.splitlines()
-    assert said == [f"{len(cohort) - 1} predictions in {tmp_path / 'p'}", f"  p0 left out: {why}"]
+    out = tmp_path / "p"
+    see = f"RAW/scans/p1.nii.gz --prediction {out}/p1.nii.gz --labels RAW/maps/p1.nii.gz"
+    assert said[0] == f"{len(cohort) - 1} predictions in {out}"
+    assert said[1] == f"see one: ssl3d show {see}  (RAW: the folder of the raw files)"
+    assert said[2:] == [f"  p0 left out: {why}"]
     mixed = replace(cohort, cases=(flat,))
     assert main(["predict", *map(str, words), "all"]) == 2
     assert capsys.readouterr().err == f"ssl3d: no scan can be predicted; p0: {why}\n"

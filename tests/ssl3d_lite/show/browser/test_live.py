@@ -1,17 +1,21 @@
 """The live view, as far as the kernel goes: what it sends, and that training does not notice."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 from torch import nn
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.browser.live import MAX_POINTS, MAX_QUESTIONS, Live
+from ssl3d_lite.show.browser.patch_cards import patch_card
 from ssl3d_lite.show.browser.predictions import planes, questions, read_predictions
+from ssl3d_lite.show.pieces import HIDDEN_COLOUR
 from ssl3d_lite.tasks import TASKS, make_task
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
@@ -213,7 +217,7 @@ def test_predictions_follow_the_network(cohort):
     ]
     right = said == batch.target.flatten()
     assert [prediction["right"] for prediction in view._guesses] == right.tolist()
-    assert view._right == f"{right.sum()} of 4 correct"
+    assert view._right == f"{right.sum()} of 4 right"
 
 
 # ---- questions and predictions -----------------------------------------------------------------
@@ -229,9 +233,8 @@ def test_every_task_has_a_prediction_for_each_question(name, dims, channels):
     for picture in (p for each in (*asked, *given) for p in vars(each).values()):
         if isinstance(picture, np.ndarray):
             assert picture.dtype == np.uint8
-            assert picture.ndim == (
-                3 if channels == 3 and dims == 2 and name != "tissue" else 2
-            ) or (name == "tissue" and picture.ndim in (2, 3))
+            in_colour = name in ("tissue", "masked") or (channels == 3 and dims == 2)
+            assert picture.ndim == 2 or in_colour
     view = Live(task, encoder, torch.rand(3, channels, *(24, 28, 21)[:dims]))
     assert 0 < len(view._questions) == len(view._guesses) <= MAX_QUESTIONS
 
@@ -249,8 +252,10 @@ def test_who_knows_is_correct_and_who_is_one_off_is_wrong(name, choices):
     assert not any(
         prediction.correct for prediction in read_predictions(batch, prediction.roll(1, 1))
     )
-    truth = [asked.words for asked in questions(batch)]
-    assert [prediction.words for prediction in read_predictions(batch, prediction)] == truth
+    said = read_predictions(batch, prediction)
+    for asked, predicted in zip(questions(batch), said, strict=True):
+        assert predicted.words.startswith(asked.words), "in the task's words"
+        assert predicted.words[:1].isalpha()
 
 
 def test_a_patch_that_is_found_is_shown_beside_the_one_to_find():
@@ -272,8 +277,8 @@ def test_the_nearest_view_is_exemplars_prediction():
     points[0, 1] = points[0, 0] + 0.1  # scan 0 finds its copy
     points[1, 0] = points[2, 1] + 0.1  # scan 1 finds a view of scan 2
     first, second, _ = read_predictions(batch, points)
-    assert (first.correct, first.words) == (True, "view 1 of scan 0")
-    assert (second.correct, second.words) == (False, "view 1 of scan 2")
+    assert (first.correct, first.words) == (True, "its copy")
+    assert (second.correct, second.words) == (False, "a view of scan 2")
     np.testing.assert_array_equal(second.picture, planes(batch.views[2, 1].numpy()))
 
 
@@ -284,7 +289,10 @@ def test_who_rebuilds_all_explains_all_and_draws_the_scan():
     asked, prediction = questions(batch)[0], read_predictions(batch, whole)[0]
     assert prediction.words == "explains 100%"
     np.testing.assert_array_equal(prediction.picture, asked.label)
-    assert (asked.asked != asked.label).any(), "in the question it is hidden"
+    colour = np.round(255 * np.array(to_rgb(HIDDEN_COLOUR)))
+    blue = (asked.asked == colour).all(-1)
+    assert blue.any(), "in the question it is hidden, and one sees where"
+    np.testing.assert_array_equal(asked.asked[~blue], np.repeat(asked.label[~blue][:, None], 3, 1))
     mean = batch.target[0][hidden[0]].mean()
     assert read_predictions(batch, torch.full_like(whole, mean.item()))[0].words == "explains 0%"
 
@@ -323,3 +331,97 @@ def test_a_prediction_that_cannot_be_read_is_left_out(cohort):
     )
     assert (view._guesses, view._right) == ([], "")
     assert len(view._questions) == 4
+
+
+# ---- CPC's questions, in the scan --------------------------------------------------------------
+
+
+def cards(dims=3, **settings):
+    shape = EncoderSettings(1, dims, filters=(4, 8))
+    task = make_task("cpc", shape, **OWN["cpc"] | settings)
+    volumes = torch.rand(2, 1, *(24, 28, 21)[:dims])
+    batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
+    return volumes, batch, [patch_card(volumes, batch, n) for n in range(len(batch.target))]
+
+
+def middle_of(mark):
+    left, top, right, bottom = mark["box"]
+    return (left + right) / 2, (top + bottom) / 2
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("direction", ["+0", "-1"])
+def test_a_card_shows_context_and_asked_place_where_they_lie(dims, direction):
+    _, batch, all_cards = cards(dims, directions=(direction,), prediction_steps=(1, 2))
+    axis, backwards = batch.placement.direction
+    # in a picture the second axis goes up, all others go to the right
+    along = (lambda at: -at[1]) if (dims, axis) == (2, 1) else (lambda at: at[0])
+    seen = 0
+    for card in all_cards:
+        marks = {m["kind"]: along(middle_of(m)) for m in card.marks if m["kind"] != "context"}
+        stride = -4 if backwards else 4
+        assert marks["asked"] - marks["start"] == pytest.approx(stride * card.asked.rows_ahead)
+        for each in (m for m in card.marks if m["kind"] == "context"):
+            rows_before = (marks["start"] - along(middle_of(each))) / stride
+            assert rows_before in (1, 2), "as far as the context goes back"
+            seen += 1
+        assert all(0 <= n <= 29 for m in card.marks for n in m["box"])
+    assert seen
+
+
+def test_a_guess_is_a_box_in_its_scan_or_a_picture_of_another():
+    _, batch, (card, *_) = cards()
+    views, right = batch.views.shape[1], int(batch.target[0])
+    asked = next(m for m in card.marks if m["kind"] == "asked")
+    prediction, (box,) = card.answered(right)
+    assert (prediction.correct, prediction.words, box["kind"]) == (True, "right place", "right")
+    assert box["box"] == asked["box"]
+    prediction, (box,) = card.answered(right + 1)
+    assert (prediction.correct, prediction.words) == (False, "1 patch off, same scan")
+    assert box["kind"] == "wrong"
+    prediction, boxes = card.answered(right + views)
+    assert (prediction.words, boxes) == ("another scan", [])
+    assert prediction.picture.shape == (8, 8)
+
+
+def test_live_asks_cpcs_question_in_the_scan(cohort):
+    task, encoder = begin("cpc")
+    view = Live(task, encoder, cohort.images([0, 1]))
+    assert view._question == task.question
+    kinds = [{mark["kind"] for mark in each["marks"]} for each in view._questions]
+    assert all({"start", "asked"} <= each for each in kinds)
+    assert any("context" in each for each in kinds)
+    for each in view._guesses:
+        assert each["words"] == "right place" or each["words"].endswith("scan")
+        assert bool(each["marks"]) == (each["words"] != "another scan")
+    assert view._right.split(" of ")[1] == f"{len(view._batch.target)} right"
+
+
+def test_a_cpc_without_the_place_it_asks_from_is_shown_as_patches(cohort):
+    """A task of one's own, such as a student's, may leave it out."""
+
+    class Own(TASKS["cpc"]):
+        def make_views(self, volumes, params):
+            return replace(super().make_views(volumes, params), asked_from=None)
+
+    task, encoder = begin("cpc")
+    view = Live(Own(task.settings, encoder.settings), encoder, cohort.images([0, 1]))
+    assert all(each["truth"] and not each["marks"] for each in view._questions)
+    assert all(each["picture"] for each in view._guesses)
+
+
+def test_a_jigsaws_guess_is_drawn_put_back_as_it_says():
+    task, _, batch = posed("jigsaw", dims=2)
+    prediction = sure(batch.target, 10)
+    asked, said = questions(batch), read_predictions(batch, prediction)
+    for scan, (question, guess) in enumerate(zip(asked, said, strict=True)):
+        np.testing.assert_array_equal(guess.picture, question.label)
+        for view, cell in enumerate(task.permutations[int(batch.target[scan])].tolist()):
+            column, row = divmod(cell, 3)
+            tile = question.label[5 * (2 - row) :, 5 * column :][:4, :4]
+            np.testing.assert_array_equal(tile, planes(batch.views[scan, view].numpy()))
+        assert guess.words.endswith("9 of 9 pieces in place")
+    truth = int(batch.target[0])
+    other = read_predictions(batch, prediction.roll(1, 1))[0]
+    same = int((task.permutations[truth] == task.permutations[(truth + 1) % 10]).sum())
+    assert other.words.endswith(f"{same} of 9 pieces in place")

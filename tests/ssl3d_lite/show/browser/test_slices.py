@@ -12,7 +12,7 @@ import torch
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.browser.slices import Slices, puzzle_slices
-from ssl3d_lite.show.pieces import COLOURS, pieces_of
+from ssl3d_lite.show.pieces import HIDDEN_NAME, SCAN_COLOURS, badge, pieces_of
 from ssl3d_lite.tasks import make_task
 
 SHAPE = (5, 4, 3)
@@ -91,8 +91,8 @@ def test_labels_are_sent_as_they_are_with_names_and_colours():
     view = Slices(RAMP, labels, label_names=["background", "front", "back"])
     assert view._labels == labels.tobytes()
     assert view._classes == [
-        {"name": "front", "colour": COLOURS[0]},
-        {"name": "back", "colour": COLOURS[1]},
+        {"name": "front", "colour": SCAN_COLOURS[0]},
+        {"name": "back", "colour": SCAN_COLOURS[1]},
     ]
     assert [c["name"] for c in Slices(RAMP, labels)._classes] == ["label 1", "label 2"]
     assert Slices(RAMP)._labels == b""
@@ -102,7 +102,7 @@ def test_nothing_is_drawn_black_on_the_dark_planes():
     labels = (RAMP % 9).astype(np.uint8)
     colours = [each["colour"] for each in Slices(RAMP, labels)._classes]
     assert len(colours) == 8
-    assert len(set(colours)) == 7
+    assert len(set(colours)) == 8
     assert "#000000" not in colours
 
 
@@ -144,18 +144,45 @@ def test_a_puzzles_boxes_are_those_of_its_pieces():
     for box, piece in zip(view._boxes, pieces_of(batch, 1), strict=True):
         np.testing.assert_array_equal(box["corners"], piece.corners)
         assert box["number"] == piece.number
-        where = f"piece {piece.number}, from cell {piece.home}"
-        assert box["told"] == (where if piece.home != piece.number else f"piece {piece.number}")
+        assert box["badge"] == badge(piece) == str(piece.home)
+        where = f", shown in cell {piece.number}" * (piece.home != piece.number)
+        assert box["told"] == f"piece {piece.home}{where}"
+    assert view._title == batch.question
 
 
 def test_a_box_tells_the_label_where_there_is_one():
     view = puzzle_slices(*puzzle("rpl", patch=4))
     batch = puzzle("rpl", patch=4)[1]
     assert [box["told"] for box in view._boxes] == [
-        f"piece {p.number}" + ("" if p.label is None else f", label {p.label}")
+        f"view {p.number}" + ("" if p.label is None else f": {batch.answers[p.label]}")
         for p in pieces_of(batch)
     ]
-    assert "label" in view._boxes[-1]["told"]
+    assert view.voxel == np.round(pieces_of(batch)[0].centre).astype(int).tolist()
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_what_is_hidden_from_the_network_is_laid_over_the_scan(dims):
+    volumes, batch = puzzle("masked", dims=dims, crop_size=16, block_size=4)
+    view = puzzle_slices(volumes, batch, 1)
+    laid = np.frombuffer(view._labels, np.uint8).reshape(view._shape)
+    hidden = ~batch.target[1, 0, 0].isnan().numpy()
+    assert laid.sum() == hidden.sum()
+    low = np.round(pieces_of(batch, 1)[0].corners.min(0) + 0.5).astype(int)
+    box = tuple(slice(a, a + 16) for a in low)
+    np.testing.assert_array_equal(laid.reshape(laid.shape[:dims])[box], hidden)
+    assert [each["name"] for each in view._classes] == [HIDDEN_NAME]
+    assert view.opacity == 1, "the reader sees no more than the network"
+
+
+def test_tissues_are_laid_over_the_scan():
+    volumes, batch = puzzle("tissue", crop_size=16)
+    view = puzzle_slices(volumes, batch)
+    assert [each["name"] for each in view._classes] == ["tissue 1", "tissue 2", "tissue 3"]
+    laid = np.frombuffer(view._labels, np.uint8)
+    assert (
+        np.bincount(laid, minlength=4)[1:].tolist()
+        == np.bincount(batch.target[0].flatten(), minlength=4)[1:].tolist()
+    )
 
 
 def test_a_picture_is_a_scan_one_voxel_deep():

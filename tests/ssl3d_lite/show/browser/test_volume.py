@@ -11,9 +11,11 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.arrays import air, greys
 from ssl3d_lite.show.browser.places import MIN_ROOM, apart, places, room_for, shelf
-from ssl3d_lite.show.browser.puzzle3d import Puzzle3D, seen
+from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
+from ssl3d_lite.show.browser.puzzle3d_scene import seen
 from ssl3d_lite.show.browser.scan3d import Volume3D
-from ssl3d_lite.show.pieces import COLOURS, box_corners, pieces_of
+from ssl3d_lite.show.context import middle_question, patch_question
+from ssl3d_lite.show.pieces import HIDDEN_NAME, badge, box_corners, pieces_of, scan_colour
 from ssl3d_lite.tasks import make_task
 
 OWN = {
@@ -23,6 +25,7 @@ OWN = {
     "exemplar": {"crop_size": 12, "rotation": 1.0},
     "cpc": {"patch": 8, "stride": 4, "jitter": 0},
     "masked": {"crop_size": 16, "block_size": 4},
+    "tissue": {"crop_size": 16},
 }
 
 
@@ -127,8 +130,10 @@ def test_a_predicted_order_puts_pieces_into_its_cells_and_marks_them():
     for spot in spots[2:]:
         np.testing.assert_array_equal(spot.predicted, spot.home)
     assert spots[0].caption == (
-        f"Piece 0: shown in cell 0, cut from cell {truth[0]}; prediction: cell {truth[1]}, wrong ✗"
+        f"piece {truth[0]}, shown in cell 0; predicted: cell {truth[1]}, ✗ wrong"
     )
+    by_number = places(batch, prediction=int(batch.target[0, 0]))
+    assert all(spot.correct for spot in by_number), "an order may be told by its number"
 
 
 def test_predicted_places_lie_about_the_first_patch():
@@ -165,13 +170,15 @@ def test_predicted_turns_are_turned_back_by_the_prediction():
 @pytest.mark.parametrize(
     ("name", "prediction", "failure"),
     [
-        ("jigsaw", 3, r"order of the 27 cells.*permutations\[n\]"),
+        ("jigsaw", 100, r"order of the 27 cells.*permutations\[n\]"),
         ("jigsaw", [0] * 27, "each once"),
         ("rpl", [1, 2], "8 numbers from 0 to 25"),
         ("rpl", [26] * 8, "8 numbers from 0 to 25"),
         ("rotation", [0, 1, 2, 10], "4 numbers from 0 to 9"),
-        ("cpc", [1], "leave it out"),
-        ("masked", [1], "leave it out"),
+        ("cpc", [1, 2], "one patch from 0 to .* for each of the batch's"),
+        ("cpc", -1, "one patch from 0"),
+        ("masked", [1], r"shape \(1,\), but what is asked has \(1, 1, 16, 16, 16\)"),
+        ("tissue", [1], r"what is asked has \(1, 16, 16, 16\)"),
         ("exemplar", [1], "leave it out"),
     ],
 )
@@ -189,10 +196,15 @@ def test_any_task_can_be_shown(name):
     _, volumes, batch = posed(name)
     view = Puzzle3D(volumes, batch, 1)
     scene = json.loads(json.dumps(view._scene))
-    assert len(scene["pieces"]) == batch.views.shape[1]
-    assert len(view._voxels) == batch.views[1].numel()
+    pieces = len(scene["pieces"])
+    sets = 1 + max(panel["set"] for panel in scene["panels"])
+    assert len(view._voxels) == sets * pieces * np.prod(scene["size"])
     assert (view.picked, view.apart, view.shuffled) == (-1, 0, True)
-    assert scene["moves"] == (name not in ("cpc", "masked")), "these are shown where they belong"
+    put_back = name not in ("cpc", "masked", "tissue")
+    assert scene["moves"] == put_back, "others are shown where they belong"
+    assert scene["question"] == batch.question != ""
+    if put_back:
+        assert pieces == batch.views.shape[1]
 
 
 def test_the_scene_holds_places_together_and_apart():
@@ -207,8 +219,8 @@ def test_the_scene_holds_places_together_and_apart():
         np.testing.assert_array_equal(piece["guessed"][0], spot.predicted)
         assert piece["right"] == spot.correct
     assert [panel["title"] for panel in view._scene["panels"]] == [
-        "label",
-        "prediction: 1 of 27 correct",
+        "truth",
+        "prediction: 1 of 27 right",
     ]
     home = [spot.home for spot in places(batch)]
     away = apart(home, batch.views.shape[3:], room_for(home, batch.views.shape[3:]))
@@ -219,11 +231,101 @@ def test_colours_tell_the_layer_that_a_piece_was_cut_from():
     _, volumes, batch = posed("jigsaw")
     scene = Puzzle3D(volumes, batch)._scene
     for piece, cut in zip(scene["pieces"], pieces_of(batch), strict=True):
-        assert piece["colour"] == COLOURS[cut.home % 3]  # the last axis goes up
-    _, volumes, batch = posed("cpc", directions=("-1",))
-    scene, rows = Puzzle3D(volumes, batch)._scene, batch.placement.grid[1]
-    assert scene["pieces"][0]["colour"] == COLOURS[rows - 1], "gone through backwards"
-    assert scene["overlap"], "patches 8 wide, 4 apart"
+        assert piece["colour"] == scan_colour(cut.home % 3)  # the last axis goes up
+        assert piece["badge"] == badge(cut)
+    assert [entry[0] for entry in scene["legend"]] == [scan_colour(n) for n in range(3)]
+
+
+# ---- CPC's question ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", ["+1", "-0"])
+def test_cpcs_question_is_the_pyramid_and_a_place_beyond_it(direction):
+    _, volumes, batch = posed("cpc", directions=(direction,), prediction_steps=(2,))
+    scene = Puzzle3D(volumes, batch, 1)._scene
+    asked = patch_question(batch, middle_question(batch, 1))
+    cut = pieces_of(batch, 1)
+    *context, tip, ghost = scene["pieces"]
+    assert [p["badge"] for p in context] == [badge(cut[n]) for n in asked.context]
+    assert (tip["badge"], ghost["badge"]) == (badge(cut[asked.start]), "?")
+    assert ghost["ghost"]
+    assert asked.context
+    assert "2 rows ahead" in ghost["says"]
+    assert scene["size"] == [4, 4, 4], "of each patch its middle, so that none hides another"
+    for piece, number in zip(scene["pieces"], (*asked.context, asked.start, asked.target)):
+        middle = box_corners(np.array(piece["home"][0]), scene["size"]).mean(0)
+        np.testing.assert_allclose(middle, cut[number].centre)
+
+
+def test_a_cpc_guess_lies_where_it_was_sought():
+    _, volumes, batch = posed("cpc", prediction_steps=(2,))
+    asked = patch_question(batch, middle_question(batch))
+    views = batch.views.shape[1]
+    cut = pieces_of(batch)
+
+    def guess(number):
+        all_right = batch.target.clone()
+        all_right[asked.number] = number
+        scene = Puzzle3D(volumes, batch, prediction=all_right)._scene
+        assert scene["panels"][0]["marked"]
+        (found,) = [p for p in scene["pieces"] if p["right"] is not None]
+        return found, box_corners(np.array(found["home"][0]), scene["size"]).mean(0), scene
+
+    found, middle, scene = guess(asked.target)
+    assert found["right"] is True
+    assert "right place, ✓ right" in found["says"]
+    assert not any(p.get("ghost") for p in scene["pieces"]), "it fills the place"
+    np.testing.assert_allclose(middle, cut[asked.target].centre)
+    other = next(n for n in range(views) if n not in (*asked.context, asked.start, asked.target))
+    found, middle, scene = guess(other)
+    assert found["right"] is False
+    assert "off, same scan, ✗ wrong" in found["says"]
+    np.testing.assert_allclose(middle, cut[other].centre)
+    found, middle, _ = guess(asked.context[0])
+    assert (found["right"], found["badge"]) == (False, badge(cut[asked.context[0]]))
+    found, middle, _ = guess(asked.target + views)
+    assert "another scan" in found["says"]
+    assert middle[0] > volumes.shape[2], "beside the scan"
+
+
+# ---- voxels ------------------------------------------------------------------------------------
+
+
+def sets_of(view):
+    scene = view._scene
+    return np.frombuffer(view._voxels, np.uint8).reshape(-1, *scene["size"])
+
+
+def test_hidden_blocks_are_seen_and_the_truth_stands_beside():
+    _, volumes, batch = posed("masked")
+    hidden = ~batch.target[0, 0, 0].isnan().numpy()
+    view = Puzzle3D(volumes, batch, prediction=torch.zeros_like(batch.target[0]))
+    shown, truth, predicted = sets_of(view)
+    first, *others = view._scene["panels"]
+    (marked,) = first["colours"]
+    assert ((shown == marked) == hidden).all()
+    assert not (truth == marked).any()
+    np.testing.assert_array_equal(shown[~hidden], truth[~hidden])
+    np.testing.assert_array_equal(predicted[~hidden], truth[~hidden])
+    assert len(np.unique(predicted[hidden])) == 1
+    assert [panel["title"] for panel in others] == ["truth", "prediction: explains 0%"] or others[
+        1
+    ]["title"].startswith("prediction: explains -")
+    assert view._scene["legend"][0][2] == HIDDEN_NAME
+
+
+def test_tissues_have_their_colours():
+    _, volumes, batch = posed("tissue")
+    view = Puzzle3D(volumes, batch, prediction=batch.target[0])
+    _, truth, predicted = sets_of(view)
+    np.testing.assert_array_equal(truth, batch.target[0, 0])
+    np.testing.assert_array_equal(predicted, truth)
+    assert view._scene["panels"][2]["title"] == "prediction: 100% of voxels right"
+    assert set(np.unique(truth)) <= set(view._scene["panels"][1]["colours"])
+    assert [entry[2] for entry in view._scene["legend"]] == ["tissue 1", "tissue 2", "tissue 3"]
+
+
+# ---- one view ----------------------------------------------------------------------------------
 
 
 def test_one_view_shows_one_puzzle_after_another():
@@ -233,7 +335,7 @@ def test_one_view_shows_one_puzzle_after_another():
     _, volumes, batch = posed("cpc")
     view.show(volumes, batch)
     assert (view.model_id, view.picked) == (first, -1)
-    assert len(view._scene["pieces"]) == batch.views.shape[1]
+    assert view._scene["question"] == batch.question
 
 
 def test_what_cannot_be_drawn_in_3d_is_refused():

@@ -35,6 +35,35 @@ def test_bands_reach_from_the_lowest_to_the_highest_of_each_curve():
     assert [text.get_text() for text in legend.get_texts()] == ["ours", "scratch"]
 
 
+def test_a_curve_of_one_point_is_seen():
+    row = {"step": 10, "loss": 0.7, "accuracy": 0.2, "chance": 0.1}
+    loss, accuracy = show.learning_curves({"run": [row]}).axes
+    for axes in (loss, accuracy):
+        assert axes.lines[0].get_marker() == "o"
+    long = [row | {"step": s} for s in (10, 20, 30)]
+    assert show.learning_curves({"run": long}).axes[0].lines[0].get_marker() == "None"
+    curve = {2: [0.1, 0.3], 5: [0.5]}
+    figure = show.bands(
+        {"cpc": {"ours": curve}}, {"scratch": {2: [0.2]}}, "x", "y", floors={"f": {2: [0]}}
+    )
+    assert [line.get_marker() for line in figure.axes[0].lines] == ["o"] * 3
+
+
+def test_where_all_curves_have_one_place_each_is_a_row_of_dots():
+    """As on the way of a short fine-tuning: one milestone."""
+    ours = {"ours": {20: [0.2, 0.6]}, "theirs": {20: [0.5]}}
+    figure = show.bands({"cpc": ours}, {"scratch": {20: [0.3]}}, "step", "Dice")
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["ours", "theirs", "scratch"]
+    dots = {
+        int(line.get_ydata()[0]): float(line.get_xdata()[0])
+        for line in axes.lines
+        if line.get_marker() == "o"
+    }
+    assert dots == {0: pytest.approx(0.4), 1: 0.5, 2: 0.3}
+    assert figure.get_supxlabel() == "Dice at step 20"
+
+
 def test_a_forest_shows_means_intervals_and_pairs_and_controls_last():
     effects = [
         show.Effect("scratch", 0.0, None, [0.0], "undecided"),

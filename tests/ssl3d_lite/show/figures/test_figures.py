@@ -7,7 +7,14 @@ from matplotlib.figure import Figure
 from ssl3d_lite import show
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show.pieces import COLOURS, home_cells
+from ssl3d_lite.show.context import ASKED_COLOUR, CONTEXT_COLOUR, START_COLOUR
+from ssl3d_lite.show.pieces import (
+    HIDDEN_COLOUR,
+    badge,
+    home_cells,
+    pieces_of,
+    scan_colour,
+)
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.tasks.exemplar import choose
 
@@ -45,27 +52,118 @@ def test_any_puzzle_is_drawn_from_views_and_placement(task, settings, dims):
     assert outlines, "the views are outlined in the scan"
 
 
-def titles(task: str, **settings) -> list[str]:
+def titles(task: str, **settings):
+    """A batch, and what stands over its figure: the headline, then over each view."""
     volumes = torch.randn(2, 1, 24, 32, 24)
     made = make_task(task, EncoderSettings(filters=(4, 8)), **settings)
     batch = made.make_views(volumes, made.sample_params(volumes, torch.Generator().manual_seed(0)))
     figure = show.puzzle(volumes, batch)
-    below = figure.subfigs[1]
-    shown = [axes.get_title() for axes in below.axes]
-    above = below.get_suptitle()
-    return batch.target[0].tolist(), [above, *shown]
+    shown = [axes.get_title().replace("\n", " ") for axes in figure.subfigs[1].axes]
+    return batch, [figure.get_suptitle(), *shown]
 
 
 def test_every_label_stands_over_its_own_view():
-    labels, shown = titles("rotation", crop_size=12)
-    assert shown == ["", *(f"view {v}\nlabel {a}" for v, a in enumerate(labels))]
-    labels, shown = titles("rpl", patch=4, queries_per_scan=3)
-    asked = [f"view {v}\nlabel {a}" for v, a in enumerate(labels, start=1)]
-    assert shown == ["", "view 0", *asked], "the centre is only compared with"
-    (label,), shown = titles("jigsaw", patch=4)
-    assert shown == [f"label {label}", *(f"view {v}" for v in range(9, 18))]
-    _, shown = titles("exemplar", crop_size=16)
-    assert shown == ["", "view 0", "view 1"]
+    batch, shown = titles("rotation", crop_size=12)
+    words = [batch.answers[label] for label in batch.target[0]]
+    assert shown == [batch.question, *(f"view {v} {a}" for v, a in enumerate(words))]
+    batch, shown = titles("rpl", patch=4, queries_per_scan=3)
+    asked = [f"view {v} {batch.answers[a]}" for v, a in enumerate(batch.target[0], start=1)]
+    assert shown == [batch.question, "view 0", *asked], "the centre is only compared with"
+    batch, shown = titles("jigsaw", patch=4)
+    headline = f"{batch.question}  Answer: order {int(batch.target[0])} of 100"
+    homes = home_cells(batch)
+    assert shown == [headline, *(f"piece {homes[v]}" for v in range(9, 18))]
+    batch, shown = titles("exemplar", crop_size=16)
+    assert shown == [batch.question, "view 0", "view 1"]
+    batch, shown = titles("masked", crop_size=16)
+    assert shown[0] == batch.question
+
+
+# ---- planes ------------------------------------------------------------------------------------
+
+
+def magnifications(figure):
+    """Pixels a mm (or voxel) across and up, of each axes with a scan's plane."""
+    pixels(figure)
+    found = []
+    for axes in figure.axes:
+        if {"S", "A"} & {text.get_text() for text in axes.texts}:  # it has the letters of a plane
+            box = axes.get_window_extent()
+            (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+            found.append((box.width / (right - left), box.height / (high - low)))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("spacing", [None, (1.0, 2.0, 3.0)])
+def test_planes_have_one_magnification_and_their_letters(spacing):
+    volumes, batch = posed("rpl", (24, 40, 30), patch=4)
+    label = np.zeros((24, 40, 30), np.uint8)
+    label[8:12, 9:20, 10:15] = 1
+    cpc = posed("cpc", (24, 40, 30), patch=8, stride=4, jitter=0)
+    figures = {
+        "puzzle": (show.puzzle(volumes, batch, spacing=spacing), (0, 1, 2)),
+        "segmentations": (
+            show.segmentations(volumes[0, 0].numpy(), {"a": label}, ("", "x"), spacing=spacing),
+            (0, 0, 1, 1, 2, 2),
+        ),
+        "pyramid": (show.pyramid(*cpc, spacing=spacing), (0, 2)),
+        "a question": (show.puzzle(*cpc, spacing=spacing), (0, 2)),
+    }
+    edges = np.array(spacing or (1, 1, 1))
+    for name, (figure, planes) in figures.items():
+        scale = magnifications(figure)
+        assert len(scale) == len(planes), name
+        a_mm = scale / [np.delete(edges, axis) for axis in planes]
+        np.testing.assert_allclose(a_mm, a_mm[0, 0], rtol=0.02, err_msg=name)
+        bars = [
+            line for axes in figure.axes for line in axes.lines if line.get_gid() == "scale bar"
+        ]
+        assert len(bars) == 1, name
+        length = np.ptp(bars[0].get_xdata()) * edges[1 if planes[0] == 0 else 0]
+        assert length == pytest.approx(10), name
+        unit = "10 voxels" if spacing is None else "10 mm"
+        assert unit in [text.get_text() for axes in figure.axes for text in axes.texts], name
+        letters = [{t.get_text() for t in a.texts} & set("LRPAIS") for a in figure.axes]
+        assert [each for each in letters if each] == [
+            {0: set("PAIS"), 1: set("LRIS"), 2: set("LRPA")}[axis] for axis in planes
+        ]
+
+
+def test_each_view_has_a_colour_of_its_own_and_its_badge():
+    volumes, batch = posed("rpl", patch=4, queries_per_scan=26)
+    figure = show.puzzle(volumes, batch, max_views=27)
+    above, below = figure.subfigs
+    boxes = above.axes[0].patches
+    assert len({patch.get_edgecolor() for patch in boxes}) == len(boxes) == 27
+    badges = {text.get_text() for text in above.axes[0].texts} - set("PAIS") - {"10 voxels"}
+    assert badges == {badge(piece) for piece in pieces_of(batch)}
+    frames = [axes.spines["left"].get_edgecolor() for axes in below.axes]
+    assert frames == [patch.get_edgecolor() for patch in boxes]
+
+
+def test_cpcs_question_is_drawn_with_its_context_and_a_question_mark():
+    volumes, batch = posed("cpc", patch=8, stride=4, jitter=0)
+    figure = show.puzzle(volumes, batch)
+    for axes in figure.subfigs[0].axes:
+        assert "?" in [text.get_text() for text in axes.texts]
+        faces = {patch.get_facecolor()[:3] for patch in axes.patches}
+        assert {to_rgb(c) for c in (CONTEXT_COLOUR, START_COLOUR, ASKED_COLOUR)} <= faces
+    told = [axes.get_title() for axes in figure.subfigs[1].axes]
+    assert sum("?" in title for title in told) == sum("tip" in title for title in told) == 1
+
+
+def test_hidden_blocks_are_seen_and_the_truth_stands_beside():
+    volumes, batch = posed("masked", crop_size=16, block_size=4)
+    below = show.puzzle(volumes, batch).subfigs[1]
+    network, truth = below.subfigs
+    assert (network.get_suptitle(), truth.get_suptitle()) == ("as the network sees it", "truth")
+    hidden = ~batch.target[0, 0, 0].isnan().numpy()
+    for axis, axes in enumerate(network.axes):
+        overlay = axes.images[1]
+        plane = np.take(hidden, 8, axis).T
+        np.testing.assert_array_equal(np.asarray(overlay.get_array()) == 1, plane)
+        assert overlay.cmap(1 / 1)[:3] == to_rgb(HIDDEN_COLOUR)
+    assert all(len(axes.images) == 1 for axes in truth.axes)
 
 
 def test_a_class_is_drawn_where_it_is():
@@ -134,10 +232,9 @@ def test_a_puzzle_is_shown_shuffled_and_put_back(shape):
                 )
                 cell = np.ravel_multi_index((column, line, layer)[:dims], (3,) * dims)
                 assert cell == (view if axes is row[0] else homes[view])
-                assert frame.get_edgecolor()[:3] == to_rgb(COLOURS[homes[view] % 3])
-        assert {int(text.get_text()) for text in row[2].texts} == (
-            set(own) if dims == 3 else set(range(9))
-        )
+                assert frame.get_edgecolor()[:3] == to_rgb(scan_colour(homes[view] % 3))
+        badges = {text.get_text() for text in row[2].texts} - set("LRPA") - {"10 voxels"}
+        assert badges == set(map(str, own if dims == 3 else range(9)))
 
 
 def test_one_layer_of_a_puzzle_and_layers_that_are_not():
@@ -177,7 +274,7 @@ def test_turned_views_are_named_by_their_turn():
     names = [name.replace(" about ", " about\n") for name in show.turn_names(3)]
     for view, title in enumerate(titles[1:]):
         label = int(batch.target[0, view])
-        assert title == f"view {view}, label {label}\n{names[label]}"
+        assert title == f"view {view}\n{names[label]}"
 
 
 def test_a_box_stands_beside_its_turned_copies_as_it_lies_in_the_scan():
@@ -229,13 +326,13 @@ def test_the_pyramid_is_what_the_context_sees(direction):
     turned = field if direction[0] == "+" else field.flip(3)
     task.context(turned.movedim(3, 2))[0, :, 2, grid[0] // 2].sum().backward()
     seen = field.grad[0].abs().sum(0) > 0
-    blue = [to_rgb(COLOURS[0]), to_rgb(COLOURS[5])]
+    blue = [to_rgb(START_COLOUR), to_rgb(CONTEXT_COLOUR)]
     drawn = [[tuple(colour) in blue for colour in row] for row in colours]
     assert drawn == seen.tolist()
     along = range(grid[1]) if direction[0] == "+" else range(grid[1])[::-1]
-    assert tuple(colours[grid[0] // 2, along[2]]) == to_rgb(COLOURS[0])
-    assert tuple(colours[grid[0] // 2, along[4]]) == to_rgb(COLOURS[1])
-    assert (colours == to_rgb(COLOURS[1])).all(-1).sum() == 1
+    assert tuple(colours[grid[0] // 2, along[2]]) == to_rgb(START_COLOUR)
+    assert tuple(colours[grid[0] // 2, along[4]]) == to_rgb(ASKED_COLOUR)
+    assert (colours == to_rgb(ASKED_COLOUR)).all(-1).sum() == 1
 
 
 def test_the_pyramids_patches_are_those_that_the_network_gets():
@@ -270,6 +367,11 @@ def test_confusion_shows_shares_of_each_row():
     assert written == {(0, 0): "75", (1, 0): "25", (1, 2): "100"}
 
 
+def test_confusion_says_when_there_is_but_one_prediction():
+    (axes, *_) = show.confusion([0, 1, 2], [1, 1, 1], ["a", "b", "c"]).axes
+    assert axes.get_title() == "1 of 3 correct, the prediction is always “b”"
+
+
 @pytest.mark.parametrize(
     ("labels", "predictions", "names", "said"),
     [
@@ -285,8 +387,10 @@ def test_predictions_that_cannot_be_compared_are_one_clear_line(labels, predicti
 
 def test_labels_have_their_names_in_the_order_of_the_tasks():
     assert len(show.turn_names(3)) == 10
-    assert show.turn_names(2) == ["not turned", "90°", "180°", "270°"]
-    assert show.turn_names(3)[4] == "90° about back–front"
+    assert show.turn_names(2) == [
+        *("not turned", "a quarter turn", "a half turn", "three quarters of a turn")
+    ]
+    assert show.turn_names(3)[4] == "a quarter turn about P–A"
     names = show.place_names(3)
     assert (len(names), len(set(names))) == (26, 26)
     assert (names[0], names[12], names[13], names[25]) == ("LPI", "I", "S", "RAS")

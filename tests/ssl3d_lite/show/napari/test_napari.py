@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import looked_up
+from matplotlib.colors import to_rgba
 
 pytest.importorskip("napari", reason="napari is not installed: pip install -e .[napari]")
 
@@ -23,15 +25,22 @@ from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.show.context import middle_question, patch_question
 from ssl3d_lite.show.napari import display
 from ssl3d_lite.show.napari import open as opening
-from ssl3d_lite.show.napari.layers import add_scan, camera, class_layer, overlay
+from ssl3d_lite.show.napari.boxes import box_outline
+from ssl3d_lite.show.napari.camera import camera
+from ssl3d_lite.show.napari.captions import plate
+from ssl3d_lite.show.napari.compose import as_it_lies
+from ssl3d_lite.show.napari.in_space import is_crop
+from ssl3d_lite.show.napari.layers import add_scan, class_layer, values_of
 from ssl3d_lite.show.napari.open import open_puzzle
 from ssl3d_lite.show.napari.plugin import field_help, virtual_brain, volumes_of, world_of
-from ssl3d_lite.show.napari.puzzle import add_puzzle, as_it_lies, box_outline
+from ssl3d_lite.show.napari.puzzle import add_puzzle
 from ssl3d_lite.show.napari.review import MARK_COLUMNS, REVIEW_KEYS, review
-from ssl3d_lite.show.pieces import COLOURS
+from ssl3d_lite.show.pieces import COLOURS, SCAN_COLOURS, badge, pieces_of, scan_colour
 from ssl3d_lite.show.scan_files import read_scan_files
+from ssl3d_lite.show.words import place_words
 from ssl3d_lite.tasks import TASKS, make_task
 
 ROOT = Path(__file__).parents[4]
@@ -112,11 +121,14 @@ def test_a_scan_has_a_layer_for_each_channel_and_one_for_each_map():
     labels = np.zeros((6, 5, 4), np.uint8)
     labels[2:4] = 2
     layers = add_scan(viewer, volume, labels, label_names=("air", "fat", "bone"), prediction=labels)
-    assert names(viewer) == ["scan, channel 0", "scan, channel 1", "labels", "prediction"]
+    scans = ["scan, channel 0", "scan, channel 1"]
+    assert names(viewer) == [*scans, "labels", "prediction", "errors"]
     np.testing.assert_array_equal(layers[1].data, volume[1].numpy())
     np.testing.assert_array_equal(layers[2].data, labels)
     assert layers[2].features["class"].tolist() == ["air", "fat", "bone"]
-    assert [layer.visible for layer in layers] == [True, False, True, True]
+    assert [layer.visible for layer in layers] == [True, False, True, True, False]
+    add_scan(viewer, volume, channels=("t1", "t2"))
+    assert names(viewer) == ["scan, t1", "scan, t2"]
 
 
 def test_labels_have_the_colours_of_all_pictures_and_background_is_clear():
@@ -124,7 +136,7 @@ def test_labels_have_the_colours_of_all_pictures_and_background_is_clear():
     colours = settings["colormap"].color_dict
     assert colours[0][3] == 0
     for number in (1, 2, 3):
-        wanted = [int(COLOURS[number - 1][i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        wanted = [int(scan_colour(number - 1)[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         np.testing.assert_allclose(colours[number][:3], wanted, atol=1e-6)
 
 
@@ -146,7 +158,7 @@ def test_a_new_scan_replaces_the_old_one_and_is_looked_at_the_same_way():
     viewer.dims.set_point(2, 7.0)
     camera(viewer).angles = (10, 20, 30)
     add_scan(viewer, volumes[1])
-    assert names(viewer) == ["scan"]
+    assert names(viewer) == ["scan", "planes"]
     assert (viewer.dims.ndisplay, viewer.dims.order, viewer.dims.point[2]) == (3, (2, 1, 0), 7)
     np.testing.assert_allclose(camera(viewer).angles, (10, 20, 30))
 
@@ -173,54 +185,161 @@ def test_shapes_that_do_not_belong_together_are_refused(shape, labels, spacing, 
         add_scan(ViewerModel(), np.zeros(shape), labels, spacing=spacing)
 
 
+# ---- a scan in 3D ------------------------------------------------------------------------------
+
+
+def head(edge=24):
+    """A z-scored head: bright and dark tissue in a ball, and air, which is 0, the middle."""
+    far = np.linalg.norm(np.indices((edge,) * 3) - (edge - 1) / 2, axis=0)
+    tissue = np.random.default_rng(0).normal(0, 1, (edge,) * 3).astype(np.float32)
+    return np.where(far < 0.4 * edge, tissue, 0), far < 0.4 * edge
+
+
+def test_a_prepared_head_stands_free_in_3d():
+    viewer, (volume, inside) = ViewerModel(), head()
+    (layer,) = add_scan(viewer, volume)
+    low, high = layer.contrast_limits
+    assert (layer.data[~inside] < low).all(), "napari's 3D lets through what is below the window"
+    np.testing.assert_array_equal(layer.data[inside], volume[inside])
+    np.testing.assert_allclose((low, high), np.quantile(volume[inside], (0.001, 0.999)), rtol=1e-5)
+    np.testing.assert_array_equal(values_of(layer), volume), "its values are not lost"
+    viewer.dims.ndisplay = 3
+    assert names(viewer) == ["scan"]
+    assert layer.visible
+
+
+def test_a_crop_is_planes_that_cross_where_one_looked():
+    viewer, volume = ViewerModel(), np.random.default_rng(0).random((12, 10, 8))
+    scan, labels = add_scan(viewer, volume, np.ones((12, 10, 8), int), spacing=(1, 2, 3))
+    viewer.dims.set_point((0, 1, 2), (3, 8, 15))
+    viewer.dims.ndisplay = 3
+    assert names(viewer) == ["scan", "planes", "labels"]
+    assert (scan.visible, labels.visible) == (False, True)
+    vertices, _, values = viewer.layers["planes"].data
+    assert {int(each) for each in vertices[:80, 0]} == {3}, "the first plane is 10 x 8"
+    assert {int(each) for each in vertices[80:176, 1]} == {4}
+    assert {int(each) for each in vertices[176:, 2]} == {5}
+    at = tuple(vertices.astype(int).T)
+    np.testing.assert_allclose(values, volume[at], rtol=1e-6)
+    np.testing.assert_array_equal(viewer.layers["planes"].affine.scale, (1, 2, 3))
+    viewer.dims.ndisplay = 2
+    assert names(viewer) == ["scan", "labels"]
+    assert scan.visible
+
+
+def test_what_is_a_crop():
+    volume, _ = head()
+    (layer,) = add_scan(ViewerModel(), volume)
+    assert not is_crop(layer.data, layer.contrast_limits)
+    assert is_crop(np.random.default_rng(0).random((9, 9, 9)), (0, 1))
+    padded = np.pad(np.random.default_rng(0).random((9, 9, 9)), 4, constant_values=-1)
+    assert is_crop(padded, (0, 1)), "a crop within air"
+
+
+def test_home_keeps_a_view_from_a_corner():
+    viewer = ViewerModel()
+    add_scan(viewer, head()[0])
+    viewer.dims.ndisplay = 3
+    corner = camera(viewer).view_direction
+    assert min(abs(np.array(corner))) > 0.2, "not straight on"
+    camera(viewer).angles = (10, 20, 30)
+    viewer.reset_view()  # what Home does
+    np.testing.assert_allclose(camera(viewer).view_direction, corner, atol=1e-6)
+    np.testing.assert_allclose(camera(viewer).up_direction[0], 1, atol=0.4)
+
+
+# ---- a prediction ------------------------------------------------------------------------------
+
+
+def test_a_prediction_is_an_outline_with_its_errors():
+    viewer, truth, prediction = ViewerModel(), np.zeros((6, 5, 4), int), np.zeros((6, 5, 4), int)
+    truth[1], truth[2], prediction[2], prediction[3] = 1, 1, 2, 1
+    add_scan(viewer, np.zeros((6, 5, 4)), truth, prediction=prediction)
+    assert names(viewer) == ["scan", "labels", "prediction", "errors"]
+    assert [layer.contour for layer in list(viewer.layers)[1:]] == [0, 1, 0]
+    errors = viewer.layers["errors"]
+    assert not errors.visible
+    assert errors.features["class"].tolist() == ["", "missed", "too much", "wrong class"]
+    assert [int(errors.data[x, 0, 0]) for x in range(5)] == [0, 1, 3, 2, 0]
+    assert "click the eye of 'errors'" in viewer.canvas.overlays.text.text
+    assert viewer.layers.selection.active.name == "scan"
+
+
+def test_the_next_case_is_shown_in_the_same_layers():
+    viewer, rng = ViewerModel(), np.random.default_rng(0)
+    maps = [rng.integers(0, 3, (2, 6, 5, 4)) for _ in range(2)]
+    before = add_scan(viewer, rng.random((6, 5, 4)), maps[0][0], prediction=maps[0][1])
+    before[1].opacity = 0.2  # by the user
+    volume = rng.random((6, 5, 4))
+    after = add_scan(viewer, volume, maps[1][0], prediction=maps[1][1])
+    assert all(one is other for one, other in zip(before, after, strict=True))
+    np.testing.assert_allclose(viewer.layers["scan"].data, volume, rtol=1e-6)
+    for name, each in zip(("labels", "prediction"), maps[1], strict=True):
+        np.testing.assert_array_equal(viewer.layers[name].data, each)
+    assert viewer.layers["labels"].opacity == 0.2
+
+
 # ---- a puzzle ----------------------------------------------------------------------------------
+
+MAPS = ("masked", "tissue")  # tasks that ask about voxels
+
+
+def captions_of(shown):
+    """A piece's number → its caption, without what that stands on."""
+    features = shown.numbers.features
+    return {
+        int(piece): text
+        for piece, text in zip(features["piece"][1::2], features["caption"][1::2], strict=True)
+        if text not in tuple("LRAPSI")
+    }
 
 
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("name", OWN)
-def test_every_task_has_its_scan_boxes_numbers_and_pieces(name, dims):
+def test_every_puzzle_has_four_layers(name, dims):
     viewer = ViewerModel()
     volumes, batch = posed(name, dims)
     shown = add_puzzle(viewer, volumes, batch, 1)
-    count, step = batch.views.shape[1], -(-batch.views.shape[1] // 64)
-    pieces = [f"piece {number}" for number in range(0, count, step)]
-    maps = ["label"] if name in ("masked", "tissue") else []
-    assert names(viewer) == ["scan", *pieces, *maps, "boxes", "numbers"]
+    label = ["label"] if name in MAPS else []
+    assert names(viewer) == ["scan", "pieces", *label, "boxes", "captions"]
     np.testing.assert_array_equal(viewer.layers["scan"].data, volumes[1, 0].numpy())
-    viewer.dims.ndisplay = dims
-    assert viewer.layers["boxes"].data.shape == (count * {2: 4, 3: 12}[dims], 2, dims)
-    centres = np.array([piece.centre for piece in shown.pieces])
-    np.testing.assert_allclose(viewer.layers["numbers"].data, centres, atol=1e-4)
-    assert viewer.layers["numbers"].features["number"].tolist() == list(range(count))
+    assert viewer.layers.selection.active.name == "scan", "its settings, not those of points"
+    assert viewer.canvas.overlays.text.text.startswith(batch.question)
+    assert set(captions_of(shown)) == set(range(batch.views.shape[1]))
+    layers = list(viewer.layers)
+    volumes, batch = posed(name, dims, seed=1)
+    add_puzzle(viewer, volumes[[0]], replace(batch, views=batch.views[:1]), 0)
+    assert all(one is other for one, other in zip(layers, viewer.layers, strict=True))
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_pieces_are_layers_with_their_views_and_matrices(dims):
+def test_pieces_hold_the_views_where_they_lie(dims):
     volumes, batch = posed("jigsaw", dims)
-    viewer = ViewerModel()
-    add_puzzle(viewer, volumes, batch, 2, spacing=(2, 3, 4)[:dims])
+    spacing = (2, 3, 4)[:dims]
+    shown = add_puzzle(ViewerModel(), volumes, batch, 2, spacing=spacing)
+    layer, seen = shown.image, 0
     for view in range(3**dims):
-        layer = viewer.layers[f"piece {view}"]
-        np.testing.assert_array_equal(layer.data, batch.views[2, view, 0].numpy())
-        wanted = np.diag([*[2, 3, 4][:dims], 1]) @ batch.placement.matrix[2, view].numpy()
-        np.testing.assert_allclose(layer.affine.affine_matrix, wanted)
+        corner = batch.placement.matrix[2, view, :-1, -1].numpy() * spacing
+        first = np.round(layer.world_to_data(corner)).astype(int)
+        box = tuple(slice(c, c + 4) for c in first)
+        np.testing.assert_array_equal(layer.data[box], batch.views[2, view, 0].numpy())
+        seen += 4**dims
+    assert (~np.isnan(layer.data)).sum() == seen, "all else is clear"
 
 
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("seed", range(5))
 def test_turned_pieces_lie_over_what_they_were_cut_from(dims, seed):
     volumes, batch = posed("rotation", dims, seed)
-    viewer = ViewerModel()
-    shown = add_puzzle(viewer, volumes, batch)
+    shown = add_puzzle(ViewerModel(), volumes, batch)
     np.testing.assert_array_equal(
         looked_up(volumes, batch.placement.matrix, 12).numpy(), batch.views.numpy()
     )
-    for number, layer in shown.images.items():
-        linear = np.asarray(layer.affine.affine_matrix)[:-1, :-1]
-        np.testing.assert_allclose(linear, np.eye(dims), atol=1e-6)  # napari can slice it
-        low, high = shown.pieces[number].corners.min(0), shown.pieces[number].corners.max(0)
-        box = tuple(slice(round(a + 0.5), round(b + 0.5)) for a, b in zip(low, high))
-        np.testing.assert_array_equal(layer.data, volumes[0, 0].numpy()[box])
+    shown.arrange(shown=False)
+    low, high = shown.pieces[0].corners.min(0), shown.pieces[0].corners.max(0)
+    box = tuple(slice(round(a + 0.5), round(b + 0.5)) for a, b in zip(low, high))
+    np.testing.assert_array_equal(shown.image.data, volumes[0, 0].numpy()[box])
+    np.testing.assert_allclose(shown.image.data_to_world((0,) * dims), low + 0.5)
 
 
 def test_a_warped_piece_is_laid_into_the_scans_grid_and_clear_outside():
@@ -237,33 +356,95 @@ def test_a_warped_piece_is_laid_into_the_scans_grid_and_clear_outside():
     assert np.isnan(image).any()
 
 
+def test_a_stretched_piece_is_resampled_too():
+    matrix = np.diag([2.0, 1, 1])
+    image, lies = as_it_lies(np.ones((1, 4, 4), np.float32), matrix)
+    assert image.shape[1] > 6, "two voxels of the scan for each of the piece"
+    np.testing.assert_array_equal(lies[:2, :2], np.eye(2))
+
+
+def test_pieces_show_air_as_the_scan_does():
+    volume, inside = head()
+    volumes = torch.from_numpy(volume)[None, None].repeat(2, 1, 1, 1, 1)
+    task = make_task("rpl", EncoderSettings(filters=(4, 8)), 0, patch=4)
+    batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
+    shown = add_puzzle(ViewerModel(), volumes, batch)
+    low, _ = shown.image.contrast_limits
+    values = shown.image.data[~np.isnan(shown.image.data)]
+    matrices = batch.placement.matrix[0].numpy()
+    boxes = [tuple(slice(int(c), int(c) + 4) for c in each[:3, 3]) for each in matrices]
+    assert (values < low).sum() >= sum((~inside[box]).sum() for box in boxes) > 0
+
+
 def test_a_puzzle_keeps_the_scan_that_is_there_and_replaces_the_puzzle_before():
     viewer = ViewerModel()
     volumes, batch = posed("rpl")
     scan, _ = add_scan(viewer, volumes[0], np.zeros((24, 28, 21), int), spacing=(1, 1, 2))
     add_puzzle(viewer, volumes, batch)
     add_puzzle(viewer, volumes, batch)
-    assert names(viewer)[:2] == ["scan", "labels"]
+    assert names(viewer) == ["scan", "labels", "pieces", "boxes", "captions"]
     assert viewer.layers[0] is scan
-    assert len(viewer.layers) == 2 + 9 + 2
-    np.testing.assert_allclose(viewer.layers["piece 0"].affine.scale, (1, 1, 2))
+    np.testing.assert_allclose(viewer.layers["pieces"].affine.scale, (1, 1, 2))
     add_puzzle(viewer, volumes, batch, 1)
-    assert names(viewer)[:2] == ["scan", "piece 0"], "another scan, and these are not its labels"
+    assert names(viewer)[:2] == ["scan", "pieces"], "another scan, and these are not its labels"
 
 
-def test_a_label_that_is_a_map_fills_what_is_hidden():
+def test_voxels_that_are_asked_about_are_a_map_and_so_is_their_prediction():
     viewer = ViewerModel()
     volumes, batch = posed("masked")
     prediction = torch.zeros_like(batch.target[0])
-    shown = add_puzzle(viewer, volumes, batch, prediction=prediction)
-    corner = np.round(shown.pieces[0].corners.min(0) + 0.5).astype(int)
-    box = volumes[0, 0].numpy()[tuple(slice(c, c + 16) for c in corner)]
-    np.testing.assert_array_equal(viewer.layers["label"].data, box)
-    assert (viewer.layers["prediction"].data == 0).all()
+    add_puzzle(viewer, volumes, batch, prediction=prediction)
+    hidden = ~batch.target[0, 0, 0].isnan().numpy()
+    np.testing.assert_array_equal(viewer.layers["label"].data, hidden)
+    assert viewer.layers["label"].features["class"].tolist()[1] == "hidden from the network"
+    rebuilt = viewer.layers["prediction"].data
+    assert (rebuilt[hidden] == 0).all()
+    np.testing.assert_array_equal(rebuilt[~hidden], batch.views[0, 0, 0].numpy()[~hidden])
     volumes, batch = posed("tissue")
     add_puzzle(viewer, volumes, batch, prediction=batch.target[0])
     for name in ("label", "prediction"):
         np.testing.assert_array_equal(viewer.layers[name].data, batch.target[0, 0].numpy())
+    assert viewer.layers["prediction"].contour == 1
+
+
+def test_badges_and_colours_are_those_of_all_views():
+    volumes, batch = posed("jigsaw")
+    shown = add_puzzle(ViewerModel(), volumes, batch)
+    assert list(captions_of(shown).values()) == [badge(piece) for piece in pieces_of(batch)]
+    wanted = np.repeat([to_rgba(piece.colour) for piece in pieces_of(batch)], 12, 0)
+    np.testing.assert_allclose(shown.boxes.edge_color, wanted, atol=1e-6)
+
+
+def test_captions_stand_on_a_dark_plate():
+    volumes, batch = posed("rpl")
+    shown = add_puzzle(ViewerModel(), volumes, batch)
+    features, colours = shown.numbers.features, shown.numbers.text.color._values
+    np.testing.assert_array_equal(shown.numbers.data[::2], shown.numbers.data[1::2])
+    assert (features["caption"][::2] == [plate(each) for each in features["caption"][1::2]]).all()
+    assert all(set(each) == {"█"} for each in features["caption"][::2])
+    np.testing.assert_allclose(colours[::2, :3], 0)
+    np.testing.assert_allclose(colours[1::2, :3], 1)
+
+
+def test_one_question_of_cpc_is_drawn_the_context_and_the_place_that_is_asked_about():
+    volumes, batch = posed("cpc")
+    viewer = ViewerModel()
+    shown = add_puzzle(viewer, volumes, batch, 1)
+    asked = patch_question(batch, middle_question(batch, 1))
+    texts = captions_of(shown)
+    assert texts.pop(asked.target) == "?"
+    assert set(texts.values()) == {""}
+    viewer.dims.ndisplay = 3
+    lengths = np.linalg.norm(shown.boxes.data[:, 1], axis=1).reshape(-1, 12).max(1)
+    drawn = {*asked.context, asked.start, asked.target}
+    assert set(np.flatnonzero(lengths > 0)) == drawn
+    np.testing.assert_allclose(lengths[asked.start], 4, err_msg="patches overlap: their middles")
+    guess = batch.target.clone()
+    guess[asked.number] += 1
+    shown = add_puzzle(viewer, volumes, batch, 1, prediction=guess)
+    assert "predicted: 1 patch off, same scan, ✗ wrong" in viewer.canvas.overlays.text.text
+    with pytest.raises(InputError, match="2 predictions for the batch's"):
+        add_puzzle(viewer, volumes, batch, 1, prediction=[1, 2])
 
 
 # ---- outlines and arrangement ------------------------------------------------------------------
@@ -276,7 +457,7 @@ def test_boxes_and_numbers_follow_the_plane_that_is_shown():
     for place in (4, 10):
         viewer.dims.set_point(2, place)
         lines = viewer.layers["boxes"].data.reshape(9, 12, 2, 3)
-        for piece, box, point in zip(shown.pieces, lines, shown.numbers.data):
+        for piece, box, point in zip(shown.pieces, lines, shown.numbers.data[::2]):
             low, high = piece.corners.min(0), piece.corners.max(0)
             ends = box.sum(1)
             if low[2] < place < high[2]:
@@ -287,7 +468,7 @@ def test_boxes_and_numbers_follow_the_plane_that_is_shown():
                 assert point[2] == place
             else:
                 assert abs(box[:, 0, 2] - place).min() > 0.5
-                np.testing.assert_allclose(point, piece.centre)
+                assert point[2] == pytest.approx(piece.centre[2]), "out of sight"
     viewer.dims.ndisplay = 3
     lengths = np.linalg.norm(viewer.layers["boxes"].data[:, 1], axis=1)
     np.testing.assert_allclose(lengths, 4)
@@ -296,14 +477,19 @@ def test_boxes_and_numbers_follow_the_plane_that_is_shown():
 def test_captions_stand_above_their_boxes_whichever_way_is_up():
     viewer = ViewerModel()
     volumes, batch = posed("rpl")
-    numbers = add_puzzle(viewer, volumes, batch).numbers
-    far = 0.5 * 4 + 0.03 * 28  # half a box, and a little of the scan
-    np.testing.assert_allclose(numbers.text.translation, (0, far, 0))
+    shown = add_puzzle(viewer, volumes, batch)
+    far = 0.5 * 4 + 3 * 0.28  # half a box, and a little of the scan
+    viewer.dims.set_point(0, shown.centres[0, 0])
+
+    def way():
+        return shown.numbers.data[0] - shown.centres[0]
+
+    np.testing.assert_allclose(way()[:2], (0, far))
     viewer.dims.order = (1, 2, 0)
-    np.testing.assert_allclose(numbers.text.translation, (0, 0, far))
+    np.testing.assert_allclose(way()[1:], (0, far), err_msg="seen from the front: S is up")
     camera(viewer).orientation = ("towards", "down", "right")
     viewer.dims.order = (2, 1, 0)
-    np.testing.assert_allclose(numbers.text.translation, (0, -far, 0))
+    np.testing.assert_allclose(way()[:2], (0, -far))
 
 
 def test_the_plane_through_a_turned_box_is_outlined_convexly():
@@ -321,29 +507,53 @@ def test_pieces_fly_apart_shuffle_and_come_home():
     volumes, batch = posed("jigsaw")
     shown = add_puzzle(viewer, volumes, batch)
     viewer.dims.ndisplay = 3
-    home = shown.numbers.data.copy()
+    home, data = shown.centres, shown.image.data
     shown.arrange(apart=1)
-    np.testing.assert_allclose(shown.numbers.data, 2 * home - home.mean(0), atol=1e-4)
+    far = 2 * home - home.mean(0)
+    np.testing.assert_allclose(shown.centres, far, atol=0.5, err_msg="whole voxels")
     shown.arrange(shown=True)
     order = [piece.home for piece in shown.pieces]
-    for view, layer in shown.images.items():
-        place = layer.data_to_world((1.5, 1.5, 1.5))  # the middle of four voxels
-        np.testing.assert_allclose(place, home[order.index(view)], atol=1e-4)
+    for view, centre in enumerate(shown.centres):
+        np.testing.assert_allclose(centre, home[order.index(view)], atol=0.5)
+        first = np.round(shown.image.world_to_data(centre - 1.5)).astype(int)
+        box = tuple(slice(c, c + 4) for c in first)
+        np.testing.assert_array_equal(shown.image.data[box], batch.views[0, view, 0].numpy())
     shown.arrange()
-    np.testing.assert_allclose(shown.numbers.data, home)
+    np.testing.assert_allclose(shown.centres, home)
+    np.testing.assert_array_equal(shown.image.data, data)
 
 
 @pytest.mark.parametrize("name", ["rotation", "exemplar"])
-def test_turned_views_are_shown_as_the_network_gets_them_beside_the_scan(name):
+def test_turned_views_open_as_the_network_gets_them_beside_the_scan(name):
     viewer = ViewerModel()
     volumes, batch = posed(name, seed=3)
     shown = add_puzzle(viewer, volumes, batch)
-    shown.spread()
-    for view, layer in shown.images.items():
-        np.testing.assert_array_equal(layer.data, batch.views[0, view, 0].numpy())
-        assert layer.extent.world[0, 0] > 23.5, "right of the scan"
-    first, second = (layer.extent.world for layer in shown.images.values())
-    assert first[1, 0] < second[0, 0]
+    corners = shown.corners
+    assert corners[..., 0].min() > 23.5, "right of the scan"
+    assert corners[0, :, 0].max() < corners[1, :, 0].min()
+    for view, each in enumerate(corners):
+        first = np.round(shown.image.world_to_data(each.min(0) + 0.5)).astype(int)
+        box = tuple(slice(c, c + 12) for c in first)
+        np.testing.assert_array_equal(shown.image.data[box], batch.views[0, view, 0].numpy())
+    homes = shown.boxes.data.reshape(-1, 12, 2, 3)[2:]
+    assert len(homes) == 2, "and where they were cut is outlined"
+
+
+def test_letters_tell_which_way_a_cube_was_turned():
+    viewer = ViewerModel()
+    volumes, batch = posed("rotation", seed=3)
+    shown = add_puzzle(viewer, volumes, batch)
+    viewer.dims.ndisplay = 3
+    features = shown.numbers.features
+    for piece in shown.pieces:
+        for letter, axis in zip("RAS", np.eye(3)):
+            own = (features["piece"] == piece.number) & (features["caption"] == letter)
+            (spot,) = shown.numbers.data[own.to_numpy()]
+            leads = np.linalg.solve(piece.matrix[:3, :3], axis)  # the scan's axis in the cube
+            way = spot - shown.centres[piece.number]
+            np.testing.assert_allclose(way / np.linalg.norm(way), leads, atol=1e-6)
+    shown.arrange(shown=False)
+    assert not set("RAS") & set(shown.numbers.features["caption"])
 
 
 def test_predictions_stand_beside_the_labels():
@@ -351,10 +561,11 @@ def test_predictions_stand_beside_the_labels():
     truth = batch.target[0].tolist()
     prediction = [truth[0], *(25 - number for number in truth[1:])]
     shown = add_puzzle(ViewerModel(), volumes, batch, prediction=torch.tensor(prediction))
+    place = place_words(3)
     assert shown.captions[:3] == [
         "0",
-        f"1: label {truth[0]}, correct",
-        f"2: label {truth[1]}, predicted {25 - truth[1]}",
+        f"1: {place[truth[0]]} ✓",
+        f"2: {place[truth[1]]} ✗ {place[25 - truth[1]]}",
     ]
     assert shown.colours[:3] == ["#FFFFFF", COLOURS[2], COLOURS[1]]
     with pytest.raises(InputError, match="5 predictions for 9 pieces, 8 of them labelled"):
@@ -366,14 +577,14 @@ def test_of_a_jigsaw_the_order_or_its_number_may_be_predicted():
     viewer = ViewerModel()
     number = int(batch.target[0, 0])
     shown = add_puzzle(viewer, volumes, batch, prediction=number + 1)
-    assert shown.caption == f"label {number}, prediction {number + 1}: wrong"
-    assert overlay(viewer).text == shown.caption
-    assert overlay(viewer).visible
+    said = viewer.canvas.overlays.text
+    assert said.text.splitlines()[:2] == [batch.question, f"answer: order {number} of 100"]
+    assert said.text.splitlines()[2].startswith(f"predicted: order {number + 1} of 100: ")
+    assert said.text.endswith(" pieces in place, ✗ wrong")
+    assert said.visible
     order = [piece.home for piece in shown.pieces]
     shown = add_puzzle(viewer, volumes, batch, prediction=[*order[:26], order[0]])
-    assert [text.split(", ")[1] for text in shown.captions] == ["correct"] * 26 + [
-        f"predicted {order[0]}"
-    ]
+    assert shown.captions == [f"{n} ✓" for n in order[:26]] + [f"{order[26]} ✗ put at {order[0]}"]
 
 
 # ---- a review ----------------------------------------------------------------------------------
@@ -400,16 +611,16 @@ def point_at(viewer, shown, number):
 
 
 def test_keys_step_through_cases_and_puzzles(reviewed, cohort):
-    _, viewer = reviewed
+    shown, viewer = reviewed
     assert len(viewer.keymap) == len(REVIEW_KEYS)
 
     def scan():
         return viewer.layers["scan"].data
 
     def first_piece():
-        return viewer.layers["piece 1"].data.copy()
+        return shown.puzzle.pieces[1].image.copy()
 
-    image = {case: cohort.images([case])[0, 0].numpy() for case in (3, 5, 7)}
+    image, layers = {c: cohort.images([c])[0, 0].numpy() for c in (3, 5, 7)}, list(viewer.layers)
     np.testing.assert_array_equal(scan(), image[3])
     np.testing.assert_array_equal(viewer.layers["labels"].data, cohort.labels([3])[0].numpy())
     assert viewer.title == "case_003 (1 of 3), rpl, puzzle 0"
@@ -424,13 +635,56 @@ def test_keys_step_through_cases_and_puzzles(reviewed, cohort):
     np.testing.assert_array_equal(first_piece(), before), "the same seed, the same puzzle"
     press(viewer, "Shift+N")
     np.testing.assert_array_equal(scan(), image[7])
+    assert list(viewer.layers) == layers, "no layer was made anew"
+
+
+def test_keys_and_the_number_of_marks_stand_in_the_window(reviewed):
+    shown, viewer = reviewed
+
+    def said():
+        return viewer.canvas.overlays.text.text.splitlines()
+
+    here = "case_003 (1 of 3), rpl, puzzle 0: 0 marked, 0 in all"
+    assert said()[:2] == [shown.puzzle.question, here]
+    keys = " ".join(said()[2:])
+    assert all(f"[{key}] {what}" in keys for key, (what, _) in REVIEW_KEYS.items())
+    point_at(viewer, shown.puzzle, 4)
+    press(viewer, "K")
+    press(viewer, "Q")
+    assert said()[1].endswith("puzzle 1: 0 marked, 1 in all")
+    press(viewer, "M")
+    assert viewer.status == "no patch of this puzzle is marked"
+
+
+def test_the_plane_goes_to_a_marked_patch(reviewed):
+    shown, viewer = reviewed
+    for number in (2, 6):
+        point_at(viewer, shown.puzzle, number)
+        press(viewer, "K")
+    press(viewer, "N")
+    press(viewer, "Shift+N")
+    for number in (2, 6, 2):
+        np.testing.assert_allclose(viewer.dims.point, shown.puzzle.centres[number], atol=1e-6)
+        press(viewer, "M")
+
+
+def test_in_3d_the_patch_under_the_mouse_is_meant(reviewed):
+    shown, viewer = reviewed
+    viewer.dims.ndisplay = 3
+    way = np.array(camera(viewer).view_direction)[::-1]
+    for number, centre in enumerate(shown.puzzle.centres):
+        viewer.cursor.position = tuple(centre - 50 * way)
+        viewer.cursor._view_direction = way
+        hit = shown.puzzle.picked()
+        assert hit is not None
+        assert number == hit or np.dot(shown.puzzle.centres[hit] - centre, way) < 0, "in front"
 
 
 def test_keys_move_pieces(reviewed):
     shown, viewer = reviewed
     home = shown.puzzle.centres
     press(viewer, "J")
-    np.testing.assert_allclose(shown.puzzle.centres, 2 * home - home.mean(0), atol=1e-4)
+    np.testing.assert_allclose(shown.puzzle.centres, 2 * home - home.mean(0), atol=0.5)
     press(viewer, "J")
     np.testing.assert_allclose(shown.puzzle.centres, home)
     press(viewer, "H")
@@ -450,28 +704,25 @@ def test_marks_are_saved_at_once_and_taken_back(reviewed, cohort):
     assert (row["cohort"], row["task"], row["seed"], row["piece"]) == ("made up", "rpl", "0", "4")
     centre = [float(row[axis]) for axis in "xyz"]
     np.testing.assert_allclose(centre, shown.puzzle.pieces[4].centre)
-    assert shown.puzzle.numbers.features["caption"][4].endswith(" bad")
-    assert not shown.puzzle.numbers.features["caption"][5].endswith(" bad")
+    assert captions_of(shown.puzzle)[4].endswith(" bad")
+    assert not captions_of(shown.puzzle)[5].endswith(" bad")
     assert viewer.status == "patch 4 marked as bad"
     press(viewer, "K")
     assert shown.csv.read_text() == ",".join(MARK_COLUMNS) + "\n"
-    assert not shown.puzzle.numbers.features["caption"][4].endswith(" bad")
+    assert not captions_of(shown.puzzle)[4].endswith(" bad")
 
 
-def test_the_patch_meant_is_the_selected_layer_then_the_one_under_the_mouse(reviewed):
+def test_the_patch_meant_is_that_of_the_selected_caption_then_the_one_under_the_mouse(reviewed):
     shown, viewer = reviewed
     point_at(viewer, shown.puzzle, 4)
     assert shown.puzzle.picked() == 4
-    viewer.layers.selection.active = viewer.layers["piece 2"]
-    assert shown.puzzle.picked() == 2
-    viewer.layers.selection.active = viewer.layers["scan"]
     viewer.cursor.position = (0.0, 0.0, 0.0)
     assert shown.puzzle.picked() is None
     press(viewer, "K")
     assert "no patch here" in viewer.status
     assert not shown.csv.exists()
-    viewer.layers.selection.active = viewer.layers["numbers"]
-    viewer.layers["numbers"].selected_data = {7}
+    viewer.layers.selection.active = viewer.layers["captions"]
+    viewer.layers["captions"].selected_data = {14, 15}  # what it stands on, and the text
     assert shown.puzzle.picked() == 7
 
 
@@ -483,7 +734,6 @@ def test_a_review_goes_on_where_marks_are(reviewed, cohort, capsys):
     again = review(cohort, shown.task, [3, 5], shown.csv, viewer=ViewerModel())
     said = capsys.readouterr().out
     assert f"marks are kept in {shown.csv} (1 so far)" in said
-    assert all(f"{key}: " in said for key in REVIEW_KEYS)
     assert again.marked_pieces() == [4]
     press(again.viewer, "N")
     assert again.marked_pieces() == []
@@ -509,7 +759,9 @@ def test_a_file_that_holds_no_marks_is_left_alone(cohort, tmp_path):
 def test_photographs_and_tasks_that_compare_scans_can_be_reviewed(cohort, tmp_path):
     task = make_task("exemplar", EncoderSettings(filters=(4, 8)), 0, crop_size=12)
     shown = review(cohort, task, [0], tmp_path / "marks.csv", viewer=ViewerModel())
-    assert names(shown.viewer) == ["scan", "labels", "piece 0", "piece 1", "boxes", "numbers"]
+    assert names(shown.viewer) == ["scan", "labels", "pieces", "boxes", "captions"]
+    press(shown.viewer, "Q")
+    assert shown.puzzle.row, "the next puzzle is shown the same way"
 
 
 # ---- where there is no display -----------------------------------------------------------------
@@ -594,7 +846,7 @@ def test_with_xvfb_it_is_a_picture_and_the_server_is_stopped(monkeypatch, capsys
     assert capsys.readouterr().out == "no display: a picture of napari instead, made with Xvfb\n"
     pixels = decoded(picture.data)
     assert min(pixels.shape[:2]) > 600
-    for colour in (COLOURS[0], COLOURS[1]):  # boxes 0 and 1
+    for colour in (SCAN_COLOURS[0], SCAN_COLOURS[1]):  # boxes 0 and 1
         wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
         assert (abs(pixels - wanted).max(-1) < 60).sum() > 100
     assert [server.poll() is not None for server in servers] == [True]
@@ -690,7 +942,8 @@ window.add_image(data)
 _, widget = window.window.add_plugin_dock_widget("ssl3d-lite", "Proxy task explorer")
 widget.task.value = "rotation"
 widget.draw.clicked.emit(True)
-assert [layer.name for layer in window.layers] == ["data", "piece 0", "piece 1", "boxes", "numbers"]
+assert [layer.name for layer in window.layers] == ["data", "pieces", "boxes", "captions"]
+assert window.layers.selection.active.name == "data"
 
 viewer = ViewerModel()  # costs no drawing
 image = viewer.add_image(data, name="mine")
@@ -701,23 +954,29 @@ for name in TASKS:
     widget.task.value = name
     widget.draw.clicked.emit(True)
     assert "cannot" not in widget.text.value, widget.text.value
-    assert "piece 0" in viewer.layers, name
+    assert "pieces" in viewer.layers, name
     assert viewer.layers[0] is image
 widget.task.value = "jigsaw"
 widget.settings["patch"].value = 6
 widget.redraw.clicked.emit(True)
-assert viewer.layers["piece 26"].data.shape == (6, 6, 6)
+assert widget.puzzle.pieces[26].image.shape == (1, 6, 6, 6)
 assert widget.seed.value == 1
-first = widget.text.value
-assert "home" in first and "100 orders of 27 pieces" in first
+first, layers = widget.text.value, list(viewer.layers)
+assert first.startswith("How were the pieces shuffled?") and "answer: order" in first
+assert "shown in cell" in first and "100 orders of 27 pieces" in first
 widget.redraw.clicked.emit(True)
 assert widget.text.value != first
-before = viewer.layers["piece 0"].affine.affine_matrix.copy()
+assert list(viewer.layers) == layers
+before = widget.puzzle.centres
 widget.apart.value = 1.0
-assert (viewer.layers["piece 0"].affine.affine_matrix != before).any()
+assert (widget.puzzle.centres != before).any()
 widget.upright.clicked.emit(True)
 assert viewer.dims.order == (2, 1, 0)
-assert viewer.layers["numbers"].text.translation[1] > 0
+assert (viewer.layers["captions"].data[0] - widget.puzzle.centres[0])[1] > 0
+widget.task.value = "rotation"
+widget.draw.clicked.emit(True)
+assert widget.shown.value and widget.puzzle.row, "turned views open turned"
+widget.task.value = "jigsaw"
 widget.settings["patch"].value = 30
 widget.draw.clicked.emit(True)
 assert "cannot be made" in widget.text.value

@@ -1,0 +1,20 @@
+"""Where a prediction is wrong, and how: missed, too much, or another class."""
+
+import numpy as np
+
+# colours that colour-blind readers can tell apart
+MISTAKES = {"missed": "#E69F00", "too much": "#0072B2", "wrong class": "#CC79A7"}
+
+
+def mistakes(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """The kind of mistake of each voxel: 1, 2, 3 as in ``MISTAKES``; 0 where there is none.
+
+    Args:
+        truth: (*space), classes; 0 is background.
+        prediction: the same, a network's.
+    """
+    kinds = np.zeros(truth.shape, np.uint8)
+    kinds[(truth > 0) & (prediction == 0)] = 1
+    kinds[(truth == 0) & (prediction > 0)] = 2
+    kinds[(truth > 0) & (prediction > 0) & (truth != prediction)] = 3
+    return kinds
