@@ -10,12 +10,13 @@ const RED = [0, 1, 2].map((n) => 8 * n); // a pixel's number holds red in its lo
 const pixel = (red, green, blue, alpha) =>
   (red | (green << RED[1]) | (blue << RED[2]) | (alpha << 24)) >>> 0;
 
-// From nothing over dark red to yellow: the brighter, the more alike.
+// From nothing over purple to white: the brighter, the more alike. Labels, right and wrong have
+// none of these colours.
 const SHADES = Uint32Array.from({ length: HEAT }, (_, n) => {
   const share = n / (HEAT - 1);
   const part = (from, to) =>
     Math.round(255 * Math.min(1, Math.max(0, (share - from) / (to - from))));
-  return pixel(part(0, 0.45), part(0.35, 0.9), part(0.85, 1.15), Math.round(255 * share ** 0.7));
+  return pixel(part(-0.6, 0.6), part(0.4, 1), part(-0.9, 0.5), Math.round(255 * share ** 0.6));
 });
 
 // ---- a plane of voxels or of cells ---------------------------------------------------------------
