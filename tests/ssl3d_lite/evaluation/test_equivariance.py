@@ -3,22 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from helpers import Analytic
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.equivariance import equivariance_under_shift
 from ssl3d_lite.models.encoders import make_encoder
-
-
-class Analytic(nn.Module):
-    """An "encoder" whose features are given by a formula: scan (1, channel, *space) → the same."""
-
-    def __init__(self, formula):
-        super().__init__()
-        self.zero, self.formula = nn.Parameter(torch.zeros(())), formula
-
-    def forward(self, x):
-        return [self.formula(x) + self.zero]
 
 
 def coordinates(x):
