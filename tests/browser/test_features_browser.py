@@ -184,6 +184,35 @@ def test_colours_and_matches_by_turns(opened, saved):
     assert (pixels(canvas_of(page, 1, 2)) == before).all()
 
 
+def test_every_patient_can_be_asked(opened, saved):
+    page = opened(saved, ".ssl3d-board canvas")
+    told, captions = page.locator(".ssl3d-told"), page.locator(".ssl3d-board figcaption")
+    page.mouse.click(*point(page, canvas_of(page, 0, 2), 0.5, 0.5))
+    assert "case_002" in told.inner_text()
+    assert captions.nth(2).inner_text() == ""  # it is asked, and has no match
+    page.get_by_label("plane").select_option("axial")
+    assert "case_002" in told.inner_text()
+
+
+def test_a_dot_asks_as_its_voxel_does(opened, saved):
+    page = opened(saved, ".ssl3d-board canvas")
+    told, plot = page.locator(".ssl3d-told"), page.locator(".ssl3d-plots canvas").first
+    colours = page.get_by_label("dots are coloured by")
+    before = pixels(plot)
+    seen = set()
+    for share in np.linspace(0.2, 0.8, 7):
+        point(page, plot, share, share)
+        seen.add(told.inner_text())
+    assert len(seen) > 3
+    page.mouse.move(2, 2)
+    page.wait_for_timeout(100)
+    for name in ("place", "patient", "label"):
+        colours.select_option(name)
+        after = pixels(plot)
+        assert (after != before).any() or name == "label"
+    assert (pixels(plot) == before).all()
+
+
 @pytest.mark.parametrize("width", [390, 700, 1400])
 def test_a_page_is_no_wider_than_its_window(opened, saved, width):
     page = opened(saved, ".ssl3d-board canvas", width)

@@ -25,6 +25,7 @@ import {
   nearestFrame,
   voxelsByLabel,
 } from "./features_matches.js";
+import { makePlots, sizePlots } from "./features_plots.js";
 import { drawLetters } from "./slices_drawing.js";
 import { PLANES, voxelAt } from "./slices_geometry.js";
 
@@ -39,7 +40,13 @@ function render({ model, el }) {
   const view = makeView(model, el);
   listen(view);
   const redraw = () => ask(view);
-  const events = ["change:voxel", "change:plane", "change:opacity", "change:frame"];
+  const events = [
+    "change:voxel",
+    "change:patient",
+    "change:plane",
+    "change:opacity",
+    "change:frame",
+  ];
   const arranged = () => arrange(view);
   for (const event of events) model.on(event, event === "change:plane" ? arranged : redraw);
   const sizes = new ResizeObserver(arranged);
@@ -108,6 +115,13 @@ function makeView(model, el) {
     [...patients.keys(), patients.length].map((place) => makePanel(view, column, row, place)),
   );
   view.told = make(root, "output", { className: "ssl3d-told" });
+  view.paint = { place: columns.at(-1), patients, classes, colours: model.get("_colours") };
+  view.plots = makePlots(
+    view,
+    root,
+    (dot) => hover(view, dot),
+    (dot) => choose(view, dot),
+  );
   makeNumbers(view);
   return view;
 }
@@ -169,7 +183,7 @@ function makePanel(view, column, row, place) {
   const canvas = make(
     element,
     "canvas",
-    { tabIndex: place === 0 || moved ? 0 : -1 },
+    { tabIndex: 0 },
     { role: "img", "aria-label": `${column.name}, ${what}` },
   );
   const caption = make(element, "figcaption");
@@ -208,31 +222,43 @@ function tell({ model }, changes) {
   model.save_changes();
 }
 
+// What is asked for: a voxel of a patient, and the cell that holds it.
+function questionOf({ model, hovered, patients, stride }) {
+  const [patient, voxel] = hovered
+    ? [hovered.patient, hovered.voxel]
+    : [model.get("patient"), model.get("voxel")];
+  return { patient, voxel, cell: cellOf(voxel, patients[patient].grid, stride) };
+}
+
+const asks = ({ asked }, panel) => !panel.moved && panel.place === asked.patient;
+
 // Finds the best match in every panel but those of the patient that is asked, and draws them all.
 function ask(view) {
   const start = performance.now();
-  view.asked = view.hovered ?? view.model.get("voxel");
+  view.asked = questionOf(view);
   for (const panel of view.panels) {
-    if (panel.place > 0) panel.match = view.coloured ? null : matchOf(view, panel);
+    panel.match = view.coloured || asks(view, panel) ? null : matchOf(view, panel);
     if (panel.width) draw(view, panel);
   }
+  view.plots.show();
   showState(view);
   view.root.dataset.milliseconds = performance.now() - start; // tests read it
 }
 
 // A click asks for what the pointer has asked before.
 function matchOf(view, panel) {
-  const asked = `${view.asked} ${panel.moved ? view.model.get("frame") : ""}`;
+  const { patient, voxel } = view.asked;
+  const asked = `${patient} ${voxel} ${panel.moved ? view.model.get("frame") : ""}`;
   if (panel.askedFor !== asked) panel.found = findMatch(view, panel);
   panel.askedFor = asked;
   return panel.found;
 }
 
 function findMatch(view, panel) {
-  const { patients, stride, asked } = view;
+  const { stride, asked } = view;
   const width = panel.column.components;
-  const at = cellOf(asked, patients[0].grid, stride) * width;
-  const query = panel.column.cells[0].slice(at, at + width);
+  const at = asked.cell * width;
+  const query = panel.column.cells[asked.patient].slice(at, at + width);
   const box = boxOf(view, panel);
   const count = box.grid[0] * box.grid[1] * box.grid[2];
   if (panel.distances?.length !== count) panel.distances = new Uint32Array(count);
@@ -250,18 +276,18 @@ function judged(view, panel, place) {
   const [rightColour, wrongColour] = model.get("_marks");
   const unit = model.get("_unit") ? ` ${model.get("_unit")}` : "";
   const patient = patientOf(view, panel);
-  if (panel.moved) {
+  if (panel.moved && asked.patient === 0) {
     const { corner, size } = boxOf(view, panel);
-    const seen = asked.every((v, axis) => v >= corner[axis] && v < corner[axis] + size[axis]);
+    const seen = asked.voxel.every((v, axis) => v >= corner[axis] && v < corner[axis] + size[axis]);
     if (!seen) return { words: "outside the crop", colour: PLAIN };
-    const off = distance(place, asked, patient.spacing);
+    const off = distance(place, asked.voxel, patient.spacing);
     // cells of the crop lie between those of the scan, so nearer than a cell nothing can be told
     const within = Math.hypot(...patient.spacing.map((edge) => edge * stride));
     const right = off <= within;
     const words = right ? "✓ the same place" : `✗ ${off.toFixed(0)}${unit} off`;
     return { words, colour: right ? rightColour : wrongColour };
   }
-  const label = labelAt(view.patients[0], asked);
+  const label = labelAt(view.patients[asked.patient], asked.voxel);
   if (label === null || patient.labels === null) return { words: "", colour: PLAIN };
   if (label === 0) return { words: "no label is asked", colour: PLAIN };
   const { name } = classes[label - 1];
@@ -279,7 +305,7 @@ function draw(view, panel) {
   const plane = planeOf(view);
   const patient = patientOf(view, panel);
   const { match, column } = panel;
-  const place = panel.place === 0 || !match ? scaled(view, patient) : match.place;
+  const place = match ? match.place : scaled(view, patient);
   const slice = Math.min(patient.shape[plane.axis] - 1, Math.floor(place[plane.axis] + 0.5));
   panel.slice = slice;
   drawScan(panel, patient, plane, slice);
@@ -290,7 +316,7 @@ function draw(view, panel) {
   drawLabels(view, panel, patient, plane, slice);
   if (panel.moved) drawFrame(panel, patient, box, plane, slice);
   if (match) drawRing(panel, patient, plane, match.place, match.colour);
-  else if (panel.place === 0) drawPointer(panel, patient, plane, asked);
+  else if (asks(view, panel)) drawPointer(panel, patient, plane, asked.voxel);
   if (panel.place === 0) drawLetters({ plane, ...panel });
   panel.caption.textContent = match?.words ?? "";
   panel.caption.style.setProperty("--mark", match?.words ? match.colour : "transparent");
@@ -298,15 +324,15 @@ function draw(view, panel) {
 
 // Before anything is asked of it, a patient shows the slice at the same share of its depth.
 function scaled({ asked, patients }, { shape }) {
-  const first = patients[0].shape;
-  return asked.map((v, axis) => ((v + 0.5) / first[axis]) * shape[axis] - 0.5);
+  const whole = patients[asked.patient].shape;
+  return asked.voxel.map((v, axis) => ((v + 0.5) / whole[axis]) * shape[axis] - 0.5);
 }
 
 // The label that is asked for is outlined in all patients; while colours are shown, every label is.
 function drawLabels(view, panel, patient, plane, slice) {
-  const label = labelAt(view.patients[0], view.asked);
+  const label = labelAt(view.patients[view.asked.patient], view.asked.voxel);
   view.classes.forEach(({ colour }, index) => {
-    if (view.coloured || panel.place === 0 || label === index + 1) {
+    if (view.coloured || asks(view, panel) || label === index + 1) {
       drawOutline(panel, patient, plane, slice, index + 1, colour);
     }
   });
@@ -318,9 +344,10 @@ function showState(view) {
   controls.opacity.value = model.get("opacity");
   controls.moved.value = model.get("frame");
   controls.colours.textContent = view.coloured ? "show matches" : "show colours";
-  const label = labelAt(patients[0], asked);
+  const patient = patients[asked.patient];
+  const label = labelAt(patient, asked.voxel);
   const what = label ? `, ${classes[label - 1].name}` : "";
-  const where = `voxel (${asked.join(", ")}) of ${patients[0].name}${what}`;
+  const where = `voxel (${asked.voxel.join(", ")}) of ${patient.name}${what}`;
   view.told.textContent = view.coloured
     ? "One colour means one kind of feature, in all patients of a row."
     : `Rings are where each row finds the place most like ${where}.`;
@@ -350,6 +377,8 @@ function arrange(view) {
     context.scale(canvas.width / width, canvas.height / height);
   }
   place(view, narrow);
+  view.asked = questionOf(view);
+  sizePlots(view.plots, Math.min(300, (root.clientWidth - 2 * PANEL_GAP) / 3));
   ask(view);
 }
 
@@ -381,14 +410,15 @@ function place(view, narrow) {
 function listen(view) {
   view.root.addEventListener("keydown", (event) => event.stopPropagation()); // else JupyterLab acts
   for (const panel of view.panels) {
-    if (panel.place === 0) listenToQuestions(view, panel);
     if (panel.moved) listenToDrags(view, panel);
+    else listenToQuestions(view, panel);
   }
 }
 
 // The pointer moves more often than the page is drawn: only the last place counts.
-function hover(view, voxel) {
-  view.hovered = voxel;
+function hover(view, question) {
+  view.hovered = question;
+  if (question) view.coloured = false;
   if (view.waiting) return;
   view.waiting = true;
   requestAnimationFrame(() => {
@@ -397,32 +427,37 @@ function hover(view, voxel) {
   });
 }
 
+// A question that is kept; the kernel is told.
+function choose(view, { patient, voxel }) {
+  view.hovered = null;
+  view.coloured = false;
+  const { model } = view;
+  const known = patient === model.get("patient") && voxel.join() === model.get("voxel").join();
+  if (known) ask(view);
+  else tell(view, { patient, voxel });
+}
+
 function listenToQuestions(view, panel) {
-  const { canvas } = panel;
-  const under = (event) =>
-    voxelAt({ plane: planeOf(view), ...panel }, view.patients[0], view.model.get("voxel"), [
-      event.offsetX,
-      event.offsetY,
-    ]);
-  canvas.addEventListener("pointermove", (event) => {
-    view.coloured = false;
-    hover(view, under(event));
-  });
+  const { canvas, place: patient } = panel;
+  const here = () => {
+    const voxel = [0, 0, 0];
+    voxel[planeOf(view).axis] = panel.slice;
+    return voxel;
+  };
+  const under = ({ offsetX, offsetY }) => {
+    const at = { plane: planeOf(view), ...panel };
+    return { patient, voxel: voxelAt(at, view.patients[patient], here(), [offsetX, offsetY]) };
+  };
+  canvas.addEventListener("pointermove", (event) => hover(view, under(event)));
   canvas.addEventListener("pointerleave", () => hover(view, null));
-  canvas.addEventListener("click", (event) => {
-    const voxel = under(event);
-    view.hovered = null;
-    view.coloured = false;
-    if (voxel.join() === view.model.get("voxel").join()) ask(view);
-    else tell(view, { voxel });
-  });
+  canvas.addEventListener("click", (event) => choose(view, under(event)));
   const scroll = (steps) => {
     const plane = planeOf(view);
-    const voxel = [...view.model.get("voxel")];
-    const most = view.patients[0].shape[plane.axis] - 1;
+    const shown = panel.match ? panel.match.place.map(Math.floor) : view.asked.voxel;
+    const voxel = [...shown];
+    const most = view.patients[patient].shape[plane.axis] - 1;
     voxel[plane.axis] = Math.min(most, Math.max(0, voxel[plane.axis] + steps));
-    view.hovered = null;
-    tell(view, { voxel });
+    choose(view, { patient, voxel });
   };
   canvas.addEventListener(
     "wheel",

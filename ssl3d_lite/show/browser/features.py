@@ -1,6 +1,6 @@
 """What an encoder learnt, in the browser: its features in colours, and the same place in others.
 
-A click on a voxel of the first patient shows where the other patients are most like it, by an
+A click on a voxel of a patient shows where the other patients are most like it, by an
 encoder, by another one beside it, and by place alone. All of it happens in the browser
 (``features.js``): cells are sent once, and the kernel is asked for nothing.
 """
@@ -19,7 +19,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.feature_maps import cell_labels, check_cases, checked_stride
 from ssl3d_lite.models.encoders import Encoder, make_encoder
 from ssl3d_lite.show.arrays import air, greys
-from ssl3d_lite.show.pieces import CORRECT_COLOUR, WRONG_COLOUR, class_colour
+from ssl3d_lite.show.pieces import COLOURS, CORRECT_COLOUR, WRONG_COLOUR, class_colour
 
 from .browser_module import browser_module
 from .feature_cells import (
@@ -40,13 +40,15 @@ MOST_PATIENTS = 4
 class Features(BrowserView):
     """Features of two encoders, and of place alone, in two to four patients.
 
-    The first patient is asked: hover over a voxel, or click to keep it. The other patients, and a
-    crop of the first that can be moved with the mouse, show how like each voxel is, and a ring at
-    the best match. Features that follow the anatomy stay on it when the crop is moved; what knows
+    Hover over a voxel of a patient, or click to keep it. The other patients, and a crop of the
+    first that can be moved with the mouse, show how like each voxel is, and a ring at the best
+    match. Below, each dot is a cell by its first two principal components, and asks as a voxel
+    does. Features that follow the anatomy stay on it when the crop is moved; what knows
     the place alone stays at the same position of the crop.
 
     Attributes:
-        voxel: the voxel of the first patient that is asked, [x, y, z]. Set it to ask another.
+        patient: which of the patients is asked, from 0.
+        voxel: the voxel of it that is asked, [x, y, z]. Set it to ask another.
         plane: "sagittal", "coronal" or "axial".
         opacity: from 0, the scan alone, to 1, the features alone.
         frame: which of the positions along the scan's diagonal the crop has, from 0.
@@ -55,6 +57,7 @@ class Features(BrowserView):
     _esm = browser_module(Path(__file__).with_suffix(".js"))
     _css = Path(__file__).with_suffix(".css")
 
+    patient = traitlets.Int(0).tag(sync=True)
     voxel = traitlets.List(traitlets.Int()).tag(sync=True)
     plane = traitlets.Enum(("sagittal", "coronal", "axial"), "sagittal").tag(sync=True)
     opacity = traitlets.Float(0.7, min=0, max=1).tag(sync=True)
@@ -67,6 +70,7 @@ class Features(BrowserView):
     _stride = traitlets.Int().tag(sync=True)
     _classes = traitlets.List().tag(sync=True)  # name and colour of labels 1, 2, …
     _marks = traitlets.List([CORRECT_COLOUR, WRONG_COLOUR]).tag(sync=True)  # of right, of wrong
+    _colours = traitlets.List(list(COLOURS[:MOST_PATIENTS])).tag(sync=True)  # of patients
     _unit = traitlets.Unicode().tag(sync=True)
     _numbers = traitlets.List().tag(sync=True)  # rows of text: what, then a cell a column
     _note = traitlets.Unicode().tag(sync=True)
@@ -139,11 +143,18 @@ class Features(BrowserView):
 
     @traitlets.validate("voxel")
     def _inside(self, proposal: dict) -> list[int]:
-        voxel, shape = proposal["value"], self._patients[0]["shape"]
+        voxel, shape = proposal["value"], self._patients[self.patient]["shape"]
         if len(voxel) != len(shape) or not all(0 <= v < n for v, n in zip(voxel, shape)):
             size = " × ".join(map(str, shape))
-            raise InputError(f"voxel {voxel} is not in the first patient's {size} voxels")
+            raise InputError(f"voxel {voxel} is not in the patient's {size} voxels")
         return voxel
+
+    @traitlets.validate("patient")
+    def _among_patients(self, proposal: dict) -> int:
+        patient, count = proposal["value"], len(self._patients)
+        if not 0 <= patient < count:
+            raise InputError(f"patient {patient} is not among the {count}, from 0")
+        return patient
 
     @traitlets.validate("frame")
     def _among_frames(self, proposal: dict) -> int:

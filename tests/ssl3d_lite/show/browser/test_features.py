@@ -217,10 +217,12 @@ def test_pictures_are_refused(tmp_path):
 
 
 def test_a_voxel_or_a_crop_that_is_not_there_is_refused(view):
-    with pytest.raises(InputError, match=r"not in the first patient's 24 × 32 × 24 voxels"):
+    with pytest.raises(InputError, match=r"not in the patient's 24 × 32 × 24 voxels"):
         view.voxel = [24, 0, 0]
     with pytest.raises(InputError, match="not among the 3 positions of the crop"):
         view.frame = 3
+    with pytest.raises(InputError, match="patient 3 is not among the 3"):
+        view.patient = 3
 
 
 def test_an_encoder_for_other_channels_is_read_by_name_or_refused(cohort, encoder):

@@ -4,11 +4,13 @@ import base64
 import gzip
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.html import is_page_of
 from ssl3d_lite.show import Slices
 
 EVIL = "</script><script>document.title = 'evil'</script><!-- & \"' <img src=x>"
@@ -65,3 +67,14 @@ def test_a_file_of_the_users_is_not_written_over(view, tmp_path):
 def test_the_same_view_is_the_same_page(view, tmp_path):
     first, second = (view.save(tmp_path / name).read_bytes() for name in ("a.html", "b.html"))
     assert first == second
+
+
+def test_the_page_of_the_docs_is_small_and_as_it_was_written():
+    """``python docs/features_page.py`` writes it."""
+    path = Path(__file__).parents[4] / "docs/features.html"
+    assert path.stat().st_size < 5e6
+    assert is_page_of(path, "ssl3d view")
+    values = state_of(path.read_text())["values"]
+    assert len(values["_patients"]) == 4
+    names = [column["name"] for column in values["_columns"]]
+    assert names == ["trained by CPC", "random weights", "place alone"]
