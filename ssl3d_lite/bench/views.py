@@ -17,7 +17,7 @@ import torch
 from ssl3d_lite.data.cohort import Case, Cohort, CohortDescription, Source
 from ssl3d_lite.models.encoders import make_encoder
 
-EDGE, PATIENTS = 96, 4
+EDGE, SHOWN_PATIENTS = 96, 4
 WANTED = 0.1  # seconds from a click to the picture
 _CLICKS = 15
 _SETTLING = 1000  # milliseconds
@@ -48,7 +48,7 @@ class ViewCost:
     """Median time from a click to the picture; None where there is no browser."""
 
 
-def view_costs(edge: int = EDGE, patients: int = PATIENTS) -> list[ViewCost]:
+def view_costs(edge: int = EDGE, patients: int = SHOWN_PATIENTS) -> list[ViewCost]:
     """Measure the view of features on scans of noise."""
     from ssl3d_lite.show import Features
 

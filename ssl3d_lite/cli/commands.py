@@ -318,7 +318,7 @@ class FeaturesCommand(CheckedSettings):
     """Which of the cohort's cases."""
     fold: Count = 0
     """The fold that is the test set."""
-    reading: Annotated[FeatureSettings, FLAT] = field(default_factory=FeatureSettings)
+    features: Annotated[FeatureSettings, FLAT] = field(default_factory=FeatureSettings)
     seed: Seed = 0
     """Number that a random encoder's weights are drawn from."""
     shape: Annotated[EncoderShape, FLAT] = field(default_factory=EncoderShape)
@@ -346,7 +346,7 @@ def features_command(settings: FeaturesCommand) -> int:
     if settings.images is not None:
         encoder = load_encoder(settings.encoder).to(device)
         result = write_image_features(
-            encoder, settings.images, settings.out, settings.reading, settings.workers
+            encoder, settings.images, settings.out, settings.features, settings.workers
         )
     else:
         assert settings.cohort is not None  # one of the two is given
@@ -355,7 +355,7 @@ def features_command(settings: FeaturesCommand) -> int:
         cohort = Cohort.open(settings.cohort)
         cases = chosen_cases(cohort, settings.cases, settings.fold)
         encoder = find_encoder(settings.encoder, cohort, settings.shape, settings.seed).to(device)
-        result = write_features(encoder, cohort, settings.out, cases, settings=settings.reading)
+        result = write_features(encoder, cohort, settings.out, cases, settings=settings.features)
     print(result)
     return result.exit_code
 

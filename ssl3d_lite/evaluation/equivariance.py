@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 
-from .feature_maps import check_cases, encoder_to_read
+from .feature_maps import check_cases, cut_out, encoder_to_read
 from .features import features_at
 
 CHANCE = 0.5  # the score of features that follow neither anatomy nor position
@@ -121,8 +121,8 @@ def _compared(
     off: the features', place's and those of chance."""
     step = np.array(shift)
     size = [edge - by for edge, by in zip(image.shape[2:], shift, strict=True)]
-    first = image[(..., *(slice(0, edge) for edge in size))]
-    second = image[(..., *(slice(by, None) for by in shift))]
+    first = image[cut_out([0] * len(size), size)]
+    second = image[cut_out(shift, size)]
     before = _features(encoder, first, voxels)
     same_anatomy = _features(encoder, second, voxels - step)
     same_position = _features(encoder, second, voxels)  # there the anatomy is a step further

@@ -48,7 +48,7 @@ COMMAND = "features"
 EMBEDDINGS = "embeddings.npz"
 MOST_FITTED = 8  # patients over which colours are fitted, if none are named
 KEPT = 32  # principal components whose axes are kept in the table
-RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+RGB_VOXEL = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class FeatureFiles:
     folder: Path
     paths: tuple[Path, ...]  # the pictures, then the table
     fitted: tuple[str, ...]  # ids of the cases over which colours are fitted
-    share: float  # of the variance, in three colours
+    share: float  # share of the variance that three colours hold
     rejected: tuple[dict[str, str], ...] = ()  # {"case", "reason"}: scans that cannot be read
     notes: tuple[str, ...] = ()
 
@@ -203,7 +203,7 @@ def write_image_features(
 
 def _rgb(colours: np.ndarray) -> np.ndarray:
     """Colours uint8 (*grid, 3) as voxels of one type that has red, green and blue."""
-    return np.ascontiguousarray(colours).view(RGB)[..., 0]
+    return np.ascontiguousarray(colours).view(RGB_VOXEL)[..., 0]
 
 
 def _last(components: np.ndarray) -> np.ndarray:

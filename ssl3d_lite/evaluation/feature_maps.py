@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,6 +60,11 @@ def cell_middles(space: Sequence[int], stride: int) -> np.ndarray:
 def places_in(middles: np.ndarray, space: Sequence[int]) -> np.ndarray:
     """Positions in voxels (…, axis) as places from -1 to 1 over the scan."""
     return (2 * middles + 1) / np.array(space, float) - 1
+
+
+def cut_out(corner: Sequence[int], size: Sequence[int]) -> Any:
+    """What a crop of a volume (…, *space) is indexed by."""
+    return (..., *(slice(at, at + edge) for at, edge in zip(corner, size, strict=True)))
 
 
 def labels_of_cells(label: np.ndarray, stride: int) -> np.ndarray:
@@ -294,7 +300,7 @@ def features(
 
 
 def encoder_to_read(
-    encoder: Encoder, cohort: Cohort, cases: Sequence[int], exact: bool = True
+    encoder: nn.Module, cohort: Cohort, cases: Sequence[int], exact: bool = True
 ) -> nn.Module:
     """A copy of an encoder that reads a cohort's channels, with batch norm's statistics from
     ``cases``; in float64 if the numbers shall be ``exact``.
@@ -351,7 +357,11 @@ def _image(cohort: Cohort, case: int) -> Tensor:
 
 
 def read_maps(
-    encoder: nn.Module, cohort: Cohort, cases: Sequence[int], stride: int, levels=None
+    encoder: nn.Module,
+    cohort: Cohort,
+    cases: Sequence[int],
+    stride: int,
+    levels: Sequence[int] | None = None,
 ) -> Iterator[np.ndarray]:
     """Maps of one case after another, of an encoder that is ready: see :func:`read_map`."""
     return (read_map(encoder, _image(cohort, case), stride, levels) for case in cases)

@@ -74,17 +74,22 @@ def nearest_places(
     if len(voxel) != len(shape) or not all(0 <= v < n for v, n in zip(voxel, shape)):
         size = " × ".join(map(str, shape))
         raise InputError(f"voxel {list(voxel)} is not in a scan of {size} voxels")
-    cell = tuple(int(place) // maps.stride for place in voxel)
-    asked = maps.standardised(row)[(slice(None), *cell)]
+    cell = np.ravel_multi_index(
+        tuple(int(place) // maps.stride for place in voxel), cells_of(shape, maps.stride)
+    )
+    asked = _flat(maps, row)[:, cell]
     found = []
     for other in range(len(maps)):
         if other == row:
             continue
-        features = maps.standardised(other)
-        away = np.square(features.reshape(len(asked), -1) - asked[:, None]).sum(0)
+        away = np.square(_flat(maps, other) - asked[:, None]).sum(0)
         nearest = int(away.argmin())
         middle = cell_middles(shapes[other], maps.stride)[nearest]
-        assert features.shape[1:] == cells_of(shapes[other], maps.stride)
         place = tuple(int(edge) for edge in middle)
         found.append(PatchMatch(other, place, float(np.sqrt(away[nearest]))))
     return sorted(found, key=lambda match: match.distance)
+
+
+def _flat(maps: FeatureMaps, row: int) -> np.ndarray:
+    """A scan's standardised features: (feature, cell)."""
+    return maps.standardised(row).reshape(len(maps.maps[row]), -1)

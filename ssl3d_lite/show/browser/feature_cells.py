@@ -7,6 +7,7 @@ features, up to a factor: the browser finds the cell that is most like another b
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from ssl3d_lite.evaluation.equivariance import Equivariance, equivariance_under_
 from ssl3d_lite.evaluation.feature_maps import (
     COLOUR_REACH,
     cell_middles,
+    cut_out,
     encoder_to_read,
     fit_space,
     places_in,
@@ -40,8 +42,9 @@ class Frame:
     size: tuple[int, ...]
 
     @property
-    def box(self) -> tuple[slice, ...]:
-        return tuple(slice(at, at + edge) for at, edge in zip(self.corner, self.size, strict=True))
+    def box(self) -> Any:
+        """What the crop of a volume (…, *space) is indexed by."""
+        return cut_out(self.corner, self.size)
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,10 @@ def encoder_column(
     stride: int,
 ) -> FeatureColumn:
     """An encoder's cells of all patients and frames."""
-    ready = encoder_to_read(encoder, cohort, cases)  # type: ignore[arg-type]
+    ready = encoder_to_read(encoder, cohort, cases)
     patients = list(read_maps(ready, cohort, cases, stride))
     first = cohort.images([cases[0]])[0]
-    crops = [read_map(ready, first[(slice(None), *frame.box)], stride) for frame in frames]
+    crops = [read_map(ready, first[frame.box], stride) for frame in frames]
     space = fit_space(patients, [cohort.cases[case].id for case in cases])
     count = min(COMPONENTS, int((space.variances > 1e-9 * space.variances[0]).sum()) or 1)
     scores = [space.components(each, count).reshape(count, -1).T for each in (*patients, *crops)]

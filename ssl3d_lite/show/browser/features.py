@@ -64,15 +64,15 @@ class Features(BrowserView):
     frame = traitlets.Int(FRAMES - 1).tag(sync=True)
 
     # sent once
-    _patients = traitlets.List().tag(sync=True)  # name, shape, spacing, whether it has labels
-    _frames = traitlets.List().tag(sync=True)  # corner and size, in the first patient
-    _columns = traitlets.List().tag(sync=True)  # name, components, palette
+    _patients: traitlets.List = traitlets.List().tag(sync=True)  # name, shape, spacing, labelled
+    _frames: traitlets.List = traitlets.List().tag(sync=True)  # corner, size: in the first patient
+    _columns: traitlets.List = traitlets.List().tag(sync=True)  # name, components, palette
     _stride = traitlets.Int().tag(sync=True)
-    _classes = traitlets.List().tag(sync=True)  # name and colour of labels 1, 2, …
+    _classes: traitlets.List = traitlets.List().tag(sync=True)  # name and colour of labels 1, 2, …
     _marks = traitlets.List([CORRECT_COLOUR, WRONG_COLOUR]).tag(sync=True)  # of right, of wrong
     _colours = traitlets.List(list(COLOURS[:MOST_PATIENTS])).tag(sync=True)  # of patients
     _unit = traitlets.Unicode().tag(sync=True)
-    _numbers = traitlets.List().tag(sync=True)  # rows of text: what, then a cell a column
+    _numbers: traitlets.List = traitlets.List().tag(sync=True)  # rows of text, for a table
     _note = traitlets.Unicode().tag(sync=True)
     _scans = traitlets.Bytes().tag(sync=True)  # one patient after another, (x, y, z)
     _labels = traitlets.Bytes().tag(sync=True)  # the same of those that have labels

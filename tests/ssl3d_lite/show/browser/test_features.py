@@ -116,7 +116,7 @@ def test_frames_lie_along_the_diagonal():
 def test_a_frame_is_read_alone(cohort, encoder, column):
     """What lies around it is not seen."""
     frame = frames_of(SHAPE)[1]
-    crop = cohort.images([0])[0][(slice(None), *frame.box)]
+    crop = cohort.images([0])[0][frame.box]
     alone = read_map(encoder.double(), crop, 2)
     encoder.float()
     assert alone.shape[1:] == (9, 12, 9)
