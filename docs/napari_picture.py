@@ -1,5 +1,5 @@
-"""Draws napari.png: a prepared virtual brain and the pieces of a puzzle in napari, with the settings
-that everybody gets. Needs Xvfb."""
+"""Draws napari.png: a prepared virtual brain and the pieces of a puzzle in napari, all settings as
+everybody gets them. Needs Xvfb."""
 
 import sys
 import tempfile
@@ -42,9 +42,7 @@ def draw(folder: Path) -> None:
     QApplication.processEvents()
     shot = viewer.screenshot(canvas_only=False, flash=False)
     viewer.close()
-    Image.fromarray(shot[..., :3]).quantize(256, Image.Quantize.MAXCOVERAGE).save(
-        FILE, optimize=True
-    )
+    Image.fromarray(shot[..., :3]).save(FILE, optimize=True)
 
 
 if sys.argv[1:2] == ["inside"]:

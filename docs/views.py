@@ -60,6 +60,23 @@ view
     keep(notebook, "slices", planes)
 
 
+def cpc_puzzle(lab: Lab) -> None:
+    """The figure of a puzzle: CPC's question in the scan."""
+    figure = """
+%matplotlib inline
+from ssl3d_lite.show import puzzle
+
+task = make_task("cpc", EncoderSettings(), patch=32, stride=16, jitter=8)
+volumes = torch.tensor(scan[:1])[None]
+batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(2)))
+puzzle(volumes, batch, spacing=(1, 1, 1))
+"""
+    notebook = lab.open([BRAIN, figure], width=1120, height=900)
+    picture = notebook.locate(".jp-OutputArea img")
+    picture.wait_for()
+    keep(notebook, "cpc_puzzle", picture)
+
+
 def keep(notebook, name: str, element) -> None:
     """Write docs/NAME.png, with 256 colours: a tenth of the size, and hardly to be told apart."""
     path = DOCS / f"{name}.png"
@@ -70,7 +87,7 @@ def keep(notebook, name: str, element) -> None:
     print(f"{path} ({path.stat().st_size // 1000} kB)")
 
 
-VIEWS = {"slices": slices}
+VIEWS = {"slices": slices, "cpc_puzzle": cpc_puzzle}
 
 
 def main() -> None:

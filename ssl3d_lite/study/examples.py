@@ -29,6 +29,7 @@ class Example:
     case: str
     image: np.ndarray  # (*space) float32, the first channel
     class_maps: dict[str, np.ndarray]  # "truth", then an arm each: class maps (*space) uint8
+    spacing: tuple[float, ...] | None  # edges of a voxel, mm; None where the unit is not known
 
 
 def example_runs(study: Study) -> list[Run]:
@@ -80,4 +81,5 @@ def find_example(experiment: Experiment) -> Example | None:
     if label is None:
         return None
     class_maps = {"truth": np.asarray(label)} | {a.name: kept[a]["maps"][place] for a in kept}
-    return Example(cohort.cases[case].id, np.asarray(image[0], np.float32), class_maps)
+    spacing = cohort.spacing if cohort.unit == "mm" else None
+    return Example(cohort.cases[case].id, np.asarray(image[0], np.float32), class_maps, spacing)

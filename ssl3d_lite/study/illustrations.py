@@ -1,6 +1,6 @@
 """Sections of a report that need scans and encoders, not only rows: puzzles, and an example."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -29,9 +29,9 @@ def task_sections(experiment: Experiment, results: Results) -> Iterator[str]:
             f"One puzzle of {name}: the scan with the views outlined, and the views as the network "
             f"gets them, drawn from the same batch. {task.note}"
         )
-        volumes, batch = example_puzzle(experiment, arm, task)
+        volumes, batch, spacing = example_puzzle(experiment, arm, task)
         yield heading(f"What {name} shows the network")
-        yield picture(puzzle(volumes, batch), escape(shown))
+        yield picture(puzzle(volumes, batch, spacing=spacing), escape(shown))
         histories, held_out = learning(experiment, results, arm, task.name)
         if histories:
             learnt = (
@@ -54,12 +54,15 @@ def tasks_shown(experiment: Experiment) -> dict[str, tuple[Arm, ProxyTask]]:
     return found
 
 
-def example_puzzle(experiment: Experiment, arm: Arm, task: ProxyTask) -> tuple[Tensor, ProxyBatch]:
-    """Volumes that no training saw, and a batch made from them."""
+def example_puzzle(
+    experiment: Experiment, arm: Arm, task: ProxyTask
+) -> tuple[Tensor, ProxyBatch, Sequence[float] | None]:
+    """Volumes that no training saw, a batch made from them, and the edges of a voxel in mm."""
     scans = experiment.data.corpus(arm, experiment.study.folds[0])
     volumes = scans.cohort.images((scans.unseen or scans.seen)[:2]).cpu()
     params = task.sample_params(volumes, torch.Generator().manual_seed(0))
-    return volumes, task.make_views(volumes, params)
+    spacing = scans.cohort.spacing if scans.cohort.unit == "mm" else None
+    return volumes, task.make_views(volumes, params), spacing
 
 
 def learning(
@@ -97,5 +100,5 @@ def example_section(experiment: Experiment, results: Results) -> list[str]:
         f"with {labelled} (seed 0). It is in the middle of the scores of {arm}, not the best."
     )
     names = experiment.data.benchmark(experiment.study.parsed_arms()[0]).label_names
-    drawn = segmentations(example.image, example.class_maps, names)
+    drawn = segmentations(example.image, example.class_maps, names, spacing=example.spacing)
     return [heading("An example"), picture(drawn, escape(caption))]

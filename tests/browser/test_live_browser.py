@@ -111,3 +111,41 @@ def test_with_the_cell_the_view_ends_and_has_nothing_to_stop(notebook):
     figures = notebook.locate(".ssl3d-questions figure")
     marks = ["✓ right" in text or "✗ wrong" in text for text in figures.all_inner_texts()]
     assert marks == [True] * 4
+
+
+PATCHES = """
+cpc = make_task("cpc", SHAPE, patch=8, stride=4, jitter=0, prediction_steps=(1, 2))
+patches = Live(cpc, make_encoder(SHAPE, 0), cohort.images([0, 1]))
+patches.add_class("patches")
+patches
+"""
+RIGHT_AT_LAST = """
+from ssl3d_lite.show.browser.live import _prediction_message
+
+card = patches._cards[5]
+right = _prediction_message(*card.answered(int(patches._batch.target[card.asked.number])))
+patches._guesses = [right if n == 5 else guess for n, guess in enumerate(patches._guesses)]
+"""
+
+
+def test_cpcs_question_is_drawn_over_the_scan_and_hits_come_first(notebook):
+    notebook.run(PATCHES)
+    cards = notebook.locate(".patches .ssl3d-questions figure")
+    notebook.until(lambda: cards.count() == 8, "the cards")
+    assert notebook.locate(".patches p.question").inner_text().startswith("Which patch comes next")
+    assert notebook.locate(".patches rect.asked").count() == 8
+    assert notebook.locate(".patches rect.start").count() == 8
+    assert notebook.locate(".patches svg.loss").count() == 1
+    marks = notebook.locate(".patches text.asked").all_text_contents()
+    assert marks == ["?"] * 8
+    # the sixth question is answered right: its card is the first that a reader sees
+    notebook.run(RIGHT_AT_LAST)
+    notebook.until(lambda: notebook.locate(".patches figure.right").count() >= 1, "the hit")
+    places = [card.bounding_box() for card in notebook.locate(".patches figure.right").all()]
+    others = [card.bounding_box() for card in notebook.locate(".patches figure.wrong").all()]
+    assert all((a["y"], a["x"]) < (b["y"], b["x"]) for a in places for b in others)
+    colour = notebook.locate(".patches rect.right").first.evaluate(
+        "rect => getComputedStyle(rect).fill"
+    )
+    assert colour == "rgb(0, 158, 115)"
+    assert notebook.errors == []

@@ -263,3 +263,73 @@ def test_nothing_complained_or_asked_for_another_server(notebook, puzzle):
     assert notebook.errors == []
     assert notebook.outside == []
     assert np.ptp(puzzle.pixels()) > 200
+
+
+# ---- other questions ---------------------------------------------------------------------------
+
+ASKING = """
+asking = {name: make_task(name, EncoderSettings(filters=(4, 8)), **own) for name, own in {
+    "cpc": {"patch": 8, "stride": 4, "jitter": 0, "prediction_steps": (2,)},
+    "masked": {"crop_size": 24, "block_size": 6},
+}.items()}
+asked = {name: each.make_views(volumes, each.sample_params(
+    volumes, torch.Generator().manual_seed(0))) for name, each in asking.items()}
+"""
+
+
+def near(pixels, colour, most=12):
+    return (abs(pixels.astype(int)[..., :3] - colour) <= most).all(-1)
+
+
+def test_cpcs_question_is_asked_in_the_scan(notebook):
+    notebook.run(ASKING)
+    puzzle = Puzzle(notebook, "Puzzle3D(volumes, asked['cpc'])", "cpc")
+    assert (
+        puzzle.locate(".question").inner_text() == "Which patch comes next, a few rows further on?"
+    )
+    assert "? the place asked about, 2 rows ahead" in puzzle.locate(".legend").inner_text()
+    before = puzzle.pixels()
+    pink, blue = [204, 121, 167], [0, 114, 178]
+    assert near(before, pink).sum() > 30, "the place that is asked about"
+    assert near(before, blue).sum() > 30, "the patch at the pyramid's tip"
+    right = "asked['cpc'].target"
+    notebook.run(f"view.show(volumes, asked['cpc'], prediction={right})")
+    after = puzzle.changed(before)
+    assert near(after, [0, 158, 115]).sum() > 30, "found: the box is filled and marked as right"
+    assert near(after, pink).sum() < near(before, pink).sum() / 2
+
+
+def test_hidden_blocks_are_seen_beside_the_truth(notebook):
+    notebook.run(ASKING)
+    puzzle = Puzzle(notebook, "Puzzle3D(volumes, asked['masked'])", "masked")
+    pixels = puzzle.pixels()
+    half = pixels.shape[1] // 2
+    hidden = near(pixels, [91, 95, 151], 2) | near(pixels, [82, 86, 136], 2)
+    assert hidden[:, :half].sum() > 500
+    assert hidden[:, half:].sum() == 0
+    assert puzzle.locate(".question").inner_text() == "What do the hidden blocks look like?"
+
+
+def test_no_badge_is_cut_by_a_piece_in_front(fresh):
+    """Badges come last: of each piece whose middle is seen, the whole badge is drawn."""
+    pull_apart(fresh)
+    script = """canvas => {
+        const pen = canvas.getContext("2d");
+        const order = [];
+        const names = {fillText: "badge", drawImage: "side"};
+        const kept = Object.keys(names).map((name) => [name, pen[name]]);
+        for (const [name, call] of kept) {
+            pen[name] = (...all) => { order.push(names[name]); call.apply(pen, all); };
+        }
+        return new Promise((done) => {
+            window.requestAnimationFrame(() => {
+                for (const [name] of kept) delete pen[name];
+                done(order);
+            });
+            canvas.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowLeft", bubbles: true}));
+        });
+    }"""
+    order = fresh.canvas.evaluate(script)
+    last_side = len(order) - 1 - order[::-1].index("side")
+    assert order.count("badge") >= 18
+    assert "badge" not in order[:last_side]

@@ -180,7 +180,7 @@ def _patches(volumes: Tensor, batch: ProxyBatch, scan: int, prediction: Any, cha
     Patches overlap. So of each patch its middle is drawn, as wide as patches are apart.
     """
     asked = patch_question(batch, middle_question(batch, scan))
-    views, space = pieces_of(batch, scan), volumes.shape[2:]
+    views = pieces_of(batch, scan)
     edge = cell_edge([piece.centre for piece in views], views[0].image.shape[1:])
     cells = [_middle_of(piece, edge) for piece in views]
     shown = [*asked.context, asked.start]
@@ -194,7 +194,8 @@ def _patches(volumes: Tensor, batch: ProxyBatch, scan: int, prediction: Any, cha
     if prediction is not None:
         _add_guess(drawn, message, shown, asked, _guess_for(batch, asked, prediction), batch, edge)
     size = drawn[0].image.shape[1:]
-    matrices = [cell.matrix for cell in drawn]
+    low, space = _frame(views)
+    matrices = [_shifted(cell.matrix, -low) for cell in drawn]
     far = apart(matrices, size, room_for(matrices, size))
     for each, near, away in zip(message, matrices, far, strict=True):
         each["shown"] = each["home"] = [near.tolist(), away.tolist()]
@@ -216,10 +217,25 @@ def _middle_of(piece: Piece, edge: np.ndarray) -> Piece:
     size = np.array(piece.image.shape[1:])
     inner = np.minimum(size, np.rint(edge).astype(int))
     low = (size - inner) // 2
-    matrix = piece.matrix.copy()
-    matrix[:3, 3] += matrix[:3, :3] @ low
+    matrix = _shifted(piece.matrix, piece.matrix[:3, :3] @ low)
     cut = tuple(slice(a, a + n) for a, n in zip(low, inner, strict=True))
     return replace(piece, image=piece.image[(slice(None), *cut)], matrix=matrix)
+
+
+def _frame(views: list[Piece]) -> tuple[np.ndarray, list[int]]:
+    """The box of the whole grid: its first voxel in the scan, and its size in voxels.
+
+    It is the frame in which a question is drawn: in a whole head it would be small.
+    """
+    corners = np.concatenate([piece.corners for piece in views])
+    low, high = corners.min(0), corners.max(0)
+    return low + 0.5, np.rint(high - low).astype(int).tolist()
+
+
+def _shifted(matrix: np.ndarray, way: np.ndarray) -> np.ndarray:
+    moved_to = matrix.copy()
+    moved_to[:3, 3] += way
+    return moved_to
 
 
 def _patch_message(piece: Piece, asked: PatchQuestion, batch: ProxyBatch) -> dict[str, Any]:

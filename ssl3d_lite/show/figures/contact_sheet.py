@@ -47,7 +47,7 @@ def contact_sheet(cohort: Cohort, cases: Sequence[int]) -> Figure:
     for row, case, scale in zip(grid, cases, scales, strict=False):
         _strip(row, cohort, case, planes)
         for axes, plane, width in zip(row, planes, wide, strict=True):
-            bar = case == cases[0] and plane == planes[0]
+            bar = case == cases[0] and plane == planes[0] and cohort.unit == "mm"
             scale.finish(axes, plane[1], width, tall, bar, letters=6)
     for row in grid[:strips]:
         for axes, (channel, axis) in zip(row, planes, strict=True):

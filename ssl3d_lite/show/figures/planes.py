@@ -80,8 +80,9 @@ class PlaneScale:
         if len(shape) == 3:  # a picture's sides have no names
             sides = (*SIDES[3][across], *SIDES[3][up])
             letter_sides(axes, shape[across], shape[up], sides, size=letters)
-        if bar:
-            scale_bar(axes, BAR / edges[across], "voxels" if self.spacing is None else "mm")
+        if bar and (len(shape) == 3 or self.spacing is not None):
+            unit = "voxels" if self.spacing is None else "mm"
+            scale_bar(axes, BAR / edges[across], unit, shape[across], shape[up])
 
 
 def letter_sides(
@@ -108,18 +109,14 @@ def letter_sides(
         axes.annotate(letter, place, **aside, **white_text(size))
 
 
-def scale_bar(axes: Axes, length: float, unit: str) -> None:
-    """Draw a bar of ``BAR`` mm (or voxels), ``length`` voxels long, at the lower left."""
-    left = -0.5 + 0.5 * length / BAR
+def scale_bar(axes: Axes, length: float, unit: str, wide: float, tall: float) -> None:
+    """Draw a bar of ``BAR`` mm (or voxels), ``length`` voxels long, at the lower left of a plane of
+    so many voxels."""
+    left, low = -0.5 + 0.03 * wide, -0.5 + 0.04 * tall
     style: dict[str, Any] = {"color": "white", "linewidth": 2, "path_effects": STROKE}
-    axes.plot([left, left + length], [0.8, 0.8], gid="scale bar", **style)
-    above: dict[str, Any] = {
-        "xytext": (0, 3),
-        "textcoords": "offset points",
-        "ha": "left",
-        "va": "bottom",
-    }
-    axes.annotate(f"{BAR} {unit}", (left, 0.8), **above, **white_text(6))
+    axes.plot([left, left + length], [low, low], gid="scale bar", **style)
+    above: dict[str, Any] = {"xytext": (0, 3), "textcoords": "offset points", "va": "bottom"}
+    axes.annotate(f"{BAR} {unit}", (left, low), **above, **white_text(6))
 
 
 def draw_plane(axes: Axes, volume: np.ndarray, axis: int = 2, place: int | None = None) -> None:

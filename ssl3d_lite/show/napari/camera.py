@@ -13,10 +13,11 @@ VIEWED_FROM = (-0.35, -1.0, 0.55)  # looking direction in (superior, anterior, r
 
 
 def camera(viewer: Viewer) -> Any:
-    return getattr(viewer, "scene", viewer).camera  # napari 0.9 moved it
+    scene: Any = getattr(viewer, "scene", viewer)  # napari 0.9 moved it
+    return scene.camera
 
 
-def say(viewer: Viewer, lines: Sequence[str]) -> None:
+def write_over(viewer: Viewer, lines: Sequence[str]) -> None:
     """Write lines over the picture, in a corner; without lines nothing is written."""
     text = viewer.canvas.overlays.text if hasattr(viewer, "canvas") else viewer.text_overlay
     text.text = "\n".join(filter(None, lines))

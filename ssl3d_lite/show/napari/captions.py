@@ -30,7 +30,7 @@ LINE = 16  # letters in a line of a caption that has another beside it
 
 
 @dataclass(frozen=True)
-class Mark:
+class PieceText:
     """A text that stands beside a piece."""
 
     piece: int  # its number
@@ -110,7 +110,7 @@ def patch_caption(
     return f"{text}\npredicted: {told}, {right}"
 
 
-def sides_of(piece: Piece) -> list[Mark]:
+def sides_of(piece: Piece) -> list[PieceText]:
     """The letters of the patient's sides on a piece that is shown as the network gets it.
 
     On a turned cube they tell which way it was turned.
@@ -124,7 +124,7 @@ def sides_of(piece: Piece) -> list[Mark]:
         along = int(np.abs(leads).argmax())
         up = 1 if leads[along] > 0 else -1
         sides = zip(letters, (-up, up), strict=True)
-        marks += [Mark(piece.number, letter, PLAIN, (along, side)) for letter, side in sides]
+        marks += [PieceText(piece.number, letter, PLAIN, (along, side)) for letter, side in sides]
     return marks
 
 

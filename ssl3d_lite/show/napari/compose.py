@@ -37,7 +37,7 @@ def compose(
     return volume, origin
 
 
-def middle_of(piece: Piece, edge: np.ndarray) -> Piece:
+def inner_part(piece: Piece, edge: np.ndarray) -> Piece:
     """The middle of a piece, ``edge`` voxels wide, or as wide as the piece if that is less."""
     size = np.array(piece.image.shape[1:])
     inner = np.minimum(size, np.rint(edge).astype(int))

@@ -1,11 +1,9 @@
 """A scan as layers of napari: of a window, or of a ``ViewerModel`` without one.
 
-The world is that of the scan: RAS, in voxels, or in mm where a spacing is given. To add a layer
-takes napari long, so layers that are there are filled anew where they fit.
+The world is that of the scan: RAS, in voxels, or in mm where a spacing is given.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,23 +12,22 @@ from ssl3d_lite.show.arrays import Array, air, as_numpy
 from ssl3d_lite.show.mistakes import MISTAKES, mistakes
 from ssl3d_lite.show.pieces import class_colour
 
-from .camera import Viewer, look_again, say, stand_upright, view_of
+from .camera import Viewer, look_again, stand_upright, view_of, write_over
 from .in_space import InSpace, is_crop
-
-Layer = Any
-Settings = dict[str, Any]  # of a layer, as napari takes them; and "kind", which napari calls a type
-
-LAYER_KIND = "ssl3d_lite"  # key in a layer's metadata, whose value is SCAN or PUZZLE
-SCAN, PUZZLE = "scan", "puzzle"
-FOLLOWER = "ssl3d_lite follows"  # key of what moves with the viewer, and has to leave()
-AIR = "ssl3d_lite air"  # key of two values: that with which air is drawn, and that of the scan
-PLAIN = "#FFFFFF"
-OPACITIES = {"prediction": 0.7, "errors": 1.0}  # so that in 3D labels are seen through a prediction
-# what changes with a scan or a puzzle; all else the user may have set otherwise
-RENEWED = (
-    *("data", "affine", "contrast_limits", "features", "face_color", "edge_color", "edge_width"),
-    *("text", "metadata"),
+from .reuse import (
+    FOLLOWER,
+    LAYER_KIND,
+    PUZZLE,
+    SCAN,
+    Layer,
+    Settings,
+    clear,
+    leave,
+    put_layers,
 )
+
+AIR_VALUES = "ssl3d_lite air"  # key of two values: how air is drawn, and what it is in the scan
+OPACITIES = {"prediction": 0.7, "errors": 1.0}  # so that in 3D one sees labels through a prediction
 
 
 # ---- a scan ------------------------------------------------------------------------------------
@@ -75,7 +72,7 @@ def add_scan(
 def put_scan(
     viewer: Viewer,
     volume: Array,
-    class_maps: dict[str, Array | None],
+    class_maps: Mapping[str, Array | None],
     label_names: Sequence[str] = (),
     spacing: Sequence[float] | None = None,
     affine: np.ndarray | None = None,
@@ -100,7 +97,7 @@ def put_scan(
     shown = layers[: len(images)]
     crop = "rgb" not in images[0] and is_crop(shown[0].data, images[0]["contrast_limits"])
     shown[0].metadata[FOLLOWER] = InSpace(viewer, shown, crop)
-    say(viewer, _legend(maps))
+    write_over(viewer, _legend(maps))
     viewer.layers.selection.active = shown[0]
     return layers
 
@@ -189,6 +186,7 @@ def grey_layer(
         "colormap": "gray",
         "interpolation2d": "nearest",
         "rendering": "attenuated_mip",
+        "attenuation": 0.2,  # one sees the surface of a brain, and bones through a belly
     }
 
 
@@ -214,7 +212,7 @@ def _drawn(volume: np.ndarray) -> Settings:
     settings: Settings = {"data": volume, "contrast_limits": (low, high)}
     if nothing.any() and volume[nothing][0] > low:
         drawn = np.float32(black(low, high))
-        settings["metadata"] = {AIR: (drawn, volume[nothing][0])}
+        settings["metadata"] = {AIR_VALUES: (drawn, volume[nothing][0])}
         settings["data"] = np.where(nothing, drawn, volume)
     return settings
 
@@ -222,7 +220,7 @@ def _drawn(volume: np.ndarray) -> Settings:
 def values_of(layer: Layer) -> np.ndarray:
     """An image layer's values, as they are in its scan."""
     data = np.asarray(layer.data[0] if layer.multiscale else layer.data)
-    drawn, real = layer.metadata.get(AIR, (np.nan, np.nan))
+    drawn, real = layer.metadata.get(AIR_VALUES, (np.nan, np.nan))
     return np.where(data == drawn, real, data)
 
 
@@ -255,7 +253,7 @@ def class_layer(
         "name": name,
         "affine": affine,
         "opacity": OPACITIES.get(name, 0.5),
-        "colormap": DirectLabelColormap(color_dict=shades | {0: "transparent", None: PLAIN}),
+        "colormap": DirectLabelColormap(color_dict=shades | {0: "transparent", None: "white"}),
         "features": {"index": range(count + 1), "class": names},
     }
 
@@ -264,75 +262,3 @@ def window(values: np.ndarray, beyond: float = 0.001) -> tuple[float, float]:
     """The values drawn black and white; a share ``beyond`` of all lies below, as much above."""
     low, high = np.nanquantile(values, (beyond, 1 - beyond)).tolist()
     return (low, high) if high > low else (low, low + 1)
-
-
-# ---- layers ------------------------------------------------------------------------------------
-
-
-def layers_of(viewer: Viewer, kind: str) -> list[Layer]:
-    """The layers of one kind that this module added."""
-    return [layer for layer in viewer.layers if layer.metadata.get(LAYER_KIND) == kind]
-
-
-def put_layers(viewer: Viewer, kind: str, wanted: Sequence[Settings]) -> list[Layer]:
-    """Show what is wanted in the layers of a kind that are there; if they do not fit, in new ones
-    in their place."""
-    there = layers_of(viewer, kind)
-    if list(map(_form, there)) == list(map(_wanted_form, wanted)):
-        for layer, settings in zip(there, wanted, strict=True):
-            renew(layer, settings)
-        return there
-    for each in (SCAN, PUZZLE) if kind == SCAN else (PUZZLE,):  # a puzzle lies over its scan
-        clear(viewer, each)
-    return [_add(viewer, settings) for settings in wanted]
-
-
-def _add(viewer: Viewer, settings: Settings) -> Layer:
-    apart = ("kind", "contour")  # napari takes a contour only later
-    own = {name: value for name, value in settings.items() if name not in apart}
-    layer = getattr(viewer, f"add_{settings['kind']}")(**own)
-    if "contour" in settings:
-        layer.contour = settings["contour"]
-    return layer
-
-
-def _form(layer: Layer) -> tuple[Any, ...]:
-    return (type(layer).__name__.lower(), layer.name, layer.ndim, getattr(layer, "rgb", False))
-
-
-def _wanted_form(settings: Settings) -> tuple[Any, ...]:
-    kind, rgb = settings["kind"], settings.get("rgb", False)
-    data = np.asarray(settings["data"])
-    dims = data.shape[-1] if kind in ("vectors", "points") else data.ndim - rgb
-    return (kind, settings["name"], dims, rgb)
-
-
-def renew(layer: Layer, settings: Settings) -> None:
-    """Fill a layer anew; what the user may have set otherwise stays, such as its opacity."""
-    names = [*RENEWED, "colormap"] if settings["kind"] == "labels" else RENEWED
-    for name in names:
-        if name in settings and not _same(getattr(layer, name), settings[name]):
-            setattr(layer, name, settings[name])
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether an affine or a window is as it was, so that napari need not draw it again."""
-    one = getattr(one, "affine_matrix", one)
-    arrays = isinstance(other, (tuple, np.ndarray)) and not isinstance(one, dict)
-    return arrays and np.shape(one) == np.shape(other) and np.array_equal(one, other)
-
-
-def leave(viewer: Viewer, kind: str) -> None:
-    """Let the layers of one kind no longer follow the viewer."""
-    for layer in layers_of(viewer, kind):
-        follower = layer.metadata.pop(FOLLOWER, None)
-        if follower is not None:
-            follower.leave()
-
-
-def clear(viewer: Viewer, kind: str) -> None:
-    """Remove the layers of one kind that this module added."""
-    leave(viewer, kind)
-    for layer in layers_of(viewer, kind):
-        viewer.layers.remove(layer)
-    say(viewer, ())

@@ -25,8 +25,9 @@ from ssl3d_lite.tasks import Placement, ProxyBatch
 from .camera import Viewer, stand_in_3d
 from .captions import PuzzlePrediction
 from .display import display_trouble, missing_package, run_under_xvfb
-from .layers import Layer, add_scan
+from .layers import add_scan
 from .puzzle import add_puzzle
+from .reuse import Layer
 
 WINDOW = (1360, 980)  # pixels, of which the picture is the part beside napari's controls
 
@@ -88,8 +89,8 @@ def add_scan_files(viewer: Viewer, files: ScanFiles) -> list[Layer]:
     """Show what :func:`read_scan_files` read, in the world of its header."""
     # napari says so at every slice of an oblique scan; all layers are drawn on the one grid
     warnings.filterwarnings("ignore", "Non-orthogonal slicing is being requested")
-    own = {"prediction": files.prediction, "affine": files.affine}
-    return add_scan(viewer, files.volume, files.labels, **own)
+    answer, affine = files.prediction, files.affine
+    return add_scan(viewer, files.volume, files.labels, prediction=answer, affine=affine)
 
 
 def _open(
@@ -139,6 +140,8 @@ def browser_view(
             trouble += ", and the notebooks' widgets are not installed"
         else:
             print(f"{trouble}: the browser's view instead")
+            if isinstance(prediction, np.ndarray):
+                prediction = torch.from_numpy(prediction)
             return Puzzle3D(volumes, batch, scan, prediction=prediction)
     from ssl3d_lite.show.figures.puzzle import puzzle
 
@@ -254,4 +257,5 @@ def _save_picture(viewer: Viewer, picture: str) -> None:
 
 
 if __name__ == "__main__":
-    {"puzzle": draw_kept_puzzle, "scan": draw_scan}[sys.argv[1]](*sys.argv[2:])
+    drawn: dict[str, Callable[..., None]] = {"puzzle": draw_kept_puzzle, "scan": draw_scan}
+    drawn[sys.argv[1]](*sys.argv[2:])

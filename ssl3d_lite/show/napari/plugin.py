@@ -36,17 +36,9 @@ from ssl3d_lite.tasks import TASKS, ProxyBatch, make_task
 
 from .camera import Viewer, stand_in_3d, stand_upright
 from .in_space import InSpace
-from .layers import (
-    FOLLOWER,
-    LAYER_KIND,
-    PUZZLE,
-    SCAN,
-    Settings,
-    class_layer,
-    image_layers,
-    values_of,
-)
+from .layers import class_layer, image_layers, values_of
 from .puzzle import PuzzleLayers
+from .reuse import FOLLOWER, LAYER_KIND, PUZZLE, SCAN, Settings
 
 BRAIN_EDGE = 64  # voxels
 MAX_NUMBER = 2**31 - 1  # the highest that a spin box takes
@@ -109,17 +101,19 @@ class Explorer(Container):
         self.drawn = ""  # the task of that puzzle
         self.image = ComboBox(label="image", choices=self._images, nullable=True)
         self.task = ComboBox(label="task", choices=list(TASKS), value="jigsaw")
-        self.settings = Container(label="settings")
+        self.settings: Any = Container(label="settings")
         self.seed = SpinBox(label="seed", max=MAX_NUMBER, tooltip="the same seed, the same puzzle")
         self.draw = PushButton(text="Draw")
         self.redraw = PushButton(text="Another puzzle", tooltip="the next seed")
         self.upright = PushButton(text="Head up", tooltip="for a scan whose axes are RAS")
         self.apart = FloatSlider(label="apart", max=1, tooltip="how far the pieces fly apart")
-        self.shown = CheckBox(text="as the network gets them", tooltip="shuffled, turned, warped")
+        self.as_asked = CheckBox(
+            text="as the network gets them", tooltip="shuffled, turned, warped"
+        )
         self.text = TextEdit(label="answers")
         self.text.read_only = True
         widgets = [self.image, self.task, self.settings, self.seed, self.draw, self.redraw]
-        moves = [self.apart, self.shown, self.upright]
+        moves = [self.apart, self.as_asked, self.upright]
         super().__init__(widgets=[*widgets, *moves, self.text])
         self._fill_settings()
         self.task.changed.connect(self._fill_settings)
@@ -127,7 +121,7 @@ class Explorer(Container):
         self.redraw.clicked.connect(self._another)
         self.upright.clicked.connect(self._head_up)
         self.apart.changed.connect(self._arrange)
-        self.shown.changed.connect(self._arrange)
+        self.as_asked.changed.connect(self._arrange)
         self._follow_selection()
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
             event.connect(self._layers_changed)
@@ -141,7 +135,8 @@ class Explorer(Container):
             return
         try:
             volumes = volumes_of(layer)
-            shape = EncoderSettings(volumes.shape[1], volumes.ndim - 2, filters=(4, 8))
+            dims: Any = volumes.ndim - 2  # 2 or 3
+            shape = EncoderSettings(volumes.shape[1], dims, filters=(4, 8))
             task = make_task(self.task.value, shape, 0, **self._chosen())
             params = task.sample_params(volumes, torch.Generator().manual_seed(self.seed.value))
             batch = task.make_views(volumes, params)
@@ -150,18 +145,18 @@ class Explorer(Container):
             return
         volume, world = volumes[0].numpy(), world_of(layer)
         self.puzzle = PuzzleLayers(self.viewer, volume, batch, world=world)
-        with self.shown.changed.blocked():
+        with self.as_asked.changed.blocked():
             if self.drawn != task.name:  # another task: as it opens
-                self.shown.value = self.puzzle.row
+                self.as_asked.value = self.puzzle.in_row
         self.drawn = task.name
-        if self.apart.value or self.shown.value != self.puzzle.row:
+        if self.apart.value or self.as_asked.value != self.puzzle.in_row:
             self._arrange()
-        self.text.value = self._text_of(batch, task.note)
+        self.text.value = self._text_of(self.puzzle, batch, task.note)
 
-    def _text_of(self, batch: ProxyBatch, note: str) -> str:
+    @staticmethod
+    def _text_of(shown: PuzzleLayers, batch: ProxyBatch, note: str) -> str:
         """The question, the answer for all, the pieces in words with their places, and a note."""
-        shown = self.puzzle
-        lines = [shown.question, shown.caption]
+        lines = list(shown.drawing.lines)
         for piece in shown.pieces if shown.asked is None else ():
             where = ", ".join(f"{c:g}" for c in piece.centre)
             lines.append(f"{piece_told(piece, batch)} (at {where})")
@@ -196,7 +191,7 @@ class Explorer(Container):
 
     def _arrange(self) -> None:
         if self.puzzle is not None:
-            self.puzzle.arrange(self.apart.value, self.shown.value)
+            self.puzzle.arrange(self.apart.value, self.as_asked.value)
 
     def _head_up(self) -> None:
         """Turn napari's view, which knows no up, to that of RAS scans."""
@@ -287,8 +282,9 @@ def field_help(kind: type) -> dict[str, str]:
     """The docstring under each field of a settings class, and of those that it inherits from."""
     texts: dict[str, str] = {}
     for each in reversed(kind.__mro__[:-1]):
-        body = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0].body
-        for field, below in pairwise(body):
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, below in pairwise(definition.body):
             if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
-                texts[field.target.id] = inspect.cleandoc(ast.literal_eval(below.value))
+                texts[ast.unparse(field.target)] = inspect.cleandoc(ast.literal_eval(below.value))
     return texts

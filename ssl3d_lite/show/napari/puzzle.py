@@ -9,56 +9,30 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ssl3d_lite.show.arrays import air, as_numpy
-from ssl3d_lite.show.context import (
-    ASKED_COLOUR,
-    CONTEXT_COLOUR,
-    START_COLOUR,
-    asks_for_patches,
-    cell_edge,
-    middle_question,
-    patch_question,
-)
-from ssl3d_lite.show.pieces import WRONG_COLOUR, box_corners, pieces_of, voxel_classes
+from ssl3d_lite.show.arrays import as_numpy
+from ssl3d_lite.show.pieces import WRONG_COLOUR, box_corners, voxel_classes
 from ssl3d_lite.tasks import ProxyBatch
 
+from .arrangement import homes, lie_turned, moved_apart, row, shuffled
 from .boxes import box_outline, edges, first_box_hit
-from .camera import Viewer, camera, go_to, keep_head_up, say, shown_plane
-from .captions import (
-    PLAIN,
-    PLATE,
-    Mark,
-    PuzzlePrediction,
-    captions,
-    in_lines,
-    patch_caption,
-    plate,
-    prediction_by_piece,
-    puzzle_caption,
-    sides_of,
-)
-from .compose import air_in, as_it_lies, compose, middle_of
-from .layers import (
+from .camera import Viewer, camera, go_to, keep_head_up, shown_plane, write_over
+from .captions import PLAIN, PLATE, PieceText, PuzzlePrediction, in_lines, plate, sides_of
+from .compose import as_it_lies, compose
+from .drawing import drawing_of
+from .layers import class_layer, grey_layer, image_layers, is_photograph, put_scan
+from .reuse import (
     FOLLOWER,
     LAYER_KIND,
     PUZZLE,
     SCAN,
     Layer,
     Settings,
-    black,
-    class_layer,
-    grey_layer,
-    image_layers,
-    in_colour,
-    is_photograph,
     layers_of,
     leave,
     put_layers,
-    put_scan,
-    window,
 )
 
-APART = 0.6  # in a picture, from which all pieces shall be seen
+FAR_APART = 0.6  # apart, in a picture, from which all pieces shall be seen
 
 
 def add_puzzle(
@@ -123,22 +97,14 @@ class PuzzleLayers:
             world: scan voxel → world, (D+1, D+1).
         """
         self.viewer, self.world, self.space = viewer, world, volume.shape[1:]
-        self.pieces = pieces_of(batch, scan)
-        self.box_colours = [piece.colour for piece in self.pieces]
-        self.outlined = range(len(self.pieces))  # the pieces that have a box and a caption
-        self.filled = self.outlined  # those that are seen
-        self.question, self.asked = batch.question, None
-        if asks_for_patches(batch):
-            self._ask_for_patch(batch, scan, prediction)
-        else:
-            predicted = prediction_by_piece(self.pieces, batch, prediction)
-            self.captions, self.colours = captions(self.pieces, batch, predicted)
-            self.caption = puzzle_caption(batch, scan, prediction)
-        self.drawn, self.limits = self._drawn(volume)
-        self.row = self.turned  # whether they lie beside the scan, and not where they were cut
-        self.places = self._row() if self.row else self._homes()  # piece voxel → scan voxel, now
+        self.drawing = drawing_of(volume, batch, scan, prediction)
+        self.pieces, self.asked = self.drawing.pieces, self.drawing.asked
+        self.captions, self.box_colours = self.drawing.captions, self.drawing.box_colours
+        self.size = self.pieces[0].image.shape[1:]
+        self.in_row = lie_turned(self.pieces)  # or else in the scan
+        self.places = self._arranged(0, self.in_row)  # piece voxel → voxel of the scan, as they lie
         self.notes: dict[int, str] = {}  # a piece's number → a word behind its caption
-        self.marks = self._marks()
+        self.texts = self._texts()
         before = [layer.metadata.get(FOLLOWER) for layer in layers_of(viewer, PUZZLE)]
         leave(viewer, PUZZLE)
         selected = viewer.layers.selection.active
@@ -153,55 +119,21 @@ class PuzzleLayers:
         self._follow_viewer()
         self._come_into_view(next(filter(None, before), None))
 
-    def _ask_for_patch(
-        self, batch: ProxyBatch, scan: int, prediction: PuzzlePrediction | None
-    ) -> None:
-        """Draw one question: the pyramid of patches that is the context, and the place that is
-        asked about. Patches overlap, so of each its middle is drawn."""
-        self.asked = patch_question(batch, middle_question(batch, scan))
-        edge = cell_edge([p.centre for p in self.pieces], self.pieces[0].image.shape[1:])
-        self.pieces = [middle_of(piece, edge) for piece in self.pieces]
-        self.filled = [*self.asked.context, self.asked.start]
-        self.outlined = [*self.filled, self.asked.target]
-        self.box_colours = [CONTEXT_COLOUR] * len(self.pieces)
-        self.box_colours[self.asked.start] = START_COLOUR
-        self.box_colours[self.asked.target] = ASKED_COLOUR
-        self.captions, self.colours = [""] * len(self.pieces), [PLAIN] * len(self.pieces)
-        self.captions[self.asked.target] = "?"
-        self.caption = patch_caption(batch, self.asked, prediction)
-
     # ---- layers --------------------------------------------------------------------------
-
-    def _drawn(self, volume: np.ndarray) -> tuple[list[np.ndarray], tuple[float, float]]:
-        """Each piece as it is drawn, (channel, *space); and black and white.
-
-        It is the first channel, or a photograph's three. Air is black, as in the scan.
-        """
-        images = [piece.image for piece in self.pieces]
-        if is_photograph(images[0]):
-            return [np.moveaxis(in_colour(image), -1, 0) for image in images], (0.0, 1.0)
-        firsts, nothing = [image[0] for image in images], air(volume[0])
-        airs = [air_in(nothing, p.matrix, p.image.shape[1:]) for p in self.pieces]
-        there = np.concatenate([i[~a] for i, a in zip(firsts, airs, strict=True)])
-        # one window for all, so that they can be compared; where every piece is scaled to variance
-        # 1, empty ones have wild values
-        limits = window(there if there.size else np.stack(firsts), 0.01)
-        dark = black(*limits)
-        pairs = zip(firsts, airs, strict=True)
-        return [np.where(a, dark, i).astype(np.float32)[None] for i, a in pairs], limits
 
     def _piece_layer(self) -> Settings:
         data, affine = self._composed()
-        if len(self.drawn[0]) == 3 and data.ndim == 3:
+        if is_photograph(self.drawing.images[0]):
             return {"kind": "image", "name": "pieces", "data": data, "affine": affine, "rgb": True}
         # so strong an attenuation that in 3D one sees the sides of a cube, and not into it
         solid = {"interpolation3d": "nearest", "attenuation": 1.0}
-        return grey_layer(data, "pieces", affine, self.limits) | solid
+        return grey_layer(data, "pieces", affine, self.drawing.limits) | solid
 
     def _composed(self) -> tuple[np.ndarray, np.ndarray]:
         """All pieces as they are arranged now, in one array; and its voxel → world."""
         volume, origin = compose(
-            [self.drawn[n] for n in self.filled], [self.places[n] for n in self.filled]
+            [self.drawing.images[number] for number in self.drawing.filled],
+            [self.places[number] for number in self.drawing.filled],
         )
         shift = np.eye(len(origin) + 1)
         shift[:-1, -1] = origin
@@ -230,7 +162,7 @@ class PuzzleLayers:
         values = as_numpy(prediction).reshape(-1, *classes.shape)[:1]
         if batch.target.is_floating_point():  # the network rebuilt what was hidden
             values, _ = as_it_lies(np.where(classes, values, first.image[:1]), first.matrix)
-            rebuilt = grey_layer(values[0], "prediction", affine, self.limits)
+            rebuilt = grey_layer(values[0], "prediction", affine, self.drawing.limits)
             return [rebuilt | {"visible": False}, *wanted]
         values, _ = as_it_lies(values, first.matrix)
         return [*wanted, class_layer(values[0], "prediction", affine, names)]
@@ -250,14 +182,16 @@ class PuzzleLayers:
 
     def _boxes(self) -> np.ndarray:
         """What is outlined: the pieces, and of those in a row also the place they came from."""
-        size = self.pieces[0].image.shape[1:]
-        homes = [box_corners(matrix, size) for matrix in self.world @ self._homes()]
-        return np.concatenate([self.corners, homes]) if self.row else self.corners
+        if not self.in_row:
+            return self.corners
+        cut = [box_corners(matrix, self.size) for matrix in self.world @ homes(self.pieces)]
+        return np.concatenate([self.corners, cut])
 
     def _caption_layer(self) -> Settings:
         """Points that bear the captions: each twice, a dark plate and the text on it."""
-        texts = [each for mark in self.marks for each in (plate(mark.text), mark.text)]
-        shades = [each for mark in self.marks for each in (PLATE, mark.colour)]
+        numbers = np.repeat([text.piece for text in self.texts], 2)
+        texts = [each for text in self.texts for each in (plate(text.text), text.text)]
+        shades = [each for text in self.texts for each in (PLATE, text.colour)]
         text = {"string": "{caption}", "color": shades, "size": 10}
         return {
             "kind": "points",
@@ -267,31 +201,23 @@ class PuzzleLayers:
             "blending": "translucent_no_depth",  # no piece hides its caption
             "face_color": "transparent",
             "border_color": "transparent",
-            "features": {"piece": np.repeat([m.piece for m in self.marks], 2), "caption": texts},
+            "features": {"piece": numbers, "caption": texts},
             "text": text | {"blending": "translucent_no_depth"},
         }
 
-    def _marks(self) -> list[Mark]:
-        """The texts beside the pieces; of turned ones also the letters of their sides."""
-        marks = []
+    def _texts(self) -> list[PieceText]:
+        """The texts beside the pieces; of those in a row also the letters of their sides."""
+        texts = []
         for piece in self.pieces:
-            text, colour = self.captions[piece.number], self.colours[piece.number]
+            text, colour = self.captions[piece.number], self.drawing.caption_colours[piece.number]
             if piece.number in self.notes:
                 text, colour = f"{text} {self.notes[piece.number]}".strip(), WRONG_COLOUR
-            marks.append(Mark(piece.number, in_lines(text) if self.row else text, colour))
-            if self.row:
-                marks += sides_of(piece)
-        return marks
+            texts.append(PieceText(piece.number, in_lines(text) if self.in_row else text, colour))
+            if self.in_row:
+                texts += sides_of(piece)
+        return texts
 
     # ---- where they lie ------------------------------------------------------------------
-
-    @property
-    def turned(self) -> bool:
-        """Whether the pieces were turned or warped, or lie in one place."""
-        centres = np.array([piece.centre for piece in self.pieces])
-        together = len(centres) > 1 and np.abs(centres - centres.mean(0)).max() < 1
-        eye = np.eye(len(self.space))
-        return bool(together) or any(not np.allclose(p.matrix[:-1, :-1], eye) for p in self.pieces)
 
     @property
     def unit(self) -> float:
@@ -306,26 +232,19 @@ class PuzzleLayers:
     @property
     def corners(self) -> np.ndarray:
         """The pieces' boxes as they are arranged now, in the world: (piece, 2^D, D)."""
-        size = self.pieces[0].image.shape[1:]
-        return np.stack([box_corners(matrix, size) for matrix in self.matrices])
+        return np.stack([box_corners(matrix, self.size) for matrix in self.matrices])
 
     @property
     def centres(self) -> np.ndarray:
         """The middles of these boxes: (piece, D)."""
         return self.corners.mean(1)
 
-    def _homes(self) -> np.ndarray:
-        return np.stack([piece.matrix for piece in self.pieces])
-
-    def _row(self) -> np.ndarray:
-        """Matrices that show the pieces as they are, in a row to the right of the scan."""
-        size = np.array(self.pieces[0].image.shape[1:])
-        matrices = np.repeat(np.eye(len(size) + 1)[None], len(self.pieces), 0)
-        middle = np.mean([piece.centre for piece in self.pieces], 0)
-        matrices[:, :-1, -1] = np.rint(middle - (size - 1) / 2)
-        gap = 2 + size[0] // 4  # room for the letters
-        matrices[:, 0, -1] = self.space[0] + gap + (size[0] + gap) * np.arange(len(self.pieces))
-        return matrices
+    def _arranged(self, apart: float, shown: bool) -> np.ndarray:
+        if self.in_row:
+            places = row(self.pieces, self.space)
+        else:
+            places = shuffled(self.pieces) if shown else homes(self.pieces)
+        return moved_apart(places, self.size, apart)
 
     # ---- moving --------------------------------------------------------------------------
 
@@ -338,17 +257,10 @@ class PuzzleLayers:
             shown: whether they are shown as the network gets them: those of a grid each in the
                 cell in which it is shown, others in a row beside the scan, turned or warped.
         """
-        before, self.row = self.row, shown and self.pieces[0].home is None
-        self.places = self._row() if self.row else self._homes()
-        if shown and not self.row:  # cell v holds view v; the piece cut there tells where it is
-            middles = np.array([piece.centre for piece in self.pieces])
-            cells = np.argsort([piece.home for piece in self.pieces])
-            self.places[:, :-1, -1] += np.rint(middles[cells] - middles)
-        size = self.pieces[0].image.shape[1:]
-        middles = np.stack([box_corners(matrix, size).mean(0) for matrix in self.places])
-        self.places[:, :-1, -1] += np.rint(apart * (middles - middles.mean(0)))
+        before, self.in_row = self.in_row, shown and self.pieces[0].home is None
+        self.places = self._arranged(apart, shown)
         self.image.data, self.image.affine = self._composed()
-        if before != self.row:
+        if before != self.in_row:
             boxes = self._box_layer()
             self.boxes.data, self.boxes.edge_color = boxes["data"], boxes["edge_color"]
             self.note(self.notes)
@@ -360,7 +272,8 @@ class PuzzleLayers:
 
         They move apart; turned copies, which lie in one place, move into a row.
         """
-        self.arrange(0 if self.turned else APART, shown=self.turned)
+        beside = lie_turned(self.pieces)
+        self.arrange(0 if beside else FAR_APART, shown=beside)
 
     def _follow_viewer(self) -> None:
         """From now on follow the plane that is shown. The layers hold this object."""
@@ -382,33 +295,33 @@ class PuzzleLayers:
         """Bring boxes and captions to the plane that is shown."""
         corners, boxes = self.corners, self._boxes()
         axis, place = shown_plane(self.viewer, corners.shape[-1])
-        there = {*self.outlined, *self.notes, *range(len(self.pieces), len(boxes))}
+        there = {*self.drawing.outlined, *self.notes, *range(len(self.pieces), len(boxes))}
         for number in set(range(len(boxes))) - there:
             boxes[number] = boxes[number].mean(0)  # too small to be seen
         self.boxes.data = np.concatenate([box_outline(each, axis, place) for each in boxes])
-        spots = [self._spot(mark, corners[mark.piece], axis, place) for mark in self.marks]
+        spots = [self._spot(text, corners[text.piece], axis, place) for text in self.texts]
         self.numbers.data = np.repeat(spots, 2, 0)
 
-    def _spot(self, mark: Mark, corners: np.ndarray, axis: int | None, place: float) -> np.ndarray:
-        """Where a mark stands: in the plane that is shown, if that cuts its piece."""
+    def _spot(
+        self, text: PieceText, corners: np.ndarray, axis: int | None, place: float
+    ) -> np.ndarray:
+        """Where a text stands: in the plane that is shown, if that cuts its piece."""
         low, high = corners.min(0), corners.max(0)
         spot = (low + high) / 2
-        if mark.side is None and self.asked is None:  # among boxes that touch it stands inside
-            spot = spot + self._above(high - low, mark.text.count("\n"))
-        elif mark.side is None:
-            pass
-        else:
-            along, side = mark.side
+        if text.side is not None:
+            along, side = text.side
             spot[along] = (high if side > 0 else low)[along] + 2 * side * self.unit
             if along == axis:
-                return spot  # out of sight: it stands on the side that one looks at
+                return spot  # out of sight: one looks at the side where it stands
+        elif self.asked is None:  # where boxes touch each other it stands inside
+            spot = spot + self._above(high - low, text.text.count("\n"))
         if axis is not None and low[axis] <= place <= high[axis]:
             spot[axis] = place
         return spot
 
     def _above(self, size: np.ndarray, more_lines: int) -> np.ndarray:
         """The way from a box's middle to its caption, above it and its letters."""
-        dims, away = len(size), (3 + 4 * more_lines + 5 * self.row) * self.unit
+        dims, away = len(size), (3 + 4 * more_lines + 5 * self.in_row) * self.unit
         if self.viewer.dims.ndisplay == 3:  # the front edge of the top, as RAS scans stand
             return np.array([0, size[1] / 2, size[-1] / 2 + away])[-dims:]
         upwards = camera(self.viewer).orientation[1].value == "up"
@@ -416,16 +329,16 @@ class PuzzleLayers:
         return (1 if upwards else -1) * (size[vertical] / 2 + away) * np.eye(dims)[vertical]
 
     def _come_into_view(self, before: "PuzzleLayers | None") -> None:
-        """Show what one opened: of a first puzzle, or of one that is not in the plane that is shown,
-        the plane through the piece in the middle; and all of it, if it lies elsewhere."""
-        corners, centres = self.corners[self.outlined], self.centres
+        """Go where there is something to see: after a first puzzle, or if the plane that is shown
+        cuts no piece, to the piece in the middle; and to the row of pieces, if they lie there."""
+        corners, centres = self.corners[list(self.drawing.outlined)], self.centres
         axis, place = shown_plane(self.viewer, centres.shape[1])
         if axis is not None:
             low, high = corners[..., axis].min(1), corners[..., axis].max(1)
             if before is None or not ((low <= place) & (place <= high)).any():
                 middle = np.linalg.norm(centres - centres.mean(0), axis=1).argmin()
                 self.go_to(int(middle) if self.asked is None else self.asked.start)
-        if before is None or before.row != self.row:
+        if before is None or before.in_row != self.in_row:
             self.viewer.reset_view(reset_camera_angle=False)
         self.follow()
 
@@ -456,14 +369,14 @@ class PuzzleLayers:
         position = np.asarray(self.viewer.cursor.position)[-dims:]
         if self.viewer.dims.ndisplay == 3:
             way = np.asarray(self.viewer.cursor._view_direction)[-dims:]
-            return first_box_hit(self.matrices, self.pieces[0].image.shape[1:], position, way)
+            return first_box_hit(self.matrices, self.size, position, way)
         return self.at(position)
 
     def at(self, position: np.ndarray) -> int | None:
         """Number of the uppermost piece in which a position in the world lies, or None."""
         for piece in reversed(self.pieces):
             voxel = np.linalg.solve(self.matrices[piece.number], [*position, 1])[:-1]
-            if (voxel >= -0.5).all() and (voxel <= np.array(piece.image.shape[1:]) - 0.5).all():
+            if (voxel >= -0.5).all() and (voxel <= np.array(self.size) - 0.5).all():
                 return piece.number
         return None
 
@@ -472,7 +385,7 @@ class PuzzleLayers:
     def note(self, notes: dict[int, str]) -> None:
         """Put a word behind the captions of some pieces, in the colour of what is wrong."""
         self.notes = notes
-        self.marks = self._marks()
+        self.texts = self._texts()
         settings = self._caption_layer()
         if len(settings["data"]) != len(self.numbers.data):
             self.numbers.data = settings["data"]
@@ -481,4 +394,4 @@ class PuzzleLayers:
 
     def say(self, lines: Sequence[str] = ()) -> None:
         """Write over the picture what is asked, the answer, and more lines."""
-        say(self.viewer, [self.question, self.caption, *lines])
+        write_over(self.viewer, [*self.drawing.lines, *lines])

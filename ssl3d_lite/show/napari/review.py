@@ -184,9 +184,14 @@ class Review:
 
     def _show_scan(self) -> None:
         image, label = self.cohort[self.case]
-        maps = {"labels": None if self.cohort.ordinal else label}
-        names = {"label_names": self.cohort.label_names, "channel_names": self.cohort.channels}
-        put_scan(self.viewer, image, maps, spacing=self.cohort.spacing, **names)
+        put_scan(
+            self.viewer,
+            image,
+            {"labels": None if self.cohort.ordinal else label},
+            self.cohort.label_names,
+            self.cohort.spacing,
+            channel_names=self.cohort.channels,
+        )
 
     def _show_puzzle(self) -> None:
         # some tasks compare scans, so there are always two; the first scan's puzzle depends on the
@@ -195,8 +200,8 @@ class Review:
         volumes = self.cohort.images([self.case, other])
         params = self.task.sample_params(volumes, torch.Generator().manual_seed(self.seed))
         self.puzzle = add_puzzle(self.viewer, volumes, self.task.make_views(volumes, params))
-        self.shown = self.puzzle.row if self.shown is None else self.shown
-        if self.apart or self.shown != self.puzzle.row:
+        self.shown = self.puzzle.in_row if self.shown is None else self.shown
+        if self.apart or self.shown != self.puzzle.in_row:
             self.puzzle.arrange(float(self.apart), self.shown)
         self.looked_at = -1
         name = self.cohort.cases[self.case].id

@@ -239,6 +239,11 @@ def test_colours_tell_the_layer_that_a_piece_was_cut_from():
 # ---- CPC's question ----------------------------------------------------------------------------
 
 
+def in_frame(cut, number):
+    """The middle of a patch, counted from the first voxel of the grid."""
+    return cut[number].centre - (np.concatenate([p.corners for p in cut]).min(0) + 0.5)
+
+
 @pytest.mark.parametrize("direction", ["+1", "-0"])
 def test_cpcs_question_is_the_pyramid_and_a_place_beyond_it(direction):
     _, volumes, batch = posed("cpc", directions=(direction,), prediction_steps=(2,))
@@ -254,7 +259,9 @@ def test_cpcs_question_is_the_pyramid_and_a_place_beyond_it(direction):
     assert scene["size"] == [4, 4, 4], "of each patch its middle, so that none hides another"
     for piece, number in zip(scene["pieces"], (*asked.context, asked.start, asked.target)):
         middle = box_corners(np.array(piece["home"][0]), scene["size"]).mean(0)
-        np.testing.assert_allclose(middle, cut[number].centre)
+        np.testing.assert_allclose(middle, in_frame(cut, number))
+    corners = np.concatenate([piece.corners for piece in cut])
+    assert scene["space"] == np.ptp(corners, 0).tolist(), "the frame is the grid's"
 
 
 def test_a_cpc_guess_lies_where_it_was_sought():
@@ -275,17 +282,17 @@ def test_a_cpc_guess_lies_where_it_was_sought():
     assert found["right"] is True
     assert "right place, ✓ right" in found["says"]
     assert not any(p.get("ghost") for p in scene["pieces"]), "it fills the place"
-    np.testing.assert_allclose(middle, cut[asked.target].centre)
+    np.testing.assert_allclose(middle, in_frame(cut, asked.target))
     other = next(n for n in range(views) if n not in (*asked.context, asked.start, asked.target))
     found, middle, scene = guess(other)
     assert found["right"] is False
     assert "off, same scan, ✗ wrong" in found["says"]
-    np.testing.assert_allclose(middle, cut[other].centre)
+    np.testing.assert_allclose(middle, in_frame(cut, other))
     found, middle, _ = guess(asked.context[0])
     assert (found["right"], found["badge"]) == (False, badge(cut[asked.context[0]]))
     found, middle, _ = guess(asked.target + views)
     assert "another scan" in found["says"]
-    assert middle[0] > volumes.shape[2], "beside the scan"
+    assert middle[0] > scene["space"][0], "beside the grid"
 
 
 # ---- voxels ------------------------------------------------------------------------------------

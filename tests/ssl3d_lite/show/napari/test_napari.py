@@ -567,7 +567,7 @@ def test_predictions_stand_beside_the_labels():
         f"1: {place[truth[0]]} ✓",
         f"2: {place[truth[1]]} ✗ {place[25 - truth[1]]}",
     ]
-    assert shown.colours[:3] == ["#FFFFFF", COLOURS[2], COLOURS[1]]
+    assert shown.drawing.caption_colours[:3] == ["#FFFFFF", COLOURS[2], COLOURS[1]]
     with pytest.raises(InputError, match="5 predictions for 9 pieces, 8 of them labelled"):
         add_puzzle(ViewerModel(), volumes, batch, prediction=[1, 2, 3, 4, 5])
 
@@ -645,7 +645,7 @@ def test_keys_and_the_number_of_marks_stand_in_the_window(reviewed):
         return viewer.canvas.overlays.text.text.splitlines()
 
     here = "case_003 (1 of 3), rpl, puzzle 0: 0 marked, 0 in all"
-    assert said()[:2] == [shown.puzzle.question, here]
+    assert said()[:2] == [shown.puzzle.drawing.lines[0], here]
     keys = " ".join(said()[2:])
     assert all(f"[{key}] {what}" in keys for key, (what, _) in REVIEW_KEYS.items())
     point_at(viewer, shown.puzzle, 4)
@@ -761,7 +761,7 @@ def test_photographs_and_tasks_that_compare_scans_can_be_reviewed(cohort, tmp_pa
     shown = review(cohort, task, [0], tmp_path / "marks.csv", viewer=ViewerModel())
     assert names(shown.viewer) == ["scan", "labels", "pieces", "boxes", "captions"]
     press(shown.viewer, "Q")
-    assert shown.puzzle.row, "the next puzzle is shown the same way"
+    assert shown.puzzle.in_row, "the next puzzle is shown the same way"
 
 
 # ---- where there is no display -----------------------------------------------------------------
@@ -870,6 +870,49 @@ def decoded(png):
     return np.asarray(Image.open(BytesIO(png)).convert("RGB")).astype(int)
 
 
+IN_SPACE = """
+import sys
+from pathlib import Path
+import napari, numpy as np
+from qtpy.QtWidgets import QApplication
+from ssl3d_lite.show.napari.camera import stand_in_3d
+from ssl3d_lite.show.napari.layers import add_scan
+
+def picture():
+    QApplication.processEvents()
+    return viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
+
+far = np.linalg.norm(np.indices((40,) * 3) - 19.5, axis=0)
+tissue = np.random.default_rng(0).normal(0, 1, (40,) * 3)
+viewer = napari.Viewer(show=True)
+viewer.window.resize(900, 700)
+QApplication.processEvents()
+add_scan(viewer, np.where(far < 14, tissue, 0), (far < 6).astype(int))
+viewer.dims.ndisplay = 3  # as napari's button does
+viewer.reset_view()
+head = picture()
+black = head.max(-1) < 20
+middle = head[head.shape[0] // 2, head.shape[1] // 2]
+assert black.mean() > 0.5, f"a slab: only {black.mean():.0%} of the picture are black"
+assert middle[2] > middle[0] + 30, f"the label, blue, is seen: {middle}"
+add_scan(viewer, tissue)
+viewer.reset_view()
+crop = picture()
+assert [layer.name for layer in viewer.layers] == ["scan", "planes"]
+assert crop.std() > 10 and abs(crop - head).mean() > 3
+viewer.close()
+Path(sys.argv[1]).write_text("done")
+"""
+
+
+@needs_xvfb
+def test_in_a_real_window_a_head_stands_free_and_a_crop_is_planes(tmp_path):
+    script, done = tmp_path / "space.py", tmp_path / "done"
+    script.write_text(IN_SPACE)
+    assert display.run_under_xvfb([str(script), str(done)], tmp_path) == ""
+    assert done.read_text() == "done"
+
+
 # ---- the plugin --------------------------------------------------------------------------------
 
 
@@ -975,7 +1018,7 @@ assert viewer.dims.order == (2, 1, 0)
 assert (viewer.layers["captions"].data[0] - widget.puzzle.centres[0])[1] > 0
 widget.task.value = "rotation"
 widget.draw.clicked.emit(True)
-assert widget.shown.value and widget.puzzle.row, "turned views open turned"
+assert widget.as_asked.value and widget.puzzle.in_row, "turned views open turned"
 widget.task.value = "jigsaw"
 widget.settings["patch"].value = 30
 widget.draw.clicked.emit(True)
