@@ -11,6 +11,7 @@ from .data.cohort import Cohort as Cohort
 from .data.opening import open_cohort as open_cohort
 from .data.opening import scale as scale
 from .errors import InputError as InputError
+from .evaluation.feature_maps import features as features
 from .evaluation.prediction import predict as predict
 from .evaluation.probe import probe as probe
 from .evaluation.raw_scans import predict_images as predict_images

@@ -176,6 +176,17 @@ def cell_numbers(cell, dims):
     return number
 
 
+class Analytic(nn.Module):
+    """An "encoder" whose features are given by a formula: scan (1, channel, *space) → the same."""
+
+    def __init__(self, formula):
+        super().__init__()
+        self.zero, self.formula = nn.Parameter(torch.zeros(())), formula
+
+    def forward(self, x):
+        return [self.formula(x) + self.zero]
+
+
 class Means(nn.Module):
     """An encoder that counts what it encodes; its one feature is the patch's mean."""
 

@@ -20,6 +20,7 @@ from .hours import fit_cost_model, study_hours
 from .peaks import measure_peaks
 from .result import BenchResult
 from .stages import TIMED_TASKS, measure_stages
+from .views import view_costs
 
 _PACKAGES = ("ssl3d-lite", "torch", "monai", "numpy")
 _RECIPE = "virtual-hippocampus"
@@ -54,7 +55,7 @@ def bench(settings: BenchSettings) -> BenchResult:
     with tempfile.TemporaryDirectory() as folder:
         place = settings.cohort or make_cohort(_RECIPE, Path(folder), cases=_CASES)
         cohort = check_measurable(Cohort.open(place))
-        with tqdm(desc="peaks of the machine", total=len(TIMED_TASKS) + 4, unit="stage") as bar:
+        with tqdm(desc="peaks of the machine", total=len(TIMED_TASKS) + 5, unit="stage") as bar:
 
             def announce(what: str) -> None:
                 bar.update()
@@ -71,6 +72,8 @@ def _measure(
     """All measurements; ``announce`` is called with the name of each before it begins."""
     peaks = measure_peaks(device)
     stages = measure_stages(cohort, cohort.to(device), peaks, precision, seconds, announce)
+    announce("views")
+    views = view_costs()
     announce("hours of studies")
     cost_model = fit_cost_model(stages)
     return BenchResult(
@@ -84,6 +87,7 @@ def _measure(
         stages=stages,
         cost_model=cost_model,
         hours=study_hours(cost_model),
+        views=views,
     )
 
 

@@ -8,7 +8,15 @@ from ssl3d_lite.files import atomic_write, write_json
 from ssl3d_lite.html import as_html, bullets, escape, picture, write_html
 from ssl3d_lite.show.pieces import COLOURS
 
-from .result import BENCH, BenchResult, bench_remarks, hours_table, peak_table, stage_table
+from .result import (
+    BENCH,
+    BenchResult,
+    bench_remarks,
+    hours_table,
+    peak_table,
+    stage_table,
+    view_table,
+)
 
 _CAPTION = (
     "Where a minute of pretraining goes, by task: making the views, the network's forward and "
@@ -52,6 +60,8 @@ def write_bench_report(result: BenchResult, out: Path) -> None:
             picture(figure, _CAPTION),
             "<h2>The shipped studies on this machine</h2>",
             as_html(hours_table(result)),
+            "<h2>Views in the browser</h2>",
+            as_html(view_table(result)),
         ],
     )
     atomic_write(out / "minute.png", lambda file: figure.savefig(file, format="png", dpi=110))

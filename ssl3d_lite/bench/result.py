@@ -12,6 +12,7 @@ from ssl3d_lite.html import Table
 from .hours import CostModel
 from .peaks import Peaks
 from .stages import STEP_PARTS, Stage
+from .views import WANTED, ViewCost
 
 BENCH = "bench.json"
 _TARGET = 0.9  # the share of a bare step's speed that the loop should reach
@@ -31,6 +32,8 @@ class BenchResult:
     cost_model: CostModel
     hours: dict[str, dict[str, float]]
     """Study → scale → hours."""
+    views: Sequence[ViewCost] = ()
+    """Views in the browser."""
 
     @property
     def tasks(self) -> list[str]:
@@ -102,6 +105,19 @@ def hours_table(result: BenchResult) -> Table:
         [name, *(duration_text(hours[s]) for s in scales)] for name, hours in result.hours.items()
     ]
     return ["study", *scales], rows
+
+
+def view_table(result: BenchResult) -> Table:
+    """Every view: from a click to the picture, and the size of its page."""
+    rows = [
+        [
+            *(view.name, view.what, f"{view.megabytes:.1f} MB"),
+            "no browser" if view.seconds is None else f"{1e3 * view.seconds:.0f} ms",
+            f"{1e3 * WANTED:.0f} ms",
+        ]
+        for view in result.views
+    ]
+    return ["view", "of", "page", "click to picture", "wanted"], rows
 
 
 def duration_text(hours: float) -> str:

@@ -3,6 +3,7 @@
 Each rests on the function of the same name that a notebook calls (``ssl3d_lite.pretrain``, …).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,11 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from ssl3d_lite.data.cohort import MANIFEST, Cohort, Split, fits
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.evaluation.feature_files import (
+    FeatureSettings,
+    write_features,
+    write_image_features,
+)
 from ssl3d_lite.evaluation.grades import OrdinalEvaluation
 from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.evaluation.prediction import how_to_see, large_enough, of_earlier_runs, predict
@@ -276,10 +282,7 @@ def predict_command(settings: PredictCommand) -> int:
         return result.exit_code
     assert settings.cohort is not None  # one of the two is given
     cohort = Cohort.open(settings.cohort)
-    all_cases = settings.cases == "all"
-    cases = (
-        range(len(cohort)) if all_cases else getattr(cohort.split(settings.fold), settings.cases)
-    )
+    cases = chosen_cases(cohort, settings.cases, settings.fold)
     if settings.cases == "test":
         check_test(network, cohort, cases, settings.fold)
     patch = read_json(settings.model / RUN_SETTINGS, "network")["training"]["patch"]
@@ -293,6 +296,70 @@ def predict_command(settings: PredictCommand) -> int:
     return int(bool(small))
 
 
+# ---- features ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FeaturesCommand(CheckedSettings):
+    """Writes what an encoder makes of scans: its features in colours, as NIfTI over the raw scans
+    for 3D Slicer and FSLeyes, and one vector a scan in embeddings.npz."""
+
+    encoder: str
+    """Folder of a pretrained encoder, or of a fine-tuned network whose encoder is taken; with
+    --cohort also "random", for a control."""
+    out: Path
+    """Folder for ID_colours.nii.gz of each scan, and for embeddings.npz."""
+    images: Path | None = None
+    """Raw scans: a folder of NIfTI files or DICOM series, or one NIfTI file. They are prepared as
+    those that the encoder learnt from."""
+    cohort: Path | None = None
+    """Prepared cohort, in place of raw scans."""
+    cases: Literal["test", "validation", "train", "all"] = "all"
+    """Which of the cohort's cases."""
+    fold: Count = 0
+    """The fold that is the test set."""
+    features: Annotated[FeatureSettings, FLAT] = field(default_factory=FeatureSettings)
+    seed: Seed = 0
+    """Number that a random encoder's weights are drawn from."""
+    shape: Annotated[EncoderShape, FLAT] = field(default_factory=EncoderShape)
+    workers: PositiveInt | None = None
+    """Processes that prepare raw scans. Default: one a core."""
+    device: Device = "auto"
+    """auto takes a GPU where there is one."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.images is None) == (self.cohort is None):
+            raise InputError("give either raw scans (--images) or a prepared cohort (--cohort)")
+        if self.images is not None and (self.cases, self.fold) != ("all", 0):
+            raise InputError("cases and fold choose from a cohort; of --images all are read")
+        if self.images is not None and self.encoder == "random":
+            raise InputError(
+                "a random encoder does not say how raw scans are to be prepared; give a cohort "
+                "(--cohort)"
+            )
+
+
+def features_command(settings: FeaturesCommand) -> int:
+    """Write features, and say how it went. Exit code: 1 if a scan could not be read."""
+    device = choose_device(settings.device)
+    if settings.images is not None:
+        encoder = load_encoder(settings.encoder).to(device)
+        result = write_image_features(
+            encoder, settings.images, settings.out, settings.features, settings.workers
+        )
+    else:
+        assert settings.cohort is not None  # one of the two is given
+        if not (settings.cohort / MANIFEST).exists():
+            raise InputError(f"no prepared cohort in {settings.cohort}; raw scans are --images")
+        cohort = Cohort.open(settings.cohort)
+        cases = chosen_cases(cohort, settings.cases, settings.fold)
+        encoder = find_encoder(settings.encoder, cohort, settings.shape, settings.seed).to(device)
+        result = write_features(encoder, cohort, settings.out, cases, settings=settings.features)
+    print(result)
+    return result.exit_code
+
+
 # ---- shared ------------------------------------------------------------------------------------
 
 
@@ -303,6 +370,11 @@ def read_cohort(folder: Path, fold: int, device: str) -> tuple[Cohort, Split]:
         print(f"{cohort.name} is read from disk batch by batch: {cohort.bytes / 1e9:.0f} GB")
         return cohort, cohort.split(fold)
     return cohort.to(device), cohort.split(fold)
+
+
+def chosen_cases(cohort: Cohort, which: str, fold: int) -> Sequence[int]:
+    """Positions of a cohort's "test", "validation" or "train" cases, or of "all"."""
+    return range(len(cohort)) if which == "all" else getattr(cohort.split(fold), which)
 
 
 def find_encoder(name: str, cohort: Cohort, shape: EncoderShape, seed: int) -> Encoder:

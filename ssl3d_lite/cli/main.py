@@ -273,6 +273,12 @@ def _predict(arguments: list[str]) -> int:
     return predict_command(_parse(PredictCommand, "predict", arguments))
 
 
+def _features(arguments: list[str]) -> int:
+    from .commands import FeaturesCommand, features_command
+
+    return features_command(_parse(FeaturesCommand, "features", arguments))
+
+
 def _study(arguments: list[str]) -> None:
     from ssl3d_lite.study.settings import read_study, shipped_studies
 
@@ -323,6 +329,7 @@ def _bench(arguments: list[str]) -> None:
         is_bench,
         peak_table,
         stage_table,
+        view_table,
     )
     from ssl3d_lite.html import as_text
     from ssl3d_lite.outputs import claimed
@@ -330,7 +337,7 @@ def _bench(arguments: list[str]) -> None:
     with claimed(settings.out, "bench", is_bench):
         result = bench(settings)
         write_bench_report(result, settings.out)
-    for table in (peak_table, stage_table, hours_table):
+    for table in (peak_table, stage_table, hours_table, view_table):
         print("\n" + as_text(table(result)))
     print("\n" + "\n".join(f"- {line}" for line in bench_remarks(result)))
     print(f"\nReport: {settings.out / 'report.html'}  All numbers: {settings.out / BENCH}")
@@ -377,6 +384,11 @@ COMMANDS: dict[str, Command] = {
         _probe,
         "score a frozen encoder's features with a linear probe",
         "ssl3d probe --cohort cohorts/a --encoder runs/cpc --labels 5",
+    ),
+    "features": (
+        _features,
+        "what an encoder makes of scans: colours over the raw scans, embeddings",
+        "ssl3d features --encoder runs/cpc --images scans --out features",
     ),
     "study": (
         _study,

@@ -60,9 +60,9 @@ def scanner_header(affine: np.ndarray) -> RawHeader:
 
 
 def image_over_raw(
-    labels: np.ndarray, affine: Sequence[Sequence[float]], record: RawHeader
+    voxels: np.ndarray, affine: Sequence[Sequence[float]], record: RawHeader
 ) -> nibabel.Nifti1Image:
-    """A label map, uint8 (x, y, z), as a NIfTI image that lies over the raw scan.
+    """A label map, uint8 (x, y, z), or other voxels as a NIfTI image that lies over the raw scan.
 
     Args:
         affine: raw voxel → world, (4, 4), in mm if the record states a unit.
@@ -73,7 +73,7 @@ def image_over_raw(
     """
     place = np.array(affine, float)
     if not record:
-        return nibabel.Nifti1Image(labels, place)
+        return nibabel.Nifti1Image(voxels, place)
     try:
         kind = NIFTI_KINDS[record["sizeof_hdr"]]
         header = kind.header_class()
@@ -85,7 +85,7 @@ def image_over_raw(
         raise InputError(
             f"the record of a raw scan's header is damaged ({reason}); prepare the cohort again"
         ) from None
-    return kind(labels, place, header, dtype=np.uint8)
+    return kind(voxels, place, header, dtype=voxels.dtype)
 
 
 def _finite(values: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from . import grades as grades
 from . import segmentation as segmentation
+from .equivariance import equivariance_under_shift as equivariance_under_shift
+from .feature_maps import features as features
 from .features import recalibrated as recalibrated
 from .linear_probe import linear_probes as linear_probes
 from .linear_probe import probes_by_protocol as probes_by_protocol

@@ -104,12 +104,20 @@ def places_of(voxels: Tensor, space: Sequence[int]) -> Tensor:
 def features_at(levels: list[Tensor], voxels: Tensor, space: Sequence[int]) -> Tensor:
     """All levels' features at ``voxels`` (batch, voxel): (batch, voxel, feature).
 
-    Voxels are flat positions in ``space``. Coarse levels are interpolated linearly, as by
-    F.interpolate with align_corners=False.
+    Voxels are flat positions in ``space``. Coarse levels are interpolated: see
+    :func:`features_between`.
     """
-    places = places_of(voxels, space).to(levels[0])
-    grid = places.flip(-1)  # grid_sample counts the last axis first
-    grid = grid.view(*voxels.shape, *[1] * (len(space) - 1), len(space))
+    return features_between(levels, places_of(voxels, space))
+
+
+def features_between(levels: list[Tensor], places: Tensor) -> Tensor:
+    """All levels' features at ``places`` (batch, point, axis): (batch, point, feature).
+
+    Places are from -1 to 1 over the scan, which need not be middles of voxels. Levels are
+    interpolated linearly, as by F.interpolate with align_corners=False.
+    """
+    grid = places.to(levels[0]).flip(-1)  # grid_sample counts the last axis first
+    grid = grid.view(*places.shape[:2], *[1] * (places.shape[2] - 1), places.shape[2])
     sampled = [
         F.grid_sample(level, grid, "bilinear", "border", align_corners=False) for level in levels
     ]
@@ -124,7 +132,8 @@ def recalibrated(encoder: Encoder, cohort: Cohort, cases: Sequence[int]) -> Enco
     """
     copy = deepcopy(encoder)
     copy.to(memory_format=channels_last(encoder))  # type: ignore[call-overload]  # torch's stub
-    batches = (cohort.images(batch).to(device_of(copy)) for batch in in_batches(cases))
+    like = next(copy.parameters())
+    batches = (cohort.images(batch).to(like) for batch in in_batches(cases))
     with torch.no_grad():
         update_bn(batches, copy)
     return copy.eval()

@@ -111,7 +111,7 @@ def large_enough(
     Raises:
         InputError: none has.
     """
-    encoder = getattr(network, "encoder", None)
+    encoder = network if isinstance(network, Encoder) else getattr(network, "encoder", None)
     if not isinstance(encoder, Encoder):
         return list(cases), []
     fit, small = [], []

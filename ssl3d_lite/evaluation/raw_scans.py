@@ -25,6 +25,7 @@ from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.interrupts import temporary_folder
 from ssl3d_lite.models.classifier import Classifier
+from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.outputs import claimed
 from ssl3d_lite.training.checkpoint import digest
@@ -97,7 +98,7 @@ def predict_images(
     """
     trained, learnt = what_it_learnt(network)
     recipe, images, out = volume_recipe(learnt), Path(images), Path(out)
-    _check_places(images, out)
+    check_places(images, out)
     answering: nn.Module = network
     boxes = window = window or trained.patch
     if recipe is not learnt:  # slices of volumes
@@ -113,9 +114,7 @@ def predict_images(
         paths = write_predictions(maps, prepared, cases, out, digest(network))
     notes = [
         *(f"{row['case']} {row['reason']}: left out" for row in summary.left_out),
-        *_without_unit(prepared, trained.preparation.unit),
-        *_outside(prepared.cases, recipe),
-        *_far_off(prepared.cases, trained.preparation.spacing_range, learnt.get("axis")),
+        *remarks_on_scans(prepared, trained, recipe, learnt.get("axis")),
         *_slices_left_out(learnt),
         *of_earlier_runs(out, paths),
     ]
@@ -129,7 +128,7 @@ def predict_images(
 # ---- what the network knows --------------------------------------------------------------------
 
 
-def what_it_learnt(network: UNet | Classifier) -> tuple[Provenance, Mapping[str, Any]]:
+def what_it_learnt(network: UNet | Classifier | Encoder) -> tuple[Provenance, Mapping[str, Any]]:
     """What a network was trained on, and the settings of the recipe that prepared it.
 
     Raises:
@@ -169,22 +168,23 @@ def volume_recipe(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
 # ---- a cohort that does not last ---------------------------------------------------------------
 
 
-def _check_places(images: Path, out: Path) -> None:
+def check_places(images: Path, out: Path) -> None:
+    """Raise InputError unless ``images`` are raw scans, and ``out`` is apart from them."""
     if (images / MANIFEST).exists():
         raise InputError(f"{images} is a prepared cohort; give it as one (--cohort)")
     if not images.exists():
         raise InputError(f"no folder and no file {images}")
     if images.is_dir() and out.resolve().is_relative_to(images.resolve()):
         raise InputError(
-            f"predictions in {out} would be taken for scans of {images} the next time; choose "
+            f"what is written to {out} would be taken for scans of {images} the next time; choose "
             "another place"
         )
 
 
 @contextmanager
-def room_in(out: Path) -> Iterator[Path]:
+def room_in(out: Path, command: str = "predict") -> Iterator[Path]:
     """A hidden folder in ``out``, where there is room; it is gone at the end, however it ends."""
-    with claimed(out, "predict") as claim:
+    with claimed(out, command) as claim:
         for left in claim.folder.glob(f"{ROOM}*"):  # by a process that was killed
             shutil.rmtree(left, ignore_errors=True)
         with temporary_folder(claim.folder, ROOM) as folder:
@@ -279,6 +279,19 @@ class SliceBySlice(nn.Module):
 
 
 # ---- what to know of the answers ---------------------------------------------------------------
+
+
+def remarks_on_scans(
+    cohort: Cohort, trained: Provenance, recipe: Mapping[str, Any], axis: int | None = None
+) -> Iterator[str]:
+    """What a network has not met of scans that were prepared as its own: a line each.
+
+    Args:
+        axis: across which a network of slices cuts.
+    """
+    yield from _without_unit(cohort, trained.preparation.unit)
+    yield from _outside(cohort.cases, recipe)
+    yield from _far_off(cohort.cases, trained.preparation.spacing_range, axis)
 
 
 def _without_unit(cohort: Cohort, unit: str | None) -> Iterator[str]:

@@ -1,5 +1,6 @@
 # The room's main names. Read by type checkers and, at run time, by lazy_loader.
 
+from .browser.features import Features as Features
 from .browser.live import Live as Live
 from .browser.puzzle3d import Puzzle3D as Puzzle3D
 from .browser.scan3d import Volume3D as Volume3D
@@ -19,6 +20,9 @@ from .figures.curves import forest as forest
 from .figures.curves import label_efficiency as label_efficiency
 from .figures.curves import learning_curves as learning_curves
 from .figures.curves import tidy as tidy
+from .figures.features import feature_colours as feature_colours
+from .figures.features import nearest_patches as nearest_patches
+from .figures.features import nearest_patients as nearest_patients
 from .figures.planes import PLANE_NAMES as PLANE_NAMES
 from .figures.planes import draw_plane as draw_plane
 from .figures.planes import overlay_classes as overlay_classes

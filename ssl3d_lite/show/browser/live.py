@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import torch
 import traitlets
@@ -34,12 +33,13 @@ from ssl3d_lite.tasks import ProxyTask, Row, measure
 from .browser_module import browser_module
 from .patch_cards import Mark, PatchCard, patch_card
 from .predictions import Picture, Prediction, Question, questions, read_predictions
+from .saved_page import BrowserView
 
 MAX_QUESTIONS = 8
 MAX_POINTS = 300  # in a curve; a longer one is thinned
 
 
-class Live(anywidget.AnyWidget):
+class Live(BrowserView):
     """Shows how a task is learnt, and can stop the training. The module says what that needs.
 
     The view does not change the training: questions are made with a generator of their own, and

@@ -14,7 +14,6 @@ It is a small widget of its own, not NiiVue as ``Volume3D``, for three reasons:
 from collections.abc import Sequence
 from pathlib import Path
 
-import anywidget
 import traitlets
 from torch import Tensor
 
@@ -23,9 +22,10 @@ from ssl3d_lite.tasks import ProxyBatch
 
 from .browser_module import browser_module
 from .puzzle3d_scene import make_scene
+from .saved_page import BrowserView
 
 
-class Puzzle3D(anywidget.AnyWidget):
+class Puzzle3D(BrowserView):
     """The pieces of a puzzle in 3D: as the network gets them, put back, apart.
 
     Where a patch is sought (CPC) it is one question: the pyramid of patches that is its context,

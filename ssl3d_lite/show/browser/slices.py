@@ -7,7 +7,6 @@ What is clicked comes back: ``view.voxel`` and ``view.patch``.
 from collections.abc import Sequence
 from pathlib import Path
 
-import anywidget
 import numpy as np
 import traitlets
 from torch import Tensor
@@ -27,6 +26,7 @@ from ssl3d_lite.show.words import piece_told
 from ssl3d_lite.tasks import ProxyBatch
 
 from .browser_module import browser_module
+from .saved_page import BrowserView
 
 ROBUST = (0.5, 99.5)  # percentiles of a channel that are shown as black and white
 _WIDER = 0.5  # share of its width by which the window can be widened on either side
@@ -34,7 +34,7 @@ _WHITE = 255  # a byte's highest value
 Window = tuple[float, float]
 
 
-class Slices(anywidget.AnyWidget):
+class Slices(BrowserView):
     """Sagittal, coronal and axial plane of a scan, with labels and the boxes of pieces laid over.
 
     The wheel and the arrow keys go through the slices. A click, or a drag, moves the cross. A drag

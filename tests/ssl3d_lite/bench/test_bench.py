@@ -10,7 +10,7 @@ import torch
 from helpers import make_cohort
 from torch import nn
 
-from ssl3d_lite.bench import command, stages
+from ssl3d_lite.bench import command, stages, views
 from ssl3d_lite.bench.command import BenchSettings, bench
 from ssl3d_lite.bench.hours import (
     VIRTUAL_SHAPES,
@@ -22,9 +22,10 @@ from ssl3d_lite.bench.hours import (
     virtual_shape,
 )
 from ssl3d_lite.bench.peaks import Peaks, copy_rate
-from ssl3d_lite.bench.result import stage_table
+from ssl3d_lite.bench.result import stage_table, view_table
 from ssl3d_lite.bench.stages import STEP_PARTS, Stage, make_setup, step_work, training_stages
 from ssl3d_lite.bench.traffic import layer_bytes
+from ssl3d_lite.bench.views import view_costs
 from ssl3d_lite.cli import main as cli
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.timing import repeated_times
@@ -246,6 +247,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(command, "study_hours", lambda cost: {"a": {"smoke": cost.step}})
     for module in (stages, command):
         monkeypatch.setattr(module, "TIMED_TASKS", ("masked", "cpc"))
+    monkeypatch.setattr(command, "view_costs", lambda: view_costs(24, 2))
     measure = command.measure_peaks
     monkeypatch.setattr(command, "measure_peaks", lambda device: measure(device, 0.05))
 
@@ -263,11 +265,16 @@ def test_bench_writes_a_table_a_page_and_numbers(cohort, tmp_path, capsys, quick
     for stage in record["stages"]:
         assert stage["seconds"] > 0
         assert stage["share"] == pytest.approx(stage["limit"] / stage["seconds"])
+    (view,) = record["views"]
+    assert view["name"] == "Features"
+    assert 0 < view["megabytes"] < 5
+    assert view["seconds"] is None or view["seconds"] > 0
+    assert "2 patients of 24³, 2 encoders" in printed
     for minute in record["minute"].values():
         assert sum(minute.values()) == pytest.approx(60)
     page = (out / "report.html").read_text()
     assert "Where a minute of pretraining goes" in page
-    assert page.count("<table>") == 3
+    assert page.count("<table>") == 4
     assert (out / "minute.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -291,6 +298,19 @@ def test_the_table_has_a_line_a_stage():
 
     header, rows = stage_table(Few)
     assert rows == [["cpc", "views", "4.0 ms", "1.0 ms", "25 %", "copying"]]
+    assert len(header) == len(rows[0])
+
+
+def test_a_view_without_a_browser_has_a_size_alone(monkeypatch):
+    monkeypatch.setattr(views.shutil, "which", lambda name: None)
+    (cost,) = view_costs(24, 2)
+    assert cost.seconds is None
+
+    class Few:
+        views = (cost,)
+
+    header, rows = view_table(Few)
+    assert rows[0][3:] == ["no browser", "100 ms"]
     assert len(header) == len(rows[0])
 
 

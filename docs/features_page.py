@@ -1,0 +1,62 @@
+"""Writes features.html, and features.png of it: what a trained encoder knows, and others do not.
+
+    python docs/features_page.py
+
+The patients are virtual hippocampi, so their page may go anywhere. An encoder is trained on the
+others by CPC, without labels, which takes a CPU about ten minutes; four of the test set are shown.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+import ssl3d_lite as ssl3d
+from ssl3d_lite.data.registry import make_cohort
+from ssl3d_lite.training.presets import preset
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent / "tests"))
+
+from browser.lab import FLAGS, find_browser  # noqa: E402  (needs the line above)
+
+CASES, STEPS = 60, 1200
+TITLE = "Point at patient A"
+TEXT = (
+    "Four virtual patients whom no training has seen. Rings show the voxels of B, C and D that are "
+    "most like the one you point at, green where the label is the same. The last picture is A "
+    "again, seen through a crop. Drag the crop: what knows the anatomy stays on it."
+)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        made = make_cohort("virtual-hippocampus", Path(folder), cases=CASES)
+        cohort = ssl3d.Cohort.open(made).to("cpu")
+        encoder = ssl3d.make_encoder(cohort, seed=0)
+        task = ssl3d.make_task("cpc", encoder, seed=0)
+        training = preset("quick", "cpc", cohort.spatial_dims).training | {"steps": STEPS}
+        ssl3d.pretrain(task, encoder, cohort, **training)
+        view = ssl3d.show.Features(
+            encoder,
+            cohort,
+            cases=cohort.split().test[:4],
+            names=("trained by CPC", "random weights"),
+        )
+    picture(view.save(DOCS / "features.html", TITLE, TEXT))
+
+
+def picture(page: Path) -> None:
+    """What a reader of the page sees first."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
+        window = browser.new_page(viewport={"width": 1200, "height": 900})
+        window.goto(page.as_uri())
+        window.wait_for_function("document.querySelector('.ssl3d-features').dataset.milliseconds")
+        window.locator(".ssl3d-board").screenshot(path=DOCS / "features.png")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,276 @@
+"""What an encoder learnt, in the browser: its features in colours, and the same place in others.
+
+A click on a voxel of a patient shows where the other patients are most like it, by an
+encoder, by another one beside it, and by place alone. All of it happens in the browser
+(``features.js``): cells are sent once, and the kernel is asked for nothing.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import traitlets
+from nibabel.affines import voxel_sizes
+from tqdm.auto import tqdm
+
+from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Cohort
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.evaluation.feature_maps import cell_labels, check_cases, checked_stride
+from ssl3d_lite.models.encoders import Encoder, make_encoder
+from ssl3d_lite.show.arrays import air, greys
+from ssl3d_lite.show.pieces import COLOURS, CORRECT_COLOUR, WRONG_COLOUR, class_colour
+
+from .browser_module import browser_module
+from .feature_cells import (
+    FRAMES,
+    FeatureColumn,
+    Frame,
+    encoder_column,
+    frames_of,
+    place_column,
+    stride_for,
+    transfer_dice,
+)
+from .saved_page import BrowserView
+
+MOST_PATIENTS = 4
+
+
+class Features(BrowserView):
+    """Features of two encoders, and of place alone, in two to four patients.
+
+    Hover over a voxel of a patient, or click to keep it. The other patients, and a crop of the
+    first that can be moved with the mouse, show how like each voxel is, and a ring at the best
+    match. Below, each dot is a cell by its first two principal components, and asks as a voxel
+    does. Features that follow the anatomy stay on it when the crop is moved; what knows
+    the place alone stays at the same position of the crop.
+
+    Attributes:
+        patient: which of the patients is asked, from 0.
+        voxel: the voxel of it that is asked, [x, y, z]. Set it to ask another.
+        plane: "sagittal", "coronal" or "axial".
+        opacity: from 0, the scan alone, to 1, the features alone.
+        frame: which of the positions along the scan's diagonal the crop has, from 0.
+    """
+
+    _esm = browser_module(Path(__file__).with_suffix(".js"))
+    _css = Path(__file__).with_suffix(".css")
+
+    patient = traitlets.Int(0).tag(sync=True)
+    voxel = traitlets.List(traitlets.Int()).tag(sync=True)
+    plane = traitlets.Enum(("sagittal", "coronal", "axial"), "sagittal").tag(sync=True)
+    opacity = traitlets.Float(0.7, min=0, max=1).tag(sync=True)
+    frame = traitlets.Int(FRAMES - 1).tag(sync=True)
+
+    # sent once
+    _patients: traitlets.List = traitlets.List().tag(sync=True)  # name, shape, spacing, labelled
+    _frames: traitlets.List = traitlets.List().tag(sync=True)  # corner, size: in the first patient
+    _columns: traitlets.List = traitlets.List().tag(sync=True)  # name, components, palette
+    _stride = traitlets.Int().tag(sync=True)
+    _classes: traitlets.List = traitlets.List().tag(sync=True)  # name and colour of labels 1, 2, …
+    _marks = traitlets.List([CORRECT_COLOUR, WRONG_COLOUR]).tag(sync=True)  # of right, of wrong
+    _colours = traitlets.List(list(COLOURS[:MOST_PATIENTS])).tag(sync=True)  # of patients
+    _unit = traitlets.Unicode().tag(sync=True)
+    _numbers: traitlets.List = traitlets.List().tag(sync=True)  # rows of text, for a table
+    _note = traitlets.Unicode().tag(sync=True)
+    _scans = traitlets.Bytes().tag(sync=True)  # one patient after another, (x, y, z)
+    _labels = traitlets.Bytes().tag(sync=True)  # the same of those that have labels
+    _cells = traitlets.Bytes().tag(sync=True)  # column, patient or frame, cell, component
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        cohort: Cohort,
+        beside: Encoder | None = None,
+        cases: Sequence[int] | None = None,
+        *,
+        names: tuple[str, str] | None = None,
+        stride: int | None = None,
+    ):
+        """
+        Args:
+            encoder: a trained encoder.
+            cohort: 3D scans, prepared as those that it learnt from.
+            beside: the encoder that stands beside it; by default a random one of its shape.
+            cases: positions of two to four patients; the first is asked. By default four of the
+                test set of fold 0, or of all cases where there is none.
+            names: what the two encoders are called.
+            stride: edge of a cell, in voxels; by default the smallest, from 2 on, by which a
+                patient has at most 32768 cells.
+
+        Raises:
+            InputError: an encoder cannot read the scans; the scans are pictures; there are fewer
+                than two or more than four cases.
+
+        Example::
+
+            show.Features(encoder, cohort, beside=other, cases=[0, 1, 2, 3]).save("features.html")
+        """
+        chosen = _patients_of(cohort, cases)
+        shapes = [cohort.cases[case].shape for case in chosen]
+        stride = max(map(stride_for, shapes)) if stride is None else checked_stride(stride)
+        frames = frames_of(shapes[0])
+        if names is not None and len(names) != 2:
+            raise InputError(f"names are {names!r}, but must be two: one for each encoder")
+        if names is None:
+            names = ("the encoder", "random weights" if beside is None else "the other")
+        other = make_encoder(encoder.settings, 0) if beside is None else beside
+        both = tqdm(zip(names, (encoder, other), strict=True), "features", 2, unit="encoder")
+        columns = [
+            encoder_column(name, each, cohort, chosen, frames, stride) for name, each in both
+        ] + [place_column(shapes, frames, stride)]
+        labels = [_label(cohort, case) for case in chosen]
+        on_cells = [cell_labels(cohort, case, stride) for case in chosen]
+        dice = [transfer_dice(column.cells, on_cells) for column in columns]
+        unit = "" if cohort.unit == UNKNOWN_UNIT else cohort.unit
+        super().__init__(
+            voxel=_first_voxel(labels[0], shapes[0]),
+            _patients=[
+                _patient(cohort, case, label) for case, label in zip(chosen, labels, strict=True)
+            ],
+            _frames=[{"corner": list(f.corner), "size": list(f.size)} for f in frames],
+            _columns=[_column(column) for column in columns],
+            _stride=stride,
+            _classes=_named_colours(cohort, labels),
+            _unit=unit,
+            _numbers=numbers_of(columns, dice, frames, cohort),
+            _note=note_of(columns, dice),
+            _scans=b"".join(_greys(cohort, case).tobytes() for case in chosen),
+            _labels=b"".join(label.tobytes() for label in labels if label is not None),
+            _cells=b"".join(cells.tobytes() for column in columns for cells in column.cells),
+        )
+
+    @traitlets.validate("voxel")
+    def _inside(self, proposal: dict) -> list[int]:
+        voxel, shape = proposal["value"], self._patients[self.patient]["shape"]
+        if len(voxel) != len(shape) or not all(0 <= v < n for v, n in zip(voxel, shape)):
+            size = " × ".join(map(str, shape))
+            raise InputError(f"voxel {voxel} is not in the patient's {size} voxels")
+        return voxel
+
+    @traitlets.validate("patient")
+    def _among_patients(self, proposal: dict) -> int:
+        patient, count = proposal["value"], len(self._patients)
+        if not 0 <= patient < count:
+            raise InputError(f"patient {patient} is not among the {count}, from 0")
+        return patient
+
+    @traitlets.validate("frame")
+    def _among_frames(self, proposal: dict) -> int:
+        frame, count = proposal["value"], len(self._frames)
+        if not 0 <= frame < count:
+            raise InputError(
+                f"frame {frame} is not among the {count} positions of the crop, from 0"
+            )
+        return frame
+
+    def __repr__(self) -> str:  # ipywidgets' own would hold every byte
+        names = ", ".join(column["name"] for column in self._columns)
+        return f"Features of {len(self._patients)} patients: {names}"
+
+
+def _patients_of(cohort: Cohort, cases: Sequence[int] | None) -> list[int]:
+    if cohort.spatial_dims != 3:
+        raise InputError(f"{cohort.name} is {cohort.spatial_dims}D; Features shows 3D scans")
+    if cases is None:
+        folds = {case.fold for case in cohort.cases if case.fold is not None}
+        cases = cohort.split().test if len(folds) > 2 else range(len(cohort))
+        cases = cases[:MOST_PATIENTS]
+    chosen = check_cases(cohort, cases)
+    if not 2 <= len(chosen) <= MOST_PATIENTS:
+        raise InputError(f"{len(chosen)} cases are chosen; Features shows 2 to {MOST_PATIENTS}")
+    return chosen
+
+
+# ---- what is sent ------------------------------------------------------------------------------
+
+
+def _greys(cohort: Cohort, case: int) -> np.ndarray:
+    image = cohort.images([case])[0, 0].cpu().numpy()
+    return greys(image, air(image))
+
+
+def _label(cohort: Cohort, case: int) -> np.ndarray | None:
+    return cell_labels(cohort, case, 1)  # of single voxels
+
+
+def _patient(cohort: Cohort, case: int, label: np.ndarray | None) -> dict[str, Any]:
+    about = cohort.cases[case]
+    return {
+        "name": about.id,
+        "shape": list(about.shape),
+        "spacing": voxel_sizes(np.array(about.affine)).tolist(),
+        "labelled": label is not None,
+    }
+
+
+def _column(column: FeatureColumn) -> dict[str, Any]:
+    return {
+        "name": column.name,
+        "components": column.cells[0].shape[1],
+        "palette": column.palette.tolist(),
+    }
+
+
+def _named_colours(cohort: Cohort, labels: Sequence[np.ndarray | None]) -> list[dict[str, str]]:
+    if all(label is None for label in labels):
+        return []
+    names = cohort.label_names[1:]
+    return [
+        {"name": name, "colour": class_colour(number, name)} for number, name in enumerate(names, 1)
+    ]
+
+
+def _first_voxel(label: np.ndarray | None, shape: Sequence[int]) -> list[int]:
+    """The voxel that is nearest to the middle of the largest label; without labels the middle."""
+    middle = np.array(shape) // 2
+    if label is not None and label.any():
+        inside = np.argwhere(label == np.bincount(label[label > 0]).argmax())
+        middle = inside[np.square(inside - inside.mean(0)).sum(1).argmin()]
+    return middle.tolist()
+
+
+# ---- the line beneath --------------------------------------------------------------------------
+
+
+def numbers_of(
+    columns: Sequence[FeatureColumn],
+    dice: Sequence[float | None],
+    frames: Sequence[Frame],
+    cohort: Cohort,
+) -> list[list[str]]:
+    """Rows of text: what is told, then a cell for each column."""
+    rows = [
+        ["variance in three colours", *(_percent(column.share) for column in columns)],
+        ["labels carried from the first patient, Dice", *(_two_digits(each) for each in dice)],
+        [
+            "follows the anatomy when the crop is moved (0 place, 0.5 chance, 1 anatomy)",
+            *(_two_digits(c.shift.score if c.shift else 0.0) for c in columns),
+        ],
+    ]
+    known = next(column.shift for column in columns if column.shift)
+    off = [column.shift.distance if column.shift else known.place_distance for column in columns]
+    unit = "" if cohort.unit == UNKNOWN_UNIT else f", {cohort.unit}"
+    told = f"best match in a moved crop is off by{unit} (chance {known.chance_distance:.1f})"
+    return [*rows, [told, *(f"{each:.1f}" for each in off)]]
+
+
+def note_of(columns: Sequence[FeatureColumn], dice: Sequence[float | None]) -> str:
+    """How the numbers are to be read, in a sentence or two."""
+    said = (
+        "An encoder of random weights paints anatomy too, so colours alone prove nothing. What "
+        "counts is where matches lie, beside random weights and place alone."
+    )
+    own, other, place = dice
+    if own is None or other is None or place is None or own > max(other, place):
+        return said
+    return f"{said} By the labels that it carries, {columns[0].name} is not ahead of both."
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"
+
+
+def _two_digits(value: float | None) -> str:
+    return "–" if value is None or np.isnan(value) else f"{value:.2f}"

@@ -1,0 +1,81 @@
+"""A view of the browser as a page: one file that opens from disk, without network and kernel.
+
+A view draws by itself what it was sent once. So a page needs the view's module, its style, its
+state, and a few lines that stand in for the kernel (``saved_page.js``).
+"""
+
+import base64
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anywidget
+from markupsafe import Markup
+
+from ssl3d_lite.files import gzip_bytes
+from ssl3d_lite.html import escape, is_page_of, write_html
+from ssl3d_lite.outputs import check_file
+
+from .browser_module import ENTRY
+
+_MAKER = "ssl3d view"
+_HOST = Path(__file__).with_suffix(".js")
+_WIDE = "body { max-width: 76rem; }"  # a view takes more room than text
+
+
+class BrowserView(anywidget.AnyWidget):
+    """The base of the views in the browser: each can be saved as a page."""
+
+    def save(self, path: str | Path, title: str = "", text: str = "") -> Path:
+        """Write the view, as it is now, as one HTML file that needs nothing else.
+
+        What answers in the browser answers there too. What needs the kernel, such as stopping a
+        training, does nothing.
+
+        Args:
+            title: the page's title, and its heading.
+            text: a paragraph below the heading.
+
+        Raises:
+            InputError: a file is there that is no such page, as it was written.
+
+        Example::
+
+            show.Slices(image, label).save("scan.html", "A hippocampus")
+        """
+        path = Path(path)
+        check_file(path, partial(is_page_of, maker=_MAKER), "page of a view")
+        name = title or type(self).__name__
+        parts = [f"<style>{_WIDE}\n{self._css}</style>"]
+        parts += [f"<h1>{escape(title)}</h1>"] if title else []
+        parts += [f"<p>{escape(text)}</p>"] if text else []
+        parts += ['<div id="view"></div>', _script(str(self._esm), _page_state(self))]
+        write_html(path, name, parts, _MAKER)
+        return path
+
+
+def _page_state(view: BrowserView) -> dict[str, dict[str, Any]]:
+    """A view's state: values as they are, and bytes as base64 of gzip."""
+    own = set(view.traits(sync=True)) - set(anywidget.AnyWidget.class_traits(sync=True))
+    state = view.get_state(sorted(own - {"_esm", "_css", "_anywidget_id"}))
+    packed = {name: value for name, value in state.items() if isinstance(value, bytes)}
+    return {
+        "values": {name: value for name, value in state.items() if name not in packed},
+        "bytes": {
+            name: base64.b64encode(gzip_bytes(value, 9)).decode() for name, value in packed.items()
+        },
+    }
+
+
+def _script(module: str, state: dict[str, Any]) -> Markup:
+    """The view's module and the host's, side by side, and the state that they are given.
+
+    Names in a state come from data sets' own files, so nothing in it may end the script.
+    """
+    host = _HOST.read_text(encoding="utf-8").replace("\nexport ", "\n")
+    view = f"const view = (() => {{\n{module.removesuffix(ENTRY)}\nreturn {{ render }};\n}})();"
+    given = json.dumps(state).replace("<", "\\u003c")
+    start = f'startPage(view, document.getElementById("view"), {given});'
+    code = "\n".join((host, view, start))
+    return Markup(f'<script type="module">\n{code}</script>')

@@ -1,0 +1,244 @@
+"""The view of features in JupyterLab and as a page: all is answered without the kernel."""
+
+import io
+
+import numpy as np
+import pytest
+from helpers import make_cohort
+from PIL import Image
+
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.show import Features, Puzzle3D, Slices
+from ssl3d_lite.tasks import make_task
+
+EVIL = "</script><script>document.title = 'evil'</script><img src=x onerror=\"document.title=1\">"
+SETUP = """
+from pathlib import Path
+from helpers import make_cohort
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.show import Features
+cohort = make_cohort(Path("cohort"), 6)
+view = Features(make_encoder(cohort, filters=(4, 8)), cohort, cases=[0, 1, 2, 3])
+heard = []
+view.observe(lambda change: heard.append(change["name"]), ["voxel", "plane", "frame"])
+view
+"""
+COUNT = """() => {
+    window.sent = [];
+    const send = WebSocket.prototype.send;
+    WebSocket.prototype.send = function (data) {
+        window.sent.push(data);
+        return send.call(this, data);
+    };
+}"""
+
+
+def canvas_of(page, row, place):
+    """The panel of a row (encoder) and a place (patient, then the crop)."""
+    return page.locator(".ssl3d-board canvas").nth(row * 5 + place)
+
+
+def point(page, canvas, across, up):
+    """Move the mouse to a share of the canvas."""
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    x, y = box["x"] + across * box["width"], box["y"] + (1 - up) * box["height"]
+    page.mouse.move(x, y)
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 30)))")
+    return x, y
+
+
+def pixels(canvas):
+    return np.array(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB")).astype(int)
+
+
+# ---- in JupyterLab -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def notebook(lab):
+    from pathlib import Path
+
+    tests = str(Path(__file__).parents[1])
+    notebook = lab.open([f"import sys; sys.path.insert(0, {tests!r})", SETUP], height=1200)
+    notebook.until(lambda: notebook.locate(".ssl3d-board canvas").count() == 15, "the panels")
+    return notebook
+
+
+def test_pointing_asks_the_kernel_nothing_and_a_click_tells_it_once(notebook):
+    page, canvas = notebook.page, notebook.locate(".ssl3d-board canvas").first
+    notebook.evaluate(COUNT)
+    before = notebook.pixels(notebook.locate(".ssl3d-board canvas").nth(1))
+    for share in np.linspace(0.1, 0.9, 15):
+        point(page, canvas, share, 0.4)
+    assert notebook.evaluate("window.sent.length") == 0
+    assert notebook.run("print(heard)") == "[]"
+    notebook.evaluate("() => { window.sent.length = 0; }")
+    page.mouse.click(*point(page, canvas, 0.25, 0.6))
+    notebook.until(lambda: notebook.evaluate("window.sent.length"), "a message")
+    page.wait_for_timeout(300)
+    assert notebook.evaluate("window.sent.length") == 1
+    assert notebook.run("print(heard)") == "['voxel']"
+    _, across, up = map(int, notebook.run("print(*view.voxel)").split())
+    assert abs(across - 8) <= 1
+    assert abs(up - 14) <= 1
+    assert (notebook.pixels(notebook.locate(".ssl3d-board canvas").nth(1)) != before).any()
+    assert notebook.errors == []
+    assert notebook.outside == []
+
+
+def test_the_kernel_can_ask(notebook):
+    told = notebook.locate(".ssl3d-told")
+    notebook.run("view.voxel = [5, 6, 7]")
+    notebook.until(lambda: "(5, 6, 7)" in told.inner_text(), "the voxel")
+    notebook.run("view.plane = 'axial'")
+    axial = notebook.locate(".ssl3d-board canvas").first
+    notebook.until(lambda: axial.evaluate("c => c.width < c.height"), "another plane")
+    notebook.run("view.plane = 'sagittal'")
+
+
+# ---- as a page -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def opened(lab):
+    """Opens a file without a network; the page has no error and asks for nothing else."""
+    context = lab.browser.new_context(viewport={"width": 1200, "height": 1000}, offline=True)
+    faults, asked = [], []
+
+    def opened(path, wanted, width=1200):
+        page = context.new_page()
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.on("pageerror", lambda error: faults.append(error.stack or str(error)))
+        page.on("console", lambda line: faults.append(line.text))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(path.as_uri())
+        page.wait_for_selector(wanted)
+        page.wait_for_timeout(100)
+        return page
+
+    yield opened
+    context.close()
+    assert faults == []
+    assert all(address.startswith("file:") for address in asked)
+    assert len(asked) == 1
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    return make_cohort(tmp_path_factory.mktemp("scans"), 6)
+
+
+@pytest.fixture(scope="module")
+def saved(scans, tmp_path_factory):
+    view = Features(make_encoder(scans, filters=(4, 8)), scans, cases=[0, 1, 2, 3])
+    return view.save(tmp_path_factory.mktemp("page") / "features.html", "Features", EVIL)
+
+
+def test_a_page_answers_from_disk(opened, saved):
+    page = opened(saved, ".ssl3d-board canvas")
+    before = [pixels(canvas_of(page, 0, place)) for place in range(5)]
+    assert all(picture.std() > 5 for picture in before)
+    first = page.locator(".ssl3d-told").inner_text()
+    point(page, canvas_of(page, 0, 0), 0.2, 0.3)
+    assert page.locator(".ssl3d-told").inner_text() != first
+    assert any((pixels(canvas_of(page, 0, n)) != before[n]).any() for n in (1, 2, 3))
+    page.mouse.move(2, 2)
+    page.wait_for_timeout(100)
+    assert page.locator(".ssl3d-told").inner_text() == first  # nothing was clicked
+    assert "document.title" in page.locator("p").first.inner_text()
+    assert page.title() == "Features"
+
+
+def test_the_slider_goes_from_scan_to_features(opened, saved):
+    page = opened(saved, ".ssl3d-board canvas")
+    slider = page.locator(".ssl3d-controls input[type=range]").first
+    colour = {}
+    for value in (0, 1):
+        slider.fill(str(value))
+        picture = pixels(canvas_of(page, 0, 0))[20:60, 20:60]
+        colour[value] = np.ptp(picture, axis=2).mean()
+    assert colour[1] > 5 * colour[0]
+
+
+def test_place_stays_at_its_position_in_the_crop(opened, saved):
+    """And the crop is moved by the mouse."""
+    page = opened(saved, ".ssl3d-board canvas")
+    captions = page.locator(".ssl3d-board figcaption")
+    moved = canvas_of(page, 2, 4)
+    assert "mm off" in captions.nth(14).inner_text()
+    x, y = point(page, moved, 0.6, 0.6)
+    page.mouse.down()
+    page.mouse.move(x - 80, y + 80, steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(100)
+    assert captions.nth(14).inner_text() == "✓ the same place"
+
+
+def test_colours_and_matches_by_turns(opened, saved):
+    page = opened(saved, ".ssl3d-board canvas")
+    before = pixels(canvas_of(page, 1, 2))
+    page.get_by_text("show colours").click()
+    assert (pixels(canvas_of(page, 1, 2)) != before).any()
+    page.get_by_text("show matches").click()
+    assert (pixels(canvas_of(page, 1, 2)) == before).all()
+
+
+def test_every_patient_can_be_asked(opened, saved):
+    page = opened(saved, ".ssl3d-board canvas")
+    told, captions = page.locator(".ssl3d-told"), page.locator(".ssl3d-board figcaption")
+    page.mouse.click(*point(page, canvas_of(page, 0, 2), 0.5, 0.5))
+    assert "case_002" in told.inner_text()
+    assert captions.nth(2).inner_text() == ""  # it is asked, and has no match
+    page.get_by_label("plane").select_option("axial")
+    assert "case_002" in told.inner_text()
+
+
+def test_a_dot_asks_as_its_voxel_does(opened, saved):
+    page = opened(saved, ".ssl3d-board canvas")
+    told, plot = page.locator(".ssl3d-told"), page.locator(".ssl3d-plots canvas").first
+    colours = page.get_by_label("dots are coloured by")
+    before = pixels(plot)
+    seen = set()
+    for share in np.linspace(0.2, 0.8, 7):
+        point(page, plot, share, share)
+        seen.add(told.inner_text())
+    assert len(seen) > 3
+    page.mouse.move(2, 2)
+    page.wait_for_timeout(100)
+    for name in ("place", "patient", "label"):
+        colours.select_option(name)
+        after = pixels(plot)
+        assert (after != before).any() or name == "label"
+    assert (pixels(plot) == before).all()
+
+
+@pytest.mark.parametrize("width", [390, 700, 1400])
+def test_a_page_is_no_wider_than_its_window(opened, saved, width):
+    page = opened(saved, ".ssl3d-board canvas", width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator(".ssl3d-board canvas").first.bounding_box()["width"] > 60
+
+
+def test_every_view_can_be_a_page(opened, scans, tmp_path):
+    image, label = scans[0]
+    path = Slices(image, label, title=EVIL, label_names=["a", EVIL, "c"]).save(tmp_path / "s.html")
+    page = opened(path, ".ssl3d-slices canvas")
+    assert page.locator("h4").inner_text() == EVIL
+    assert page.title() == "Slices"
+    canvas = page.locator(".ssl3d-slices canvas").first
+    before = pixels(canvas)
+    canvas.focus()
+    page.keyboard.press("PageUp")
+    assert (pixels(canvas) != before).any()
+
+
+def test_a_puzzle_can_be_a_page(opened, scans, tmp_path):
+    import torch
+
+    task = make_task("jigsaw", make_encoder(scans, filters=(4, 8)).settings, patch=7, jitter=1)
+    volumes = scans.images([0, 1])
+    batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
+    path = Puzzle3D(volumes, batch).save(tmp_path / "p.html")
+    page = opened(path, ".ssl3d-puzzle3d canvas, canvas")
+    assert pixels(page.locator("canvas").first).std() > 5

@@ -1,0 +1,150 @@
+"""Features as files: colours over the raw scan, voxel for voxel; embeddings as one table."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from helpers import content, make_cohort
+
+from data_recipes.folder import Folder
+from data_recipes.folder import prepare as prepare_folder
+from ssl3d_lite.cli.main import main
+from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.provenance import Provenance
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.evaluation.feature_files import (
+    EMBEDDINGS,
+    FeatureSettings,
+    write_features,
+    write_image_features,
+)
+from ssl3d_lite.evaluation.feature_maps import features
+from ssl3d_lite.evaluation.prediction import over_raw
+from ssl3d_lite.models.encoders import make_encoder
+
+SHAPE = (14, 18, 12)
+
+
+def write_scans(folder: Path, count: int = 3) -> Path:
+    """Noise, lying on its side, oblique, with voxels that are no cubes."""
+    affine = nib.affines.from_matvec(nib.eulerangles.euler2mat(0.1, 0.05) @ np.diag([-1, 1.2, 1.5]))
+    affine[:3, 3] = (7, -3, 11)
+    for number in range(count):
+        scan = np.random.default_rng(number).normal(size=SHAPE).astype(np.float32)
+        image = nib.Nifti1Image(scan[..., ::-1].swapaxes(0, 1), affine)
+        image.set_qform(affine, 1)
+        image.header.set_xyzt_units("mm")
+        folder.mkdir(exist_ok=True)
+        nib.save(image, folder / f"p{number}.nii.gz")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    return write_scans(tmp_path_factory.mktemp("raw") / "scans")
+
+
+@pytest.fixture(scope="module")
+def prepared(raw, tmp_path_factory):
+    out = tmp_path_factory.mktemp("cohort") / "a"
+    prepare_folder(Folder(raw=raw, out=out, size=(12, 12, 12), spacing=(1.3, 1.3, 1.3), workers=1))
+    return Cohort.open(out)
+
+
+@pytest.fixture(scope="module")
+def encoder(prepared):
+    encoder = make_encoder(prepared, seed=0, filters=(4, 8))
+    encoder.provenance = Provenance.of(prepared, range(len(prepared)))
+    return encoder
+
+
+@pytest.fixture(scope="module")
+def out(encoder, prepared, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("features") / "a"
+    return write_features(encoder, prepared, folder, settings=FeatureSettings(components=5))
+
+
+def test_colours_lie_over_the_raw_scan(encoder, prepared, raw, out):
+    maps = features(encoder, prepared, range(3), stride=2)
+    for case in range(3):
+        written = nib.load(out.folder / f"p{case}_colours.nii.gz")
+        scan = nib.load(raw / f"p{case}.nii.gz")
+        assert written.shape == scan.shape
+        assert np.array_equal(written.affine, scan.affine)
+        assert written.header["qform_code"] == scan.header["qform_code"]
+        assert written.header.get_data_dtype().names == ("R", "G", "B")
+        colours = np.asarray(written.dataobj)
+        for channel, name in enumerate("RGB"):  # each prepared voxel has its cell's colour
+            voxels = maps.colours(case)[..., channel].repeat(2, 0).repeat(2, 1).repeat(2, 2)
+            wanted = over_raw(voxels, prepared.cases[case])
+            assert (colours[name] == wanted).mean() > 0.97  # but for ties between two cells
+
+
+def test_components_are_the_fourth_axis(encoder, prepared, out):
+    written = nib.load(out.folder / "p1_features.nii.gz")
+    assert written.shape[3:] == (5,)
+    assert written.get_data_dtype() == np.float32
+    found = np.unique(written.get_fdata()[..., 4].astype(np.float32))
+    known = features(encoder, prepared, range(3)).components(1, 5)[4].astype(np.float32)
+    assert set(found) <= {0, *known.ravel()}
+
+
+def test_the_table_has_a_row_a_scan(encoder, prepared, out):
+    maps = features(encoder, prepared, range(3))
+    with np.load(out.folder / EMBEDDINGS, allow_pickle=False) as table:
+        assert table["ids"].tolist() == ["p0", "p1", "p2"]
+        assert np.array_equal(table["embeddings"], maps.embeddings)
+        assert table["fitted"].tolist() == ["p0", "p1", "p2"]
+        assert np.array_equal(table["deviation"], maps.space.deviation)
+        assert table["within"].shape == (3, len(prepared.label_names), 12)
+    assert "fitted over p0, p1, p2" in str(out)
+
+
+def test_raw_scans_are_prepared_as_the_encoder_learnt(encoder, raw, out, tmp_path):
+    again = write_image_features(
+        encoder, raw, tmp_path / "a", FeatureSettings(components=5), workers=1
+    )
+    assert content(tmp_path / "a") == content(out.folder)
+    assert again.exit_code == 0
+
+
+def test_nothing_of_the_users_is_written_over(encoder, prepared, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"holds mine\.txt"):
+        write_features(encoder, prepared, tmp_path)
+    assert content(tmp_path) == {"mine.txt": b"mine"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("--encoder random --images {raw} --out {out}", "a random encoder does not say how"),
+        ("--encoder random --out {out}", "give either raw scans (--images) or a prepared"),
+        ("--encoder random --cohort {raw} --out {out}", "no prepared cohort in {raw}; raw scans"),
+        ("--encoder random --cohort {cohort} --levels 7 --out {out}", "level 7 is not among"),
+        ("--encoder nowhere --images {raw} --out {out}", "no pretrained encoder in nowhere"),
+        ("--encoder random --cohort {cohort} --cases test --out {out}", "no case of"),
+    ],
+)
+def test_a_mistake_gets_one_line(raw, prepared, tmp_path, capsys, arguments, line):
+    places = {"raw": raw, "cohort": prepared.folder, "out": tmp_path / "out"}
+    assert main(["features", *arguments.format(**places).split()]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"ssl3d: {line.format(**places)}")
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_writes_a_cohorts_features(prepared, tmp_path, capsys):
+    command = f"features --encoder random --cohort {prepared.folder} --filters 4 8"
+    assert main([*command.split(), "--device", "cpu", "--out", str(tmp_path / "f")]) == 0
+    names = [f"p{n}_colours.nii.gz" for n in range(3)]
+    assert sorted(content(tmp_path / "f")) == sorted([EMBEDDINGS, *names])
+    assert "colours hold" in capsys.readouterr().out
+
+
+def test_pictures_are_refused(tmp_path):
+    pictures = make_cohort(tmp_path / "c", 3, (24, 32))
+    with pytest.raises(InputError, match="2D"):
+        write_features(make_encoder(pictures, filters=(4, 8)), pictures, tmp_path / "f")

@@ -1,0 +1,231 @@
+"""What the view of features sends: bytes whose distances are those of the features."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from helpers import make_cohort
+
+from ssl3d_lite.errors import InputError
+from ssl3d_lite.evaluation.feature_maps import cell_labels, features, read_map
+from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.show import Features
+from ssl3d_lite.show.browser import feature_cells
+from ssl3d_lite.show.browser.feature_cells import (
+    encoder_column,
+    frames_of,
+    matches,
+    place_column,
+    stride_for,
+    transfer_dice,
+)
+
+CASES = [0, 3, 5]
+SHAPE = (24, 32, 24)
+GRID = (12, 16, 12)
+
+
+@pytest.fixture(scope="module")
+def encoder(cohort):
+    return make_encoder(cohort, seed=0, filters=(4, 8))
+
+
+@pytest.fixture(scope="module")
+def column(cohort, encoder):
+    return encoder_column("a", encoder, cohort, CASES, frames_of(SHAPE), stride=2)
+
+
+@pytest.fixture(scope="module")
+def maps(cohort, encoder):
+    return features(encoder, cohort, CASES)
+
+
+@pytest.fixture(scope="module")
+def view(cohort, encoder):
+    return Features(encoder, cohort, cases=CASES, names=("trained", "random"))
+
+
+# ---- bytes -------------------------------------------------------------------------------------
+
+
+def nearest(cells, known):
+    """The plain way, in float64."""
+    apart = (cells[:, None].astype(float) - known[None]) ** 2
+    return apart.sum(-1).argmin(1)
+
+
+def test_distances_between_bytes_are_those_between_features(column, maps):
+    """The error of rounding is a byte's at most, a component each."""
+    full = maps.standardised(0).reshape(12, -1).T
+    sent = column.cells[0].astype(float)
+    pairs = np.random.default_rng(0).integers(0, len(full), (2, 500))
+    true = np.linalg.norm(full[pairs[0]] - full[pairs[1]], axis=1)
+    rounded = np.linalg.norm(sent[pairs[0]] - sent[pairs[1]], axis=1)
+    step = np.median(true[true > 0] / rounded[true > 0])
+    assert np.abs(rounded * step - true).max() < step * np.sqrt(12)
+    assert np.abs(rounded * step - true).max() < 0.03 * true.mean()
+
+
+def test_rounding_to_bytes_changes_no_finding(cohort, column, maps):
+    """Most cells have the very same best match, the others one as good; and Dice stays."""
+    full = [maps.standardised(n).reshape(12, -1).T for n in range(3)]
+    asked = np.random.default_rng(1).choice(len(full[0]), 400, replace=False)
+    true = nearest(full[0][asked], full[1])
+    rounded = matches(column.cells[0][asked], column.cells[1])
+    assert (true == rounded).mean() > 0.8
+    distance = np.linalg.norm(full[0][asked] - full[1][rounded], axis=1)
+    best = np.linalg.norm(full[0][asked] - full[1][true], axis=1)
+    assert (distance / best).max() < 1.05
+    labels = [cell_labels(cohort, case, 2) for case in CASES]
+    fine = transfer_dice([each * 1e6 for each in full], labels)
+    assert transfer_dice(column.cells, labels) == pytest.approx(fine, abs=0.01)
+
+
+def test_matches_are_found_as_the_plain_way_finds_them(column):
+    few = column.cells[0][::97]
+    found, plain = matches(few, column.cells[1]), nearest(few, column.cells[1])
+    apart = [((few - column.cells[1][at].astype(float)) ** 2).sum(1) for at in (found, plain)]
+    assert np.array_equal(*apart)
+
+
+def test_colours_are_those_of_the_maps(column, maps):
+    seen = np.stack([column.palette[n][column.cells[1][:, n]] for n in range(3)], -1)
+    true = maps.colours(1).reshape(-1, 3)
+    assert np.abs(seen.astype(int) - true).max() <= 6  # a component's byte is coarser
+    assert np.abs(seen.astype(int) - true).mean() < 2
+
+
+def test_few_components_are_sent_of_many(cohort, monkeypatch):
+    monkeypatch.setattr(feature_cells, "COMPONENTS", 5)
+    wide = make_encoder(cohort, seed=0, filters=(8, 16))
+    column = encoder_column("a", wide, cohort, CASES, (), stride=4)
+    assert column.cells[0].shape == (6 * 8 * 6, 5)
+    assert 0 < column.share < column.kept < 1
+
+
+# ---- frames and place --------------------------------------------------------------------------
+
+
+def test_frames_lie_along_the_diagonal():
+    frames = frames_of((40, 56, 40))
+    assert [frame.corner for frame in frames] == [(0, 0, 0), (5, 7, 5), (10, 14, 10)]
+    assert {frame.size for frame in frames} == {(30, 42, 30)}
+
+
+def test_a_frame_is_read_alone(cohort, encoder, column):
+    """What lies around it is not seen."""
+    frame = frames_of(SHAPE)[1]
+    crop = cohort.images([0])[0][frame.box]
+    alone = read_map(encoder.double(), crop, 2)
+    encoder.float()
+    assert alone.shape[1:] == (9, 12, 9)
+    assert len(column.cells[4]) == 9 * 12 * 9
+
+
+def test_place_knows_the_place_alone():
+    shapes = [SHAPE, SHAPE, (24, 32, 30)]
+    frames = frames_of(SHAPE)
+    place = place_column(shapes, frames, 2)
+    asked = np.arange(0, 12 * 16 * 12, 101)
+    assert np.array_equal(matches(place.cells[0][asked], place.cells[1]), asked)
+    corner = np.stack(np.unravel_index(np.arange(9 * 12 * 9), (9, 12, 9)), 1)
+    inside = np.ravel_multi_index(tuple(corner.T), GRID)
+    for cells in place.cells[3:]:  # wherever the crop lies: counted from its corner
+        assert np.array_equal(matches(place.cells[0][inside], cells), np.arange(len(inside)))
+
+
+def test_a_scan_of_any_size_has_so_many_cells_at_most():
+    assert stride_for((40, 56, 40)) == 2
+    assert stride_for((96, 96, 96)) == 3
+    assert stride_for((240, 240, 155)) == 7
+
+
+def test_labels_are_carried_from_the_first_patient():
+    known = np.array([[0], [100], [200]], np.uint8)
+    labels = [np.array([0, 1, 2], np.uint8)] * 2
+    assert transfer_dice([known, known + 3], labels) == 1
+    assert transfer_dice([known, known[::-1]], labels) == 0.5
+    assert transfer_dice([known, known], [labels[0], None]) is None
+    assert transfer_dice([known, known], [None, labels[0]]) is None
+
+
+# ---- the view ----------------------------------------------------------------------------------
+
+
+def test_everything_is_sent_once(view):
+    voxels = int(np.prod(SHAPE))
+    assert len(view._scans) == len(view._labels) == 3 * voxels
+    cells = 3 * int(np.prod(GRID)) + 3 * 9 * 12 * 9
+    assert len(view._cells) == cells * (12 + 12 + 3)
+    assert [each["components"] for each in view._columns] == [12, 12, 3]
+    assert repr(view) == "Features of 3 patients: trained, random, place alone"
+
+
+def test_it_begins_in_the_middle_of_the_largest_label(view, cohort):
+    label = cohort.labels([0])[0]
+    assert label[tuple(view.voxel)] == np.bincount(label[label > 0]).argmax()
+
+
+def test_the_numbers_are_computed(view, cohort, column):
+    what, *shares = view._numbers[0]
+    assert what == "variance in three colours"
+    assert shares == [f"{column.share:.0%}", f"{column.share:.0%}", "–"]  # both are random here
+    assert view._numbers[2][3] == "0.00"
+    assert all(len(row) == 4 for row in view._numbers)
+    assert "trained is not ahead of both" in view._note
+
+
+def test_without_labels_nothing_is_said_of_them(tmp_path, encoder):
+    scans = make_cohort(tmp_path, 4, unlabelled=4)
+    view = Features(encoder, scans)
+    assert view._labels == b""
+    assert view._classes == []
+    assert view._numbers[1][1:] == ["–", "–", "–"]
+    assert view.voxel == [12, 16, 12]
+    assert "labels" not in view._note
+
+
+def test_the_encoders_stay_as_they_were(cohort):
+    given = make_encoder(cohort, seed=0, filters=(4, 8), norm="batch")
+    before = {name: value.clone() for name, value in given.state_dict().items()}
+    Features(given, cohort, given, cases=CASES[:2])
+    for name, value in given.state_dict().items():
+        assert torch.equal(value, before[name])
+        assert value.dtype == before[name].dtype
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cases": [0]}, "1 cases are chosen; Features shows 2 to 4"),
+        ({"cases": range(5)}, "5 cases are chosen"),
+        ({"cases": [0, 99]}, "case 99 is not among"),
+        ({"cases": [0, 1], "stride": 0}, "stride is 0"),
+        ({"cases": [0, 1], "names": ("a",)}, "names are"),
+    ],
+)
+def test_bad_input_gets_one_line(cohort, encoder, settings, message):
+    with pytest.raises(InputError, match=message):
+        Features(encoder, cohort, **settings)
+
+
+def test_pictures_are_refused(tmp_path):
+    pictures = make_cohort(tmp_path, 3, (24, 32))
+    with pytest.raises(InputError, match="2D; Features shows 3D scans"):
+        Features(make_encoder(pictures, filters=(4, 8)), pictures)
+
+
+def test_a_voxel_or_a_crop_that_is_not_there_is_refused(view):
+    with pytest.raises(InputError, match=r"not in the patient's 24 × 32 × 24 voxels"):
+        view.voxel = [24, 0, 0]
+    with pytest.raises(InputError, match="not among the 3 positions of the crop"):
+        view.frame = 3
+    with pytest.raises(InputError, match="patient 3 is not among the 3"):
+        view.patient = 3
+
+
+def test_an_encoder_for_other_channels_is_read_by_name_or_refused(cohort, encoder):
+    two = make_encoder(replace(encoder.settings, spatial_dims=2, norm="batch"))
+    with pytest.raises(InputError):
+        Features(two, cohort, encoder, cases=CASES)
