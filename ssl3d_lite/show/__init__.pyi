@@ -20,6 +20,8 @@ from .figures.curves import forest as forest
 from .figures.curves import label_efficiency as label_efficiency
 from .figures.curves import learning_curves as learning_curves
 from .figures.curves import tidy as tidy
+from .figures.errors import compared as compared
+from .figures.errors import strip as strip
 from .figures.features import feature_colours as feature_colours
 from .figures.features import nearest_patches as nearest_patches
 from .figures.features import nearest_patients as nearest_patients

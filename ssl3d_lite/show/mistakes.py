@@ -2,8 +2,8 @@
 
 import numpy as np
 
-# colours that colour-blind readers can tell apart
-MISTAKES = {"missed": "#E69F00", "too much": "#0072B2", "wrong class": "#CC79A7"}
+# Okabe and Ito's, which colour-blind readers can tell apart; none is that of a first class
+MISTAKES = {"missed": "#F0E442", "too much": "#D55E00", "wrong class": "#56B4E9"}
 
 
 def mistakes(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""One test case as two twins segment it: what a report shows as an example.
+"""Test cases as two twins segment them: what a report shows as examples.
 
 Networks are deleted when they have been scored. So two of them, the first arm that is no control
 and its twin from scratch, leave their predictions of one case of each test scan. The report then
-shows the scan in the middle of the first arm's scores, not the best one.
+shows the scan in the middle of the first arm's scores, not the best one, and a strip of all.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.evaluation.prediction import predictions
 from ssl3d_lite.files import atomic_write
 
@@ -28,8 +29,45 @@ class Example:
 
     case: str
     image: np.ndarray  # (*space) float32, the first channel
-    class_maps: dict[str, np.ndarray]  # "truth", then an arm each: class maps (*space) uint8
+    truth: np.ndarray  # (*space) uint8
+    predictions: dict[str, np.ndarray]  # an arm each: class map (*space) uint8
+    dice: dict[str, float]  # of the whole scan, the mean over regions
     spacing: tuple[float, ...] | None  # edges of a voxel, mm; None where the unit is not known
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What the arms of an example have left of every test scan, one case of each."""
+
+    cohort: Cohort
+    cases: np.ndarray  # positions in the cohort
+    maps: dict[str, np.ndarray]  # an arm each: (case, *space) uint8
+    dice: dict[str, np.ndarray]  # an arm each: (case,)
+
+    def __getitem__(self, place: int) -> Example:
+        image, label = self.cohort[case := int(self.cases[place])]
+        return Example(
+            self.cohort.cases[case].id,
+            np.asarray(image[0], np.float32),
+            np.asarray(label),
+            {arm: maps[place] for arm, maps in self.maps.items()},
+            {arm: float(dice[place]) for arm, dice in self.dice.items()},
+            self.cohort.spacing if self.cohort.unit == "mm" else None,
+        )
+
+    @property
+    def middle(self) -> int:
+        """The place of the case in the middle of the last arm's scores."""
+        order = list(self.dice.values())[-1].argsort()
+        return int(order[len(order) // 2])
+
+    def ranked(self, count: int) -> list[int]:
+        """The places of some cases, evenly from where the last arm is furthest behind the first to
+        where it is furthest ahead."""
+        first, *_, last = self.dice.values()
+        order = (last - first).argsort()
+        chosen = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
+        return [int(place) for place in order[chosen]]
 
 
 def example_runs(study: Study) -> list[Run]:
@@ -64,22 +102,18 @@ def keep_example(experiment: Experiment, run: Run, network: nn.Module, result: A
     atomic_write(path, lambda file: np.savez_compressed(file, **kept))
 
 
-def find_example(experiment: Experiment) -> Example | None:
-    """The example that a study's runs have left; None if they have left none yet."""
+def find_examples(experiment: Experiment) -> Examples | None:
+    """The examples that a study's runs have left, the twin from scratch first; None if they have
+    left none yet."""
     kept = {}
-    for run in example_runs(experiment.study):
+    for run in reversed(example_runs(experiment.study)):
         if (path := example_path(experiment, run)).exists():
             with np.load(path) as arrays:
                 kept[run.job.arm] = dict(arrays)
     if not kept:
         return None
     arm = next(iter(kept))
-    order = kept[arm]["dice"].argsort()
-    place = order[len(order) // 2]
-    cohort, case = experiment.data.benchmark(arm), int(kept[arm]["cases"][place])
-    image, label = cohort[case]
-    if label is None:
-        return None
-    class_maps = {"truth": np.asarray(label)} | {a.name: kept[a]["maps"][place] for a in kept}
-    spacing = cohort.spacing if cohort.unit == "mm" else None
-    return Example(cohort.cases[case].id, np.asarray(image[0], np.float32), class_maps, spacing)
+    maps, dice = (
+        {each.name: arrays[which] for each, arrays in kept.items()} for which in ("maps", "dice")
+    )
+    return Examples(experiment.data.benchmark(arm), kept[arm]["cases"], maps, dice)

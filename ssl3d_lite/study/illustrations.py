@@ -9,17 +9,19 @@ from torch import Tensor
 
 from ssl3d_lite.html import escape, heading, picture
 from ssl3d_lite.show.figures.curves import learning_curves
+from ssl3d_lite.show.figures.errors import compared, strip
 from ssl3d_lite.show.figures.puzzle import puzzle
-from ssl3d_lite.show.figures.segmentations import segmentations
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask
 
 from .arms import Arm
 from .encoders import make_tasks
-from .examples import find_example
+from .examples import Examples, find_examples
 from .experiment import Experiment
 from .jobs import Job
 from .keys import encoder_folder
 from .results import Results
+
+STRIP = 8  # test scans side by side
 
 
 def task_sections(experiment: Experiment, results: Results) -> Iterator[str]:
@@ -89,16 +91,35 @@ def learning(
 
 
 def example_section(experiment: Experiment, results: Results) -> list[str]:
-    """One test case, segmented by an arm and by its twin from scratch."""
-    example = find_example(experiment)
-    if example is None:
+    """One test case as an arm and its twin from scratch segment it, and their mistakes in many."""
+    found = find_examples(experiment)
+    if found is None:
         return []
-    arm = next(name for name in example.class_maps if name != "truth")
+    example, (*_, arm) = found[found.middle], found.maps
     labelled = results.labelled(experiment.study.labels_of("finetune")[0])
     caption = (
         f"Test case {example.case}: the scan, its label, and the predictions after fine-tuning "
         f"with {labelled} (seed 0). It is in the middle of the scores of {arm}, not the best."
     )
-    names = experiment.data.benchmark(experiment.study.parsed_arms()[0]).label_names
-    drawn = segmentations(example.image, example.class_maps, names, spacing=example.spacing)
+    told = {
+        f"{each}\nDice {example.dice[each]:.2f}": example.predictions[each] for each in found.maps
+    }
+    names = found.cohort.label_names
+    drawn = compared(example.image, example.truth, told, names, example.spacing)
+    return [picture(drawn, escape(caption)), *strip_section(found)]
+
+
+def strip_section(found: Examples) -> list[str]:
+    """The mistakes of both arms in some test cases, from the worst difference to the best."""
+    if len(found.maps) < 2:
+        return []
+    shown = [found[place] for place in found.ranked(STRIP)]
+    first, last = found.maps
+    rows = {arm: [each.predictions[arm] for each in shown] for arm in found.maps}
+    titles = [f"{each.dice[last] - each.dice[first]:+.2f}" for each in shown]
+    drawn = strip([each.image for each in shown], [each.truth for each in shown], rows, titles)
+    caption = (
+        f"{len(shown)} of {len(found.cases)} test scans, from where {last} is furthest behind "
+        f"{first} to where it is furthest ahead; above each, the difference in Dice (seed 0)."
+    )
     return [picture(drawn, escape(caption))]

@@ -120,7 +120,7 @@ def _legend(maps: dict[str, np.ndarray]) -> list[str]:
         return []
     if "labels" not in maps:
         return ["outline: prediction"]
-    names = dict(zip(MISTAKES, ("orange", "blue", "pink"), strict=True))
+    names = dict(zip(MISTAKES, ("yellow", "red", "light blue"), strict=True))
     kinds = ", ".join(f"{name} {colour}" for name, colour in names.items())
     return ["filled: labels; outline: prediction", f"click the eye of 'errors': {kinds}"]
 

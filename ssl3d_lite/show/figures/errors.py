@@ -1,0 +1,120 @@
+"""Figures of mistakes over the scan: one case whole, and a strip of many cases."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
+
+from ssl3d_lite.show.mistakes import MISTAKES, mistakes
+from ssl3d_lite.show.pieces import CORRECT_COLOUR
+
+from .planes import PlaneScale, colours_of, draw_plane, overlay_classes
+
+CASE_WIDTH = 1.75  # inches, of a plane
+STRIP_WIDTH = 1.1
+KINDS = {"right": CORRECT_COLOUR, **MISTAKES}  # in colour over the scan; clear where both are clear
+
+
+def compared(
+    image: np.ndarray,
+    truth: np.ndarray,
+    predictions: Mapping[str, np.ndarray],
+    label_names: Sequence[str],
+    spacing: Sequence[float] | None = None,
+) -> Figure:
+    """One plane of a scan in a row: scan, truth, each prediction, and the mistakes of each.
+
+    The plane is the axial one that shows most of the label.
+
+    Args:
+        image: (*space), the scan.
+        truth: (*space), whole numbers; 0 is background.
+        predictions: a column's title → a map like ``truth``.
+        label_names: names of the classes 0, 1, 2, …
+        spacing: edges of a voxel, mm.
+    """
+    scale, place = PlaneScale(image.shape, spacing), fullest_plane(truth)
+    maps = {"scan": None, "truth": truth, **predictions}
+    wide, tall = scale.extent(2)
+    columns = len(maps) + len(predictions)
+    figure = Figure(figsize=(CASE_WIDTH * columns, CASE_WIDTH * tall / wide + 0.9), layout="constrained")
+    row = iter(figure.subplots(1, columns, squeeze=False)[0])
+    for (name, classes), axes in zip(maps.items(), row):
+        draw_plane(axes, image, 2, place)
+        if classes is not None:
+            overlay_classes(axes, classes, 2, place)
+        scale.finish(axes, 2, bar=classes is None)
+        axes.set_title(name, fontsize=9)
+    for (name, classes), axes in zip(predictions.items(), row, strict=True):
+        draw_plane(axes, image, 2, place)
+        overlay_mistakes(axes, truth, classes, place)
+        scale.finish(axes, 2)
+        axes.set_title(f"mistakes of\n{name.splitlines()[0]}", fontsize=9)
+    classes = dict(zip(label_names[1:], colours_of(label_names), strict=False))
+    _legend(figure, classes | KINDS)
+    return figure
+
+
+def strip(
+    images: Sequence[np.ndarray],
+    truths: Sequence[np.ndarray],
+    predictions: Mapping[str, Sequence[np.ndarray]],
+    titles: Sequence[str],
+) -> Figure:
+    """Many cases side by side, a row of mistakes for each of several predictions.
+
+    Args:
+        images: (*space) each, of one size.
+        truths: (*space) each.
+        predictions: a row's name → a map of each case.
+        titles: what stands above each case.
+    """
+    tall = images[0].shape[1] / images[0].shape[0]
+    size = (STRIP_WIDTH * len(images) + 0.3, STRIP_WIDTH * tall * len(predictions) + 0.5)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(len(predictions), len(images), squeeze=False)
+    for number, (image, truth, title) in enumerate(zip(images, truths, titles, strict=True)):
+        place = fullest_plane(truth)
+        for axes, maps in zip(grid[:, number], predictions.values(), strict=True):
+            draw_plane(axes, image, 2, place)
+            overlay_mistakes(axes, truth, maps[number], place)
+        grid[0, number].set_title(title, fontsize=8)
+    for axes, name in zip(grid[:, 0], predictions, strict=True):
+        beside: dict[str, Any] = {"transform": axes.transAxes, "rotation": 90, "fontsize": 8}
+        axes.text(-0.08, 0.5, name, ha="right", va="center", **beside)
+    _legend(figure, KINDS)
+    return figure
+
+
+def fullest_plane(truth: np.ndarray) -> int:
+    """The axial plane with the most labelled voxels; 0 of a picture."""
+    if truth.ndim == 2:
+        return 0
+    counts = (truth > 0).sum((0, 1))
+    return int(counts.argmax()) if counts.any() else truth.shape[2] // 2
+
+
+def overlay_mistakes(axes: Axes, truth: np.ndarray, prediction: np.ndarray, place: int) -> None:
+    """Lay what is right, and each kind of mistake, over an axial plane."""
+    kinds = np.where((truth > 0) & (truth == prediction), 1, 0)
+    wrong = mistakes(truth, prediction)
+    kinds = np.where(wrong > 0, wrong + 1, kinds)
+    plane = kinds[..., place] if kinds.ndim == 3 else kinds
+    colours = [(0, 0, 0, 0), *((*to_rgb(colour), 0.65) for colour in KINDS.values())]
+    axes.imshow(
+        plane.T,
+        cmap=ListedColormap(colours),
+        vmin=0,
+        vmax=len(KINDS),
+        origin="lower",
+        interpolation="nearest",
+    )
+
+
+def _legend(figure: Figure, colours: Mapping[str, str]) -> None:
+    handles = [Polygon([(0, 0)], color=colour, label=name) for name, colour in colours.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=8, frameon=False, fontsize=8)
