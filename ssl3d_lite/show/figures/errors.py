@@ -41,7 +41,8 @@ def compared(
     maps = {"scan": None, "truth": truth, **predictions}
     wide, tall = scale.extent(2)
     columns = len(maps) + len(predictions)
-    figure = Figure(figsize=(CASE_WIDTH * columns, CASE_WIDTH * tall / wide + 0.9), layout="constrained")
+    size = (CASE_WIDTH * columns, CASE_WIDTH * tall / wide + 0.9)
+    figure = Figure(figsize=size, layout="constrained")
     row = iter(figure.subplots(1, columns, squeeze=False)[0])
     for (name, classes), axes in zip(maps.items(), row):
         draw_plane(axes, image, 2, place)
