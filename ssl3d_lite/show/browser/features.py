@@ -187,8 +187,12 @@ def _patients_of(cohort: Cohort, cases: Sequence[int] | None) -> list[int]:
 
 
 def _greys(cohort: Cohort, case: int) -> np.ndarray:
+    """The first channel, uint8 (*space): 0 is air, and nothing else."""
     image = cohort.images([case])[0, 0].cpu().numpy()
-    return greys(image, air(image))
+    nothing = air(image)
+    shades = np.maximum(greys(image, nothing), 1)
+    shades[nothing] = 0
+    return shades
 
 
 def _label(cohort: Cohort, case: int) -> np.ndarray | None:
