@@ -5,13 +5,15 @@ middle; coarse levels are interpolated linearly. Distances, principal components
 those of *standardised* features: less their mean, in units of their deviation over all cells of the
 patients that are named. A feature that is the same everywhere counts for nothing.
 
-Why colours are the same on every machine: encoder and components are computed in float64, where
-machines differ in the thirteenth digit or so, since each adds up in an order of its own. A colour
-is rounded to 8 bits at the end, so it differs only if it lies within some 1e-11 of the middle
-between two bytes: in a picture of a million voxels, about once in ten thousand pictures. A
-component's sign is the one in which its largest weight is positive, and its scale is its own
-deviation, so that neither depends on the picture. Two components of one variance have no
-directions of their own; no rule can help there.
+Why colours are the same on every machine: encoder and components are computed in float64. There the
+same weights and scans give components that differ by some 1e-14 between instruction sets and
+numbers of threads, since each adds up in an order of its own. A colour is rounded to 8 bits at the
+end, so it differs only if it lies within some 1e-11 of the middle between two bytes: in a picture
+of a million voxels, about once in ten thousand pictures. A component's sign is the one in which
+its largest weight is positive, and its scale is its own deviation, so that neither depends on the
+picture. What is not promised: two components of one variance have no directions of their own; and
+torch draws random weights a little differently on other processors, so compare random encoders by
+their stored weights, not by their seed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
