@@ -15,6 +15,7 @@ from sklearn.decomposition import PCA
 
 import ssl3d_lite as ssl3d
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.evaluation import feature_maps
 from ssl3d_lite.evaluation.feature_maps import (
     cell_middles,
     cells_of,
@@ -229,6 +230,13 @@ def test_bad_input_gets_one_line(cohort, encoder, settings, message):
     with pytest.raises(InputError, match=message) as refused:
         features(encoder, cohort, **{"cases": [0], **settings})
     assert "\n" not in str(refused.value)
+
+
+def test_too_little_memory_for_float64_is_said_before(cohort, encoder, monkeypatch):
+    monkeypatch.setattr(feature_maps, "free_ram", lambda: 1000)
+    with pytest.raises(InputError, match=r"need 0 GB of memory for one scan; read them in"):
+        features(encoder, cohort, [0])
+    assert len(features(encoder, cohort, [0], exact=False)) == 1
 
 
 def test_an_encoder_for_other_axes_is_refused(cohort):
