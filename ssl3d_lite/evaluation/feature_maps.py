@@ -5,19 +5,21 @@ middle; coarse levels are interpolated linearly. Distances, principal components
 those of *standardised* features: less their mean, in units of their deviation over all cells of the
 patients that are named. A feature that is the same everywhere counts for nothing.
 
-Why colours are the same on every machine: encoder and components are computed in float64, where
-machines differ in the thirteenth digit or so, since each adds up in an order of its own. A colour
-is rounded to 8 bits at the end, so it differs only if it lies within some 1e-11 of the middle
-between two bytes: in a picture of a million voxels, about once in ten thousand pictures. A
-component's sign is the one in which its largest weight is positive, and its scale is its own
-deviation, so that neither depends on the picture. Two components of one variance have no
-directions of their own; no rule can help there.
+Why colours are the same on every machine: encoder and components are computed in float64. There the
+same weights and scans give components that differ by some 1e-14 between instruction sets and
+numbers of threads, since each adds up in an order of its own. A colour is rounded to 8 bits at the
+end, so it differs only if it lies within some 1e-11 of the middle between two bytes: in a picture
+of a million voxels, about once in ten thousand pictures. A component's sign is the one in which
+its largest weight is positive, and its scale is its own deviation, so that neither depends on the
+picture. What is not promised: two components of one variance have no directions of their own; and
+torch draws random weights a little differently on other processors, so compare random encoders by
+their stored weights, not by their seed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import UNLABELLED, Cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.memory import free_ram
 from ssl3d_lite.models.compatibility import for_channels
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.modes import device_of
@@ -306,9 +309,15 @@ def encoder_to_read(
     ``cases``; in float64 if the numbers shall be ``exact``.
 
     Raises:
-        InputError: it cannot read the cohort's scans.
+        InputError: it cannot read the cohort's scans, or there is no memory for float64.
     """
     cohort.require_whole()
+    shapes = [cohort.cases[case].shape for case in cases]
+    if exact and (needed := max(map(partial(_bytes_to_unfold, encoder), shapes))) > free_ram():
+        raise InputError(
+            f"features in float64 need {needed / 1e9:.0f} GB of memory for one scan; read them in "
+            "the encoder's own precision (exact=False, or --no-exact), or on a GPU"
+        )
     fitting: nn.Module = for_channels(encoder, cohort) if isinstance(encoder, Encoder) else encoder
     if exact:
         fitting = deepcopy(fitting)
@@ -327,6 +336,16 @@ def checked_stride(stride: int) -> int:
     if not isinstance(stride, int) or stride < 1:
         raise InputError(f"stride is {stride!r}, but must be a whole number of voxels, 1 or more")
     return stride
+
+
+def _bytes_to_unfold(encoder: nn.Module, space: Sequence[int]) -> float:
+    """What a CPU needs for a convolution in float64: torch lays out all that a kernel sees of the
+    finest level, for which it has no other way."""
+    if not isinstance(encoder, Encoder) or device_of(encoder).type != "cpu":
+        return 0.0
+    shape = encoder.settings
+    cells = np.prod([edge / shape.stride for edge in space])
+    return float(8 * 3 ** len(space) * shape.filters[0] * cells)
 
 
 def check_cases(cohort: Cohort, cases: Sequence[int]) -> list[int]:

@@ -14,7 +14,7 @@ from ssl3d_lite.errors import InputError
 
 from .feature_maps import FeatureMaps, cell_middles, cells_of
 
-BINS = 32  # of a histogram
+BINS = 32  # a histogram has
 ENDS = (0.5, 99.5)  # percentiles, over all scans, between which the bins lie
 
 

@@ -87,9 +87,10 @@ def encoder_column(
     cases: Sequence[int],
     frames: Sequence[Frame],
     stride: int,
+    exact: bool = True,
 ) -> FeatureColumn:
-    """An encoder's cells of all patients and frames."""
-    ready = encoder_to_read(encoder, cohort, cases)
+    """An encoder's cells of all patients and frames; computed in float64, if ``exact``."""
+    ready = encoder_to_read(encoder, cohort, cases, exact)
     patients = list(read_maps(ready, cohort, cases, stride))
     first = cohort.images([cases[0]])[0]
     crops = [read_map(ready, first[frame.box], stride) for frame in frames]

@@ -5,6 +5,7 @@
 import { unsigned } from "./bytes.js";
 import { make } from "./elements.js";
 import {
+  drawAir,
   drawColours,
   drawFrame,
   drawHeat,
@@ -75,7 +76,8 @@ function readPatients(model) {
     }
     const grid = gridOf(about.shape, stride);
     const byLabel = own && voxelsByLabel({ labels: own, shape: about.shape });
-    return { ...about, voxels, labels: own, byLabel, corner: [0, 0, 0], size: about.shape, grid };
+    const known = { voxels, air: voxels.includes(0), labels: own, byLabel };
+    return { ...about, ...known, corner: [0, 0, 0], size: about.shape, grid };
   });
 }
 
@@ -313,6 +315,7 @@ function draw(view, panel) {
   const box = boxOf(view, panel);
   if (match) drawHeat(panel, patient, box, plane, slice, { ...how, found: panel.distances });
   else drawColours(panel, patient, box, plane, slice, { ...how, cells: cellsOf(view, panel) });
+  if (patient.air) drawAir(panel, patient, plane, slice);
   drawLabels(view, panel, patient, plane, slice);
   if (panel.moved) drawFrame(panel, patient, box, plane, slice);
   if (match) drawRing(panel, patient, plane, match.place, match.colour);

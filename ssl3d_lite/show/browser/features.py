@@ -87,6 +87,7 @@ class Features(BrowserView):
         *,
         names: tuple[str, str] | None = None,
         stride: int | None = None,
+        exact: bool = True,
     ):
         """
         Args:
@@ -98,6 +99,7 @@ class Features(BrowserView):
             names: what the two encoders are called.
             stride: edge of a cell, in voxels; by default the smallest, from 2 on, by which a
                 patient has at most 32768 cells.
+            exact: compute in float64, so that colours are the same on every machine.
 
         Raises:
             InputError: an encoder cannot read the scans; the scans are pictures; there are fewer
@@ -118,7 +120,7 @@ class Features(BrowserView):
         other = make_encoder(encoder.settings, 0) if beside is None else beside
         both = tqdm(zip(names, (encoder, other), strict=True), "features", 2, unit="encoder")
         columns = [
-            encoder_column(name, each, cohort, chosen, frames, stride) for name, each in both
+            encoder_column(name, each, cohort, chosen, frames, stride, exact) for name, each in both
         ] + [place_column(shapes, frames, stride)]
         labels = [_label(cohort, case) for case in chosen]
         on_cells = [cell_labels(cohort, case, stride) for case in chosen]
@@ -187,8 +189,12 @@ def _patients_of(cohort: Cohort, cases: Sequence[int] | None) -> list[int]:
 
 
 def _greys(cohort: Cohort, case: int) -> np.ndarray:
+    """The first channel, uint8 (*space): 0 is air, and nothing else."""
     image = cohort.images([case])[0, 0].cpu().numpy()
-    return greys(image, air(image))
+    nothing = air(image)
+    shades = np.maximum(greys(image, nothing), 1)
+    shades[nothing] = 0
+    return shades
 
 
 def _label(cohort: Cohort, case: int) -> np.ndarray | None:

@@ -10,6 +10,8 @@ const RED = [0, 1, 2].map((n) => 8 * n); // a pixel's number holds red in its lo
 const pixel = (red, green, blue, alpha) =>
   (red | (green << RED[1]) | (blue << RED[2]) | (alpha << 24)) >>> 0;
 
+const BLACK = pixel(0, 0, 0, 255);
+
 // From nothing over purple to white: the brighter, the more alike. Labels, right and wrong have
 // none of these colours.
 const SHADES = Uint32Array.from({ length: HEAT }, (_, n) => {
@@ -54,6 +56,16 @@ export function drawScan(panel, patient, plane, slice) {
   layer.context.putImageData(layer.image, 0, 0);
   panel.context.globalAlpha = 1;
   panel.context.imageSmoothingEnabled = false; // a voxel is a square
+  panel.context.drawImage(layer.canvas, 0, 0, panel.width, panel.height);
+}
+
+// Air has features too, but none that a person looks for: it stays black.
+export function drawAir(panel, patient, plane, slice) {
+  const layer = layerOf(panel, "air", patient.shape, plane);
+  const { voxels } = patient;
+  fill(layer.pixels, patient.shape, plane, slice, (at) => (voxels[at] ? 0 : BLACK));
+  layer.context.putImageData(layer.image, 0, 0);
+  panel.context.imageSmoothingEnabled = false;
   panel.context.drawImage(layer.canvas, 0, 0, panel.width, panel.height);
 }
 

@@ -314,6 +314,11 @@ def test_a_view_without_a_browser_has_a_size_alone(monkeypatch):
     assert len(header) == len(rows[0])
 
 
+def test_without_views_there_is_nothing_to_measure(monkeypatch):
+    monkeypatch.setattr(views, "find_spec", lambda name: None)
+    assert view_costs() == []
+
+
 def test_a_stage_keeps_its_numbers():
     stage = replace(Stage("a", "b", 2.0, 3, 4, 1.0, "copying"), seconds=4.0)
     assert stage.share == 0.25

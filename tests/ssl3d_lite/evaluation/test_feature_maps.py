@@ -1,5 +1,8 @@
 """Feature maps: cells, principal components, colours that are the same everywhere, embeddings."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -7,10 +10,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers import make_cohort
+from safetensors.torch import save_file
 from sklearn.decomposition import PCA
 
 import ssl3d_lite as ssl3d
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.evaluation import feature_maps
 from ssl3d_lite.evaluation.feature_maps import (
     cell_middles,
     cells_of,
@@ -123,6 +128,41 @@ def test_colours_do_not_depend_on_float32(cohort, encoder, maps):
         assert np.array_equal(again.colours(case), maps.colours(case))
 
 
+OTHERWISE = """
+import sys
+import numpy as np
+from safetensors.torch import load_file
+from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.evaluation.feature_maps import features
+from ssl3d_lite.models.encoders import make_encoder
+
+cohort = Cohort.open(sys.argv[1])
+encoder = make_encoder(cohort, seed=0, filters=(4, 8))
+encoder.load_state_dict(load_file(sys.argv[2]))
+maps = features(encoder, cohort, [0, 3, 5])
+np.savez(sys.argv[3], maps=maps.maps[0], *(maps.colours(case) for case in range(3)))
+"""
+
+
+def test_colours_do_not_depend_on_the_processors_instructions(cohort, encoder, maps, tmp_path):
+    """The plainest instructions of every library, and two threads, as another machine may have."""
+    save_file(encoder.state_dict(), tmp_path / "weights")
+    plainest = {
+        "ATEN_CPU_CAPABILITY": "default",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "OPENBLAS_CORETYPE": "Nehalem",
+        "OMP_NUM_THREADS": "2",
+    }
+    places = [cohort.folder, tmp_path / "weights", tmp_path / "found.npz"]
+    command = [sys.executable, "-c", OTHERWISE, *map(str, places)]
+    subprocess.run(command, env=os.environ | plainest, check=True)
+    with np.load(tmp_path / "found.npz") as found:
+        assert np.abs(found["maps"] - maps.maps[0]).max() < 1e-12
+        for case in range(3):
+            assert np.array_equal(found[f"arr_{case}"], maps.colours(case))
+
+
 def test_the_scale_is_fixed():
     """Grey is the mean, and 2.5 deviations are the last shade."""
     scores = np.array([[-5.0, -1.0, 0.0, 1.0, 5.0]])
@@ -190,6 +230,13 @@ def test_bad_input_gets_one_line(cohort, encoder, settings, message):
     with pytest.raises(InputError, match=message) as refused:
         features(encoder, cohort, **{"cases": [0], **settings})
     assert "\n" not in str(refused.value)
+
+
+def test_too_little_memory_for_float64_is_said_before(cohort, encoder, monkeypatch):
+    monkeypatch.setattr(feature_maps, "free_ram", lambda: 1000)
+    with pytest.raises(InputError, match=r"need 0 GB of memory for one scan; read them in"):
+        features(encoder, cohort, [0])
+    assert len(features(encoder, cohort, [0], exact=False)) == 1
 
 
 def test_an_encoder_for_other_axes_is_refused(cohort):

@@ -162,6 +162,15 @@ def test_everything_is_sent_once(view):
     assert repr(view) == "Features of 3 patients: trained, random, place alone"
 
 
+def test_air_alone_is_black(cohort, encoder):
+    images = cohort.images([0, 1])
+    images[0, :, :6] = images[0, :, -2:] = images[0].min()
+    headed = replace(cohort, cases=cohort.cases[:2], resident=(images, cohort.labels([0, 1])))
+    scans = np.frombuffer(Features(encoder, headed)._scans, np.uint8).reshape(2, *SHAPE)
+    assert np.array_equal(scans[0] == 0, (images[0, 0] == images[0].min()).numpy())
+    assert scans[1].min() == 1  # it has none
+
+
 def test_it_begins_in_the_middle_of_the_largest_label(view, cohort):
     label = cohort.labels([0])[0]
     assert label[tuple(view.voxel)] == np.bincount(label[label > 0]).argmax()
