@@ -157,11 +157,7 @@ def draw_picture(
     spacing: Sequence[float] | None = None,
 ) -> tuple[bytes | None, str]:
     """A PNG of a puzzle in napari, drawn under Xvfb in another process; or None and what failed."""
-    if batch.asked_from is not None and prediction is not None and np.size(prediction) > 1:
-        views = batch.views.shape[1]
-        own = as_numpy(batch.asked_from) // views == scan
-        prediction = as_numpy(prediction).ravel()[own] - scan * views
-    batch = one_scan(batch, scan)
+    batch, prediction = one_scan(batch, scan, prediction)
     names = ("grid", "direction", "rows_seen", "orders")
     kept = {
         "volumes": volumes[scan : scan + 1].cpu().contiguous(),
@@ -183,17 +179,23 @@ def draw_picture(
         return _picture_of("puzzle", puzzle)
 
 
-def one_scan(batch: ProxyBatch, scan: int) -> ProxyBatch:
-    """The part of a batch that one scan is needed for."""
+def one_scan(
+    batch: ProxyBatch, scan: int, prediction: PuzzlePrediction | None
+) -> tuple[ProxyBatch, PuzzlePrediction | None]:
+    """The part of a batch, and of its prediction, that one scan is drawn from."""
     views, target, start = batch.views.shape[1], batch.target, batch.asked_from
-    placement = replace(batch.placement, matrix=batch.placement.matrix[scan : scan + 1])
+    guess = None if prediction is None else as_numpy(prediction)
     if start is not None:  # views are numbered through all scans
         asked = start // views == scan
         target, start = target[asked] - scan * views, start[asked] - scan * views
+        if guess is not None:
+            guess = (guess.ravel()[as_numpy(asked)] if guess.size > 1 else guess) - scan * views
     elif target.ndim > 1:
         target = target[scan : scan + 1]
+    placement = replace(batch.placement, matrix=batch.placement.matrix[scan : scan + 1])
     own = batch.views[scan : scan + 1]
-    return replace(batch, views=own, target=target, placement=placement, asked_from=start)
+    part = replace(batch, views=own, target=target, placement=placement, asked_from=start)
+    return part, guess
 
 
 def _picture_of(kind: str, *files: str | Path) -> tuple[bytes | None, str]:

@@ -32,7 +32,7 @@ from .reuse import (
     put_layers,
 )
 
-FAR_APART = 0.6  # apart, in a picture, from which all pieces shall be seen
+FAR_APART, APART_A_LITTLE = 0.6, 0.2  # in a picture, from which all pieces shall be seen
 
 
 def add_puzzle(
@@ -177,6 +177,8 @@ class PuzzleLayers:
             "data": lines,
             "vector_style": "line",
             "edge_width": self.unit,
+            # boxes that touch each other would be hidden by what is in them
+            "blending": "translucent_no_depth" if self.asked else "translucent",
             "edge_color": np.repeat(colours, len(lines) // len(colours)),
         }
 
@@ -212,7 +214,7 @@ class PuzzleLayers:
             text, colour = self.captions[piece.number], self.drawing.caption_colours[piece.number]
             if piece.number in self.notes:
                 text, colour = f"{text} {self.notes[piece.number]}".strip(), WRONG_COLOUR
-            texts.append(PieceText(piece.number, in_lines(text) if self.in_row else text, colour))
+            texts.append(PieceText(piece.number, in_lines(text, self.in_row), colour))
             if self.in_row:
                 texts += sides_of(piece)
         return texts
@@ -270,10 +272,11 @@ class PuzzleLayers:
     def spread(self) -> None:
         """Move the pieces so that one picture shows them all.
 
-        They move apart; turned copies, which lie in one place, move into a row.
+        They move apart, patches that overlap a little; turned copies, which lie in one place, move
+        into a row.
         """
         beside = lie_turned(self.pieces)
-        self.arrange(0 if beside else FAR_APART, shown=beside)
+        self.arrange(0 if beside else APART_A_LITTLE if self.asked else FAR_APART, shown=beside)
 
     def _follow_viewer(self) -> None:
         """From now on follow the plane that is shown. The layers hold this object."""

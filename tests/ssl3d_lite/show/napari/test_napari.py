@@ -439,6 +439,9 @@ def test_one_question_of_cpc_is_drawn_the_context_and_the_place_that_is_asked_ab
     drawn = {*asked.context, asked.start, asked.target}
     assert set(np.flatnonzero(lengths > 0)) == drawn
     np.testing.assert_allclose(lengths[asked.start], 4, err_msg="patches overlap: their middles")
+    assert shown.boxes.blending == "translucent_no_depth", "seen through what is in them"
+    add_puzzle(viewer, *posed("jigsaw"))
+    assert viewer.layers["boxes"].blending == "translucent"
     guess = batch.target.clone()
     guess[asked.number] += 1
     shown = add_puzzle(viewer, volumes, batch, 1, prediction=guess)
@@ -565,7 +568,7 @@ def test_predictions_stand_beside_the_labels():
     assert shown.captions[:3] == [
         "0",
         f"1: {place[truth[0]]} ✓",
-        f"2: {place[truth[1]]} ✗ {place[25 - truth[1]]}",
+        f"2: {place[truth[1]]}\n✗ {place[25 - truth[1]]}",
     ]
     assert shown.drawing.caption_colours[:3] == ["#FFFFFF", COLOURS[2], COLOURS[1]]
     with pytest.raises(InputError, match="5 predictions for 9 pieces, 8 of them labelled"):
@@ -584,7 +587,7 @@ def test_of_a_jigsaw_the_order_or_its_number_may_be_predicted():
     assert said.visible
     order = [piece.home for piece in shown.pieces]
     shown = add_puzzle(viewer, volumes, batch, prediction=[*order[:26], order[0]])
-    assert shown.captions == [f"{n} ✓" for n in order[:26]] + [f"{order[26]} ✗ put at {order[0]}"]
+    assert shown.captions == [f"{n} ✓" for n in order[:26]] + [f"{order[26]}\n✗ put at {order[0]}"]
 
 
 # ---- a review ----------------------------------------------------------------------------------
@@ -826,6 +829,21 @@ def test_what_is_not_installed_is_said(monkeypatch, capsys, absent, said, cohort
     task = make_task("rpl", EncoderSettings(filters=(4, 8)), 0, patch=4)
     with pytest.raises(InputError, match=said):
         review(cohort, task, [0], tmp_path / "marks.csv")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_part_of_a_batch_that_a_picture_is_drawn_from_says_the_same(name):
+    volumes, batch = posed(name)
+    guess = {"cpc": batch.target.roll(1), "jigsaw": 3}.get(name)
+    whole, alone = ViewerModel(), ViewerModel()
+    add_puzzle(whole, volumes, batch, 1, prediction=guess)
+    part, own = opening.one_scan(batch, 1, guess)
+    add_puzzle(alone, volumes[1:2], part, prediction=own)
+    assert alone.canvas.overlays.text.text == whole.canvas.overlays.text.text
+    for name in ("pieces", "boxes", "captions"):
+        np.testing.assert_array_equal(alone.layers[name].data, whole.layers[name].data)
+    features = [viewer.layers["captions"].features["caption"].tolist() for viewer in (alone, whole)]
+    assert features[0] == features[1]
 
 
 @needs_xvfb
