@@ -25,10 +25,15 @@ from ssl3d_lite.tasks import Placement, ProxyBatch
 from .camera import Viewer, stand_in_3d
 from .captions import PuzzlePrediction
 from .display import display_trouble, missing_package, run_under_xvfb
+from .keys import Keys, bind_keys, key_lines
 from .layers import add_scan
 from .puzzle import add_puzzle
 from .reuse import Layer
 
+PUZZLE_KEYS: Keys = {  # the methods are those of PuzzleLayers
+    "j": ("apart", "toggle_apart"),
+    "h": ("as the network gets them", "toggle_shown"),
+}
 WINDOW = (1360, 980)  # pixels, of which the picture is the part beside napari's controls
 
 
@@ -47,10 +52,14 @@ def open_puzzle(
         drawn on a display in memory if Xvfb is installed; otherwise the browser's view or a
         figure. A line is printed that says why.
     """
+
+    def fill(viewer: Viewer) -> None:
+        shown = add_puzzle(viewer, volumes, batch, scan, prediction=prediction, spacing=spacing)
+        bind_keys(viewer, {key: getattr(shown, method) for key, (_, method) in PUZZLE_KEYS.items()})
+        shown.say(key_lines(PUZZLE_KEYS))
+
     return _open(
-        lambda viewer: add_puzzle(
-            viewer, volumes, batch, scan, prediction=prediction, spacing=spacing
-        ),
+        fill,
         lambda: draw_picture(volumes, batch, scan, prediction, spacing),
         lambda trouble: browser_view(trouble, volumes, batch, scan, prediction),
     )

@@ -102,7 +102,10 @@ class PuzzleLayers:
         self.captions, self.box_colours = self.drawing.captions, self.drawing.box_colours
         self.size = self.pieces[0].image.shape[1:]
         self.in_row = lie_turned(self.pieces)  # or else in the scan
-        self.places = self._arranged(0, self.in_row)  # piece voxel → voxel of the scan, as they lie
+        self.apart, self.shown = 0.0, self.in_row  # as arrange() takes them
+        self.places = self._arranged(
+            self.apart, self.shown
+        )  # piece voxel → voxel of the scan, as they lie
         self.notes: dict[int, str] = {}  # a piece's number → a word behind its caption
         self.texts = self._texts()
         before = [layer.metadata.get(FOLLOWER) for layer in layers_of(viewer, PUZZLE)]
@@ -260,6 +263,7 @@ class PuzzleLayers:
                 cell in which it is shown, others in a row beside the scan, turned or warped.
         """
         before, self.in_row = self.in_row, shown and self.pieces[0].home is None
+        self.apart, self.shown = apart, shown
         self.places = self._arranged(apart, shown)
         self.image.data, self.image.affine = self._composed()
         if before != self.in_row:
@@ -268,6 +272,14 @@ class PuzzleLayers:
             self.note(self.notes)
             self.viewer.reset_view(reset_camera_angle=False)
         self.follow()
+
+    def toggle_apart(self) -> None:
+        """Move the pieces apart, or together again."""
+        self.arrange(float(not self.apart), self.shown)
+
+    def toggle_shown(self) -> None:
+        """Show the pieces as the network gets them, or where they were cut."""
+        self.arrange(self.apart, not self.shown)
 
     def spread(self) -> None:
         """Move the pieces so that one picture shows them all.

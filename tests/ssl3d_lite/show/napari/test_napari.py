@@ -107,11 +107,23 @@ def test_a_raw_scan_and_its_prediction_in_a_real_window(oblique, monkeypatch, ca
     assert min(decoded(picture.data).shape[:2]) > 600
 
 
-def test_the_command_opens_no_window_where_there_is_none(oblique, capsys, monkeypatch):
+def test_of_a_raw_scan_labels_prediction_and_errors_are_seen(oblique):
+    image, labels, _ = oblique
+    viewer = ViewerModel()
+    opening.add_scan_files(viewer, read_scan_files(image, prediction=labels))
+    assert names(viewer) == ["scan", "prediction"]
+    assert viewer.layers["prediction"].contour == 1
+    opening.add_scan_files(viewer, read_scan_files(image, labels, labels))
+    assert names(viewer) == ["scan", "labels", "prediction", "errors"]
+    assert not viewer.layers["errors"].data.any()
+
+
+@pytest.mark.parametrize("map_of", ["--labels", "--prediction"])
+def test_the_command_opens_no_window_where_there_is_none(oblique, capsys, monkeypatch, map_of):
     image, labels, _ = oblique
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    assert main(["show", str(image), "--labels", str(labels)]) == 2
+    assert main(["show", str(image), map_of, str(labels)]) == 2
     said = capsys.readouterr().err
     assert "see it in a notebook: ssl3d_lite.show.scan_slices(SCAN, LABELS)" in said
 
@@ -588,6 +600,22 @@ def test_of_a_jigsaw_the_order_or_its_number_may_be_predicted():
     order = [piece.home for piece in shown.pieces]
     shown = add_puzzle(viewer, volumes, batch, prediction=[*order[:26], order[0]])
     assert shown.captions == [f"{n} ✓" for n in order[:26]] + [f"{order[26]}\n✗ put at {order[0]}"]
+
+
+def test_a_window_of_a_puzzle_tells_its_keys(monkeypatch):
+    import napari
+
+    monkeypatch.setattr(opening, "display_trouble", lambda: None)
+    monkeypatch.setattr(napari, "Viewer", lambda title: ViewerModel(title=title))
+    volumes, batch = posed("jigsaw")
+    viewer = open_puzzle(volumes, batch)
+    assert viewer.canvas.overlays.text.text.endswith("[j] apart  [h] as the network gets them")
+    before = viewer.layers["captions"].data.copy()
+    for key in ("J", "H"):
+        press(viewer, key)
+        assert (viewer.layers["captions"].data != before).any()
+        press(viewer, key)
+        np.testing.assert_allclose(viewer.layers["captions"].data, before)
 
 
 # ---- a review ----------------------------------------------------------------------------------
