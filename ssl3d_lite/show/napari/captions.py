@@ -46,14 +46,15 @@ def plate(text: str) -> str:
     return "\n".join(BLOCK * round(len(e) / WIDER + 0.7) if e.strip() else e for e in lines)
 
 
-def in_lines(text: str) -> str:
-    """A caption in several lines, for pieces that stand in a row.
+def in_lines(text: str, in_row: bool) -> str:
+    """A caption as napari takes it, whose lowest line stands where the caption is put.
 
-    Their middle is where it is put. So as many empty lines follow, and two more, that its last line
-    stands above the letter of the piece's upper side, however far one has zoomed.
+    napari puts the middle there, so as many empty lines follow. In a row of pieces lines are short,
+    and two more that are empty leave room for the letter of the piece's upper side.
     """
-    lines = textwrap.wrap(text, LINE)
-    return "\n".join(lines + [EMPTY] * (len(lines) + 1))
+    width = LINE if in_row else len(text)
+    lines = [part for line in text.splitlines() for part in textwrap.wrap(line, width)]
+    return "\n".join(lines + [EMPTY] * (len(lines) - 1 + 2 * in_row)) if lines else ""
 
 
 def captions(
@@ -71,7 +72,7 @@ def captions(
             guess = predicted[piece.number]
             colour = CORRECT_COLOUR if guess == truth else WRONG_COLOUR
             name = f"put at {guess}" if shuffled else answer_name(batch, guess)
-            text += " ✓" if guess == truth else f" ✗ {name}"
+            text += " ✓" if guess == truth else f"\n✗ {name}"
         texts.append(text)
         colours.append(colour)
     return texts, colours

@@ -25,10 +25,15 @@ from ssl3d_lite.tasks import Placement, ProxyBatch
 from .camera import Viewer, stand_in_3d
 from .captions import PuzzlePrediction
 from .display import display_trouble, missing_package, run_under_xvfb
+from .keys import Keys, bind_keys, key_lines
 from .layers import add_scan
 from .puzzle import add_puzzle
 from .reuse import Layer
 
+PUZZLE_KEYS: Keys = {  # the methods are those of PuzzleLayers
+    "j": ("apart", "toggle_apart"),
+    "h": ("as the network gets them", "toggle_shown"),
+}
 WINDOW = (1360, 980)  # pixels, of which the picture is the part beside napari's controls
 
 
@@ -47,10 +52,14 @@ def open_puzzle(
         drawn on a display in memory if Xvfb is installed; otherwise the browser's view or a
         figure. A line is printed that says why.
     """
+
+    def fill(viewer: Viewer) -> None:
+        shown = add_puzzle(viewer, volumes, batch, scan, prediction=prediction, spacing=spacing)
+        bind_keys(viewer, {key: getattr(shown, method) for key, (_, method) in PUZZLE_KEYS.items()})
+        shown.say(key_lines(PUZZLE_KEYS))
+
     return _open(
-        lambda viewer: add_puzzle(
-            viewer, volumes, batch, scan, prediction=prediction, spacing=spacing
-        ),
+        fill,
         lambda: draw_picture(volumes, batch, scan, prediction, spacing),
         lambda trouble: browser_view(trouble, volumes, batch, scan, prediction),
     )
@@ -157,11 +166,7 @@ def draw_picture(
     spacing: Sequence[float] | None = None,
 ) -> tuple[bytes | None, str]:
     """A PNG of a puzzle in napari, drawn under Xvfb in another process; or None and what failed."""
-    if batch.asked_from is not None and prediction is not None and np.size(prediction) > 1:
-        views = batch.views.shape[1]
-        own = as_numpy(batch.asked_from) // views == scan
-        prediction = as_numpy(prediction).ravel()[own] - scan * views
-    batch = one_scan(batch, scan)
+    batch, prediction = one_scan(batch, scan, prediction)
     names = ("grid", "direction", "rows_seen", "orders")
     kept = {
         "volumes": volumes[scan : scan + 1].cpu().contiguous(),
@@ -183,17 +188,23 @@ def draw_picture(
         return _picture_of("puzzle", puzzle)
 
 
-def one_scan(batch: ProxyBatch, scan: int) -> ProxyBatch:
-    """The part of a batch that one scan is needed for."""
+def one_scan(
+    batch: ProxyBatch, scan: int, prediction: PuzzlePrediction | None
+) -> tuple[ProxyBatch, PuzzlePrediction | None]:
+    """The part of a batch, and of its prediction, that one scan is drawn from."""
     views, target, start = batch.views.shape[1], batch.target, batch.asked_from
-    placement = replace(batch.placement, matrix=batch.placement.matrix[scan : scan + 1])
+    guess = None if prediction is None else as_numpy(prediction)
     if start is not None:  # views are numbered through all scans
         asked = start // views == scan
         target, start = target[asked] - scan * views, start[asked] - scan * views
+        if guess is not None:
+            guess = (guess.ravel()[as_numpy(asked)] if guess.size > 1 else guess) - scan * views
     elif target.ndim > 1:
         target = target[scan : scan + 1]
+    placement = replace(batch.placement, matrix=batch.placement.matrix[scan : scan + 1])
     own = batch.views[scan : scan + 1]
-    return replace(batch, views=own, target=target, placement=placement, asked_from=start)
+    part = replace(batch, views=own, target=target, placement=placement, asked_from=start)
+    return part, guess
 
 
 def _picture_of(kind: str, *files: str | Path) -> tuple[bytes | None, str]:

@@ -32,7 +32,7 @@ from .reuse import (
     put_layers,
 )
 
-FAR_APART = 0.6  # apart, in a picture, from which all pieces shall be seen
+FAR_APART, APART_A_LITTLE = 0.6, 0.2  # in a picture, from which all pieces shall be seen
 
 
 def add_puzzle(
@@ -102,7 +102,10 @@ class PuzzleLayers:
         self.captions, self.box_colours = self.drawing.captions, self.drawing.box_colours
         self.size = self.pieces[0].image.shape[1:]
         self.in_row = lie_turned(self.pieces)  # or else in the scan
-        self.places = self._arranged(0, self.in_row)  # piece voxel → voxel of the scan, as they lie
+        self.apart, self.shown = 0.0, self.in_row  # as arrange() takes them
+        self.places = self._arranged(
+            self.apart, self.shown
+        )  # piece voxel → voxel of the scan, as they lie
         self.notes: dict[int, str] = {}  # a piece's number → a word behind its caption
         self.texts = self._texts()
         before = [layer.metadata.get(FOLLOWER) for layer in layers_of(viewer, PUZZLE)]
@@ -177,6 +180,8 @@ class PuzzleLayers:
             "data": lines,
             "vector_style": "line",
             "edge_width": self.unit,
+            # boxes that touch each other would be hidden by what is in them
+            "blending": "translucent_no_depth" if self.asked else "translucent",
             "edge_color": np.repeat(colours, len(lines) // len(colours)),
         }
 
@@ -212,7 +217,7 @@ class PuzzleLayers:
             text, colour = self.captions[piece.number], self.drawing.caption_colours[piece.number]
             if piece.number in self.notes:
                 text, colour = f"{text} {self.notes[piece.number]}".strip(), WRONG_COLOUR
-            texts.append(PieceText(piece.number, in_lines(text) if self.in_row else text, colour))
+            texts.append(PieceText(piece.number, in_lines(text, self.in_row), colour))
             if self.in_row:
                 texts += sides_of(piece)
         return texts
@@ -258,6 +263,7 @@ class PuzzleLayers:
                 cell in which it is shown, others in a row beside the scan, turned or warped.
         """
         before, self.in_row = self.in_row, shown and self.pieces[0].home is None
+        self.apart, self.shown = apart, shown
         self.places = self._arranged(apart, shown)
         self.image.data, self.image.affine = self._composed()
         if before != self.in_row:
@@ -267,13 +273,22 @@ class PuzzleLayers:
             self.viewer.reset_view(reset_camera_angle=False)
         self.follow()
 
+    def toggle_apart(self) -> None:
+        """Move the pieces apart, or together again."""
+        self.arrange(float(not self.apart), self.shown)
+
+    def toggle_shown(self) -> None:
+        """Show the pieces as the network gets them, or where they were cut."""
+        self.arrange(self.apart, not self.shown)
+
     def spread(self) -> None:
         """Move the pieces so that one picture shows them all.
 
-        They move apart; turned copies, which lie in one place, move into a row.
+        They move apart, patches that overlap a little; turned copies, which lie in one place, move
+        into a row.
         """
         beside = lie_turned(self.pieces)
-        self.arrange(0 if beside else FAR_APART, shown=beside)
+        self.arrange(0 if beside else APART_A_LITTLE if self.asked else FAR_APART, shown=beside)
 
     def _follow_viewer(self) -> None:
         """From now on follow the plane that is shown. The layers hold this object."""

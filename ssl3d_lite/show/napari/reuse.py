@@ -15,8 +15,8 @@ SCAN, PUZZLE = "scan", "puzzle"
 FOLLOWER = "ssl3d_lite follows"  # key of what moves with the viewer, and has to leave()
 # what changes with a scan or a puzzle; all else the user may have set otherwise
 RENEWED = (
-    *("data", "affine", "contrast_limits", "features", "face_color", "edge_color", "edge_width"),
-    *("text", "metadata"),
+    *("data", "affine", "contrast_limits", "features", "text", "edge_color", "edge_width"),
+    *("blending", "metadata"),
 )
 
 
@@ -67,7 +67,9 @@ def renew(layer: Layer, settings: Settings) -> None:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether an affine or a window is as it was, so that napari need not draw it again."""
+    """Whether an affine, a window or a word is as it was, so that napari need not draw it again."""
+    if isinstance(one, str):
+        return one == str(other)
     one = getattr(one, "affine_matrix", one)
     arrays = isinstance(other, (tuple, np.ndarray)) and not isinstance(one, dict)
     return arrays and np.shape(one) == np.shape(other) and np.array_equal(one, other)

@@ -6,8 +6,7 @@ are rows of a CSV that is written at once, so a session may end at any time and 
 
 import csv as tables
 import json
-import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
@@ -22,12 +21,13 @@ from ssl3d_lite.tasks import ProxyTask
 
 from .camera import Viewer
 from .display import require_window
+from .keys import Keys, bind_keys, key_lines
 from .layers import put_scan
 from .puzzle import PuzzleLayers, add_puzzle
 
 PATCH_KEY = ("cohort", "case", "task", "settings", "seed", "piece")  # tells patches apart
 MARK_COLUMNS = (*PATCH_KEY, "x", "y", "z")  # its middle in voxels of the prepared scan
-REVIEW_KEYS = {  # key → what it does, and the method of Review that does it
+REVIEW_KEYS: Keys = {  # the methods are those of Review
     "n": ("next case", "next_case"),
     "Shift-N": ("case before", "previous_case"),
     "q": ("another puzzle", "another_puzzle"),
@@ -36,7 +36,6 @@ REVIEW_KEYS = {  # key → what it does, and the method of Review that does it
     "j": ("apart", "toggle_apart"),
     "h": ("as the network gets them", "toggle_shown"),
 }
-KEY_LINE = 72  # letters in a line of keys
 
 PatchMark = dict[str, str]  # MARK_COLUMNS → text
 
@@ -74,8 +73,7 @@ def review(
 
         viewer = napari.Viewer(title="ssl3d_lite: review")
     shown = Review(cohort, task, cases, Path(csv), viewer, seed)
-    for key, (_, method) in REVIEW_KEYS.items():
-        viewer.bind_key(key, _for_viewer(getattr(shown, method)), overwrite=True)
+    bind_keys(viewer, {key: getattr(shown, method) for key, (_, method) in REVIEW_KEYS.items()})
     print(f"marks are kept in {Path(csv).resolve()}" + (f" ({kept} so far)" if kept else ""))
     return shown
 
@@ -86,15 +84,6 @@ def _check_cases(cases: Sequence[int], cohort: Cohort) -> None:
     wrong = [case for case in cases if not 0 <= case < len(cohort)]
     if wrong:
         raise InputError(f"cases {wrong} are not among the {len(cohort)} of {cohort.name}")
-
-
-def _for_viewer(method: Callable[[], None]) -> Callable[[Viewer], None]:
-    """The same as a function of the viewer, which napari hands to what a key calls."""
-
-    def pressed(viewer: Viewer) -> None:
-        method()
-
-    return pressed
 
 
 class Review:
@@ -112,9 +101,7 @@ class Review:
         self.cohort, self.task, self.cases, self.csv = cohort, task, list(cases), csv
         self.viewer, self.first_seed = viewer, seed
         self.place, self.seed = 0, seed
-        self.apart = False
-        self.shown: bool | None = None  # as they open: turned pieces as the network gets them
-        self.puzzle: PuzzleLayers
+        self.puzzle: PuzzleLayers  # the one before tells how the next is arranged
         self.looked_at = -1  # the marked piece that was gone to last
         self._show_scan()
         self._show_puzzle()
@@ -144,13 +131,11 @@ class Review:
 
     def toggle_apart(self) -> None:
         """Move the pieces apart, or together again."""
-        self.apart = not self.apart
-        self.puzzle.arrange(float(self.apart), bool(self.shown))
+        self.puzzle.toggle_apart()
 
     def toggle_shown(self) -> None:
         """Show the pieces as the network gets them, or where they were cut."""
-        self.shown = not self.shown
-        self.puzzle.arrange(float(self.apart), self.shown)
+        self.puzzle.toggle_shown()
 
     def toggle_mark(self) -> None:
         """Mark the picked patch as bad; if it is marked, take the mark back."""
@@ -199,10 +184,10 @@ class Review:
         other = self.cases[(self.place + 1) % len(self.cases)]
         volumes = self.cohort.images([self.case, other])
         params = self.task.sample_params(volumes, torch.Generator().manual_seed(self.seed))
+        before: PuzzleLayers | None = getattr(self, "puzzle", None)
         self.puzzle = add_puzzle(self.viewer, volumes, self.task.make_views(volumes, params))
-        self.shown = self.puzzle.in_row if self.shown is None else self.shown
-        if self.apart or self.shown != self.puzzle.in_row:
-            self.puzzle.arrange(float(self.apart), self.shown)
+        if before and (before.apart, before.shown) != (self.puzzle.apart, self.puzzle.shown):
+            self.puzzle.arrange(before.apart, before.shown)
         self.looked_at = -1
         name = self.cohort.cases[self.case].id
         where = f"{self.place + 1} of {len(self.cases)}"
@@ -217,7 +202,7 @@ class Review:
         self.puzzle.note(dict.fromkeys(marked, "bad"))
         count = len(read_patch_marks(self.csv))
         here = f"{self.viewer.title}: {len(marked)} marked, {count} in all"
-        self.puzzle.say([here, *key_lines()])
+        self.puzzle.say([here, *key_lines(REVIEW_KEYS)])
         return marked
 
     def _row(self, number: int) -> PatchMark:
@@ -232,13 +217,6 @@ class Review:
             str(number),
         )
         return dict(zip(PATCH_KEY, key, strict=True)) | centre
-
-
-def key_lines() -> list[str]:
-    """The keys and what they do, in a few lines."""
-    told = (f"[{key}] {what}".replace(" ", "\xa0") for key, (what, _) in REVIEW_KEYS.items())
-    lines = textwrap.wrap("  ".join(told), KEY_LINE, break_long_words=False)
-    return [line.replace("\xa0", " ") for line in lines]
 
 
 # ---- the table of marks ------------------------------------------------------------------------

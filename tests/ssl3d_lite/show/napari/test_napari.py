@@ -107,11 +107,23 @@ def test_a_raw_scan_and_its_prediction_in_a_real_window(oblique, monkeypatch, ca
     assert min(decoded(picture.data).shape[:2]) > 600
 
 
-def test_the_command_opens_no_window_where_there_is_none(oblique, capsys, monkeypatch):
+def test_of_a_raw_scan_labels_prediction_and_errors_are_seen(oblique):
+    image, labels, _ = oblique
+    viewer = ViewerModel()
+    opening.add_scan_files(viewer, read_scan_files(image, prediction=labels))
+    assert names(viewer) == ["scan", "prediction"]
+    assert viewer.layers["prediction"].contour == 1
+    opening.add_scan_files(viewer, read_scan_files(image, labels, labels))
+    assert names(viewer) == ["scan", "labels", "prediction", "errors"]
+    assert not viewer.layers["errors"].data.any()
+
+
+@pytest.mark.parametrize("map_of", ["--labels", "--prediction"])
+def test_the_command_opens_no_window_where_there_is_none(oblique, capsys, monkeypatch, map_of):
     image, labels, _ = oblique
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    assert main(["show", str(image), "--labels", str(labels)]) == 2
+    assert main(["show", str(image), map_of, str(labels)]) == 2
     said = capsys.readouterr().err
     assert "see it in a notebook: ssl3d_lite.show.scan_slices(SCAN, LABELS)" in said
 
@@ -439,6 +451,9 @@ def test_one_question_of_cpc_is_drawn_the_context_and_the_place_that_is_asked_ab
     drawn = {*asked.context, asked.start, asked.target}
     assert set(np.flatnonzero(lengths > 0)) == drawn
     np.testing.assert_allclose(lengths[asked.start], 4, err_msg="patches overlap: their middles")
+    assert shown.boxes.blending == "translucent_no_depth", "seen through what is in them"
+    add_puzzle(viewer, *posed("jigsaw"))
+    assert viewer.layers["boxes"].blending == "translucent"
     guess = batch.target.clone()
     guess[asked.number] += 1
     shown = add_puzzle(viewer, volumes, batch, 1, prediction=guess)
@@ -565,7 +580,7 @@ def test_predictions_stand_beside_the_labels():
     assert shown.captions[:3] == [
         "0",
         f"1: {place[truth[0]]} ✓",
-        f"2: {place[truth[1]]} ✗ {place[25 - truth[1]]}",
+        f"2: {place[truth[1]]}\n✗ {place[25 - truth[1]]}",
     ]
     assert shown.drawing.caption_colours[:3] == ["#FFFFFF", COLOURS[2], COLOURS[1]]
     with pytest.raises(InputError, match="5 predictions for 9 pieces, 8 of them labelled"):
@@ -584,7 +599,23 @@ def test_of_a_jigsaw_the_order_or_its_number_may_be_predicted():
     assert said.visible
     order = [piece.home for piece in shown.pieces]
     shown = add_puzzle(viewer, volumes, batch, prediction=[*order[:26], order[0]])
-    assert shown.captions == [f"{n} ✓" for n in order[:26]] + [f"{order[26]} ✗ put at {order[0]}"]
+    assert shown.captions == [f"{n} ✓" for n in order[:26]] + [f"{order[26]}\n✗ put at {order[0]}"]
+
+
+def test_a_window_of_a_puzzle_tells_its_keys(monkeypatch):
+    import napari
+
+    monkeypatch.setattr(opening, "display_trouble", lambda: None)
+    monkeypatch.setattr(napari, "Viewer", lambda title: ViewerModel(title=title))
+    volumes, batch = posed("jigsaw")
+    viewer = open_puzzle(volumes, batch)
+    assert viewer.canvas.overlays.text.text.endswith("[j] apart  [h] as the network gets them")
+    before = viewer.layers["captions"].data.copy()
+    for key in ("J", "H"):
+        press(viewer, key)
+        assert (viewer.layers["captions"].data != before).any()
+        press(viewer, key)
+        np.testing.assert_allclose(viewer.layers["captions"].data, before)
 
 
 # ---- a review ----------------------------------------------------------------------------------
@@ -826,6 +857,21 @@ def test_what_is_not_installed_is_said(monkeypatch, capsys, absent, said, cohort
     task = make_task("rpl", EncoderSettings(filters=(4, 8)), 0, patch=4)
     with pytest.raises(InputError, match=said):
         review(cohort, task, [0], tmp_path / "marks.csv")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_part_of_a_batch_that_a_picture_is_drawn_from_says_the_same(name):
+    volumes, batch = posed(name)
+    guess = {"cpc": batch.target.roll(1), "jigsaw": 3}.get(name)
+    whole, alone = ViewerModel(), ViewerModel()
+    add_puzzle(whole, volumes, batch, 1, prediction=guess)
+    part, own = opening.one_scan(batch, 1, guess)
+    add_puzzle(alone, volumes[1:2], part, prediction=own)
+    assert alone.canvas.overlays.text.text == whole.canvas.overlays.text.text
+    for name in ("pieces", "boxes", "captions"):
+        np.testing.assert_array_equal(alone.layers[name].data, whole.layers[name].data)
+    features = [viewer.layers["captions"].features["caption"].tolist() for viewer in (alone, whole)]
+    assert features[0] == features[1]
 
 
 @needs_xvfb
