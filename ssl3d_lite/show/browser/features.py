@@ -198,7 +198,7 @@ def _greys(cohort: Cohort, case: int) -> np.ndarray:
 
 
 def _label(cohort: Cohort, case: int) -> np.ndarray | None:
-    return cell_labels(cohort, case, 1)  # of single voxels
+    return cell_labels(cohort, case, 1)  # single voxels
 
 
 def _patient(cohort: Cohort, case: int, label: np.ndarray | None) -> dict[str, Any]:
