@@ -23,7 +23,6 @@ import torch
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.show import place_names
 from ssl3d_lite.show import Live
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training.pretraining import pretrain
@@ -34,7 +33,7 @@ cohort = Cohort.open({folder!r}).to("cpu")
 split = cohort.split()
 encoder = make_encoder(EncoderSettings(filters=(8, 16, 32)), 0)
 task = make_task("rpl", encoder.settings, patch=10)
-view = Live(task, encoder, cohort.images(split.validation[:2]), names=place_names(3))
+view = Live(task, encoder, cohort.images(split.validation[:2]))
 view
 """
 TRAIN = """

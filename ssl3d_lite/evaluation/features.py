@@ -28,6 +28,7 @@ class SampledVoxels(NamedTuple):
     features: np.ndarray  # (voxel, feature)
     classes: np.ndarray  # (voxel,)
     places: np.ndarray  # (voxel, axis), from -1 to 1 over the scan
+    weights: np.ndarray  # (voxel,), how many voxels of the scan each stands for, 1 on average
 
 
 def picture_features(
@@ -41,26 +42,56 @@ def picture_features(
 
 
 def sample_features(
-    encoder: Encoder, cohort: Cohort, cases: Sequence[int], voxels: int
+    encoder: Encoder, cohort: Cohort, cases: Sequence[int], voxels: int, by_class: bool = False
 ) -> Iterator[SampledVoxels]:
-    """For each case features, classes and places of voxels drawn evenly.
+    """For each case features, classes and places of some voxels.
 
-    The draw depends on the case alone, so every encoder is probed at the same voxels.
+    The draw depends on the case alone, so every encoder is read at the same voxels.
+
+    Args:
+        by_class: draw as many voxels of each class, or all if it has fewer, and not evenly from
+            the scan: an organ of a hundredth of the scan is then known by more than a few voxels.
+            ``weights`` make up for it.
     """
     for batch in in_batches(cases):
         labels = cohort.labels(batch).cpu()
-        count = labels[0].numel()
-        chosen = torch.stack([torch.from_numpy(_choose(case, count, voxels)) for case in batch])
+        draws = [
+            _choose_by_class(case, scan, voxels)
+            if by_class
+            else _choose(case, scan.numel(), voxels)
+            for case, scan in zip(batch, labels, strict=True)
+        ]
+        chosen = torch.stack([torch.from_numpy(places) for places, _ in draws])
         with torch.inference_mode():
             levels = encoder(cohort.images(batch).to(device_of(encoder)))
             features = features_at(levels, chosen, labels.shape[1:])
         classes = labels.flatten(1).gather(1, chosen)
         columns = features.cpu(), classes, places_of(chosen, labels.shape[1:])
-        yield from map(SampledVoxels, *(column.numpy() for column in columns))
+        weights = (weights for _, weights in draws)
+        yield from map(SampledVoxels, *(column.numpy() for column in columns), weights)
 
 
-def _choose(case: int, count: int, voxels: int) -> np.ndarray:
-    return np.random.default_rng(case).choice(count, min(voxels, count), replace=False)
+Draw = tuple[np.ndarray, np.ndarray]  # flat positions, and how much each weighs
+
+
+def _choose(case: int, count: int, voxels: int) -> Draw:
+    chosen = np.random.default_rng(case).choice(count, min(voxels, count), replace=False)
+    return chosen, np.ones(len(chosen), np.float32)
+
+
+def _choose_by_class(case: int, labels: Tensor, voxels: int) -> Draw:
+    """Rare classes first: what one has too few of is shared among the others."""
+    generator, flat = np.random.default_rng(case), labels.flatten().numpy()
+    classes, counts = np.unique(flat, return_counts=True)
+    chosen, weights, left = [], [], min(voxels, len(flat))
+    for rank, each in enumerate(np.argsort(counts)):
+        count = min(counts[each], left // (len(classes) - rank))
+        left -= count
+        places = np.flatnonzero(flat == classes[each])
+        chosen.append(generator.choice(places, count, replace=False))
+        weights.append(np.full(count, counts[each] / max(count, 1), np.float32))
+    every = np.concatenate(weights)
+    return np.concatenate(chosen), every / every.mean()
 
 
 def places_of(voxels: Tensor, space: Sequence[int]) -> Tensor:

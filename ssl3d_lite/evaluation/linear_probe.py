@@ -69,8 +69,8 @@ def probes_by_protocol(
     be those of whole volumes: see :func:`ssl3d_lite.evaluation.features.recalibrated`.
 
     Args:
-        voxels: drawn from each training scan, shared out among the slices of a 2D cohort; of a
-            graded cohort none are.
+        voxels: drawn from each training scan, as many of each class, shared out among the slices of
+            a 2D cohort; of a graded cohort none are.
         protocols: "probe", "probe+place" or both; a graded cohort has the first alone.
     """
     encoder = encoder.eval()
@@ -78,7 +78,9 @@ def probes_by_protocol(
         return {FEATURES: _grade_probes(encoder, cohort, draws, test)}
     wanted = sorted({case for draw in draws for case in draw})
     each = max(1, voxels * len(cohort.scans(wanted)) // len(wanted))
-    sampled = dict(zip(wanted, sample_features(encoder, cohort, wanted, each), strict=True))
+    sampled = dict(
+        zip(wanted, sample_features(encoder, cohort, wanted, each, by_class=True), strict=True)
+    )
     classes = len(cohort.label_names)
     probes = [
         _fit_voxels([sampled[case] for case in draw], classes, protocol == WITH_PLACE)
@@ -101,7 +103,7 @@ def _fit_voxels(sampled: Sequence[SampledVoxels], classes: int, place: bool) -> 
     """A probe of the voxels of some scans: of their features, or of their place too."""
     every = SampledVoxels(*map(np.concatenate, zip(*sampled, strict=True)))
     inputs = [every.features, *([place_functions(every.places)] if place else [])]
-    return fit_classifier(np.concatenate(inputs, 1), every.classes, classes)
+    return fit_classifier(np.concatenate(inputs, 1), every.classes, classes, every.weights)
 
 
 def _grade_probes(
@@ -121,24 +123,28 @@ def _grade_probes(
     return results
 
 
-def fit_classifier(features: np.ndarray, classes: np.ndarray, count: int) -> LinearClassifier:
+def fit_classifier(
+    features: np.ndarray, classes: np.ndarray, count: int, weights: np.ndarray | None = None
+) -> LinearClassifier:
     """Fit by LBFGS with an L2 penalty on standardised features (scikit-learn).
 
     Args:
         features: (voxel, feature).
         classes: (voxel,), of ``count`` classes. A class that none has is never predicted; if all
             have one, it always is.
+        weights: (voxel,), how much each counts in the fit, 1 on average; by default all the same.
     """
     weight = np.zeros((count, features.shape[1]), np.float32)
     bias = np.full(count, -1e9, np.float32)
     if len(present := np.unique(classes)) == 1:  # which scikit-learn refuses
         bias[present] = 0
         return LinearClassifier(weight, bias)
-    mean, spread = features.mean(0), features.std(0) + 1e-6
+    mean = np.average(features, 0, weights)
+    spread = np.sqrt(np.average((features - mean) ** 2, 0, weights)) + 1e-6
     # A tolerance of 1e-4, the default, takes five times as long for the same score. A penalty ten
     # times as strong (C = 0.1) changes Dice by 0.01, one a hundred times as strong costs 0.1.
     regression = LogisticRegression(tol=1e-3, max_iter=200)
-    fitted = regression.fit((features - mean) / spread, classes)
+    fitted = regression.fit((features - mean) / spread, classes, weights)
     coefficients, intercepts = _one_row_a_class(fitted)
     coefficients = coefficients / spread  # standardising is folded into the weights
     weight[fitted.classes_] = coefficients

@@ -31,7 +31,8 @@ class CohortPage(CheckedSettings):
     """Writes one HTML page about a cohort: a contact sheet with the labels outlined, and what
     intensities, shapes, labels and folds it has.
 
-    ssl3d show SCAN.nii.gz --prediction MAP.nii.gz opens a raw scan in napari instead."""
+    ssl3d show SCAN.nii.gz --labels TRUTH.nii.gz --prediction MAP.nii.gz opens a raw scan in
+    napari."""
 
     cohort: Positional[Path]
     """Prepared cohort."""

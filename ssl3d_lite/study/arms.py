@@ -10,8 +10,9 @@ SOURCE
 VARIANT
     ``batch``, ``group``, ``instance`` or ``none``: the norm; ``plain`` or ``residual``: the blocks;
     ``densenet121``: the network; ``own``: pretrained on the benchmark's own scans although the
-    study has a corpus; ``network``: encoder, skips and decoder are pretrained together, and all but
-    the last layer is fine-tuned.
+    study has a corpus; ``unnamed``: the benchmark's channels are read as the corpus's in turn, not
+    by name; ``network``: encoder, skips and decoder are pretrained together, and all but the last
+    layer is fine-tuned.
 
 ``2d-`` does the same on the slices of the scans. ``place`` is in every study, named or not.
 """
@@ -28,7 +29,7 @@ PLACE = "place"
 UNTRAINED = ("scratch", "random", PLACE)
 CONTROLS = (*UNTRAINED, "collapsed", "oracle")
 NETWORKS = ("densenet121",)
-VARIANTS = (*get_args(NormKind), *get_args(BlockKind), *NETWORKS, "own", "network")
+VARIANTS = (*get_args(NormKind), *get_args(BlockKind), *NETWORKS, "own", "unnamed", "network")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class Arm:
     def own(self) -> bool:
         """Whether it is pretrained on the benchmark itself, whatever the corpus."""
         return "own" in self.variants or self.source == "oracle"
+
+    @property
+    def unnamed(self) -> bool:
+        """Whether its encoder is adapted to the benchmark's channels as if they had no names."""
+        return "unnamed" in self.variants
 
     @property
     def whole_network(self) -> bool:

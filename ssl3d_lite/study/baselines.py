@@ -76,6 +76,10 @@ def on_slices(results: Results, where: Where, arm: Arm) -> Side | None:
     return rows_of(results, where, flat_twin(results, arm))
 
 
+def in_turn(results: Results, where: Where, arm: Arm) -> Side | None:
+    return rows_of(results, where, unnamed_twin(results, arm))
+
+
 def on_own_scans(results: Results, where: Where, arm: Arm) -> Side | None:
     """The same arm, pretrained on the benchmark and not on the corpus."""
     kind = arm.kind, arm.whole_network
@@ -95,6 +99,15 @@ def flat_twin(results: Results, arm: Arm) -> str | None:
     alike = (True, arm.source, sorted(arm.variants))
     for each in results.arms:
         if not arm.flat and (each.flat, each.source, sorted(each.variants)) == alike:
+            return each.name
+    return None
+
+
+def unnamed_twin(results: Results, arm: Arm) -> str | None:
+    """The same arm that reads channels in turn and not by name; such an arm has none itself."""
+    alike = (arm.flat, arm.source, {*arm.variants, "unnamed"})
+    for each in results.arms:
+        if not arm.unnamed and (each.flat, each.source, {*each.variants}) == alike:
             return each.name
     return None
 

@@ -84,8 +84,8 @@ def _folder(given: Given) -> Path | None:
 
 
 def _write_whole_report(experiment: Any, results: Results) -> None:
-    sections = [*task_sections(experiment, results), *example_section(experiment, results)]
-    write_report(results, experiment.out / "report.html", sections)
+    example, puzzles = example_section(experiment, results), task_sections(experiment, results)
+    write_report(results, experiment.out / "report.html", example, list(puzzles))
 
 
 # ---- ssl3d study -------------------------------------------------------------------------------

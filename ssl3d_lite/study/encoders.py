@@ -7,7 +7,7 @@ from torch import nn
 
 from ssl3d_lite.machine.device import choose_device
 from ssl3d_lite.models.compatibility import for_channels
-from ssl3d_lite.models.encoders import Encoder, make_encoder
+from ssl3d_lite.models.encoders import Encoder, adapt_channels, make_encoder
 from ssl3d_lite.models.modes import device_of
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.unet import UNetDecoder, find_unet_decoder
@@ -52,8 +52,11 @@ def make_tasks(experiment: Experiment, job: Job) -> list[ProxyTask]:
 
 
 def copy_for_benchmark(experiment: Experiment, encoder: Encoder, arm: Arm) -> Encoder:
-    """A copy of an encoder that reads the benchmark's channels."""
-    adapted = for_channels(encoder, experiment.data.benchmark(arm))
+    """A copy of an encoder that reads the benchmark's channels: by name, if not said otherwise."""
+    benchmark = experiment.data.benchmark(arm)
+    if arm.unnamed:
+        return adapt_channels(encoder, len(benchmark.channels)).to(device_of(encoder))
+    adapted = for_channels(encoder, benchmark)
     return deepcopy(encoder) if adapted is encoder else adapted.to(device_of(encoder))
 
 

@@ -28,9 +28,10 @@ def foresight(study: Study, cohort: str, test: int, out: Path) -> str:
     if missing := what_is_missing(study, test):
         return f"It will give no verdict, whatever it finds, because {'; '.join(missing)}."
     asked = sum(
-        len(trial.arms)
+        study.claimed(trial.name, arm.name)
         for trial in trials(Results(study, []))
         if not trial.untested and trial.where.protocol in study.protocols
+        for arm in trial.arms
     )
     level = level_of_look(1) / max(1, asked)
     start = (

@@ -101,4 +101,4 @@ def example_section(experiment: Experiment, results: Results) -> list[str]:
     )
     names = experiment.data.benchmark(experiment.study.parsed_arms()[0]).label_names
     drawn = segmentations(example.image, example.class_maps, names, spacing=example.spacing)
-    return [heading("An example"), picture(drawn, escape(caption))]
+    return [picture(drawn, escape(caption))]

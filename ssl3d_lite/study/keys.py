@@ -33,6 +33,8 @@ def run_key(experiment: Experiment, run: Run) -> str:
     }
     if job.arm.whole_network:  # an encoder moved alone may have all the rest in common
         depends["transfer"] = "network"
+    if job.arm.unnamed:
+        depends["channels"] = "in turn"
     own = load_protocol(run.protocol).depends(experiment, run)
     if job.arm.source == PLACE:  # nothing is trained, but it has a row for each milestone
         own = {name: each for name, each in own.items() if name != "finetune"}

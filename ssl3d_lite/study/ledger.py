@@ -28,6 +28,7 @@ from ssl3d_lite.evaluation.scores import ScoreReport
 from ssl3d_lite.files import plain_cell, read_json, write_csv, write_json
 from ssl3d_lite.old_names import renamed
 
+from .settings import Study
 from .statistics import MIN_SEEDS
 
 ResultRow = dict[str, Any]
@@ -127,6 +128,14 @@ class Ledger:
         if not isinstance(looks, list) or not all(isinstance(each, int) for each in looks):
             raise InputError(f"{path} is no list of numbers of seeds; move it away, or mend it")
         return looks
+
+    def first_plan(self, study: Study) -> dict[str, list[str]]:
+        """The claims of the plan when verdicts were first read: those of ``study`` if they were
+        not read yet."""
+        path = self.out / STUDY
+        before = read_json(path, "finished study") if self.looks() and path.exists() else {}
+        plan = before.get("facts", {}).get("first plan") or before.get("study") or vars(study)
+        return {name: [*plan.get(name, ())] for name in ("claims", "claim_arms")}
 
     def note_look(self, seeds: int) -> None:
         """Write down that verdicts are read at a number of seeds."""

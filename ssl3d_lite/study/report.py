@@ -53,10 +53,13 @@ def write_table(results: Results, path: Path) -> None:
     atomic_write(path, lambda file: file.write(table_text(results).encode()))
 
 
-def write_report(results: Results, path: Path, sections: Sequence[str] = ()) -> None:
+def write_report(
+    results: Results, path: Path, first: Sequence[str] = (), sections: Sequence[str] = ()
+) -> None:
     """Write the study as one HTML page, figures and all.
 
     Args:
+        first: HTML that stands before the verdicts: a scan, so that one sees what is spoken of.
         sections: HTML of more sections, which stand behind the scores.
     """
     study, judged = results.study, claims(results)
@@ -64,6 +67,7 @@ def write_report(results: Results, path: Path, sections: Sequence[str] = ()) -> 
         heading(study.title, 1),
         *([paragraph(study.question)] if study.question else []),
         note(completeness(results)),
+        *first,
         heading("What holds, and what does not"),
         note("Each sentence opens to what was found for every arm."),
         *verdicts(results, judged),

@@ -17,7 +17,7 @@ from ssl3d_lite.old_names import renamed
 from .arms import PLACE, Arm, find_twin, parse_arm
 from .ledger import STUDY, Ledger, ResultRow
 from .protocols import COMES_WITH
-from .settings import Study, build_settings
+from .settings import Study, build_settings, is_among
 
 Unit = tuple[int, int]  # seed, fold: within it all arms had the same labels, decoder and batches
 
@@ -36,7 +36,8 @@ class Results:
     facts: dict[str, Any] = field(default_factory=dict)
     """Of the data: ``cohort`` (its name), ``licence``, ``citation``, ``description``; numbers of
     scans to ``train``, for ``validation``, ``test`` and ``pretrain``; ``corpus`` (a name, or None);
-    and ``other rows``, those of other settings that were left out."""
+    ``other rows``, those of other settings that were left out; ``looks``, and the ``first plan``,
+    its claims when verdicts were first read."""
     folder: Path | None = field(default=None, compare=False)
     """The folder they lie in, if they lie in one."""
 
@@ -84,6 +85,13 @@ class Results:
         """Steps after which convergence was scored."""
         steps = self.frame.loc[self.frame["protocol"] == "convergence", "steps"]
         return tuple(sorted({int(each) for each in steps}))
+
+    def is_judged(self, claim: str, arm: str) -> bool:
+        """Whether a comparison is judged with the others: the plan claims it, or did when verdicts
+        were first read, since claims that are dropped afterwards were looked at too."""
+        first = self.facts.get("first plan") or {"claims": ("",), "claim_arms": ("",)}
+        dropped = is_among(claim, first["claims"]) and is_among(arm, first["claim_arms"])
+        return dropped or self.study.claimed(claim, arm)
 
     @property
     def planned(self) -> int:

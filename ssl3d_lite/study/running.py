@@ -174,10 +174,11 @@ def _say_what_it_could_find(experiment: Experiment) -> None:
 def results_of(experiment: Experiment) -> Results:
     """The study's rows, in the order of its plan: those of other settings are left out."""
     runs = [run_key(experiment, run) for runs in plan(experiment.study).values() for run in runs]
-    rows = Ledger(experiment.out).rows()
+    ledger = Ledger(experiment.out)
+    rows = ledger.rows()
     own = in_order(rows, runs)
     facts = facts_of(experiment) | {"other rows": len(rows) - len(own), "runs": runs}
-    facts |= {"looks": Ledger(experiment.out).looks()}
+    facts |= {"looks": ledger.looks(), "first plan": ledger.first_plan(experiment.study)}
     return Results(experiment.study, own, facts, experiment.out)
 
 

@@ -14,7 +14,7 @@ what each has otherwise, so one file runs in a minute on a laptop and for days o
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
@@ -44,6 +44,15 @@ from .protocols import COMES_WITH, protocol_names
 
 Scale = Literal["smoke", "class", "full"]
 Published = Literal["", "brats", "pancreas", "retina"]
+ClaimName = Literal[
+    "better features",
+    "better with few labels",
+    "better final score",
+    "faster",
+    "3D beats 2D",
+    "transfer",
+    "channels by name",
+]
 TomlTable = dict[str, Any]
 Names = Annotated[tuple[str, ...], Len(1)]
 
@@ -109,6 +118,11 @@ class Study(CheckedSettings):
     """Beside which of the paper's results the table stands."""
     min_effect: NonNegativeFloat = 0.02
     """The smallest difference worth having. If it can be ruled out, a claim does not hold."""
+    claims: tuple[ClaimName, ...] = ()
+    """The claims that are put to the test, if not all. They are judged together, so a plan with few
+    can find smaller gains; all else is shown with its interval and no verdict."""
+    claim_arms: tuple[str, ...] = ()
+    """The arms that they are made for, if not all."""
     corpus: TomlTable = field(default_factory=dict)
     """Where encoders are pretrained instead, if not on the benchmark's own scans."""
     slices: TomlTable = field(default_factory=dict)
@@ -143,7 +157,10 @@ class Study(CheckedSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("arms", "labels", "folds", "protocols", "finetune_labels", "neighbour_labels"):
+        for name in (
+            *("arms", "labels", "folds", "protocols", "finetune_labels", "neighbour_labels"),
+            *("claims", "claim_arms"),
+        ):
             if len(set(values := getattr(self, name))) < len(values):
                 raise InputError(f"{name} names something twice: {', '.join(map(str, values))}")
         check_names(self.protocols, protocol_names(), "protocol")
@@ -172,8 +189,14 @@ class Study(CheckedSettings):
         tuned = protocol in ("finetune", "convergence")
         return self.finetune_labels if tuned and self.finetune_labels else self.labels
 
+    def claimed(self, claim: str, arm: str) -> bool:
+        """Whether the plan makes a claim for an arm."""
+        return is_among(claim, self.claims) and is_among(arm, self.claim_arms)
+
     def check_arms(self) -> None:
         self.parsed_arms()
+        for arm in self.claim_arms:  # some may not be run, as at scale smoke
+            parse_arm(arm)
         for name, own in self.tasks.items():
             kind, *more = task_classes(name.removeprefix("2d-"))
             if more:
@@ -197,6 +220,11 @@ class Study(CheckedSettings):
 
     def parsed_arms(self) -> list[Arm]:
         return [parse_arm(arm) for arm in self.arms]
+
+
+def is_among(name: str, names: Sequence[str]) -> bool:
+    """Whether it is one of them; if none are named, all are meant."""
+    return not names or name in names
 
 
 def read_study(name: str | Path, scale: str = "class", **changes: Any) -> Study:

@@ -14,22 +14,25 @@ from .baselines import (
     best_random,
     flat_twin,
     from_scratch,
+    in_turn,
     listed,
     on_slices,
+    unnamed_twin,
 )
 from .results import Results
+from .settings import ClaimName
 
-BETTER_FEATURES = "better features"
+BETTER_FEATURES: ClaimName = "better features"
 _WITH_PLACE = "probe+place"  # the protocol in which every probe is told the place too
-FEW_LABELS = "better with few labels"
-PRETRAINED_ELSEWHERE = "transfer"
+FEW_LABELS: ClaimName = "better with few labels"
+PRETRAINED_ELSEWHERE: ClaimName = "transfer"
 
 
 @dataclass(frozen=True)
 class Trial:
     """How a claim is put to the test."""
 
-    name: str
+    name: ClaimName
     statement: str
     """What is claimed of an arm, and by what it is judged."""
     where: Where
@@ -61,7 +64,21 @@ def trials(results: Results) -> list[Trial]:
         best_random,
         arms,
     )
-    return [features, *against_scratch(results, arms), *against_related_arms(results, arms)]
+    named = [arm for arm in arms if unnamed_twin(results, arm)]
+    channels = Trial(
+        "channels by name",
+        f"A linear probe{told} reads more from its frozen features than if it is given the "
+        f"benchmark's channels in turn ({listed(labels)} labelled scans, averaged).",
+        Where(probe, labels),
+        in_turn,
+        named,
+    )
+    return [
+        features,
+        *against_scratch(results, arms),
+        *against_related_arms(results, arms),
+        *([channels] if named else []),
+    ]
 
 
 def against_scratch(results: Results, arms: list[Arm]) -> list[Trial]:

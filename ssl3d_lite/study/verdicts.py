@@ -65,25 +65,30 @@ class Tested:
 def decided(results: Results, tests: Sequence[Tested]) -> list[Comparison]:
     """The comparisons with their verdicts.
 
-    Holm's correction goes over all that have patients' scores, even those that cannot be told for
-    another reason, as that depends on the scores too: once for "holds" and once for "does not
-    hold". Each is false in no more than ``LEVEL`` of all studies, over all looks.
+    Holm's correction goes over all claims of the plan that have patients' scores, even those that
+    cannot be told for another reason, as that depends on the scores too: once for "holds" and once
+    for "does not hold". Each is false in no more than ``LEVEL`` of all studies, over all looks.
     """
     level = level_of_look(look_of(results))
-    family = [test for test in tests if test.estimates]
+    judged = [results.is_judged(test.trial.name, test.arm.name) for test in tests]
+    family = [
+        test for test, claimed in zip(tests, judged, strict=True) if claimed and test.estimates
+    ]
     holds = dict(zip(map(id, family), holm([t.p_holds for t in family]), strict=True))
     out = dict(zip(map(id, family), holm([t.p_ruled_out for t in family]), strict=True))
     done = []
     asked: dict[str | None, list[str]] = {}  # the same for all arms with the same scratch
-    for test in tests:
+    for test, claimed in zip(tests, judged, strict=True):
         scratch = results.twin(test.arm, "scratch")
         if scratch not in asked:
             asked[scratch] = assay(results, scratch, test.arm.flat)
         reasons = [*cannot_tell(results, test), *asked[scratch]]
+        if not claimed:
+            reasons = ["it is not among the claims of the plan, and only shown"]
         p = holds.get(id(test))
         verdict, why = verdict_of(test, reasons, p, out.get(id(test)), level)
         found = replace(test.compared, verdict=verdict, why=why, p=p)
-        if test.estimates and found.estimate and found.seeds >= MIN_SEEDS:
+        if p is not None and found.estimate and found.seeds >= MIN_SEEDS:
             error, df = found.estimate.standard_error, found.estimate.cautious_df
             found = replace(found, detectable=smallest_gain(error, df, level / len(family)))
         done.append(found)

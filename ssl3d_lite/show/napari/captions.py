@@ -26,6 +26,7 @@ PLAIN = "#FFFFFF"
 PLATE = "#000000B0"  # what a text stands on; napari has no outlines
 BLOCK = "█"
 WIDER = 1.35  # than most letters is a block
+EMPTY = "\xa0"  # a line that napari does not leave out
 LINE = 16  # letters in a line of a caption that has another beside it
 
 
@@ -41,12 +42,18 @@ class PieceText:
 
 def plate(text: str) -> str:
     """Blocks as wide as a text: drawn before it, they are what it stands on."""
-    return "\n".join(BLOCK * round(len(line) / WIDER + 0.7) for line in text.splitlines() if line)
+    lines = text.splitlines()
+    return "\n".join(BLOCK * round(len(e) / WIDER + 0.7) if e.strip() else e for e in lines)
 
 
 def in_lines(text: str) -> str:
-    """A caption in several lines, for pieces that stand in a row."""
-    return textwrap.fill(text, LINE)
+    """A caption in several lines, for pieces that stand in a row.
+
+    Their middle is where it is put. So as many empty lines follow, and two more, that its last line
+    stands above the letter of the piece's upper side, however far one has zoomed.
+    """
+    lines = textwrap.wrap(text, LINE)
+    return "\n".join(lines + [EMPTY] * (len(lines) + 1))
 
 
 def captions(

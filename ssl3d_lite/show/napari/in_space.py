@@ -20,8 +20,8 @@ def is_crop(volume: np.ndarray, limits: Sequence[float]) -> bool:
     seen = volume > limits[0] + BRIGHT * (limits[1] - limits[0])
     if volume.ndim != 3 or not seen.any():
         return False
-    inside = np.argwhere(seen)
-    box = seen[tuple(map(slice, inside.min(0), inside.max(0) + 1))]
+    across = [np.flatnonzero(seen.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    box = seen[tuple(slice(each[0], each[-1] + 1) for each in across)]
     sides = [np.take(box, end, axis).mean() for axis in range(3) for end in (0, -1)]
     return bool(np.mean(sides) > BOXLIKE)
 
@@ -88,7 +88,8 @@ class InSpace:
                 self._stand()
 
     def _stand(self) -> None:
-        self.hidden = [layer for layer in self.images if layer.visible]
+        there = [layer for layer in self.images if layer in self.viewer.layers]
+        self.hidden = [layer for layer in there if layer.visible]
         if not self.hidden:
             return
         first = self.hidden[0]
@@ -104,7 +105,7 @@ class InSpace:
             metadata=dict(first.metadata),
         )
         layers = self.viewer.layers
-        layers.move(layers.index(self.planes), layers.index(self.images[-1]) + 1)
+        layers.move(layers.index(self.planes), layers.index(there[-1]) + 1)
         layers.selection.active = first
         for layer in self.hidden:
             layer.visible = False

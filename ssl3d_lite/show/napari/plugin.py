@@ -7,6 +7,7 @@ import ast
 import inspect
 import textwrap
 from dataclasses import fields
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -38,7 +39,7 @@ from .camera import Viewer, stand_in_3d, stand_upright
 from .in_space import InSpace
 from .layers import class_layer, image_layers, values_of
 from .puzzle import PuzzleLayers
-from .reuse import FOLLOWER, LAYER_KIND, PUZZLE, SCAN, Settings
+from .reuse import FOLLOWER, LAYER_KIND, PUZZLE, SCAN, Settings, layers_of, leave
 
 BRAIN_EDGE = 64  # voxels
 MAX_NUMBER = 2**31 - 1  # the highest that a spin box takes
@@ -51,7 +52,7 @@ def virtual_brain() -> list[tuple[Any, Settings, str]]:
     """A virtual head with a glioma in four contrasts, and its labels, as napari's layer tuples.
 
     It is made once, by the recipe of virtual brains, and kept in the user's cache folder. napari
-    adds the layers itself, and knows no up: the head is turned upright when the last is there.
+    adds the layers itself, and knows no up: when they are there, the head is turned upright.
     """
     import napari
 
@@ -70,23 +71,20 @@ def virtual_brain() -> list[tuple[Any, Settings, str]]:
         settings["metadata"] = settings.get("metadata", {}) | {LAYER_KIND: SCAN}
     viewer = napari.current_viewer()
     if viewer is not None:
-        turn_upright_after(viewer, len(layers))
+        from qtpy.QtCore import QTimer
+
+        QTimer.singleShot(0, partial(turn_upright, viewer))
     return [(settings.pop("data"), settings, settings.pop("kind")) for settings in layers]
 
 
-def turn_upright_after(viewer: Viewer, count: int) -> None:
-    """Turn a viewer's scan upright when so many layers were added, and keep its head up in 3D."""
-    added: list[Any] = []
-
-    def inserted(event: Any) -> None:
-        added.append(event.value)
-        if len(added) == count:
-            viewer.layers.events.inserted.disconnect(inserted)
-            stand_upright(viewer)
-            viewer.layers.selection.active = added[0]
-            added[0].metadata[FOLLOWER] = InSpace(viewer, added[:1], crop=False)
-
-    viewer.layers.events.inserted.connect(inserted, position="last")
+def turn_upright(viewer: Viewer) -> None:
+    """Turn a viewer's sample upright, keep its head up in 3D, and select the scan."""
+    shown = layers_of(viewer, SCAN)
+    if shown:
+        leave(viewer, SCAN)
+        stand_upright(viewer)
+        shown[0].metadata[FOLLOWER] = InSpace(viewer, shown[:1], crop=False)
+        viewer.layers.selection.active = shown[0]
 
 
 # ---- the dock widget ---------------------------------------------------------------------------

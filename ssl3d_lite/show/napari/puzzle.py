@@ -314,15 +314,16 @@ class PuzzleLayers:
             if along == axis:
                 return spot  # out of sight: one looks at the side where it stands
         elif self.asked is None:  # where boxes touch each other it stands inside
-            spot = spot + self._above(high - low, text.text.count("\n"))
+            spot = spot + self._above(high - low)
         if axis is not None and low[axis] <= place <= high[axis]:
             spot[axis] = place
         return spot
 
-    def _above(self, size: np.ndarray, more_lines: int) -> np.ndarray:
-        """The way from a box's middle to its caption, above it and its letters."""
-        dims, away = len(size), (3 + 4 * more_lines + 5 * self.in_row) * self.unit
+    def _above(self, size: np.ndarray) -> np.ndarray:
+        """The way from a box's middle to its caption, above it."""
+        dims, away = len(size), 3 * self.unit
         if self.viewer.dims.ndisplay == 3:  # the front edge of the top, as RAS scans stand
+            away *= 2.5 if self.in_row else 1  # over the letter of the top
             return np.array([0, size[1] / 2, size[-1] / 2 + away])[-dims:]
         upwards = camera(self.viewer).orientation[1].value == "up"
         vertical = self.viewer.dims.displayed[-2] - (self.viewer.dims.ndim - dims)

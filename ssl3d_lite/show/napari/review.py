@@ -236,8 +236,9 @@ class Review:
 
 def key_lines() -> list[str]:
     """The keys and what they do, in a few lines."""
-    told = (f"[{key}] {what}" for key, (what, _) in REVIEW_KEYS.items())
-    return textwrap.wrap(" · ".join(told), KEY_LINE)
+    told = (f"[{key}] {what}".replace(" ", "\xa0") for key, (what, _) in REVIEW_KEYS.items())
+    lines = textwrap.wrap("  ".join(told), KEY_LINE, break_long_words=False)
+    return [line.replace("\xa0", " ") for line in lines]
 
 
 # ---- the table of marks ------------------------------------------------------------------------

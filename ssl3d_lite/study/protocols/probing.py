@@ -71,7 +71,7 @@ def ready_to_read(experiment: Experiment, run: Run, encoder: Encoder) -> Encoder
 
 
 def _depends(experiment: Experiment, run: Run) -> dict[str, Any]:
-    return {"probe": experiment.probing(run.job.seed)}
+    return {"probe": experiment.probing(run.job.seed) | {"voxels drawn": "by class"}}
 
 
 PROBE = Protocol(

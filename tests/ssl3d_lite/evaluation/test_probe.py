@@ -122,6 +122,35 @@ def test_every_encoder_is_probed_at_the_same_voxels(cohort):
     assert set(first[1]) <= set(label.unique().tolist())
 
 
+def test_a_draw_by_class_has_as_many_of_each_and_weighs_them_as_the_scan_does(cohort):
+    label = cohort.labels([2])[0].flatten().numpy()
+    counts = np.bincount(label, minlength=3)
+    assert counts.min() > 40  # so that a third of 120 is to be had
+    (drawn,) = sample_features(Given(), cohort, [2], 120, by_class=True)
+    assert np.bincount(drawn.classes).tolist() == [40, 40, 40]
+    assert drawn.weights.mean() == pytest.approx(1)
+    shares = np.bincount(drawn.classes, drawn.weights) / 120
+    np.testing.assert_allclose(shares, counts / counts.sum(), rtol=1e-5)
+    (whole,) = sample_features(Given(), cohort, [2], 10**6, by_class=True)
+    assert np.bincount(whole.classes).tolist() == counts.tolist()
+    assert set(whole.weights) == {1}
+    rare = counts.min() * 3 + 30  # the rarest class has all of its voxels in it
+    (most,) = sample_features(Given(), cohort, [2], rare, by_class=True)
+    assert len(most.classes) == rare
+    assert np.bincount(most.classes).min() == counts.min()
+
+
+def test_a_weight_counts_as_so_many_voxels():
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(300, 3)).astype(np.float32)
+    classes = (features @ [1, -2, 0.5] + generator.normal(size=300) > 0).astype(int)
+    weights = generator.integers(1, 4, 300)
+    once = fit_classifier(features, classes, 2, weights)
+    often = fit_classifier(features.repeat(weights, 0), classes.repeat(weights), 2)
+    odds = [fit.weight[1] @ features.T + fit.bias[1] for fit in (once, often)]
+    np.testing.assert_allclose(*odds, rtol=0.02, atol=0.02)
+
+
 def test_probes_do_not_change_the_encoder(cohort):
     encoder = make_encoder(EncoderSettings(filters=(4, 8)), 0)
     before = {n: w.clone() for n, w in encoder.state_dict().items()}

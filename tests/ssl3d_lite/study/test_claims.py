@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_up_study import (
@@ -10,6 +12,7 @@ from made_up_study import (
     with_patients,
 )
 
+from ssl3d_lite.errors import InputError
 from ssl3d_lite.study.baselines import Where, best_random, floor_of
 from ssl3d_lite.study.claims import claims, savings_of
 from ssl3d_lite.study.comparison import compare
@@ -216,7 +219,58 @@ def test_place_alone_is_that_of_the_same_seed_where_there_is_one():
     assert [floor.failed(row) for row in rows[2:]] == [False, True]
 
 
+def test_channels_by_name_are_compared_with_channels_in_turn():
+    arms = ("cpc", "cpc@unnamed", "rpl", *ARMS[2:])
+    study = make_study(arms, LABELS, seeds=6, corpus=CORPUS)
+    _, found = judged(study, planted_score)
+    claim = found["channels by name"]
+    assert verdicts(claim) == {"cpc": "holds"}
+    assert claim.findings[0].comparison.against == "cpc@unnamed"
+    assert claim.findings[0].comparison.mean == pytest.approx(0.1, abs=0.01)
+    _, found = judged(make_study(ARMS, LABELS, seeds=6, corpus=CORPUS), planted_score)
+    assert "channels by name" not in found
+
+
 # ---- several claims, several looks -------------------------------------------------------------
+
+
+def test_a_plan_with_one_claim_is_judged_by_it_alone():
+    def score(arm, protocol, place, steps, seed, fold):  # a gain that is hardly seen
+        ahead = {0: 0.011, 1: 0.009}[seed % 2] if arm == "cpc" else 0
+        return 0.4 + 0.1 * place + ahead + 3 * noise(arm, protocol, place, seed)
+
+    every = make_study(ARMS, LABELS, seeds=6, milestones=(20, 100))
+    one = replace(every, claims=("better with few labels",), claim_arms=("cpc",))
+    ps = []
+    for study in (every, one):
+        _, found = judged(study, score)
+        ps.append(found["better with few labels"].findings[0].comparison.p)
+        others = [each.comparison for each in found["better final score"].findings]
+        assert {each.p is None for each in others} == {study is one}
+    assert 0 < ps[1] < ps[0] / 4  # of eight comparisons one is left
+    assert set(verdicts(found["better final score"]).values()) == {"cannot tell"}
+    assert "not among the claims of the plan, and only shown" in reasons(found["faster"])
+    rival = found["better with few labels"].findings[1]
+    assert (rival.arm, rival.verdict) == ("rpl", "cannot tell")
+    assert rival.comparison.interval
+
+
+def test_a_claim_that_is_dropped_after_a_look_is_judged_on():
+    every = make_study(ARMS, LABELS, seeds=6)
+    one = replace(every, claims=("better final score",), claim_arms=("cpc",))
+    _, before = judged(every, planted_score)
+    plan = {"claims": [], "claim_arms": []}
+    _, after = judged(one, planted_score, **{"first plan": plan})
+    for name in ("better features", "better final score"):
+        assert verdicts(after[name]) == verdicts(before[name])
+
+
+def test_a_claim_or_arm_that_there_is_none_of_is_named():
+    study = make_study(ARMS, LABELS, seeds=6)
+    with pytest.raises(InputError, match="claims"):
+        replace(study, claims=("better looks",))
+    with pytest.raises(InputError, match="cpcc"):
+        replace(study, claim_arms=("cpcc",))
 
 
 def test_the_more_is_claimed_the_more_each_claim_must_show():

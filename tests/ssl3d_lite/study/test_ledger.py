@@ -1,7 +1,9 @@
 import csv
+import json
 
 import pandas as pd
 import pytest
+from made_up_study import make_study
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.study import ledger as module
@@ -167,3 +169,19 @@ def test_looks_are_counted_at_numbers_of_seeds_that_give_verdicts(tmp_path):
     (tmp_path / "looks.json").write_text('{"mine": 1}')
     with pytest.raises(InputError, match="no list of numbers of seeds"):
         ledger.looks()
+
+
+def test_the_first_plan_is_that_of_the_first_look(tmp_path):
+    def finish(claims, first):
+        known = {"study": {"claims": claims}, "facts": {"first plan": first} if first else {}}
+        (tmp_path / "study.json").write_text(json.dumps(known))
+
+    ledger, now = Ledger(tmp_path), make_study(("scratch",), ("2",), claims=("faster",))
+    plan = {"claims": ["faster"], "claim_arms": []}
+    assert ledger.first_plan(now) == plan
+    finish(["transfer"], None)
+    assert ledger.first_plan(now) == plan  # no verdict was read yet
+    ledger.note_look(6)
+    assert ledger.first_plan(now)["claims"] == ["transfer"]
+    finish(["faster"], {"claims": [], "claim_arms": []})
+    assert ledger.first_plan(now) == {"claims": [], "claim_arms": []}  # all of them

@@ -283,6 +283,24 @@ def test_twins_of_another_norm_and_a_corpus_without_labels(scans, tmp_path):
     assert copy_for_benchmark(laid_out, encoder, away).settings.in_channels == 1
 
 
+def test_channels_are_read_by_name_or_in_turn(scans, tmp_path):
+    make_cohort(tmp_path / "corpus", 20, (16, 24, 16), channels=2, unlabelled=20)
+    study = replace(SMALL, arms=("cpc", "cpc@unnamed"), corpus={"recipe": "none"})
+    laid_out = experiment(study, DataFolders(scans, tmp_path / "corpus"), tmp_path)
+    one, other = jobs = [Job(arm, 0, 0) for arm in study.parsed_arms()]
+    benchmark = laid_out.data.benchmark(one.arm)
+    turned = tuple(reversed(laid_out.data.corpus(one.arm, 0).cohort.channels))
+    laid_out.data.benchmark = lambda arm: replace(benchmark, channels=turned)
+    encoder, _ = encoder_of(laid_out, one)
+    by_name, in_turn = (
+        copy_for_benchmark(laid_out, encoder, job.arm).state_dict()[encoder.input_weights[0]]
+        for job in jobs
+    )
+    assert torch.equal(in_turn, encoder.state_dict()[encoder.input_weights[0]])
+    assert torch.equal(by_name, in_turn.flip(1))
+    assert run_key(laid_out, Run(one, "probe", "2")) != run_key(laid_out, Run(other, "probe", "2"))
+
+
 def test_of_arms_that_are_the_same_one_is_run_and_that_is_said(scans, tmp_path, capsys):
     arms = ("random", "random@residual", "random@instance@residual", "random@batch")
     study = replace(SMALL, arms=arms, seeds=1, labels=("2",), protocols=("probe",), milestones=())

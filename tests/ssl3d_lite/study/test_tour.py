@@ -102,7 +102,7 @@ def test_the_report_shows_the_puzzle_the_learning_and_an_example(toured):
     page.feed((settings.out / "report.html").read_text())
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)
     text = " ".join(page.text)
-    for title in ("What rotation shows the network", "Pretraining on rotation", "An example"):
+    for title in ("What rotation shows the network", "Pretraining on rotation"):
         assert title in text
     assert "the middle of the scores of rotation" in text
     assert "All seeds of the probe have the same draws of labels" in text

@@ -1,0 +1,171 @@
+"""Fills docs/results.md with what the stored studies say: no number on that page is typed by hand.
+
+    python docs/results_page.py
+
+Between the markers ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->`` stands what is made from
+the rows in notebooks/results. The pictures of the claims lie beside the page.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from ssl3d_lite.show.figures.curves import Effect, forest
+from ssl3d_lite.study import Results, load_results
+from ssl3d_lite.study.claims import Claim, Finding, claims
+from ssl3d_lite.study.pictures import effect
+from ssl3d_lite.study.sentences import brief
+from ssl3d_lite.study.tables import as_markdown, proxy_table, score_table
+
+DOCS = Path(__file__).parent
+PAGE = DOCS / "results.md"
+STORED = DOCS.parent / "notebooks" / "results"
+CLAIMS = (
+    "better with few labels",
+    "better final score",
+    "faster",
+    "3D beats 2D",
+    "transfer",
+    "better features",
+)
+BLOCK = re.compile(r"<!-- (?P<name>[^:>]+): begin -->\n.*?<!-- (?P=name): end -->", re.DOTALL)
+
+
+def studies() -> dict[str, Path]:
+    """The stored studies by their folder's name below notebooks/results, in the page's order."""
+    folders = sorted(path.parent for path in STORED.rglob("study.json"))
+    return {str(folder.relative_to(STORED)): folder for folder in folders}
+
+
+@cache
+def results_of(folder: Path) -> Results:
+    return load_results(folder)
+
+
+@cache
+def claims_of(folder: Path) -> tuple[Claim, ...]:
+    return tuple(claims(results_of(folder)))
+
+
+def found(claim: str) -> Iterator[tuple[str, Path, Finding]]:
+    """Each study and arm that puts a claim to the test: the study's name, its folder, what came
+    out."""
+    for name, folder in studies().items():
+        for each in claims_of(folder):
+            if each.name == claim:
+                for finding in each.findings:
+                    if finding.comparison and finding.comparison.differences:
+                        yield name, folder, finding
+
+
+# ---- what stands between the markers ------------------------------------------------------------
+
+
+def verdict_counts() -> str:
+    """A claim a row: how many arms it holds for, and the largest gain that holds."""
+    rows = []
+    for claim in CLAIMS:
+        compared = [finding.comparison for _, _, finding in found(claim)]
+        verdicts = [each.verdict for each in compared if each]
+        counts = [str(verdicts.count(v)) for v in ("holds", "does not hold", "undecided")]
+        rows.append([claim, *counts, str(verdicts.count("cannot tell")), str(len(verdicts))])
+    header = ["claim", "holds", "does not hold", "undecided", "cannot tell", "arms and studies"]
+    return as_markdown((header, rows))
+
+
+def claim_table(claim: str) -> str:
+    """A study and arm a row: difference, failures, verdict, and the gain that could be found."""
+    rows = []
+    for name, folder, finding in found(claim):
+        compared = finding.comparison
+        assert compared is not None, "found() leaves these out"
+        failed, least = compared.failures, compared.detectable
+        rows.append(
+            [
+                f"[{name}]({table_of(folder)})",
+                finding.arm,
+                compared.against,
+                brief(compared),
+                "–" if failed is None else f"{failed.ours} and {failed.theirs} of {failed.pairs}",
+                compared.verdict,
+                "–" if least is None else f"{least:.3f}",
+            ]
+        )
+    header = ["study", "arm", "against", "difference (95 %)", "failed", "verdict", "could find"]
+    return as_markdown((header, rows)) if rows else "No stored study puts this to the test."
+
+
+def table_of(folder: Path) -> str:
+    """A link from the page to a study's tables."""
+    return f"../{folder.relative_to(DOCS.parent)}/table.md"
+
+
+def scores(name: str, protocol: str) -> str:
+    """A study's scores in one protocol."""
+    return as_markdown(score_table(results_of(studies()[name]), protocol))
+
+
+def puzzles() -> str:
+    """How well each puzzle is solved: a puzzle a row, a study a column."""
+    rows: dict[str, dict[str, str]] = {}
+    for name, folder in studies().items():
+        header, table = proxy_table(results_of(folder))
+        for row in table:
+            told = dict(zip(header, row, strict=True))
+            said = f"{told['score']}; guessing {told['guessing gives']}"
+            rows.setdefault(told["arm"], {})[name] = said
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    cells = [[arm, *(row.get(column, "") for column in columns)] for arm, row in rows.items()]
+    return as_markdown((["arm", *columns], cells))
+
+
+def blocks() -> dict[str, str]:
+    """What stands between each pair of the page's markers."""
+    made = {f"claim {claim}": claim_table(claim) for claim in CLAIMS}
+    made |= {"claims": verdict_counts(), "puzzles": puzzles()}
+    for name, folder in studies().items():
+        for protocol in results_of(folder).study.protocols:
+            made[f"scores {name} {protocol}"] = scores(name, protocol)
+    return made
+
+
+def filled(text: str) -> str:
+    """The page with every block made anew.
+
+    Raises:
+        KeyError: the page has a marker that nothing is made for.
+    """
+    made = blocks()
+    return BLOCK.sub(
+        lambda block: (
+            f"<!-- {block['name']}: begin -->\n\n{made[block['name']]}\n\n"
+            f"<!-- {block['name']}: end -->"
+        ),
+        text,
+    )
+
+
+# ---- pictures -----------------------------------------------------------------------------------
+
+
+def claim_picture(claim: str) -> Figure | None:
+    """All differences of a claim, a study a panel."""
+    panels: dict[str, list[Effect]] = {}
+    for name, _, finding in found(claim):
+        if finding.comparison and finding.comparison.mean is not None:
+            panels.setdefault(name, []).append(effect(finding.comparison))
+    return forest(panels, min_effect=0.02) if panels else None
+
+
+def main() -> None:
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for claim in CLAIMS:
+        if figure := claim_picture(claim):
+            figure.savefig(DOCS / f"results_{claim.replace(' ', '_').lower()}.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()
