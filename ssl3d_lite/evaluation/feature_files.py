@@ -6,7 +6,7 @@ have the raw scan's own voxels and header. ``embeddings.npz`` has one vector a s
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -158,7 +158,8 @@ def write_features(
             **_space_table(space),
         }
         paths.append(_write(claim.folder / EMBEDDINGS, _npz(table)))
-    return FeatureFiles(Path(out), tuple(paths), space.fitted, space.share(3), tuple(small))
+    notes = tuple(_of_earlier_runs(Path(out), paths))
+    return FeatureFiles(Path(out), tuple(paths), space.fitted, space.share(3), tuple(small), notes)
 
 
 def write_image_features(
@@ -241,6 +242,14 @@ def _npz(table: dict[str, object]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **{n: np.asarray(v) for n, v in table.items()})
     return buffer.getvalue()
+
+
+def _of_earlier_runs(out: Path, written: Sequence[Path]) -> Iterator[str]:
+    """In a line at most, which pictures this run has not written, so that no row of the table is
+    theirs."""
+    left = sorted({path.name for path in out.glob("*.nii.gz")} - {path.name for path in written})
+    if left:
+        yield f"{out} still holds {len(left)} pictures of earlier runs, such as {left[0]}"
 
 
 def _write(path: Path, data: bytes) -> Path:

@@ -21,7 +21,7 @@ ENDS = (0.5, 99.5)  # percentiles, over all scans, between which the bins lie
 class PatchMatch(NamedTuple):
     """The place of a scan that is most like another scan's."""
 
-    row: int  # of the maps
+    row: int  # among the maps
     voxel: tuple[int, ...]  # the middle of the cell, rounded down
     distance: float  # between standardised features
 

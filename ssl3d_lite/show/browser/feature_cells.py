@@ -28,7 +28,7 @@ from ssl3d_lite.evaluation.feature_maps import (
 
 HIGHEST = 255  # a byte
 COMPONENTS = 32  # at most, that are sent
-MOST_CELLS = 2**15  # of a patient, by default
+MOST_CELLS = 2**15  # a patient has, by default
 FRAMES = 3  # positions of the crop that can be moved
 FRAME_SHARE = 4  # it is moved by this part of each edge in all
 QUERIES_AT_A_TIME = 2**10

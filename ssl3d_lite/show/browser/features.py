@@ -69,8 +69,8 @@ class Features(BrowserView):
     _columns: traitlets.List = traitlets.List().tag(sync=True)  # name, components, palette
     _stride = traitlets.Int().tag(sync=True)
     _classes: traitlets.List = traitlets.List().tag(sync=True)  # name and colour of labels 1, 2, …
-    _marks = traitlets.List([CORRECT_COLOUR, WRONG_COLOUR]).tag(sync=True)  # of right, of wrong
-    _colours = traitlets.List(list(COLOURS[:MOST_PATIENTS])).tag(sync=True)  # of patients
+    _marks = traitlets.List([CORRECT_COLOUR, WRONG_COLOUR]).tag(sync=True)  # for right, for wrong
+    _colours = traitlets.List(list(COLOURS[:MOST_PATIENTS])).tag(sync=True)  # one a patient
     _unit = traitlets.Unicode().tag(sync=True)
     _numbers: traitlets.List = traitlets.List().tag(sync=True)  # rows of text, for a table
     _note = traitlets.Unicode().tag(sync=True)
@@ -198,7 +198,7 @@ def _greys(cohort: Cohort, case: int) -> np.ndarray:
 
 
 def _label(cohort: Cohort, case: int) -> np.ndarray | None:
-    return cell_labels(cohort, case, 1)  # of single voxels
+    return cell_labels(cohort, case, 1)  # single voxels
 
 
 def _patient(cohort: Cohort, case: int, label: np.ndarray | None) -> dict[str, Any]:

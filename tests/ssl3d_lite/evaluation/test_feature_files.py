@@ -109,6 +109,14 @@ def test_raw_scans_are_prepared_as_the_encoder_learnt(encoder, raw, out, tmp_pat
     assert again.exit_code == 0
 
 
+def test_pictures_of_earlier_runs_are_named(encoder, prepared, tmp_path):
+    write_features(encoder, prepared, tmp_path, [0, 1])
+    again = write_features(encoder, prepared, tmp_path, [1])
+    assert f"{tmp_path} still holds 1 pictures of earlier runs, such as p0_colours.nii.gz" in str(
+        again
+    )
+
+
 def test_nothing_of_the_users_is_written_over(encoder, prepared, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match=r"holds mine\.txt"):
