@@ -244,12 +244,12 @@ over = answers.paths[0]
 ssl3d.show.scan_slices(RAW / over.name, over)
 
 # %% [markdown]
-# The same two files in napari (`ssl3d show SCAN --labels PREDICTION` on the command line); without
+# The same two files in napari (`ssl3d show SCAN --prediction MAP` on the command line); without
 # a display it is a picture, or the view above. *What to look at:* the wheel goes through the
 # slices, and below you read where the mouse is, in mm of the scanner.
 
 # %%
-ssl3d.show.open_scan(RAW / over.name, over)
+ssl3d.show.open_scan(RAW / over.name, prediction=over)
 
 # %% [markdown]
 # ## 5. Which checkpoint counts, and how many labels did it cost?
