@@ -38,7 +38,7 @@ def compared(
         spacing: edges of a voxel, mm.
     """
     scale, place = PlaneScale(image.shape, spacing), fullest_plane(truth)
-    maps = {"scan": None, "truth": truth, **predictions}
+    maps: dict[str, np.ndarray | None] = {"scan": None, "truth": truth, **predictions}
     wide, tall = scale.extent(2)
     columns = len(maps) + len(predictions)
     size = (CASE_WIDTH * columns, CASE_WIDTH * tall / wide + 0.9)
