@@ -31,7 +31,7 @@ class Example:
     image: np.ndarray  # (*space) float32, the first channel
     truth: np.ndarray  # (*space) uint8
     predictions: dict[str, np.ndarray]  # an arm each: class map (*space) uint8
-    dice: dict[str, float]  # of the whole scan, the mean over regions
+    dice: dict[str, float]  # the whole scan's, the mean over regions
     spacing: tuple[float, ...] | None  # edges of a voxel, mm; None where the unit is not known
 
 

@@ -14,7 +14,7 @@ from ssl3d_lite.show.pieces import CORRECT_COLOUR
 
 from .planes import PlaneScale, colours_of, draw_plane, overlay_classes
 
-CASE_WIDTH = 1.75  # inches, of a plane
+CASE_WIDTH = 1.75  # inches
 STRIP_WIDTH = 1.1
 KINDS = {"right": CORRECT_COLOUR, **MISTAKES}  # in colour over the scan; clear where both are clear
 
@@ -55,8 +55,8 @@ def compared(
         overlay_mistakes(axes, truth, classes, place)
         scale.finish(axes, 2)
         axes.set_title(f"mistakes of\n{name.splitlines()[0]}", fontsize=9)
-    classes = dict(zip(label_names[1:], colours_of(label_names), strict=False))
-    _legend(figure, classes | KINDS)
+    named = dict(zip(label_names[1:], colours_of(label_names), strict=False))
+    _legend(figure, named | KINDS)
     return figure
 
 
