@@ -118,19 +118,12 @@ def write_features(
         table = np.load("features/embeddings.npz")
         table["ids"], table["embeddings"]  # (case,), (case, feature)
     """
-    if cohort.spatial_dims != 3:
-        raise InputError(
-            f"{cohort.name} is {cohort.spatial_dims}D: colours are laid over a whole raw scan, so "
-            "give a 3D cohort"
-        )
-    chosen = check_cases(cohort, range(len(cohort)) if cases is None else cases)
-    chosen, small = large_enough(encoder, cohort, chosen, None, None)
+    chosen, small = _large_volumes(encoder, cohort, cases)
     fitted = spread(chosen, MOST_FITTED) if fit is None else check_cases(cohort, fit)
     ready = encoder_to_read(encoder, cohort, fitted, settings.exact)
     read = (settings.stride, settings.levels)
     names = [cohort.cases[case].id for case in fitted]
     space = fit_space(read_maps(ready, cohort, fitted, *read), names)
-    ids = [cohort.cases[case].id for case in chosen]
     kinds = ("colours", "features")[: 1 + bool(settings.components)]
     files = {case: [f"{cohort.cases[case].id}_{kind}.nii.gz" for kind in kinds] for case in chosen}
     vectors, within, paths = [], [], []
@@ -139,27 +132,38 @@ def write_features(
         maps = read_maps(ready, cohort, chosen, *read)
         for case, features in zip(tqdm(chosen, desc="features", unit="case"), maps, strict=True):
             labels = cell_labels(cohort, case, settings.stride)
-            every = range(len(cohort.label_names))
             vectors.append(embedding(features))
-            within.append([embedding(features, labels, label) for label in every])
-            pictures = [_rgb(space.colours(features))]
-            if settings.components:
-                pictures.append(_last(space.components(features, settings.components)))
+            within.append(
+                [embedding(features, labels, label) for label in range(len(cohort.label_names))]
+            )
+            pictures = _pictures(space, features, settings.components)
             for name, picture in zip(files[case], pictures, strict=True):
                 data = _over_raw(picture, cohort.cases[case], settings.stride)
                 paths.append(_write(claim.folder / name, gzip_bytes(data)))
         table = {
-            "ids": ids,
+            "ids": [cohort.cases[case].id for case in chosen],
             "embeddings": vectors,
             "within": within,
             "label_names": cohort.label_names,
             "stride": settings.stride,
             "encoder": digest(encoder),
-            **_space_table(space),
         }
-        paths.append(_write(claim.folder / EMBEDDINGS, _npz(table)))
+        paths.append(_write(claim.folder / EMBEDDINGS, _npz(table | _space_table(space))))
     notes = tuple(_of_earlier_runs(Path(out), paths))
     return FeatureFiles(Path(out), tuple(paths), space.fitted, space.share(3), tuple(small), notes)
+
+
+def _large_volumes(
+    encoder: Encoder, cohort: Cohort, cases: Sequence[int] | None
+) -> tuple[list[int], list[dict[str, str]]]:
+    """Which of ``cases`` an encoder can read; and {"case", "reason"} of those that it cannot."""
+    if cohort.spatial_dims != 3:
+        raise InputError(
+            f"{cohort.name} is {cohort.spatial_dims}D: colours are laid over a whole raw scan, so "
+            "give a 3D cohort"
+        )
+    chosen = check_cases(cohort, range(len(cohort)) if cases is None else cases)
+    return large_enough(encoder, cohort, chosen, None, None)
 
 
 def write_image_features(
@@ -202,14 +206,13 @@ def write_image_features(
 # ---- arrays and files --------------------------------------------------------------------------
 
 
-def _rgb(colours: np.ndarray) -> np.ndarray:
-    """Colours uint8 (*grid, 3) as voxels of one type that has red, green and blue."""
-    return np.ascontiguousarray(colours).view(RGB_VOXEL)[..., 0]
-
-
-def _last(components: np.ndarray) -> np.ndarray:
-    """(component, *grid) → float32 (*grid, component), as NIfTI has them."""
-    return np.moveaxis(components, 0, -1).astype(np.float32)
+def _pictures(space: FeatureSpace, features: np.ndarray, components: int) -> list[np.ndarray]:
+    """Colours (*grid), voxels of one type that has red, green and blue; and components, if some
+    are wanted, float32 (*grid, component)."""
+    colours = np.ascontiguousarray(space.colours(features)).view(RGB_VOXEL)[..., 0]
+    if not components:
+        return [colours]
+    return [colours, np.moveaxis(space.components(features, components), 0, -1).astype(np.float32)]
 
 
 def _over_raw(cells: np.ndarray, case: Case, stride: int) -> bytes:

@@ -113,12 +113,8 @@ class Features(BrowserView):
         shapes = [cohort.cases[case].shape for case in chosen]
         stride = max(map(stride_for, shapes)) if stride is None else checked_stride(stride)
         frames = frames_of(shapes[0])
-        if names is not None and len(names) != 2:
-            raise InputError(f"names are {names!r}, but must be two: one for each encoder")
-        if names is None:
-            names = ("the encoder", "random weights" if beside is None else "the other")
-        other = make_encoder(encoder.settings, 0) if beside is None else beside
-        both = tqdm(zip(names, (encoder, other), strict=True), "features", 2, unit="encoder")
+        encoders = _named_encoders(encoder, beside, names)
+        both = tqdm(encoders.items(), "features", unit="encoder")
         columns = [
             encoder_column(name, each, cohort, chosen, frames, stride, exact) for name, each in both
         ] + [place_column(shapes, frames, stride)]
@@ -183,6 +179,18 @@ def _patients_of(cohort: Cohort, cases: Sequence[int] | None) -> list[int]:
     if not 2 <= len(chosen) <= MOST_PATIENTS:
         raise InputError(f"{len(chosen)} cases are chosen; Features shows 2 to {MOST_PATIENTS}")
     return chosen
+
+
+def _named_encoders(
+    encoder: Encoder, beside: Encoder | None, names: tuple[str, str] | None
+) -> dict[str, Encoder]:
+    """Name → encoder, the random one of the same shape where there is no other."""
+    if names is None:
+        names = ("the encoder", "random weights" if beside is None else "the other")
+    if len(set(names)) != 2:
+        raise InputError(f"names are {names!r}, but must be two: one for each encoder")
+    other = make_encoder(encoder.settings, 0) if beside is None else beside
+    return dict(zip(names, (encoder, other), strict=True))
 
 
 # ---- what is sent ------------------------------------------------------------------------------
