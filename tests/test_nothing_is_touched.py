@@ -64,6 +64,9 @@ WRITING = {  # command → what follows it; {w} is a folder that holds all that 
     ],
     "pretrain": [["--cohort", "{w}/cohort", "--task", "rotation", *QUICK]],
     "finetune": [["--cohort", "{w}/cohort", "--encoder", "random", *QUICK]],
+    "features": [
+        ["--cohort", "{w}/cohort", "--encoder", "random", "--filters", "4", "8", "--device", "cpu"]
+    ],
     "study": [["tour", "--cohort", "{w}/cohort", "--seeds", "1", "--device", "cpu"]],
     "bench": [["--cohort", "{w}/cohort", "--seconds", "0.1", "--device", "cpu"]],
     "predict": [["--cohort", "{w}/cohort", "--model", "{w}/model", "--device", "cpu"]],

@@ -543,6 +543,7 @@ def test_jobs_side_by_side_give_the_same_numbers(small, scans, tmp_path):
     assert sorted(r["score"] for r in there) == sorted(str(r["score"]) for r in results.rows)
 
 
+@pytest.mark.slow
 def test_a_job_that_is_lost_is_given_again(scans, tmp_path, monkeypatch):
     """Its process is killed the first time, as a cluster does that takes a machine away."""
     only = replace(SMALL, arms=("random",), seeds=1, labels=("2",), protocols=("probe",))
