@@ -60,6 +60,10 @@ def _classes(path: Path, shape: tuple[int, ...], affine: np.ndarray, image: Path
     values = np.asarray(classes.dataobj).reshape(classes.shape[:3])
     if not np.array_equal(values, np.rint(values)):
         raise InputError(f"{path} holds values that are not whole, so it is no label map")
+    if not 0 <= values.min() <= values.max() <= np.iinfo(np.int32).max:
+        raise InputError(
+            f"{path} holds values from {values.min():g} to {values.max():g}, so it is no label map"
+        )
     return values.astype(np.int32)
 
 
@@ -67,6 +71,8 @@ def _upright(path: Path) -> Any:
     """A NIfTI image whose axes run right, forward and up. Its voxels are turned, not sampled."""
     try:
         image: Any = nib.load(path)
+        if image.get_data_dtype().kind not in "iuf":  # as are the colours that ssl3d features makes
+            raise InputError(f"{path} holds colours or complex numbers, not one number a voxel")
         if np.asarray(image.dataobj).size and len(image.shape) >= 3:
             return nib.as_closest_canonical(image)
         raise InputError(f"{path} has shape {image.shape}, where a volume (x, y, z) is wanted")

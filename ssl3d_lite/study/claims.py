@@ -102,7 +102,7 @@ def claims(results: Results) -> list[Claim]:
 def put_to_test(results: Results, trial: Trial) -> Claim:
     """One claim for all its arms, not yet judged."""
     untested = trial.untested
-    if trial.where.protocol not in results.study.protocols:
+    if not untested and trial.where.protocol not in results.study.protocols:
         untested = f"the study has no protocol {trial.where.protocol!r}"
     if untested:
         return Claim(trial, (), untested=untested)

@@ -194,7 +194,11 @@ class Study(CheckedSettings):
         return is_among(claim, self.claims) and is_among(arm, self.claim_arms)
 
     def check_arms(self) -> None:
-        self.parsed_arms()
+        for arm in self.parsed_arms():
+            if arm.unnamed and not self.corpus:
+                raise InputError(
+                    f"arm {arm.name}: without a corpus there are no other channels to be read"
+                )
         for arm in self.claim_arms:  # some may not be run, as at scale smoke
             parse_arm(arm)
         for name, own in self.tasks.items():

@@ -38,6 +38,14 @@ def test_channels_come_first(save, tmp_path):
     np.testing.assert_array_equal(read_scan_files(path).volume, [SCAN, -SCAN])
 
 
+def test_colours_are_no_scan_and_no_labels(image, tmp_path):
+    colours = np.zeros(SCAN.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.Nifti1Image(colours, AFFINE), tmp_path / "colours.nii.gz")
+    for given in ((tmp_path / "colours.nii.gz",), (image, tmp_path / "colours.nii.gz")):
+        with pytest.raises(InputError, match=r"colours.nii.gz holds colours"):
+            read_scan_files(*given)
+
+
 def test_what_does_not_lie_over_the_scan_is_refused(image, save, tmp_path):
     whole, moved = (SCAN > 60).astype(np.uint8), AFFINE.copy()
     moved[0, 3] += 1
@@ -45,6 +53,9 @@ def test_what_does_not_lie_over_the_scan_is_refused(image, save, tmp_path):
         "has shape": save(tmp_path / "a.nii.gz", whole[1:], AFFINE),
         "lies 1.00 mm beside scan.nii.gz": save(tmp_path / "b.nii.gz", whole, moved),
         "values that are not whole": save(tmp_path / "c.nii.gz", SCAN / 2, AFFINE),
+        "values from -1 to 0": save(tmp_path / "f.nii.gz", -whole.astype(np.int16), AFFINE),
+        r"values from 0 to 1e\+12": save(tmp_path / "g.nii.gz", whole * 1e12, AFFINE),
+        "complex numbers": save(tmp_path / "h.nii.gz", (whole * 1j).astype(np.complex64), AFFINE),
         "cannot be read": tmp_path / "none.nii.gz",
     }
     for message, path in wrong.items():

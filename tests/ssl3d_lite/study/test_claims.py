@@ -265,6 +265,11 @@ def test_a_claim_that_is_dropped_after_a_look_is_judged_on():
         assert verdicts(after[name]) == verdicts(before[name])
 
 
+def test_an_arm_cannot_read_channels_in_turn_where_there_is_no_corpus():
+    with pytest.raises(InputError, match="cpc@unnamed: without a corpus"):
+        make_study(("cpc@unnamed", "scratch"), LABELS)
+
+
 def test_a_claim_or_arm_that_there_is_none_of_is_named():
     study = make_study(ARMS, LABELS, seeds=6)
     with pytest.raises(InputError, match="claims"):
