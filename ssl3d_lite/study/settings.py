@@ -199,8 +199,8 @@ class Study(CheckedSettings):
                 raise InputError(
                     f"arm {arm.name}: without a corpus there are no other channels to be read"
                 )
-        for arm in self.claim_arms:  # some may not be run, as at scale smoke
-            parse_arm(arm)
+        for claimed in self.claim_arms:  # some may not be run, as at scale smoke
+            parse_arm(claimed)
         for name, own in self.tasks.items():
             kind, *more = task_classes(name.removeprefix("2d-"))
             if more:
