@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 from matplotlib.figure import Figure
 
@@ -18,19 +19,13 @@ from ssl3d_lite.study import Results, load_results
 from ssl3d_lite.study.claims import Claim, Finding, claims
 from ssl3d_lite.study.pictures import effect
 from ssl3d_lite.study.sentences import brief
+from ssl3d_lite.study.settings import ClaimName
 from ssl3d_lite.study.tables import as_markdown, proxy_table, score_table
 
 DOCS = Path(__file__).parent
 PAGE = DOCS / "results.md"
 STORED = DOCS.parent / "notebooks" / "results"
-CLAIMS = (
-    "better with few labels",
-    "better final score",
-    "faster",
-    "3D beats 2D",
-    "transfer",
-    "better features",
-)
+CLAIMS: tuple[str, ...] = get_args(ClaimName)
 BLOCK = re.compile(r"<!-- (?P<name>[^:>]+): begin -->\n.*?<!-- (?P=name): end -->", re.DOTALL)
 
 
@@ -65,7 +60,7 @@ def found(claim: str) -> Iterator[tuple[str, Path, Finding]]:
 
 
 def verdict_counts() -> str:
-    """A claim a row: how many arms it holds for, and the largest gain that holds."""
+    """A claim a row: for how many arms and studies it holds, does not, or cannot be told."""
     rows = []
     for claim in CLAIMS:
         compared = [finding.comparison for _, _, finding in found(claim)]
