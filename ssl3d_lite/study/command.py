@@ -7,7 +7,7 @@ honest comparison, in minutes on a laptop.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.machine.collectives import on_rank_zero
@@ -69,7 +69,8 @@ def study(
     made = {"cohort": cohort, "corpus": corpus}
     changes |= {each: table for each, table in made.items() if isinstance(table, Mapping)}
     wanted = read_study(name, scale, **changes)
-    out = Path(out) if out else Path("studies") / f"{wanted.name}-{wanted.scale}"
+    searched = "" if wanted.scored == "test" else f"-{wanted.scored}"
+    out = Path(out) if out else Path("studies") / f"{wanted.name}-{wanted.scale}{searched}"
     experiment = run_experiment(wanted, out, _folder(cohort), _folder(corpus), machine, launch)
     results = results_of(experiment)
     on_rank_zero(write_table, results, out / "table.md")
@@ -112,6 +113,9 @@ class StudySettings(CheckedSettings):
     """Other numbers of labels than the file's: 2 5 10%."""
     protocols: tuple[str, ...] = ()
     """Other protocols than the file's: finetune frozen probe probe+place neighbours convergence."""
+    scored: Literal["", "test", "validation"] = ""
+    """validation, while you search for settings: test cases are not touched, there are no verdicts,
+    and the folder is studies/NAME-SCALE-validation."""
     seeds: Count = 0
     """Another number of seeds than the file's; a verdict needs six. More seeds later cost only
     those that are new, and are another look, which must show more."""
@@ -123,7 +127,7 @@ def study_from(settings: StudySettings) -> Results:
     """Run the study that the command line asks for."""
     changes = {
         name: given
-        for name in ("arms", "labels", "protocols", "seeds")
+        for name in ("arms", "labels", "protocols", "scored", "seeds")
         if (given := getattr(settings, name))
     }
     return study(

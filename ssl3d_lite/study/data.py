@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ssl3d_lite.data.cohort import Cohort, Split, fits
+from ssl3d_lite.data.cohort import Cohort, fits
 from ssl3d_lite.data.registry import load_recipe
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.device import choose_device
@@ -146,7 +146,3 @@ class StudyData:
         unseen = set(patients[:: max(1, min(UNSEEN, len(patients) // 2))])
         kept = tuple(i for i, case in enumerate(cohort.cases) if case.patient in unseen)
         return Corpus(cohort, tuple(i for i in range(len(cohort)) if i not in kept), kept)
-
-    def split(self, arm: Arm, fold: int) -> Split:
-        """The benchmark's cases to train, validate and test on."""
-        return self.benchmark(arm).split(fold)

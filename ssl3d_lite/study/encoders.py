@@ -33,7 +33,7 @@ def encoder_of(experiment: Experiment, job: Job) -> tuple[Encoder, list[ProxyTas
         fold = job.fold if own else None
         pretrain(tasks, encoder, corpus.cohort, corpus.seen, training, out, fold=fold)
     elif arm.source == "oracle":
-        cohort, cases = data.benchmark(arm), data.split(arm, job.fold).train
+        cohort, cases = data.benchmark(arm), experiment.split(job).train
         network = make_network(encoder, cohort, job.seed)
         settings = experiment.oracle_training(job)
         out = encoder_folder(experiment, job)

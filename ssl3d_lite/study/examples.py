@@ -91,7 +91,7 @@ def keep_example(experiment: Experiment, run: Run, network: nn.Module, result: A
     cohort = experiment.data.benchmark(run.job.arm)
     if cohort.ordinal or run not in example_runs(experiment.study):
         return
-    scans = cohort.scans(experiment.data.split(run.job.arm, run.job.fold).test).values()
+    scans = cohort.scans(experiment.split(run.job).test).values()
     cases = [members[len(members) // 2] for members in scans]  # the middle slice, if it is slices
     window = experiment.finetuning(run).patch
     maps = np.stack(

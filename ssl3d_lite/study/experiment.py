@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort, Split
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.training.presets import PUBLISHED_TASKS, QUICK_SLICES, preset
 from ssl3d_lite.training.settings import FinetuneSettings, PretrainSettings
@@ -69,6 +69,16 @@ class Experiment:
         so it gets ours."""
         name = self.study.preset
         return name if task in PUBLISHED_TASKS else "quick"
+
+    # ---- cases ---------------------------------------------------------------------------------
+
+    def split(self, job: Job) -> Split:
+        """The benchmark's cases to train on, to validate and to test. While settings are searched
+        for, those for validation are scored, and the test cases are not touched."""
+        split = self.data.benchmark(job.arm).split(job.fold)
+        if self.study.scored == "test":
+            return split
+        return replace(split, test=split.validation)
 
     # ---- training ------------------------------------------------------------------------------
 

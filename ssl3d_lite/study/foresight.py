@@ -15,6 +15,7 @@ from .sentences import many
 from .settings import Study
 from .statistics import MIN_SEEDS, Spread, level_of_look, smallest_gain
 from .trials import trials
+from .verdicts import SEARCH
 
 
 def foresight(study: Study, cohort: str, test: int, out: Path) -> str:
@@ -62,6 +63,7 @@ def what_is_missing(study: Study, test: int) -> list[str]:
         find_twin(arms, arm, "scratch") for arm in arms if not arm.is_control
     )
     asked = (
+        (study.scored != "test", SEARCH),
         (study.seeds < MIN_SEEDS, f"it has {study.seeds} of the {MIN_SEEDS} seeds that one needs"),
         (test < 2, f"it has {many(test, 'test patient')} of the 2 that one needs"),
         (

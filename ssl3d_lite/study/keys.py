@@ -33,6 +33,8 @@ def run_key(experiment: Experiment, run: Run) -> str:
     }
     if job.arm.whole_network:  # an encoder moved alone may have all the rest in common
         depends["transfer"] = "network"
+    if experiment.study.scored != "test":
+        depends["scored"] = experiment.study.scored
     if job.arm.unnamed:
         depends["channels"] = "in turn"
     own = load_protocol(run.protocol).depends(experiment, run)

@@ -4,14 +4,15 @@ from .claims import Claim
 from .results import Results
 from .sentences import many
 from .statistics import LEVEL, level_of_look
-from .verdicts import look_of
+from .verdicts import SEARCH, look_of
 
 
 def limits(results: Results, claims: list[Claim]) -> list[str]:
     """The limits, in sentences."""
     study, known = results.study, results.facts
     about = f"{known.get('cohort', '')} {known.get('description', '')}"
-    said = [*by_what(results, claims), *by_number(results, claims)]
+    said = [] if study.scored == "test" else [f"No result can be quoted from this study: {SEARCH}."]
+    said += [*by_what(results, claims), *by_number(results, claims)]
     if study.probe.get("same_draws"):
         said.append(
             "All seeds of the probe have the same draws of labels, so its intervals speak of other "
@@ -94,5 +95,6 @@ def by_number(results: Results, claims: list[Claim]) -> list[str]:
 
 
 def tested(results: Results) -> str:
-    count = results.facts.get("test")
-    return "test scans" if count is None or len(results.study.folds) > 1 else f"{count} test scans"
+    scored = results.study.scored
+    count = None if len(results.study.folds) > 1 else results.facts.get(scored)
+    return f"{scored} scans" if count is None else f"{count} {scored} scans"

@@ -163,12 +163,13 @@ def _say_changes(experiment: Experiment, ledger: Ledger) -> None:
 def _say_what_it_could_find(experiment: Experiment) -> None:
     """Say what gain the study could find, before it is run."""
     cohort = Cohort.open(experiment.data.folders.cohort)
+    study = experiment.study
     tested = {
         cohort.cases[case].patient
-        for fold in experiment.study.folds
-        for case in cohort.split(fold).test
+        for fold in study.folds
+        for case in getattr(cohort.split(fold), study.scored)
     }
-    print(foresight(experiment.study, cohort.name, len(tested), experiment.out))
+    print(foresight(study, cohort.name, len(tested), experiment.out))
 
 
 def results_of(experiment: Experiment) -> Results:

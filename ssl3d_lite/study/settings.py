@@ -43,6 +43,7 @@ from .arms import Arm, parse_arm
 from .protocols import COMES_WITH, protocol_names
 
 Scale = Literal["smoke", "class", "full"]
+Scored = Literal["test", "validation"]
 Published = Literal["", "brats", "pancreas", "retina"]
 ClaimName = Literal[
     "better features",
@@ -112,6 +113,9 @@ class Study(CheckedSettings):
     labels, the decoder's start and the order of all batches, alike for every arm."""
     folds: Annotated[tuple[Count, ...], Len(1)] = (0,)
     """Folds that are the test set in turn; several for cross-validation."""
+    scored: Scored = "test"
+    """test, or validation while settings are searched for: then test cases are not touched, and
+    there are no verdicts."""
     protocols: Names = ("finetune", "frozen", "probe", "probe+place", "convergence")
     """How encoders are scored: see :mod:`ssl3d_lite.study.protocols`."""
     published: Published = ""

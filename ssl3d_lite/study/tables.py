@@ -17,6 +17,7 @@ from .protocols import load_protocol
 from .published import PublishedTable, beside_paper, published_tables
 from .results import Results
 from .sentences import brief, each_arm, many, overall
+from .verdicts import SEARCH
 
 SPREAD = "Mean ± standard deviation over pairs of seed and fold; in brackets, how many."
 FLOOR = (
@@ -199,6 +200,7 @@ def study_facts(results: Results) -> list[str]:
     folds = f", folds {', '.join(map(str, study.folds))}" if len(study.folds) > 1 else ""
     return [
         f"Study: {study.title} ({study.name}), scale {study.scale}",
+        *([f"No verdicts, as {SEARCH}"] if study.scored != "test" else []),
         f"Cohort: {known.get('cohort', 'not named')}" + (f" ({counts} scans)" if counts else ""),
         *([f"Pretrained on: {known['corpus']}"] if known.get("corpus") else []),
         f"{many(study.seeds, 'seed')}{folds}: {many(results.planned, 'pair')} when complete",

@@ -25,6 +25,7 @@ from .trials import BETTER_FEATURES, Trial
 
 MIN_LEARNT = 4  # paired seeds in which both arms learnt, below which there is no verdict
 MIN_KINDS = 2  # kinds of random encoder: a single one is a weak control
+SEARCH = "it is a search for settings, scored on validation cases"
 MARGIN = 2  # times the smallest gain worth having: what must lie above place, and above scratch
 
 
@@ -83,6 +84,8 @@ def decided(results: Results, tests: Sequence[Tested]) -> list[Comparison]:
         if scratch not in asked:
             asked[scratch] = assay(results, scratch, test.arm.flat)
         reasons = [*cannot_tell(results, test), *asked[scratch]]
+        if results.study.scored != "test":
+            reasons = [SEARCH]
         if not claimed:
             reasons = ["it is not among the claims of the plan, and only shown"]
         p = holds.get(id(test))

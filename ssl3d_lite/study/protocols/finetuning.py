@@ -31,7 +31,7 @@ def finetuning_protocol(
 ) -> list[ResultRow]:
     """The test score after fine-tuning; and after each milestone, by which nothing is chosen."""
     job, cohort = run.job, experiment.data.benchmark(run.job.arm)
-    split, settings = experiment.data.split(job.arm, job.fold), experiment.finetuning(run)
+    split, settings = experiment.split(job), experiment.finetuning(run)
     encoder = copy_for_benchmark(experiment, encoder, job.arm)
     network = make_network(encoder, cohort, job.seed, pretrained_decoder(job.arm, tasks))
     labelled = cohort.subset(split.train, run.labels, job.seed)
@@ -57,7 +57,7 @@ def finetuning_protocol(
 def tuned_floor(experiment: Experiment, run: Run) -> list[ResultRow]:
     """Place alone by the labels to fine-tune with: the same at the end and after each milestone."""
     job, cohort = run.job, experiment.data.benchmark(run.job.arm)
-    split = experiment.data.split(job.arm, job.fold)
+    split = experiment.split(job)
     labelled = cohort.subset(split.train, run.labels, job.seed)
     result = on_rank_zero(evaluate_place, cohort, labelled, split.test)
     row = score_columns(result, cohort) | {"scans": len(cohort.scans(labelled))}

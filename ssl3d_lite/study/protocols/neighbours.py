@@ -27,7 +27,7 @@ def neighbours_protocol(
 
 def _transfer_row(experiment: Experiment, run: Run, encoder: Encoder) -> ResultRow:
     cohort, draws = experiment.data.benchmark(run.job.arm), draws_of(experiment, run)
-    test = experiment.data.split(run.job.arm, run.job.fold).test
+    test = experiment.split(run.job).test
     found = label_transfer(ready_to_read(experiment, run, encoder), cohort, draws, test)
     return _row(cohort, draws, found)
 
@@ -35,7 +35,7 @@ def _transfer_row(experiment: Experiment, run: Run, encoder: Encoder) -> ResultR
 def transfer_floor(experiment: Experiment, run: Run) -> list[ResultRow]:
     """Place alone by the same labelled scans, at the same voxels."""
     cohort, draws = experiment.data.benchmark(run.job.arm), draws_of(experiment, run)
-    test = experiment.data.split(run.job.arm, run.job.fold).test
+    test = experiment.split(run.job).test
     found = on_rank_zero(
         lambda: [evaluate_place(cohort, draw, test, hausdorff=True, every=EVERY) for draw in draws]
     )

@@ -51,20 +51,20 @@ def probed_floor(experiment: Experiment, run: Run) -> list[ResultRow]:
 
 
 def _test(experiment: Experiment, run: Run) -> tuple[int, ...]:
-    return experiment.data.split(run.job.arm, run.job.fold).test
+    return experiment.split(run.job).test
 
 
 def draws_of(experiment: Experiment, run: Run) -> list[tuple[int, ...]]:
     """The labelled cases of each of a seed's draws."""
     cohort, job = experiment.data.benchmark(run.job.arm), run.job
-    train = experiment.data.split(job.arm, job.fold).train
+    train = experiment.split(job).train
     return [cohort.subset(train, run.labels, n) for n in experiment.probing(job.seed)["draws"]]
 
 
 def ready_to_read(experiment: Experiment, run: Run, encoder: Encoder) -> Encoder:
     """A copy for the benchmark's channels, whose BatchNorm has the statistics of its scans."""
     cohort, job = experiment.data.benchmark(run.job.arm), run.job
-    split = experiment.data.split(job.arm, job.fold)
+    split = experiment.split(job)
     some = list(cohort.scans(split.pretrain).values())[:CALIBRATION]
     copy = copy_for_benchmark(experiment, encoder, job.arm)
     return recalibrated(copy, cohort, list(chain(*some)))
