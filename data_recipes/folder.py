@@ -23,6 +23,7 @@ from data_recipes.preparing.engine import (
     locked_folders,
     prepare_cohort,
 )
+from data_recipes.preparing.one_frame import one_frame
 from data_recipes.preparing.patients import PatientTable, subject_of, with_patients
 from data_recipes.preparing.settings import About, FromRaw
 from data_recipes.preparing.virtual_note import with_virtual_identity
@@ -82,6 +83,10 @@ class Folder(Framing, PatientTable, FromRaw):
     label_names: tuple[str, ...] | None = None
     """What they are, in that order. Default: the values."""
 
+    one_frame: bool = False
+    """Find --spacing and --size from the scans' headers, so that every scan fits: the median voxel,
+    or coarser where an axis would have more than 96."""
+
     name: str | None = None
     """What to call the cohort. Default: the folder's name."""
 
@@ -92,6 +97,8 @@ class Folder(Framing, PatientTable, FromRaw):
         super().__post_init__()
         if len(set(self.channels)) < len(self.channels):
             raise InputError(f"channels {self.channels}: one or more are wanted, none twice")
+        if self.one_frame and (self.spacing or self.size or self.fit not in (None, "pad")):
+            raise InputError("--one-frame finds --spacing and --size: leave these and --fit out")
 
 
 def prepare(settings: Folder) -> Summary:
@@ -101,7 +108,6 @@ def prepare(settings: Folder) -> Summary:
         InputError: no scans there; a table or a label folder that cannot be read; settings
             contradict each other; or as :func:`prepare_cohort`.
     """
-    how = settings.preparation()
     raw, labels = settings.raw.resolve(), settings.labels and settings.labels.resolve()
     files = list(_nifti_files(raw, _label_files(labels)))
     unread = find_left_out(raw, labels, files, settings.channels, settings)
@@ -109,6 +115,11 @@ def prepare(settings: Folder) -> Summary:
     cases = find_scans(raw, labels, settings.channels, series, unread)
     names = partial(names_in_table, channels=settings.channels)
     cases = with_patients(cases, settings.table, raw, names)
+    how = settings.preparation()
+    if settings.one_frame:
+        first = (next(iter(case.images.values()), None) for case in cases)
+        spacing, size = one_frame(path for path in first if path and path.is_file())
+        how = replace(how, spacing=spacing, size=size, fit="pad")
     values = settings.label_values
     if values is None:
         values, faults = find_values([case.label for case in cases if case.label], settings)

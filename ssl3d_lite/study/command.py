@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.settings import FLAT, CheckedSettings, Count, Len, Positional, PositiveInt
 from ssl3d_lite.training.presets import preset
@@ -105,6 +106,10 @@ class StudySettings(CheckedSettings):
     Default: studies/NAME-SCALE. The same command goes on there."""
     cohort: Path | None = None
     """Prepared cohort to fine-tune and test on; by default a virtual one is made."""
+    raw: Path | None = None
+    """Instead of --cohort, a folder of your own raw scans: it is prepared first, in one frame."""
+    maps: Path | None = None
+    """The label maps of --raw, which have their scans' names."""
     corpus: Path | None = None
     """Prepared cohort to pretrain on, in a study that has one; by default likewise."""
     arms: tuple[str, ...] = ()
@@ -122,6 +127,13 @@ class StudySettings(CheckedSettings):
     machine: Annotated[Machine, FLAT] = field(default_factory=Machine)
     launch: Annotated[Launch, FLAT] = field(default_factory=Launch)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if bool(self.raw) != bool(self.maps):
+            raise InputError("a study of raw scans needs both --raw and --maps, their label maps")
+        if self.raw and self.cohort:
+            raise InputError("--cohort and --raw both say what is fine-tuned on: give one of them")
+
 
 def study_from(settings: StudySettings) -> Results:
     """Run the study that the command line asks for."""
@@ -134,12 +146,20 @@ def study_from(settings: StudySettings) -> Results:
         settings.study,
         settings.scale,
         settings.out,
-        cohort=settings.cohort,
+        cohort=settings.cohort or raw_scans(settings),
         corpus=settings.corpus,
         machine=settings.machine,
         launch=settings.launch,
         **changes,
     )
+
+
+def raw_scans(settings: StudySettings) -> Mapping[str, Any] | None:
+    """How the benchmark is made of the user's own scans, if they are given."""
+    if not settings.raw:
+        return None
+    given = {"raw": settings.raw, "labels": settings.maps}
+    return {"recipe": "folder", "one_frame": True} | {n: str(path) for n, path in given.items()}
 
 
 # ---- ssl3d tour --------------------------------------------------------------------------------

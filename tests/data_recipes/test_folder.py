@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from data_recipes.folder import Folder, case_name, find_scans, prepare
 from data_recipes.label_values import find_values
 from data_recipes.preparing import engine
+from data_recipes.preparing.one_frame import one_frame
 from data_recipes.preparing.virtual_note import NOTE
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort
@@ -1383,3 +1384,31 @@ def test_every_orientation_comes_back_whole(folders, number):
         {"spacing": (0.4, 0.4, 0.4)},
     ):
         assert there_and_back(folders(), (4, 6, 5), affine, how, number) or "spacing" in how
+
+
+def test_one_frame_holds_every_scan_whichever_way_its_axes_lie(raw, tmp_path):
+    """A voxel of 1 × 2 × 3 mm in RAS; the second scan is stored with its axes in another order."""
+    first = nib.Nifti1Image(scan(0, (10, 6, 4)), np.diag([1.0, 2, 3, 1]))  # 10 × 12 × 12 mm
+    nib.save(first, raw / "a.nii.gz")
+    turned = np.array([[0, 1.0, 0, 0], [0, 0, 2.0, 0], [3.0, 0, 0, 0], [0, 0, 0, 1]])
+    nib.save(nib.Nifti1Image(scan(1, (3, 20, 4)), turned), raw / "b.nii.gz")  # 20 × 8 × 9 mm
+    (raw / "c.nii.gz").write_bytes(b"no scan")
+    paths = sorted(raw.iterdir())
+    assert one_frame(paths) == ((1.0, 2.0, 3.0), (24, 8, 8))  # 20, 6 and 4 voxels, by eights
+    summary = prepare(Folder(raw=raw, out=tmp_path / "c", one_frame=True))
+    cohort = Cohort.open(tmp_path / "c")
+    assert {case.shape for case in cohort.cases} == {(24, 8, 8)}
+    assert [each["case"] for each in summary.rejected] == ["c"]
+
+
+def test_one_frame_makes_large_scans_coarser(raw):
+    nib.save(nib.Nifti1Image(scan(0, (192, 20, 8)), np.eye(4)), raw / "a.nii")
+    assert one_frame([raw / "a.nii"]) == ((2.0, 1.0, 1.0), (96, 24, 8))
+
+
+def test_one_frame_leaves_nothing_to_choose(raw, tmp_path):
+    with pytest.raises(InputError, match="leave these and --fit out"):
+        Folder(raw=raw, out=tmp_path, one_frame=True, size=(8, 8, 8))
+    (raw / "c.nii.gz").write_bytes(b"no scan")
+    with pytest.raises(InputError, match="none can be read"):
+        one_frame([raw / "c.nii.gz"])

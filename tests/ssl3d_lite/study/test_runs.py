@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import replace
 from itertools import product
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -151,6 +152,32 @@ def test_a_search_scores_validation_cases_and_touches_no_test_case(scans, tmp_pa
     with_test = experiment(replace(study, scored="test"), DataFolders(scans), tmp_path)
     keys = {run_key(with_test, run) for runs in plan(study).values() for run in runs}
     assert keys.isdisjoint(row["run"] for row in results.rows)  # neither stands for the other
+
+
+def test_a_folder_of_raw_scans_is_studied_in_one_command(tmp_path, monkeypatch, capsys):
+    random = np.random.default_rng(0)
+    for number in range(6):
+        label = np.zeros((12, 16 + number, 12), np.uint8)
+        label[2:8, 4:10, 3:9] = 1
+        for kind, values in (("raw", label + random.normal(0, 0.1, label.shape)), ("maps", label)):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            scan = nib.Nifti1Image(values.astype(np.float32), np.eye(4))
+            nib.save(scan, tmp_path / kind / f"p{number}.nii.gz")
+    (tmp_path / "own.toml").write_text(
+        'title = "Own"\narms = ["scratch"]\nlabels = ["1"]\nseeds = 1\nprotocols = ["finetune"]\n'
+        '[cohort]\nrecipe = "virtual-hippocampus"\ncases = 20\n[pretrain]\nsteps = 10\n'
+        "[finetune]\nsteps = 10\n[encoder]\nfilters = [4, 8]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["study", "own.toml", "--raw", "raw", "--maps", "maps", "--device", "cpu"]) == 0
+    results = load_results("studies/own-class")
+    assert {row["cohort"] for row in results.rows} == {"raw"}
+    cohort = Cohort.open("studies/own-class/cohort")
+    assert (len(cohort), cohort.cases[0].shape) == (6, (16, 24, 16))
+    assert main(["study", "own.toml", "--raw", "raw"]) == 2
+    assert "both --raw and --maps" in capsys.readouterr().err
+    assert main(["study", "own.toml", *("--raw", "r", "--maps", "m", "--cohort", "c")]) == 2
+    assert "give one of them" in capsys.readouterr().err
 
 
 def test_results_can_be_read_without_scans_or_encoders(small, tmp_path):
