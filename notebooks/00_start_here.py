@@ -195,7 +195,7 @@ ssl3d.show.segmentations(
 # ## What this shows, and what it does not
 #
 # - One seed is an anecdote. `ssl3d tour` runs two paired seeds and writes a report; a verdict needs
-#   six or more (notebook 08).
+#   six or more (notebook 11).
 # - The probe speaks of the encoder. In full fine-tuning skips and decoder can go round it, and the
 #   gain shrinks or vanishes as labels and steps grow.
 # - Virtual subjects are warps of one template, and their labels are geometric. Real scans are one
@@ -215,14 +215,14 @@ ssl3d.show.segmentations(
 # | **04** [jigsaw](04_jigsaw.ipynb) | shuffle 27 pieces, and choose orders that differ | 2 |
 # | **05** [exemplar](05_exemplar.ipynb) | work out the triplet loss, and notice a collapse | 3 |
 # | **06** [CPC](06_cpc.ipynb) | follow a patch from latent to context to InfoNCE | 3 |
-# | **07** [2D to 3D](07_2d_to_3d.ipynb) | compare slices with volumes, fairly | 3 |
-# | **08** [fine-tuning](08_finetuning.ipynb) | warm up, freeze, probe, and say when it helps | 6 |
-# | **09** [brain tumours](09_brain_tumours.ipynb) | run the paper's first benchmark | 6 |
-# | **10** [pancreas](10_pancreas.ipynb) | use scans without labels; draw label efficiency | 6 |
-# | **11** [retinopathy](11_retinopathy.ipynb) | grade photographs, and score by kappa | 6 |
-# | **12** [transfer](12_transfer.ipynb) | learn from a large corpus, for other scans | 6 |
-# | **13** [shortcuts](13_shortcuts.ipynb) | break every task on purpose, and catch it | 3 |
-# | **14** [your own](14_your_own.ipynb) | prepare your own scans, write your own task | 1 |
+# | **08** [shortcuts](08_shortcuts.ipynb) | break every task on purpose, and catch it | 3 |
+# | **09** [2D to 3D](09_2d_to_3d.ipynb) | compare slices with volumes, fairly | 3 |
+# | **11** [fine-tuning](11_finetuning.ipynb) | warm up, freeze, probe, and say when it helps | 6 |
+# | **14** [brain tumours](14_brain_tumours.ipynb) | run the paper's first benchmark | 6 |
+# | **15** [pancreas](15_pancreas.ipynb) | use scans without labels; draw label efficiency | 6 |
+# | **16** [retinopathy](16_retinopathy.ipynb) | grade photographs, and score by kappa | 6 |
+# | **17** [transfer](17_transfer.ipynb) | learn from a large corpus, for other scans | 6 |
+# | **19** [your own](19_your_own.ipynb) | prepare your own scans, write your own task | 1 |
 #
 # **Exercise.** Replace `"cpc"` by `"rotation"` above and run all again. Which puzzle is easier?
 # Which features are better?

@@ -167,7 +167,7 @@ ssl3d.show.source(ssl3d.tasks.Rotation.make_views)
 # %% [markdown]
 # Why a cube? A longer box would change its shape when it is turned, and the shape alone would tell.
 # Why no padding? Black borders on two sides would tell as well. A puzzle that can be answered
-# without looking at the anatomy teaches no anatomy; notebook 13 breaks each task on purpose.
+# without looking at the anatomy teaches no anatomy; notebook 08 breaks each task on purpose.
 #
 # ## 5. Pretraining
 #
@@ -305,7 +305,7 @@ print(f"turns named on held-out scans: {solved['accuracy']:.0%}, chance {solved[
 # the labels ask for: to name the turn of a cube, a few large shapes are enough. **Predict before
 # you run:** make the cube larger (`"edge": 32` in `SIZES` above). Is the puzzle easier or harder,
 # and are the features better or worse? The paper turns whole volumes of 128 voxels an edge; what
-# this is worth for tumours, notebooks 09 and 10 ask.
+# this is worth for tumours, notebooks 14 and 15 ask.
 #
 # ## Exercise
 #

@@ -158,7 +158,7 @@ ssl3d.show.source(ssl3d.tasks.RelativeLocation.make_views, ssl3d.tasks.RelativeL
 # must not enter the next at the same height. Both are doors that a network would rather use than
 # learn anatomy. You can open them in the exercise. One door is left ajar even so: where a small
 # scan was padded, patches at the rim show streaks (look at the figure again), and streaks tell the
-# side. Notebook 13 goes after such things.
+# side. Notebook 08 goes after such things.
 #
 # ## 5. Pretraining
 #

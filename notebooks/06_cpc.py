@@ -120,7 +120,7 @@ print("so the task predicts the rows", s.prediction_steps)
 # Two rows ahead no voxel is shared, but the patches touch, and touching is a shortcut too: a rule
 # that compares the last plane of one with the first plane of the other finds nearly every such
 # target, and no network is needed for it. A row further on there is a gap, and the rule is lost. So
-# the first target is three rows ahead (`prediction_steps`). Notebook 13 tries the rule; on real
+# the first target is three rows ahead (`prediction_steps`). Notebook 08 tries the rule; on real
 # hippocampi docs/presets.md has its figures.
 
 # %% [markdown]

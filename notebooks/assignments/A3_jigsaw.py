@@ -895,7 +895,7 @@ for name in ("pieces that touch", "gaps and jitter"):
 # ## What you have now
 #
 # A puzzle, two ways to cheat, what closes them, and a way to judge by. The same noise control works
-# for every proxy task of this course: notebook 13 has the others. Compare your search with
+# for every proxy task of this course: notebook 08 has the others. Compare your search with
 # `ssl3d_lite/tasks/permutations.py` and your puzzle with `ssl3d_lite/tasks/jigsaw.py`.
 #
 # ## References

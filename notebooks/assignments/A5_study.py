@@ -20,7 +20,7 @@
 # differences and say what they allow to be said; tell a fair study from an unfair one; lay out a
 # study of your own; read its results; and defend one claim from them, whichever way it falls.
 #
-# **Time:** three to four hours, some minutes of which the study runs. **Read first:** notebooks 08
+# **Time:** three to four hours, some minutes of which the study runs. **Read first:** notebooks 11
 # (fine-tuning) and 13 (shortcuts and leakage). **Points:** 100, in seven parts. The last one is
 # read by a person.
 #
@@ -1035,7 +1035,7 @@ finetune = { steps = 60, patch = [24, 32, 24], validate_every = 20 }
 # %% [markdown]
 # What stands in `[smoke]`, `[class]` or `[full]` counts at that scale in place of what stands above
 # (`[smoke]` may be missing). A setting that does not exist is refused, with the nearest that does.
-# All of them are explained in `ssl3d_lite/study/settings.py`; notebook 12 runs a study.
+# All of them are explained in `ssl3d_lite/study/settings.py`; notebook 17 runs a study.
 #
 # Write yours. And write down, **before you run it**, which claim it is to test: an arm, against
 # whom, by which protocol, with how many labels. Who looks at all results first and then picks a

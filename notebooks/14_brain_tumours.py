@@ -232,7 +232,7 @@ CHANGES = {
     },
     "full": {},  # the paper's networks, rates and warm-up, all arms, six seeds
 }
-results = ssl3d.study("brats", SCALE, f"runs/09-{SCALE}/study", cohort=cohort, **CHANGES[SCALE])
+results = ssl3d.study("brats", SCALE, f"runs/14-{SCALE}/study", cohort=cohort, **CHANGES[SCALE])
 
 # %% [markdown]
 # ### What the study says
@@ -247,7 +247,7 @@ results = ssl3d.study("brats", SCALE, f"runs/09-{SCALE}/study", cohort=cohort, *
 # labelled scans. A tumour can be anywhere, so it should score little here. A run that does not beat
 # it has *failed*, and failures are counted apart.
 #
-# **Verdicts.** Notebook 08 has the rule. Six paired seeds are the least, and training from scratch
+# **Verdicts.** Notebook 11 has the rule. Six paired seeds are the least, and training from scratch
 # with the most labels must be clearly ahead of place alone: else this experiment **cannot tell**,
 # and says why. Two seeds are there to try things out: they give an interval, over seeds alone or
 # over seeds and patients, and no verdict.

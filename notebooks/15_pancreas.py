@@ -229,7 +229,7 @@ CHANGES = {
     },
     "full": {},  # the paper's networks and warm-up, all arms, six seeds
 }
-results = ssl3d.study("pancreas", SCALE, f"runs/10-{SCALE}/study", cohort=cohort, **CHANGES[SCALE])
+results = ssl3d.study("pancreas", SCALE, f"runs/15-{SCALE}/study", cohort=cohort, **CHANGES[SCALE])
 
 # %% [markdown]
 # ### What the study says
@@ -244,7 +244,7 @@ results = ssl3d.study("pancreas", SCALE, f"runs/10-{SCALE}/study", cohort=cohort
 # labelled scans. Crops are centred on the organ, so it scores something for the organ and little
 # for the tumour. A run that does not beat it has *failed*, and failures are counted apart.
 #
-# **Verdicts.** Notebook 08 has the rule. Six paired seeds are the least, and training from scratch
+# **Verdicts.** Notebook 11 has the rule. Six paired seeds are the least, and training from scratch
 # with the most labels must be clearly ahead of place alone: else this experiment **cannot tell**,
 # and says why. Two seeds are there to try things out: they give an interval, over seeds alone or
 # over seeds and patients, and no verdict.

@@ -53,7 +53,7 @@ SIZES = {
 }
 size = SIZES[ssl3d.scale()]
 virtual = ssl3d.data.make_cohort(
-    "virtual-hippocampus", f"runs/14-{ssl3d.scale()}/virtual", cases=size["patients"]
+    "virtual-hippocampus", f"runs/19-{ssl3d.scale()}/virtual", cases=size["patients"]
 )
 RUNS = virtual.parent
 RAW = RUNS / "raw"  # your own folder goes here
@@ -216,7 +216,7 @@ print(f"{torn} of {twice} patients with two visits are torn apart")
 # \hat y = h\big(g_\text{enc}(x_{\pi(1)}), g_\text{enc}(x_{\pi(2)}),
 # g_\text{enc}(x_{\pi(3)})\big).$$
 #
-# It is a jigsaw of one dimension. Notebook 13 tells what would spoil it: slabs that touch (so we
+# It is a jigsaw of one dimension. Notebook 08 tells what would spoil it: slabs that touch (so we
 # leave gaps and move each a little), brightness (so each slab is normalised), and the rim where
 # crops were padded (so we keep away from both ends).
 #
@@ -378,7 +378,7 @@ assert torch.equal(part.target, batch.target[1:])
 print("a part of the params is a part of the batch")
 
 # %% [markdown]
-# **Law 5. No anatomy, no answer.** Trained on noise, it must stay at chance; notebook 13 tells
+# **Law 5. No anatomy, no answer.** Trained on noise, it must stay at chance; notebook 08 tells
 # why. We test this below, together with the training.
 #
 # ## Pretrain
@@ -512,7 +512,7 @@ for arm, by_amount in scores.items():
 # ## Put it to the test
 #
 # One seed is an anecdote. A study runs every arm with the same labels, seeds and steps, and says
-# what can be concluded; for a verdict it needs six seeds (notebook 08). It is a text file:
+# what can be concluded; for a verdict it needs six seeds (notebook 11). It is a text file:
 
 # %%
 study_file = RUNS / "stack.toml"
@@ -545,7 +545,7 @@ print(study.title, "\n", study.arms, "\n", study.seeds, "seeds,", study.labels, 
 # ```
 #
 # or, here, `ssl3d.study(study_file, "class", RUNS / "study", cohort=cohort)`. It takes some
-# minutes. Notebooks 09 to 12 show how to read what it says.
+# minutes. Notebooks 14 to 17 show how to read what it says.
 #
 # **Exercise.** Stack the slabs from the feet up (`axis=2`) instead of from back to front. Which
 # laws still hold? What do `thickness` and `margin` have to be in a volume of 40 voxels? Are the

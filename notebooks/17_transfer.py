@@ -83,7 +83,7 @@ ssl3d.show.Slices(image, label, label_names=cohort.label_names, channel_names=co
 # %% [markdown]
 # ## 2. Pretraining on the corpus, by hand
 #
-# The puzzle is masked reconstruction, as in notebook 09: 60 % of the scan is hidden block by block,
+# The puzzle is masked reconstruction, as in notebook 14: 60 % of the scan is hidden block by block,
 # and the loss is the mean squared error of the hidden voxels,
 #
 # $$\mathcal{L} = \frac{1}{|M|} \sum_{v \in M} (\hat x_v - x_v)^2 .$$
@@ -249,7 +249,7 @@ CHANGES = {
     "full": {},  # the paper's networks, rates and warm-up, all arms, six seeds
 }
 results = ssl3d.study(
-    "transfer", SCALE, f"runs/12-{SCALE}/study", cohort=cohort, corpus=corpus, **CHANGES[SCALE]
+    "transfer", SCALE, f"runs/17-{SCALE}/study", cohort=cohort, corpus=corpus, **CHANGES[SCALE]
 )
 
 # %% [markdown]
@@ -262,7 +262,7 @@ results = ssl3d.study(
 # labelled scans. A tumour can be anywhere, so it should score little here. A run that does not beat
 # it has *failed*, and failures are counted apart.
 #
-# **Verdicts.** Notebook 08 has the rule. Six paired seeds are the least, and training from scratch
+# **Verdicts.** Notebook 11 has the rule. Six paired seeds are the least, and training from scratch
 # with the most labels must be clearly ahead of place alone: else this experiment **cannot tell**,
 # and says why. Two seeds are there to try things out: they give an interval, over seeds alone or
 # over seeds and patients, and no verdict.

@@ -322,7 +322,7 @@ print("arms without pretraining:", [arm for arm in by_arm if "scratch" in arm])
 # not, how would you know whether the difference comes from the *pretraining* in 3D, or from the 3D
 # *network*?
 #
-# A study of real hippocampi of ours has both. What its rows say by the rules of notebook 08 (it is
+# A study of real hippocampi of ours has both. What its rows say by the rules of notebook 11 (it is
 # from before them, so it cannot tell):
 
 # %%

@@ -235,7 +235,7 @@ ssl3d.show.Slices(
 # we write three patients whom no network has met.
 
 # %%
-RUNS = f"runs/08-{ssl3d.scale()}"
+RUNS = f"runs/11-{ssl3d.scale()}"
 new = ssl3d.data.make_cohort("virtual-hippocampus", f"{RUNS}/new", cases=3, seed=1)
 RAW = new / "raw" / "imagesTr"  # your own folder goes here
 answers = ssl3d.predict_images(ways[NAME][0], RAW, f"{RUNS}/predictions")

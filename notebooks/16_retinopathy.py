@@ -254,7 +254,7 @@ CHANGES = {
     },
     "full": {},  # the paper's rates and warm-up, all arms, five folds, six seeds
 }
-results = ssl3d.study("retina", SCALE, f"runs/11-{SCALE}/study", cohort=cohort, **CHANGES[SCALE])
+results = ssl3d.study("retina", SCALE, f"runs/16-{SCALE}/study", cohort=cohort, **CHANGES[SCALE])
 
 # %% [markdown]
 # ### What the study says
@@ -266,7 +266,7 @@ results = ssl3d.study("retina", SCALE, f"runs/11-{SCALE}/study", cohort=cohort, 
 # constant it has a kappa of 0. A run that does not beat it has *failed*, and failures are counted
 # apart.
 #
-# **Verdicts.** Notebook 08 has the rule. Six paired seeds are the least, and training from scratch
+# **Verdicts.** Notebook 11 has the rule. Six paired seeds are the least, and training from scratch
 # with the most labels must be clearly ahead of place alone: else this experiment **cannot tell**,
 # and says why. Folds add patients and not seeds: they share most of their training photographs.
 #
