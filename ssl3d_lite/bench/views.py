@@ -1,12 +1,14 @@
 """How long a view in the browser takes to answer, and how large it is as a page.
 
 The view of features is measured at its hardest: four patients of 96³ voxels, two encoders and
-place. Headless Chromium opens the saved page and a pointer moves over it. It is driven by
-playwright, which comes with the tests; without it, or without a browser, only the size is known.
+place; the others on one such scan. Headless Chromium opens the saved page and a pointer moves over
+it. It is driven by playwright, which comes with the tests; without it, or without a browser, only
+the size is known.
 """
 
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,9 +16,11 @@ from statistics import median
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ssl3d_lite.data.cohort import Case, Cohort, CohortDescription, Source
-from ssl3d_lite.models.encoders import make_encoder
+from ssl3d_lite.models.encoders import Encoder, make_encoder
+from ssl3d_lite.tasks import ProxyBatch, ProxyTask, make_task
 
 EDGE, SHOWN_PATIENTS = 96, 4
 WANTED = 0.1  # seconds from a click to the picture
@@ -43,24 +47,77 @@ class ViewCost:
     name: str
     what: str
     """What it shows, in words."""
-    megabytes: float
-    """Size of its page."""
+    megabytes: float | None
+    """Size of its page; None of layers in a window."""
     seconds: float | None
-    """Median time from a click to the picture; None where there is no browser."""
+    """Median time from a click to the picture, or for layers to be there; None where there is no
+    browser."""
+    wanted: float = WANTED
 
 
 def view_costs(edge: int = EDGE, patients: int = SHOWN_PATIENTS) -> list[ViewCost]:
-    """Measure the view of features on scans of noise; nothing where views are not installed."""
-    if find_spec("anywidget") is None:
-        return []
-    from ssl3d_lite.show.browser.features import Features
-
+    """Measure the views on scans of noise: pages in the browser, then layers in napari. Nothing is
+    known of those that are not installed."""
     cohort = _noise(edge, patients)
-    view = Features(make_encoder(cohort, seed=0), cohort, cases=range(patients))
-    with tempfile.TemporaryDirectory() as folder:
-        page = view.save(Path(folder) / "view.html")
-        size, seconds = page.stat().st_size / 1e6, _seconds_of_a_click(page)
-    return [ViewCost("Features", f"{patients} patients of {edge}³, 2 encoders", size, seconds)]
+    pages = _page_costs(cohort, edge, patients) if find_spec("anywidget") else []
+    return [*pages, *(_layer_costs(cohort, edge) if find_spec("napari") else [])]
+
+
+def _page_costs(cohort: Cohort, edge: int, patients: int) -> list[ViewCost]:
+    """Every view that can be saved, as a page."""
+    from ssl3d_lite.show.browser.features import Features
+    from ssl3d_lite.show.browser.live import Live
+    from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
+    from ssl3d_lite.show.browser.slices import Slices
+    from ssl3d_lite.show.browser.wipe import wipe
+
+    encoder, volume = make_encoder(cohort, seed=0), cohort.images([0])[0]
+    truth = cohort.labels([0])[0].numpy()
+    task, volumes, batch = _puzzle(cohort, encoder, 0)
+    found = {"left": truth, "right": np.roll(truth, 1)}
+    views = {
+        (f"{patients} patients of {edge}³, 2 encoders"): Features(
+            encoder, cohort, cases=range(patients)
+        ),
+        f"a scan of {edge}³ with labels": Slices(volume, truth),
+        f"two predictions of {edge}³": wipe(volume, found, truth),
+        f"a jigsaw of {edge}³": Puzzle3D(volumes, batch),
+        f"a jigsaw of {edge}³, before training": Live(task, encoder, volumes),
+    }
+    names = ("Features", "Slices", "wipe", "Puzzle3D", "Live")
+    costs = []
+    for name, (what, view) in zip(names, views.items(), strict=True):
+        with tempfile.TemporaryDirectory() as folder:
+            page = view.save(Path(folder) / "view.html")
+            size, seconds = page.stat().st_size / 1e6, _seconds_of_a_click(page)
+        costs.append(ViewCost(name, what, size, seconds))
+    return costs
+
+
+def _layer_costs(cohort: Cohort, edge: int) -> list[ViewCost]:
+    """The layers of a jigsaw in napari, and of another one in their place; without a window."""
+    from napari.components import ViewerModel
+
+    from ssl3d_lite.show.napari.puzzle import add_puzzle
+
+    viewer, costs = ViewerModel(), []
+    for seed, (what, wanted) in enumerate({"opening": 2.0, "a new puzzle": 0.3}.items()):
+        _, volumes, batch = _puzzle(cohort, make_encoder(cohort, seed=0), seed)
+        start = time.perf_counter()
+        add_puzzle(viewer, volumes, batch)
+        taken = time.perf_counter() - start
+        told = f"layers of a jigsaw of {edge}³: {what}"
+        costs.append(ViewCost("napari", told, None, taken, wanted))
+    return costs
+
+
+def _puzzle(cohort: Cohort, encoder: Encoder, seed: int) -> tuple[ProxyTask, Tensor, ProxyBatch]:
+    """A jigsaw of the first two scans."""
+    patch = cohort.shape[0] // 3
+    task = make_task("jigsaw", encoder, seed=0, patch=patch, jitter=0)
+    volumes = cohort.images([0, 1])
+    params = task.sample_params(volumes, torch.Generator().manual_seed(seed))
+    return task, volumes, task.make_views(volumes, params)
 
 
 def _noise(edge: int, patients: int) -> Cohort:
@@ -101,7 +158,7 @@ def _seconds_of_a_click(page: Path) -> float | None:
         chromium = playwright.chromium.launch(executable_path=browser, args=_FLAGS)
         window = chromium.new_page(viewport={"width": 1200, "height": 1000})
         window.goto(page.as_uri())
-        canvas = window.wait_for_selector(".ssl3d-board canvas")
+        canvas = window.wait_for_selector("canvas, svg")
         window.wait_for_timeout(_SETTLING)
         shares = np.linspace(0.2, 0.8, _CLICKS).tolist()
         took = [window.evaluate(_CLICK, [canvas, share]) for share in shares]

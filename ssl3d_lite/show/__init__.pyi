@@ -7,6 +7,7 @@ from .browser.scan3d import Volume3D as Volume3D
 from .browser.slices import Slices as Slices
 from .browser.slices import puzzle_slices as puzzle_slices
 from .browser.slices import scan_slices as scan_slices
+from .browser.wipe import wipe as wipe
 from .cohort_page import CohortPage as CohortPage
 from .cohort_page import write_cohort_page as write_cohort_page
 from .figures.confusion import confusion as confusion
@@ -25,6 +26,7 @@ from .figures.errors import strip as strip
 from .figures.features import feature_colours as feature_colours
 from .figures.features import nearest_patches as nearest_patches
 from .figures.features import nearest_patients as nearest_patients
+from .figures.film import film_strip as film_strip
 from .figures.planes import PLANE_NAMES as PLANE_NAMES
 from .figures.planes import draw_plane as draw_plane
 from .figures.planes import overlay_classes as overlay_classes
@@ -34,6 +36,7 @@ from .figures.segmentations import segmentations as segmentations
 from .figures.shuffled import shuffled_pieces as shuffled_pieces
 from .figures.triplets import triplets as triplets
 from .figures.turns import turns as turns
+from .film import Film as Film
 from .napari.layers import add_scan as add_scan
 from .napari.open import open_puzzle as open_puzzle
 from .napari.open import open_scan as open_scan

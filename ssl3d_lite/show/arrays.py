@@ -42,3 +42,20 @@ def greys(values: np.ndarray, nothing: np.ndarray) -> np.ndarray:
     shades = np.round(255 * ((values - low) / (high - low)).clip(0, 1)).astype(np.uint8)
     shades[nothing] = 0
     return shades
+
+
+def as_colours(image: np.ndarray) -> np.ndarray:
+    """Channels red, green and blue (3, x, y) as a picture (y, x, 3) from 0 to 1."""
+    picture = image.T.astype(np.float32)
+    if picture.min() < 0 or picture.max() > 1:  # scaled otherwise than to [0, 1]
+        low, high = np.percentile(picture, (1, 99))
+        picture = (picture - low) / max(high - low, 1e-6)
+    return picture.clip(0, 1)
+
+
+def fullest_plane(truth: np.ndarray) -> int:
+    """The axial plane with the most labelled voxels; 0 of a picture."""
+    if truth.ndim == 2:
+        return 0
+    counts = (truth > 0).sum((0, 1))
+    return int(counts.argmax()) if counts.any() else truth.shape[2] // 2

@@ -11,7 +11,8 @@ import numpy as np
 
 from ssl3d_lite.tasks import ProxyBatch
 
-from .pieces import scan_colour
+from .pieces import Piece, badge, scan_colour
+from .words import rows_told
 
 CONTEXT_COLOUR = scan_colour(3)  # the pyramid, and
 START_COLOUR = scan_colour(0)  # the patch at its tip
@@ -79,6 +80,25 @@ def pyramid_above(batch: ProxyBatch, start: int) -> tuple[int, ...]:
     beside = np.abs(np.delete(cells - cells[start], axis, 1)).max(1, initial=0)
     seen = len(row) if placement.rows_seen is None else placement.rows_seen
     return tuple(np.flatnonzero((before > 0) & (before <= seen) & (beside <= before)).tolist())
+
+
+def patch_told(piece: Piece, asked: PatchQuestion) -> str:
+    """What a patch is to a question, in a line."""
+    patch = f"patch {badge(piece)}, row {piece.layer}"
+    if piece.number == asked.target:
+        return f"the place that is asked about, {rows_told(asked.rows_ahead)}: {patch}"
+    if piece.number == asked.start:
+        return f"{patch}: the patch from which the prediction is made"
+    return f"{patch}: part of its context"
+
+
+def question_legend(asked: PatchQuestion) -> list[tuple[str, bool, str]]:
+    """The parts of a question: colour, whether the line is dashed, text."""
+    return [
+        (CONTEXT_COLOUR, False, "the context: a pyramid of patches"),
+        (START_COLOUR, False, "the patch at its tip"),
+        (ASKED_COLOUR, True, f"? the place asked about, {rows_told(asked.rows_ahead)}"),
+    ]
 
 
 def cell_edge(centres: Sequence[np.ndarray], patch: Sequence[int]) -> np.ndarray:

@@ -2,8 +2,20 @@
 
 import numpy as np
 
+from .pieces import CORRECT_COLOUR
+
 # Okabe and Ito's, which colour-blind readers can tell apart; none is that of a first class
 MISTAKES = {"missed": "#F0E442", "too much": "#D55E00", "wrong class": "#56B4E9"}
+
+KINDS = {"right": CORRECT_COLOUR, **MISTAKES}  # in colour over the scan; clear where both are clear
+
+
+def right_and_wrong(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """What a prediction is worth, voxel for voxel: 1, 2, … as in ``KINDS``; 0 where truth and
+    prediction are background. Arguments as those of :func:`mistakes`."""
+    wrong = mistakes(truth, prediction)
+    right = ((truth > 0) & (truth == prediction)).astype(np.uint8)
+    return np.where(wrong > 0, wrong + 1, right).astype(np.uint8)
 
 
 def mistakes(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:

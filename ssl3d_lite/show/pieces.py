@@ -5,10 +5,11 @@ them is in words.py.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
+from scipy import ndimage
 from torch import Tensor
 
 from ssl3d_lite.tasks import Placement, ProxyBatch
@@ -125,6 +126,16 @@ def voxel_classes(batch: ProxyBatch, scan: int = 0) -> tuple[np.ndarray, list[st
     return values.numpy().astype(np.uint8), list(names)
 
 
+def with_hidden(batch: ProxyBatch, scan: int, prediction: np.ndarray | None = None) -> np.ndarray:
+    """A scan's view with what was hidden from the network in its place: (channel, *space).
+
+    Args:
+        prediction: (view, channel, *space), to put there what the network predicts.
+    """
+    view, target = (each[scan, 0].float().cpu().numpy() for each in (batch.views, batch.target))
+    return np.where(np.isnan(target), view, target if prediction is None else prediction[0])
+
+
 def class_colour(number: int, name: str = "") -> str:
     """The colour of class ``number`` of a label map, from 1; that of hidden voxels is their own."""
     return HIDDEN_COLOUR if name == HIDDEN_NAME else scan_colour(number - 1)
@@ -164,6 +175,29 @@ def home_cells(batch: ProxyBatch, scan: int = 0) -> list[int]:
     # with or without jitter, the layers of a grid do not overlap: the rank gives the layer
     layer = centres.argsort(0, kind="stable").argsort(0) * np.array(grid) // len(centres)
     return np.ravel_multi_index(tuple(layer.T), grid).tolist()
+
+
+def inner_part(piece: Piece, edge: np.ndarray) -> Piece:
+    """The middle of a piece, ``edge`` voxels wide, or as wide as the piece if that is less."""
+    size = np.array(piece.image.shape[1:])
+    inner = np.minimum(size, np.rint(edge).astype(int))
+    low = (size - inner) // 2
+    matrix = piece.matrix.copy()
+    matrix[:-1, -1] += matrix[:-1, :-1] @ low
+    cut = tuple(slice(a, a + n) for a, n in zip(low, inner, strict=True))
+    return replace(piece, image=piece.image[(slice(None), *cut)], matrix=matrix)
+
+
+def air_in(nothing: np.ndarray, piece: Piece) -> np.ndarray:
+    """Where a piece is air: (*size) bool.
+
+    Args:
+        nothing: (*space), where the scan is air.
+    """
+    size, matrix = piece.image.shape[1:], piece.matrix
+    voxels = np.indices(size).reshape(len(size), -1)
+    at = matrix[:-1, :-1] @ voxels + matrix[:-1, -1:]
+    return ndimage.map_coordinates(nothing, at, order=0, mode="nearest").reshape(size)
 
 
 def box_corners(matrix: Tensor | np.ndarray, size: Sequence[int]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Whom an arm is compared with: training from scratch, random encoders, place alone, slices."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,18 +96,21 @@ def place_alone(results: Results, where: Where, arm: Arm) -> Side | None:
 
 def flat_twin(results: Results, arm: Arm) -> str | None:
     """The same arm on slices; a flat arm has none."""
-    alike = (True, arm.source, sorted(arm.variants))
-    for each in results.arms:
-        if not arm.flat and (each.flat, each.source, sorted(each.variants)) == alike:
-            return each.name
-    return None
+    return None if arm.flat else _named_alike(results, replace(arm, flat=True))
 
 
 def unnamed_twin(results: Results, arm: Arm) -> str | None:
     """The same arm that reads channels in turn and not by name; such an arm has none itself."""
-    alike = (arm.flat, arm.source, {*arm.variants, "unnamed"})
+    wanted = replace(arm, variants=(*arm.variants, "unnamed"))
+    return None if arm.unnamed else _named_alike(results, wanted)
+
+
+def _named_alike(results: Results, wanted: Arm) -> str | None:
+    """The name of an arm, whose variants may stand in another order; None if there is none."""
     for each in results.arms:
-        if not arm.unnamed and (each.flat, each.source, {*each.variants}) == alike:
+        if sorted(each.variants) == sorted(wanted.variants) and (
+            (each.flat, each.source) == (wanted.flat, wanted.source)
+        ):
             return each.name
     return None
 

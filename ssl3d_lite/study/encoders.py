@@ -17,6 +17,7 @@ from ssl3d_lite.training.pretraining import pretrain
 
 from .arms import Arm
 from .experiment import Experiment
+from .films import pretraining_film
 from .jobs import Job, Run
 from .keys import encoder_folder
 
@@ -31,7 +32,13 @@ def encoder_of(experiment: Experiment, job: Job) -> tuple[Encoder, list[ProxyTas
         out = encoder_folder(experiment, job)
         own = corpus.cohort is data.benchmark(arm)  # another cohort has folds of its own
         fold = job.fold if own else None
-        pretrain(tasks, encoder, corpus.cohort, corpus.seen, training, out, fold=fold)
+        film = pretraining_film(experiment, job, encoder, tasks)
+        watch = None if film is None else film.watch
+        history = pretrain(
+            tasks, encoder, corpus.cohort, corpus.seen, training, out, fold=fold, callback=watch
+        )
+        if film is not None:
+            film.finish(history)
     elif arm.source == "oracle":
         cohort, cases = data.benchmark(arm), experiment.split(job).train
         network = make_network(encoder, cohort, job.seed)

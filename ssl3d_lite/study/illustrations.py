@@ -17,6 +17,7 @@ from .arms import Arm
 from .encoders import make_tasks
 from .examples import Examples, find_examples
 from .experiment import Experiment
+from .films import finetuning_strips, pretraining_strip
 from .jobs import Job
 from .keys import encoder_folder
 from .results import Results
@@ -42,6 +43,7 @@ def task_sections(experiment: Experiment, results: Results) -> Iterator[str]:
             )
             yield heading(f"Pretraining on {name}")
             yield picture(learning_curves(histories, held_out), learnt)
+            yield from pretraining_strip(experiment, arm, task.name)
 
 
 def tasks_shown(experiment: Experiment) -> dict[str, tuple[Arm, ProxyTask]]:
@@ -106,7 +108,8 @@ def example_section(experiment: Experiment, results: Results) -> list[str]:
     }
     names = found.cohort.label_names
     drawn = compared(example.image, example.truth, told, names, example.spacing)
-    return [picture(drawn, escape(caption)), *strip_section(found)]
+    strips = finetuning_strips(experiment)
+    return [picture(drawn, escape(caption)), *strip_section(found), *strips]
 
 
 def strip_section(found: Examples) -> list[str]:

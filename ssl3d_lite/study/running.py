@@ -22,12 +22,13 @@ from .jobs import Job, Run, plan
 from .keys import run_key
 from .launch import Launch, run_elsewhere, run_here
 from .ledger import RESULTS, STUDY, Ledger
+from .rehearsal import untestable
 from .results import Results, in_order
 from .settings import Machine, Study
 
 _PARTS = (  # folders that a study makes
     *("cohort", "corpus", "slices", "corpus-slices"),
-    *("encoders", "runs", "rows", "examples", "logs"),
+    *("encoders", "runs", "rows", "examples", "films", "logs"),
 )
 
 
@@ -170,6 +171,8 @@ def _say_what_it_could_find(experiment: Experiment) -> None:
         for case in getattr(cohort.split(fold), study.scored)
     }
     print(foresight(study, cohort.name, len(tested), experiment.out))
+    if warning := untestable(study):
+        print(warning)
 
 
 def results_of(experiment: Experiment) -> Results:

@@ -50,3 +50,15 @@ test("a page gives its view the model and the element", async () => {
   await startPage({ render }, "element", { values: { _title: "a" }, bytes: { _bytes: packed } });
   assert.deepEqual(given, { byte: 7, title: "a", el: "element" });
 });
+
+test("bytes deep in a value come back to their place", async () => {
+  const packed = gzipSync(Uint8Array.from([7])).toString("base64");
+  const values = { _rows: [{ name: "a" }, { frames: [{ size: [1, 1] }] }] };
+  let found;
+  const render = ({ model }) => {
+    found = model.get("_rows")[1].frames[0];
+  };
+  await startPage({ render }, "element", { values, bytes: { "_rows/1/frames/0/bytes": packed } });
+  assert.deepEqual(found.size, [1, 1]);
+  assert.equal(found.bytes.getUint8(0), 7);
+});

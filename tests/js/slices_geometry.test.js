@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  borderAt,
   boxAt,
+  columnsLeft,
   cut,
   EDGES,
   indexOf,
   isInside,
+  isOnBorder,
   middle,
   moved,
   PLANES,
@@ -197,4 +200,19 @@ test("a pointer dragged off the canvas stays in the scan", () => {
   const [panel, scan] = [{ plane: AXIAL, width: 40, height: 60 }, { shape: [4, 6, 5] }];
   assert.deepEqual(voxelAt(panel, scan, [1, 1, 1], [-7, 99]), [0, 0, 1]);
   assert.deepEqual(voxelAt(panel, scan, [1, 1, 1], [40, 0]), [3, 5, 1]);
+});
+
+test("the border between two maps lies between two columns, and a finger hits it from further", () => {
+  const panel = { plane: AXIAL, width: 100, height: 50 };
+  const scan = { shape: [10, 4, 3] };
+  assert.deepEqual(
+    [0, 0.24, 0.26, 1].map((wipe) => columnsLeft(panel, scan, wipe)),
+    [0, 2, 3, 10],
+  );
+  assert.equal(borderAt(panel, scan, 0.5), 50);
+  assert.deepEqual(
+    [45, 40].map((x) => isOnBorder(panel, scan, 0.5, x, false)),
+    [true, false],
+  );
+  assert.ok(isOnBorder(panel, scan, 0.5, 40, true));
 });

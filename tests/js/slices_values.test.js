@@ -145,3 +145,22 @@ test("the line tells of label and piece too, and of a picture no third place", (
     "voxel (1, 2)  ·  value ≈ 20  ·  back  ·  piece 4  ·  window 5 to 9",
   );
 });
+
+test("columns beyond the border show the second map", () => {
+  const pixels = new Uint32Array(12);
+  const scan = { shape: [3, 4, 1], stride: [4, 1, 1], size: 12, bytes: new Uint8Array(12) };
+  const maps = { labels: new Uint8Array(12).fill(1), beside: new Uint8Array(12).fill(2) };
+  const palette = new Uint32Array(3 * 256);
+  [palette[256], palette[512]] = [1, 2];
+  paint(pixels, { ...scan, ...maps }, PLANES[2], [0, 0, 0], 0, palette, 1);
+  assert.deepEqual([...pixels.slice(0, 6)], [1, 2, 2, 1, 2, 2]);
+});
+
+test("the line names what both maps say of a voxel, and nothing where both are background", () => {
+  const scan = { shape: [2, 1, 1], stride: [1, 1, 1], size: 2, bytes: new Uint8Array(2) };
+  const more = { reach: [[0, 1]], boxes: [], flat: false, sides: ["a", "b"] };
+  const maps = { labels: new Uint8Array([1, 0]), beside: new Uint8Array([0, 0]) };
+  const all = { ...scan, ...more, ...maps, classes: [{ name: "right" }] };
+  assert.match(voxelText(all, [0, 0, 0], 0, [0, 1]), /a: right {2}· {2}b: –/);
+  assert.doesNotMatch(voxelText(all, [1, 0, 0], 0, [0, 1]), /a:/);
+});

@@ -29,7 +29,7 @@ function make(tag, parent, attributes = {}, text = "") {
 
 // ---- curves ------------------------------------------------------------------------------------
 
-function drawCurve(svg, steps, values, title, colour, [low, high], chance) {
+function drawCurve(svg, { steps, values, title, range: [low, high], chance, frames, pointed }) {
   svg.replaceChildren();
   const last = steps[steps.length - 1] ?? 100;
   const x = (step) => LEFT + (step / last) * (WIDTH - LEFT - RIGHT);
@@ -53,21 +53,33 @@ function drawCurve(svg, steps, values, title, colour, [low, high], chance) {
     make("text", svg, { x: WIDTH - RIGHT, y: at - 4, "text-anchor": "end" }, words);
   }
   const points = steps.map((step, n) => `${x(step).toFixed(1)},${y(values[n]).toFixed(1)}`);
-  make("polyline", svg, { class: "curve", points: points.join(" "), stroke: colour });
-  if (points.length) {
-    const [cx, cy] = points[points.length - 1].split(",");
-    make("circle", svg, { cx, cy, r: 3.5, fill: colour });
-  }
+  make("polyline", svg, { class: "curve", points: points.join(" "), stroke: BLUE });
+  const dot = (place, r) => {
+    const [cx, cy] = points[place].split(",");
+    make("circle", svg, { cx, cy, r, fill: BLUE });
+  };
+  for (const place of frames.map((step) => nearest(steps, step))) if (place >= 0) dot(place, 2.5);
+  if (points.length) dot(points.length - 1, 3.5);
+  if (pointed === null || pointed > last) return;
+  const at = x(pointed);
+  make("line", svg, { class: "pointed", x1: at, x2: at, y1: TOP, y2: HEIGHT - BOTTOM });
 }
 
-function drawCurves(model, loss, score) {
+// Returns the place of the step that is nearest, -1 where training has not come so far.
+function nearest(steps, step) {
+  if (!step || step > (steps[steps.length - 1] ?? 0)) return -1;
+  const away = steps.map((each) => Math.abs(each - step));
+  return away.indexOf(Math.min(...away));
+}
+
+// `pointed` is the step of the frame that is pointed at, or null.
+function drawCurves(model, loss, score, pointed = null) {
   const told = model.get("_progress");
-  const steps = told.steps ?? [];
-  const losses = told.loss ?? [];
-  drawCurve(loss, steps, losses, "loss", BLUE, lossRange(losses));
-  const scores = told.score ?? [];
-  const range = scoreRange(scores, told.chance ?? 0);
-  drawCurve(score, steps, scores, told.measure ?? "score", BLUE, range, told.chance);
+  const { steps = [], loss: losses = [], score: scores = [], chance } = told;
+  const both = { steps, frames: model.get("_film_steps"), pointed };
+  drawCurve(loss, { ...both, values: losses, title: "loss", range: lossRange(losses) });
+  const range = scoreRange(scores, chance ?? 0);
+  drawCurve(score, { ...both, values: scores, title: told.measure ?? "score", range, chance });
 }
 
 // ---- questions ---------------------------------------------------------------------------------
@@ -79,6 +91,12 @@ function drawPicture(parent, picture, marks) {
   const scale = Math.min(6, (marks.length ? WIDEST_MARKED : WIDEST) / width);
   canvas.style.width = `${Math.round(scale * width)}px`;
   canvas.style.height = `${Math.round(scale * height)}px`;
+  paintPicture(canvas, picture);
+  if (marks.length) drawMarks(frame, marks, [width, height], scale);
+}
+
+function paintPicture(canvas, picture) {
+  const [height, width] = picture.size;
   const bytes = unsigned(picture.bytes);
   const channels = bytes.length / (width * height); // a grey picture has 1, a coloured one 3
   const context = canvas.getContext("2d");
@@ -90,7 +108,6 @@ function drawPicture(parent, picture, marks) {
     image.data[4 * pixel + 3] = 255;
   }
   context.putImageData(image, 0, 0);
-  if (marks.length) drawMarks(frame, marks, [width, height], scale);
 }
 
 // Boxes of patches lie over a plane: what the network is shown, the place that is asked about, and
@@ -143,6 +160,45 @@ function drawQuestions(model, place, heading) {
   });
 }
 
+// ---- the film ----------------------------------------------------------------------------------
+
+// Each row of frames is a row of a table, whose head names the steps. Whoever points at a frame, or
+// reaches it by keyboard, sees its place on the curves.
+function drawFilm(model, place, point) {
+  place.replaceChildren();
+  const [rows, steps] = [model.get("_film"), model.get("_film_steps")];
+  if (steps.length < 2) return; // nothing has changed yet
+  make("h5", place, {}, "As it learns: one scan, after so many steps");
+  const table = make("table", make("div", place, { class: "strip" }));
+  const truths = rows.some(({ truth }) => truth);
+  const head = make("tr", make("thead", table));
+  const titles = ["", "given", ...steps.map(String), ...(truths ? ["truth"] : [])];
+  for (const title of titles) make("th", head, { scope: "col" }, title);
+  const body = make("tbody", table);
+  for (const { name, frames, shown, truth } of rows) {
+    const line = make("tr", body);
+    make("th", line, { scope: "row" }, name);
+    drawFrame(line, shown, `${name}: what is given`);
+    frames.forEach((picture, n) => {
+      const cell = drawFrame(line, picture, `${name} after ${steps[n]} steps`);
+      cell.tabIndex = 0;
+      for (const event of ["pointerenter", "focus"]) {
+        cell.addEventListener(event, () => point(steps[n]));
+      }
+      for (const event of ["pointerleave", "blur"]) cell.addEventListener(event, () => point(null));
+    });
+    if (truths) drawFrame(line, truth, `${name}: the truth`);
+  }
+}
+
+function drawFrame(line, picture, label) {
+  const cell = make("td", line);
+  if (!picture) return cell;
+  const [height, width] = picture.size;
+  paintPicture(make("canvas", cell, { width, height, role: "img", "aria-label": label }), picture);
+  return cell;
+}
+
 // ---- the widget --------------------------------------------------------------------------------
 
 function drawState(model, line, button) {
@@ -187,6 +243,7 @@ function render({ model, el }) {
   const box = { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" };
   const loss = make("svg", curves, { ...box, class: "loss", "aria-label": "loss over steps" });
   const score = make("svg", curves, { ...box, class: "score", "aria-label": "score over steps" });
+  const film = make("div", el, { class: "ssl3d-film" });
   make("p", el, { class: "question" }, model.get("_question"));
   const heading = make("span", make("h5", el, {}, "Fixed questions, answered as of now"));
   const questions = make("div", el, { class: "ssl3d-questions" });
@@ -197,6 +254,10 @@ function render({ model, el }) {
     _progress: () => {
       drawCurves(model, loss, score);
       drawState(model, line, button);
+    },
+    _film_steps: () => {
+      drawFilm(model, film, (step) => drawCurves(model, loss, score, step));
+      drawCurves(model, loss, score);
     },
     _guesses: () => drawQuestions(model, questions, heading),
   };

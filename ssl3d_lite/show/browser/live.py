@@ -28,11 +28,13 @@ from torch import Tensor, nn
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.modes import device_of, evaluating
 from ssl3d_lite.show.context import asks_for_patches
+from ssl3d_lite.show.film import Film
+from ssl3d_lite.show.pictures import Picture
 from ssl3d_lite.tasks import ProxyTask, Row, measure
 
 from .browser_module import browser_module
 from .patch_cards import Mark, PatchCard, patch_card
-from .predictions import Picture, Prediction, Question, questions, read_predictions
+from .predictions import Prediction, Question, questions, read_predictions
 from .saved_page import BrowserView
 
 MAX_QUESTIONS = 8
@@ -60,6 +62,8 @@ class Live(BrowserView):
     _questions = traitlets.List().tag(sync=True)
     _guesses = traitlets.List().tag(sync=True)  # predictions; names as live.js knows them
     _right = traitlets.Unicode().tag(sync=True)
+    _film = traitlets.List().tag(sync=True)  # rows of frames, at steps that double
+    _film_steps = traitlets.List().tag(sync=True)
 
     def __init__(
         self,
@@ -92,11 +96,13 @@ class Live(BrowserView):
         self._batch = task.make_views(volumes, params)
         self._cards: list[PatchCard] = []
         self._asked_to_stop = threading.Event()
+        self._taken = Film(encoder, volumes[0], task=task, seed=seed)
         super().__init__(
             _title=task.name, _question=self._batch.question, _questions=self._ask(volumes, names)
         )
         self.on_msg(self._hear)
         self._show_predictions()
+        self._show_film()
 
     def _ask(self, volumes: Tensor, names: Sequence[str]) -> list[dict[str, Any]]:
         """Choose the questions that are shown, and put them into messages."""
@@ -129,6 +135,7 @@ class Live(BrowserView):
             if rows:
                 self._progress = self._curves(rows)
             self._show_predictions()
+            self._take_frame(history, stopped)
         self._free_the_line()
         return stopped
 
@@ -169,6 +176,29 @@ class Live(BrowserView):
             "chance": float(chance),
             "last": {"step": rows[-1]["step"], "loss": rows[-1]["loss"], "score": rows[-1][name]},
         }
+
+    def _take_frame(self, history: list[Row], last: bool) -> None:
+        """Take a frame of the film where it is time for one, and where the run is stopped."""
+        count = len(self._taken.reel.steps)
+        self._taken.watch(history)
+        if last:
+            self._taken.take(history[-1]["step"])
+        if len(self._taken.reel.steps) > count:
+            self._show_film()
+
+    def _show_film(self) -> None:
+        reel = self._taken.reel
+        ends = (reel.shown, reel.truth)
+        self._film = [
+            {
+                "name": name,
+                "frames": [_picture_message(picture) for picture in pictures],
+                "shown": _picture_message(ends[0].get(name)),
+                "truth": _picture_message(ends[1].get(name)),
+            }
+            for name, pictures in reel.rows().items()
+        ]
+        self._film_steps = list(reel.steps)
 
     def _show_predictions(self) -> None:
         batch = self._batch.to(device_of(self._encoder))

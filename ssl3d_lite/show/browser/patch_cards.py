@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ssl3d_lite.show.arrays import as_numpy
 from ssl3d_lite.show.context import PatchQuestion, cell_edge, patch_question
+from ssl3d_lite.show.pictures import Picture, grey_range, planes
 from ssl3d_lite.show.pieces import Piece, pieces_of
 from ssl3d_lite.show.words import found_told, rows_told
 from ssl3d_lite.tasks import ProxyBatch
 
-from .predictions import Picture, Prediction, Question, grey_range, planes
+from .predictions import Prediction, Question
 
 Mark = dict[str, Any]  # "kind": context, start, asked, right or wrong; "box"
 

@@ -8,24 +8,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.colors import to_rgb
 from torch import Tensor
 
-from ssl3d_lite.show.figures.planes import as_colours
+from ssl3d_lite.show.pictures import (
+    Picture,
+    class_planes,
+    grey_range,
+    laid_out,
+    over,
+    planes,
+    stacked,
+)
 from ssl3d_lite.show.pieces import (
     HIDDEN_NAME,
     answer_name,
-    class_colour,
     orders_of,
     piece_labels,
     pieces_of,
     voxel_classes,
+    with_hidden,
 )
 from ssl3d_lite.show.words import answer_told, voxels_told
 from ssl3d_lite.tasks import ProxyBatch
-
-Picture = np.ndarray  # uint8, (row, column) from the top left, or (row, column, 3) in colour
-GAP = 1  # between planes and pieces, pixels
 
 
 @dataclass(frozen=True)
@@ -88,9 +92,8 @@ def _voxel_question(batch: ProxyBatch, scan: int) -> Question:
     view = batch.views[scan, 0].float().cpu().numpy()
     if HIDDEN_NAME not in names:
         return Question(planes(view), class_planes(classes, names), "class of each voxel")
-    target = batch.target[scan, 0].cpu().numpy()
-    whole = np.where(np.isnan(target), view, target)
-    asked = _over(planes(view, grey_range(whole)), class_planes(classes, names))
+    whole = with_hidden(batch, scan)
+    asked = over(planes(view, grey_range(whole)), class_planes(classes, names))
     return Question(asked, planes(whole), "as it was")
 
 
@@ -146,10 +149,8 @@ def _nearest(points: Tensor, own: int) -> int:
 
 def _rebuilt(batch: ProxyBatch, scan: int, prediction: np.ndarray) -> Prediction:
     """The voxels that were hidden as the network predicts them, amid those that it was shown."""
-    view, target = (each[scan, 0].float().cpu().numpy() for each in (batch.views, batch.target))
-    hidden = ~np.isnan(target)
-    whole = np.where(hidden, target, view)
-    drawn = planes(np.where(hidden, prediction[0], view), grey_range(whole))
+    whole = with_hidden(batch, scan)
+    drawn = planes(with_hidden(batch, scan, prediction), grey_range(whole))
     return Prediction(drawn, voxels_told(batch, scan, prediction), None)
 
 
@@ -158,10 +159,10 @@ def _numbers(batch: ProxyBatch, scan: int) -> list[tuple[Picture, int]]:
     labels, views = piece_labels(batch, scan), pieces_of(batch, scan)
     if None in labels:
         grid = batch.placement.grid or (len(views),)
-        return [(_laid_out([view.image for view in views], grid), labels[None])]
+        return [(laid_out([view.image for view in views], grid), labels[None])]
     compared = [planes(view.image) for view in views if view.number not in labels]
     return [
-        (_stacked([*compared, planes(views[view].image)]), label) for view, label in labels.items()
+        (stacked([*compared, planes(views[view].image)]), label) for view, label in labels.items()
     ]
 
 
@@ -171,7 +172,7 @@ def _in_order(batch: ProxyBatch, scan: int, number: int) -> Picture | None:
     if orders is None:
         return None
     views = batch.views[scan].float().cpu().numpy()
-    return _laid_out(views[np.argsort(orders[number])], batch.placement.grid)
+    return laid_out(views[np.argsort(orders[number])], batch.placement.grid)
 
 
 def _name(number: int, batch: ProxyBatch, names: Sequence[str]) -> str:
@@ -189,76 +190,3 @@ def _whose(place: int, scan: int) -> str:
 def _which(place: int, batch: ProxyBatch) -> str:
     scan, view = divmod(place, batch.views.shape[1])
     return f"view {view} of scan {scan}"
-
-
-# ---- pictures ----------------------------------------------------------------------------------
-
-
-def grey_range(image: np.ndarray) -> tuple[float, float]:
-    """The values that are drawn black and white."""
-    low, high = np.percentile(image, (1, 99))
-    return (low, high) if high > low else (low - 1, low + 1)
-
-
-def planes(image: np.ndarray, window: tuple[float, float] | None = None) -> Picture:
-    """The sagittal, coronal and axial plane of a volume side by side, or a 2D image, up being up.
-
-    Args:
-        image: (channel, *space). The first channel is drawn; three channels of a 2D image are its
-            red, green and blue.
-        window: values drawn black and white.
-    """
-    if image.ndim == 3 and len(image) == 3:
-        return (255 * as_colours(image)).astype(np.uint8)[::-1]
-    first = image[0]
-    parts = (
-        [first] if first.ndim == 2 else [first.take(n // 2, a) for a, n in enumerate(first.shape)]
-    )
-    low, high = window or grey_range(first)
-    shades = [((part - low) / (high - low)).clip(0, 1) * 255 for part in parts]
-    tall = max(shade.shape[1] for shade in shades)
-    return _joined([_padded(shade.T[::-1].astype(np.uint8), tall) for shade in shades], 1)
-
-
-def class_planes(classes: np.ndarray, names: Sequence[str]) -> Picture:
-    """The same planes of a map (*space) of classes, each in its colour; class 0 is black."""
-    colours = np.zeros((256, 3), np.uint8)
-    colours[-1] = 255  # what lies between planes
-    for number, name in enumerate(names[1:], start=1):
-        colours[number] = np.round(255 * np.array(to_rgb(class_colour(number, name))))
-    return colours[planes(classes[None].astype(np.float32), (0, 255))]
-
-
-def _over(picture: Picture, colours: Picture) -> Picture:
-    """A grey picture, with those colours over it that are not black."""
-    grey = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, -1)
-    return np.where(colours.any(-1, keepdims=True), colours, grey)
-
-
-def _padded(picture: Picture, tall: int) -> Picture:
-    return np.pad(picture, ((tall - len(picture), 0), (0, 0)), constant_values=255)
-
-
-def _joined(pictures: Sequence[Picture], axis: int) -> Picture:
-    """Pictures of the same height (axis 1) or width (axis 0) beside each other, white between."""
-    shape = list(pictures[0].shape)
-    shape[axis] = GAP
-    gap = np.full(shape, 255, np.uint8)
-    return np.concatenate([part for picture in pictures for part in (gap, picture)][1:], axis)
-
-
-def _stacked(pictures: Sequence[Picture]) -> Picture:
-    return _joined(pictures, 0)
-
-
-def _laid_out(images: Sequence[np.ndarray], grid: Sequence[int]) -> Picture:
-    """The pieces of a 2D grid, or of a 3D grid's middle layer, each in the cell it is shown in."""
-    cells = np.arange(len(images)).reshape(grid)
-    cells = cells[..., grid[2] // 2] if len(grid) == 3 else cells.reshape(len(cells), -1)
-    columns = [_joined([_axial(images[cell]) for cell in column[::-1]], 0) for column in cells]
-    return _joined(columns, 1)
-
-
-def _axial(image: np.ndarray) -> Picture:
-    """The middle axial plane of a piece, or the 2D piece."""
-    return planes(image[..., image.shape[-1] // 2] if image.ndim == 4 else image)

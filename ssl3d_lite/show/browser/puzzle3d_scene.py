@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import map_coordinates
 from torch import Tensor
 
 from ssl3d_lite.errors import InputError
@@ -24,20 +23,24 @@ from ssl3d_lite.show.context import (
     cell_edge,
     middle_question,
     patch_question,
+    patch_told,
+    question_legend,
 )
 from ssl3d_lite.show.pieces import (
     CORRECT_COLOUR,
     HIDDEN_NAME,
     WRONG_COLOUR,
     Piece,
+    air_in,
     badge,
     class_colour,
+    inner_part,
     layer_names,
     pieces_of,
     scan_colour,
     voxel_classes,
 )
-from ssl3d_lite.show.words import found_told, right_or_wrong, rows_told, voxels_told
+from ssl3d_lite.show.words import found_told, right_or_wrong, voxels_told
 from ssl3d_lite.tasks import ProxyBatch
 
 from .places import MIN_ROOM, Places, apart, moved, places, room_for
@@ -76,17 +79,9 @@ def make_scene(
 def _shades(volume: Tensor, views: list[Piece], images: Sequence[Any]) -> np.ndarray:
     """Greys of sets of pieces, (set, piece, *size), black where the scan has nothing."""
     nothing = air(as_numpy(volume))
-    empty = np.stack([seen(nothing, piece) for piece in views])
+    empty = np.stack([air_in(nothing, piece) for piece in views])
     sets = np.asarray(images, np.float32)
     return greys(sets, np.broadcast_to(empty, sets.shape))
-
-
-def seen(mask: np.ndarray, piece: Piece) -> np.ndarray:
-    """The part of a scan's mask that lies in a piece: (*size) bool."""
-    size = piece.image.shape[1:]
-    voxels = np.indices(size).reshape(3, -1)
-    at = piece.matrix[:3, :3] @ voxels + piece.matrix[:3, 3:]
-    return map_coordinates(mask, at, order=0, mode="nearest").reshape(size)
 
 
 # ---- pieces that have to be put somewhere, or turned -------------------------------------------
@@ -182,13 +177,13 @@ def _patches(volumes: Tensor, batch: ProxyBatch, scan: int, prediction: Any, cha
     asked = patch_question(batch, middle_question(batch, scan))
     views = pieces_of(batch, scan)
     edge = cell_edge([piece.centre for piece in views], views[0].image.shape[1:])
-    cells = [_middle_of(piece, edge) for piece in views]
+    cells = [inner_part(piece, edge) for piece in views]
     shown = [*asked.context, asked.start]
     drawn = [cells[number] for number in shown]
-    message = [_patch_message(cells[number], asked, batch) for number in shown]
+    message = [_patch_message(cells[number], asked) for number in shown]
     drawn.append(cells[asked.target])
     message.append(
-        {"right": None, "says": _asked_told(cells[asked.target], asked), "badge": "?"}
+        {"right": None, "says": patch_told(cells[asked.target], asked), "badge": "?"}
         | {"colour": ASKED_COLOUR, "ghost": True}
     )
     if prediction is not None:
@@ -203,23 +198,13 @@ def _patches(volumes: Tensor, batch: ProxyBatch, scan: int, prediction: Any, cha
     scene = {
         "pieces": message,
         "panels": [_panel("", marked=prediction is not None)],
-        "legend": _patch_legend(asked, prediction is not None),
+        "legend": question_legend(asked) + (PREDICTION_LEGEND if prediction is not None else []),
         "framed": {"shown": True, "home": True},
         "turned": False,
         "overlap": True,  # so many small names would hide the patches
         "hint": f"{HINT}. Patches overlap: of each, its middle is drawn.",
     }
     return Scene(scene | _common(batch, len(drawn), size, space, False), shades.tobytes())
-
-
-def _middle_of(piece: Piece, edge: np.ndarray) -> Piece:
-    """The middle of a patch, ``edge`` voxels wide, or as wide as the patch if that is less."""
-    size = np.array(piece.image.shape[1:])
-    inner = np.minimum(size, np.rint(edge).astype(int))
-    low = (size - inner) // 2
-    matrix = _shifted(piece.matrix, piece.matrix[:3, :3] @ low)
-    cut = tuple(slice(a, a + n) for a, n in zip(low, inner, strict=True))
-    return replace(piece, image=piece.image[(slice(None), *cut)], matrix=matrix)
 
 
 def _frame(views: list[Piece]) -> tuple[np.ndarray, list[int]]:
@@ -238,30 +223,14 @@ def _shifted(matrix: np.ndarray, way: np.ndarray) -> np.ndarray:
     return moved_to
 
 
-def _patch_message(piece: Piece, asked: PatchQuestion, batch: ProxyBatch) -> dict[str, Any]:
-    tip = piece.number == asked.start
-    part = "the patch from which the prediction is made" if tip else "part of its context"
+def _patch_message(piece: Piece, asked: PatchQuestion) -> dict[str, Any]:
     return {
         "right": None,
-        "says": f"patch {badge(piece)}, row {piece.layer}: {part}",
+        "says": patch_told(piece, asked),
         "badge": badge(piece),
-        "colour": START_COLOUR if tip else CONTEXT_COLOUR,
+        "colour": START_COLOUR if piece.number == asked.start else CONTEXT_COLOUR,
         "tinted": True,
     }
-
-
-def _asked_told(piece: Piece, asked: PatchQuestion) -> str:
-    ahead = rows_told(asked.rows_ahead)
-    return f"the place that is asked about, {ahead}: patch {badge(piece)}, row {piece.layer}"
-
-
-def _patch_legend(asked: PatchQuestion, predicted: bool) -> Legend:
-    legend: Legend = [
-        (CONTEXT_COLOUR, False, "the context: a pyramid of patches"),
-        (START_COLOUR, False, "the patch at its tip"),
-        (ASKED_COLOUR, True, f"? the place asked about, {rows_told(asked.rows_ahead)}"),
-    ]
-    return legend + (PREDICTION_LEGEND if predicted else [])
 
 
 def _guess_for(batch: ProxyBatch, asked: PatchQuestion, prediction: Any) -> int:
@@ -299,7 +268,7 @@ def _add_guess(
     if other == asked.scan and number in shown:
         message[shown.index(number)] |= marked
         return
-    piece = _middle_of(pieces_of(batch, other)[number], edge)
+    piece = inner_part(pieces_of(batch, other)[number], edge)
     if other != asked.scan:
         far = max(cell.corners[:, 0].max() for cell in pieces_of(batch, asked.scan)) + 2 * edge[0]
         centre = np.array([far, *drawn[-1].centre[1:]])

@@ -35,10 +35,12 @@ export async function unpacked(text) {
 }
 
 export async function startPage(view, el, { values, bytes }) {
-  const names = Object.keys(bytes);
-  const views = await Promise.all(names.map((name) => unpacked(bytes[name])));
-  names.forEach((name, index) => {
-    values[name] = views[index];
+  const paths = Object.keys(bytes);
+  const views = await Promise.all(paths.map((path) => unpacked(bytes[path])));
+  paths.forEach((path, index) => {
+    const names = path.split("/"); // bytes may lie deep in a value
+    const last = names.pop();
+    names.reduce((value, name) => value[name], values)[last] = views[index];
   });
   await view.render({ model: savedModel(values), el });
 }

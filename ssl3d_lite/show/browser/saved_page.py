@@ -6,6 +6,7 @@ state, and a few lines that stand in for the kernel (``saved_page.js``).
 
 import base64
 import json
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,13 +60,31 @@ def _page_state(view: BrowserView) -> dict[str, dict[str, Any]]:
     """A view's state: values as they are, and bytes as base64 of gzip."""
     own = set(view.traits(sync=True)) - set(anywidget.AnyWidget.class_traits(sync=True))
     state = view.get_state(sorted(own - {"_esm", "_css", "_anywidget_id"}))
-    packed = {name: value for name, value in state.items() if isinstance(value, bytes)}
+    found = dict(_bytes_in(state))
     return {
-        "values": {name: value for name, value in state.items() if name not in packed},
+        "values": _without_bytes(state),
         "bytes": {
-            name: base64.b64encode(gzip_bytes(value, 9)).decode() for name, value in packed.items()
+            path: base64.b64encode(gzip_bytes(value, 9)).decode() for path, value in found.items()
         },
     }
+
+
+def _bytes_in(value: Any, path: str = "") -> Iterator[tuple[str, bytes]]:
+    """All bytes in a state, however deep, each under its path: "_questions/0/asked/bytes"."""
+    if isinstance(value, bytes):
+        yield path, value
+    elif isinstance(value, dict | list):
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _bytes_in(each, f"{path}/{key}" if path else str(key))
+
+
+def _without_bytes(value: Any) -> Any:
+    """The same state without what is bytes in it."""
+    if isinstance(value, dict):
+        return {
+            key: _without_bytes(each) for key, each in value.items() if not isinstance(each, bytes)
+        }
+    return [_without_bytes(each) for each in value] if isinstance(value, list) else value
 
 
 def _script(module: str, state: dict[str, Any]) -> Markup:

@@ -12,6 +12,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.arrays import Array, air, as_numpy, greys
 from ssl3d_lite.show.pieces import class_colour
 
+ORDER = "Axial, coronal and sagittal plane, and 3D."  # NiiVue's own, which it lets nobody change
 CUT_FROM = (240, 15)  # degrees: azimuth and elevation, the side that the reader sees
 
 
@@ -52,6 +53,7 @@ class Volume3D(ipywidgets.VBox):
             drag_and_drop_enabled=False,
         )
         self.heading, self.legend = ipywidgets.HTML(), ipywidgets.HTML()
+        self.order = ipywidgets.HTML(f"<small>{ORDER}</small>")
         self.opacity = ipywidgets.FloatSlider(
             0.6, min=0, max=1, step=0.05, description="labels", readout_format=".0%"
         )
@@ -65,7 +67,7 @@ class Volume3D(ipywidgets.VBox):
         self.cut.observe(self._cut, "value")
         self.kind.observe(self._turn_over, "value")
         controls = ipywidgets.HBox([self.kind, self.cut, self.opacity])
-        super().__init__([self.heading, self.viewer, controls, self.legend])
+        super().__init__([self.heading, self.viewer, self.order, controls, self.legend])
         self.add_class("ssl3d-volume3d")
         self.show(volume, labels, label_names=label_names, spacing=spacing, title=title)
 
@@ -111,6 +113,8 @@ class Volume3D(ipywidgets.VBox):
         self.viewer.set_clip_plane(depth, *CUT_FROM)
 
     def _turn_over(self, change: dict[str, Any]) -> None:
+        planes = change["new"] == SliceType.MULTIPLANAR
+        self.order.layout.display = None if planes else "none"
         self.viewer.set_slice_type(change["new"])
 
 

@@ -1,10 +1,25 @@
 // Shows three planes of a scan. Every redraw happens here; the kernel only hears of what
-// changed: voxel, patch, window, channel, opacity.
+// changed: voxel, patch, window, channel, opacity, wipe.
 
 import { unsigned } from "./bytes.js";
 import { make } from "./elements.js";
-import { drawBoxes, drawCross, drawLetters, drawVoxels, faintBoxes } from "./slices_drawing.js";
-import { boxAt, moved, PLANES, planeSizes, readBox, voxelAt } from "./slices_geometry.js";
+import {
+  drawBorder,
+  drawBoxes,
+  drawCross,
+  drawLetters,
+  drawVoxels,
+  faintBoxes,
+} from "./slices_drawing.js";
+import {
+  boxAt,
+  isOnBorder,
+  moved,
+  PLANES,
+  planeSizes,
+  readBox,
+  voxelAt,
+} from "./slices_geometry.js";
 import {
   draggedWindow,
   fromByte,
@@ -46,7 +61,7 @@ function render({ model, el }) {
 
 function readScan(model) {
   const shape = model.get("_shape");
-  const labels = unsigned(model.get("_labels"));
+  const [labels, beside] = ["_labels", "_beside"].map((name) => unsigned(model.get(name)));
   return {
     shape,
     flat: shape[2] === 1, // a picture has one plane, and its sides have no names
@@ -54,6 +69,8 @@ function readScan(model) {
     stride: [shape[1] * shape[2], shape[2], 1],
     bytes: unsigned(model.get("_bytes")),
     labels: labels.length ? labels : null,
+    beside: beside.length ? beside : null, // it is seen on the right of the border
+    sides: model.get("_sides"),
     classes: model.get("_classes"),
     reach: model.get("_reach"),
     spacing: model.get("_spacing"),
@@ -83,18 +100,21 @@ function makeView(model, el) {
   };
   const root = make(el, "div", { className: "ssl3d-slices" }, attributes);
   make(root, "h4", { textContent: model.get("_title") });
+  const border = scan.beside ? makeBorderSlider(model, root, scan.sides) : null;
   const row = make(root, "div", { className: "ssl3d-planes" });
   const planes = PLANES.filter(({ axis }) => !scan.flat || axis === 2);
   const panels = planes.map((plane) => makePanel(row, scan, plane));
   const told = make(root, "output", { className: "ssl3d-told" });
   const view = { model, scan, windows, root, panels, told, palette: null, paletteFor: "" };
-  view.controls = makeControls(view);
-  if (scan.labels) makeLegend(root, scan.classes);
+  view.controls = { ...makeControls(view), border };
+  makeLegend(root, [...(scan.labels ? scan.classes : []), ...model.get("_legend")]);
   make(root, "div", {
     className: "ssl3d-help",
-    textContent: scan.flat
-      ? "Click: move the cross. Right or shift drag: window."
-      : "Wheel or arrow keys: slices. Click: move the cross. Right or shift drag: window.",
+    textContent: [
+      ...(scan.flat ? [] : ["Wheel or arrow keys: slices."]),
+      ...(scan.beside ? ["Drag the white line."] : []),
+      "Click: move the cross. Right or shift drag: window.",
+    ].join(" "),
   });
   return view;
 }
@@ -148,6 +168,17 @@ function makeControls(view) {
   return { channel, low, high, opacity, boxes };
 }
 
+// What lies on the left of the border is named on the left of its slider.
+function makeBorderSlider(model, root, sides) {
+  const row = make(root, "label", { className: "ssl3d-border" });
+  make(row, "span", { textContent: `◀ ${sides[0]}` });
+  const named = { "aria-label": `border between ${sides.join(" and ")}` };
+  const input = make(row, "input", { type: "range", min: 0, max: 1, step: 0.01 }, named);
+  make(row, "span", { textContent: `${sides[1]} ▶` });
+  input.addEventListener("input", () => tell({ model }, { wipe: Number(input.value) }));
+  return input;
+}
+
 function makeChannelPicker(view, bar, names) {
   const picker = make(bar, "select", {}, { "aria-label": "channel" });
   names.forEach((name, value) => {
@@ -177,8 +208,9 @@ function slider(parent, text, [min, max, step], tellValue) {
 
 function makeLegend(root, classes) {
   const legend = make(root, "div", { className: "ssl3d-legend" });
-  for (const { name, colour } of classes) {
-    make(legend, "span", { textContent: name }, { style: `--colour: ${colour}` });
+  for (const { name, colour, dashed } of classes) {
+    const line = dashed ? { className: "dashed" } : {};
+    make(legend, "span", { textContent: name, ...line }, { style: `--colour: ${colour}` });
   }
 }
 
@@ -191,9 +223,10 @@ function draw(view) {
   const palette = currentPalette(view);
   for (const panel of view.panels) {
     if (!panel.width) continue; // it is not laid out yet
-    drawVoxels(panel, scan, voxel, channel, palette);
+    drawVoxels(panel, scan, voxel, channel, palette, model.get("wipe"));
     if (view.controls.boxes.checked) drawBoxes(panel, scan, voxel, model.get("patch"));
     drawCross(panel, scan, voxel);
+    if (scan.beside) drawBorder(panel, scan, model.get("wipe"));
     if (!scan.flat) drawLetters(panel);
   }
   view.root.dataset.milliseconds = performance.now() - start; // tests read it
@@ -228,6 +261,7 @@ function showState(view) {
     input.value = toByte(window[end], reach);
     input.title = rounded(window[end], reach);
   });
+  if (controls.border) controls.border.value = model.get("wipe");
   if (controls.opacity) controls.opacity.value = model.get("opacity");
   if (controls.channel) controls.channel.value = model.get("channel");
   describe(view, voxel);
@@ -281,17 +315,19 @@ function listenToMouse(view, panel) {
   const hand = {
     from: null, // a drag of the window began here
     moving: false, // the cross follows the pointer
+    wiping: false, // the border between two label maps follows the pointer
     armed: false, // while the pointer rests, its wheel scrolls the notebook
   };
   canvas.addEventListener("pointerdown", (event) => press(view, panel, hand, event));
   canvas.addEventListener("pointermove", (event) => {
     hand.armed ||= event.movementX !== 0 || event.movementY !== 0;
     if (hand.from) drag(view, hand.from, event);
+    else if (hand.wiping) tell(view, { wipe: shareOf(panel, event) });
     else if (hand.moving) pick(view, panel, event);
-    else describe(view, under(view, panel, event));
+    else hover(view, panel, event);
   });
   for (const name of ["pointerup", "pointercancel"]) {
-    canvas.addEventListener(name, () => Object.assign(hand, { from: null, moving: false }));
+    canvas.addEventListener(name, () => Object.assign(hand, LEFT_ALONE));
   }
   canvas.addEventListener("pointerleave", () => {
     hand.armed = false;
@@ -304,12 +340,27 @@ function listenToMouse(view, panel) {
   listenToWheel(view, panel, hand);
 }
 
+const LEFT_ALONE = { from: null, moving: false, wiping: false };
+
+const shareOf = ({ width }, { offsetX }) => Math.min(1, Math.max(0, offsetX / width));
+
+// A finger needs more room than a mouse to hit the border.
+const hitsBorder = ({ scan, model }, panel, { offsetX, pointerType }) =>
+  scan.beside && isOnBorder(panel, scan, model.get("wipe"), offsetX, pointerType === "touch");
+
+function hover(view, panel, event) {
+  panel.canvas.style.cursor = hitsBorder(view, panel, event) ? "ew-resize" : "";
+  describe(view, under(view, panel, event));
+}
+
 function press(view, panel, hand, event) {
   event.stopPropagation();
   panel.canvas.focus({ preventScroll: true });
   panel.canvas.setPointerCapture(event.pointerId);
   if (event.button === 2 || event.shiftKey) {
     hand.from = { x: event.clientX, y: event.clientY, window: view.model.get("window") };
+  } else if (event.button === 0 && hitsBorder(view, panel, event)) {
+    hand.wiping = true;
   } else if (event.button === 0) {
     hand.moving = true;
     pick(view, panel, event);

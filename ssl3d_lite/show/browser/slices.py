@@ -13,11 +13,24 @@ from torch import Tensor
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.arrays import Array, as_numpy
+from ssl3d_lite.show.context import (
+    ASKED_COLOUR,
+    CONTEXT_COLOUR,
+    START_COLOUR,
+    PatchQuestion,
+    asks_for_patches,
+    cell_edge,
+    middle_question,
+    patch_question,
+    patch_told,
+    question_legend,
+)
 from ssl3d_lite.show.pieces import (
     HIDDEN_NAME,
     Piece,
     badge,
     class_colour,
+    inner_part,
     pieces_of,
     voxel_classes,
 )
@@ -46,6 +59,7 @@ class Slices(BrowserView):
         window: [low, high], the values drawn black and white, in the scan's own units.
         channel: number of the channel shown.
         opacity: opacity of the labels, 0 to 1.
+        wipe: where two label maps meet, as a share of a plane's width: the first lies left of it.
     """
 
     _esm = browser_module(Path(__file__).with_suffix(".js"))
@@ -56,6 +70,7 @@ class Slices(BrowserView):
     window = traitlets.List(traitlets.Float()).tag(sync=True)
     channel = traitlets.Int(0).tag(sync=True)
     opacity = traitlets.Float(0.5, min=0, max=1).tag(sync=True)
+    wipe = traitlets.Float(0.5, min=0, max=1).tag(sync=True)
 
     # sent once
     _bytes = traitlets.Bytes().tag(sync=True)  # (channel, x, y, z), z fastest
@@ -64,7 +79,10 @@ class Slices(BrowserView):
     _windows = traitlets.List().tag(sync=True)  # a channel's window to begin with
     _channel_names = traitlets.List().tag(sync=True)
     _labels = traitlets.Bytes().tag(sync=True)  # (x, y, z), or nothing
+    _beside = traitlets.Bytes().tag(sync=True)  # the second label map, or nothing
+    _sides = traitlets.List().tag(sync=True)  # the names of both
     _classes = traitlets.List().tag(sync=True)  # name and colour of labels 1, 2, …
+    _legend = traitlets.List().tag(sync=True)  # name, colour and line of what else is drawn
     _spacing = traitlets.List().tag(sync=True)
     _boxes = traitlets.List().tag(sync=True)
     _title = traitlets.Unicode().tag(sync=True)
@@ -74,6 +92,8 @@ class Slices(BrowserView):
         volume: Array,
         labels: Array | None = None,
         *,
+        beside: Array | None = None,
+        sides: tuple[str, str] = ("left", "right"),
         label_names: Sequence[str] = (),
         spacing: Sequence[float] | None = None,
         pieces: Sequence[Piece] = (),
@@ -86,6 +106,8 @@ class Slices(BrowserView):
             volume: (*space) or (channel, *space) in RAS orientation. One that is a single voxel
                 deep, (x, y, 1), is a picture: its one plane is shown.
             labels: (*space), whole numbers from 0 to 255; 0 is not drawn.
+            beside: another map like ``labels``; a border that can be moved lies between them.
+            sides: the names of both.
             label_names: names of labels 0, 1, 2, …
             spacing: edge lengths of a voxel, in mm; by default all the same.
             pieces: pieces of a puzzle, whose boxes are drawn; see ``pieces_of``.
@@ -100,7 +122,9 @@ class Slices(BrowserView):
         shape = scan.shape[1:]
         windows = [_robust(channel) if window is None else _checked(window) for channel in scan]
         reach = [_reach(*pair) for pair in zip(scan, windows, strict=True)]
-        classes = _classes(labels, shape)
+        classes, other = _classes(labels, shape), _classes(beside, shape)
+        if other is not None and classes is None:
+            raise InputError("beside is a second label map: give the first one as labels")
         self._kept = [list(ends) for ends in windows]  # each channel's, as last changed
         super().__init__(
             voxel=_first_look(shape, classes, pieces),
@@ -111,7 +135,9 @@ class Slices(BrowserView):
             _windows=[list(ends) for ends in windows],
             _channel_names=_names(channel_names, len(scan)),
             _labels=b"" if classes is None else classes.tobytes(),
-            _classes=_legend(classes, label_names),
+            _beside=b"" if other is None else other.tobytes(),
+            _sides=[] if other is None else list(sides),
+            _classes=_legend([each for each in (classes, other) if each is not None], label_names),
             _spacing=_edges(spacing),
             _boxes=[_box(piece) for piece in pieces],
             _title=title,
@@ -151,13 +177,16 @@ class Slices(BrowserView):
 def puzzle_slices(volumes: Tensor, batch: ProxyBatch, scan: int = 0) -> Slices:
     """A scan with the boxes of a puzzle's pieces, below the task's question.
 
-    What a task hides is laid over the scan: the slider "labels" uncovers it.
+    What a task hides is laid over the scan: the slider "labels" uncovers it. Where a patch is
+    sought (CPC) it is one question: the pyramid of patches that is its context, and a "?".
 
     Args:
         volumes: (batch, channel, *space), as they were given to ``make_views``; 2D or 3D.
         scan: index of the scan to show.
     """
     volume, pieces = volumes[scan], pieces_of(batch, scan)
+    if asks_for_patches(batch):
+        return _question_slices(volume, batch, scan)
     classes, names = voxel_classes(batch, scan) or (None, ())
     labels = None if classes is None else _in_scan(classes, pieces[0], volume.shape[1:])
     if volume.ndim == 3:  # a picture: one voxel deep
@@ -166,6 +195,33 @@ def puzzle_slices(volumes: Tensor, batch: ProxyBatch, scan: int = 0) -> Slices:
     view = Slices(volume, labels, label_names=names, pieces=pieces, title=batch.question)
     view.opacity = 1.0 if HIDDEN_NAME in names else view.opacity
     return view
+
+
+def _question_slices(volume: Tensor, batch: ProxyBatch, scan: int) -> Slices:
+    """One question about a patch. Patches overlap, so of each its middle is drawn."""
+    asked, pieces = patch_question(batch, middle_question(batch, scan)), pieces_of(batch, scan)
+    edge = cell_edge([piece.centre for piece in pieces], pieces[0].image.shape[1:])
+    numbers = (*asked.context, asked.start, asked.target)
+    cells = [inner_part(pieces[number], edge) for number in numbers]
+    volume = volume[..., None] if volume.ndim == 3 else volume
+    view = Slices(volume, pieces=cells, title=batch.question)
+    view._boxes = [
+        box | {"told": patch_told(cell, asked), **_part_look(cell.number, asked)}
+        for box, cell in zip(view._boxes, cells, strict=True)
+    ]
+    lines = question_legend(asked)
+    view._legend = [{"name": text, "colour": c, "dashed": dashed} for c, dashed, text in lines]
+    centre = [*cells[-1].centre, 0.0][: len(view._shape)]
+    view.voxel = [min(max(round(c), 0), n - 1) for c, n in zip(centre, view._shape)]
+    return view
+
+
+def _part_look(patch: int, asked: PatchQuestion) -> dict[str, object]:
+    """How the box of a part of a question looks: only the place that is sought has a badge."""
+    if patch == asked.target:
+        return {"colour": ASKED_COLOUR, "badge": "?", "part": "asked"}
+    tip = patch == asked.start
+    return {"colour": START_COLOUR if tip else CONTEXT_COLOUR, "badge": "", "part": "context"}
 
 
 def _in_scan(classes: np.ndarray, piece: Piece, space: Sequence[int]) -> np.ndarray:
@@ -260,11 +316,11 @@ def _classes(labels: Array | None, shape: Sequence[int]) -> np.ndarray | None:
     return np.ascontiguousarray(given.astype(np.uint8))
 
 
-def _legend(classes: np.ndarray | None, names: Sequence[str]) -> list[dict[str, str]]:
+def _legend(maps: Sequence[np.ndarray], names: Sequence[str]) -> list[dict[str, str]]:
     """Name and colour of labels 1, 2, …, as many as there are names or values."""
-    if classes is None:
+    if not maps:
         return []
-    highest = int(classes.max())
+    highest = max(int(classes.max()) for classes in maps)
     names = names or ["background", *(f"label {value}" for value in range(1, highest + 1))]
     if highest >= len(names):
         raise InputError(f"a label is {highest}, but label_names end at {len(names) - 1}")

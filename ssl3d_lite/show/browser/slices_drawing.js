@@ -1,13 +1,13 @@
 // These functions draw on the canvas of one plane: voxels, boxes of pieces, the cross, letters.
 
-import { cut, EDGES, middle, placeOn } from "./slices_geometry.js";
+import { borderAt, columnsLeft, cut, EDGES, middle, placeOn } from "./slices_geometry.js";
 import { paint } from "./slices_values.js";
 
 const FONT = "system-ui, sans-serif";
 
-export function drawVoxels(panel, scan, voxel, channel, palette) {
+export function drawVoxels(panel, scan, voxel, channel, palette, wipe) {
   const { context, plane, width, height } = panel;
-  paint(panel.pixels, scan, plane, voxel, channel, palette);
+  paint(panel.pixels, scan, plane, voxel, channel, palette, columnsLeft(panel, scan, wipe));
   panel.voxels.getContext("2d").putImageData(panel.image, 0, 0);
   context.imageSmoothingEnabled = false; // a voxel is a square
   context.drawImage(panel.voxels, 0, 0, width, height);
@@ -17,7 +17,8 @@ export function drawVoxels(panel, scan, voxel, channel, palette) {
 export function faintBoxes(panel, scan) {
   const { across, up } = panel.plane;
   const [path, to] = [new Path2D(), placeOn(panel, scan)];
-  for (const { corners } of scan.boxes) {
+  for (const { corners, part } of scan.boxes) {
+    if (part) continue; // the parts of a question are filled where they lie
     for (const [a, b] of EDGES) {
       path.moveTo(...to([corners[a][across], corners[a][up]]));
       path.lineTo(...to([corners[b][across], corners[b][up]]));
@@ -52,9 +53,16 @@ function drawBox(context, box, points, isChosen) {
     context.strokeStyle = "#fff";
     context.stroke();
   }
-  context.lineWidth = isChosen ? 3 : 1.5;
+  if (box.part) {
+    context.fillStyle = `${box.colour}73`;
+    context.fill();
+  }
+  const asked = box.part === "asked";
+  context.lineWidth = isChosen || asked ? 3 : 1.5;
   context.strokeStyle = box.colour;
+  context.setLineDash(asked ? [5, 4] : []);
   context.stroke();
+  context.setLineDash([]);
 }
 
 function outline(context, points) {
@@ -71,9 +79,10 @@ function numberBoxes(context, nearestFirst) {
   const taken = [];
   for (const { box, points } of nearestFirst) {
     const [x, y] = middle(points);
+    if (!box.badge) continue;
     if (taken.some(([a, b]) => Math.abs(a - x) < 14 && Math.abs(b - y) < 10)) continue;
     taken.push([x, y]);
-    write(context, box.badge, x, y, "#fff");
+    write(context, box.badge, x, y, "#fff", box.part ? 16 : 11);
   }
 }
 
@@ -102,6 +111,32 @@ export function drawCross(panel, scan, voxel) {
   }
 }
 
+// The border has a grip, which says that it can be dragged.
+export function drawBorder(panel, scan, wipe) {
+  const { context, width, height } = panel;
+  const x = Math.min(width - 1, Math.max(1, borderAt(panel, scan, wipe)));
+  const [path, y] = [new Path2D(), 0.8 * height];
+  path.moveTo(x, 0);
+  path.lineTo(x, height);
+  const strokes = [
+    ["rgba(0, 0, 0, 0.6)", 5],
+    ["#fff", 2.5],
+  ];
+  for (const [style, lineWidth] of strokes) {
+    context.strokeStyle = style;
+    context.lineWidth = lineWidth;
+    context.stroke(path);
+  }
+  context.beginPath();
+  context.arc(x, y, 11, 0, 2 * Math.PI);
+  context.fillStyle = "#fff";
+  context.fill();
+  context.lineWidth = 1;
+  context.strokeStyle = "rgba(0, 0, 0, 0.6)";
+  context.stroke();
+  write(context, "◂ ▸", x, y, "#000", 11, "#fff");
+}
+
 export function drawLetters({ context, plane, width, height }) {
   const colour = "#ffe9a8";
   write(context, plane.left, 9, height / 2, colour, 12);
@@ -111,13 +146,13 @@ export function drawLetters({ context, plane, width, height }) {
 }
 
 // Text has a dark edge, so that it can be read on any grey.
-function write(context, text, x, y, colour, size = 11) {
+function write(context, text, x, y, colour, size = 11, edge = "rgba(0, 0, 0, 0.75)") {
   context.font = `600 ${size}px ${FONT}`;
   context.textAlign = "center";
   context.textBaseline = "middle";
   context.lineJoin = "round";
   context.lineWidth = 3;
-  context.strokeStyle = "rgba(0, 0, 0, 0.75)";
+  context.strokeStyle = edge;
   context.strokeText(text, x, y);
   context.fillStyle = colour;
   context.fillText(text, x, y);

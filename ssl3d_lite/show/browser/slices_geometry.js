@@ -104,6 +104,16 @@ export function placeOn({ plane, width, height }, { shape }) {
   ];
 }
 
+// The border between two label maps lies between two columns of voxels: so many are left of it.
+export const columnsLeft = ({ plane }, { shape }, wipe) => Math.round(wipe * shape[plane.across]);
+
+// Returns the border's place on the canvas, in CSS pixels.
+export const borderAt = (panel, scan, wipe) =>
+  (columnsLeft(panel, scan, wipe) / scan.shape[panel.plane.across]) * panel.width;
+
+export const isOnBorder = (panel, scan, wipe, x, byFinger) =>
+  Math.abs(borderAt(panel, scan, wipe) - x) < (byFinger ? 18 : 7);
+
 // Leads back: to the voxel at (x, y) of a canvas, on the slice that is shown.
 export function voxelAt({ plane, width, height }, { shape }, voxel, [x, y]) {
   const within = (share, edge) => clamped(Math.floor(share * edge), 0, edge - 1);

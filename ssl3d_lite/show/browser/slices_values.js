@@ -38,13 +38,20 @@ export function voxelText(scan, voxel, channel, window) {
   const sign = { 0: "≤", 255: "≥" }[byte] ?? "≈"; // values out of reach share the outermost bytes
   const parts = [`voxel (${(scan.flat ? voxel.slice(0, 2) : voxel).join(", ")})`];
   parts.push(`value ${sign} ${rounded(fromByte(byte, reach), reach)}`);
-  const label = scan.labels?.[at];
-  if (label) parts.push(scan.classes[label - 1].name);
+  const named = (labels) => scan.classes[labels[at] - 1]?.name;
+  if (scan.beside) parts.push(...sidesText(scan, named));
+  else if (scan.labels?.[at]) parts.push(named(scan.labels));
   const box = boxAt(scan.boxes, voxel);
   if (box) parts.push(box.told);
   const [low, high] = window.map((value) => rounded(value, reach));
   parts.push(`window ${low} to ${high}`);
   return parts.join("  ·  ");
+}
+
+// A voxel that is background in both maps needs no words.
+function sidesText({ labels, beside, sides }, named) {
+  const found = [labels, beside].map((map) => named(map) ?? "–");
+  return found.every((name) => name === "–") ? [] : found.map((name, n) => `${sides[n]}: ${name}`);
 }
 
 // ---- colours -----------------------------------------------------------------------------------
@@ -66,8 +73,9 @@ export function makePalette(classes, reach, window, opacity) {
   return new Uint32Array(bytes.buffer);
 }
 
-// Fills `pixels` with one pixel a voxel, the top row first.
-export function paint(pixels, scan, plane, voxel, channel, palette) {
+// Fills `pixels` with one pixel a voxel, the top row first. The columns beyond the first `left` show
+// the second label map, if there is one.
+export function paint(pixels, scan, plane, voxel, channel, palette, left) {
   const [width, height] = [scan.shape[plane.across], scan.shape[plane.up]];
   const [right, up] = [scan.stride[plane.across], scan.stride[plane.up]];
   const first = channel * scan.size;
@@ -75,7 +83,8 @@ export function paint(pixels, scan, plane, voxel, channel, palette) {
     let at = voxel[plane.axis] * scan.stride[plane.axis] + v * up;
     let pixel = (height - 1 - v) * width;
     for (let u = 0; u < width; u++, at += right, pixel++) {
-      const label = scan.labels ? scan.labels[at] << 8 : 0;
+      const labels = scan.beside && u >= left ? scan.beside : scan.labels;
+      const label = labels ? labels[at] << 8 : 0;
       pixels[pixel] = palette[label | scan.bytes[first + at]];
     }
   }

@@ -10,10 +10,11 @@ from matplotlib.lines import Line2D
 from nibabel.affines import voxel_sizes
 
 from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.show.arrays import as_colours
 from ssl3d_lite.show.pieces import COLOURS, class_colour
 
 from .curves import GREY, tidy
-from .planes import PLANE_NAMES, PlaneScale, as_colours, draw_plane
+from .planes import PLANE_NAMES, PlaneScale, draw_plane
 
 SHEET_COLUMNS = 6  # pictures side by side
 RGB = ("red", "green", "blue")

@@ -9,14 +9,13 @@ from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
-from ssl3d_lite.show.mistakes import MISTAKES, mistakes
-from ssl3d_lite.show.pieces import CORRECT_COLOUR
+from ssl3d_lite.show.arrays import fullest_plane
+from ssl3d_lite.show.mistakes import KINDS, right_and_wrong
 
 from .planes import PlaneScale, colours_of, draw_plane, overlay_classes
 
 CASE_WIDTH = 1.75  # inches
 STRIP_WIDTH = 1.1
-KINDS = {"right": CORRECT_COLOUR, **MISTAKES}  # in colour over the scan; clear where both are clear
 
 
 def compared(
@@ -91,19 +90,9 @@ def strip(
     return figure
 
 
-def fullest_plane(truth: np.ndarray) -> int:
-    """The axial plane with the most labelled voxels; 0 of a picture."""
-    if truth.ndim == 2:
-        return 0
-    counts = (truth > 0).sum((0, 1))
-    return int(counts.argmax()) if counts.any() else truth.shape[2] // 2
-
-
 def overlay_mistakes(axes: Axes, truth: np.ndarray, prediction: np.ndarray, place: int) -> None:
     """Lay what is right, and each kind of mistake, over an axial plane."""
-    kinds = np.where((truth > 0) & (truth == prediction), 1, 0)
-    wrong = mistakes(truth, prediction)
-    kinds = np.where(wrong > 0, wrong + 1, kinds)
+    kinds = right_and_wrong(truth, prediction)
     plane = kinds[..., place] if kinds.ndim == 3 else kinds
     colours = [(0, 0, 0, 0), *((*to_rgb(colour), 0.65) for colour in KINDS.values())]
     axes.imshow(

@@ -12,6 +12,7 @@ from matplotlib.patches import Polygon
 from matplotlib.patheffects import withStroke
 from scipy.spatial import ConvexHull
 
+from ssl3d_lite.show.arrays import as_colours
 from ssl3d_lite.show.pieces import SCAN_COLOURS, class_colour
 from ssl3d_lite.show.words import SIDES
 
@@ -166,15 +167,6 @@ def draw_image(
         vmax=high,
     )
     axes.set_axis_off()
-
-
-def as_colours(image: np.ndarray) -> np.ndarray:
-    """Channels red, green and blue (3, x, y) as a picture (y, x, 3) from 0 to 1."""
-    picture = image.T.astype(np.float32)
-    if picture.min() < 0 or picture.max() > 1:  # scaled otherwise than to [0, 1]
-        low, high = np.percentile(picture, (1, 99))
-        picture = (picture - low) / max(high - low, 1e-6)
-    return picture.clip(0, 1)
 
 
 def colours_of(names: Sequence[str] = ()) -> list[str]:

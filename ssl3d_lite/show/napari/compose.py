@@ -5,12 +5,11 @@ layer that is turned out of it. Where there is no piece, the volume is clear.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from scipy import ndimage
 
-from ssl3d_lite.show.pieces import Piece, box_corners
+from ssl3d_lite.show.pieces import box_corners
 
 
 def compose(
@@ -35,17 +34,6 @@ def compose(
         part = volume[(slice(None), *map(slice, start, end))]
         np.copyto(part, image, where=~np.isnan(image))
     return volume, origin
-
-
-def inner_part(piece: Piece, edge: np.ndarray) -> Piece:
-    """The middle of a piece, ``edge`` voxels wide, or as wide as the piece if that is less."""
-    size = np.array(piece.image.shape[1:])
-    inner = np.minimum(size, np.rint(edge).astype(int))
-    low = (size - inner) // 2
-    matrix = piece.matrix.copy()
-    matrix[:-1, -1] += matrix[:-1, :-1] @ low
-    cut = tuple(slice(a, a + n) for a, n in zip(low, inner, strict=True))
-    return replace(piece, image=piece.image[(slice(None), *cut)], matrix=matrix)
 
 
 def as_it_lies(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -86,16 +74,3 @@ def as_it_lies(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.nd
         for channel in image
     ]
     return np.stack(laid), lies
-
-
-def air_in(nothing: np.ndarray, matrix: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Where a piece is air: (*size) bool.
-
-    Args:
-        nothing: (*space), where the scan is air.
-        matrix: piece voxel → voxel of the scan.
-        size: of the piece, voxels.
-    """
-    voxels = np.indices(size).reshape(len(size), -1)
-    at = matrix[:-1, :-1] @ voxels + matrix[:-1, -1:]
-    return ndimage.map_coordinates(nothing, at, order=0, mode="nearest").reshape(size)

@@ -16,7 +16,7 @@ from ssl3d_lite.show.context import (
     middle_question,
     patch_question,
 )
-from ssl3d_lite.show.pieces import Piece, pieces_of
+from ssl3d_lite.show.pieces import Piece, air_in, inner_part, pieces_of
 from ssl3d_lite.tasks import ProxyBatch
 
 from .captions import (
@@ -27,7 +27,6 @@ from .captions import (
     prediction_by_piece,
     puzzle_caption,
 )
-from .compose import air_in, inner_part
 from .layers import black, in_colour, is_photograph, window
 
 
@@ -101,7 +100,7 @@ def _as_drawn(
     if is_photograph(pieces[0].image):
         return [np.moveaxis(in_colour(piece.image), -1, 0) for piece in pieces], (0.0, 1.0)
     firsts, nothing = [piece.image[0] for piece in pieces], air(volume[0])
-    airs = [air_in(nothing, piece.matrix, piece.image.shape[1:]) for piece in pieces]
+    airs = [air_in(nothing, piece) for piece in pieces]
     there = np.concatenate([first[~each] for first, each in zip(firsts, airs, strict=True)])
     # one window for all, so that they can be compared; where every piece is scaled to variance 1,
     # empty ones have wild values

@@ -17,6 +17,7 @@ from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.study.encoders import copy_for_benchmark, pretrained_decoder
 from ssl3d_lite.study.examples import keep_example
 from ssl3d_lite.study.experiment import Experiment
+from ssl3d_lite.study.films import finetuning_film
 from ssl3d_lite.study.jobs import Run
 from ssl3d_lite.study.keys import relevant_settings, run_key
 from ssl3d_lite.study.ledger import ResultRow, by_patient, score_columns
@@ -44,7 +45,11 @@ def finetuning_protocol(
         by_scan=True,
     )
     out = experiment.out / "runs" / run_key(experiment, run)
-    history = finetune(network, cohort, labelled, settings, out, fold=job.fold, hooks=hooks)
+    film = finetuning_film(experiment, run, network)
+    every = hooks if film is None else [*hooks, film]
+    history = finetune(network, cohort, labelled, settings, out, fold=job.fold, hooks=every)
+    if film is not None:
+        film.finish(history)
     result = on_rank_zero(evaluate, network, cohort, split.test, settings.patch, False, False)
     on_rank_zero(keep_example, experiment, run, network, result)
     row = score_columns(result, cohort) | {

@@ -12,6 +12,7 @@ from helpers import make_cohort, make_graded
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.cohort import Cohort, array_path, write_array
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.show.arrays import as_colours
 from ssl3d_lite.show.cohort_page import (
     CohortPage,
     cohort_facts,
@@ -26,7 +27,6 @@ from ssl3d_lite.show.figures.contact_sheet import (
     intensities,
     mean_voxel,
 )
-from ssl3d_lite.show.figures.planes import as_colours
 
 
 @pytest.fixture

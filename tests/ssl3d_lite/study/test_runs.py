@@ -203,6 +203,7 @@ def test_nothing_is_left_but_encoders_and_rows(small):
             "study.json",
             "encoders",
             "examples",
+            "films",
             "runs",
             "rows",
             MARK,

@@ -14,7 +14,8 @@ from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.browser.live import MAX_POINTS, MAX_QUESTIONS, Live
 from ssl3d_lite.show.browser.patch_cards import patch_card
-from ssl3d_lite.show.browser.predictions import planes, questions, read_predictions
+from ssl3d_lite.show.browser.predictions import questions, read_predictions
+from ssl3d_lite.show.pictures import planes
 from ssl3d_lite.show.pieces import HIDDEN_COLOUR
 from ssl3d_lite.tasks import TASKS, make_task
 from ssl3d_lite.training.pretraining import pretrain

@@ -78,3 +78,11 @@ def test_the_page_of_the_docs_is_small_and_as_it_was_written():
     assert len(values["_patients"]) == 4
     names = [column["name"] for column in values["_columns"]]
     assert names == ["trained by CPC", "random weights", "place alone"]
+
+
+def test_bytes_deep_in_a_value_are_kept_too(view, tmp_path):
+    view._boxes = [{"name": "a"}, {"frames": [{"size": [1, 1], "bytes": b"x"}]}]
+    state = state_of(view.save(tmp_path / "a.html").read_text())
+    assert state["values"]["_boxes"] == [{"name": "a"}, {"frames": [{"size": [1, 1]}]}]
+    packed = state["bytes"]["_boxes/1/frames/0/bytes"]
+    assert gzip.decompress(base64.b64decode(packed)) == b"x"

@@ -12,6 +12,8 @@ import torch
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.browser.slices import Slices, puzzle_slices
+from ssl3d_lite.show.browser.wipe import wipe
+from ssl3d_lite.show.context import middle_question, patch_question
 from ssl3d_lite.show.pieces import HIDDEN_NAME, SCAN_COLOURS, badge, pieces_of
 from ssl3d_lite.tasks import make_task
 
@@ -255,3 +257,61 @@ def test_each_channel_keeps_its_window():
     with view.hold_trait_notifications():  # as a browser sets both
         view.channel, view.window = 1, [900, 910]
     assert (view.channel, view.window) == (1, [900, 910])
+
+
+# ---- two label maps, and CPC's question --------------------------------------------------------
+
+
+def test_two_predictions_are_sent_as_what_they_are_worth():
+    truth = np.zeros(SHAPE, int)
+    truth[1:3] = 1
+    first, second = np.zeros(SHAPE, int), truth.copy()
+    second[2] = 2
+    view = wipe(RAMP, {"from scratch": first, "pretrained": second}, truth)
+    left, right = (
+        np.frombuffer(each, np.uint8).reshape(SHAPE) for each in (view._labels, view._beside)
+    )
+    names = ["", *(each["name"] for each in view._classes)]
+    assert names == ["", "right", "missed", "too much", "wrong class"]
+    assert (left[1:3] == names.index("missed")).all()
+    assert (right[1] == names.index("right")).all()
+    assert (right[2] == names.index("wrong class")).all()
+    assert not left[[0, 3, 4]].any()
+    assert view._sides == ["from scratch", "pretrained"]
+    assert view.voxel[0] in (1, 2), "it opens where they differ"
+
+
+def test_without_the_truth_two_predictions_keep_their_classes():
+    found = {"a": np.zeros(SHAPE, int), "b": np.full(SHAPE, 2)}
+    view = wipe(RAMP, found, label_names=("", "core", "rim"))
+    assert [each["name"] for each in view._classes] == ["core", "rim"]
+    assert set(view._beside) == {2}
+
+
+def test_a_wipe_that_cannot_be_is_refused():
+    with pytest.raises(InputError, match="compares two predictions, and 1 are given"):
+        wipe(RAMP, {"a": RAMP > 1})
+    with pytest.raises(InputError, match=r"b has shape \(5, 4\), but the scan has \(5, 4, 3\)"):
+        wipe(RAMP, {"a": RAMP > 1, "b": RAMP[..., 0] > 1}, RAMP > 2)
+    with pytest.raises(InputError, match="give the first one as labels"):
+        Slices(RAMP, beside=RAMP > 1)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_cpcs_question_lies_in_the_scan(dims):
+    shape = EncoderSettings(spatial_dims=dims, filters=(4, 8))
+    task = make_task("cpc", shape, patch=8, stride=4, jitter=0)
+    volumes = torch.rand(2, 1, *(24, 28, 20)[:dims])
+    batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
+    view = puzzle_slices(volumes, batch, 1)
+    asked = patch_question(batch, middle_question(batch, 1))
+    boxes = {box["number"]: box for box in view._boxes}
+    assert set(boxes) == {*asked.context, asked.start, asked.target}
+    assert [box["badge"] for box in boxes.values() if box["badge"]] == ["?"]
+    assert boxes[asked.target]["part"] == "asked"
+    assert "the place that is asked about" in boxes[asked.target]["told"]
+    centre = pieces_of(batch, 1)[asked.target].centre
+    middle = np.mean(boxes[asked.target]["corners"], 0)[:dims]
+    np.testing.assert_allclose(middle, centre, atol=0.51)
+    np.testing.assert_allclose(view.voxel[:dims], centre, atol=1)
+    assert [line["name"][:2] for line in view._legend] == ["th", "th", "? "]

@@ -6,16 +6,23 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from ipyniivue import SliceType
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.arrays import air, greys
 from ssl3d_lite.show.browser.places import MIN_ROOM, apart, places, room_for, shelf
 from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
-from ssl3d_lite.show.browser.puzzle3d_scene import seen
 from ssl3d_lite.show.browser.scan3d import Volume3D
 from ssl3d_lite.show.context import middle_question, patch_question
-from ssl3d_lite.show.pieces import HIDDEN_NAME, badge, box_corners, pieces_of, scan_colour
+from ssl3d_lite.show.pieces import (
+    HIDDEN_NAME,
+    air_in,
+    badge,
+    box_corners,
+    pieces_of,
+    scan_colour,
+)
 from ssl3d_lite.tasks import make_task
 
 OWN = {
@@ -385,11 +392,11 @@ def test_a_scan_of_one_value_is_drawn():
     assert (greys(np.full((2, 2, 2), 3.0), np.zeros((2, 2, 2), bool)) == 0).all()
 
 
-def test_what_is_seen_of_a_mask_follows_the_turn():
+def test_the_air_in_a_piece_follows_its_turn():
     _, volumes, batch = posed("rotation")
     mask = (volumes[0, 0] > 0.5).numpy()
     for piece in pieces_of(batch):
-        np.testing.assert_array_equal(seen(mask, piece), piece.image[0] > 0.5)
+        np.testing.assert_array_equal(air_in(mask, piece), piece.image[0] > 0.5)
 
 
 # ---- a scan and its labels ---------------------------------------------------------------------
@@ -458,3 +465,21 @@ def test_what_is_no_volume_is_refused(labelled):
         Volume3D(volume, labels.int() - 1)
     with pytest.raises(InputError, match="give 3 lengths"):
         Volume3D(volume, labels, spacing=(1, 1))
+
+
+def test_niivue_is_given_the_scan_as_it_lies_and_draws_it_as_the_other_views_do():
+    """Bright is what lies right, anterior and superior, each by another amount."""
+    volume = np.random.default_rng(0).random((12, 10, 8)).astype(np.float32)
+    volume[8:, 6:9, 5:7] = 10
+    view = Volume3D(volume, spacing=(1, 2, 3))
+    image = nib.Nifti1Image.from_bytes(bytes(view.viewer.volumes[0].data))
+    assert nib.aff2axcodes(image.affine) == ("R", "A", "S")
+    bright = np.argwhere(np.asarray(image.dataobj) == 255)
+    right, anterior, superior = nib.affines.apply_affine(image.affine, bright.mean(0))
+    assert (right, anterior, superior) == pytest.approx((4, 5, 6))
+    look = view.viewer.opts  # left is drawn on the left, and the nose on the right
+    assert not look.is_radiological_convention
+    assert not look.sagittal_nose_left
+    assert "Axial, coronal and sagittal" in view.order.value
+    view.kind.value = SliceType.RENDER
+    assert view.order.layout.display == "none"

@@ -5,8 +5,8 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from ssl3d_lite import show
-from ssl3d_lite.show.figures.errors import KINDS, fullest_plane
-from ssl3d_lite.show.mistakes import mistakes
+from ssl3d_lite.show.arrays import fullest_plane
+from ssl3d_lite.show.mistakes import KINDS, mistakes
 from ssl3d_lite.study.examples import Examples
 
 TRUTH = np.array([0, 0, 1, 1, 1, 2])
