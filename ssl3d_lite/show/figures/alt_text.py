@@ -20,15 +20,19 @@ def alt_text(figure: Figure) -> str:
     legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
     parts = {
         "": [str(figure.get_label()), _suptitle(figure)],
-        "panels": [axes.get_title() for axes in figure.axes],
-        "horizontally": [figure.get_supxlabel(), *(axes.get_xlabel() for axes in figure.axes)],
-        "vertically": [figure.get_supylabel(), *(axes.get_ylabel() for axes in figure.axes)],
-        "legend": [name for legend in legends if legend for name in _names(legend)],
+        "Panels": [axes.get_title() for axes in figure.axes],
+        "Across": [figure.get_supxlabel(), *(axes.get_xlabel() for axes in figure.axes)],
+        "Up": [figure.get_supylabel(), *(axes.get_ylabel() for axes in figure.axes)],
+        "Legend": [name for legend in legends if legend for name in _names(legend)],
     }
     said = {part: _once(texts) for part, texts in parts.items()}
     lines = [said.pop(""), *(f"{part}: {text}" for part, text in said.items() if text)]
-    text = ". ".join(line.rstrip(".") for line in lines if line) or "A figure without words"
+    text = " ".join(map(_sentence, filter(None, lines))) or "A figure without words."
     return text if len(text) <= LONGEST else text[: LONGEST - 2].rsplit(" ", 1)[0] + " …"
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def _suptitle(figure: Figure) -> str:

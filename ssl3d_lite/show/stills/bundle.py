@@ -16,18 +16,17 @@ from ssl3d_lite.show.figures.alt_text import alt_text
 
 DPI = 100  # of the page on which it is shown
 SHARPER = 1.6  # pixels of the picture for each of the page: screens are finer than that
-COLOURS_OF_A_PNG = 256  # a third of the bytes
 
 Bundle = dict[str, Any]
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a small PNG."""
+    """The figure as a PNG of 256 colours: a third of the bytes."""
     drawn, small = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI * SHARPER)
     picture = Image.open(drawn).convert("RGB")
     # an octree keeps thin lines of colour
-    few = picture.quantize(COLOURS_OF_A_PNG, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few = picture.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     few.save(small, format="png", optimize=True)
     return small.getvalue()
 
@@ -44,4 +43,5 @@ def with_still(bundle: Bundle, draw: Callable[[], Figure]) -> tuple[Bundle, Bund
         warnings.warn(f"this view has no still picture: {error!r}", stacklevel=2)
         return bundle, {}
     about = {"alt": alt_text(figure), "width": round(DPI * figure.get_figwidth())}
-    return bundle | {"image/png": picture}, {"image/png": about}
+    seen = {"image/png": picture, "text/plain": about["alt"]}
+    return bundle | seen, {"image/png": about}
