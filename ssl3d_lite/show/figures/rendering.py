@@ -79,7 +79,10 @@ def rendered(
     body = _body(shades)
     near = _about(body)
     body, shades, classes = body[near], shades[near], classes[near] if classes.size else classes
-    cut = _cut(np.argwhere(classes) if classes.any() else np.argwhere(body), towards)
+    if classes.any():
+        cut = _cut(np.argwhere(classes), towards, 0.1)
+    else:
+        cut = _cut(np.argwhere(body > 0.5), towards, 0.5)
     body[tuple(slice(a + 1, None) if s > 0 else slice(0, a) for a, s in zip(cut, towards))] = 0
     scene = _Scene(body.shape, np.asarray(spacing, float), eye(turn))
     scene.paint(body, (SURFACE,) * 3, shades, cut + towards / 2, towards)
@@ -105,14 +108,14 @@ def _about(body: np.ndarray) -> tuple[slice, ...]:
     return tuple(slice(low, high) for low, high in ends)
 
 
-def _cut(places: np.ndarray, towards: np.ndarray) -> np.ndarray:
+def _cut(places: np.ndarray, towards: np.ndarray, share: float) -> np.ndarray:
     """The voxel on each axis from which on the corner towards the eye is cut away.
 
-    All ``places`` (voxel, 3) stand in it, but for a tenth on the far side of each axis; of a scan
-    without labels it is the corner from the middle on.
+    Of ``places`` (voxel, 3) that ``share`` lies on the far side of each axis.
     """
+    shares = np.where(towards > 0, share, 1 - share)
     return np.array(
-        [np.quantile(p, 0.1 if s > 0 else 0.9) for p, s in zip(places.T, towards, strict=True)]
+        [np.quantile(along, each) for along, each in zip(places.T, shares, strict=True)]
     ).astype(int)
 
 
