@@ -23,7 +23,7 @@ from ssl3d_lite.show.pieces import class_colour
 
 MOST_EDGE = 96  # voxels; a larger scan is thinned
 SIDE = 300  # pixels of the picture
-STRIDE = 0.8  # of a ray, in edges of a voxel
+STRIDE = 0.8  # the step of a ray, in edges of a voxel
 LIGHT = np.array([0.25, 0.5, 0.83])  # to the reader's right, towards the reader, up
 AMBIENT = 0.4
 SURFACE = 0.9  # the grey of a surface that borders on air

@@ -3,7 +3,7 @@
 Seen without perspective each side is a parallelogram, so boxes are painted from far to near.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -18,13 +18,13 @@ from matplotlib.transforms import Affine2D
 from ssl3d_lite.show.figures.rendering import draw_compass, eye
 from ssl3d_lite.show.pieces import CORRECT_COLOUR, WRONG_COLOUR
 
-PANEL = 4.2  # inches
+from .bundle import Message
+
+PANEL_EDGE = 4.2  # inches
 SHADE = (0.22, 0.1, 0.0)  # each axis darkens its sides so much: light comes from above
 PULLED = 0.45  # how far apart pieces are beside a prediction
 UNMARKED = "#777777"
 SIDE_NAMES = ("LR", "PA", "IS")
-
-Message = Mapping[str, Any]  # under the names that puzzle3d.js reads
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ def boxes_still(
         _draw_panel(axes, each, framed=scene["framed"].get(where, False) and not open_by)
         axes.set_title(title, fontsize=10)
     wide, tall = _level(grid)
-    width = PANEL * max(len(drawn), 1.6)
-    figure.set_size_inches(width, PANEL * min(1.1, tall / wide) + 0.8)
+    width = PANEL_EDGE * max(len(drawn), 1.6)
+    figure.set_size_inches(width, PANEL_EDGE * min(1.1, tall / wide) + 0.8)
     handles = [
         Patch(fill=False, edgecolor=colour, linestyle="--" if dashed else "-", label=name)
         for colour, dashed, name in scene["legend"]

@@ -6,7 +6,7 @@ JupyterLab shows the widget. GitHub, nbviewer and a printed page, which cannot, 
 import base64
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -14,10 +14,11 @@ from PIL import Image
 
 from ssl3d_lite.show.figures.alt_text import alt_text
 
-DPI = 100  # of the page on which it is shown
+DPI = 100  # dots per inch, on the page where it is shown
 SHARPER = 1.6  # pixels of the picture for each of the page: screens are finer than that
 
 Bundle = dict[str, Any]
+Message = Mapping[str, Any]  # what a view sends to the browser, under the names of its module
 
 
 def png(figure: Figure) -> bytes:

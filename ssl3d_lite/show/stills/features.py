@@ -1,6 +1,6 @@
 """The still picture of ``Features``: a row for each encoder and for place, a column a patient."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,11 @@ from matplotlib.patches import Circle
 
 from ssl3d_lite.show.figures.planes import LEFT_OF_AXES, PlaneScale, draw_image
 
-PANEL, BESIDE = 1.8, 1.2  # inches
+from .bundle import Message
+
+COLUMN_WIDE, NAMES_WIDE = 1.8, 1.2  # inches
 PLANES = ("sagittal", "coronal", "axial")
 ASKED, MATCH = "#F0E442", "#FFFFFF"
-
-Message = Mapping[str, Any]  # under the names that features.js reads
 
 
 def features_still(state: Message) -> Figure:
@@ -27,7 +27,10 @@ def features_still(state: Message) -> Figure:
     axis, order = PLANES.index(state["plane"]), sorted(range(len(patients)), key=asked.__ne__)
     scales = [PlaneScale(each["shape"], each["spacing"]) for each in patients]
     wide, tall = np.max([scale.extent(axis) for scale in scales], 0)
-    size = (BESIDE + PANEL * len(patients), len(columns) * PANEL * tall / wide + 0.7)
+    size = (
+        NAMES_WIDE + COLUMN_WIDE * len(patients),
+        len(columns) * COLUMN_WIDE * tall / wide + 0.7,
+    )
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle("Where is the place that is most like the one asked about?", fontsize=11)
     grid = figure.subplots(len(columns), len(patients), squeeze=False)

@@ -17,7 +17,7 @@ from ssl3d_lite.show.figures.planes import (
     white_text,
 )
 
-WIDE = 8.0  # inches
+SLICES_WIDE = 8.0  # inches
 CROSS: dict[str, Any] = {"color": "#F0E442", "linewidth": 0.6, "alpha": 0.8}
 FAINT = (1, 1, 1, 0.3)
 
@@ -44,7 +44,7 @@ def slices_still(
     planes = range(3) if image.shape[2] > 1 else (2,)
     wide = sum(scale.extent(axis)[0] for axis in planes)
     tall = max(scale.extent(axis)[1] for axis in planes)
-    width = WIDE if len(planes) == 3 else WIDE / 2
+    width = SLICES_WIDE if len(planes) == 3 else SLICES_WIDE / 2
     rim = 0.25 + (0.35 if title else 0) + (0.35 if legend else 0)
     figure = Figure(figsize=(width, width * tall / wide + rim), layout="constrained")
     figure.set_label("A scan in " + ("three planes" if len(planes) == 3 else "one plane"))

@@ -1,8 +1,7 @@
 """The still picture of ``Live``: curves, and the fixed questions with the answers of now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from textwrap import fill
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,19 +14,24 @@ from ssl3d_lite.show.figures.planes import white_text
 from ssl3d_lite.show.pieces import COLOURS, CORRECT_COLOUR, WRONG_COLOUR
 from ssl3d_lite.show.words import right_or_wrong
 
-WIDE, CURVES, MOST_HIGH, WORDS = 9.0, 2.3, 2.2, 0.7  # inches: the whole, parts of its height
+from .bundle import Message
+
+TRAINING_WIDE, CURVES, MOST_HIGH, WORDS = (
+    9.0,
+    2.3,
+    2.2,
+    0.7,
+)  # inches: the whole, parts of its height
 LETTERS = 30  # in a line below a card
-GREY = "#777777"
+SUBDUED = "#777777"
 STATES = {"waiting": ", waiting to begin", "stopped": ", stopped"}
-MARKS = {  # of a patch → colour, line, name
+MARKS = {  # what a patch is → colour, line, name
     "context": (CONTEXT_COLOUR, "-", ""),
     "start": (START_COLOUR, "-", ""),
     "asked": (ASKED_COLOUR, "--", "?"),
     "right": (CORRECT_COLOUR, "-", "✓"),
     "wrong": (WRONG_COLOUR, "--", "✗"),
 }
-
-Message = Mapping[str, Any]  # under the names that live.js reads
 
 
 def training_still(
@@ -48,9 +52,9 @@ def training_still(
     many = max((len(_pictures(*pair)) for pair in pairs), default=0) > 2
     columns = 2 if many else 4
     lines = [pairs[at : at + columns] for at in range(0, len(pairs), columns)]
-    heights = [_height(line, WIDE / columns) for line in lines]
+    heights = [_height(line, TRAINING_WIDE / columns) for line in lines]
     curves = CURVES if progress else 0.1
-    figure = Figure(figsize=(WIDE, curves + 0.5 + sum(heights)), layout="constrained")
+    figure = Figure(figsize=(TRAINING_WIDE, curves + 0.5 + sum(heights)), layout="constrained")
     figure.suptitle(_headline(title + STATES.get(state, ""), progress), fontsize=11)
     above, below = figure.subfigures(2, 1, height_ratios=(curves, sum(heights) + 0.1))
     if progress:
@@ -81,7 +85,7 @@ def _draw_curves(figure: SubFigure, progress: Message) -> None:
         axes.set(xlabel="step", ylabel=name)
         tidy(axes)
         if key == "score" and chance is not None:
-            axes.axhline(chance, color=GREY, linestyle="--", label=f"chance {chance:.3g}")
+            axes.axhline(chance, color=SUBDUED, linestyle="--", label=f"chance {chance:.3g}")
             axes.legend(frameon=False, fontsize=8)
 
 
@@ -119,7 +123,7 @@ def _draw_card(figure: SubFigure, question: Message, guess: Message) -> None:
     for axes, (name, picture, marks) in zip(panels, shown, strict=False):
         _draw_picture(axes, picture, marks)
         if len(shown) > 1:
-            axes.set_title(name, fontsize=7, color=GREY, pad=2)
+            axes.set_title(name, fontsize=7, color=SUBDUED, pad=2)
     correct = guess.get("right")
     lines = [f"{'asked' if question['marks'] else 'truth'}: {question['words']}"]
     lines += [f"guess: {guess['words']}"] if guess else []

@@ -12,7 +12,7 @@ from ssl3d_lite.show.figures.rendering import draw_compass, rendered
 from ssl3d_lite.show.pieces import class_colour
 
 TURN = (30, 25)  # degrees, from the patient's front to the right, and up
-WIDE, SOLID = 9.0, 3.0  # inches: the whole, and the part in 3D
+VOLUME_WIDE, SOLID = 9.0, 3.0  # inches: the whole, and the part in 3D
 
 
 def volume_still(
@@ -34,12 +34,12 @@ def volume_still(
     scale, shades = PlaneScale(image.shape, spacing), greys(image, air(image))
     widths = sum(scale.extent(axis)[0] for axis in range(3))
     tall = max(scale.extent(axis)[1] for axis in range(3))
-    high = max(2.3, (WIDE - SOLID) * tall / widths)
+    high = max(2.3, (VOLUME_WIDE - SOLID) * tall / widths)
     rim = (0.35 if title else 0) + (0.35 if names else 0)
-    figure = Figure(figsize=(WIDE, high + rim), layout="constrained")
+    figure = Figure(figsize=(VOLUME_WIDE, high + rim), layout="constrained")
     figure.set_label("A scan in three planes and in 3D, cut open")
     figure.suptitle(title, fontsize=11)
-    left, right = figure.subfigures(1, 2, width_ratios=(WIDE - SOLID, SOLID))
+    left, right = figure.subfigures(1, 2, width_ratios=(VOLUME_WIDE - SOLID, SOLID))
     for axis, axes in scale.row(left, range(3)):
         draw_image(axes, shades[None], axis, voxel[axis], window=(0, 255))
         if classes is not None:
