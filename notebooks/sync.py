@@ -16,6 +16,8 @@ import nbformat
 from ssl3d_lite.files import atomic_write
 
 HERE = Path(__file__).parent
+WIDGET = "application/vnd.jupyter.widget-view+json"
+PICTURES = {"image/png", "image/jpeg", "image/svg+xml"}
 
 
 def notebook_of(source: Path) -> nbformat.NotebookNode:
@@ -50,11 +52,32 @@ def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
         timeout=3600,
         store_widget_state=False,
         resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--ext=ssl3d_lite.show.stills.kept"],  # alternative texts
     ).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times of day would change in every run
-        for output in cell.get("outputs", []):  # a widget without its state cannot be shown
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if can_be_seen(output)]
+            describe_pictures(cell)
+
+
+def can_be_seen(output: nbformat.NotebookNode) -> bool:
+    """Whether a reader sees anything; takes widgets out, which need a kernel.
+
+    A widget without a picture, such as a progress bar, leaves a text that says nothing.
+    """
+    data = output.get("data", {})
+    widget = data.pop(WIDGET, None)
+    return widget is None or set(data) != {"text/plain"}
+
+
+def describe_pictures(cell: nbformat.NotebookNode) -> None:
+    """Give each picture an alternative text where nbconvert looks for it."""
+    for output in cell.outputs:
+        for kind in PICTURES & set(output.get("data", {})):
+            about = output.metadata.setdefault(kind, nbformat.NotebookNode())
+            code = [line for line in cell.source.splitlines() if line.strip()]
+            about.setdefault("alt", f"What the cell shows that ends with {code[-1].strip()}")
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import traitlets
+from matplotlib.figure import Figure
 from nibabel.affines import voxel_sizes
 from tqdm.auto import tqdm
 
@@ -20,6 +21,7 @@ from ssl3d_lite.evaluation.feature_maps import cell_labels, check_cases, checked
 from ssl3d_lite.models.encoders import Encoder, make_encoder
 from ssl3d_lite.show.arrays import air, greys
 from ssl3d_lite.show.pieces import COLOURS, CORRECT_COLOUR, WRONG_COLOUR, class_colour
+from ssl3d_lite.show.stills.features import features_still
 
 from .browser_module import browser_module
 from .feature_cells import (
@@ -138,6 +140,9 @@ class Features(BrowserView):
             _labels=b"".join(label.tobytes() for label in labels if label is not None),
             _cells=b"".join(cells.tobytes() for column in columns for cells in column.cells),
         )
+
+    def figure(self) -> Figure:
+        return features_still(self.get_state())
 
     @traitlets.validate("voxel")
     def _inside(self, proposal: dict) -> list[int]:

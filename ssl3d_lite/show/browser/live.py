@@ -23,6 +23,8 @@ import numpy as np
 import torch
 import traitlets
 from IPython import get_ipython
+from IPython.display import DisplayHandle
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from ssl3d_lite.errors import InputError
@@ -30,6 +32,7 @@ from ssl3d_lite.models.modes import device_of, evaluating
 from ssl3d_lite.show.context import asks_for_patches
 from ssl3d_lite.show.film import Film
 from ssl3d_lite.show.pictures import Picture
+from ssl3d_lite.show.stills.training import training_still
 from ssl3d_lite.tasks import ProxyTask, Row, measure
 
 from .browser_module import browser_module
@@ -95,6 +98,7 @@ class Live(BrowserView):
         params = task.sample_params(volumes, torch.Generator().manual_seed(seed))
         self._batch = task.make_views(volumes, params)
         self._cards: list[PatchCard] = []
+        self._displayed = DisplayHandle()
         self._asked_to_stop = threading.Event()
         self._taken = Film(encoder, volumes[0], task=task, seed=seed)
         super().__init__(
@@ -139,6 +143,26 @@ class Live(BrowserView):
         self._free_the_line()
         return stopped
 
+    def figure(self) -> Figure:
+        return training_still(
+            self._title,
+            self._question,
+            self.state,
+            self._progress,
+            self._questions,
+            self._guesses,
+            self._right,
+        )
+
+    def _ipython_display_(self) -> None:
+        data, about = self._repr_mimebundle_()
+        self._displayed.display(data, raw=True, metadata=about)
+
+    def _keep_picture(self) -> None:
+        """Let the notebook's picture be that of now; where the view has been displayed."""
+        data, about = self._repr_mimebundle_()
+        self._displayed.update(data, raw=True, metadata=about)
+
     def stop(self) -> None:
         """Do what the button does: the run stops after the ten steps it is in."""
         self._asked_to_stop.set()
@@ -149,6 +173,7 @@ class Live(BrowserView):
         self._asked_to_stop.clear()
         if self.state == "running":
             self.state = "ended"
+        self._keep_picture()
 
     def _hear(self, _: Any, content: Any, __: Any) -> None:
         # in a thread of its own while training runs, so no more than this

@@ -14,10 +14,13 @@ It is a small widget of its own, not NiiVue as ``Volume3D``, for three reasons:
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import traitlets
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.show.stills.boxes import boxes_still
 from ssl3d_lite.tasks import ProxyBatch
 
 from .browser_module import browser_module
@@ -97,6 +100,11 @@ class Puzzle3D(BrowserView):
             self.picked = -1
             self._voxels = scene.voxels
             self._scene = scene.message
+
+    def figure(self) -> Figure:
+        shape = (-1, len(self._scene["pieces"]), *self._scene["size"])
+        voxels = np.frombuffer(self._voxels, np.uint8).reshape(shape)
+        return boxes_still(self._scene, voxels, self.shuffled, self.apart, self.depth, self.turn)
 
 
 def check_puzzle(volumes: Tensor, batch: ProxyBatch, scan: int, channel: int) -> None:

@@ -124,7 +124,7 @@ def _common(
         "space": list(space),
         "grid": bool(batch.placement.grid),
         "moves": moves,
-        "title": f"{count} pieces of a scan in 3D",
+        "title": f"{count} piece{'s' * (count > 1)} of a scan in 3D",
         "question": batch.question,
     }
 

@@ -13,10 +13,12 @@ from typing import Any
 
 import anywidget
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from ssl3d_lite.files import gzip_bytes
 from ssl3d_lite.html import escape, is_page_of, write_html
 from ssl3d_lite.outputs import check_file
+from ssl3d_lite.show.stills.bundle import Bundle, with_still
 
 from .browser_module import ENTRY
 
@@ -26,7 +28,22 @@ _WIDE = "body { max-width: 76rem; }"  # a view takes more room than text
 
 
 class BrowserView(anywidget.AnyWidget):
-    """The base of the views in the browser: each can be saved as a page."""
+    """The base of the views in the browser: each can be saved as a page, and drawn as a figure."""
+
+    def figure(self) -> Figure:
+        """The view as it is now, as a figure (matplotlib).
+
+        A notebook keeps its picture, for readers who run nothing.
+
+        Example::
+
+            show.Slices(image, label).figure().savefig("scan.png")
+        """
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[Bundle, Bundle]:
+        data, _ = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        return with_still(data, self.figure)
 
     def save(self, path: str | Path, title: str = "", text: str = "") -> Path:
         """Write the view, as it is now, as one HTML file that needs nothing else.

@@ -7,10 +7,13 @@ import ipywidgets
 import nibabel as nib
 import numpy as np
 from ipyniivue import MultiplanarType, NiiVue, ShowRender, SliceType, Volume
+from matplotlib.figure import Figure
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.arrays import Array, air, as_numpy, greys
 from ssl3d_lite.show.pieces import class_colour
+from ssl3d_lite.show.stills.bundle import Bundle, with_still
+from ssl3d_lite.show.stills.volume import volume_still
 
 ORDER = "Axial, coronal and sagittal plane, and 3D."  # NiiVue's own, which it lets nobody change
 CUT_FROM = (240, 15)  # degrees: azimuth and elevation, the side that the reader sees
@@ -94,6 +97,7 @@ class Volume3D(ipywidgets.VBox):
         if classes is not None:
             layers.append(nifti("labels", classes, affine, opacity=self.opacity.value))
             layers[1].set_colormap_label(class_colours(names))
+        self._shown = (image, classes, names, spacing, title)
         self.viewer.load_volumes(layers)
         self.viewer.set_slice_type(self.kind.value)
         self.viewer.scene.crosshair_pos = middle_of(classes, space)
@@ -102,6 +106,19 @@ class Volume3D(ipywidgets.VBox):
         entry = "<span style='white-space: nowrap'><span style='color: {}'>■</span> {}</span>"
         entries = [entry.format(class_colour(n), name) for n, name in names.items()]
         self.legend.value = "&emsp;".join(entries)
+
+    def figure(self) -> Figure:
+        """The scan as a figure (matplotlib), cut open where the labels lie.
+
+        A notebook keeps its picture, for readers who run nothing.
+        """
+        image, classes, names, spacing, title = self._shown
+        middle = np.array(middle_of(classes, image.shape)) * image.shape
+        voxel = np.minimum(middle, np.array(image.shape) - 1).astype(int).tolist()
+        return volume_still(image, classes, names, voxel, spacing, title, self.opacity.value)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[Bundle, Bundle]:
+        return with_still(super()._repr_mimebundle_(**kwargs), self.figure)
 
     def _fade(self, change: dict[str, Any]) -> None:
         for layer in self.viewer.volumes[1:]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import traitlets
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from ssl3d_lite.errors import InputError
@@ -35,6 +36,7 @@ from ssl3d_lite.show.pieces import (
     voxel_classes,
 )
 from ssl3d_lite.show.scan_files import read_scan_files
+from ssl3d_lite.show.stills.slices import slices_still
 from ssl3d_lite.show.words import piece_told
 from ssl3d_lite.tasks import ProxyBatch
 
@@ -168,6 +170,22 @@ class Slices(BrowserView):
     @traitlets.observe("channel")
     def _recall(self, change: dict) -> None:
         self.window = self._kept[change["new"]]
+
+    def figure(self) -> Figure:
+        shape, (low, high) = self._shape, self._reach[self.channel]
+        greys = np.frombuffer(self._bytes, np.uint8).reshape(-1, *shape)[self.channel]
+        labels = np.frombuffer(self._labels, np.uint8).reshape(shape) if self._labels else None
+        return slices_still(
+            low + greys * ((high - low) / _WHITE),
+            self.window,
+            self.voxel,
+            labels,
+            self._classes,
+            self.opacity,
+            self._boxes,
+            None if self._spacing == [1, 1, 1] else self._spacing,
+            self._title,
+        )
 
     def __repr__(self) -> str:  # ipywidgets' own would hold every byte of the scan
         pieces = f", {len(self._boxes)} pieces" if self._boxes else ""

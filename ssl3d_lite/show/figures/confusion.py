@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
 from ssl3d_lite.errors import InputError
@@ -66,6 +67,6 @@ def _draw_matrix(counts: np.ndarray, names: Sequence[str], title: str) -> Figure
     for n in ticks:  # the diagonal, where predictions are correct
         axes.add_patch(Rectangle((n - 0.5, n - 0.5), 1, 1, fill=False, linewidth=0.7))
     axes.set_title(title, fontsize=10)
-    label = "share of the row" + (", in the cells in %" if numbered else "")
-    figure.colorbar(drawn, ax=axes, shrink=0.6, label=label)
+    percent = PercentFormatter(1, 0)
+    figure.colorbar(drawn, ax=axes, shrink=0.6, label="share of the row", format=percent)
     return figure

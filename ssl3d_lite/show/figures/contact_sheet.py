@@ -80,9 +80,9 @@ def _at(axes: Axes, size: int) -> dict[str, Any]:
 
 
 def _tiles(cohort: Cohort, cases: Sequence[int]) -> Figure:
-    rows = -(-len(cases) // SHEET_COLUMNS)
-    figure = Figure(figsize=(1.9 * SHEET_COLUMNS, 2.15 * rows + 0.4), layout="constrained")
-    tiles = figure.subplots(rows, SHEET_COLUMNS, squeeze=False).ravel()
+    rows, columns = -(-len(cases) // SHEET_COLUMNS), min(max(len(cases), 3), SHEET_COLUMNS)
+    figure = Figure(figsize=(1.9 * columns, 2.15 * rows + 0.4), layout="constrained")
+    tiles = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in tiles:
         axes.set_axis_off()
     for axes, case in zip(tiles, cases, strict=False):
@@ -141,9 +141,9 @@ def intensities(cohort: Cohort, cases: Sequence[int]) -> Figure:
             counts, edges = np.histogram(v, HISTOGRAM_BINS, (low, high))
             shares.append(counts / len(v))
         centres = (edges[1:] + edges[:-1]) / 2
-        axes.plot(centres, np.transpose(shares), color=GREY, linewidth=0.5, alpha=0.4)
+        axes.plot(centres, np.transpose(shares), color=GREY, linewidth=0.7, alpha=0.6)
         axes.plot(centres, np.mean(shares, 0), color=COLOURS[0], linewidth=1.8)
-        axes.set_ylim(0, 1.5 * max(np.percentile(shares, 99.5), 1e-6))
+        axes.set_ylim(0, 1.5 * max(np.percentile(shares, 97.5), 1e-6))
         axes.set(title=name, xlabel="prepared intensity", ylabel="share of voxels")
     tidy(*panels)
     return figure

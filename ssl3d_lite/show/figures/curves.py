@@ -50,7 +50,7 @@ def learning_curves(
     seen = [row[name] for history in histories.values() for row in history]
     right.set_ylim(min(0, max(-1, *seen)), min(1, 1.3 * max(*seen, 0.1)))
     left.set(xlabel="step", ylabel="loss")
-    right.set(xlabel="step", ylabel=f"{name} (dots: held-out cases)")
+    right.set(xlabel="step", ylabel=f"{name} (dots: held-out cases)" if held_out else name)
     right.legend(frameon=False, fontsize=9)
     tidy(left, right)
     return figure
@@ -74,7 +74,8 @@ def label_efficiency(
         style = {"marker": "osD^vP*"[index % 7], "linestyle": "-" if index == 0 else "--"}
         axes.plot(amounts, means, color=colour, label=arm, **style)
         for n in amounts:
-            axes.plot([n] * len(by_amount[n]), by_amount[n], ".", color=colour, alpha=0.35)
+            dots = {"color": colour, "alpha": 0.6, "markersize": 6, "zorder": 3, "mew": 0}
+            axes.plot([n] * len(by_amount[n]), by_amount[n], "o", **dots)
     ticks = sorted({n for by_amount in scores.values() for n in by_amount})
     axes.set_xscale("log")
     axes.set_xticks(ticks, [str(n) for n in ticks])

@@ -154,7 +154,7 @@ def _part(number: int, asked: PatchQuestion) -> str:
 def _name_parts(figure: Figure, row: int, rows_ahead: int, columns: int) -> None:
     """Draw the legend."""
     names = {
-        "context": "pyramid above it",
+        "context": "its context, a pyramid",
         "current": f"patch in row {row}",
         "target": f"target, {rows_told(rows_ahead)}",
         "other": "other patches",
