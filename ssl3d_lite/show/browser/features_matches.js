@@ -62,6 +62,41 @@ export function heatRange(found, share, nearest) {
 export const likeness = (squared, [start, end]) =>
   Math.min(1, Math.max(0, (end - squared) / (end - start)));
 
+// ---- the nearest cells of several patients -------------------------------------------------------
+
+const placesIn3d = (cell, [, b, c]) => [
+  Math.floor(cell / (b * c)),
+  Math.floor(cell / c) % b,
+  cell % c,
+];
+
+// Returns the `count` cells that are nearest over several patients, the nearest first: {patient,
+// cell}. Cells of one patient lie further apart than `apart` cells along some axis, from each other
+// and from the one that is asked, so that one place is not found over and over.
+export function nearestCells(found, grids, asked, apart, count) {
+  const taken = grids.map(() => []);
+  const take = ({ patient, cell }) => taken[patient].push(placesIn3d(cell, grids[patient]));
+  take(asked);
+  const nearest = [];
+  while (nearest.length < count) {
+    let [best, least] = [null, Infinity];
+    found.forEach((distances, patient) => {
+      for (let cell = 0; cell < distances.length; cell++) {
+        if (distances[cell] >= least) continue;
+        const at = placesIn3d(cell, grids[patient]);
+        const free = taken[patient].every((other) =>
+          other.some((edge, axis) => Math.abs(edge - at[axis]) > apart),
+        );
+        if (free) [best, least] = [{ patient, cell }, distances[cell]];
+      }
+    });
+    if (!best) break;
+    take(best);
+    nearest.push(best);
+  }
+  return nearest;
+}
+
 // ---- how far a match is off --------------------------------------------------------------------
 
 export const distance = (a, b, spacing) =>
