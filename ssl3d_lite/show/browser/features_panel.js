@@ -14,7 +14,7 @@ import {
 } from "./features_drawing.js";
 import { labelAt } from "./features_matches.js";
 import { answerOf, boxOf, cellsOf, judged, PLAIN, patientOf } from "./features_question.js";
-import { voxelAt } from "./slices_geometry.js";
+import { placeOn, voxelAt } from "./slices_geometry.js";
 
 export const CPU = { willReadFrequently: true }; // planes are small: a GPU has no gain from them
 
@@ -64,13 +64,13 @@ function drawLabels(view, panel, patient, all) {
 export function markPlace(view, panel) {
   const { asked } = view;
   const { subject, plane, place } = panel;
-  const patient = patientOf(view, subject);
+  const to = placeOn(panel, patientOf(view, subject));
   if (subject === asked.patient) {
-    drawPointer(panel, patient, plane, asked.voxel);
+    drawPointer(panel, to([asked.voxel[plane.across], asked.voxel[plane.up]]));
     sayBelow(panel, "");
   } else {
     const { words, colour } = judged(view, subject, place);
-    drawRing(panel, patient, plane, place, colour);
+    drawRing(panel, to([place[plane.across], place[plane.up]]), colour);
     sayBelow(panel, words, colour);
   }
 }

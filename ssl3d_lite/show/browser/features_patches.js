@@ -2,7 +2,7 @@
 
 import { sizeCanvas } from "./canvases.js";
 import { make } from "./elements.js";
-import { drawPointer, drawRing, drawScan } from "./features_drawing.js";
+import { drawPatch, drawPointer, drawRing } from "./features_drawing.js";
 import { middleOf, nearestCells } from "./features_matches.js";
 import { CPU, sayBelow } from "./features_panel.js";
 import { answerOf, judged, letterOf, planeOf } from "./features_question.js";
@@ -30,7 +30,9 @@ function makeThumb(row, label, choose) {
   const about = { role: "img", "aria-label": label };
   const canvas = make(element, "canvas", {}, about);
   const context = canvas.getContext("2d", CPU);
-  const thumb = { element, canvas, context, caption: make(element, "figcaption"), layers: {} };
+  const layer = document.createElement("canvas");
+  const caption = make(element, "figcaption");
+  const thumb = { element, canvas, context, layer, caption, edge: THUMB };
   canvas.addEventListener("click", () => choose(thumb.question));
   return thumb;
 }
@@ -57,36 +59,15 @@ export function drawPatches(view) {
   });
 }
 
-// Draws the part of a plane that lies about a place, which comes to the middle of the thumbnail.
 function drawThumb(view, thumb, subject, place, reach) {
-  const patient = view.patients[subject];
-  const { shape, spacing } = patient;
-  const plane = planeOf(view);
-  const scale = THUMB / (2 * reach * Math.min(...spacing));
-  const [width, height] = [plane.across, plane.up].map(
-    (axis) => shape[axis] * spacing[axis] * scale,
-  );
-  const panel = { ...thumb, plane, width, height };
-  const x = ((place[plane.across] + 0.5) / shape[plane.across]) * width;
-  const y = height - ((place[plane.up] + 0.5) / shape[plane.up]) * height;
-  const { context, canvas } = thumb;
-  const dense = canvas.width / THUMB;
-  context.setTransform(1, 0, 0, 1, 0, 0);
-  context.clearRect(0, 0, canvas.width, canvas.height);
-  context.setTransform(dense, 0, 0, dense, dense * (THUMB / 2 - x), dense * (THUMB / 2 - y));
-  drawScan(
-    panel,
-    patient,
-    plane,
-    Math.min(shape[plane.axis] - 1, Math.floor(place[plane.axis] + 0.5)),
-  );
+  drawPatch(thumb, view.patients[subject], planeOf(view), place, reach);
   thumb.question = { patient: subject, voxel: place.map(Math.floor) };
   if (place === view.asked.voxel) {
-    drawPointer(panel, patient, plane, place);
+    drawPointer(thumb, [THUMB / 2, THUMB / 2]);
     sayBelow(thumb, `${letterOf(subject)} asked`);
   } else {
     const { brief = "", colour } = judged(view, subject, place);
-    drawRing(panel, patient, plane, place, colour);
+    drawRing(thumb, [THUMB / 2, THUMB / 2], colour);
     sayBelow(thumb, `${letterOf(subject)} ${brief}`, colour);
   }
 }
