@@ -27,7 +27,8 @@ TITLE = "Point at patient A"
 TEXT = (
     "Four virtual patients whom no training has seen. Rings show the voxels of B, C and D that are "
     "most like the one you point at, green where the label is the same. The last picture is A "
-    "again, seen through a crop. Drag the crop: what knows the anatomy stays on it."
+    "again, seen through a crop. Drag the crop: what knows the anatomy stays on it. Below are the "
+    "nearest patches, three planes and 3D, dots that are places, and the nearest patients."
 )
 
 

@@ -25,6 +25,7 @@ from ssl3d_lite.show.pieces import COLOURS, CORRECT_COLOUR, WRONG_COLOUR, class_
 from .browser_module import browser_module
 from .feature_cells import (
     FRAMES,
+    PLACE,
     FeatureColumn,
     Frame,
     encoder_column,
@@ -124,7 +125,7 @@ class Features(BrowserView):
         chosen = _patients_of(cohort, cases)
         everyone = _everyone(cohort, chosen, among)
         shapes = [cohort.cases[case].shape for case in chosen]
-        stride = max(map(stride_for, shapes)) if stride is None else checked_stride(stride)
+        stride = max(map(stride_for, shapes)) if stride is None else checked_stride(stride, shapes)
         frames = frames_of(shapes[0])
         encoders = _named_encoders(encoder, beside, names)
         both = tqdm(encoders.items(), "features", unit="encoder")
@@ -190,6 +191,10 @@ def _patients_of(cohort: Cohort, cases: Sequence[int] | None) -> list[int]:
     if cohort.spatial_dims != 3:
         raise InputError(f"{cohort.name} is {cohort.spatial_dims}D; Features shows 3D scans")
     chosen = check_cases(cohort, _unseen(cohort)[:MOST_PATIENTS] if cases is None else cases)
+    if len(set(chosen)) < len(chosen):
+        raise InputError(
+            f"cases are {chosen}, but each patient is shown once; leave out the second"
+        )
     if not 2 <= len(chosen) <= MOST_PATIENTS:
         raise InputError(f"{len(chosen)} cases are chosen; Features shows 2 to {MOST_PATIENTS}")
     return chosen
@@ -203,9 +208,10 @@ def _unseen(cohort: Cohort) -> Sequence[int]:
 
 def _everyone(cohort: Cohort, chosen: Sequence[int], among: Sequence[int] | None) -> list[int]:
     """The patients that are shown, then the others among whom the nearest are sought."""
-    others = _unseen(cohort) if among is None else check_cases(cohort, among) if among else ()
-    everyone = list(dict.fromkeys((*chosen, *others)))
-    return everyone[: max(MOST_AMONG, len(chosen))] if among is None else everyone
+    if among is None:
+        return list(dict.fromkeys((*chosen, *_unseen(cohort))))[: max(MOST_AMONG, len(chosen))]
+    none = isinstance(among, Sequence) and not among
+    return list(dict.fromkeys((*chosen, *(() if none else check_cases(cohort, among)))))
 
 
 def _named_encoders(
@@ -214,8 +220,14 @@ def _named_encoders(
     """Name → encoder, the random one of the same shape where there is no other."""
     if names is None:
         names = ("the encoder", "random weights" if beside is None else "the other")
-    if len(set(names)) != 2:
-        raise InputError(f"names are {names!r}, but must be two: one for each encoder")
+    texts = isinstance(names, (tuple, list)) and all(
+        isinstance(n, str) and n.strip() for n in names
+    )
+    if not texts or len(names) != 2 or len({*names, PLACE}) != 3:
+        raise InputError(
+            f"names are {names!r}, but must be two texts that differ, one for each encoder, and "
+            f"neither of them {PLACE!r}"
+        )
     other = make_encoder(encoder.settings, 0) if beside is None else beside
     return dict(zip(names, (encoder, other), strict=True))
 

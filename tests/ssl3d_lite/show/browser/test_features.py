@@ -9,6 +9,7 @@ from helpers import make_cohort
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.feature_maps import cell_labels, features, read_map
+from ssl3d_lite.evaluation.nearest import intensity_histograms, nearest_rows
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.show import Features
 from ssl3d_lite.show.browser import feature_cells
@@ -160,6 +161,28 @@ def test_everything_is_sent_once(view):
     assert len(view._cells) == cells * (12 + 12 + 3)
     assert [each["components"] for each in view._columns] == [12, 12, 3]
     assert repr(view) == "Features of 3 patients: trained, random, place alone"
+
+
+def test_the_nearest_patients_are_those_of_the_figure(cohort, encoder):
+    """By each encoder's embeddings, and last by intensities, which need no encoder."""
+    view = Features(encoder, cohort, cases=CASES[:2], among=range(6))
+    everyone = [0, 3, 1, 2, 4, 5]
+    assert [each["name"] for each in view._others] == [cohort.cases[n].id for n in everyone]
+    maps = features(encoder, cohort, everyone, fit=CASES[:2])
+    by_features, _, by_intensity = view._neighbours
+    assert by_intensity["name"] == "intensity"
+    for row in range(2):
+        assert by_features["nearest"][row] == nearest_rows(maps.embeddings, row, 5)
+        known = nearest_rows(intensity_histograms(cohort, everyone), row, 5)
+        assert by_intensity["nearest"][row] == known
+    assert len(view._thumbs) == 6 * 32 * 24
+    assert view._others[0]["size"] == [32, 24]
+
+
+def test_of_few_patients_all_are_near(cohort, encoder):
+    view = Features(encoder, cohort, cases=CASES, among=[])
+    assert view._neighbours == []
+    assert len(view._others) == 3
 
 
 def test_air_alone_is_black(cohort, encoder):

@@ -73,7 +73,7 @@ def test_the_page_of_the_docs_is_small_and_as_it_was_written():
     """``python docs/features_page.py`` writes it."""
     path = Path(__file__).parents[4] / "docs/features.html"
     assert path.stat().st_size < 5e6
-    assert is_page_of(path, "ssl3d view")
+    assert is_page_of(path, "ssl3d view Features")
     values = state_of(path.read_text())["values"]
     assert len(values["_patients"]) == 4
     names = [column["name"] for column in values["_columns"]]
