@@ -16,7 +16,7 @@ from ssl3d_lite.evaluation.feature_maps import features as features_of
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.show.arrays import air, greys
 
-from .camera import Viewer, keep_head_up, stand_upright, write_over
+from .camera import Viewer, keep_head_up, shown_plane, stand_upright, write_over
 from .display import require_window
 from .reuse import PUZZLE, SCAN, clear
 
@@ -124,7 +124,6 @@ class FeatureLayers:
                 face_color="transparent",
                 border_color="white",
                 size=3,
-                out_of_slice_display=True,
                 **cells,
             ),
         ]
@@ -142,8 +141,9 @@ class FeatureLayers:
         corners -= 1  # the border that was put around
         cells = np.clip((corners // self.stride).astype(int), 0, self.grid.shape - 1)
         return self.viewer.add_surface(
-            (corners, faces),
+            (corners, faces[:, ::-1]),  # which side is lit
             name="labelled",
+            shading="smooth",
             scale=self.edges,
             vertex_colors=self.colour_cells[tuple(cells.T)] / 255,
         )
@@ -158,8 +158,8 @@ class FeatureLayers:
         keep_head_up(self.viewer)
 
     def point_at(self, position: Sequence[float]) -> None:
-        """Show how like each cell is to the one at a place in the world, and the likest of each
-        other patient."""
+        """Show how like each cell is to the one at a place in the world; and where the likest of
+        each other patient is, as if it lay in the plane that is shown."""
         _, _, likeness, matches = self.planes
         found = self.grid.find(likeness.world_to_data(position)[-3:])
         if found is None or self.viewer.dims.ndisplay != 2:
@@ -176,7 +176,10 @@ class FeatureLayers:
                 best = np.array(np.unravel_index(squared.argmin(), shape))
                 places.append(best + self.grid.corner(patient))
         likeness.data = self.grid.joined(volumes)
-        matches.data = np.array(places, float).reshape(-1, 3)
+        marks = np.array(places, float).reshape(-1, 3)
+        axis, _ = shown_plane(self.viewer, 3)
+        marks[:, axis] = (cell + self.grid.corner(asked))[axis]
+        matches.data = marks
 
 
 def add_features(

@@ -234,7 +234,13 @@ def test_the_encoders_stay_as_they_were(cohort):
         ({"cases": range(5)}, "5 cases are chosen"),
         ({"cases": [0, 99]}, "case 99 is not among"),
         ({"cases": [0, 1], "stride": 0}, "stride is 0"),
+        ({"cases": [0, 1], "stride": 99}, "stride is 99, but a scan has no more than"),
         ({"cases": [0, 1], "names": ("a",)}, "names are"),
+        ({"cases": [0, 1], "names": "ab"}, "names are 'ab', but must be two texts"),
+        ({"cases": [0, 1], "names": ("a", 2)}, "names are"),
+        ({"cases": [0, 1], "names": ("a", "place alone")}, "neither of them 'place alone'"),
+        ({"cases": [0, 1, 0]}, "each patient is shown once"),
+        ({"cases": [0, 1], "among": 3}, "cases are 3"),
     ],
 )
 def test_bad_input_gets_one_line(cohort, encoder, settings, message):

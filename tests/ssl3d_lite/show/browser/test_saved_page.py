@@ -64,6 +64,26 @@ def test_a_file_of_the_users_is_not_written_over(view, tmp_path):
     assert state_of(again)["values"]["voxel"] == [0, 0, 0]
 
 
+def test_a_place_that_cannot_be_written_gets_one_line(view, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="cannot write .*page.html"):
+        view.save(tmp_path / "file/page.html")
+    for name in ("page", "page.txt"):
+        with pytest.raises(InputError, match=r"does not end in \.html"):
+            view.save(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    view.save(tmp_path / "new/folder/page.HTML")
+
+
+def test_the_page_of_another_view_stays(view, tmp_path, monkeypatch):
+    path = view.save(tmp_path / "a.html")
+    before = path.read_bytes()
+    monkeypatch.setattr(type(view), "__name__", "Another")
+    with pytest.raises(InputError, match="no page of Another as this program wrote it"):
+        view.save(path)
+    assert path.read_bytes() == before
+
+
 def test_the_same_view_is_the_same_page(view, tmp_path):
     first, second = (view.save(tmp_path / name).read_bytes() for name in ("a.html", "b.html"))
     assert first == second

@@ -40,7 +40,8 @@ for dims in (2, 3):
     picture = viewer.screenshot(canvas_only=True, flash=False)
     Image.fromarray(picture).save(folder / f"{{dims}}d.png")
     colour[dims] = np.ptp(picture[..., :3].astype(int), axis=2)
-    assert (colour[dims] > 30).mean() > 0.02, (dims, (colour[dims] > 30).mean())
+    share = (colour[dims] > 30).mean()
+    assert share > {{2: 0.3, 3: 0.01}}[dims], (dims, share)
 viewer.close()
 """
 
@@ -89,7 +90,7 @@ def test_a_voxel_that_is_pointed_at_lights_up_in_all(shown):
     for place, n in zip(viewer.layers["best matches"].data, (0, 2), strict=True):
         nearest = np.square(rows[n] - query[:, None]).sum(0).argmin()
         best = layers.grid.corner(n) + np.unravel_index(nearest, (12, 16, 12))
-        assert np.array_equal(place, best)
+        assert np.array_equal(place, [cell[0], *best[1:]])  # in the plane that is shown
     for n in range(3):
         x, y, z = layers.grid.corner(n)
         lit = likeness[x : x + 12, y : y + 16, z : z + 12] > 0
