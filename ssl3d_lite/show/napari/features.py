@@ -16,7 +16,7 @@ from ssl3d_lite.evaluation.feature_maps import features as features_of
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.show.arrays import air, greys
 
-from .camera import Viewer, keep_head_up, shown_plane, stand_upright, write_over
+from .camera import VIEWED_FROM, Viewer, keep_head_up, shown_plane, stand_upright, write_over
 from .display import require_window
 from .reuse import PUZZLE, SCAN, clear
 
@@ -137,15 +137,15 @@ class FeatureLayers:
             return None
         from skimage.measure import marching_cubes
 
-        corners, faces, *_ = marching_cubes(np.pad(inside, 1).astype(np.float32), 0.5)
+        corners, faces, normals, _ = marching_cubes(np.pad(inside, 1).astype(np.float32), 0.5)
         corners -= 1  # the border that was put around
         cells = np.clip((corners // self.stride).astype(int), 0, self.grid.shape - 1)
         return self.viewer.add_surface(
-            (corners, faces[:, ::-1]),  # which side is lit
+            (corners, faces),
             name="labelled",
-            shading="smooth",
+            shading="none",  # napari's light leaves the side that is seen first in the dark
             scale=self.edges,
-            vertex_colors=self.colour_cells[tuple(cells.T)] / 255,
+            vertex_colors=self.colour_cells[tuple(cells.T)] / 255 * _lit(normals),
         )
 
     def _show(self, event: Any = None) -> None:
@@ -207,6 +207,12 @@ def open_features(encoder: Encoder, cohort: Cohort, cases: Sequence[int]) -> Any
     viewer = napari.Viewer(title="ssl3d_lite")
     add_features(viewer, maps, cohort, cases)
     return viewer
+
+
+def _lit(normals: np.ndarray) -> np.ndarray:
+    """How bright corners are, (corner, 1), if the light comes from where the eye is first."""
+    light = np.array(VIEWED_FROM[::-1]) / np.linalg.norm(VIEWED_FROM)
+    return 0.5 + 0.5 * np.abs(normals @ light)[:, None]
 
 
 def _greys(cohort: Cohort, case: int) -> np.ndarray:

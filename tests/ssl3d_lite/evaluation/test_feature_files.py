@@ -191,7 +191,7 @@ def test_the_file_that_was_given_is_named(encoder, tmp_path, monkeypatch):
 
 def test_refusals_speak_of_the_encoder(prepared, raw, tmp_path):
     untold = make_encoder(prepared, filters=(4, 8))
-    with pytest.raises(InputError, match="^the encoder does not say how .* give that cohort"):
+    with pytest.raises(InputError, match=r"^the encoder does not say how .* give that cohort"):
         write_image_features(untold, raw, tmp_path / "out")
 
 

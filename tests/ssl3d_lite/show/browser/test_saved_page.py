@@ -66,7 +66,7 @@ def test_a_file_of_the_users_is_not_written_over(view, tmp_path):
 
 def test_a_place_that_cannot_be_written_gets_one_line(view, tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match="cannot write .*page.html"):
+    with pytest.raises(InputError, match=r"cannot write .*page\.html"):
         view.save(tmp_path / "file/page.html")
     for name in ("page", "page.txt"):
         with pytest.raises(InputError, match=r"does not end in \.html"):

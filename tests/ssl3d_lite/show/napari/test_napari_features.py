@@ -41,7 +41,7 @@ for dims in (2, 3):
     Image.fromarray(picture).save(folder / f"{{dims}}d.png")
     colour[dims] = np.ptp(picture[..., :3].astype(int), axis=2)
     share = (colour[dims] > 30).mean()
-    assert share > {{2: 0.3, 3: 0.01}}[dims], (dims, share)
+    assert share > {{2: 0.3, 3: 0.02}}[dims], (dims, share)
 viewer.close()
 """
 
@@ -108,7 +108,9 @@ def test_in_3d_what_is_labelled_has_its_colours(shown):
     corners, _, *_ = viewer.layers["labelled"].data
     colours = viewer.layers["labelled"].vertex_colors[:, :3]
     cell = np.clip((corners[7] // 2).astype(int), 0, layers.grid.shape - 1)
-    assert np.allclose(colours[7] * 255, layers.colour_cells[tuple(cell)])
+    shade = colours[7] * 255 / layers.colour_cells[tuple(cell)]  # as the light falls
+    assert np.allclose(shade, shade[0])
+    assert 0.5 <= shade[0] <= 1.001
     viewer.dims.ndisplay = 2
     assert viewer.layers["colours"].visible
 
