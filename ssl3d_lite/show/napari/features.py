@@ -21,7 +21,7 @@ from .display import require_window
 from .reuse import PUZZLE, SCAN, clear
 
 HEATED = 0.04  # share of a patient's cells that are coloured
-COMPONENTS = 32  # at most, by which cells are compared
+COMPARED = 32  # at most, by which cells are compared
 LINES = ("point at a voxel: the others light up where they are like it", "in 3D: what is labelled")
 
 
@@ -44,7 +44,7 @@ class PatientGrid:
         row, column = divmod(patient, self.beside)
         return self.tile * (0, column, self.rows - 1 - row)
 
-    def joined(self, volumes: Sequence[np.ndarray], fine: int = 1) -> np.ndarray:
+    def mosaic(self, volumes: Sequence[np.ndarray], fine: int = 1) -> np.ndarray:
         """(*space, …) of each patient as one volume, with 0 between them.
 
         Args:
@@ -83,7 +83,7 @@ class FeatureLayers:
         self.viewer, self.stride = viewer, maps.stride
         self.grid = PatientGrid([cells_of(shape, maps.stride) for shape in shapes])
         self.edges = voxel_sizes(np.array(cohort.cases[chosen[0]].affine))
-        count = min(COMPONENTS, len(maps.space.axes))
+        count = min(COMPARED, len(maps.space.axes))
         self.rows = [maps.components(n, count).reshape(count, -1).T for n in range(len(chosen))]
         for kind in (PUZZLE, SCAN):
             clear(viewer, kind)
@@ -103,8 +103,8 @@ class FeatureLayers:
             "scale": self.edges * self.stride,
             "translate": self.edges * (self.stride - 1) / 2,
         }
-        scans = self.grid.joined([_greys(cohort, case) for case in chosen], self.stride)
-        self.colour_cells = self.grid.joined([maps.colours(n) for n in range(len(chosen))])
+        scans = self.grid.mosaic([_greys(cohort, case) for case in chosen], self.stride)
+        self.colour_cells = self.grid.mosaic([maps.colours(n) for n in range(len(chosen))])
         self.planes = [
             self.viewer.add_image(scans, name="scan", scale=self.edges),
             self.viewer.add_image(
@@ -132,7 +132,7 @@ class FeatureLayers:
         """The surface of what is labelled, each corner in the colour of its cell; None without."""
         labels = [cell_labels(cohort, case, 1) for case in chosen]
         known = [label if label is not None else np.zeros((1, 1, 1), "u1") for label in labels]
-        inside = self.grid.joined(known, self.stride) > 0
+        inside = self.grid.mosaic(known, self.stride) > 0
         if not inside.any():
             return None
         from skimage.measure import marching_cubes
@@ -175,7 +175,7 @@ class FeatureLayers:
             if patient != asked:
                 best = np.array(np.unravel_index(squared.argmin(), shape))
                 places.append(best + self.grid.corner(patient))
-        likeness.data = self.grid.joined(volumes)
+        likeness.data = self.grid.mosaic(volumes)
         marks = np.array(places, float).reshape(-1, 3)
         axis, _ = shown_plane(self.viewer, 3)
         marks[:, axis] = (cell + self.grid.corner(asked))[axis]

@@ -57,13 +57,13 @@ def shown(cohort):
 def test_patients_stand_side_by_side():
     grid = PatientGrid([(2, 3, 4), (2, 2, 2), (1, 3, 4)])
     volumes = [np.full(shape, n + 1) for n, shape in enumerate(grid.shapes)]
-    whole = grid.joined(volumes)
+    whole = grid.mosaic(volumes)
     assert whole.shape == (2, 8, 10)
     for place in np.ndindex(whole.shape):
         found = grid.find(place)
         assert whole[place] == (0 if found is None else found[0] + 1)
     assert grid.find((0.4, 0.4, 5.4)) == (0, (0, 0, 0))  # the first is on top
-    assert grid.joined([v.repeat(2, 0) for v in volumes], 2).shape == (4, 16, 20)
+    assert grid.mosaic([v.repeat(2, 0) for v in volumes], 2).shape == (4, 16, 20)
 
 
 def test_colours_lie_over_their_patients(shown):
