@@ -27,7 +27,7 @@ from ssl3d_lite.evaluation.feature_maps import (
     read_maps,
 )
 
-PLACE_ALONE = "place alone"  # what the column without an encoder is called
+PLACE_COLUMN = "place alone"  # what the column without an encoder is called
 HIGHEST = 255  # a byte
 COMPONENTS = 32  # at most, that are sent
 MOST_CELLS = 2**15  # a patient has, by default
@@ -144,7 +144,7 @@ def place_column(
     places += [places_in(cell_middles(frame.size, stride), shapes[0]) for frame in frames]
     cells = tuple(np.rint((each + 1) / 2 * HIGHEST).astype("u1") for each in places)
     palette = np.tile(np.arange(HIGHEST + 1, dtype="u1"), (3, 1))
-    return FeatureColumn(PLACE_ALONE, cells, palette, None, None, None)
+    return FeatureColumn(PLACE_COLUMN, cells, palette, None, None, None)
 
 
 def matches(cells: np.ndarray, known: np.ndarray) -> np.ndarray:

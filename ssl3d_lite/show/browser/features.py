@@ -25,7 +25,7 @@ from ssl3d_lite.show.pieces import COLOURS, CORRECT_COLOUR, WRONG_COLOUR, class_
 from .browser_module import browser_module
 from .feature_cells import (
     FRAMES,
-    PLACE_ALONE,
+    PLACE_COLUMN,
     FeatureColumn,
     Frame,
     encoder_column,
@@ -223,10 +223,10 @@ def _named_encoders(
     texts = isinstance(names, (tuple, list)) and all(
         isinstance(n, str) and n.strip() for n in names
     )
-    if not texts or len(names) != 2 or len({*names, PLACE_ALONE}) != 3:
+    if not texts or len(names) != 2 or len({*names, PLACE_COLUMN}) != 3:
         raise InputError(
             f"names are {names!r}, but must be two texts that differ, one for each encoder, and "
-            f"neither of them {PLACE_ALONE!r}"
+            f"neither of them {PLACE_COLUMN!r}"
         )
     other = make_encoder(encoder.settings, 0) if beside is None else beside
     return dict(zip(names, (encoder, other), strict=True))
