@@ -1,9 +1,10 @@
 """Writes features.html, and features.png of it: what a trained encoder knows, and others do not.
 
-    python docs/features_page.py
+    python docs/features_page.py [FOLDER]
 
 The patients are virtual hippocampi, so their page may go anywhere. An encoder is trained on the
 others by CPC, without labels, which takes a CPU about ten minutes; four of the test set are shown.
+Cohort and encoder stay in FOLDER, if one is given, and need not be made again.
 """
 
 import sys
@@ -26,18 +27,21 @@ TITLE = "Point at patient A"
 TEXT = (
     "Four virtual patients whom no training has seen. Rings show the voxels of B, C and D that are "
     "most like the one you point at, green where the label is the same. The last picture is A "
-    "again, seen through a crop. Drag the crop: what knows the anatomy stays on it."
+    "again, seen through a crop. Drag the crop: what knows the anatomy stays on it. Below are the "
+    "nearest patches, three planes and 3D, dots that are places, and the nearest patients."
 )
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        made = make_cohort("virtual-hippocampus", Path(folder), cases=CASES)
-        cohort = ssl3d.Cohort.open(made).to("cpu")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(sys.argv[1] if len(sys.argv) > 1 else temporary)
+        cohort = ssl3d.Cohort.open(
+            make_cohort("virtual-hippocampus", folder / "cohort", cases=CASES)
+        ).to("cpu")
         encoder = ssl3d.make_encoder(cohort, seed=0)
         task = ssl3d.make_task("cpc", encoder, seed=0)
         training = preset("quick", "cpc", cohort.spatial_dims).training | {"steps": STEPS}
-        ssl3d.pretrain(task, encoder, cohort, **training)
+        ssl3d.pretrain(task, encoder, cohort, **training, out=folder / "encoder")
         view = ssl3d.show.Features(
             encoder,
             cohort,

@@ -264,16 +264,12 @@ class PredictCommand(CheckedSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.images is None) == (self.cohort is None):
-            raise InputError("give either raw scans (--images) or a prepared cohort (--cohort)")
-        if self.images is not None and (self.cases, self.fold) != ("test", 0):
-            raise InputError("cases and fold choose from a cohort; of --images all are predicted")
+        check_source(self, "test", "predicted")
 
 
 def predict_command(settings: PredictCommand) -> int:
     """Predict, and say how it went. Exit code: 1 if a scan could not be read or predicted."""
-    if settings.cohort is not None and not (settings.cohort / MANIFEST).exists():
-        raise InputError(f"no prepared cohort in {settings.cohort}; raw scans are --images")
+    check_prepared(settings.cohort)
     network = load_network(settings.model)
     network.to(choose_device(settings.device))
     if settings.images is not None:
@@ -329,10 +325,7 @@ class FeaturesCommand(CheckedSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.images is None) == (self.cohort is None):
-            raise InputError("give either raw scans (--images) or a prepared cohort (--cohort)")
-        if self.images is not None and (self.cases, self.fold) != ("all", 0):
-            raise InputError("cases and fold choose from a cohort; of --images all are read")
+        check_source(self, "all", "read")
         if self.images is not None and self.encoder == "random":
             raise InputError(
                 "a random encoder does not say how raw scans are to be prepared; give a cohort "
@@ -350,17 +343,38 @@ def features_command(settings: FeaturesCommand) -> int:
         )
     else:
         assert settings.cohort is not None  # one of the two is given
-        if not (settings.cohort / MANIFEST).exists():
-            raise InputError(f"no prepared cohort in {settings.cohort}; raw scans are --images")
+        check_prepared(settings.cohort)
         cohort = Cohort.open(settings.cohort)
         cases = chosen_cases(cohort, settings.cases, settings.fold)
-        encoder = find_encoder(settings.encoder, cohort, settings.shape, settings.seed).to(device)
+        if settings.encoder == "random":
+            encoder = settings.shape.encoder(cohort, settings.seed).to(device)
+        else:  # its channels are fitted to the cohort's when all else is known to suit
+            encoder = load_encoder(settings.encoder).to(device)
         result = write_features(encoder, cohort, settings.out, cases, settings=settings.features)
     print(result)
     return result.exit_code
 
 
 # ---- shared ------------------------------------------------------------------------------------
+
+
+def check_source(settings: "PredictCommand | FeaturesCommand", usual: str, done: str) -> None:
+    """Raise InputError unless raw scans or a cohort are given, and of raw scans all are taken.
+
+    Args:
+        usual: which cases are taken if none are named.
+        done: what becomes of scans.
+    """
+    if (settings.images is None) == (settings.cohort is None):
+        raise InputError("give either raw scans (--images) or a prepared cohort (--cohort)")
+    if settings.images is not None and (settings.cases, settings.fold) != (usual, 0):
+        raise InputError(f"cases and fold choose from a cohort; of --images all are {done}")
+
+
+def check_prepared(folder: Path | None) -> None:
+    """Raise InputError if a folder is given that holds no prepared cohort."""
+    if folder is not None and not (folder / MANIFEST).exists():
+        raise InputError(f"no prepared cohort in {folder}; raw scans are --images")
 
 
 def read_cohort(folder: Path, fold: int, device: str) -> tuple[Cohort, Split]:

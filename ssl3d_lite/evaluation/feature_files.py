@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from ssl3d_lite.data.cohort import Case, Cohort
 from ssl3d_lite.data.place import spread
+from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.data.raw_header import image_over_raw
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import atomic_write, gzip_bytes
@@ -29,6 +30,9 @@ from .feature_maps import (
     FeatureSpace,
     cell_labels,
     check_cases,
+    checked_count,
+    checked_levels,
+    checked_stride,
     embedding,
     encoder_to_read,
     fit_space,
@@ -36,10 +40,12 @@ from .feature_maps import (
 )
 from .prediction import large_enough
 from .raw_scans import (
+    READING_FEATURES,
     check_places,
     prepare_alike,
     remarks_on_scans,
     room_in,
+    strange_voxels,
     volume_recipe,
     what_it_learnt,
 )
@@ -119,6 +125,7 @@ def write_features(
         table["ids"], table["embeddings"]  # (case,), (case, feature)
     """
     chosen, small = _large_volumes(encoder, cohort, cases)
+    _check(settings, encoder, cohort, chosen)
     fitted = spread(chosen, MOST_FITTED) if fit is None else check_cases(cohort, fit)
     ready = encoder_to_read(encoder, cohort, fitted, settings.exact)
     read = (settings.stride, settings.levels)
@@ -162,8 +169,21 @@ def _large_volumes(
             f"{cohort.name} is {cohort.spatial_dims}D: colours are laid over a whole raw scan, so "
             "give a 3D cohort"
         )
+    if encoder.settings.spatial_dims != 3:
+        raise InputError(f"the encoder reads {encoder.settings.spatial_dims}D pictures, no volumes")
     chosen = check_cases(cohort, range(len(cohort)) if cases is None else cases)
-    return large_enough(encoder, cohort, chosen, None, None)
+    return large_enough(encoder, cohort, chosen, None, None, "encoder")
+
+
+def _check(
+    settings: FeatureSettings, encoder: Encoder, cohort: Cohort, cases: Sequence[int]
+) -> None:
+    """Raise InputError unless the encoder and the scans have what is asked for."""
+    checked_stride(settings.stride, [cohort.cases[case].shape for case in cases])
+    checked_levels(settings.levels, encoder)
+    filters = encoder.settings.filters
+    chosen = range(len(filters)) if settings.levels is None else settings.levels
+    checked_count(settings.components, sum(filters[level] for level in chosen))
 
 
 def write_image_features(
@@ -187,20 +207,31 @@ def write_image_features(
 
         print(write_image_features(load_encoder("runs/cpc"), "new_scans", "features"))
     """
-    trained, learnt = what_it_learnt(encoder)
-    recipe, images, out = volume_recipe(learnt), Path(images), Path(out)
+    words = READING_FEATURES
+    trained, learnt = what_it_learnt(encoder, words)
+    recipe, images, out = volume_recipe(learnt, words), Path(images), Path(out)
     if recipe is not learnt:
         raise InputError("the encoder learnt slices; give their cohort (--cohort)")
     check_places(images, out)
     with room_in(out, COMMAND) as room:
         channels = trained.preparation.channels or ()
-        cohort, summary = prepare_alike(images, room, channels, recipe, workers)
-        written = write_features(encoder, cohort, out, settings=settings)
+        cohort, summary = prepare_alike(images, room, channels, recipe, workers, words)
+        fit = _trusted(encoder, cohort, trained)
+        written = write_features(encoder, cohort, out, fit=fit, settings=settings)
     notes = [f"{row['case']} {row['reason']}: left out" for row in summary.left_out]
-    notes += remarks_on_scans(cohort, trained, recipe)
+    notes += remarks_on_scans(cohort, trained, recipe, words=words)
     return replace(
         written, rejected=(*summary.rejected, *written.rejected), notes=(*written.notes, *notes)
     )
+
+
+def _trusted(encoder: Encoder, cohort: Cohort, trained: Provenance) -> list[int]:
+    """The cases over which colours are fitted: not those whose voxels the encoder has never met, as
+    long as there are others."""
+    strange = strange_voxels(cohort.cases, trained)
+    large, _ = _large_volumes(encoder, cohort, None)
+    trusted = [case for case in large if cohort.cases[case].id not in strange]
+    return spread(trusted or large, MOST_FITTED)
 
 
 # ---- arrays and files --------------------------------------------------------------------------

@@ -92,18 +92,12 @@ def read_map(
     space = tuple(image.shape[1:])
     with torch.inference_mode():
         found = encoder(image[None].to(like))
-        chosen = found if levels is None else [found[_checked_level(n, found)] for n in levels]
+        chosen = found if levels is None else [found[level] for level in levels]
         places = torch.from_numpy(places_in(cell_middles(space, stride), space)).to(like)
         parts = [
             features_between(chosen, part[None])[0].cpu() for part in places.split(POINTS_AT_A_TIME)
         ]
     return torch.cat(parts).T.reshape(-1, *cells_of(space, stride)).numpy()
-
-
-def _checked_level(number: int, levels: Sequence[Tensor]) -> int:
-    if not 0 <= number < len(levels):
-        raise InputError(f"level {number} is not among the encoder's {len(levels)}, 0 the finest")
-    return number
 
 
 # ---- what is fitted over several patients ------------------------------------------------------
@@ -209,17 +203,27 @@ class FeatureMaps:
         )
 
     def standardised(self, case: int) -> np.ndarray:
-        """(feature, *grid) in units of their deviation over the named patients."""
-        return self.space.standardised(self.maps[case])
+        """(feature, *grid) in units of their deviation over the named patients.
+
+        Args:
+            case: position among :attr:`cases`, from 0; here and below.
+        """
+        return self.space.standardised(self._map(case))
 
     def components(self, case: int, count: int = 3) -> np.ndarray:
         """The first principal components, (count, *grid)."""
-        return self.space.components(self.maps[case], count)
+        features = self._map(case)
+        return self.space.components(features, checked_count(count, len(features)))
 
     def colours(self, case: int) -> np.ndarray:
         """The first three components as a picture, uint8 (*grid, 3): see
         :meth:`FeatureSpace.colours`."""
-        return self.space.colours(self.maps[case])
+        return self.space.colours(self._map(case))
+
+    def _map(self, case: int) -> np.ndarray:
+        if not _is_whole(case) or not 0 <= case < len(self):
+            raise InputError(f"case {case!r} is not among these {len(self)}, from 0")
+        return self.maps[case]
 
     @cached_property
     def embeddings(self) -> np.ndarray:
@@ -285,12 +289,11 @@ def features(
         check_cases(cohort, cases),
         check_cases(cohort, fit if fit is not None else cases),
     )
-    checked_stride(stride)
+    everyone = dict.fromkeys((*shown, *fitted))
+    stride = checked_stride(stride, [cohort.cases[case].shape for case in everyone])
+    levels = checked_levels(levels, encoder)
     ready = encoder_to_read(encoder, cohort, fitted, exact)
-    everything = {
-        case: read_map(ready, _image(cohort, case), stride, levels)
-        for case in dict.fromkeys((*shown, *fitted))
-    }
+    everything = {case: read_map(ready, _image(cohort, case), stride, levels) for case in everyone}
     names = [cohort.cases[case].id for case in fitted]
     space = fit_space((everything[case] for case in fitted), names)
     return FeatureMaps(
@@ -327,15 +330,60 @@ def encoder_to_read(
     return recalibrated(fitting, cohort, cases)  # type: ignore[arg-type]  # or any other module
 
 
-def checked_stride(stride: int) -> int:
+def checked_stride(stride: int, shapes: Iterable[Sequence[int]] = ()) -> int:
     """The edge of a cell.
 
+    Args:
+        shapes: of the scans, in voxels.
+
     Raises:
-        InputError: it is no whole number of voxels.
+        InputError: it is no whole number of voxels, or longer than a scan.
     """
-    if not isinstance(stride, int) or stride < 1:
+    if not _is_whole(stride) or stride < 1:
         raise InputError(f"stride is {stride!r}, but must be a whole number of voxels, 1 or more")
-    return stride
+    for shape in shapes:
+        if stride > max(shape):
+            size = " × ".join(map(str, shape))
+            raise InputError(f"stride is {stride}, but a scan has no more than {size} voxels")
+    return int(stride)
+
+
+def checked_levels(levels: Sequence[int] | None, encoder: nn.Module) -> Sequence[int] | None:
+    """Which levels are read, 0 the finest; None is all.
+
+    Raises:
+        InputError: they are no list of different levels of the encoder.
+    """
+    if levels is None:
+        return None
+    if not _is_list(levels) or not all(map(_is_whole, levels)) or not len(levels):
+        raise InputError(f"levels are {levels!r}, but must be numbers of levels, such as [0, 1]")
+    if len(set(levels)) < len(levels):
+        raise InputError(f"levels are {list(levels)}, but each is read once; leave out the second")
+    count = len(encoder.settings.filters) if isinstance(encoder, Encoder) else max(levels) + 1
+    for level in levels:
+        if not 0 <= level < count:
+            raise InputError(f"level {level} is not among the encoder's {count}, 0 the finest")
+    return [int(level) for level in levels]
+
+
+def checked_count(count: int, features: int) -> int:
+    """How many principal components are asked for.
+
+    Raises:
+        InputError: they are not so many as an encoder of so many ``features`` has, or fewer.
+    """
+    if not _is_whole(count) or not 0 <= count <= features:
+        raise InputError(f"{count!r} components are asked for, but there are {features} features")
+    return int(count)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, (str, bytes))
 
 
 def _bytes_to_unfold(encoder: nn.Module, space: Sequence[int]) -> float:
@@ -354,6 +402,8 @@ def check_cases(cohort: Cohort, cases: Sequence[int]) -> list[int]:
     Raises:
         InputError: there are none, or there is no such case.
     """
+    if not _is_list(cases) or not all(map(_is_whole, cases)):
+        raise InputError(f"cases are {cases!r}, but must be a list of positions, such as [0, 1, 2]")
     chosen = [int(case) for case in cases]
     for case in chosen:
         if not 0 <= case < len(cohort):

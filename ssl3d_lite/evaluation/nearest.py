@@ -4,7 +4,7 @@ Intensity is the control: scans of one scanner have like histograms, so an encod
 patients are those with the nearest histograms may have learnt the scanner, and no anatomy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from ssl3d_lite.errors import InputError
 
 from .feature_maps import FeatureMaps, cell_middles, cells_of
 
+CONTROL = "intensity"
 BINS = 32  # a histogram has
 ENDS = (0.5, 99.5)  # percentiles, over all scans, between which the bins lie
 
@@ -57,6 +58,13 @@ def nearest_rows(vectors: np.ndarray, row: int, count: int) -> list[int]:
     away = np.square(scaled - scaled[row]).sum(1)
     order = np.argsort(away, kind="stable")
     return [int(other) for other in order if other != row][:count]
+
+
+def with_control(
+    embeddings: Mapping[str, np.ndarray], cohort: Cohort, cases: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """Vectors of scans by what they are told by: encoders' embeddings, and last the control."""
+    return {**embeddings, CONTROL: intensity_histograms(cohort, cases)}
 
 
 def nearest_places(

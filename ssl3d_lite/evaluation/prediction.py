@@ -100,6 +100,7 @@ def large_enough(
     cases: Sequence[int],
     axis: int | None,
     window: Sequence[int] | None,
+    reader: str = "network",
 ) -> tuple[list[int], list[dict[str, str]]]:
     """Which of ``cases`` have voxels enough for a network to read; and {"case", "reason"} of those
     that have not.
@@ -107,6 +108,7 @@ def large_enough(
     Args:
         axis: across which a network of slices cuts.
         window: larger volumes are predicted in such boxes, which are padded.
+        reader: what a refusal calls the network.
 
     Raises:
         InputError: none has.
@@ -124,10 +126,11 @@ def large_enough(
             fit.append(number)
             continue
         size = " × ".join(map(str, case.shape))
-        why = f"its {size} voxels are too few: the network needs {lack}"
+        why = f"its {size} voxels are too few: the {reader} needs {lack}"
         small.append({"case": case.id, "reason": why})
     if small and not fit:
-        raise InputError(f"no scan can be predicted; {small[0]['case']}: {small[0]['reason']}")
+        done = "predicted" if reader == "network" else "read"
+        raise InputError(f"no scan can be {done}; {small[0]['case']}: {small[0]['reason']}")
     return fit, small
 
 

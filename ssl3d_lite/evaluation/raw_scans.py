@@ -128,7 +128,23 @@ def predict_images(
 # ---- what the network knows --------------------------------------------------------------------
 
 
-def what_it_learnt(network: UNet | Classifier | Encoder) -> tuple[Provenance, Mapping[str, Any]]:
+@dataclass(frozen=True)
+class Wording:
+    """How a command that reads raw scans speaks of itself."""
+
+    reader: str = "network"
+    instead: str = "predict that cohort"  # what to do with scans that were prepared by hand
+    pictures: str = "grades pictures"  # what it does if it reads no scans
+    outside: str = "background"  # what lies beyond the volumes that it read
+
+
+PREDICTING = Wording()
+READING_FEATURES = Wording("encoder", "give that cohort (--cohort)", "learnt pictures", "black")
+
+
+def what_it_learnt(
+    network: UNet | Classifier | Encoder, words: Wording = PREDICTING
+) -> tuple[Provenance, Mapping[str, Any]]:
     """What a network was trained on, and the settings of the recipe that prepared it.
 
     Raises:
@@ -137,19 +153,19 @@ def what_it_learnt(network: UNet | Classifier | Encoder) -> tuple[Provenance, Ma
     origin = network.provenance
     if origin is None or origin.recipe is None:
         raise InputError(
-            "the network does not say how its scans were prepared (it is untrained, or an earlier "
-            "version trained it); train it again, or prepare the scans as its cohort was and "
-            "predict that cohort"
+            f"the {words.reader} does not say how its scans were prepared (it is untrained, or an "
+            "earlier version trained it); train it again, or prepare the scans as its cohort was "
+            f"and {words.instead}"
         )
     if origin.preparation.ordinal or isinstance(network, Classifier):
         raise InputError(
-            f"the network grades pictures of the recipe {origin.recipe.get('name')}; prepare yours "
-            "with it and predict that cohort"
+            f"the {words.reader} {words.pictures} of the recipe {origin.recipe.get('name')}; "
+            f"prepare yours with it and {words.instead}"
         )
     return origin, origin.recipe
 
 
-def volume_recipe(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+def volume_recipe(recipe: Mapping[str, Any], words: Wording = PREDICTING) -> Mapping[str, Any]:
     """The settings of a recipe of volumes, or of those that a recipe of slices cut.
 
     Raises:
@@ -159,8 +175,8 @@ def volume_recipe(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
         recipe = recipe["cohort"]
     if recipe.get("name") not in PLAIN_RECIPES or not recipe.keys() >= set(SETTINGS):
         raise InputError(
-            f"the network learnt scans of the recipe {recipe.get('name')}, which does more to them "
-            "than its settings say; prepare the scans with it and predict that cohort"
+            f"the {words.reader} learnt scans of the recipe {recipe.get('name')}, which does more "
+            f"to them than its settings say; prepare the scans with it and {words.instead}"
         )
     return recipe
 
@@ -197,6 +213,7 @@ def prepare_alike(
     channels: Sequence[str],
     recipe: Mapping[str, Any],
     workers: int | None,
+    words: Wording = PREDICTING,
 ) -> tuple[Cohort, Any]:
     """Prepare raw scans as a network's were, into ``room``; and how it went.
 
@@ -211,7 +228,9 @@ def prepare_alike(
     kind, prepare = load_recipe("folder")
 
     def as_given(text: str) -> str:  # the user knows of no room
-        return text.replace(str(raw.resolve()), str(images if images.is_dir() else images.parent))
+        for own in (raw.resolve() / images.name, raw.resolve()):
+            text = text.replace(str(own), str(images))
+        return text
 
     try:
         summary = prepare(kind(out=room / "cohort", raw=raw, **settings))
@@ -221,8 +240,8 @@ def prepare_alike(
     cohort = Cohort.open(summary.folder)
     if cohort.recipe.get("version") != recipe.get("version"):
         raise InputError(
-            "the scans that the network learnt from were prepared by another version of this "
-            "program, which made other arrays; prepare its cohort anew and train it again"
+            f"the scans that the {words.reader} learnt from were prepared by another version of "
+            "this program, which made other arrays; prepare its cohort anew and train it again"
         )
     return cohort, replace(summary, rejected=tuple(rejected))
 
@@ -282,7 +301,11 @@ class SliceBySlice(nn.Module):
 
 
 def remarks_on_scans(
-    cohort: Cohort, trained: Provenance, recipe: Mapping[str, Any], axis: int | None = None
+    cohort: Cohort,
+    trained: Provenance,
+    recipe: Mapping[str, Any],
+    axis: int | None = None,
+    words: Wording = PREDICTING,
 ) -> Iterator[str]:
     """What a network has not met of scans that were prepared as its own: a line each.
 
@@ -290,8 +313,16 @@ def remarks_on_scans(
         axis: across which a network of slices cuts.
     """
     yield from _without_unit(cohort, trained.preparation.unit)
-    yield from _outside(cohort.cases, recipe)
-    yield from _far_off(cohort.cases, trained.preparation.spacing_range, axis)
+    yield from _outside(cohort.cases, recipe, words)
+    if strange := strange_voxels(cohort.cases, trained, axis):
+        seen = trained.preparation.spacing_range or ()
+        known = " × ".join(
+            f"{a:.3g}" if np.isclose(a, b, rtol=0.01) else f"{a:.3g}–{b:.3g}" for a, b in seen
+        )
+        yield (
+            f"voxels far from the {known} that the {words.reader} has learnt from (are the "
+            f"header's units mm?), so do not trust: {_named(strange)}"
+        )
 
 
 def _without_unit(cohort: Cohort, unit: str | None) -> Iterator[str]:
@@ -302,7 +333,7 @@ def _without_unit(cohort: Cohort, unit: str | None) -> Iterator[str]:
         yield f"state no unit of length, so mm are taken for granted: {_named(silent)}"
 
 
-def _outside(cases: Sequence[Case], recipe: Mapping[str, Any]) -> Iterator[str]:
+def _outside(cases: Sequence[Case], recipe: Mapping[str, Any], words: Wording) -> Iterator[str]:
     """How much of which scans the network did not see."""
     if recipe["crop"] and (recipe["size"] is None or recipe["fit"] != "pad"):
         return  # nothing but the empty border was cut away
@@ -313,30 +344,24 @@ def _outside(cases: Sequence[Case], recipe: Mapping[str, Any]) -> Iterator[str]:
             shares[case.id] = f"{out} voxels ({out / voxels:.0%})"
     if shares:
         size = " × ".join(map(str, recipe["size"] or ()))
-        yield f"outside the network's field of {size} voxels, so background: {_named(shares)}"
+        field = f"outside the {words.reader}'s field of {size} voxels"
+        yield f"{field}, so {words.outside}: {_named(shares)}"
 
 
-def _far_off(
-    cases: Sequence[Case], seen: Sequence[Sequence[float]] | None, axis: int | None
-) -> Iterator[str]:
-    """Which scans have voxels of a size that the network has not met."""
-    if seen is None:
-        return
-    low, high = np.array(seen).T
+def strange_voxels(
+    cases: Sequence[Case], trained: Provenance, axis: int | None = None
+) -> dict[str, str]:
+    """Which scans have voxels of a size that the network has not met: their ids, and the size."""
+    if trained.preparation.spacing_range is None:
+        return {}
+    low, high = np.array(trained.preparation.spacing_range).T
     strange = {}
     for case in cases:
         edges = voxel_sizes(np.array(case.affine))
         edges = edges if axis is None else np.delete(edges, axis)
         if (edges > FAR_OFF * high).any() or (FAR_OFF * edges < low).any():
             strange[case.id] = " × ".join(f"{edge:.3g}" for edge in edges)
-    if strange:
-        known = " × ".join(
-            f"{a:.3g}" if np.isclose(a, b, rtol=0.01) else f"{a:.3g}–{b:.3g}" for a, b in seen
-        )
-        yield (
-            f"voxels far from the {known} that the network has learnt from (are the header's "
-            f"units mm?), so do not trust: {_named(strange)}"
-        )
+    return strange
 
 
 def _slices_left_out(recipe: Mapping[str, Any]) -> Iterator[str]:

@@ -37,6 +37,8 @@ from .figures.shuffled import shuffled_pieces as shuffled_pieces
 from .figures.triplets import triplets as triplets
 from .figures.turns import turns as turns
 from .film import Film as Film
+from .napari.features import add_features as add_features
+from .napari.features import open_features as open_features
 from .napari.layers import add_scan as add_scan
 from .napari.open import open_puzzle as open_puzzle
 from .napari.open import open_scan as open_scan

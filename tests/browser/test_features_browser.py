@@ -1,6 +1,7 @@
 """The view of features in JupyterLab and as a page: all is answered without the kernel."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -211,6 +212,77 @@ def test_a_dot_asks_as_its_voxel_does(opened, saved):
         after = pixels(plot)
         assert (after != before).any() or name == "label"
     assert (pixels(plot) == before).all()
+
+
+def test_three_planes_follow_what_is_asked(opened, saved):
+    """The scan, its colours and the heat of a click cross at the voxel, of whoever is looked at."""
+    page = opened(saved, ".ssl3d-three canvas")
+    panels, captions = page.locator(".ssl3d-three canvas"), page.locator(".ssl3d-three figcaption")
+    before = [pixels(panels.nth(n)) for n in range(9)]
+    page.mouse.click(*point(page, canvas_of(page, 0, 0), 0.3, 0.7))
+    page.wait_for_timeout(100)
+    x, y, z = re.findall(r"\d+", page.locator(".ssl3d-told").inner_text())[:3]
+    places = [f"sagittal, x = {x}", f"coronal, y = {y}", f"axial, z = {z}"]
+    assert captions.all_inner_texts() == 3 * places
+    assert all((pixels(panels.nth(n)) != before[n]).any() for n in range(9))
+    scan, colours, heat = (pixels(panels.nth(n)) for n in (1, 4, 7))
+    grey = [np.ptp(each, axis=2)[20:-20, 20:-20].mean() for each in (scan, colours, heat)]
+    assert grey[1] > 3 * grey[0]
+    assert (scan != heat).any()
+    page.get_by_label("three planes of").select_option(label="C case_002")
+    assert captions.all_inner_texts() != 3 * places  # where it finds the voxel in C
+    page.mouse.click(*point(page, panels.nth(2), 0.5, 0.5))  # axial, of C
+    page.wait_for_timeout(100)
+    assert "of case_002" in page.locator(".ssl3d-told").inner_text()
+
+
+def test_the_nearest_patches_are_asked_by_a_click(opened, saved):
+    page = opened(saved, ".ssl3d-patches canvas")
+    told, captions = page.locator(".ssl3d-told"), page.locator(".ssl3d-patches figcaption")
+    rows = np.array(captions.all_inner_texts()).reshape(3, 11)
+    assert set(rows[:, 0]) == {"A asked"}
+    unit = re.compile(r"[ABCD] (✓|✗ \d+ mm)")
+    assert all(unit.fullmatch(text) for text in rows[:, 1:].ravel())
+    page.locator(".ssl3d-patches canvas").nth(2).click()
+    letter = rows[0, 2][0]
+    assert f"of case_{'ABCD'.index(letter):03}" in told.inner_text()
+    assert captions.first.inner_text() == f"{letter} asked"
+
+
+def test_colours_in_3d_are_turned_together(opened, saved):
+    page = opened(saved, ".ssl3d-solid canvas")
+    canvases = page.locator(".ssl3d-solid canvas")
+    page.wait_for_timeout(500)  # they are drawn last
+    before = [pixels(canvases.nth(n)) for n in range(3)]
+    assert all(np.ptp(picture, axis=2).max() > 40 for picture in before)
+    x, y = point(page, canvases.first, 0.5, 0.5)
+    page.mouse.down()
+    page.mouse.move(x + 60, y + 10, steps=3)
+    page.mouse.up()
+    page.wait_for_timeout(300)
+    assert all((pixels(canvases.nth(n)) != before[n]).any() for n in range(3))
+    labels = (np.ptp(pixels(canvases.first), axis=2) > 20).mean()
+    page.get_by_label("what is shown in 3D").select_option("scan")
+    page.wait_for_timeout(300)
+    assert (np.ptp(pixels(canvases.first), axis=2) > 20).mean() > 1.5 * labels
+
+
+def test_the_nearest_patients_are_those_of_who_is_asked(opened, saved):
+    page = opened(saved, ".ssl3d-nearest canvas")
+    strips = page.locator(".ssl3d-nearest .ssl3d-thumbs")
+    assert strips.count() == 3
+
+    def found(row):
+        return strips.nth(row).locator("figcaption").all_inner_texts()
+
+    first = [found(row) for row in range(3)]
+    assert all(texts[0] == "asked" and len(set(texts)) == 6 for texts in first)
+    framed = strips.nth(0).locator(".ssl3d-framed figcaption").all_inner_texts()
+    assert framed == [name for name in first[0][1:] if name in first[2]]
+    page.mouse.click(*point(page, canvas_of(page, 0, 2), 0.5, 0.5))
+    page.wait_for_timeout(100)
+    assert [found(row) for row in range(3)] != first
+    assert "case_002" not in found(0)
 
 
 @pytest.mark.parametrize("width", [390, 700, 1400])

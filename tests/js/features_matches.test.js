@@ -10,6 +10,7 @@ import {
   likeness,
   measure,
   middleOf,
+  nearestCells,
   nearestFrame,
   voxelsByLabel,
 } from "../../ssl3d_lite/show/browser/features_matches.js";
@@ -100,4 +101,34 @@ test("a dragged crop stops at the nearest of its positions", () => {
   assert.equal(nearestFrame(frames, 0, [0, 9, 8]), 2);
   assert.equal(nearestFrame(frames, 2, [0, -4, -4]), 1);
   assert.equal(nearestFrame(frames, 2, [0, -99, 0]), 0);
+});
+
+test("the nearest cells of several patients, none beside another", () => {
+  const grids = [
+    [1, 1, 10],
+    [1, 1, 6],
+  ];
+  const found = [
+    Uint32Array.from([9, 8, 0, 1, 2, 7, 6, 5, 4, 3]),
+    Uint32Array.from([9, 9, 4, 1, 4, 9]),
+  ];
+  const asked = { patient: 0, cell: 2 };
+  assert.deepEqual(
+    nearestCells(found, grids, asked, 1, 4).map(({ patient, cell }) => [patient, cell]),
+    [
+      [1, 3],
+      [0, 4],
+      [0, 9],
+      [0, 7],
+    ],
+  );
+});
+
+test("where there is no further place, fewer cells are found", () => {
+  const found = [new Uint32Array(8), new Uint32Array(8)];
+  const grids = [
+    [2, 2, 2],
+    [2, 2, 2],
+  ];
+  assert.equal(nearestCells(found, grids, { patient: 0, cell: 0 }, 3, 5).length, 1);
 });

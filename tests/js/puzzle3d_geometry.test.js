@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { look, project, tilted } from "../../ssl3d_lite/show/browser/looking.js";
 import {
   apply,
   between,
@@ -9,16 +10,13 @@ import {
   cornersOf,
   eased,
   inside,
-  look,
   middleOf,
   middleVoxel,
   nearestAxis,
   partOfTurn,
-  project,
   sideOnCanvas,
   sidesSeen,
   slice,
-  tilted,
   viewsOf,
 } from "../../ssl3d_lite/show/browser/puzzle3d_geometry.js";
 import { determinant, dot } from "../../ssl3d_lite/show/browser/vectors.js";

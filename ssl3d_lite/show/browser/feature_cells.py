@@ -19,6 +19,7 @@ from ssl3d_lite.evaluation.feature_maps import (
     COLOUR_REACH,
     cell_middles,
     cut_out,
+    embedding,
     encoder_to_read,
     fit_space,
     places_in,
@@ -26,6 +27,7 @@ from ssl3d_lite.evaluation.feature_maps import (
     read_maps,
 )
 
+PLACE_COLUMN = "place alone"  # what the column without an encoder is called
 HIGHEST = 255  # a byte
 COMPONENTS = 32  # at most, that are sent
 MOST_CELLS = 2**15  # a patient has, by default
@@ -62,6 +64,9 @@ class FeatureColumn:
     """The same of all components that are sent."""
     shift: Equivariance | None
     """None of place, whose answer is known."""
+    embeddings: np.ndarray | None = None
+    """One vector a scan, of the patients and then of others: (scan, feature). None of place, which
+    is the same in all."""
 
 
 def frames_of(shape: Sequence[int]) -> list[Frame]:
@@ -88,10 +93,17 @@ def encoder_column(
     frames: Sequence[Frame],
     stride: int,
     exact: bool = True,
+    others: Sequence[int] = (),
 ) -> FeatureColumn:
-    """An encoder's cells of all patients and frames; computed in float64, if ``exact``."""
+    """An encoder's cells of all patients and frames; computed in float64, if ``exact``.
+
+    Args:
+        others: further cases, of which nothing but the embeddings is wanted.
+    """
     ready = encoder_to_read(encoder, cohort, cases, exact)
     patients = list(read_maps(ready, cohort, cases, stride))
+    vectors = [embedding(each) for each in patients]
+    vectors += [embedding(each) for each in read_maps(ready, cohort, others, stride)]
     first = cohort.images([cases[0]])[0]
     crops = [read_map(ready, first[frame.box], stride) for frame in frames]
     space = fit_space(patients, [cohort.cases[case].id for case in cases])
@@ -111,6 +123,7 @@ def encoder_column(
         share=space.share(3),
         kept=space.share(count),
         shift=equivariance_under_shift(encoder, cohort, cases),
+        embeddings=np.stack(vectors),
     )
 
 
@@ -131,7 +144,7 @@ def place_column(
     places += [places_in(cell_middles(frame.size, stride), shapes[0]) for frame in frames]
     cells = tuple(np.rint((each + 1) / 2 * HIGHEST).astype("u1") for each in places)
     palette = np.tile(np.arange(HIGHEST + 1, dtype="u1"), (3, 1))
-    return FeatureColumn("place alone", cells, palette, None, None, None)
+    return FeatureColumn(PLACE_COLUMN, cells, palette, None, None, None)
 
 
 def matches(cells: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.feature_maps import cell_labels, check_cases, checked_stride
+from ssl3d_lite.evaluation.nearest import nearest_rows, with_control
 from ssl3d_lite.models.encoders import Encoder, make_encoder
 from ssl3d_lite.show.arrays import air, greys
 from ssl3d_lite.show.pieces import COLOURS, CORRECT_COLOUR, WRONG_COLOUR, class_colour
@@ -26,6 +27,7 @@ from ssl3d_lite.show.stills.features import features_still
 from .browser_module import browser_module
 from .feature_cells import (
     FRAMES,
+    PLACE_COLUMN,
     FeatureColumn,
     Frame,
     encoder_column,
@@ -37,6 +39,8 @@ from .feature_cells import (
 from .saved_page import BrowserView
 
 MOST_PATIENTS = 4
+MOST_AMONG = 12  # patients among whom the nearest are sought, by default
+NEAREST = 5  # patients that are shown of them
 
 
 class Features(BrowserView):
@@ -44,9 +48,12 @@ class Features(BrowserView):
 
     Hover over a voxel of a patient, or click to keep it. The other patients, and a crop of the
     first that can be moved with the mouse, show how like each voxel is, and a ring at the best
-    match. Below, each dot is a cell by its first two principal components, and asks as a voxel
-    does. Features that follow the anatomy stay on it when the crop is moved; what knows
-    the place alone stays at the same position of the crop.
+    match. Features that follow the anatomy stay on it when the crop is moved; what knows the place
+    alone stays at the same position of the crop.
+
+    Below are the nearest patches over all patients; three planes that cross at the voxel; features
+    in colours in 3D; dots, each a cell by its first two principal components, which ask as a voxel
+    does; and the patients that are most alike as a whole, beside those of the nearest intensities.
 
     Attributes:
         patient: which of the patients is asked, from 0.
@@ -75,9 +82,12 @@ class Features(BrowserView):
     _colours = traitlets.List(list(COLOURS[:MOST_PATIENTS])).tag(sync=True)  # one a patient
     _unit = traitlets.Unicode().tag(sync=True)
     _numbers: traitlets.List = traitlets.List().tag(sync=True)  # rows of text, for a table
+    _others: traitlets.List = traitlets.List().tag(sync=True)  # name, size and extent of pictures
+    _neighbours: traitlets.List = traitlets.List().tag(sync=True)  # name, nearest of each patient
     _note = traitlets.Unicode().tag(sync=True)
     _scans = traitlets.Bytes().tag(sync=True)  # one patient after another, (x, y, z)
     _labels = traitlets.Bytes().tag(sync=True)  # the same of those that have labels
+    _thumbs = traitlets.Bytes().tag(sync=True)  # a plane of each patient, rows from the top
     _cells = traitlets.Bytes().tag(sync=True)  # column, patient or frame, cell, component
 
     def __init__(
@@ -87,6 +97,7 @@ class Features(BrowserView):
         beside: Encoder | None = None,
         cases: Sequence[int] | None = None,
         *,
+        among: Sequence[int] | None = None,
         names: tuple[str, str] | None = None,
         stride: int | None = None,
         exact: bool = True,
@@ -98,6 +109,8 @@ class Features(BrowserView):
             beside: the encoder that stands beside it; by default a random one of its shape.
             cases: positions of two to four patients; the first is asked. By default four of the
                 test set of fold 0, or of all cases where there is none.
+            among: positions of further patients, among whom the nearest are sought too; by default
+                at most 12 of those that ``cases`` are taken from.
             names: what the two encoders are called.
             stride: edge of a cell, in voxels; by default the smallest, from 2 on, by which a
                 patient has at most 32768 cells.
@@ -112,13 +125,16 @@ class Features(BrowserView):
             show.Features(encoder, cohort, beside=other, cases=[0, 1, 2, 3]).save("features.html")
         """
         chosen = _patients_of(cohort, cases)
+        everyone = _everyone(cohort, chosen, among)
         shapes = [cohort.cases[case].shape for case in chosen]
-        stride = max(map(stride_for, shapes)) if stride is None else checked_stride(stride)
+        stride = max(map(stride_for, shapes)) if stride is None else checked_stride(stride, shapes)
         frames = frames_of(shapes[0])
         encoders = _named_encoders(encoder, beside, names)
         both = tqdm(encoders.items(), "features", unit="encoder")
+        others = everyone[len(chosen) :]
         columns = [
-            encoder_column(name, each, cohort, chosen, frames, stride, exact) for name, each in both
+            encoder_column(name, each, cohort, chosen, frames, stride, exact, others)
+            for name, each in both
         ] + [place_column(shapes, frames, stride)]
         labels = [_label(cohort, case) for case in chosen]
         on_cells = [cell_labels(cohort, case, stride) for case in chosen]
@@ -136,6 +152,9 @@ class Features(BrowserView):
             _unit=unit,
             _numbers=numbers_of(columns, dice, frames, cohort),
             _note=note_of(columns, dice),
+            _others=[_about_thumb(cohort, case) for case in everyone],
+            _neighbours=_neighbours(columns, cohort, everyone, len(chosen)),
+            _thumbs=b"".join(_thumb(cohort, case).tobytes() for case in everyone),
             _scans=b"".join(_greys(cohort, case).tobytes() for case in chosen),
             _labels=b"".join(label.tobytes() for label in labels if label is not None),
             _cells=b"".join(cells.tobytes() for column in columns for cells in column.cells),
@@ -176,14 +195,28 @@ class Features(BrowserView):
 def _patients_of(cohort: Cohort, cases: Sequence[int] | None) -> list[int]:
     if cohort.spatial_dims != 3:
         raise InputError(f"{cohort.name} is {cohort.spatial_dims}D; Features shows 3D scans")
-    if cases is None:
-        folds = {case.fold for case in cohort.cases if case.fold is not None}
-        cases = cohort.split().test if len(folds) > 2 else range(len(cohort))
-        cases = cases[:MOST_PATIENTS]
-    chosen = check_cases(cohort, cases)
+    chosen = check_cases(cohort, _unseen(cohort)[:MOST_PATIENTS] if cases is None else cases)
+    if len(set(chosen)) < len(chosen):
+        raise InputError(
+            f"cases are {chosen}, but each patient is shown once; leave out the second"
+        )
     if not 2 <= len(chosen) <= MOST_PATIENTS:
         raise InputError(f"{len(chosen)} cases are chosen; Features shows 2 to {MOST_PATIENTS}")
     return chosen
+
+
+def _unseen(cohort: Cohort) -> Sequence[int]:
+    """The test set of fold 0; all cases where there is none."""
+    folds = {case.fold for case in cohort.cases if case.fold is not None}
+    return cohort.split().test if len(folds) > 2 else range(len(cohort))
+
+
+def _everyone(cohort: Cohort, chosen: Sequence[int], among: Sequence[int] | None) -> list[int]:
+    """The patients that are shown, then the others among whom the nearest are sought."""
+    if among is None:
+        return list(dict.fromkeys((*chosen, *_unseen(cohort))))[: max(MOST_AMONG, len(chosen))]
+    none = isinstance(among, Sequence) and not among
+    return list(dict.fromkeys((*chosen, *(() if none else check_cases(cohort, among)))))
 
 
 def _named_encoders(
@@ -192,8 +225,14 @@ def _named_encoders(
     """Name → encoder, the random one of the same shape where there is no other."""
     if names is None:
         names = ("the encoder", "random weights" if beside is None else "the other")
-    if len(set(names)) != 2:
-        raise InputError(f"names are {names!r}, but must be two: one for each encoder")
+    texts = isinstance(names, (tuple, list)) and all(
+        isinstance(n, str) and n.strip() for n in names
+    )
+    if not texts or len(names) != 2 or len({*names, PLACE_COLUMN}) != 3:
+        raise InputError(
+            f"names are {names!r}, but must be two texts that differ, one for each encoder, and "
+            f"neither of them {PLACE_COLUMN!r}"
+        )
     other = make_encoder(encoder.settings, 0) if beside is None else beside
     return dict(zip(names, (encoder, other), strict=True))
 
@@ -248,6 +287,33 @@ def _first_voxel(label: np.ndarray | None, shape: Sequence[int]) -> list[int]:
         inside = np.argwhere(label == np.bincount(label[label > 0]).argmax())
         middle = inside[np.square(inside - inside.mean(0)).sum(1).argmin()]
     return middle.tolist()
+
+
+def _neighbours(
+    columns: Sequence[FeatureColumn], cohort: Cohort, everyone: Sequence[int], asked: int
+) -> list[dict[str, Any]]:
+    """For each encoder, and for the control, the patients nearest to each of the first; nothing
+    where there are so few that all are near."""
+    if len(everyone) < NEAREST:
+        return []
+    vectors = {each.name: each.embeddings for each in columns if each.embeddings is not None}
+    return [
+        {"name": name, "nearest": [nearest_rows(rows, row, NEAREST) for row in range(asked)]}
+        for name, rows in with_control(vectors, cohort, everyone).items()
+    ]
+
+
+def _thumb(cohort: Cohort, case: int) -> np.ndarray:
+    """The middle sagittal plane as a picture, uint8 (row, column), the top row first."""
+    shades = _greys(cohort, case)
+    return np.ascontiguousarray(shades[len(shades) // 2].T[::-1])
+
+
+def _about_thumb(cohort: Cohort, case: int) -> dict[str, Any]:
+    about = cohort.cases[case]
+    edges = voxel_sizes(np.array(about.affine))
+    size = about.shape[1:]
+    return {"name": about.id, "size": list(size), "extent": (edges[1:] * size).tolist()}
 
 
 # ---- the line beneath --------------------------------------------------------------------------

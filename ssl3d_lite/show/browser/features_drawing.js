@@ -11,6 +11,7 @@ const pixel = (red, green, blue, alpha) =>
   (red | (green << RED[1]) | (blue << RED[2]) | (alpha << 24)) >>> 0;
 
 const BLACK = pixel(0, 0, 0, 255);
+const GREYS = Uint32Array.from({ length: 256 }, (_, grey) => pixel(grey, grey, grey, 255));
 
 // From nothing over purple to white: the brighter, the more alike. Labels, right and wrong have
 // none of these colours.
@@ -47,37 +48,78 @@ function layerOf(panel, name, shape, plane) {
   return panel.layers[name];
 }
 
-export function drawScan(panel, patient, plane, slice) {
-  const layer = layerOf(panel, "scan", patient.shape, plane);
-  const { voxels } = patient;
-  fill(layer.pixels, patient.shape, plane, slice, (at) =>
-    pixel(voxels[at], voxels[at], voxels[at], 255),
-  );
-  layer.context.putImageData(layer.image, 0, 0);
+// Fills a layer of a panel, unless it holds the very same slice of the same thing.
+function layerWith(panel, name, what, shape, plane, slice, paint) {
+  const layer = layerOf(panel, name, shape, plane);
+  if (layer.what !== what || layer.plane !== plane || layer.slice !== slice) {
+    fill(layer.pixels, shape, plane, slice, paint);
+    layer.context.putImageData(layer.image, 0, 0);
+  }
+  Object.assign(layer, { what, plane, slice });
+  return layer;
+}
+
+export function drawScan(panel, { voxels, shape }, plane, slice) {
+  const paint = (at) => GREYS[voxels[at]];
+  const layer = layerWith(panel, "scan", voxels, shape, plane, slice, paint);
   panel.context.globalAlpha = 1;
   panel.context.imageSmoothingEnabled = false; // a voxel is a square
   panel.context.drawImage(layer.canvas, 0, 0, panel.width, panel.height);
 }
 
 // Air has features too, but none that a person looks for: it stays black.
-export function drawAir(panel, patient, plane, slice) {
-  const layer = layerOf(panel, "air", patient.shape, plane);
-  const { voxels } = patient;
-  fill(layer.pixels, patient.shape, plane, slice, (at) => (voxels[at] ? 0 : BLACK));
-  layer.context.putImageData(layer.image, 0, 0);
+export function drawAir(panel, { voxels, shape }, plane, slice) {
+  const paint = (at) => (voxels[at] ? 0 : BLACK);
+  const layer = layerWith(panel, "air", voxels, shape, plane, slice, paint);
   panel.context.imageSmoothingEnabled = false;
   panel.context.drawImage(layer.canvas, 0, 0, panel.width, panel.height);
 }
 
+// Draws the part of a plane that reaches so many voxels from a place, over the whole of a square
+// canvas, which is so wide in voxels of the shortest edge.
+export function drawPatch(
+  { context, layer, edge },
+  { voxels, shape, spacing },
+  plane,
+  place,
+  reach,
+) {
+  const finest = Math.min(...spacing);
+  const stride = [shape[1] * shape[2], shape[2], 1];
+  const ends = [plane.across, plane.up].map((axis) => {
+    const wide = (reach * finest) / spacing[axis];
+    const [low, high] = [Math.floor(place[axis] - wide), Math.ceil(place[axis] + wide)];
+    return [Math.max(0, low), Math.min(shape[axis] - 1, high)];
+  });
+  const [[left, right], [bottom, top]] = ends;
+  [layer.width, layer.height] = [right - left + 1, top - bottom + 1];
+  const pen = layer.getContext("2d", { willReadFrequently: true });
+  const image = pen.createImageData(layer.width, layer.height);
+  const pixels = new Uint32Array(image.data.buffer);
+  const slice = Math.min(shape[plane.axis] - 1, Math.floor(place[plane.axis] + 0.5));
+  let to = 0;
+  for (let v = top; v >= bottom; v--) {
+    let at = slice * stride[plane.axis] + v * stride[plane.up] + left * stride[plane.across];
+    for (let u = left; u <= right; u++, at += stride[plane.across])
+      pixels[to++] = GREYS[voxels[at]];
+  }
+  pen.putImageData(image, 0, 0);
+  const scale = edge / (2 * reach * finest);
+  const [wide, high] = [plane.across, plane.up].map((axis) => spacing[axis] * scale);
+  const x = edge / 2 - (place[plane.across] - left + 0.5) * wide;
+  const y = edge / 2 - (top - place[plane.up] + 0.5) * high;
+  context.clearRect(0, 0, edge, edge);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(layer, x, y, layer.width * wide, layer.height * high);
+}
+
 // Lays cells over a box of the scan's plane, in voxels: the whole scan, or a crop of it.
-function drawCells(panel, patient, box, plane, slice, stride, opacity, paint) {
+function drawCells(panel, patient, box, plane, slice, { stride, opacity }, what, paint) {
   const { context } = panel;
   const grid = box.grid;
   const inside = Math.floor((slice - box.corner[plane.axis]) / stride);
   if (inside < 0 || inside >= grid[plane.axis]) return;
-  const layer = layerOf(panel, "cells", grid, plane);
-  fill(layer.pixels, grid, plane, inside, paint);
-  layer.context.putImageData(layer.image, 0, 0);
+  const layer = layerWith(panel, "cells", what, grid, plane, inside, paint);
   const to = placeOn({ plane, ...panel }, patient);
   const corner = (axis) => box.corner[axis] - 0.5;
   const end = (axis) => corner(axis) + grid[axis] * stride; // it may be beyond the box's
@@ -96,26 +138,18 @@ function drawCells(panel, patient, box, plane, slice, stride, opacity, paint) {
   context.restore();
 }
 
-export function drawColours(panel, patient, box, plane, slice, { stride, opacity, column, cells }) {
+export function drawColours(panel, patient, box, plane, slice, { column, cells, ...how }) {
   const { components, palette } = column;
   const colour = (at, channel) =>
     channel < components ? palette[channel][cells[at * components + channel]] : 128;
-  drawCells(panel, patient, box, plane, slice, stride, opacity, (at) =>
+  drawCells(panel, patient, box, plane, slice, how, cells, (at) =>
     pixel(colour(at, 0), colour(at, 1), colour(at, 2), 255),
   );
 }
 
-export function drawHeat(panel, patient, box, plane, slice, { stride, opacity, range, found }) {
-  drawCells(
-    panel,
-    patient,
-    box,
-    plane,
-    slice,
-    stride,
-    opacity,
-    (at) => SHADES[Math.round(likeness(found[at], range) * (HEAT - 1))],
-  );
+export function drawHeat(panel, patient, box, plane, slice, { range, found, ...how }) {
+  const paint = (at) => SHADES[Math.round(likeness(found[at], range) * (HEAT - 1))];
+  drawCells(panel, patient, box, plane, slice, how, range, paint); // a range is each question's own
 }
 
 // ---- lines and marks -----------------------------------------------------------------------------
@@ -181,15 +215,13 @@ function stroked({ context }, path, colour, width) {
   context.stroke(path);
 }
 
-export function drawRing(panel, patient, plane, place, colour) {
-  const [x, y] = placeOn({ plane, ...panel }, patient)([place[plane.across], place[plane.up]]);
+export function drawRing(panel, [x, y], colour) {
   const path = new Path2D();
   path.arc(x, y, 8, 0, 2 * Math.PI);
   stroked(panel, path, colour, 2.5);
 }
 
-export function drawPointer(panel, patient, plane, place) {
-  const [x, y] = placeOn({ plane, ...panel }, patient)([place[plane.across], place[plane.up]]);
+export function drawPointer(panel, [x, y]) {
   const path = new Path2D();
   for (const [dx, dy] of [
     [1, 0],

@@ -62,6 +62,55 @@ export function heatRange(found, share, nearest) {
 export const likeness = (squared, [start, end]) =>
   Math.min(1, Math.max(0, (end - squared) / (end - start)));
 
+// ---- the nearest cells of several patients -------------------------------------------------------
+
+// Returns the `count` cells that are nearest over several patients, the nearest first: {patient,
+// cell}. Cells of one patient lie further apart than `apart` cells along some axis, from each other
+// and from the one that is asked, so that one place is not found over and over.
+export function nearestCells(found, grids, asked, apart, count) {
+  const taken = found.map((distances) => new Uint8Array(distances.length));
+  const best = found.map(() => null); // of each patient
+  const nearest = [];
+  const take = ({ patient, cell }) => {
+    takeAround(taken[patient], grids[patient], cell, Math.floor(apart));
+    best[patient] = null;
+  };
+  take(asked);
+  while (nearest.length < count) {
+    found.forEach((distances, patient) => {
+      best[patient] ??= { patient, ...nearestFree(distances, taken[patient]) };
+    });
+    const next = best.reduce((a, b) => (b.squared < a.squared ? b : a));
+    if (next.cell < 0) break; // all are taken
+    nearest.push(next);
+    take(next);
+  }
+  return nearest;
+}
+
+function nearestFree(distances, taken) {
+  let [cell, squared] = [-1, Infinity];
+  for (let at = 0; at < distances.length; at++) {
+    if (distances[at] < squared && !taken[at]) [cell, squared] = [at, distances[at]];
+  }
+  return { cell, squared };
+}
+
+function takeAround(taken, grid, cell, apart) {
+  const middle = [Math.floor(cell / (grid[1] * grid[2])), Math.floor(cell / grid[2]) % grid[1]];
+  const at = [...middle, cell % grid[2]];
+  const [[a, b], [c, d], [e, f]] = at.map((place, axis) => [
+    Math.max(0, place - apart),
+    Math.min(grid[axis] - 1, place + apart),
+  ]);
+  for (let x = a; x <= b; x++) {
+    for (let y = c; y <= d; y++) {
+      const row = (x * grid[1] + y) * grid[2];
+      taken.fill(1, row + e, row + f + 1);
+    }
+  }
+}
+
 // ---- how far a match is off --------------------------------------------------------------------
 
 export const distance = (a, b, spacing) =>

@@ -1,6 +1,7 @@
 // Plots of features, a dot a cell: the first two principal components of a column. Dots are places
 // in scans: pointing at one asks for its voxel.
 
+import { sizeCanvas } from "./canvases.js";
 import { make } from "./elements.js";
 import { middleOf } from "./features_matches.js";
 
@@ -83,14 +84,11 @@ function makePlot(row, column, dots) {
 }
 
 export function sizePlots({ plots, redraw }, edge) {
-  const dense = globalThis.devicePixelRatio || 1;
   for (const plot of plots) {
-    for (const canvas of [plot.canvas, plot.layer]) {
-      canvas.width = canvas.height = Math.round(edge * dense);
-    }
-    plot.canvas.style.width = plot.canvas.style.height = `${edge}px`;
-    plot.context.scale(dense, dense);
-    Object.assign(plot, { edge, dense });
+    sizeCanvas(plot, edge, edge);
+    const { width } = plot.canvas;
+    [plot.layer.width, plot.layer.height] = [width, width];
+    Object.assign(plot, { edge, dense: width / edge });
   }
   redraw();
 }

@@ -3,6 +3,7 @@
 
 import { unsigned } from "./bytes.js";
 import { make } from "./elements.js";
+import { tilted } from "./looking.js";
 import { drawCompass, drawFrame, drawPieces, drawTitle } from "./puzzle3d_drawing.js";
 import {
   between,
@@ -12,7 +13,6 @@ import {
   inside,
   middleVoxel,
   slice,
-  tilted,
   viewsOf,
 } from "./puzzle3d_geometry.js";
 

@@ -3,12 +3,12 @@
 // Seen without perspective, each side of a box is a parallelogram, and a canvas can draw a picture
 // into one exactly: so far boxes first, near boxes last (the painter's way) is all that it takes.
 
+import { project } from "./looking.js";
 import {
   apply,
   inside,
   middleVoxel,
   nearestAxis,
-  project,
   sideOnCanvas,
   sidesSeen,
 } from "./puzzle3d_geometry.js";

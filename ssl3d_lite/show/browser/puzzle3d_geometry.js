@@ -4,6 +4,7 @@
 // A place is the first three rows of an affine 4 x 4 matrix, which lead from a piece's voxels to
 // the scan's.
 
+import { look, project } from "./looking.js";
 import { determinant, dot, minus } from "./vectors.js";
 
 // ---- matrices ----------------------------------------------------------------------------------
@@ -109,27 +110,6 @@ export function slice(voxels, first, size, axis, far, depth, colours = {}) {
 }
 
 // ---- looking -----------------------------------------------------------------------------------
-
-// At (0, 0) the eye is in front of the patient; the angles turn it to the patient's right, and up.
-export function look([azimuth, elevation]) {
-  const [a, e] = [(azimuth * Math.PI) / 180, (elevation * Math.PI) / 180];
-  return {
-    across: [-Math.cos(a), Math.sin(a), 0],
-    up: [-Math.sin(e) * Math.sin(a), -Math.sin(e) * Math.cos(a), Math.cos(e)],
-    near: [Math.sin(a) * Math.cos(e), Math.cos(a) * Math.cos(e), Math.sin(e)],
-  };
-}
-
-// Beyond straight up and straight down the patient would stand on the head.
-export const tilted = ([azimuth, elevation], right, up) => [
-  (azimuth + right) % 360,
-  Math.max(-90, Math.min(90, elevation + up)),
-];
-
-export function project(view, point) {
-  const p = minus(point, view.centre);
-  return [view.x + view.scale * dot(p, view.across), view.y - view.scale * dot(p, view.up)];
-}
 
 // Returns the largest scale at which the points leave a margin in a panel.
 function fit(view, points, width, height) {

@@ -15,6 +15,7 @@ import anywidget
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import gzip_bytes
 from ssl3d_lite.html import escape, is_page_of, write_html
 from ssl3d_lite.outputs import check_file
@@ -22,7 +23,6 @@ from ssl3d_lite.show.stills.bundle import Bundle, with_still
 
 from .browser_module import ENTRY
 
-_MAKER = "ssl3d view"
 _HOST = Path(__file__).with_suffix(".js")
 _WIDE = "body { max-width: 76rem; }"  # a view takes more room than text
 
@@ -56,20 +56,28 @@ class BrowserView(anywidget.AnyWidget):
             text: a paragraph below the heading.
 
         Raises:
-            InputError: a file is there that is no such page, as it was written.
+            InputError: the name does not end in .html; a file is there that is no page of such a
+                view, as it was written; nothing can be written there.
 
         Example::
 
             show.Slices(image, label).save("scan.html", "A hippocampus")
         """
-        path = Path(path)
-        check_file(path, partial(is_page_of, maker=_MAKER), "page of a view")
-        name = title or type(self).__name__
+        path, kind = Path(path), type(self).__name__
+        maker = f"ssl3d view {kind}"
+        if path.suffix.lower() not in (".html", ".htm"):
+            raise InputError(f"{path} does not end in .html, by which a browser knows a page")
+        check_file(path, partial(is_page_of, maker=maker), f"page of {kind}")
+        name = title or kind
         parts = [f"<style>{_WIDE}\n{self._css}</style>"]
         parts += [f"<h1>{escape(title)}</h1>"] if title else []
         parts += [f"<p>{escape(text)}</p>"] if text else []
         parts += ['<div id="view"></div>', _script(str(self._esm), _page_state(self))]
-        write_html(path, name, parts, _MAKER)
+        try:
+            write_html(path, name, parts, maker)
+        except OSError as reason:
+            why = reason.strerror or reason
+            raise InputError(f"cannot write {path}: {why}; give another place") from None
         return path
 
 

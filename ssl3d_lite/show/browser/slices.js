@@ -2,6 +2,7 @@
 // changed: voxel, patch, window, channel, opacity, wipe.
 
 import { unsigned } from "./bytes.js";
+import { sizeCanvas } from "./canvases.js";
 import { make } from "./elements.js";
 import {
   drawBorder,
@@ -277,15 +278,8 @@ function arrange(view) {
   if (root.clientWidth <= 0) return; // the view is hidden
   const planes = panels.map(({ plane }) => plane);
   planeSizes(planes, scan, root.clientWidth).forEach(([width, height], index) => {
-    const panel = panels[index];
-    const { canvas, context } = panel;
-    const dense = globalThis.devicePixelRatio || 1;
-    Object.assign(panel, { width, height });
-    canvas.style.width = `${width}px`;
-    canvas.style.height = `${height}px`;
-    canvas.width = Math.round(width * dense);
-    canvas.height = Math.round(height * dense);
-    context.scale(canvas.width / width, canvas.height / height);
+    const panel = Object.assign(panels[index], { width, height });
+    sizeCanvas(panel, width, height);
     panel.faint = faintBoxes(panel, scan);
   });
   draw(view);

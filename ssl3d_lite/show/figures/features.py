@@ -10,11 +10,7 @@ from nibabel.affines import voxel_sizes
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.evaluation.feature_maps import FeatureMaps, check_cases
-from ssl3d_lite.evaluation.nearest import (
-    intensity_histograms,
-    nearest_places,
-    nearest_rows,
-)
+from ssl3d_lite.evaluation.nearest import nearest_places, nearest_rows, with_control
 
 from .planes import PlaneScale, draw_plane
 
@@ -73,10 +69,8 @@ def nearest_patients(
         count: number of neighbours.
     """
     chosen = check_cases(cohort, cases)
-    found = {
-        "by features": nearest_rows(maps.embeddings, row, count),
-        "by intensity": nearest_rows(intensity_histograms(cohort, chosen), row, count),
-    }
+    told_by = with_control({"features": maps.embeddings}, cohort, chosen)
+    found = {f"by {name}": nearest_rows(rows, row, count) for name, rows in told_by.items()}
     both = set.intersection(*map(set, found.values()))
     figure, grid = _grid(cohort, chosen, 2, 1 + len(found["by features"]), 0)
     for axes_of_row, (name, rows) in zip(grid, found.items(), strict=True):

@@ -1,5 +1,6 @@
 """Features as files: colours over the raw scan, voxel for voxel; embeddings as one table."""
 
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -131,6 +132,14 @@ def test_nothing_of_the_users_is_written_over(encoder, prepared, tmp_path):
         ("--encoder random --out {out}", "give either raw scans (--images) or a prepared"),
         ("--encoder random --cohort {raw} --out {out}", "no prepared cohort in {raw}; raw scans"),
         ("--encoder random --cohort {cohort} --levels 7 --out {out}", "level 7 is not among"),
+        (
+            "--encoder random --cohort {cohort} --stride 99 --out {out}",
+            "stride is 99, but a scan has no more than 12 × 12 × 12 voxels",
+        ),
+        (
+            "--encoder random --cohort {cohort} --components 999 --out {out}",
+            "999 components are asked for, but there are",
+        ),
         ("--encoder nowhere --images {raw} --out {out}", "no pretrained encoder in nowhere"),
         ("--encoder random --cohort {cohort} --cases test --out {out}", "no case of"),
     ],
@@ -150,6 +159,47 @@ def test_the_command_writes_a_cohorts_features(prepared, tmp_path, capsys):
     names = [f"p{n}_colours.nii.gz" for n in range(3)]
     assert sorted(content(tmp_path / "f")) == sorted([EMBEDDINGS, *names])
     assert "colours hold" in capsys.readouterr().out
+
+
+def test_colours_are_not_fitted_over_scans_that_are_not_trusted(raw, tmp_path):
+    """Voxels of another size, as of a header whose unit is wrong."""
+    scans = tmp_path / "scans"
+    shutil.copytree(raw, scans)
+    strange = nib.load(scans / "p1.nii.gz")
+    affine = strange.affine @ np.diag([10, 10, 10, 1])
+    strange = nib.Nifti1Image(np.asarray(strange.dataobj), affine)
+    strange.header.set_xyzt_units("mm")
+    nib.save(strange, scans / "p1.nii.gz")
+    prepare_folder(Folder(raw=raw, out=tmp_path / "c", size=(12, 12, 12), workers=1))
+    cohort = Cohort.open(tmp_path / "c")
+    encoder = make_encoder(cohort, seed=0, filters=(4, 8))
+    encoder.provenance = Provenance.of(cohort, range(3))
+    written = write_image_features(encoder, scans, tmp_path / "out", workers=1)
+    assert written.fitted == ("p0", "p2")
+    (line,) = [note for note in written.notes if "do not trust" in note]
+    assert "the encoder has learnt from" in line
+    assert "p1" in line
+
+
+def test_the_file_that_was_given_is_named(encoder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scan.nii.gz").write_bytes(b"no scan")
+    with pytest.raises(InputError, match=r"scan\.nii\.gz") as refused:
+        write_image_features(encoder, "scan.nii.gz", "out", workers=1)
+    assert not str(refused.value).startswith(". ")
+
+
+def test_refusals_speak_of_the_encoder(prepared, raw, tmp_path):
+    untold = make_encoder(prepared, filters=(4, 8))
+    with pytest.raises(InputError, match=r"^the encoder does not say how .* give that cohort"):
+        write_image_features(untold, raw, tmp_path / "out")
+
+
+def test_a_wrong_stride_is_told_before_channels_are_adapted(encoder, prepared, tmp_path, capsys):
+    two = make_encoder(encoder.settings, in_channels=2)
+    with pytest.raises(InputError, match="stride is 99"):
+        write_features(two, prepared, tmp_path / "f", settings=FeatureSettings(stride=99))
+    assert capsys.readouterr().out == ""
 
 
 def test_pictures_are_refused(tmp_path):

@@ -243,3 +243,36 @@ def test_an_encoder_for_other_axes_is_refused(cohort):
     flat_one = make_encoder(replace(make_encoder(cohort).settings, spatial_dims=2, norm="batch"))
     with pytest.raises(InputError, match="2"):
         features(flat_one, cohort, [0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cases": 0}, "cases are 0, but must be a list of positions, such as"),
+        ({"cases": "01"}, "cases are '01'"),
+        ({"cases": [0.5]}, "cases are"),
+        ({"cases": [0], "fit": 0}, "cases are 0"),
+        ({"cases": [0], "levels": 1}, "levels are 1, but must be numbers of levels"),
+        ({"cases": [0], "levels": []}, "levels are"),
+        ({"cases": [0], "levels": [1, 1]}, "each is read once"),
+        ({"cases": [0], "levels": [2]}, "level 2 is not among the encoder's 2, 0 the finest"),
+        ({"cases": [0], "stride": True}, "stride is True"),
+        ({"cases": [0], "stride": 2.0}, "stride is 2.0"),
+        ({"cases": [0], "stride": 33}, "stride is 33, but a scan has no more than 24 × 32 × 24"),
+    ],
+)
+def test_what_does_not_fit_gets_one_line(cohort, settings, message):
+    encoder = make_encoder(cohort, seed=0, filters=(4, 8))
+    with pytest.raises(InputError, match=message):
+        features(encoder, cohort, **settings)
+
+
+def test_numbers_of_numpy_are_numbers(cohort):
+    encoder = make_encoder(cohort, seed=0, filters=(4, 8))
+    maps = features(encoder, cohort, np.arange(2), levels=[np.int64(1)], stride=np.int64(8))
+    assert maps.stride == 8
+    assert maps.maps[0].shape == (8, 3, 4, 3)
+    with pytest.raises(InputError, match="case 2 is not among these 2, from 0"):
+        maps.colours(2)
+    with pytest.raises(InputError, match="9 components are asked for, but there are 8 features"):
+        maps.components(0, 9)

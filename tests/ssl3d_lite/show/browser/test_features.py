@@ -9,6 +9,7 @@ from helpers import make_cohort
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.feature_maps import cell_labels, features, read_map
+from ssl3d_lite.evaluation.nearest import intensity_histograms, nearest_rows
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.show import Features
 from ssl3d_lite.show.browser import feature_cells
@@ -162,6 +163,28 @@ def test_everything_is_sent_once(view):
     assert repr(view) == "Features of 3 patients: trained, random, place alone"
 
 
+def test_the_nearest_patients_are_those_of_the_figure(cohort, encoder):
+    """By each encoder's embeddings, and last by intensities, which need no encoder."""
+    view = Features(encoder, cohort, cases=CASES[:2], among=range(6))
+    everyone = [0, 3, 1, 2, 4, 5]
+    assert [each["name"] for each in view._others] == [cohort.cases[n].id for n in everyone]
+    maps = features(encoder, cohort, everyone, fit=CASES[:2])
+    by_features, _, by_intensity = view._neighbours
+    assert by_intensity["name"] == "intensity"
+    for row in range(2):
+        assert by_features["nearest"][row] == nearest_rows(maps.embeddings, row, 5)
+        known = nearest_rows(intensity_histograms(cohort, everyone), row, 5)
+        assert by_intensity["nearest"][row] == known
+    assert len(view._thumbs) == 6 * 32 * 24
+    assert view._others[0]["size"] == [32, 24]
+
+
+def test_of_few_patients_all_are_near(cohort, encoder):
+    view = Features(encoder, cohort, cases=CASES, among=[])
+    assert view._neighbours == []
+    assert len(view._others) == 3
+
+
 def test_air_alone_is_black(cohort, encoder):
     images = cohort.images([0, 1])
     images[0, :, :6] = images[0, :, -2:] = images[0].min()
@@ -211,7 +234,13 @@ def test_the_encoders_stay_as_they_were(cohort):
         ({"cases": range(5)}, "5 cases are chosen"),
         ({"cases": [0, 99]}, "case 99 is not among"),
         ({"cases": [0, 1], "stride": 0}, "stride is 0"),
+        ({"cases": [0, 1], "stride": 99}, "stride is 99, but a scan has no more than"),
         ({"cases": [0, 1], "names": ("a",)}, "names are"),
+        ({"cases": [0, 1], "names": "ab"}, "names are 'ab', but must be two texts"),
+        ({"cases": [0, 1], "names": ("a", 2)}, "names are"),
+        ({"cases": [0, 1], "names": ("a", "place alone")}, "neither of them 'place alone'"),
+        ({"cases": [0, 1, 0]}, "each patient is shown once"),
+        ({"cases": [0, 1], "among": 3}, "cases are 3"),
     ],
 )
 def test_bad_input_gets_one_line(cohort, encoder, settings, message):

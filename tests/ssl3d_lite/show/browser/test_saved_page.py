@@ -64,6 +64,28 @@ def test_a_file_of_the_users_is_not_written_over(view, tmp_path):
     assert state_of(again)["values"]["voxel"] == [0, 0, 0]
 
 
+def test_a_place_that_cannot_be_written_gets_one_line(view, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match=r"cannot write .*page\.html"):
+        view.save(tmp_path / "file/page.html")
+    for name in ("page", "page.txt"):
+        with pytest.raises(InputError, match=r"does not end in \.html"):
+            view.save(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    view.save(tmp_path / "new/folder/page.HTML")
+
+
+def test_the_page_of_another_view_stays(view, tmp_path):
+    class Another(Slices):
+        pass
+
+    path = view.save(tmp_path / "a.html")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="no page of Another as this program wrote it"):
+        Another(np.zeros((4, 4, 4))).save(path)
+    assert path.read_bytes() == before
+
+
 def test_the_same_view_is_the_same_page(view, tmp_path):
     first, second = (view.save(tmp_path / name).read_bytes() for name in ("a.html", "b.html"))
     assert first == second
@@ -73,7 +95,7 @@ def test_the_page_of_the_docs_is_small_and_as_it_was_written():
     """``python docs/features_page.py`` writes it."""
     path = Path(__file__).parents[4] / "docs/features.html"
     assert path.stat().st_size < 5e6
-    assert is_page_of(path, "ssl3d view")
+    assert is_page_of(path, "ssl3d view Features")
     values = state_of(path.read_text())["values"]
     assert len(values["_patients"]) == 4
     names = [column["name"] for column in values["_columns"]]

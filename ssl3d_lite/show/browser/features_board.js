@@ -1,0 +1,157 @@
+// The board: a row for each column of features, a picture for each patient, and the first patient
+// again through a crop that the mouse moves.
+
+import { sizeCanvas } from "./canvases.js";
+import { make } from "./elements.js";
+import { nearestFrame } from "./features_matches.js";
+import {
+  drawPanel,
+  listenToQuestions,
+  makePanel,
+  markPlace,
+  sayBelow,
+  stepOf,
+} from "./features_panel.js";
+import { letterOf, patientOf, placeOfInterest, planeOf, tell } from "./features_question.js";
+import { drawLetters } from "./slices_drawing.js";
+
+const PANEL_HEIGHT = 190; // of a panel, in CSS pixels
+const PANEL_GAP = 6; // the style sheet leaves so many between panels
+export const TITLES = 108; // pixels that the style sheet gives to titles on the left
+
+export function makeBoard(view, root, hover, choose) {
+  const { patients, columns } = view;
+  const element = make(root, "div", { className: "ssl3d-board" });
+  const corner = make(element, "div", { className: "ssl3d-corner" });
+  const titles = [...shortened(patients.map(({ name }) => name)), "moved crop"];
+  const heads = titles.map((name, subject) => makeHead(element, name, subject, patients.length));
+  const names = columns.map(({ name }) =>
+    make(element, "div", { className: "ssl3d-name", textContent: name }),
+  );
+  const panels = columns.flatMap(({ name }, row) =>
+    titles.map((_, subject) => {
+      const what = subject < patients.length ? patients[subject].name : "moved crop";
+      return { ...makePanel(element, `${name}, ${what}`), row, subject };
+    }),
+  );
+  for (const panel of panels) {
+    if (panel.subject === patients.length) listenToDrags(view, panel);
+    else listenToQuestions(view, panel, hover, choose);
+  }
+  return { element, corner, heads, names, panels };
+}
+
+// Long names often begin alike: what follows tells them apart.
+function shortened(names) {
+  let alike = 0;
+  while (names.every((name) => name[alike] === names[0][alike] && alike < name.length - 3)) alike++;
+  return alike > 4 ? names.map((name) => `…${name.slice(alike)}`) : names;
+}
+
+function makeHead(board, name, subject, patients) {
+  const head = make(board, "div", { className: "ssl3d-head" });
+  make(head, "b", { textContent: letterOf(subject % patients) });
+  make(head, "span", { textContent: name, title: name });
+  if (subject === 0) make(head, "i", { textContent: "hover, click" });
+  if (subject === patients) make(head, "i", { textContent: "drag it" });
+  return head;
+}
+
+// ---- drawing -----------------------------------------------------------------------------------
+
+export function drawBoard(view) {
+  for (const panel of view.board.panels) if (panel.width) drawOnBoard(view, panel);
+}
+
+function drawOnBoard(view, panel) {
+  const { row, subject } = panel;
+  const asks = subject === view.asked.patient;
+  const shows = view.coloured || asks ? "colours" : "heat";
+  const place = view.coloured ? scaled(view, subject) : placeOfInterest(view, row, subject);
+  drawPanel(view, panel, { row, subject, plane: planeOf(view), place, shows });
+  if (asks || !view.coloured) markPlace(view, panel);
+  else sayBelow(panel, "");
+  if (subject === 0) drawLetters(panel);
+}
+
+// While nothing is asked of it, a patient shows the slice at the same share of its depth.
+function scaled(view, subject) {
+  const { asked, patients } = view;
+  const { shape } = patientOf(view, subject);
+  const whole = patients[asked.patient].shape;
+  return asked.voxel.map((v, axis) => ((v + 0.5) / whole[axis]) * shape[axis] - 0.5);
+}
+
+// ---- layout ------------------------------------------------------------------------------------
+
+// Gives all panels one scale, the largest by which they fit side by side.
+export function arrangeBoard(view, width, narrow) {
+  const { board, patients, columns } = view;
+  const plane = planeOf(view);
+  const beside = narrow ? columns.length : patients.length + 1;
+  const extent = (axis) => Math.max(...patients.map((p) => p.shape[axis] * p.spacing[axis]));
+  const room = (width - (narrow ? 0 : TITLES) - PANEL_GAP * (beside - 1)) / beside;
+  const scale = Math.min(room / extent(plane.across), PANEL_HEIGHT / extent(plane.up));
+  for (const panel of board.panels) {
+    const { shape, spacing } = patientOf(view, panel.subject);
+    const [wide, high] = [plane.across, plane.up].map((axis) =>
+      Math.max(1, Math.floor(shape[axis] * spacing[axis] * scale)),
+    );
+    Object.assign(panel, { width: wide, height: high });
+    sizeCanvas(panel, wide, high);
+  }
+  lay(board, columns.length, narrow);
+}
+
+// Patients stand side by side and columns one below the other; on a narrow page the other way.
+function lay(board, columns, narrow) {
+  board.element.style.gridTemplateColumns = narrow ? `repeat(${columns}, auto)` : "";
+  const put = (element, across, down) => {
+    element.style.gridArea = `${down + 1} / ${across + 1}`;
+  };
+  put(board.corner, 0, 0);
+  board.heads.forEach((head, subject) => {
+    if (narrow) head.style.gridArea = `${2 * subject + 2} / 1 / auto / -1`;
+    else put(head, subject + 1, 0);
+  });
+  board.names.forEach((name, row) => {
+    if (narrow) put(name, row, 0);
+    else put(name, 0, row + 1);
+  });
+  for (const { element, subject, row } of board.panels) {
+    if (narrow) put(element, row, 2 * subject + 2);
+    else put(element, subject + 1, row + 1);
+  }
+}
+
+// ---- the crop ----------------------------------------------------------------------------------
+
+function listenToDrags(view, panel) {
+  const { canvas } = panel;
+  let from = null;
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    from = { x: event.clientX, y: event.clientY, frame: view.model.get("frame") };
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!from) return;
+    const plane = planeOf(view);
+    const { shape } = view.patients[0];
+    const move = [0, 0, 0];
+    move[plane.across] = ((event.clientX - from.x) / panel.width) * shape[plane.across];
+    move[plane.up] = ((from.y - event.clientY) / panel.height) * shape[plane.up];
+    const frame = nearestFrame(view.frames, from.frame, move);
+    if (frame !== view.model.get("frame")) tell(view, { frame });
+  });
+  for (const name of ["pointerup", "pointercancel"]) {
+    canvas.addEventListener(name, () => {
+      from = null;
+    });
+  }
+  canvas.addEventListener("keydown", (event) => {
+    if (!stepOf(event)) return;
+    event.preventDefault();
+    const frame = view.model.get("frame") + stepOf(event);
+    if (view.frames[frame]) tell(view, { frame });
+  });
+}
