@@ -1,4 +1,5 @@
-"""Fills docs/results.md with what the stored studies say: no number on that page is typed by hand.
+"""Fills docs/results.md and notebooks/results/README.md with what the stored studies say: no number
+on these pages is typed by hand.
 
     python docs/results_page.py
 
@@ -17,22 +18,35 @@ from matplotlib.figure import Figure
 from ssl3d_lite.show.figures.curves import Effect, forest
 from ssl3d_lite.study import Results, load_results
 from ssl3d_lite.study.claims import Claim, Finding, claims
+from ssl3d_lite.study.ledger import PATIENTS, STUDY
 from ssl3d_lite.study.pictures import effect
 from ssl3d_lite.study.sentences import brief
 from ssl3d_lite.study.settings import ClaimName
 from ssl3d_lite.study.tables import as_markdown, proxy_table, score_table
 
 DOCS = Path(__file__).parent
-PAGE = DOCS / "results.md"
 STORED = DOCS.parent / "notebooks" / "results"
+PAGES = DOCS / "results.md", STORED / "README.md"
 CLAIMS: tuple[str, ...] = get_args(ClaimName)
 BLOCK = re.compile(r"<!-- (?P<name>[^:>]+): begin -->\n.*?<!-- (?P=name): end -->", re.DOTALL)
 
 
+@cache
+def stored() -> dict[str, Path]:
+    """The stored studies by their folder's name below notebooks/results. Those of earlier versions,
+    which kept no patients' scores, are left out: they can tell nothing."""
+    folders = sorted(path.parent for path in STORED.rglob(STUDY))
+    kept = (folder for folder in folders if (folder / PATIENTS).exists())
+    return {str(folder.relative_to(STORED)): folder for folder in kept}
+
+
 def studies() -> dict[str, Path]:
-    """The stored studies by their folder's name below notebooks/results, in the page's order."""
-    folders = sorted(path.parent for path in STORED.rglob("study.json"))
-    return {str(folder.relative_to(STORED)): folder for folder in folders}
+    """Those that were scored on test cases: a search for settings claims nothing."""
+    return {
+        name: folder
+        for name, folder in stored().items()
+        if results_of(folder).study.scored == "test"
+    }
 
 
 @cache
@@ -100,7 +114,7 @@ def table_of(folder: Path) -> str:
 
 def scores(name: str, protocol: str) -> str:
     """A study's scores in one protocol."""
-    return as_markdown(score_table(results_of(studies()[name]), protocol))
+    return as_markdown(score_table(results_of(stored()[name]), protocol))
 
 
 def puzzles() -> str:
@@ -117,11 +131,34 @@ def puzzles() -> str:
     return as_markdown((["arm", *columns], cells))
 
 
+def overview() -> str:
+    """A stored study a row: its plan, whose first lines have the command, and what it took."""
+    rows = []
+    for name, folder in stored().items():
+        results = results_of(folder)
+        study = results.study
+        plans = [p for each in (folder, folder.parent) for p in each.glob(f"{study.name}.toml")]
+        plan = f"[{plans[0].name}]({plans[0].relative_to(STORED)})" if plans else "in the package"
+        seconds = {row["run"]: row["seconds"] for row in results.rows if row.get("seconds")}
+        rows.append(
+            [
+                f"[{name}]({name}/table.md) ([report]({name}/report.html))",
+                study.question,
+                results.facts["cohort"],
+                plan,
+                f"{study.seeds} seeds, {len(results.arms)} arms, {len(results.rows)} rows",
+                f"{sum(seconds.values()) / 3600:.1f}",
+            ]
+        )
+    header = ["study", "question", "scans", "plan", "size", "core hours"]
+    return as_markdown((header, rows))
+
+
 def blocks() -> dict[str, str]:
-    """What stands between each pair of the page's markers."""
+    """What stands between each pair of the pages' markers."""
     made = {f"claim {claim}": claim_table(claim) for claim in CLAIMS}
-    made |= {"claims": verdict_counts(), "puzzles": puzzles()}
-    for name, folder in studies().items():
+    made |= {"claims": verdict_counts(), "puzzles": puzzles(), "studies": overview()}
+    for name, folder in stored().items():
         for protocol in results_of(folder).study.protocols:
             made[f"scores {name} {protocol}"] = scores(name, protocol)
     return made
@@ -156,7 +193,8 @@ def claim_picture(claim: str) -> Figure | None:
 
 
 def main() -> None:
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
     for claim in CLAIMS:
         if figure := claim_picture(claim):
             figure.savefig(DOCS / f"results_{claim.replace(' ', '_').lower()}.png", dpi=110)

@@ -12,7 +12,7 @@ network that is fine-tuned, its prediction. The training goes on as if nobody lo
 taken in evaluation mode, and no random number is drawn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,11 @@ class Reel:
 
     def save(self, path: Path) -> None:
         """Keep it as one file of arrays."""
-        parts = {"pictures": self.pictures, "shown": self.shown, "truth": self.truth}
+        parts: dict[str, Mapping[str, Any]] = {
+            "pictures": self.pictures,
+            "shown": self.shown,
+            "truth": self.truth,
+        }
         arrays: dict[str, Any] = {
             f"{part} {name}": np.asarray(value)
             for part, rows in parts.items()

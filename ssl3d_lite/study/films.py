@@ -47,7 +47,7 @@ def finetuning_film(experiment: Experiment, run: Run, network: nn.Module) -> Fil
     cohort = experiment.data.benchmark(run.job.arm)
     if cohort.ordinal or run not in example_runs(experiment.study):
         return None
-    scans = cohort.scans(experiment.data.split(run.job.arm, run.job.fold).test)
+    scans = cohort.scans(experiment.split(run.job).test)
     members = next(iter(scans.values()))
     case = members[len(members) // 2]  # the middle slice, if it is slices
     encoder = network.encoder

@@ -284,13 +284,14 @@ def shipped(name: str) -> Path:
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> TomlTable:
     """``base`` with what ``over`` says otherwise; tables are merged, everything else replaced, and
     so is a table that names another recipe, whose settings are others."""
-    both = {}
+    both = dict(base)
     for name, value in over.items():
         old = base.get(name)
         tables = isinstance(value, Mapping) and isinstance(old, Mapping)
-        alike = tables and value.get("recipe") in (None, old.get("recipe"))
-        both[name] = merged(old, value) if alike else value
-    return {**base, **both}
+        if tables and value.get("recipe", old.get("recipe")) == old.get("recipe"):
+            value = merged(old, value)
+        both[name] = value
+    return both
 
 
 def build_settings(

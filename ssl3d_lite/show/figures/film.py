@@ -32,7 +32,7 @@ def film_strip(film: Film | Reel) -> Figure:
     tall = {name: _FRAME * _share(pictures[-1]) for name, pictures in rows.items()}
     size = (_BESIDE + _FRAME * (count + 2), _CURVE + sum(tall.values()) + 0.3)
     figure = Figure(figsize=size, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)  # type: ignore[union-attr]
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)  # type: ignore[union-attr, call-arg]  # the stub knows no such engine
     grid = figure.add_gridspec(1 + len(rows), count + 2, height_ratios=[_CURVE, *tall.values()])
     _draw_curve(figure.add_subplot(grid[0, 1:-1]), reel)
     for row, (name, pictures) in enumerate(rows.items(), start=1):

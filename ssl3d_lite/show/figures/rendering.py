@@ -52,8 +52,8 @@ def draw_compass(axes: Axes, turn: Sequence[float]) -> None:
     corner = axes.inset_axes((0, 0, 0.17, 0.17))
     for name, *way in zip("RAS", right, up, strict=True):
         corner.plot([0, way[0]], [0, way[1]], color="#444444", linewidth=1.2)
-        at = 1.5 * np.array(way)
-        corner.text(*at, name, ha="center", va="center", fontsize=8, color="#444444")
+        across, along = 1.5 * np.array(way)
+        corner.text(across, along, name, ha="center", va="center", fontsize=8, color="#444444")
     corner.set(xlim=(-1.6, 1.6), ylim=(-1.2, 1.8), aspect="equal")
     corner.set_axis_off()
 

@@ -249,9 +249,9 @@ def _write_letter(
     leads = int(np.abs(way).argmax())
     if abs(way[leads]) > 0.99 * np.linalg.norm(way):
         letter = SIDE_NAMES[leads][int((way[leads] > 0) == far)]
-        at = quad[0] + 0.13 * (quad[2] - quad[0])
+        x, y = quad[0] + 0.13 * (quad[2] - quad[0])
         style: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "zorder": rank + 3}
-        axes.text(*at, letter, color="#ffe9a8", ha="center", va="center", **style)
+        axes.text(x, y, letter, color="#ffe9a8", ha="center", va="center", **style)
 
 
 def _write_name(axes: Axes, piece: Message, mark: bool | None, colour: str, at: np.ndarray) -> None:
@@ -260,4 +260,4 @@ def _write_name(axes: Axes, piece: Message, mark: bool | None, colour: str, at: 
     ink = "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "white"
     plate = {"boxstyle": "round,pad=0.15", "facecolor": colour, "edgecolor": "none", "alpha": 0.9}
     style: dict[str, Any] = {"fontsize": 7.5, "fontweight": "bold", "color": ink, "bbox": plate}
-    axes.text(*at, sign + piece["badge"], ha="center", va="center", zorder=1e6, **style)
+    axes.text(at[0], at[1], sign + piece["badge"], ha="center", va="center", zorder=1e6, **style)

@@ -19,7 +19,7 @@ from ssl3d_lite.show.figures.planes import (
 
 SLICES_WIDE = 8.0  # inches
 CROSS: dict[str, Any] = {"color": "#F0E442", "linewidth": 0.6, "alpha": 0.8}
-FAINT = (1, 1, 1, 0.3)
+FAINT = "#ffffff4d"
 
 
 def slices_still(
@@ -78,4 +78,4 @@ def _draw_boxes(axes: Axes, boxes: Sequence[Mapping[str, Any]], axis: int, place
         at = np.delete(corners.mean(0), axis)
         if through and not any(np.abs(at - other).max() < 3 for other in taken):
             taken.append(at)  # boxes one behind the other would have their names at one place
-            axes.text(*at, box["badge"], ha="center", va="center", **white_text(8))
+            axes.text(at[0], at[1], box["badge"], ha="center", va="center", **white_text(8))

@@ -56,7 +56,9 @@ def training_still(
     curves = CURVES if progress else 0.1
     figure = Figure(figsize=(TRAINING_WIDE, curves + 0.5 + sum(heights)), layout="constrained")
     figure.suptitle(_headline(title + STATES.get(state, ""), progress), fontsize=11)
-    above, below = figure.subfigures(2, 1, height_ratios=(curves, sum(heights) + 0.1))
+    above, below = figure.subfigures(
+        2, 1, squeeze=False, height_ratios=(curves, sum(heights) + 0.1)
+    )[:, 0]
     if progress:
         _draw_curves(above, progress)
     below.suptitle(f"{question}  {right}".strip(), fontsize=10)

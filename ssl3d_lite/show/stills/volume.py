@@ -39,7 +39,9 @@ def volume_still(
     figure = Figure(figsize=(VOLUME_WIDE, high + rim), layout="constrained")
     figure.set_label("A scan in three planes and in 3D, cut open")
     figure.suptitle(title, fontsize=11)
-    left, right = figure.subfigures(1, 2, width_ratios=(VOLUME_WIDE - SOLID, SOLID))
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(VOLUME_WIDE - SOLID, SOLID))[
+        0
+    ]
     for axis, axes in scale.row(left, range(3)):
         draw_image(axes, shades[None], axis, voxel[axis], window=(0, 255))
         if classes is not None:
