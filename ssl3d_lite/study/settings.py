@@ -286,11 +286,11 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> TomlTable:
     so is a table that names another recipe, whose settings are others."""
     both = dict(base)
     for name, value in over.items():
-        old = base.get(name)
-        tables = isinstance(value, Mapping) and isinstance(old, Mapping)
-        if tables and value.get("recipe", old.get("recipe")) == old.get("recipe"):
-            value = merged(old, value)
+        old: Any = base.get(name)
         both[name] = value
+        tables = isinstance(old, Mapping) and isinstance(value, Mapping)
+        if tables and value.get("recipe", old.get("recipe")) == old.get("recipe"):
+            both[name] = merged(old, value)
     return both
 
 
