@@ -222,22 +222,28 @@ def adapt_channels(encoder: Encoder, channels: int | Sequence[str]) -> Encoder:
 def channel_sources(before: Sequence[str], now: Sequence[str], old: int, new: int) -> list[int]:
     """For each of ``new`` channels, which of ``old`` ones it is read as.
 
-    A channel is read as its namesake, if both name theirs: T1 as t1, but not t1ce as T1. The rest
-    take the old ones in turn, those without a namesake first.
+    A channel is read as its namesake, if both name theirs: T1 as t1 and t2-flair as FLAIR, but not
+    t1ce as T1. The rest take the old ones in turn, those without a namesake first.
 
     Example::
 
-        >>> channel_sources(("T1", "FLAIR"), ("t1", "t1ce", "t2", "flair"), 2, 4)
+        >>> channel_sources(("T1", "T2-FLAIR"), ("t1", "t1ce", "t2", "flair"), 2, 4)
         [0, 0, 1, 1]
         >>> channel_sources((), (), 2, 4)  # no names
         [0, 1, 0, 1]
     """
-    place = {name.casefold(): number for number, name in reversed([*enumerate(before)])}
+    place = {_plain(name): number for number, name in reversed([*enumerate(before)])}
     place |= {name: number for number, name in enumerate(before)}  # the very same name goes first
-    found = [place.get(name, place.get(name.casefold())) for name in now] or [None] * new
+    found = [place.get(name, place.get(_plain(name))) for name in now] or [None] * new
     spare = [number for number in range(old) if number not in found]
     turns = chain(spare, cycle(range(old)))
     return [next(turns) if number is None else number for number in found]
+
+
+def _plain(name: str) -> str:
+    """A channel's name as it is compared: UK Biobank says T2-FLAIR where BraTS says flair."""
+    plain = name.casefold()
+    return "flair" if plain in ("t2-flair", "t2_flair", "t2flair") else plain
 
 
 def reorder_channels(encoder: Encoder, order: Sequence[int], names: Sequence[str]) -> None:

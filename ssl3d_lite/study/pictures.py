@@ -3,6 +3,7 @@
 from matplotlib.figure import Figure
 
 from ssl3d_lite.show.figures.curves import Curve, Effect, bands, forest
+from ssl3d_lite.training.settings import FinetuneSettings
 
 from .arms import PLACE, Arm
 from .claims import Claim
@@ -24,7 +25,7 @@ def label_curves(results: Results, protocol: str) -> Figure:
 
 
 def step_curves(results: Results) -> Figure:
-    """Score over steps of fine-tuning with the fewest labels."""
+    """Score over steps of fine-tuning with the fewest labels, to its end."""
     fewest = results.labels_of("convergence")[0]
     curves: dict[str, Curve] = {}
     for arm in results.arms:
@@ -32,10 +33,17 @@ def step_curves(results: Results) -> Figure:
         for steps in results.milestones:
             if scores := results.scores("convergence", arm.name, fewest, steps):
                 places[steps] = scores
+        if places and (scores := results.scores("finetune", arm.name, fewest)):
+            places.setdefault(_last_step(results, arm), scores)
         curves[arm.name] = places
     xlabel = f"steps of fine-tuning with {results.labelled(fewest)}"
     panels, controls, floors = by_source(results, curves)
     return bands(panels, controls, xlabel, results.quantity, floors=floors)
+
+
+def _last_step(results: Results, arm: Arm) -> int:
+    given = results.study.finetune | (results.study.flat.get("finetune", {}) if arm.flat else {})
+    return given.get("steps", FinetuneSettings.steps)
 
 
 def by_source(

@@ -107,6 +107,8 @@ def test_an_encoders_channels_are_put_into_the_order_of_the_cohort(cohort, tmp_p
     ("before", "now", "sources"),
     [
         (("T1", "FLAIR"), ("t1", "t1ce", "t2", "flair"), [0, 0, 1, 1]),
+        # as the recipes of UK Biobank and BraTS name theirs
+        (("t1", "t2-flair"), ("t1", "t1ce", "t2", "flair"), [0, 0, 1, 1]),
         (("t1", "t1ce", "t2", "flair"), ("FLAIR", "T2"), [3, 2]),
         (("a", "b"), ("c", "a"), [1, 0]),  # what has no namesake takes what is left first
         (("a", "b"), ("c", "d"), [0, 1]),

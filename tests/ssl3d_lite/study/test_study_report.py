@@ -164,6 +164,16 @@ def test_place_alone_is_a_dotted_line_over_a_shade(results):
     assert legend[-1] == "place"
 
 
+def test_the_curve_over_steps_ends_where_fine_tuning_ends():
+    study = make_study(protocols=("finetune", "convergence"), milestones=(40,))
+    rows = make_rows("cpc", [0.7, 0.8]) + make_rows(
+        "cpc", [0.4, 0.5], protocol="convergence", steps=40
+    )
+    (line, *_) = pictures.step_curves(results_of(study, rows)).axes[0].lines
+    assert line.get_xdata().tolist() == [40, 100]
+    assert line.get_ydata().tolist() == pytest.approx([0.45, 0.75])
+
+
 def test_the_figures_draw_the_rows(results):
     figure = pictures.label_curves(results, "finetune")
     cpc = figure.axes[0].lines[2]  # after the two controls
