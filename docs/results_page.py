@@ -73,21 +73,30 @@ def found(claim: str) -> Iterator[tuple[str, Path, Finding]]:
 # ---- what stands between the markers ------------------------------------------------------------
 
 
+def planned(claim: str) -> list[tuple[str, Path, Finding]]:
+    """Those that the study's plan claims: all others are only shown."""
+    return [
+        (name, folder, finding)
+        for name, folder, finding in found(claim)
+        if results_of(folder).is_judged(claim, finding.arm)
+    ]
+
+
 def verdict_counts() -> str:
     """A claim a row: for how many arms and studies it holds, does not, or cannot be told."""
     rows = []
     for claim in CLAIMS:
-        compared = [finding.comparison for _, _, finding in found(claim)]
-        verdicts = [each.verdict for each in compared if each]
-        counts = [str(verdicts.count(v)) for v in ("holds", "does not hold", "undecided")]
-        rows.append([claim, *counts, str(verdicts.count("cannot tell")), str(len(verdicts))])
+        verdicts = [finding.verdict for _, _, finding in planned(claim)]
+        if verdicts:
+            counts = [str(verdicts.count(v)) for v in ("holds", "does not hold", "undecided")]
+            rows.append([claim, *counts, str(verdicts.count("cannot tell")), str(len(verdicts))])
     header = ["claim", "holds", "does not hold", "undecided", "cannot tell", "arms and studies"]
     return as_markdown((header, rows))
 
 
 def claim_table(claim: str) -> str:
     """A study and arm a row: difference, failures, verdict, and the gain that could be found."""
-    rows = []
+    rows, judged = [], [(name, finding.arm) for name, _, finding in planned(claim)]
     for name, folder, finding in found(claim):
         compared = finding.comparison
         assert compared is not None, "found() leaves these out"
@@ -99,7 +108,7 @@ def claim_table(claim: str) -> str:
                 compared.against,
                 brief(compared),
                 "–" if failed is None else f"{failed.ours} and {failed.theirs} of {failed.pairs}",
-                compared.verdict,
+                compared.verdict if (name, finding.arm) in judged else "not planned",
                 "–" if least is None else f"{least:.3f}",
             ]
         )

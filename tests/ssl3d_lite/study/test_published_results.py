@@ -1,6 +1,7 @@
 """What is published in notebooks/results is what its rows say, and nothing is typed by hand."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,12 @@ import pytest
 from ssl3d_lite.study import load_results
 from ssl3d_lite.study.tables import table_text
 
-RESULTS = Path(__file__).parents[3] / "notebooks" / "results"
+ROOT = Path(__file__).parents[3]
+sys.path.insert(0, str(ROOT / "docs"))
+
+import results_page  # noqa: E402
+
+RESULTS = ROOT / "notebooks" / "results"
 FOLDERS = sorted(path.parent for path in RESULTS.rglob("study.json"))
 
 
@@ -30,9 +36,22 @@ def test_at_least_three_paired_seeds_and_no_run_is_missing(folder):
     assert {row["run"] for row in results.rows} == set(results.facts["runs"])
 
 
-def test_every_score_in_the_text_stands_in_a_table():
+@pytest.mark.parametrize("page", results_page.PAGES, ids=lambda page: page.name)
+def test_the_pages_are_made_from_the_rows(page):
+    written = page.read_text(encoding="utf-8")
+    assert written == results_page.filled(written), "run python docs/results_page.py"
+
+
+@pytest.mark.parametrize("page", results_page.PAGES, ids=lambda page: page.name)
+def test_no_score_is_typed_by_hand(page):
+    by_hand = results_page.BLOCK.sub("", page.read_text(encoding="utf-8"))
+    earlier = by_hand.find("## Earlier studies")  # whose tables are not on the page
     tables = " ".join((folder / "table.md").read_text() for folder in FOLDERS)
-    text = (RESULTS / "README.md").read_text().replace("−", "-")
-    scores = re.findall(r"\d\.\d{3}", text)
-    assert len(scores) > 5
-    assert not [score for score in scores if score not in tables]
+    assert not re.findall(r"\d\.\d{3}", by_hand[:earlier])
+    assert not [n for n in re.findall(r"\d\.\d{3}", by_hand[earlier:]) if n not in tables]
+
+
+def test_each_picture_of_the_page_is_there():
+    page, _ = results_page.PAGES
+    for name in re.findall(r"\]\((results_\w+\.png)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / name).is_file()
