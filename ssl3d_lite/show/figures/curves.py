@@ -247,8 +247,9 @@ def forest(
     names = sorted(found, key=lambda name: name in controls)
     rows = -(-len(panels) // 3)
     columns = -(-len(panels) // rows)
-    size = (2.6 * columns + 1.4, (0.24 * len(names) + 0.7) * rows + 0.8)
-    figure = Figure(figsize=size, layout="constrained")
+    across = 5 if columns > 1 else 3  # entries of the legend in a line
+    wide, tall = 2.6 * columns + 1.8, (0.24 * len(names) + 0.7) * rows + 0.8
+    figure = Figure(figsize=(wide, tall + (0 if across == 5 else 0.25)), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axes, (title, effects) in zip(grid.flat, panels.items(), strict=False):
         _effects(axes, effects, names, min_effect)
@@ -261,7 +262,7 @@ def forest(
     figure.supxlabel("mean paired difference", fontsize=10)
     lines = [Line2D([], [], color=colour, marker="o") for colour in VERDICT_COLOURS.values()]
     lines.append(Line2D([], [], color="black", linestyle=MIN_EFFECT_DASHES))
-    _legend_above(figure, lines, [*VERDICT_COLOURS, "worth having"], 5)
+    _legend_above(figure, lines, [*VERDICT_COLOURS, "worth having"], across)
     return figure
 
 
