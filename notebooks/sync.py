@@ -8,6 +8,7 @@ draw new ones each time.
 """
 
 import argparse
+import re
 from pathlib import Path
 
 import jupytext
@@ -17,6 +18,7 @@ from ssl3d_lite.files import atomic_write
 
 HERE = Path(__file__).parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
+BAR = re.compile(r"\d+%\|")
 PICTURES = {"image/png", "image/jpeg", "image/svg+xml"}
 
 
@@ -64,8 +66,11 @@ def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
 def can_be_seen(output: nbformat.NotebookNode) -> bool:
     """Whether a reader sees anything; takes widgets out, which need a kernel.
 
-    A widget without a picture, such as a progress bar, leaves a text that says nothing.
+    A widget without a picture, such as a progress bar, leaves a text that says nothing; so does a
+    bar of letters.
     """
+    if output.output_type == "stream" and output.name == "stderr":
+        return bool(output.text.strip()) and not BAR.search(output.text)
     data = output.get("data", {})
     widget = data.pop(WIDGET, None)
     return widget is None or set(data) != {"text/plain"}

@@ -9,7 +9,7 @@ from nibabel.affines import voxel_sizes
 
 from ssl3d_lite.errors import InputError
 
-LONGEST = 96  # voxels along an axis: scans of more become coarser along it
+MOST_VOXELS = 96  # voxels along an axis: scans of more become coarser along it
 MULTIPLE = 8  # a U-Net halves a volume three times
 
 
@@ -19,8 +19,8 @@ def one_frame(
     """The voxel size (mm) and the size (voxels), along x, y and z as scans lie in RAS.
 
     The voxel size is the median of the scans', or coarser where an axis would be longer than
-    ``LONGEST``; the size holds the largest scan along each axis. A file that cannot be read is left
-    out here, and refused where it is prepared.
+    ``MOST_VOXELS``; the size holds the largest scan along each axis. A file that cannot be read is
+    left out here, and refused where it is prepared.
 
     Raises:
         InputError: no header can be read.
@@ -32,7 +32,7 @@ def one_frame(
         )
     voxels, edges = np.array(grids).transpose(1, 0, 2)
     longest = edges.max(0)
-    spacing = np.maximum(np.median(voxels, 0), longest / LONGEST).round(4)
+    spacing = np.maximum(np.median(voxels, 0), longest / MOST_VOXELS).round(4)
     whole = np.ceil((longest / spacing / MULTIPLE).round(3)).astype(int) * MULTIPLE
     (a, b, c), (x, y, z) = spacing.tolist(), whole.tolist()
     return (a, b, c), (x, y, z)

@@ -191,7 +191,7 @@ def test_every_patient_can_be_asked(opened, saved):
     page.mouse.click(*point(page, canvas_of(page, 0, 2), 0.5, 0.5))
     assert "case_002" in told.inner_text()
     assert captions.nth(2).inner_text() == ""  # it is asked, and has no match
-    page.get_by_label("plane").select_option("axial")
+    page.get_by_label(re.compile("^plane")).select_option("axial")
     assert "case_002" in told.inner_text()
 
 
@@ -276,7 +276,7 @@ def test_the_nearest_patients_are_those_of_who_is_asked(opened, saved):
         return strips.nth(row).locator("figcaption").all_inner_texts()
 
     first = [found(row) for row in range(3)]
-    assert all(texts[0] == "asked" and len(set(texts)) == 6 for texts in first)
+    assert all(texts[0] == "asked" and len(set(texts)) == 5 for texts in first)
     framed = strips.nth(0).locator(".ssl3d-framed figcaption").all_inner_texts()
     assert framed == [name for name in first[0][1:] if name in first[2]]
     page.mouse.click(*point(page, canvas_of(page, 0, 2), 0.5, 0.5))

@@ -77,7 +77,7 @@ def rendered(
     shades = greys(image, air(image)).astype(np.float32) / 255
     towards = np.where(eye(turn)[1] < 0, -1, 1)
     body = _body(shades)
-    near = _about(body)
+    near = _about((body > 0.5) | (classes > 0 if classes.size else False))
     body, shades, classes = body[near], shades[near], classes[near] if classes.size else classes
     if classes.any():
         cut = _cut(np.argwhere(classes), towards, 0.1)
@@ -101,9 +101,9 @@ def _body(shades: np.ndarray) -> np.ndarray:
     return gaussian_filter(np.stack(filled, 2).astype(np.float32), 0.5)
 
 
-def _about(body: np.ndarray) -> tuple[slice, ...]:
-    """The box about a body, two voxels wider, where the scan goes on."""
-    there = np.argwhere(body > 0.5)
+def _about(shown: np.ndarray) -> tuple[slice, ...]:
+    """The box about what is shown, two voxels wider, where the scan goes on; else everything."""
+    there = np.argwhere(shown if shown.any() else np.ones_like(shown))
     ends = zip(np.maximum(there.min(0) - 2, 0), there.max(0) + 3, strict=True)
     return tuple(slice(low, high) for low, high in ends)
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from ssl3d_lite.show.stills.bundle import with_still
 from ssl3d_lite.tasks import make_task
 
 SMALL = EncoderSettings(filters=(4, 8))
-VOLUMES = torch.rand(2, 1, 30, 30, 30, generator=torch.Generator().manual_seed(0))
+VOLUMES = torch.rand(2, 1, 36, 36, 36, generator=torch.Generator().manual_seed(0))
 TASKS = {
     "jigsaw": {"patch": 8},
     "rpl": {"patch": 8},
@@ -34,7 +35,7 @@ TASKS = {
     "exemplar": {},
     "masked": {},
     "tissue": {},
-    "cpc": {"patch": 12},
+    "cpc": {"patch": 8, "stride": 4, "jitter": 4},
 }
 
 
@@ -45,7 +46,7 @@ def kept(view) -> tuple[np.ndarray, str]:
     picture = base64.b64decode(data["image/png"])
     assert len(picture) <= 150_000
     assert " at 0x" not in data["text/plain"]
-    return np.array(Image.open(io.BytesIO(picture)).convert("RGB")), about["image/png"]["alt"]
+    return np.array(Image.open(io.BytesIO(picture)).convert("RGB"), int), about["image/png"]["alt"]
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -60,13 +61,14 @@ def test_each_task_has_a_picture_in_every_view(name):
 
 
 def test_a_scan_has_its_labels_in_its_picture_and_their_names_in_its_text():
-    labels = np.zeros((30, 30, 30), np.uint8)
-    labels[10:20, 10:20, 10:20] = 1
+    labels = np.zeros(VOLUMES.shape[2:], np.uint8)
+    labels[10:24, 10:24, 10:24] = 1
     for view in (Slices, Volume3D):
         picture, alt = kept(view(VOLUMES[0, 0], labels, label_names=("nothing", "a cube")))
         assert "a cube" in alt
-        blue = np.array(to_rgb(class_colour(1))) * 255
-        assert (np.abs(picture - blue).max(-1) < 40).mean() > 0.005
+        red, _, blue = to_rgb(class_colour(1))
+        assert blue > red
+        assert (picture[..., 2] > picture[..., 0] + 40).mean() > 0.005  # grey has all alike
 
 
 def test_features_have_a_picture(tmp_path):
@@ -93,8 +95,18 @@ def test_a_view_that_cannot_be_drawn_is_shown_without_a_picture():
         assert with_still({"text/plain": "x"}, broken) == ({"text/plain": "x"}, {})
 
 
-def test_the_picture_of_a_training_is_renewed_when_its_cell_ends(monkeypatch):
-    shell = InteractiveShell.instance()
+@pytest.fixture
+def shell():
+    """IPython, as in a notebook; later tests are in none."""
+    prompts = {name: vars(sys).get(name) for name in ("ps1", "ps2", "ps3")}
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+    for name, prompt in prompts.items():  # by which Python is known to be talked to
+        if prompt is None:
+            vars(sys).pop(name, None)
+
+
+def test_the_picture_of_a_training_is_renewed_when_its_cell_ends(shell, monkeypatch):
     sent = []
     monkeypatch.setattr(shell.display_pub, "publish", lambda **message: sent.append(message))
     task = make_task("rotation", SMALL, crop_size=16)
