@@ -74,6 +74,7 @@ def test_healthy_heads_have_no_segmentation(tmp_path):
     assert content(tmp_path).keys() == {NOTE, f"{name}_t1.nii.gz", f"{name}_t2.nii.gz"}
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(crops, heads, tmp_path):
     write_hippocampus(tmp_path / "crops", cases=3, work=Workforce(workers=2))
     write_heads(tmp_path / "heads", cases=4, edge=32, work=Workforce(workers=2))

@@ -253,6 +253,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(command, "measure_peaks", lambda device: measure(device, 0.05))
 
 
+@pytest.mark.slow
 def test_bench_writes_a_table_a_page_and_numbers(cohort, tmp_path, capsys, quick):
     out = tmp_path / "bench"
     arguments = ["bench", "--cohort", str(cohort.folder), "--out", str(out), "--seconds", "0.1"]

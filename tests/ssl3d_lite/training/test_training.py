@@ -125,6 +125,7 @@ def test_a_run_stopped_anywhere_ends_with_the_same_weights(cohort, tmp_path, mon
     assert history == again
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_continued_by_the_same_command(tmp_path):
     """kill -9 of the real command while it trains; then the same command again."""
     make_cohort(tmp_path / "cohort", 15)
