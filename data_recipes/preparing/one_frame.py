@@ -5,8 +5,8 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.affines import voxel_sizes
 
+from data_recipes.readers.nifti import read_grid
 from ssl3d_lite.errors import InputError
 
 MOST_VOXELS = 96  # voxels along an axis: scans of more become coarser along it
@@ -41,9 +41,9 @@ def one_frame(
 def _ras_grid(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     """A scan's voxel size and edges in mm, its axes turned to RAS."""
     try:
-        image = nib.nifti1.load(path)
-        order = np.argsort(nib.orientations.io_orientation(image.affine)[:, 0])
-        size = voxel_sizes(image.affine)
-        return size[order], (size * image.shape[:3])[order]
-    except Exception:  # whatever a damaged file raises: its own line says so later
+        shape, affine = read_grid(path)
+    except InputError:  # it is refused, with this reason, where it is prepared
         return None
+    order = np.argsort(nib.io_orientation(affine)[:, 0])
+    size = nib.affines.voxel_sizes(affine)
+    return size[order], (size * shape)[order]

@@ -60,8 +60,7 @@ def parse_nifti(content: bytes, path: Path, largest: int = LARGEST_SCAN) -> Scan
     """
     try:
         image = _open(content, path, largest)
-        affine = np.array(image.affine, dtype=float)
-        affine[:3] *= mm_of_unit(int(image.header["xyzt_units"])) or 1  # none stated: as it is
+        affine = _in_mm(image.affine, image.header)
         with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite: refused below
             data = np.asanyarray(image.dataobj, dtype=np.float32)
     except (ImageFileError, HeaderDataError, WrapStructError) as reason:
@@ -79,8 +78,7 @@ def parse_nifti(content: bytes, path: Path, largest: int = LARGEST_SCAN) -> Scan
         raise InputError(f"{path} has shape {data.shape}, where a volume (x, y, z) is wanted")
     if bad := data.size - np.count_nonzero(np.isfinite(data)):
         raise InputError(f"{path} has {bad} NaN or infinite voxels; repair it or leave it out")
-    if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
-        raise InputError(f"{path} has an affine that places no voxels; repair its header")
+    _check_places(path, affine)
     return data, affine
 
 
@@ -90,11 +88,42 @@ def read_header(path: Path, content: bytes | None = None) -> RawHeader:
     Args:
         content: the file's, if it is not to be read from ``path``.
     """
+    return raw_header(_header(path, content))
+
+
+def read_grid(path: Path) -> tuple[tuple[int, int, int], np.ndarray]:
+    """How many voxels a scan has (x, y, z), and its affine, as :func:`read_nifti` gives it; from
+    the header alone.
+
+    Raises:
+        InputError: no such header can be read, or it places no voxels.
+    """
+    try:
+        header = _header(path)
+        affine, (x, y, z) = _in_mm(header.get_best_affine(), header), header.get_data_shape()[:3]
+    except (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError) as why:
+        raise InputError(f"{path} has no readable header: {_in_one_line(why)}") from None
+    _check_places(path, affine)
+    return (x, y, z), affine
+
+
+def _header(path: Path, content: bytes | None = None) -> nib.Nifti1Header:
     with open(path, "rb") if content is None else io.BytesIO(content) as file:
         unpacked = gzip.GzipFile(fileobj=file) if path.suffix.lower() == ".gz" else file
         start = unpacked.read(max(NIFTI_KINDS))
     header = _kind(start).header_class
-    return raw_header(header(start[: header.sizeof_hdr], check=False))
+    return header(start[: header.sizeof_hdr], check=False)
+
+
+def _in_mm(affine: np.ndarray, header: nib.Nifti1Header) -> np.ndarray:
+    affine = np.array(affine, dtype=float)
+    affine[:3] *= mm_of_unit(int(header["xyzt_units"])) or 1  # none stated: as it is
+    return affine
+
+
+def _check_places(path: Path, affine: np.ndarray) -> None:
+    if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
+        raise InputError(f"{path} has an affine that places no voxels; repair its header")
 
 
 def read_images(paths: Sequence[Path]) -> tuple[list[np.ndarray], np.ndarray]:

@@ -1406,6 +1406,15 @@ def test_one_frame_makes_large_scans_coarser(raw):
     assert one_frame([raw / "a.nii"]) == ((2.0, 1.0, 1.0), (96, 24, 8))
 
 
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_one_frame_reads_headers_as_scans_are_read(raw, kind):
+    """In metres, and by the newer header; so the frame and the scan have the same mm."""
+    image = kind(scan(0, (10, 6, 4)), np.diag([0.001, 0.002, 0.003, 1]))
+    image.header.set_xyzt_units("meter")
+    nib.save(image, raw / "a.nii.gz")
+    assert one_frame([raw / "a.nii.gz"]) == ((1.0, 2.0, 3.0), (16, 8, 8))
+
+
 def test_one_frame_leaves_nothing_to_choose(raw, tmp_path):
     with pytest.raises(InputError, match="leave these and --fit out"):
         Folder(raw=raw, out=tmp_path, one_frame=True, size=(8, 8, 8))
