@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.modes import device_of, evaluating
 from ssl3d_lite.show.context import asks_for_patches
-from ssl3d_lite.show.film import Film
+from ssl3d_lite.show.film import Film, is_frame
 from ssl3d_lite.show.pictures import Picture
 from ssl3d_lite.show.stills.training import training_still
 from ssl3d_lite.tasks import ProxyTask, Row, measure
@@ -139,7 +139,9 @@ class Live(BrowserView):
             if rows:
                 self._progress = self._curves(rows)
             self._show_predictions()
-            self._take_frame(history, stopped)
+            self._step = history[-1]["step"]
+            if stopped or is_frame(self._step):
+                self._take_frame(self._step)
         self._free_the_line()
         return stopped
 
@@ -173,6 +175,7 @@ class Live(BrowserView):
         self._asked_to_stop.clear()
         if self.state == "running":
             self.state = "ended"
+            self._take_frame(self._step)
         self._keep_picture()
 
     def _hear(self, _: Any, content: Any, __: Any) -> None:
@@ -202,14 +205,9 @@ class Live(BrowserView):
             "last": {"step": rows[-1]["step"], "loss": rows[-1]["loss"], "score": rows[-1][name]},
         }
 
-    def _take_frame(self, history: list[Row], last: bool) -> None:
-        """Take a frame of the film where it is time for one, and where the run is stopped."""
-        count = len(self._taken.reel.steps)
-        self._taken.watch(history)
-        if last:
-            self._taken.take(history[-1]["step"])
-        if len(self._taken.reel.steps) > count:
-            self._show_film()
+    def _take_frame(self, step: int) -> None:
+        self._taken.take(step)
+        self._show_film()
 
     def _show_film(self) -> None:
         reel = self._taken.reel

@@ -158,6 +158,19 @@ def test_a_press_in_a_cell_that_was_interrupted_does_not_stop_the_next(cohort, c
 # ---- what is sent ------------------------------------------------------------------------------
 
 
+def test_the_film_ends_with_the_last_step_and_with_the_one_it_was_stopped_at(cohort, cells):
+    task, encoder = begin("rotation")
+    view = Live(task, encoder, cohort.images([0, 1]))
+    watched_run(cohort, view, task, encoder, steps=30)
+    assert view._film_steps == [0, 10, 20]
+    end_cell(cells)
+    assert view._film_steps == [0, 10, 20, 30]
+    view = Live(task, encoder, cohort.images([0, 1]))
+    watched_run(cohort, view, task, encoder, steps=60, after=view.stop)
+    end_cell(cells)
+    assert view._film_steps == [0, 10, 20]
+
+
 def test_the_curves_are_the_history_and_chance_is_the_tasks(cohort):
     task, encoder = begin("rotation")
     view = Live(task, encoder, cohort.images([0, 1]))
