@@ -43,9 +43,7 @@ def stored() -> dict[str, Path]:
 def studies() -> dict[str, Path]:
     """Those that were scored on test cases: a search for settings claims nothing."""
     return {
-        name: folder
-        for name, folder in stored().items()
-        if results_of(folder).study.scored == "test"
+        name: folder for name, folder in stored().items() if not results_of(folder).study.is_search
     }
 
 

@@ -70,7 +70,7 @@ def study(
     made = {"cohort": cohort, "corpus": corpus}
     changes |= {each: table for each, table in made.items() if isinstance(table, Mapping)}
     wanted = read_study(name, scale, **changes)
-    searched = "" if wanted.scored == "test" else f"-{wanted.scored}"
+    searched = f"-{wanted.scored}" if wanted.is_search else ""
     out = Path(out) if out else Path("studies") / f"{wanted.name}-{wanted.scale}{searched}"
     experiment = run_experiment(wanted, out, _folder(cohort), _folder(corpus), machine, launch)
     results = results_of(experiment)

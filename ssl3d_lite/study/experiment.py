@@ -76,9 +76,7 @@ class Experiment:
         """The benchmark's cases to train on, to validate and to test. While settings are searched
         for, those for validation are scored, and the test cases are not touched."""
         split = self.data.benchmark(job.arm).split(job.fold)
-        if self.study.scored == "test":
-            return split
-        return replace(split, test=split.validation)
+        return replace(split, test=split.validation) if self.study.is_search else split
 
     # ---- training ------------------------------------------------------------------------------
 

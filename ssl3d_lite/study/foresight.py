@@ -63,7 +63,7 @@ def what_is_missing(study: Study, test: int) -> list[str]:
         find_twin(arms, arm, "scratch") for arm in arms if not arm.is_control
     )
     asked = (
-        (study.scored != "test", SEARCH),
+        (study.is_search, SEARCH),
         (study.seeds < MIN_SEEDS, f"it has {study.seeds} of the {MIN_SEEDS} seeds that one needs"),
         (test < 2, f"it has {many(test, 'test patient')} of the 2 that one needs"),
         (

@@ -33,7 +33,7 @@ def run_key(experiment: Experiment, run: Run) -> str:
     }
     if job.arm.whole_network:  # an encoder moved alone may have all the rest in common
         depends["transfer"] = "network"
-    if experiment.study.scored != "test":
+    if experiment.study.is_search:
         depends["scored"] = experiment.study.scored
     if job.arm.unnamed:
         depends["channels"] = "in turn"

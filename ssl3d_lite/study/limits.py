@@ -11,7 +11,7 @@ def limits(results: Results, claims: list[Claim]) -> list[str]:
     """The limits, in sentences."""
     study, known = results.study, results.facts
     about = f"{known.get('cohort', '')} {known.get('description', '')}"
-    said = [] if study.scored == "test" else [f"No result can be quoted from this study: {SEARCH}."]
+    said = [f"No result can be quoted from this study: {SEARCH}."] if study.is_search else []
     said += [*by_what(results, claims), *by_number(results, claims)]
     if study.probe.get("same_draws"):
         said.append(

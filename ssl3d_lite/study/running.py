@@ -82,7 +82,8 @@ def run_experiment(
             run_here(experiment, todo, ledger)
         else:
             run_elsewhere(experiment, todo, ledger, launch)
-    on_rank_zero(ledger.note_look, study.seeds)
+    if not study.is_search:  # it reads no verdict
+        on_rank_zero(ledger.note_look, study.seeds)
     facts = results_of(experiment).facts
     on_rank_zero(write_json, out / STUDY, {"study": asdict(study), "facts": facts})
     return experiment

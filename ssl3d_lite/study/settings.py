@@ -193,6 +193,11 @@ class Study(CheckedSettings):
         tuned = protocol in ("finetune", "convergence")
         return self.finetune_labels if tuned and self.finetune_labels else self.labels
 
+    @property
+    def is_search(self) -> bool:
+        """Whether settings are searched for: test cases are not touched, no verdict is read."""
+        return self.scored != "test"
+
     def claimed(self, claim: str, arm: str) -> bool:
         """Whether the plan makes a claim for an arm."""
         return is_among(claim, self.claims) and is_among(arm, self.claim_arms)

@@ -200,7 +200,7 @@ def study_facts(results: Results) -> list[str]:
     folds = f", folds {', '.join(map(str, study.folds))}" if len(study.folds) > 1 else ""
     return [
         f"Study: {study.title} ({study.name}), scale {study.scale}",
-        *([f"No verdicts, as {SEARCH}"] if study.scored != "test" else []),
+        *([f"No verdicts, as {SEARCH}"] if study.is_search else []),
         f"Cohort: {known.get('cohort', 'not named')}" + (f" ({counts} scans)" if counts else ""),
         *([f"Pretrained on: {known['corpus']}"] if known.get("corpus") else []),
         f"{many(study.seeds, 'seed')}{folds}: {many(results.planned, 'pair')} when complete",

@@ -84,7 +84,7 @@ def decided(results: Results, tests: Sequence[Tested]) -> list[Comparison]:
         if scratch not in asked:
             asked[scratch] = assay(results, scratch, test.arm.flat)
         reasons = [*cannot_tell(results, test), *asked[scratch]]
-        if results.study.scored != "test":
+        if results.study.is_search:
             reasons = [SEARCH]
         if not claimed:
             reasons = ["it is not among the claims of the plan, and only shown"]

@@ -32,6 +32,7 @@ from ssl3d_lite.study.experiment import Experiment
 from ssl3d_lite.study.jobs import Job, Run, plan
 from ssl3d_lite.study.keys import run_key
 from ssl3d_lite.study.launch import Launch, RemoteJob
+from ssl3d_lite.study.ledger import LOOKS
 from ssl3d_lite.study.limits import limits
 from ssl3d_lite.study.settings import Machine
 from ssl3d_lite.study.tables import table_text
@@ -136,7 +137,10 @@ def test_facts_are_the_cohorts(small, scans):
     assert (results.facts["train"], results.facts["validation"], results.facts["test"]) == (9, 3, 3)
 
 
-def test_a_search_scores_validation_cases_and_touches_no_test_case(scans, tmp_path, capsys):
+def test_a_search_scores_validation_cases_and_touches_no_test_case(
+    scans, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("ssl3d_lite.study.ledger.MIN_SEEDS", 1)
     given = ("finetune", "probe", "neighbours")
     study = replace(SMALL, arms=("scratch", "random"), labels=("2",), seeds=1, milestones=())
     study = replace(study, protocols=given, scored="validation")
@@ -149,6 +153,7 @@ def test_a_search_scores_validation_cases_and_touches_no_test_case(scans, tmp_pa
     assert "no verdict" in capsys.readouterr().out
     assert "search for settings, scored on validation cases" in table_text(results)
     assert "No result can be quoted" in limits(results, [])[0]
+    assert not (tmp_path / LOOKS).exists()
     with_test = experiment(replace(study, scored="test"), DataFolders(scans), tmp_path)
     keys = {run_key(with_test, run) for runs in plan(study).values() for run in runs}
     assert keys.isdisjoint(row["run"] for row in results.rows)  # neither stands for the other
