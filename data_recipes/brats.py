@@ -88,7 +88,7 @@ def prepare(settings: Brats) -> Summary:
     raw = settings.raw.resolve()
     cases = find_brats_cases(raw)
     enhancing = settings.enhancing or _enhancing_value(cases)
-    names = ("background", "necrotic and solid core", "oedema", "enhancing tumour")
+    names = ("background", "necrotic and non-enhancing core", "oedema", "enhancing tumour")
     description = describe(
         settings,
         "BraTS",

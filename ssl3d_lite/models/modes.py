@@ -9,15 +9,19 @@ from torch import nn
 
 @contextmanager
 def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Put modules into evaluation mode inside the ``with`` block; afterwards each is as it was."""
-    before = [module.training for module in modules]
+    """Put modules into evaluation mode inside the ``with`` block; afterwards each is as it was.
+
+    So is every part of theirs: an encoder that is frozen stays in evaluation mode in a network that
+    trains on.
+    """
+    before = {part: part.training for module in modules for part in module.modules()}
     for module in modules:
         module.eval()
     try:
         yield
     finally:
-        for module, training in zip(modules, before, strict=True):
-            module.train(training)
+        for part, training in before.items():
+            part.training = training
 
 
 def device_of(module: nn.Module) -> torch.device:

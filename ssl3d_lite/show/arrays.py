@@ -32,13 +32,16 @@ def air(image: np.ndarray) -> np.ndarray:
 def greys(values: np.ndarray, nothing: np.ndarray) -> np.ndarray:
     """The values as uint8: black at their 1st percentile, white at their 99th.
 
-    Voxels where there is ``nothing`` are black, and do not count for the percentiles.
+    Voxels where there is ``nothing`` are black, and do not count for the percentiles. If all others
+    have one value, they are grey.
     """
     values = np.asarray(values, np.float32)
     there = values[~nothing] if not nothing.all() else values
     low, high = np.percentile(there, (1, 99))
     if high <= low:
-        low, high = there.min(), max(there.max(), there.min() + 1)
+        low, high = there.min(), there.max()
+    if high <= low:
+        low, high = low - 1, low + 1
     shades = np.round(255 * ((values - low) / (high - low)).clip(0, 1)).astype(np.uint8)
     shades[nothing] = 0
     return shades

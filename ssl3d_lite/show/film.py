@@ -159,7 +159,7 @@ class Film(Hook):
         modules = [m for m in (self.encoder, self.task, self.network) if m is not None]
         with (
             torch.random.fork_rng(devices=[]),
-            evaluating(*(each for module in modules for each in module.modules())),
+            evaluating(*modules),
             torch.inference_mode(),
         ):
             frame = {_REBUILT: self._rebuilt(), _PREDICTION: self._predicted()}

@@ -325,6 +325,14 @@ def test_evaluating_gives_the_mode_back_after_an_error():
     assert module.training
 
 
+def test_evaluating_leaves_a_frozen_part_as_it_was():
+    network = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1)).train()
+    network[0].eval()
+    with evaluating(network):
+        assert [part.training for part in network.modules()] == [False, False, False]
+    assert [part.training for part in network.modules()] == [True, False, True]
+
+
 def test_slices_are_stacked_and_scored_as_the_scan(tmp_path):
     """Dice, HD95 and absence of stacked slices are those of the 3D case, whichever the axis."""
     volumes = make_cohort(tmp_path / "3d", 5, (8, 10, 12))

@@ -389,7 +389,9 @@ def test_air_is_what_all_corners_hold_and_is_black():
 
 
 def test_a_scan_of_one_value_is_drawn():
-    assert (greys(np.full((2, 2, 2), 3.0), np.zeros((2, 2, 2), bool)) == 0).all()
+    assert (greys(np.full((2, 2, 2), 3.0), np.zeros((2, 2, 2), bool)) == 128).all()
+    mask = np.eye(3, dtype=np.float32)[None]  # a body of one value, in air
+    assert (greys(mask, mask == 0) == 128 * mask).all()
 
 
 def test_the_air_in_a_piece_follows_its_turn():
