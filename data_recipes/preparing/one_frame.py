@@ -9,7 +9,9 @@ import numpy as np
 from data_recipes.readers.nifti import read_grid
 from ssl3d_lite.errors import InputError
 
-MOST_VOXELS = 96  # voxels along an axis: scans of more become coarser along it
+# Voxels along an axis: scans of more become coarser along it. A study trains on whole scans, so its
+# time grows with their voxels: at 96 an edge it would take three times as long.
+MOST_VOXELS = 64
 MULTIPLE = 8  # a U-Net halves a volume three times
 
 
