@@ -66,7 +66,7 @@ size = SIZES[ssl3d.scale()]
 
 # %%
 def load_stored(name):
-    """A stored study: beside this notebook, or else in the package's repository."""
+    """A stored study: next to this notebook, or else in the package's repository."""
     try:
         return ssl3d.study.load_results(f"results/{name}")
     except ssl3d.InputError:
@@ -610,9 +610,9 @@ print("p of three arms, and after Holm:", statistics.holm([0.004, 0.02, 0.3]))
 # %% [markdown]
 # <details><summary>What we saw</summary>
 #
-# +0.029, +0.022, −0.010, +0.044: who tells only the last has a fine result. With three pairs each,
-# and four looks that share their twins, none of them can tell. The study of section 1 was planned
-# with six seeds and one claim, and looked at once.
+# +0.029, +0.022, −0.010, +0.044: a report of the last one alone would be a fine result. With three
+# pairs each, and four looks that share their twins, none of them can tell. The study of section 1
+# was planned with six seeds and one claim, and looked at once.
 #
 # </details>
 #

@@ -179,7 +179,12 @@ axes.axhline(np.mean(floor), color="black", linestyle=":", label="place alone")
 axes.plot([], [], "o", mfc="white", color="black", label="from scratch")
 axes.plot([], [], "o", color=ssl3d.show.COLOURS[0], label="pretrained")
 axes.set_xticks(range(len(scores)), list(scores))
-axes.set(xlim=(-0.6, 1.6), ylim=(0, 1), ylabel="mean Dice, 2 labelled scans", title="A gain a seed")
+axes.set(
+    xlim=(-0.6, 1.6),
+    ylim=(0, 1),
+    ylabel="mean Dice, 2 labelled scans",
+    title="a line is a pair of one seed",
+)
 axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
 ssl3d.show.tidy(axes)
 figure
@@ -233,7 +238,7 @@ ssl3d.show.Volume3D(image, found["strong"], title="strong network, from scratch"
 
 # %%
 def load_stored(name):
-    """A stored study: beside this notebook, or else in the package's repository; None if neither
+    """A stored study: next to this notebook, or else in the package's repository; None if neither
     is there."""
     for folder in ("results", f"{ssl3d.__path__[0]}/../notebooks/results"):
         try:

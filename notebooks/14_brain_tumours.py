@@ -66,8 +66,8 @@ size = SIZES[SCALE]
 # | FLAIR | swelling, while the water of the ventricles stays dark |
 #
 # Real scans come from the BraTS challenge. If they lie prepared in `cohorts/brats`, they are used;
-# else virtual patients are made on the spot. The next line says which. We look at a few finer ones
-# first, then make the cohort to learn from.
+# else virtual patients are made on the spot. The next line says which. First come a few with finer
+# voxels to look at, then the cohort to learn from.
 
 # %%
 fine = ssl3d.open_cohort("brats", cases=10, edge=size["look"])
@@ -296,14 +296,14 @@ CHANGES = {
         "arms": ("masked", "scratch", "random", "random@none"),
         "labels": ("50%", "100%"),
         "seeds": 2,
-        "protocols": ("finetune", "probe+place"),
+        "protocols": ("finetune", "probe", "probe+place"),
         "milestones": (),
     },
     "class": {
         "arms": ("masked", "scratch", "random", "random@none", "collapsed"),
         "labels": ("10%", "100%"),
         "seeds": 6,
-        "protocols": ("finetune", "probe+place"),
+        "protocols": ("finetune", "probe", "probe+place"),
         "milestones": (),
         "pretrain": {"steps": 80, "batch": 2},
         "finetune": {"steps": 60},

@@ -152,7 +152,7 @@ split = cohort.split()
 without = [each for each in split.pretrain if not cohort.cases[each].labelled]
 print(f"{len(split.train)} to train on, {len(split.validation)} validation, {len(split.test)} test")
 print(f"pretraining sees the {len(split.train)} and {len(without)} more that have no label")
-ssl3d.show.contact_sheet(cohort, [*split.train[:2], *without[:1]])
+ssl3d.show.contact_sheet(cohort, [*split.train[:2], *without[:2]])
 
 # %% [markdown]
 # Scans are large and memory is small, so it is common to train on random *boxes* of a scan. What is
@@ -360,10 +360,10 @@ for claim in ssl3d.study.claims.claims(results):
 # | CPC | .41 | .47 | .61 | .62 | .63 |
 # | scratch | .36 | .39 | .48 | .49 | .61 |
 #
-# These cannot be laid over ours. The authors' code averages the *background* in as a third class,
-# which is nearly always right; so a network that says "nothing" has .33 there and 0 here, and a
-# gain of .13 there is one of .195 here. Readers of that code report that they could not reproduce
-# the figure (issue 27 of its repository).
+# These cannot be laid over the curve above. The authors' code averages the *background* in as a
+# third class, which is nearly always right; so a network that says "nothing" has .33 there and 0
+# here, and a gain of .13 there is one of .195 here. Readers of that code report that they could not
+# reproduce the figure (issue 27 of its repository).
 #
 # ## 6. The real scans
 #
