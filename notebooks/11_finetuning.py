@@ -132,6 +132,9 @@ figure
 #
 # </details>
 #
+# (Why does place alone *fall* at two labels? Of two label maps, a voxel is named only where both
+# name it.)
+#
 # **Fewer labels** is a distance *sideways*: with how many labels does scratch reach the height that
 # CPC has with one? Read it off by hand, on a logarithmic axis, and compare with the package, which
 # averages over all heights that both curves reach.

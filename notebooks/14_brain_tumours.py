@@ -160,13 +160,9 @@ for region, classes in cohort.region_classes.items():
     print(f"{region}: Dice by hand {np.mean(dice):.3f}, by the package {place.parts[region]:.3f}")
 
 # %%
-commonest = np.where(by_hand > 0, by_hand, 0)
 ssl3d.show.segmentations(
     share[1:].sum(0).astype(np.float32),
-    {
-        "place alone": commonest,
-        "truth of a test scan": np.asarray(cohort[split.test[0]][1]),
-    },
+    {"truth of a test scan": np.asarray(cohort[split.test[0]][1]), "place alone": by_hand},
     cohort.label_names,
     title="Left: how often each voxel is tumour in the labelled scans",
 )
