@@ -49,11 +49,11 @@ def slices_still(
     figure = Figure(figsize=(width, width * tall / wide + rim), layout="constrained")
     figure.set_label("A scan in " + ("three planes" if len(planes) == 3 else "one plane"))
     figure.suptitle(title, fontsize=11)
-    names = ["", *(entry["name"] for entry in legend)]
+    colours = [entry["colour"] for entry in legend]
     for axis, axes in scale.row(figure, planes):
         draw_image(axes, image[None], axis, voxel[axis], window=(window[0], window[1]))
         if classes is not None and legend:
-            overlay_classes(axes, classes, axis, voxel[axis], names, opacity)
+            overlay_classes(axes, classes, axis, voxel[axis], (), opacity, colours)
         _draw_boxes(axes, boxes, axis, voxel[axis])
         (x, y), (right, top) = (np.delete(each, axis) for each in (voxel, image.shape))
         axes.plot([x, x], [-0.5, top - 0.5], **CROSS)

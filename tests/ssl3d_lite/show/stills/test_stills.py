@@ -20,8 +20,10 @@ from ssl3d_lite.show.browser.live import Live
 from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
 from ssl3d_lite.show.browser.scan3d import Volume3D
 from ssl3d_lite.show.browser.slices import Slices, puzzle_slices
+from ssl3d_lite.show.browser.wipe import wipe
 from ssl3d_lite.show.figures.alt_text import LONGEST, alt_text
 from ssl3d_lite.show.figures.rendering import eye, rendered
+from ssl3d_lite.show.mistakes import KINDS
 from ssl3d_lite.show.pieces import class_colour
 from ssl3d_lite.show.stills.bundle import with_still
 from ssl3d_lite.tasks import make_task
@@ -69,6 +71,15 @@ def test_a_scan_has_its_labels_in_its_picture_and_their_names_in_its_text():
         red, _, blue = to_rgb(class_colour(1))
         assert blue > red
         assert (picture[..., 2] > picture[..., 0] + 40).mean() > 0.005  # grey has all alike
+
+
+def test_the_picture_of_a_wipe_has_the_colours_of_its_legend():
+    label = np.zeros((8, 8, 8), np.uint8)
+    label[2:4] = 1
+    view = wipe(np.zeros(label.shape), {"none": 0 * label, "all": label}, label)
+    axes = view.figure().axes[0]
+    overlay = axes.images[1].get_cmap()
+    assert [overlay(kind)[:3] for kind in (1, 2, 3, 4)] == [to_rgb(c) for c in KINDS.values()]
 
 
 def test_features_have_a_picture(tmp_path):
