@@ -204,8 +204,8 @@ answer = votes.argmax(-1)  # the same for every scan; of equal votes the lowest 
 dice = []
 for truth in cohort.labels(split.test):
     for part in (1, 2):  # anterior, posterior; background is not scored
-        ours, theirs = answer == part, truth == part
-        dice.append(float(2 * (ours & theirs).sum() / (ours.sum() + theirs.sum())))
+        found, there = answer == part, truth == part
+        dice.append(float(2 * (found & there).sum() / (found.sum() + there.sum())))
 by_hand = np.mean(dice)
 library = ssl3d.evaluation.evaluate_place(cohort, two, split.test).score
 print(f"place alone, 2 labels: Dice {by_hand:.3f} by hand, {library:.3f} by the library:", end=" ")

@@ -532,9 +532,9 @@ figure
 #         print(f"stride {stride}: where {n} overlap, {error[count == n].std():.3f}")
 # ```
 #
-# Where eight overlap the error falls to about $1/\sqrt{8} \approx 0.35$. A real network's errors on
-# overlapping patches are not independent, since it saw much of the same tissue, so it gains less.
-# And it makes more errors at a patch's border, where it cannot see what lies beyond. Sliding
+# Where eight overlap the error falls to roughly $1/\sqrt{8} \approx 0.35$. A real network's errors
+# on overlapping patches are not independent, since it saw much of the same tissue, so it gains
+# less. And it makes more errors at a patch's border, where it cannot see what lies beyond. Sliding
 # windows therefore give the middle of a patch more weight than its rim; `ssl3d.predict` leaves this
 # to MONAI.
 #
