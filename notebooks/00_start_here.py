@@ -489,11 +489,11 @@ study and ssl3d.show.forest(
 # <details><summary>Answer</summary>
 #
 # At class scale the network with `"rotation"` named 41 % of the held-out turns right. That is a
-# higher share than CPC's, but only four times chance, where CPC is at ‹ten› times chance. (Rotation
-# is learnt slowly here, because the turn is read off the mean of each feature and this encoder's
-# instance norm nearly levels the means out. [Notebook 02](02_rotation.ipynb) takes batch norm.) A
-# linear probe of its features had a Dice of 0.394, 0.588 and 0.676 with 2, 5 and 20 labels: better
-# than the best random encoders, and behind CPC with each number of labels.
+# higher share than CPC's, but only four times chance, where CPC is at thirteen times chance.
+# (Rotation is learnt slowly here, because the turn is read off the mean of each feature and this
+# encoder's instance norm nearly levels the means out. [Notebook 02](02_rotation.ipynb) takes batch
+# norm.) A linear probe of its features had a Dice of 0.394, 0.588 and 0.676 with 2, 5 and 20
+# labels: better than the best random encoders, and behind CPC with each number of labels.
 #
 # Which is the better way to pretrain? One run cannot say. The six pairs of section 6 asked: for CPC
 # the gain in fine-tuning *holds*, for rotation it is *undecided*, and it was not ahead. That is
