@@ -182,21 +182,21 @@ def overlay_classes(
     place: int,
     names: Sequence[str] = (),
     opacity: float = 0.55,
-    colours: Sequence[str] = (),
+    own: Sequence[str] = (),
 ) -> None:
     """Lay classes 1, 2, … over a plane drawn by :func:`draw_plane`; class 0 stays clear.
 
     Args:
-        colours: those of classes 1, 2, …, if they are not those that go with ``names``.
+        own: colours of classes 1, 2, …; by default those that classes have everywhere.
     """
     plane = np.take(classes, place, axis) if classes.ndim == 3 else classes
-    own = colours or colours_of(names)
-    shades = [(0, 0, 0, 0), *((*to_rgb(colour), opacity) for colour in own)]
+    own = own or colours_of(names)
+    colours = [(0, 0, 0, 0), *((*to_rgb(colour), opacity) for colour in own)]
     axes.imshow(
         plane.T,
-        cmap=ListedColormap(shades),
+        cmap=ListedColormap(colours),
         vmin=0,
-        vmax=len(shades) - 1,
+        vmax=len(colours) - 1,
         origin="lower",
         interpolation="nearest",
     )

@@ -73,13 +73,18 @@ def test_a_scan_has_its_labels_in_its_picture_and_their_names_in_its_text():
         assert (picture[..., 2] > picture[..., 0] + 40).mean() > 0.005  # grey has all alike
 
 
-def test_the_picture_of_a_wipe_has_the_colours_of_its_legend():
-    label = np.zeros((8, 8, 8), np.uint8)
-    label[2:4] = 1
-    view = wipe(np.zeros(label.shape), {"none": 0 * label, "all": label}, label)
-    axes = view.figure().axes[0]
-    overlay = axes.images[1].get_cmap()
-    assert [overlay(kind)[:3] for kind in (1, 2, 3, 4)] == [to_rgb(c) for c in KINDS.values()]
+def test_two_predictions_meet_at_a_line_and_have_the_colours_of_the_legend():
+    scan, truth = np.zeros((8, 8, 8), np.float32), np.zeros((8, 8, 8), np.uint8)
+    truth[2:6, 2:6, 2:6] = 1
+    view = wipe(scan, {"found": truth, "nothing": np.zeros_like(truth)}, truth)
+    view.voxel = [4, 4, 4]
+    figure = view.figure()
+    assert "left of the line: found, right of it: nothing" in figure.get_suptitle()
+    for axes in figure.axes:
+        laid = axes.images[-1]
+        colours = laid.to_rgba(laid.get_array())
+        assert np.allclose(colours[4, 3, :3], to_rgb(KINDS["right"]))
+        assert np.allclose(colours[4, 4, :3], to_rgb(KINDS["missed"]))
 
 
 def test_features_have_a_picture(tmp_path):
