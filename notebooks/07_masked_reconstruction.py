@@ -39,7 +39,6 @@ import ssl3d_lite as ssl3d
 
 import numpy as np
 import torch
-from copy import deepcopy
 from matplotlib.figure import Figure
 from scipy import ndimage
 
@@ -48,7 +47,7 @@ SIZES = {
     "class": {
         "cases": 100,
         "filters": (16, 32, 64),
-        "steps": 300,
+        "steps": 200,
         "finetune": 60,
         "labels": (2, 5),
     },
@@ -384,7 +383,7 @@ networks = {
     "scratch": ssl3d.make_network(
         ssl3d.make_encoder(cohort, seed=0, filters=size["filters"]), cohort, seed=0
     ),
-    "encoder moved": ssl3d.make_network(deepcopy(encoders[0]), cohort, seed=0),
+    "encoder moved": ssl3d.make_network(encoders[0], cohort, seed=0),
     "whole network moved": ssl3d.make_network(
         whole_encoder, cohort, seed=0, decoder=whole_task.decoder.decoder
     ),
