@@ -48,8 +48,8 @@ SIZES = {
         "cases": 100,
         "filters": (16, 32, 64),
         "edge": 24,
-        "steps": 150,
-        "trial": 80,
+        "steps": 300,
+        "trial": 100,
         "labels": (2, 5),
     },
     "full": {

@@ -44,7 +44,7 @@ from matplotlib.figure import Figure
 
 SIZES = {
     "smoke": {"cases": 15, "filters": (4, 8), "steps": 10, "labels": (2,)},
-    "class": {"cases": 100, "filters": (16, 32, 64), "steps": 150, "labels": (2, 5)},
+    "class": {"cases": 100, "filters": (16, 32, 64), "steps": 400, "labels": (2, 5)},
     "full": {"cases": 200, "filters": (32, 64, 128), "steps": 1000, "labels": (2, 5, 20)},
 }
 size = SIZES[ssl3d.scale()]

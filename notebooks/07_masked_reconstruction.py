@@ -47,14 +47,14 @@ SIZES = {
     "class": {
         "cases": 100,
         "filters": (16, 32, 64),
-        "steps": 200,
-        "finetune": 60,
+        "steps": 400,
+        "finetune": 100,
         "labels": (2, 5),
     },
     "full": {
         "cases": 200,
         "filters": (32, 64, 128),
-        "steps": 2000,
+        "steps": 4000,
         "finetune": 400,
         "labels": (2, 5, 20),
     },
