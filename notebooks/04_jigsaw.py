@@ -76,7 +76,7 @@ split = cohort.split()
 
 # %%
 # batch norm, as in the paper: the answer is read off the mean of each feature, which instance
-# norm, our default for few labels, nearly levels out
+# norm, the default for few labels, nearly levels out
 encoder = ssl3d.make_encoder(cohort, seed=0, norm="batch", filters=size["filters"])
 patch = min(cohort.shape) // 3 - 5  # of a cell's edge 3 voxels are for jitter, and 2 for the gap
 task = ssl3d.make_task("jigsaw", encoder, seed=0, patch=patch, permutations=size["orders"])
@@ -124,7 +124,7 @@ figure
 #
 # The centre, with the dark ventricles, is found by what is inside it. The four corners and the two
 # sides are found at a glance, by the way the outline bends. What remains are the front and the
-# back, which are harder to tell apart. Note which help you used: for most people it is the
+# back, which look more alike. Note which help you used: for most people it is the
 # *outline* of the brain, before anything inside. Section 6 comes back to this.
 #
 # </details>
@@ -151,7 +151,7 @@ ssl3d.show.Volume3D(scan, label, label_names=names, spacing=cohort.spacing, titl
 #
 # Here is all that the task does, in ordinary lines. For each place it takes the cell whose piece is
 # shown there, cuts a box out of that cell, moved by the *jitter*, and gives it mean 0 and variance
-# 1, so that a piece's brightness does not tell its cell.
+# 1, so that a piece's brightness does not betray its cell.
 
 # %%
 jitter = params["jitter"][0]  # by how many voxels each cell's piece is moved
@@ -187,7 +187,7 @@ print("twice the same order:", torch.equal(order[order], torch.arange(27)))
 #
 # </details>
 #
-# The same as a figure, layer by layer, beside the scan that the pieces were cut from.
+# The same as a figure, layer by layer, next to the scan that the pieces were cut from.
 
 # %%
 ssl3d.show.shuffled_pieces(volumes, batch, spacing=cohort.spacing)
@@ -268,7 +268,7 @@ print(five[:8])
 #
 # The encoder $f$ reads each piece by itself and does not know where it is shown. Only the
 # [head](../docs/glossary.md#head) $g$ sees the 27 features side by side. So $f$ has to put into
-# its features what tells a piece's place. The loss is cross-entropy: minus the logarithm of the
+# its features what shows a piece's place. The loss is cross-entropy: minus the logarithm of the
 # probability that the right order $y$ is given,
 #
 # $$\mathcal{L} = -\log p_y, \qquad p = \mathrm{softmax}\; g\bigl(f(x_1), \dots, f(x_{27})\bigr).$$
@@ -398,7 +398,7 @@ figure
 #
 # **Predict before you run:** if a network names a wrong order, how many of the 27 pieces can it
 # still put in the right cell? Half, with luck? Below, the trained network is asked about validation
-# heads, and beside it one that has learnt nothing.
+# heads, and so is one that has learnt nothing.
 
 # %%
 seen = cohort.images(split.validation)
@@ -433,7 +433,7 @@ ssl3d.show.Puzzle3D(seen, puzzle, wrong, prediction=guesses["untrained"][wrong])
 # The puzzle is a means. The end is to name tissue, here the parts of a tumour, with few labels. A
 # [linear probe](../docs/glossary.md#linear-probe) names each voxel by the
 # [frozen](../docs/glossary.md#frozen) encoder's features, fitted on a few labelled scans. It is
-# read twice, without and with each voxel's coordinates among its inputs. Beside it stand
+# read twice, without and with each voxel's coordinates among its inputs. Next to it stand
 # [random encoders](../docs/glossary.md#random-encoder) of three kinds, which were never trained,
 # and [place alone](../docs/glossary.md#place-alone), which looks at no scan.
 
@@ -481,7 +481,7 @@ ssl3d.show.label_efficiency({name: scores["probe"] for name, scores in arms.item
 # best kind of random encoder had ‹?›, and place alone ‹?›: a tumour may grow anywhere. With the
 # coordinates the jigsaw had ‹?› and the best random encoder ‹?›. ‹So a network that names ‹?› % of
 # the orders has features that are no better for tumours than those of a network that learnt
-# nothing.› To know where a piece of head comes from is another knowledge than to tell tumour from
+# nothing.› To know where a piece of head comes from is another knowledge than to know tumour from
 # brain. And two seeds are an anecdote; six and more are in the
 # [stored studies](../docs/results.md), where jigsaw comes last on real hippocampi too.
 #
@@ -490,8 +490,8 @@ ssl3d.show.label_efficiency({name: scores["probe"] for name, scores in arms.item
 # ## Exercise
 #
 # How hard the puzzle is depends on $P$. Train with 2, 10 and 100 orders and compare. Which of the
-# three asks most of the encoder? What is the least that a network must find out to tell two orders
-# apart that differ everywhere?
+# three asks most of the encoder? What is the least that a network must find out to distinguish two
+# orders that differ everywhere?
 #
 # <details><summary>Hint</summary>
 #
@@ -512,11 +512,11 @@ ssl3d.show.label_efficiency({name: scores["probe"] for name, scores in arms.item
 #     print(orders, "orders:", round(score["accuracy"], 2), "right,", round(float(bits), 1), "bits")
 # ```
 #
-# Two orders that differ everywhere are told apart by a single piece: whether the one shown first
-# is from this cell or from that one. One feature that tells two cells apart is enough, and the
-# encoder may stay blind for all else. More orders need more of the cells to be told from one
-# another. But they also mean a larger last layer and fewer examples of each, so more is not always
-# better in a given time. The paper has 1000 orders, its authors' code 100.
+# Two orders that differ everywhere are distinguished by a single piece: whether the one shown
+# first is from this cell or from that one. One feature that differs between two cells is enough,
+# and the encoder may stay blind for all else. With more orders, more of the cells have to be
+# distinguished. But they also mean a larger last layer and fewer examples of each, so more is not
+# always better in a given time. The paper has 1000 orders, its authors' code 100.
 #
 # </details>
 #

@@ -74,7 +74,7 @@ split = cohort.split()
 
 # %%
 # batch norm, as in the paper: the answer is read off the mean of each feature, which instance
-# norm, our default for few labels, nearly levels out
+# norm, the default for few labels, nearly levels out
 encoder = ssl3d.make_encoder(cohort, seed=0, norm="batch", filters=size["filters"])
 task = ssl3d.make_task("exemplar", encoder, seed=0, crop_size=size["edge"])
 volumes = cohort.images(split.pretrain[:4])
@@ -286,20 +286,20 @@ figure
 #
 # <details><summary>What we saw</summary>
 #
-# Without counter-examples the loss fell to ‹?›, the best of the three, and the points lie in one
-# spot: a collapse, with a standard deviation of ‹?›. With random counter-examples it is ‹?›, and
-# with the hardest ‹?›. ‹?› The loss praised the one that had learnt to say nothing. Accuracy would
-# not have told you either: it asks only which distance is the smallest, and rounding differences
-# are enough for that. So the library looks at the deviation every ten steps and ends a collapsed
-# training with a clear message (`Exemplar.check_health`).
+# ‹Without counter-examples the loss fell to ‹?›, and the points lie in one spot: a collapse, with a
+# standard deviation of ‹?›. With random counter-examples it is ‹?›, and with the hardest ‹?›.› The
+# loss praises the network that has learnt to say nothing. Accuracy would not have shown it either:
+# it asks only which distance is the smallest, and rounding differences are enough for that. So the
+# library looks at the deviation every ten steps, and ends a training by this task that has
+# collapsed, with a clear message (`Exemplar.check_health`).
 #
 # </details>
 #
-# **The collapsed network stays with us.** It was trained for as many steps, on the same scans, to
-# say nothing. That makes it a [control](../docs/glossary.md#collapsed) for *any training at all*:
-# its deepest level tells no scan from another, but its finer levels have seen scans, and may be
-# better than random weights. It is *not* a measure of noise. Noise is how far two random starts of
-# the same kind lie apart.
+# **The collapsed network is kept.** It was trained for as many steps, on the same scans, to say
+# nothing. That makes it a [control](../docs/glossary.md#collapsed) for *any training at all*: its
+# deepest level is the same for every scan, but its finer levels have seen scans, and may be better
+# than random weights. It is *not* a measure of noise. Noise is how far two random starts of the
+# same kind lie apart.
 #
 # ## 5. Pretraining
 #
@@ -349,7 +349,7 @@ with torch.no_grad():
 ssl3d.show.triplets(unseen, batch, prediction)
 
 # %% [markdown]
-# *What to look at:* where is the copy not the nearer one? Would you have told them apart?
+# *What to look at:* where is the copy not the nearer one? Would you have seen which is which?
 #
 # ## 6. What are the features worth? Nearest neighbours, by hand
 #
@@ -413,7 +413,7 @@ ssl3d.show.segmentations(image, maps, cohort.label_names)
 # have like features and lie elsewhere: the features do not say where they are.
 #
 # The same for several encoders, each over the same test scans and the same labelled scan. Place
-# alone stands beside them: it takes over the labelled scan's map as it is.
+# alone stands next to them: it takes over the labelled scan's map as it is.
 
 
 # %%

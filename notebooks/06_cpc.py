@@ -122,10 +122,10 @@ ssl3d.show.puzzle(volumes, batch, spacing=cohort.spacing)
 # %%
 for step in range(5):
     gap = step * s.stride - s.patch  # voxels between the two patches
-    told = (
+    said = (
         f"{-gap} planes are shared" if gap < 0 else "they touch" if gap == 0 else f"a gap of {gap}"
     )
-    print(f"{step} rows ahead: {told}")
+    print(f"{step} rows ahead: {said}")
 print("the task asks for the rows", s.prediction_steps)
 
 # %% [markdown]
@@ -287,7 +287,7 @@ for seed, (task, encoder) in enumerate(zip(tasks, encoders)):
 ssl3d.show.learning_curves(histories, held_out)
 
 # %% [markdown]
-# *What to look at:* the loss begins near $\log N$ = 4.5. Are the dots, the validation scans, above
+# *What to look at:* the loss begins near $\log N$. Are the dots, the validation scans, above
 # the dashed line, and how far apart are the seeds?
 #
 # <details><summary>What we saw</summary>
@@ -312,9 +312,9 @@ ssl3d.show.Puzzle3D(unseen, batch, prediction=logits.argmax(1))
 # ## 7. Where, or whose?
 #
 # The wrong candidates come from two sources. Those of the *same scan* share the scanner, the
-# contrast and the patient: they are told apart by **place** alone. Those of *other scans* are told
-# apart also by **whose** they are. So ask each question three times: among all, among the patches
-# of the same scan, and among the right patch and those of other scans.
+# contrast and the patient: they differ in **place** alone. Those of *other scans* differ also in
+# **whose** they are. So ask each question three times: among all, among the patches of the same
+# scan, and among the right patch and those of other scans.
 
 # %%
 counts = {"all": [], "the same scan": [], "other scans": []}
@@ -333,6 +333,8 @@ for start in range(0, len(split.validation) - 1, 2):
         cost = F.cross_entropy(among, target).item()
         hits = (among.argmax(1) == target).float().mean().item()
         counts[name].append((hits, cost, int(kept[0].sum())))
+own = int(same[0].sum()) - 1
+print(f"of {same.shape[1] - 1} counter-examples {own} are of the same scan")
 for name, rows in counts.items():
     hits, cost, n = np.mean(rows, 0)
     print(f"among {name:14} N = {n:2.0f}: {hits:6.1%} right, chance {1 / n:.1%}", end="; ")
@@ -342,7 +344,7 @@ for name, rows in counts.items():
 # <details><summary>What we saw</summary>
 #
 # Among patches of the same scan, ‹?› % were right; against those of the other scan, ‹?› %. ‹Whose a
-# patch is, is easier to tell than where it is.› Much of the score among all can come from contrast
+# patch is, is easier to see than where it is.› Much of the score among all can come from contrast
 # and noise, which are the same in a whole scan and say nothing about anatomy. The counter-examples
 # of the same scan are what forces the network to look at the place.
 #
@@ -356,8 +358,8 @@ for name, rows in counts.items():
 # $$I(c;\, z) \;\ge\; \log N - \mathcal{L}$$
 #
 # *if the $N - 1$ counter-examples are drawn independently* of the context, from the whole
-# population of patches. Here that is not so. Of 89 counter-examples 44 come from the same scan as
-# the context, and the other 45 are all from one other scan. So the numbers printed above are no
+# population of patches. Here that is not so. Half of the counter-examples come from the same scan as
+# the context, and the others are all from one other scan. So the numbers printed above are no
 # proven bound on $I(c; z)$. Among the same scan, they speak of what a context says about the
 # *place* once the scan is known. Two more warnings. The bound can never exceed $\log N$, so a small
 # batch cannot show much information ([Poole et al.](https://arxiv.org/abs/1905.06922)). And
@@ -389,7 +391,7 @@ for scans in (2, 4, 8):
 # A [linear probe](../docs/glossary.md#linear-probe) names each voxel by the frozen encoder's
 # features, fitted on a few labelled scans, without and with the voxel's coordinates among its
 # inputs. CPC's question asks for place, so the second reading is the fair one: how much more than
-# place do the features say? Beside it stand [random
+# place do the features say? Next to it stand [random
 # encoders](../docs/glossary.md#random-encoder) of three kinds, and [place
 # alone](../docs/glossary.md#place-alone).
 

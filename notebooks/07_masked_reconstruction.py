@@ -238,7 +238,7 @@ ssl3d.show.film_strip(film)
 # <details><summary>What we saw</summary>
 #
 # On validation scans r2 came to ‹?› (seed 0) and ‹?› (seed 1), ‹above› the best guess without a
-# network, ‹?›. Large shades come first and sharp edges last, and some never do.
+# network, ‹?›. ‹Large shades come first and sharp edges last, and some never do.›
 #
 # </details>
 #
@@ -312,7 +312,7 @@ for low_edge, high_edge in ((0, 1.5), (1.5, 3), (3, 4.5), (4.5, 99)):
 # ## 6. What are the features worth?
 #
 # A [linear probe](../docs/glossary.md#linear-probe) of the frozen encoder, without and with each
-# voxel's coordinates among its inputs, beside [random
+# voxel's coordinates among its inputs, next to [random
 # encoders](../docs/glossary.md#random-encoder) of three kinds and [place
 # alone](../docs/glossary.md#place-alone).
 
@@ -477,7 +477,7 @@ else:
 #
 # <details><summary>Hint</summary>
 #
-# How far is a hidden voxel from the nearest one that is shown? Put the smear beside the network
+# How far is a hidden voxel from the nearest one that is shown? Put the smear next to the network
 # each time.
 #
 # </details>
