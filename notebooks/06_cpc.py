@@ -358,9 +358,9 @@ for name, rows in counts.items():
 # $$I(c;\, z) \;\ge\; \log N - \mathcal{L}$$
 #
 # *if the $N - 1$ counter-examples are drawn independently* of the context, from the whole
-# population of patches. Here that is not so. Half of the counter-examples come from the same scan as
-# the context, and the others are all from one other scan. So the numbers printed above are no
-# proven bound on $I(c; z)$. Among the same scan, they speak of what a context says about the
+# population of patches. Here that is not so. Nearly half of the counter-examples come from the same
+# scan as the context, and the others are all from one other scan. So the numbers printed above are
+# no proven bound on $I(c; z)$. Among the same scan, they speak of what a context says about the
 # *place* once the scan is known. Two more warnings. The bound can never exceed $\log N$, so a small
 # batch cannot show much information ([Poole et al.](https://arxiv.org/abs/1905.06922)). And
 # features are not good *because* the bound is high
