@@ -151,7 +151,8 @@ print("weights:", weights)
 #
 # A voxel that is shown can be copied. That needs no understanding, and as the features have it
 # anyway, most of the gradient would be spent on it. The loss of hidden voxels asks for what is not
-# there.
+# there. The light decoder has less than a tenth of the encoder's weights, so it cannot do much by
+# itself.
 #
 # An **r2** of 0 is what the hidden voxels' mean would give, and 1 is perfect. Below 0 a painting is
 # worse than plain grey.
