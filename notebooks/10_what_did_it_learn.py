@@ -40,16 +40,9 @@ import numpy as np
 import torch
 
 SIZES = {
-    "smoke": {"cases": 20, "pretrain": 10, "oracle": 3, "tested": 2, "draws": 1, "known": 1000},
-    "class": {"cases": 60, "pretrain": 600, "oracle": 80, "tested": 8, "draws": 3, "known": 4000},
-    "full": {
-        "cases": 200,
-        "pretrain": 2000,
-        "oracle": 400,
-        "tested": 20,
-        "draws": 5,
-        "known": 8000,
-    },
+    "smoke": {"cases": 20, "pretrain": 10, "oracle": 3, "tested": 2, "known": 1000},
+    "class": {"cases": 60, "pretrain": 600, "oracle": 80, "tested": 8, "known": 4000},
+    "full": {"cases": 200, "pretrain": 2000, "oracle": 400, "tested": 20, "known": 8000},
 }
 size = SIZES[ssl3d.scale()]
 cohort = ssl3d.open_cohort("hippocampus", cases=size["cases"])
@@ -368,7 +361,7 @@ print("the same:", np.allclose(p / (p + a), library.score, atol=1e-3))
 # is given to everyone, no one can be ahead by knowing it.
 
 # %%
-labelled = [cohort.subset(split.train, 2, draw) for draw in range(size["draws"])]
+labelled = [cohort.subset(split.train, 2, draw) for draw in range(3)]
 rows = {name: {} for name in readers}
 for name in readers:
     rows[name]["label carried"] = carried["same crop", name]
@@ -440,7 +433,7 @@ view
 
 # %% [markdown]
 # *Without a live view:* the picture shows the first question, the middle of the larger part. The
-# next cell asks about another point, the tip of the tail, of all encoders at once. The ring in the
+# next cell asks for another point, the tip of the tail, of all encoders at once. The ring in the
 # left column is the question, and the titles name the label that was hit.
 
 # %%
@@ -485,7 +478,7 @@ ssl3d.show.nearest_patients(everyone, cohort, many, count=4)
 # ## What to remember
 #
 # - Colours are a projection to three of many dimensions. They raise questions and answer none.
-# - Every score of frozen features stands beside random weights of several kinds, and beside place.
+# - Every score of frozen features needs random weights of several kinds and place next to it.
 # - On crops that are centred on an organ, place is strong. Move the crop, or give the place to all.
 # - An oracle says what there is to gain. It can also follow place, since labels lie in the middle.
 #
@@ -532,7 +525,7 @@ ssl3d.show.nearest_patients(everyone, cohort, many, count=4)
 # ## Where this comes from, and where it leads
 #
 # Nearest neighbours in frozen features are how Wu et al. and many after them read encoders without
-# labels. Lei et al. find the same organ in another patient by features that are trained to tell
+# labels. Lei et al. find the same organ in another patient by features that are trained to know
 # relative positions, and Zhai et al. make the position itself the task: place is no enemy, it only
 # must not be taken for anatomy.
 #

@@ -23,7 +23,7 @@
 # `SSL3D_SCALE=smoke`, where the numbers mean little.
 #
 # **Before this one:** [11, fine-tuning](11_finetuning.ipynb) has pairs, seeds and verdicts;
-# [08, shortcuts](08_shortcuts.ipynb) is about puzzles that are too easy.
+# [08, shortcuts](08_shortcuts.ipynb) has puzzles that are too easy.
 #
 # A clinic buys a program. The paper says Dice 0.90, and on the clinic's own patients it has 0.75.
 # Nobody lied. Two scans of one patient were on both sides of the split, or the best of twenty
@@ -393,7 +393,7 @@ figure
 #
 # **Catch:** ask who chose, and on what. And count: cases that a choice is made by are *labelled
 # cases*. "Trained with 2 labels", with the checkpoint chosen on 40 validation scans, is 42 labels.
-# The library's `finetune` takes the last weights unless it is told to choose, and says so.
+# The library's `finetune` takes the last weights unless it is asked to choose.
 #
 # ## 5. Peeking: one more seed, until it holds
 #
