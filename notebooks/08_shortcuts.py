@@ -440,7 +440,7 @@ figure = Figure(figsize=(6.4, 2.6), layout="constrained")
 for cube, axes, name in zip(turned, figure.subplots(1, 3), params["rotation"][0], strict=True):
     axes.imshow(cube.amax(2).T, cmap="gray", origin="lower")  # the brightest along each line
     axes.set_title(marked.answers[name], fontsize=9)
-    axes.set_axis_off()
+    axes.set(xticks=(), yticks=())  # the frame stays: the mark is white
 figure
 
 # %% [markdown]
