@@ -126,9 +126,12 @@ encoders = {name: encoder.to(device).eval() for name, encoder in encoders.items(
 # An encoder has 112 numbers for each voxel, and a screen has three: red, green and blue.
 # **Principal component analysis (PCA)** finds the three directions, among the 112, along which
 # voxels differ most. In short: let $F$ be the table of features, a row for each voxel, each column
-# less its mean and divided by its deviation. The *singular value decomposition* writes it as $F =
-# U\,\mathrm{diag}(s)\,V^\top$. The rows of $V^\top$ are the directions, and $s_i^2/n$ is the
-# variance of $n$ voxels along direction $i$.
+# less its mean and divided by its deviation. The *singular value decomposition* writes it as
+#
+# $$F = U\,\mathrm{diag}(s)\,V^\top .$$
+#
+# The rows of $V^\top$ are the directions, and $s_i^2/n$ is the variance of $n$ voxels along
+# direction $i$.
 #
 # `ssl3d.features` does this for several patients at once. Here it is done by hand from the same
 # table, with `torch.linalg.svd`.
