@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # Transfer: it can help or harm, and the names of the channels decide
+# # Transfer: the names of the channels decide what moves
 #
 # **You will be able to:** take an encoder that was pretrained on two MR contrasts to scans that
 # have four; build its new input layer by hand; show that a wrong mapping of channels turns a gain
@@ -42,19 +42,12 @@ import torch
 from matplotlib.figure import Figure
 
 SIZES = {
-    "smoke": {"corpus": 10, "cases": 10, "edge": 32, "pretrain": 10, "finetune": 10, "seeds": 1},
-    "class": {"corpus": 60, "cases": 40, "edge": 36, "pretrain": 100, "finetune": 60, "seeds": 3},
-    "full": {
-        "corpus": 2000,
-        "cases": 285,
-        "edge": 128,
-        "pretrain": 2000,
-        "finetune": 2000,
-        "seeds": 6,
-    },
+    "smoke": {"corpus": 10, "cases": 10, "edge": 32, "pretrain": 10, "finetune": 10},
+    "class": {"corpus": 60, "cases": 40, "edge": 36, "pretrain": 300, "finetune": 150},
+    "full": {"corpus": 2000, "cases": 285, "edge": 128, "pretrain": 2000, "finetune": 2000},
 }
 size = SIZES[ssl3d.scale()]
-draws = range(size["seeds"])  # of labelled patients
+draws = range({"smoke": 1, "class": 3, "full": 6}[ssl3d.scale()])  # of labelled patients
 
 # %% [markdown]
 # ## 1. Two cohorts
