@@ -122,7 +122,7 @@ figure
 ssl3d.show.grade_counts(cohort)
 
 # %% [markdown]
-# *What to look at:* grades are unequally many. Whoever always says the commonest one is often
+# *What to look at:* grades are unequally many. A grader who always says the commonest one is often
 # right. So accuracy misleads here. Does kappa?
 #
 # ## 2. Grades have an order
@@ -135,7 +135,7 @@ ssl3d.show.grade_counts(cohort)
 # \mathcal{L} = -\frac{1}{K-1} \sum_{k=0}^{K-2}
 # \Big[\, t_k \log p_k + (1 - t_k) \log (1 - p_k) \,\Big] .$$
 #
-# The brackets matter: the minus belongs to both terms. By hand, beside the library's
+# The brackets matter: the minus belongs to both terms. By hand, and compared with the library's
 # ([ordinal.py](../ssl3d_lite/models/ordinal.py)):
 
 # %%
@@ -219,7 +219,7 @@ print(f"the grader with two words says so of {sent} of them")
 # But "two words only" has a kappa of ‹?›. *Mild*, *severe* and *proliferative* have a recall of 0
 # %, by construction. Of the eyes that threaten sight this grader reports none. Kappa forgives it
 # because those eyes are few, and two grades off is only a quarter of the largest mistake. **A kappa
-# is not enough. Print the recall of each grade beside it**, and ask which mistake harms a patient.
+# is not enough. Print the recall of each grade next to it**, and ask which mistake harms a patient.
 #
 # </details>
 #
@@ -245,7 +245,7 @@ ssl3d.show.puzzle(volumes, batch)
 # square was turned?
 #
 # Ask a rule that sees no retina at all. Its input is the mask of black pixels on a grid of 12 × 12.
-# A linear classifier is fitted on training photographs and asked about others.
+# A linear classifier is fitted on training photographs and asked for the turns of others.
 
 
 # %%
@@ -348,8 +348,8 @@ ssl3d.show.learning_curves(histories, held_out)
 # ## 6. What are the features worth?
 #
 # A [linear probe](../docs/glossary.md#linear-probe) reads the grade from frozen features, with a
-# quarter of the grades. Beside it stand [random encoders](../docs/glossary.md#random-encoder) of
-# three kinds. [Place alone](../docs/glossary.md#place-alone) looks at no photograph: it says the
+# quarter of the grades. It is compared with [random encoders](../docs/glossary.md#random-encoder)
+# of three kinds. [Place alone](../docs/glossary.md#place-alone) looks at no photograph: it says the
 # commonest grade, so its kappa is 0.
 
 # %%
@@ -381,7 +381,7 @@ for name, candidates in encoders.items():
 #
 # A classifier is the encoder with one linear layer on the mean of its deepest features. It is
 # trained with all grades of the training folds, after a [warm-up](../docs/glossary.md#warm-up) in
-# which the pretrained encoder stands still. Its [twin](../docs/glossary.md#twin) from
+# which the pretrained encoder is kept still. Its [twin](../docs/glossary.md#twin) from
 # [scratch](../docs/glossary.md#scratch) has the same photographs, last layer, order and steps.
 #
 # Each fold is the test set once, as in the paper, and **for each an encoder is pretrained that has
@@ -447,7 +447,7 @@ ssl3d.show.confusion(truth, final, cohort.label_names)
 #
 # </details>
 #
-# And photographs with the answer beside the truth:
+# And photographs, with the answer and the truth:
 
 # %%
 wrong = np.abs(final - truth)
@@ -462,21 +462,21 @@ ssl3d.show.contact_sheet(cohort, [tested[place] for place in places])
 # can find *mild* here as a clinic does. Is it a limit of learning, then, or of the picture? Look
 # before you blame the network.
 #
-# ## 8. Beside the paper, and real photographs
+# ## 8. The paper's numbers, and real photographs
 #
 # The paper pretrained on 170 000 photographs of UK Biobank, and reports a kappa of 0.01 from
 # scratch with 5 % of the grades: that is the score of a network that always says the same. It
 # reports no recall. Nobody can say from it which grades were found.
 #
-# Real photographs are used as soon as they are prepared beside this notebook. IDRiD has 516 and
-# needs a free account, APTOS has 3662 and needs one of Kaggle:
+# Real photographs are used as soon as they are prepared in a folder next to this notebook. IDRiD
+# has 516 and needs a free account, APTOS has 3662 and needs one of Kaggle:
 #
 # ```
 # ssl3d prepare idrid --raw FOLDER --split official --edge 96 --out cohorts/idrid
 # ssl3d prepare aptos --raw FOLDER --edge 64 --out cohorts/aptos
 # ```
 #
-# IDRiD has an official test part, so only fold 0 is tested on. Two eyes of one person may stand on
+# IDRiD has an official test part, so only fold 0 is tested on. Two eyes of one person may be on
 # both of its sides, as nobody has published whose they are. `ssl3d bench` counts
 # the hours of the whole study on your machine ([speed](../docs/speed.md)).
 #

@@ -54,12 +54,12 @@ draws = range({"smoke": 1, "class": 3, "full": 6}[ssl3d.scale()])  # of labelled
 #
 # The paper's corpus is UK Biobank: some 22 000 people, scanned in two contrasts, T1 and T2-FLAIR.
 # Hardly any has a tumour, and nobody drew anything. Its benchmark is BraTS: 285 patients with
-# tumours, four contrasts, [labels](../docs/glossary.md#target). Real scans are used if they are
+# tumours, four contrasts, labels. Real scans are used if they are
 # prepared as `cohorts/ukb-brain` and `cohorts/brats`; the next lines say.
 
 # %%
 corpus = ssl3d.open_cohort("ukb-brain", cases=size["corpus"], edge=size["edge"])
-# other subjects than the corpus's: with the same seed, the same heads would stand in both
+# other subjects than the corpus's: with the same seed, the same heads would be in both
 cohort = ssl3d.open_cohort("brats", cases=size["cases"], edge=size["edge"], seed=1)
 split = cohort.split()
 # by checksum: no test scan is among those pretrained on
@@ -172,7 +172,7 @@ print(f"explained on people it has not seen: {held_out['r2']:.2f}, chance: 0")
 ssl3d.show.learning_curves({"masked, on the corpus": watched}, {"masked, on the corpus": held_out})
 
 # %% [markdown]
-# *What to look at:* the dot, the score on people kept apart, next to the line. Beside each encoder
+# *What to look at:* the dot, the score on people kept apart, next to the line. For each encoder
 # from the corpus there is now one of the same start, puzzle and steps that saw the hospital's
 # **own** scans instead. Those cost no corpus at all.
 #
@@ -218,7 +218,7 @@ blind = ssl3d.models.adapt_channels(encoder, 4)  # it is given their number alon
 print("in turn, equal to the library's:", the_same(in_turn, blind))
 
 # %% [markdown]
-# The library maps by name where it is told names, and in turn where it is not, as the paper does
+# The library maps by name where it is given names, and in turn where it is not, as the paper does
 # ([encoders.py](../ssl3d_lite/models/encoders.py)).
 #
 # **Predict before you run:** repeat the two channels of a corpus scan in the way of each mapping,
@@ -232,7 +232,7 @@ with torch.inference_mode():
         print(f"{name}: the same features: {torch.allclose(before, after, atol=1e-4)}")
 
 # %% [markdown]
-# Both are exact. **No test of the code can tell the right mapping from the wrong one.** The
+# Both are exact. **No test of the code can find which mapping is the right one.** The
 # features are as they were only if the new channels *look* like the old ones that they are read as.
 
 # %%
@@ -269,7 +269,7 @@ figure
 # The controls: [random encoders](../docs/glossary.md#random-encoder) of three kinds, two starts of
 # each; a [collapsed](../docs/glossary.md#collapsed) one, which shows what *any* training of this
 # length gives; [place alone](../docs/glossary.md#place-alone), which looks at no scan.
-# `probe+place` tells every probe where each voxel lies, so that nobody is ahead by that.
+# `probe+place` gives every probe the coordinates of each voxel, so that nobody is ahead by that.
 #
 # **Predict before you run:** put these in order: by name, in turn, own scans, random.
 
@@ -329,7 +329,7 @@ figure
 
 # %% [markdown]
 # *What to look at:* each line is one encoder with one draw of patients. Colours are encoders.
-# Nothing differs between the two ends of a line but which copy stands where.
+# Nothing differs between the two ends of a line but which copy is where.
 #
 # <details><summary>What we saw</summary>
 #
@@ -347,7 +347,7 @@ figure
 # ## 6. Fine-tuning: does the first layer mend it?
 #
 # In [fine-tuning](../docs/glossary.md#fine-tuning) the first layer learns as well. **Predict before
-# you run:** will the wrong mapping be forgotten? As in the paper the pretrained encoder stands
+# you run:** will the wrong mapping be forgotten? As in the paper the pretrained encoder is kept
 # still for the first quarter of the steps ([warm-up](../docs/glossary.md#warm-up)). The twin from
 # scratch has the same patients, decoder start, order and number of steps.
 
@@ -416,8 +416,8 @@ ssl3d.show.Volume3D(flair, shown["in turn"], title="fine-tuned, channels in turn
 # - Three encoders and three draws overlap in everything but their seeds. Six pairs are the least
 #   for a verdict: `ssl3d study transfer` runs them ([studies](../docs/studies.md)).
 # - All 3D models of the paper's first table but the one from scratch were pretrained on UK Biobank.
-#   What the same puzzles do on BraTS's own scans the table does not say. So it cannot tell what the
-#   corpus itself is worth, and section 5 had to ask it.
+#   What the same puzzles do on BraTS's own scans the table does not say. So it does not show what
+#   the corpus itself is worth, and section 5 had to ask it.
 #
 # ## 8. Real scans
 #

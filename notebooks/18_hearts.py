@@ -59,7 +59,7 @@ RUNS = Path("runs") / f"18-{ssl3d.scale()}"
 # right ventricle (RV), the cavity of the left one (LV), and the *myocardium*, the muscle around the
 # left one. If they are prepared as `cohorts/acdc`, they are used.
 #
-# Else the next cell **draws** hearts into files of the same form. Be clear what stands in: these
+# Else the next cell **draws** hearts into files of the same form. Be clear what they are: these
 # are no patients and no simulation. They are ellipsoids with noise, drawn as ACDC's slices are
 # taken: 10 sheets, 10 mm apart, each a little off, since the breath is held anew. They show thick
 # slices and two moments. Of anatomy they know what the cell says, and nothing else.
@@ -304,10 +304,10 @@ ssl3d.show.puzzle(pair, two_turns.make_views(pair, drawn))
 # <details><summary>What we saw</summary>
 #
 # Three numbers named ‹?› of the ten turns, where guessing gives 10 %. They cannot do better than
-# four in ten, as they cannot tell a turn from its opposite. But they need no heart for it. Within
-# the slice the rule has ‹?›, where guessing gives 25 %: ‹even there the two axes are not quite
-# alike, as a chest is wider than it is deep›. So on such scans a good score at 3D rotation may say
-# much of the scanner and little of the heart. What follows uses another puzzle, [masked
+# four in ten, as a turn and its opposite give the same three numbers. But they need no heart for
+# it. Within the slice the rule has ‹?›, where guessing gives 25 %: ‹even there the two axes are not
+# quite alike, as a chest is wider than it is deep›. So on such scans a good score at 3D rotation
+# may say much of the scanner and little of the heart. What follows uses another puzzle, [masked
 # reconstruction](07_masked_reconstruction.ipynb).
 #
 # </details>
@@ -366,18 +366,20 @@ for name, fold in (("by patients", kept), ("by scans", dealt)):
 #
 # ## 5. 3D or slices?
 #
-# **A fair comparison**, as in [notebook 09](09_2d_to_3d.ipynb): the same patients, puzzle, steps
-# and filters. The score is that of the whole stack: slices are stacked again. Each has controls of
-# its own dimension. A step in 2D sees the slices of two scans, as many voxels as a step in 3D.
+# **A fair comparison**, as in [notebook 09](09_2d_to_3d.ipynb): the same patients, puzzle, steps,
+# filters and norm. The score is that of the whole stack: slices are stacked again. Each has
+# controls of its own dimension. A step in 2D sees the slices of two scans, as many voxels as a step
+# in 3D. What cannot be equal as well is the number of weights: a filter has 27 in 3D and 9 in 2D.
 
 # %%
 flat_folder = RUNS / f"slices-of-{cohort.folder.name}"
 ssl3d.data.make_cohort("slices", flat_folder, cohort=cohort.folder, axis=2)
 flat = ssl3d.Cohort.open(flat_folder).to(device)
 worlds = {"3D": (cohort, 2), "2D": (flat, 2 * cohort.shape[2])}  # cohort, scans or slices in a step
-starts = {
-    name: ssl3d.make_encoder(scans, 0, filters=filters) for name, (scans, _) in worlds.items()
-}
+shape = {"filters": filters, "norm": "instance"}
+starts = {name: ssl3d.make_encoder(scans, 0, **shape) for name, (scans, _) in worlds.items()}
+for name, start in starts.items():
+    print(f"{name}: {sum(weight.numel() for weight in start.parameters())} weights")
 tasks = {name: ssl3d.make_task("masked", start, 0) for name, start in starts.items()}
 batch = tasks["3D"].make_views(
     pair, tasks["3D"].sample_params(pair, torch.Generator().manual_seed(0))
@@ -393,7 +395,7 @@ view = ssl3d.show.Live(tasks["3D"], starts["3D"], cohort.images(split.validation
 view
 
 # %%
-pretrained, histories, held_out = {}, {}, {}
+histories, held_out = {}, {}
 for name, (scans, batch) in worlds.items():
     histories[name] = ssl3d.pretrain(
         tasks[name],

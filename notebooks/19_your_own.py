@@ -19,7 +19,7 @@
 # **You will be able to:** turn a folder of scans, however they lie and whatever is wrong with
 # them, into a cohort that can be trusted; write a proxy task that nobody has written before; write
 # five tests that catch a wrong task, and show that each of them can fail; and put the task to the
-# test beside its controls.
+# test, with its controls.
 #
 # **Time:** XX minutes on two cores of a laptop (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`, where too little is learnt to conclude anything.
@@ -29,7 +29,7 @@
 #
 # One day somebody hands you a disk: six years of scans from three scanners, no labels, some files
 # broken, some patients twice. And you have an idea for a puzzle that fits *those* scans better than
-# any in the books. A task is a question about a scan whose answer comes for free. If you can ask
+# any in the books. A task is a question on a scan whose answer comes for free. If you can ask
 # one, forty lines turn it into a [pretraining](../docs/glossary.md#pretraining). The danger is that
 # a wrong task trains just as nicely as a right one. So this notebook spends as many lines on tests
 # as on the task.
@@ -115,7 +115,7 @@ figure
 # %% [markdown]
 # *What to look at:* the same plane of the array, `array[:, :, middle]`, of four files. It is
 # another plane of the head each time, and lies another way round. A network that reads arrays as
-# they come learns the hospital, not the anatomy. The letters tell where the axes point: R right, A
+# they come learns the hospital, not the anatomy. The letters say where the axes point: R right, A
 # front (anterior), S up (superior), and L, P, I their opposites.
 #
 # ## From files to a cohort
@@ -184,14 +184,14 @@ ssl3d.show.Volume3D(image, label, title=cohort.cases[split.train[0]].id, **look)
 # ## Is it sound?
 #
 # `verify` reads every array again: checksums, shapes, values, labels, whether the raw files are
-# still those it was made from, and whether a patient or a picture stands on two sides of a split.
+# still those it was made from, and whether a patient or a picture is on two sides of a split.
 
 # %%
 print(ssl3d.data.verify(ssl3d.data.Verify(cohort=settings.out, raw=settings.raw, workers=1)))
 
 # %% [markdown]
 # **Predict before you run.** Leave out the table, and each scan is taken for a patient of its own.
-# How many patients that came twice will then stand on two sides of a split? There are five folds.
+# How many patients that came twice will then be on two sides of a split? There are five folds.
 
 # %%
 careless = replace(settings, table=None, out=RUNS / "no-table")
@@ -333,7 +333,7 @@ ssl3d.show.Puzzle3D(brains, large.make_views(brains, drawn))
 
 # %% [markdown]
 # *What to look at:* three slabs of a brain, as the network gets them, and put back. **Predict
-# before you look:** which slab is the front, and by what do you tell?
+# before you look:** which slab is the front, and by what do you know it?
 #
 # Now on your cohort:
 
@@ -353,7 +353,7 @@ ssl3d.show.puzzle(volumes, batch)
 # 1. **The same draw, the same puzzle**, and posing it changes no scan.
 # 2. **Answers are balanced.** Of 6000 puzzles each of six answers is expected 1000 times, give or
 #    take $\sqrt{6000 \cdot \frac16 \cdot \frac56} \approx 29$.
-# 3. **The placement tells the truth.** Go back into the scan by the matrix and read the voxels
+# 3. **The placement is true.** Go back into the scan by the matrix and read the voxels
 #    there: but for brightness and contrast they are those of the view.
 # 4. **Each scan by itself.** Several devices share a batch, so a part of the draw must give that
 #    part of the puzzles.
@@ -415,8 +415,10 @@ def noise_like(volumes, smooth, seed=0):
     """Noise of that shape; voxels have something in common if they are nearer than ``smooth``."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(volumes.shape, generator=generator).to(volumes.device)
-    blurred = torch.nn.functional.avg_pool3d(noise, smooth, 1, smooth // 2)
-    return blurred / blurred.std()
+    for window in ((smooth, 1, 1), (1, smooth, 1), (1, 1, smooth)):  # a mean along each axis
+        half = tuple(edge // 2 for edge in window)
+        noise = torch.nn.functional.avg_pool3d(noise, window, 1, half)
+    return noise / noise.std()
 
 
 def by_borders(task, batch):
@@ -435,9 +437,8 @@ def by_borders(task, batch):
 
 def named_in_noise(task, volumes, smooth, puzzles=300):
     """Share of orders that the rule names in noise."""
-    right = []
+    noise, right = noise_like(volumes[:1].expand(20, *volumes.shape[1:]), smooth), []
     for seed in range(puzzles // 20):
-        noise = noise_like(volumes[:1].expand(20, *volumes.shape[1:]), smooth, seed)
         batch = posed(task, noise, seed)
         right.append((by_borders(task, batch) == batch.target[:, 0]).float())
     return float(torch.cat(right).mean())
