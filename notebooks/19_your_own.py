@@ -437,8 +437,9 @@ def by_borders(task, batch):
 
 def named_in_noise(task, volumes, smooth, puzzles=300):
     """Share of orders that the rule names in noise."""
-    noise, right = noise_like(volumes[:1].expand(20, *volumes.shape[1:]), smooth), []
-    for seed in range(puzzles // 20):
+    right = []
+    for seed in range(puzzles // 20):  # new noise each time, or puzzles would share their borders
+        noise = noise_like(volumes[:1].expand(20, *volumes.shape[1:]), smooth, seed)
         batch = posed(task, noise, seed)
         right.append((by_borders(task, batch) == batch.target[:, 0]).float())
     return float(torch.cat(right).mean())
