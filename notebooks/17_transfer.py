@@ -324,7 +324,8 @@ gain = right - wrong
 print(f"by name is ahead of in turn in {(gain > 0).sum()} of {gain.size}, mean {gain.mean():+.3f}")
 for other in ("own scans", "random, norm: instance", best, "collapsed, by name"):
     theirs = np.mean(scores[other]["probe"])
-    print(f"by name {right.mean() - theirs:+.3f}, in turn {wrong.mean() - theirs:+.3f} of", other)
+    found = f"by name {right.mean() - theirs:+.3f}, in turn {wrong.mean() - theirs:+.3f}"
+    print(f"against {other:22} {found}")
 figure
 
 # %% [markdown]
