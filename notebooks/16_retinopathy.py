@@ -28,10 +28,10 @@
 #
 # Diabetes can make people blind, slowly and without pain. A photograph of the retina shows it years
 # before the patient notices, so nurses photograph millions of eyes, and somebody has to grade them.
-# Imagine a network that agrees with the doctor with a
-# [kappa](../docs/glossary.md#kappa) of 0.8. Guidelines call that "almost perfect". Would you let it
-# decide who sees a doctor? This notebook shows a grader with such a kappa who sends **nobody** with
-# the worst disease to the clinic in time.
+# Imagine a network that agrees with the doctor with a [kappa](../docs/glossary.md#kappa) of 0.8. A
+# common scale calls that "almost perfect". Would you let it decide who sees a doctor? This notebook
+# shows a grader with such a kappa who sends **nobody** with the worst disease to the clinic in
+# time.
 
 # %%
 # %matplotlib inline
