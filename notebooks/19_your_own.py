@@ -435,7 +435,7 @@ def by_borders(task, batch):
     return torch.stack(total, 1).argmax(1)
 
 
-def named_in_noise(task, volumes, smooth, puzzles=300):
+def named_in_noise(task, volumes, smooth, puzzles=200):
     """Share of orders that the rule names in noise."""
     right = []
     for seed in range(puzzles // 20):  # new noise each time, or puzzles would share their borders
@@ -446,7 +446,7 @@ def named_in_noise(task, volumes, smooth, puzzles=300):
 
 
 def law_5_no_anatomy(task, volumes):
-    by_luck = (1 / 6 * 5 / 6 / 300) ** 0.5  # how far a share of 300 puzzles is off by luck
+    by_luck = (1 / 6 * 5 / 6 / 200) ** 0.5  # how far a share of 200 puzzles is off by luck
     assert named_in_noise(task, volumes, smooth=3) < 1 / 6 + 4 * by_luck
 
 
