@@ -62,7 +62,8 @@ def label_efficiency(
     """Score over the number of labels: for each arm a line of means, for each run a dot.
 
     Args:
-        scores: arm → number of labels → scores of its runs.
+        scores: arm → number of labels → scores of its runs. The first arm has a plain line; those
+            that it is compared with have dashed ones.
         ylabel: name of the score.
     """
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
