@@ -20,7 +20,7 @@
 # choose a window for CT and a scaling for MRI; say why a label map is sampled differently from a
 # scan; and cut a volume into patches and put it together again, exactly.
 #
-# **Time:** XX minutes on one core of a laptop, at every `SSL3D_SCALE`; only the CT gets finer.
+# **Time:** half a minute on one core of a laptop, at every `SSL3D_SCALE`; only the CT gets finer.
 #
 # **Before this one:** nothing, or [00, start here](00_start_here.ipynb) for the whole path.
 #
@@ -88,7 +88,8 @@ ssl3d.show.Volume3D(
 # %% [markdown]
 # *What to look at:* the small axes at the lower left of the 3D picture say how the patient lies: R
 # is the patient's right, A the front (*anterior*), S the head (*superior*). The belly is cut open
-# down to the pancreas. The bright column behind it is the spine.
+# down to the pancreas. In the three planes the white column is the spine, and the large grey organ
+# on the patient's right is the liver.
 #
 # ## 2. From voxels to millimetres
 #
@@ -133,8 +134,8 @@ for number, name in enumerate(("background", "pancreas", "tumour")):
     print(f"{name:10} {np.sum(label == number):8} voxels  {np.sum(label == number) * one:10.1f} ml")
 
 # %% [markdown]
-# **Predict before you run:** the network below gets voxels of half the size along every axis. How
-# many times as many voxels has the tumour then, and how many millilitres?
+# **Predict:** the same belly is scanned with voxels of half the size along every axis. How many
+# times as many voxels has the tumour then, and how many millilitres?
 #
 # <details><summary>Answer</summary>
 #
@@ -188,10 +189,10 @@ planes({"as in the file (LPS)": ct.clip(-160, 240), "turned to RAS": ras.clip(-1
 # ## 4. Intensities of CT: windows
 #
 # CT has units. **Hounsfield units** (HU) set air at −1000 and water at 0; fat is near −100, soft
-# tissue between 0 and 100, bone above 300. An eye can tell only some dozens of greys from each
-# other. So one looks through a *[window](../docs/glossary.md#window)*: everything below it is
-# black, everything above it is white, and all greys are spent on the values in between. **Predict
-# before you run:** in which of the three windows can you find the pancreas?
+# tissue between 0 and 100, bone above 300. An eye can distinguish only some dozens of greys. So one
+# looks through a *[window](../docs/glossary.md#window)*: everything below it is black, everything
+# above it is white, and all greys are spent on the values in between. **Predict before you run:**
+# in which of the three windows can you find the pancreas?
 
 # %%
 WINDOWS = {"soft tissue": (-160, 240), "lung": (-1350, 150), "bone": (-500, 1300)}
@@ -206,13 +207,15 @@ planes(seen, place=middle)
 
 # %% [markdown]
 # *What to look at:* the same slice three times, and no number of the scan has changed. In which one
-# do the organs stand out from the fat around them? What is lost there?
+# do the organs stand out from the fat around them? What is lost there? (The curved lines below the
+# patient are the bed of the scanner.)
 #
 # <details><summary>What we saw</summary>
 #
-# In the soft-tissue window organs are light and fat is dark. Only there can the pancreas be found.
-# It is lost inside bone, which is all white, and in the gut's gas, which is all black. In the lung
-# and the bone window the whole belly has two or three greys.
+# In the soft-tissue window organs are light and fat is dark. Only there does the pancreas stand
+# out. What is inside bone is lost, since all of it is white, and so is the gas in the gut and the
+# scanner's bed, which are black. In the lung and the bone window the organs and the fat around them
+# have nearly the same grey.
 #
 # </details>
 #
@@ -230,9 +233,10 @@ axes.legend(frameon=False, fontsize=9)
 figure
 
 # %% [markdown]
-# *What to look at:* most voxels are air, at the far left. All soft tissue is in a narrow heap near
-# 0. (The axis of counts is logarithmic.) A window from the lowest value to the highest would spend
-# most greys on values that hardly occur.
+# *What to look at:* nearly half of the voxels are air, at the far left. Fat is the peak near −100,
+# and the organs are the one just above 0: both are in a narrow range. (The axis of counts is
+# logarithmic.) A window from the lowest value to the highest would spend most greys on values that
+# hardly occur.
 #
 # One window fits all CTs, because the units are the same for all. The prepared pancreas scans of
 # this package are clipped to −100 to 240 HU and scaled to [0, 1].
@@ -317,9 +321,9 @@ for name, values in {"interpolated and rounded": wrong, "nearest": right}.items(
 # %% [markdown]
 # <details><summary>What we saw</summary>
 #
-# Between 0 and 2 lies 1: a shell of "pancreas" has grown around the tumour, out of arithmetic. With
-# background 0 and tumour 2 one sees it. In a data set where all three classes occur it would only
-# have made the scores a little worse, and nobody would have known why.
+# Between 0 and 2 lies 1: a shell of 463 voxels of "pancreas" has grown around the tumour, out of
+# arithmetic. With background 0 and tumour 2 one sees it. In a data set where all three classes
+# occur it would only have made the scores a little worse, and nobody would have known why.
 #
 # </details>
 #
@@ -341,8 +345,9 @@ view.voxel = [int(n) for n in np.argwhere(classes == 2).mean(0)]  # python can m
 view
 
 # %% [markdown]
-# Move the cross to the aorta, the round bright spot in front of the spine, and run the next cell:
-# python knows where you are.
+# Move the cross to the aorta, a round bright spot in front of the spine (of the two it is the one
+# on the patient's left), and run the next cell: python knows where you are. As committed, the cross
+# is still in the tumour.
 
 # %%
 voxel = tuple(view.voxel)
@@ -369,7 +374,7 @@ for number, name in enumerate(NAMES):
 # %% [markdown]
 # <details><summary>What we saw</summary>
 #
-# "Background everywhere" is right in ‹?› % of all voxels and has found nothing. That is why the
+# "Background everywhere" is right in 99.78 % of all voxels and has found nothing. That is why the
 # share of right voxels is no score in these notebooks, and why background is never averaged into
 # one. The [Dice](../docs/glossary.md#dice) of the pancreas is 0 for such an answer.
 #
@@ -440,7 +445,8 @@ print("patches (scan, patch, channel, x, y, z):", tuple(patches.views.shape))
 ssl3d.show.puzzle(volumes, patches)
 
 # %% [markdown]
-# *What to look at:* the boxes are those of the middle layer. They do not reach the border
+# *What to look at:* drawn are the six patches through which the middle sagittal plane goes, three
+# in the lower layer (blue) and three in the upper (orange). They do not reach the border
 # everywhere: where 16 does not divide the edge, a rest is left out. (At the border of the scan you
 # see the streaks of the padding.)
 
@@ -501,8 +507,16 @@ figure.colorbar(drawn, ax=row, label="patches on a voxel")
 figure
 
 # %% [markdown]
-# *What to look at:* how many patches lie on each voxel of the middle plane. Side by side it is one,
-# or none in the rest at the border. Overlapping, the inside is seen more often than the rim.
+# *What to look at:* how many patches lie on each voxel of the middle plane?
+#
+# <details><summary>What we saw</summary>
+#
+# Patches of 16 side by side cover only 54.9 % of the voxels: each axis has a rest of 8 voxels at
+# its end, on which there is none. With a stride of 8 every voxel is covered, in the middle by eight
+# patches and at the rim by fewer. Patches of 8 side by side cover each voxel once, since 8 divides
+# all edges.
+#
+# </details>
 #
 # Exact means bit for bit: nothing was interpolated. (The sums are exact because prepared scans hold
 # 16-bit numbers, and a few of them add up in 32 bits without rounding.)

@@ -20,14 +20,14 @@
 # yourself; carry a label from one patient to the next without any training; and find out whether
 # features follow the *anatomy*, or only the *place* in the picture.
 #
-# **Time:** XX minutes on two cores of a laptop (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** 2 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`, where too little is learnt to conclude anything.
 #
-# **Before this one:** [06, CPC](06_cpc.ipynb) says how the encoder is trained;
-# [09, 2D to 3D](09_2d_to_3d.ipynb) has the linear probe.
+# **Before this one:** [06, CPC](06_cpc.ipynb) says how the encoder is trained, and has the linear
+# probe.
 #
 # Show a radiologist one point in the brain of patient A, and ask for the same point in patient B.
-# The radiologist looks at the shapes around it and finds it, also if the second picture was cut
+# The radiologist looks at the shapes around it and finds it, even if the second picture was cut
 # differently. A loss, or an accuracy, does not say whether an encoder could do that. So look at
 # what it learnt: predict, click, and judge.
 
@@ -115,9 +115,12 @@ encoders = {name: encoder.to(device).eval() for name, encoder in encoders.items(
 #
 # <details><summary>What we saw</summary>
 #
-# CPC had ‹?› % of its questions right at the end, where guessing gives ‹?› %. ‹The colours of the
-# first frames follow bright and dark. Later ones have regions that are larger, and borders where
-# tissues meet.›
+# CPC had 33.6 % of its questions right at the end, where guessing gives 1.1 %. Before training
+# (step 0) the colours are speckles. After 10 steps they are large areas, with bands along the upper
+# and the lower edge of the picture: the encoder soon learns where the border is. From step 40 on
+# areas bend with the structures. At step 320, when the loss has fallen a second time, the bands at
+# the edges are nearly gone. All stays blurred: one cell of the deepest level stands for a block of
+# voxels.
 #
 # </details>
 #
@@ -183,10 +186,14 @@ ssl3d.show.feature_colours(maps, cohort, shown)
 #
 # <details><summary>What we saw</summary>
 #
-# Three colours held ‹?› % of the variance of CPC's features, so most of what it knows is not in the
-# picture. ‹With CPC the same structures had the same colours in all three patients. Random weights
-# also gave stable colours: they are a filtered copy of the scan, and bright tissue is bright in
-# every patient.› A pretty picture is no proof. It needs a question that can be failed.
+# Three colours held 34.1 % of the variance of CPC's features, so most of what it knows is not in
+# the picture. With CPC the same structures have much the same colours in all three patients: a thin
+# olive band below the hippocampus, green at the back, white and blue around its head. But random
+# weights without a norm give stable colours too. They are a filtered copy of the scan, and bright
+# tissue is bright in every patient. The oracle paints the hippocampus in one colour, and so blurred
+# that place alone could have done much of it.
+#
+# A pretty picture is no proof. It needs a question that can be failed.
 #
 # </details>
 #
@@ -284,6 +291,17 @@ ssl3d.show.segmentations(
 # %% [markdown]
 # *What to look at:* crumbs. Features of anatomy give one connected piece, at the right structure.
 # Place gives the shape of the *known* patient, whatever the scan shows.
+#
+# <details><summary>What we saw</summary>
+#
+# On eight patients CPC's features carried the label with Dice 0.612 to 0.781, and nobody trained a
+# network to segment. In the patient shown (0.734 at every voxel) both parts are whole, and they lie
+# on the hippocampus. What goes wrong is the border between the parts: in the middle row, a cut
+# across the hippocampus, CPC finds some of the front where all is back. Random weights do this
+# more, and scatter crumbs over other tissue. Place alone has few crumbs too: it is nearly the known
+# patient's label, with holes since only some of its voxels are asked.
+#
+# </details>
 #
 # ## 4. Anatomy, or only the place?
 #
@@ -396,16 +414,27 @@ print(f"a voxel drawn at random is {shift.chance_distance:.1f} mm off")
 #
 # <details><summary>What we saw</summary>
 #
-# In the same crop place alone carried a label with Dice ‹?›, CPC with ‹?›, the better random
-# encoder with ‹?›. Without the row of place, each of these numbers looks like knowledge. When the
-# crop moved, place fell to ‹?› and CPC ‹kept ?›. So CPC's features ‹follow the anatomy in good
-# part; they are not only a map of the box›. The oracle had ‹?›. Its score of following was ‹?›,
-# CPC's ‹?›, random weights' ‹?›. ‹None was at 1: all levels count, and a voxel in the moved crop
-# has other neighbours and another distance to the padded border.›
+# In the same crop place alone carried a label with Dice 0.507, CPC with 0.687, the better random
+# encoder with 0.501. Without the column of place, 0.501 looks like knowledge. When the crop moved,
+# place fell to 0.024 and CPC kept 0.593. So CPC's features follow the anatomy in good part; they
+# are not only a map of the box. The oracle kept most, 0.677. No encoder lost as much as place. But
+# the random encoder that had been as good as place fell to 0.302, below the other random one
+# (0.323): a part of what it knew was place.
 #
-# With the place given to all, CPC's probe had ‹?› and the best random one ‹?›. ‹This difference is
-# smaller than the one without the place.› It is one seed of each, and a few patients: a picture of
-# what to ask, and no [verdict](../docs/glossary.md#verdict).
+# The score of following says the same: CPC 0.724, the oracle 0.719, random weights 0.539 and 0.572,
+# little more than the 0.5 of noise. None was at 1: all levels count, and a voxel in the moved crop
+# has other neighbours and another distance to the padded border. The best match of CPC was 6.8 mm
+# off on average, that of random weights 12.2 and 12.4 mm, as much as place.
+#
+# *Probe:* CPC 0.580, the better random one 0.334. With the place given to all it is 0.605 against
+# 0.551. The random encoder gains much by being told the place, and CPC gains little: it knew. So
+# most of its lead in the first reading is gone in the second. What it is still ahead by, on one
+# seed and a few patients, is a picture of what to ask, and no
+# [verdict](../docs/glossary.md#verdict).
+#
+# One number may surprise you: place had 0.507 with one labelled scan, and 0.317 in the row *probe*,
+# with two. Where two scans do not agree, the mean label map has no majority, and the library then
+# says background. So of two scans only the overlap is left.
 #
 # </details>
 #
@@ -423,6 +452,9 @@ print(f"a voxel drawn at random is {shift.chance_distance:.1f} mm off")
 # 2. **Click.**
 # 3. **Judge.** Is the ring at the same structure? Is it green (the label is right)? Now drag the
 #    crop. Does the ring stay on the structure, or does it move with the frame?
+#
+# (Pointing needs a live notebook. If you only read, download such a page,
+# [features.html](../docs/features.html), and open it in a browser.)
 
 # %%
 view = ssl3d.show.Features(
@@ -435,9 +467,21 @@ view = ssl3d.show.Features(
 view
 
 # %% [markdown]
-# *Without a live view:* the picture shows the first question, the middle of the larger part. The
-# next cell asks for another point, the tip of the tail, of all encoders at once. The ring in the
-# left column is the question, and the titles name the label that was hit.
+# *Without a live view:* the picture shows the first question, the middle of the larger part. A
+# yellow ring is the question, white rings are the best matches, and the colours are those of
+# section 2.
+#
+# <details><summary>What we saw</summary>
+#
+# CPC's rings lie in or near the front of the hippocampus in all three patients. Random weights are
+# near it in two, and far behind and below it in the third. Place alone points at the same position
+# in each picture. As all boxes are centred on the organ, that looks right here.
+#
+# </details>
+#
+# The next cell asks for a harder point, the tip of the tail, of all encoders at once. The ring in
+# the left column is the question. Best matches come first, and the titles name the label that was
+# hit.
 
 # %%
 asked = split.test[:4]
@@ -451,9 +495,15 @@ ssl3d.show.nearest_patches(chosen, cohort, asked, voxel)
 # %% [markdown]
 # <details><summary>What we saw</summary>
 #
-# ‹CPC found the tail in ? of 3 patients, random weights in ?, the oracle in ?.› One point of one
-# patient is an anecdote, as it would be for a radiologist. What the table of section 4 says is the
-# same question, asked at thousands of points.
+# By the titles CPC found the tail in none of three patients, random weights in one, and even the
+# oracle in none. Now look at the rings. In two patients CPC's ring and the oracle's stand at the
+# end of the tail, just outside the label: the tip is the label's last voxel, so one voxel further
+# on is background. In the third patient all three are wrong. Random weights are at the tail in one
+# patient, and elsewhere in two.
+#
+# So at this point a count of right labels would have said that random weights are the best. One
+# point of one patient is an anecdote, for a radiologist as for a network, and a point at a border
+# is a bad question. The table of section 4 asks thousands of voxels.
 #
 # </details>
 #
@@ -473,8 +523,11 @@ ssl3d.show.nearest_patients(everyone, cohort, many, count=4)
 # %% [markdown]
 # <details><summary>What we saw</summary>
 #
-# ‹? of the four nearest patients by CPC's features are also among the four nearest by histogram.›
-# If nearly all were framed, features would say nothing that a histogram does not say.
+# One of the four nearest patients by CPC's features is also among the four nearest by histogram. If
+# nearly all were framed, features would say nothing that a histogram does not say. So they say
+# something else here. In the upper row the hippocampus has much the same slope and length in all
+# five pictures; in the lower row it differs more. But virtual patients have no scanner and no
+# disease, so whether such neighbours are of any use is a question for real scans.
 #
 # </details>
 #

@@ -20,7 +20,7 @@
 # weighted kappa by hand, and show what it hides; find a shortcut in a proxy task by a rule that
 # sees no retina; and compare over five folds, each pretrained afresh.
 #
-# **Time:** XX minutes on two cores of a laptop (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** 2.5 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`, where nothing is learnt.
 #
 # **Before this one:** [rotation](02_rotation.ipynb), [shortcuts](08_shortcuts.ipynb) and
@@ -30,8 +30,7 @@
 # before the patient notices, so nurses photograph millions of eyes, and somebody has to grade them.
 # Imagine a network that agrees with the doctor with a [kappa](../docs/glossary.md#kappa) of 0.8. A
 # common scale calls that "almost perfect". Would you let it decide who sees a doctor? This notebook
-# shows a grader with such a kappa who sends **nobody** with the worst disease to the clinic in
-# time.
+# shows a grader with such a kappa who sends **nobody** with the worst disease to the clinic.
 
 # %%
 # %matplotlib inline
@@ -79,13 +78,13 @@ folds = (0,) if "official" in cohort.description or ssl3d.scale() == "smoke" els
 
 # %%
 grades = cohort.labels(split.train).tolist()
-rows = [[c for c, grade in zip(split.train, grades) if grade == row][:2] for row in range(5)]
+rows = [[c for c, grade in zip(split.train, grades) if grade == row][:1] for row in range(5)]
 ssl3d.show.contact_sheet(cohort, [case for row in rows for case in row])
 
 # %% [markdown]
-# *What to look at:* photographs from grade 0 to 4, two of each where there are so many. The bright
-# disc is where the nerve leaves the eye. The dark spot is the macula, where one looks. **Predict
-# before you run:** which grades will a network mix up at this size?
+# *What to look at:* photographs from grade 0 to 4. The bright disc is where the nerve leaves the
+# eye. The dark spot is the macula, where one looks. **Predict before you run:** which grades will a
+# network mix up at this size? Section 7 has the answer.
 #
 # Why is a photograph round? The retina is the inner wall of a ball, and the camera looks at it
 # through the pupil. In 3D:
@@ -122,8 +121,9 @@ figure
 ssl3d.show.grade_counts(cohort)
 
 # %% [markdown]
-# *What to look at:* grades are unequally many. A grader who always says the commonest one is often
-# right. So accuracy misleads here. Does kappa?
+# *What to look at:* more than half of the eyes are healthy, and each fold has three *severe* eyes.
+# A grader who always says the commonest grade is often right. So accuracy misleads here. Does
+# kappa?
 #
 # ## 2. Grades have an order
 #
@@ -212,13 +212,14 @@ print(f"the grader with two words says so of {sent} of them")
 #
 # <details><summary>What we saw</summary>
 #
-# Always the commonest grade, and grades drawn at random, have a kappa of nearly 0: kappa is
-# immune to the trick that fools accuracy. Who is one grade too high has ‹?› with an accuracy of
-# ‹?›, as each of these mistakes is small.
+# Always the commonest grade has an accuracy of 0.533 and a kappa of 0, and grades drawn at random
+# have nearly 0 (−0.072): kappa is immune to the trick that fools accuracy. A grader who is one
+# grade too high has 0.746 with an accuracy of 0.058, as each of these mistakes is small.
 #
-# But "two words only" has a kappa of ‹?›. *Mild*, *severe* and *proliferative* have a recall of 0
-# %, by construction. Of the eyes that threaten sight this grader reports none. Kappa forgives it
-# because those eyes are few, and two grades off is only a quarter of the largest mistake. **A kappa
+# But "two words only" has a kappa of 0.847, "almost perfect". *Mild*, *severe* and *proliferative*
+# have a recall of 0 %, by construction. There are 29 eyes that threaten sight, and this grader
+# reports none. Kappa forgives it because those eyes are few, and because a mistake of two grades
+# counts only a quarter of the largest possible one. **A kappa
 # is not enough. Print the recall of each grade next to it**, and ask which mistake harms a patient.
 #
 # </details>
@@ -308,19 +309,21 @@ ssl3d.show.puzzle(volumes, batch)
 # %% [markdown]
 # <details><summary>What we saw</summary>
 #
-# The black outside alone named ‹?› of the turns in random squares. That is ‹not much above the
-# chance of a quarter, and a network finds more than a linear rule does›. In the middle it named
-# ‹?›. On real photographs the shortcut is worse: IDRiD's are cut flat above and below, and there
-# the same rule names nearly half of the turns. The library's own test for tasks, "no anatomy, no
-# answer" ([notebook 19](19_your_own.ipynb)), would have caught this: a benchmark needs that test as
-# well, on its own pictures.
+# The black outside alone named 27.1 % of the turns in random squares, and in the middle 25.0 %,
+# which is chance. So on these virtual photographs a linear rule gets next to nothing from the black
+# (with 1536 questions a share is off by about one in a hundred by luck). Most of them are round,
+# and a circle looks the same after each turn. **On real ones it is otherwise**: IDRiD's photographs
+# are all cut flat above and below. There the same cell names nearly half of the turns, and in the
+# middle a quarter. A shortcut is a matter of the pictures, not of the task's code: so test it on
+# *your* pictures. [Notebook 19](19_your_own.ipynb) makes such a test a law, "no anatomy, no
+# answer".
 #
 # </details>
 #
 # ## 5. Pretraining, with and without the shortcut
 #
 # Photographs of the test and validation folds are not shown to the network. **Predict before you
-# run:** which of the two puzzles gets the higher score?
+# run:** which of the two puzzles gets the higher score, the one with the black or the one without?
 
 # %%
 view = ssl3d.show.Live(middle, encoder, cohort.images(split.validation[:4]), chance=0.25)
@@ -345,6 +348,17 @@ for name, (puzzle, learner) in arms.items():
 ssl3d.show.learning_curves(histories, held_out)
 
 # %% [markdown]
+# <details><summary>What we saw</summary>
+#
+# The one *without* the black: 94.8 % against 85.9 %. Not what a shortcut would do. But the cure
+# changed more than the black. A square in the middle is always the same square of a photograph, and
+# in it the macula is always in the centre, and the disc at one side. Random squares show something
+# else each time, and some cut the disc off. So the puzzle became easier, and poorer: in the middle
+# the network knows its training pictures by heart (its curve ends at 1, its dot lies below). Keep
+# this in mind for what follows.
+#
+# </details>
+#
 # ## 6. What are the features worth?
 #
 # A [linear probe](../docs/glossary.md#linear-probe) reads the grade from frozen features, with a
@@ -370,10 +384,16 @@ for name, candidates in encoders.items():
 #
 # <details><summary>What we saw</summary>
 #
-# Without black the features had a kappa of ‹?›, with it ‹?›, and the best random encoders had
-# ‹?›. ‹These ranges overlap, so this run does not say which puzzle is better for the grades.› A
-# rotation asks for the disc, the macula and the vessels' arcs. The grade asks for small dots. A
-# network can know one and nothing of the other.
+# The encoder that learnt on squares in the middle had a kappa of 0.126 (from −0.201 to 0.343), the
+# one on any square 0.571 (0.344 to 0.784). Random encoders with instance norm, the same as theirs,
+# had 0.454 (0.369 to 0.536). So here the puzzle *without* the shortcut gave the worse features,
+# worse even than random ones; any square is ahead of random in its mean, but not in its range. The
+# likely reason is the one of section 5: four pictures of a photograph, always the same, are soon
+# learnt by heart. To remove a shortcut is not enough. A cure must leave the puzzle rich.
+#
+# Each is one training, so this is no verdict on the two puzzles. And there is a reason why neither
+# need help: a rotation asks for the disc, the macula and the vessels' arcs, a grade asks for small
+# dots. A network can know one and nothing of the other.
 #
 # </details>
 #
@@ -438,11 +458,16 @@ ssl3d.show.confusion(truth, final, cohort.label_names)
 #
 # <details><summary>What we saw</summary>
 #
-# After rotation kappa was ‹?›, from scratch ‹?›. ‹Read alone, both look well.› But *mild* was found
-# in ‹?›, *severe* in ‹?› and *proliferative* in ‹?› of cases, and ‹?› eyes that threaten sight were
-# graded below 3. The network has ‹learnt the common grades, as "two words only" did›. The folds
-# have one seed each: ‹rotation was ahead in some and behind in others›. Folds add patients, and not
-# seeds: they share most of their training photographs. So **no
+# After rotation kappa was 0.773, from scratch 0.811. Read alone, both look well. But after rotation
+# *mild* was found in 9 %, *severe* in 20 % and *proliferative* in 0 % of cases, from scratch in 4
+# %, 27 % and 0 %. Of the 29 eyes that threaten sight 23 were graded below 3 after rotation, and 21
+# from scratch: three in four. The column *proliferative* is empty. Both networks have learnt the
+# common grades, as "two words only" did, and it has a higher kappa than either.
+#
+# Pretraining did not help here: rotation was ahead in one fold (0.847 against 0.818), level in one,
+# and behind in three, in the first clearly (0.639 against 0.818). That fits the probe of section 6:
+# features of squares in the middle are a poor start. But the folds have one seed each, and folds
+# add patients, not seeds: they share most of their training photographs. So **no
 # [verdict](../docs/glossary.md#verdict)**. `ssl3d study retina` with six seeds gives one.
 #
 # </details>
@@ -457,10 +482,11 @@ for place in places:
 ssl3d.show.contact_sheet(cohort, [tested[place] for place in places])
 
 # %% [markdown]
-# *What to look at:* the first two are the worst mistakes, the last two are right, or nearly so. At
-# 64 pixels an edge a micro-aneurysm, which makes grade 1, is smaller than a pixel. So no network
-# can find *mild* here as a clinic does. Is it a limit of learning, then, or of the picture? Look
-# before you blame the network.
+# *What to look at:* the first two are the worst mistakes, the last two are right. The first has a
+# large bleeding that you see at once, and it was called healthy: that is a limit of *learning*,
+# from few such eyes. *Mild* is another matter. At 64 pixels an edge a micro-aneurysm, which makes
+# grade 1, is smaller than a pixel. No network can find it here as a clinic does: that is a limit of
+# the *picture*. Look before you blame the network.
 #
 # ## 8. The paper's numbers, and real photographs
 #
