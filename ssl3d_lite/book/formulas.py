@@ -10,6 +10,7 @@ from typing import Any
 from docutils import nodes
 
 _HEIGHT = 16  # of letters, in the page's pixels
+_SAME = {"\\lVert": "\\|", "\\rVert": "\\|", "\\lvert": "|", "\\rvert": "|"}  # for latex2mathml
 
 
 def picture_of(formula: str, display: bool) -> str:
@@ -17,13 +18,20 @@ def picture_of(formula: str, display: bool) -> str:
 
     Args:
         display: whether it stands in a line of its own.
+
+    Raises:
+        ValueError: it has a command that latex2mathml does not know, and would print.
     """
     import latex2mathml.converter
     import ziamath
 
     latex = " ".join(formula.split())
+    for command, known in _SAME.items():
+        latex = latex.replace(command, known)
     drawn = ziamath.Latex(latex, size=_HEIGHT, inline=not display, color="currentColor")
     spoken = latex2mathml.converter.convert(latex, display="block" if display else "inline")
+    if "\\" in spoken:
+        raise ValueError(f"a formula that cannot be drawn as a whole: {latex}")
     below = drawn.getyofst()
     svg = drawn.svg().replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
     inside = f'<span class="drawn" style="vertical-align:{below:.2f}px">{svg}</span>'
