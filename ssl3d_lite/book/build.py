@@ -65,9 +65,9 @@ def build_book(settings: BookSettings, helps: Mapping[str, str]) -> Path:
     _need_sphinx()
     with claimed(settings.out, _COMMAND) as own, tempfile.TemporaryDirectory() as temporary:
         stage, site = Path(temporary) / "pages", Path(temporary) / "site"
-        book = Book(texts_folder(), stage, settings.only, _badges(settings.repository))
+        book = Book(texts_folder(), stage, settings.only, notebook_line(settings.repository))
         gather(book, helps, settings.repository)
-        _run_sphinx(stage, site)
+        run_sphinx(stage, site)
         for name, path in book.files.items():
             (site / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, site / name)
@@ -128,7 +128,9 @@ def _index(book: Book) -> str:
         raise InputError("the book needs README.md, which is not there")
     live = [f"[{_title(text)}]({name})" for name, text in book.made.items() if "live/" in name]
     numbered = [name for name in book.pages if name.endswith(".ipynb")]
-    lines = [f"- [{Path(name).name[:2]} {_notebook_title(book, name)}]({name})" for name in numbered]
+    lines = [
+        f"- [{Path(name).name[:2]} {_notebook_title(book, name)}]({name})" for name in numbered
+    ]
     parts = {
         "pitch": readme.read_text(encoding="utf-8").partition("\n## ")[0],
         "live": ", ".join(live) or "the views of the notebooks",
@@ -157,7 +159,7 @@ def _notebook_title(book: Book, name: str) -> str:
 # ---- badges ------------------------------------------------------------------------------------
 
 
-def _badges(repository: str) -> Callable[[str], str]:
+def notebook_line(repository: str) -> Callable[[str], str]:
     """Notebook's name → a line with links that open it elsewhere."""
     places = _places(repository)
 
@@ -198,7 +200,7 @@ def _badge_line(repository: str) -> str:
 # ---- Sphinx ------------------------------------------------------------------------------------
 
 
-def _run_sphinx(stage: Path, site: Path) -> None:
+def run_sphinx(stage: Path, site: Path) -> None:
     """Make HTML of the pages, in a process of its own: Sphinx keeps much in global variables.
 
     Raises:

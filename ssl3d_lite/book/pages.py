@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ssl3d_lite.errors import InputError
 
-from .links import file_of, is_outside, relinked, targets, way
+from .links import file_of, is_outside, relinked, way
 from .sources import find_text, notebook_names
 
 _PICTURES = (".png", ".gif", ".jpg", ".svg", ".webp")
@@ -159,7 +159,6 @@ class Book:
             return None
         self.want(there)
         return way(page_of(there), page) + tail
-
 
     def keep(self, name: str, path: Path) -> str:
         """Take in a file as it is; its place in the site, which no page has."""
