@@ -344,27 +344,31 @@ def _book(arguments: list[str]) -> None:
 
 
 def every_help() -> dict[str, str]:
-    """What each command says with ``--help``, for the book; lines are of one width everywhere."""
-    from contextlib import redirect_stdout, suppress
-    from io import StringIO
-    from unittest.mock import patch
-
+    """What each command says with ``--help``, for the book."""
     from ssl3d_lite.data.registry import recipes
 
-    said = {"ssl3d": overview()}
-    calls = [name.split() for name in COMMANDS]
+    calls = [[name] for name in COMMANDS]
     calls += [["course", action] for action in _COURSE] + [["book", action] for action in _BOOK]
     calls += [["show", "SCAN.nii.gz"], ["study", "hippocampus"]]
     calls += [["prepare", name] for name in recipes()]
-    for words in sorted(calls):
-        with (
-            redirect_stdout(StringIO()) as stream,
-            suppress(SystemExit),
-            patch.dict(os.environ, {"COLUMNS": "88"}),
-        ):
-            _run([*words, "--help"])
-        said[f"ssl3d {' '.join(words)}"] = stream.getvalue().rstrip()
-    return said
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "88"  # the same lines on every terminal
+    try:
+        said = {f"ssl3d {' '.join(words)}": _help_of(words) for words in sorted(calls)}
+    finally:
+        os.environ.pop("COLUMNS")
+        if before is not None:
+            os.environ["COLUMNS"] = before
+    return {"ssl3d": overview(), **said}
+
+
+def _help_of(words: list[str]) -> str:
+    from contextlib import redirect_stdout, suppress
+    from io import StringIO
+
+    with redirect_stdout(StringIO()) as stream, suppress(SystemExit):
+        _run([*words, "--help"])
+    return stream.getvalue().rstrip()
 
 
 def _bench(arguments: list[str]) -> None:
