@@ -5,12 +5,18 @@ that weighs megabytes; MathML is drawn with whatever font a reader has. Here eac
 in the colour of the text (ziamath), and beside it MathML that a screen reader reads.
 """
 
+import re
 from typing import Any
 
 from docutils import nodes
 
 _HEIGHT = 16  # of letters, in the page's pixels
-_SAME = {"\\lVert": "\\|", "\\rVert": "\\|", "\\lvert": "|", "\\rvert": "|"}  # for latex2mathml
+# what latex2mathml does not know, or not behind \big, and what is the same
+_SAME = {
+    r"\\(?:[lr]?Vert(?![A-Za-z])|\|)": "‖",
+    r"\\[lr]vert(?![A-Za-z])": "|",
+    r"\\[bB]igg?[lrm]?\s*(\\[{}])": r"\1",
+}
 
 
 def picture_of(formula: str, display: bool) -> str:
@@ -27,7 +33,7 @@ def picture_of(formula: str, display: bool) -> str:
 
     latex = " ".join(formula.split())
     for command, known in _SAME.items():
-        latex = latex.replace(command, known)
+        latex = re.sub(command, known, latex)
     drawn = ziamath.Latex(latex, size=_HEIGHT, inline=not display, color="currentColor")
     spoken = latex2mathml.converter.convert(latex, display="block" if display else "inline")
     if "\\" in spoken:

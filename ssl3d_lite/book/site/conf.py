@@ -8,6 +8,7 @@ root_doc = "index"
 nb_execution_mode = "off"  # notebooks are shown as they were kept
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # scripts from the web
 nb_merge_streams = True
+suppress_warnings = ["myst.header"]  # a glossary goes from its title to small headings
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 6
 myst_url_schemes = {
