@@ -1,14 +1,11 @@
 """Formulas as pictures, drawn while the book is built: a reader's browser fetches nothing.
 
-A Sphinx extension. MathJax, which Sphinx takes by default, is a script that a browser fetches or
+MathJax, which Sphinx takes by default, is a script that a browser fetches or
 that weighs megabytes; MathML is drawn with whatever font a reader has. Here each formula is an SVG
 in the colour of the text (ziamath), and beside it MathML that a screen reader reads.
 """
 
 import re
-from typing import Any
-
-from docutils import nodes
 
 _HEIGHT = 16  # of letters, in the page's pixels
 # what latex2mathml does not know, or not behind \big, and what is the same
@@ -42,17 +39,3 @@ def picture_of(formula: str, display: bool) -> str:
     svg = drawn.svg().replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
     inside = f'<span class="drawn" style="vertical-align:{below:.2f}px">{svg}</span>'
     return f'{inside}<span class="spoken">{spoken}</span>'
-
-
-def _visit(self: Any, node: nodes.Element) -> None:
-    display = isinstance(node, nodes.math_block)
-    tag = "div" if display else "span"
-    html = picture_of(node.astext(), display)
-    self.body.append(f'<{tag} class="formula">{html}</{tag}>')
-    raise nodes.SkipNode
-
-
-def setup(app: Any) -> dict[str, bool]:
-    """Tell Sphinx that this draws formulas."""
-    app.add_html_math_renderer("pictures", (_visit, None), (_visit, None))
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,7 +2,7 @@
 
 project = "ssl3d_lite"
 html_title = "ssl3d_lite"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "ssl3d_lite.book.formulas"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "ssl3d_lite.book.extension"]
 root_doc = "index"
 
 nb_execution_mode = "off"  # notebooks are shown as they were kept
