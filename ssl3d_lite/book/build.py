@@ -112,8 +112,8 @@ def gather(book: Book, helps: Mapping[str, str], repository: str = "") -> None:
         book.write(name, text if name.startswith(("live/", "reference/")) else book.led(text, name))
     index = book.led(_index(book), "index.md")
     book.gather()  # what the made ones link to
-    chapters = {name: _chapter(name) for name in book.made} | book.pages
-    book.write("index.md", f"{index}\n{contents(chapters)}")
+    chapters = book.pages | {name: _chapter(name) for name in book.made}
+    book.write("index.md", f"{index}\n{contents(chapters, _titles(book))}")
 
 
 def _chapter(name: str) -> str:
@@ -127,10 +127,7 @@ def _index(book: Book) -> str:
     if readme is None:
         raise InputError("the book needs README.md, which is not there")
     live = [f"[{_title(text)}]({name})" for name, text in book.made.items() if "live/" in name]
-    numbered = [name for name in book.pages if name.endswith(".ipynb")]
-    lines = [
-        f"- [{Path(name).name[:2]} {_notebook_title(book, name)}]({name})" for name in numbered
-    ]
+    lines = [f"- [{title}]({name})" for name, title in _titles(book).items()]
     parts = {
         "pitch": readme.read_text(encoding="utf-8").partition("\n## ")[0],
         "live": ", ".join(live) or "the views of the notebooks",
@@ -151,9 +148,15 @@ def _title(text: str) -> str:
     return found[1] if found else ""
 
 
-def _notebook_title(book: Book, name: str) -> str:
-    cells = json.loads((book.stage / name).read_text(encoding="utf-8"))["cells"]
-    return _title(next(cell["source"] for cell in cells if cell["cell_type"] == "markdown"))
+def _titles(book: Book) -> dict[str, str]:
+    """Notebook → its title with its number, as "06 CPC: what comes next in the scan?"."""
+    titles = {}
+    for name in book.pages:
+        if name.endswith(".ipynb"):
+            cells = json.loads((book.stage / name).read_text(encoding="utf-8"))["cells"]
+            first = next(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
+            titles[name] = f"{Path(name).name[:2]} {_title(first)}"
+    return titles
 
 
 # ---- badges ------------------------------------------------------------------------------------

@@ -212,17 +212,21 @@ def title_of(page: Path) -> str:
     return found[1].strip() if found else page.stem
 
 
-def contents(chapters: Mapping[str, str]) -> str:
+def contents(chapters: Mapping[str, str], titles: Mapping[str, str]) -> str:
     """The tables of contents that make the sidebar.
 
     Args:
         chapters: page → chapter, "" where only links lead there.
+        titles: page → title in the sidebar; others have their own.
     """
     parts = []
     for chapter in CHAPTERS:
-        names = [page for page, where in chapters.items() if where == chapter]
-        if names:
-            listed = "\n".join(f"/{posixpath.splitext(name)[0]}" for name in names)
+        lines = []
+        for page in (page for page, where in chapters.items() if where == chapter):
+            place = f"/{posixpath.splitext(page)[0]}"
+            lines.append(f"{titles[page]} <{place}>" if page in titles else place)
+        if lines:
+            listed = "\n".join(lines)
             parts.append(
                 f"```{{toctree}}\n:hidden:\n:caption: {chapter}\n:titlesonly:\n\n{listed}\n```\n"
             )

@@ -88,8 +88,11 @@ def test_code_with_fences_is_fenced_by_more():
 
 
 def test_the_sidebar_has_chapters_in_their_order():
-    said = contents({"docs/x.md": "How to", "docs/a.md": "Start", "docs/y.md": ""})
+    said = contents(
+        {"docs/x.md": "How to", "docs/a.md": "Start", "docs/y.md": ""}, {"docs/x.md": "01 X"}
+    )
     assert re.findall(r":caption: (.*)", said) == ["Start", "How to"]
+    assert "\n01 X </docs/x>\n" in said
     assert "/docs/y" not in said
 
 
