@@ -73,6 +73,7 @@ def build_book(settings: BookSettings, helps: Mapping[str, str]) -> Path:
             shutil.copyfile(path, site / name)
         made = {p.relative_to(site).as_posix(): p for p in sorted(site.rglob("*")) if p.is_file()}
         made.pop(".buildinfo", None)
+        made = {name: path for name, path in made.items() if not name.startswith("_sources/")}
         earlier = read_json(settings.out / MARK, "mark").get("files", [])
         own.reserve(made)
         for name, path in made.items():
