@@ -24,7 +24,7 @@ def reference_pages(helps: Mapping[str, str]) -> dict[str, str]:
     for page, (title, stub, module) in DOORS.items():
         names = door_names(_PACKAGE / stub)
         directives = "\n".join(_directive(module, name, kind) for name, kind in names.items())
-        pages[f"{page}.md"] = f"# {title}\n\n```{{automodule}} {module}\n```\n\n{directives}"
+        pages[f"{page}.md"] = f"# {title}\n\n{_rst(f'.. automodule:: {module}')}\n{directives}"
     if helps:
         parts = [f"## {name}\n\n{fenced(text, 'text')}" for name, text in helps.items()]
         pages["reference/commands.md"] = "\n".join(["# Commands\n", *parts])
@@ -76,5 +76,10 @@ def _kind(node: ast.AST) -> str:
 
 
 def _directive(module: str, name: str, kind: str) -> str:
-    members = ":members:\n" if kind == "class" else ""
-    return f"## {name}\n\n```{{auto{kind}}} {module}.{name}\n{members}```\n"
+    members = "\n   :members:" if kind == "class" else ""
+    return f"## {name}\n\n{_rst(f'.. auto{kind}:: {module}.{name}{members}')}"
+
+
+def _rst(text: str) -> str:
+    """Docstrings are reStructuredText, within a page of Markdown."""
+    return f"```{{eval-rst}}\n{text}\n```\n"
