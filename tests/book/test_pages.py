@@ -130,6 +130,17 @@ def test_the_reference_has_every_name_of_the_doors():
     assert reference.door_names(ROOT / "ssl3d_lite/tasks/__init__.py")["TASKS"] == "data"
 
 
+def test_the_star_of_a_shape_is_a_star():
+    pytest.importorskip("docutils")
+    from ssl3d_lite.book.extension import plain_stars
+
+    lines = ["(batch, *space) and *so*, ``f(*a)``", "Example::", "", "    f(*a)", "", "**x**: *y"]
+    assert plain_stars(lines) == [
+        *(r"(batch, \*space) and *so*, ``f(*a)``", "Example::", "", "    f(*a)", ""),
+        r"**x**: \*y",
+    ]
+
+
 # ---- formulas ----------------------------------------------------------------------------------
 
 
