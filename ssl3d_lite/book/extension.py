@@ -12,7 +12,7 @@ from .formulas import picture_of
 _AFTER_THE_THEME, _BEFORE_NAPOLEON = 900, 100
 _STAR = re.compile(
     r"(?<![\w*`\\])\*(?=\w)(?![^*\n()]+\*(?!\w))"
-)  # of (batch, *space), not *emphasis*
+)  # stars of (batch, *space), not *emphasis*
 _OF_TYPES = {inspect.cleandoc(kind.__doc__ or "") for kind in (dict, list, tuple, set, str, int)}
 
 
