@@ -20,7 +20,7 @@
 # are worth, next to fair controls; fine-tune it with two labelled scans; and say, from six paired
 # runs on real patients, what self-supervision gained and what it did not.
 #
-# **Time:** 3 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** 3 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`. At smoke scale every step runs, but too little is learnt to conclude
 # anything.
 #
@@ -458,8 +458,8 @@ study and ssl3d.show.forest(
 #
 # ## Where to go from here
 #
-# Each notebook begins with its own imports and its own scans. Minutes are those of one core of a
-# laptop at class scale. **01** comes first if you have never worked with medical volumes, **06**
+# Each notebook begins with its own imports and its own scans. Minutes are those of one core of
+# a server at class scale. **01** comes first if you have never worked with medical volumes, **06**
 # and **07** are the two methods that matter most today, **08**, **12** and **13** are the ones that
 # keep you from fooling yourself.
 #

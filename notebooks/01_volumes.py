@@ -20,7 +20,7 @@
 # choose a window for CT and a scaling for MRI; say why a label map is sampled differently from a
 # scan; and cut a volume into patches and put it together again, exactly.
 #
-# **Time:** half a minute on one core of a laptop, at every `SSL3D_SCALE`; only the CT gets finer.
+# **Time:** half a minute on one core, at every `SSL3D_SCALE`; only the CT gets finer.
 #
 # **Before this one:** nothing, or [00, start here](00_start_here.ipynb) for the whole path.
 #

@@ -21,9 +21,9 @@
 # leaves out; train an encoder to name the turn; and judge whether an easy puzzle taught it
 # anything.
 #
-# **Time:** 1 minute on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
-# `SSL3D_SCALE=smoke`, where too little is learnt to conclude anything; much longer at `full`, which
-# wants a GPU.
+# **Time:** 1 minute on one core (`SSL3D_SCALE=class`, the default), under one at
+# `SSL3D_SCALE=smoke`, where too little is learnt to conclude anything; much longer at `full`,
+# which wants a GPU.
 #
 # **Before this one:** [01, volumes](01_volumes.ipynb), for axes and planes.
 #

@@ -21,9 +21,9 @@
 # read a confusion of 26 places next to what chance would give; and judge what the features are
 # worth.
 #
-# **Time:** 1.5 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
-# `SSL3D_SCALE=smoke`, where too little is learnt to conclude anything; much longer at `full`, which
-# wants a GPU.
+# **Time:** 1.5 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
+# `SSL3D_SCALE=smoke`, where too little is learnt to conclude anything; much longer at `full`,
+# which wants a GPU.
 #
 # **Before this one:** [01, volumes](01_volumes.ipynb), for patches; [02,
 # rotation](02_rotation.ipynb) for the cross-entropy.

@@ -20,7 +20,7 @@
 # from one another; train an encoder that names the order; and find a way to solve the puzzle that
 # needs no network.
 #
-# **Time:** 2 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** 2 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`, where too little is learnt to conclude anything.
 #
 # **Before this one:** [01 volumes](01_volumes.ipynb) and

@@ -21,7 +21,7 @@
 # [collapse](../docs/glossary.md#collapse), which the loss alone does not show; and transfer labels
 # by nearest neighbours, a reading of features that trains nothing.
 #
-# **Time:** about a minute and a half on two cores at class scale (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** 1.5 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`, where too little is learnt to conclude anything.
 #
 # **Before this one:** [01 volumes](01_volumes.ipynb).
@@ -176,8 +176,8 @@ for kind in ("random", "hardest"):
 # <details><summary>What we saw</summary>
 #
 # The hardest counter-examples cost more, 0.219 against 0.208, as they are the nearest by
-# definition. A batch of one scan has none at all: the counter-example would be the scan itself, so the library
-# refuses it.
+# definition. A batch of one scan has none at all: the counter-example would be the scan itself, so
+# the library refuses it.
 #
 # </details>
 #
@@ -289,12 +289,11 @@ figure
 # Without counter-examples the loss fell to 0.001, and the points lie in one spot: a collapse, with
 # a standard deviation of 0.001. With random counter-examples the points stay apart: 0.335. The
 # hardest ones drew them together as well, to 0.036, and the loss stands at the margin, 0.200: so
-# early in training the hardest counter-example is mostly one that means nothing yet. The lowest loss
-# has the network that has learnt to say nothing. Accuracy is no
-# better a witness: it is highest with the hardest counter-examples, whose points have almost met,
-# since it asks only which distance is the smallest. So the library looks at the deviation every ten
-# steps, and ends a training by this task that has collapsed, with a clear message
-# (`Exemplar.check_health`).
+# early in training the hardest counter-example is mostly one that means nothing yet. The lowest
+# loss has the network that has learnt to say nothing. Accuracy is no better a witness: it is
+# highest with the hardest counter-examples, whose points have almost met, since it asks only which
+# distance is the smallest. So the library looks at the deviation every ten steps, and ends a
+# training by this task that has collapsed, with a clear message (`Exemplar.check_health`).
 #
 # </details>
 #
@@ -337,9 +336,9 @@ ssl3d.show.learning_curves(histories, held_out)
 # <details><summary>What we saw</summary>
 #
 # Guessing is right once in 15 tries, a share of 0.067. On validation scans 0.625 (seed 0) and 0.562
-# (seed 1) of the anchors were right. So part of the puzzle is learnt in a way that holds for new
-# patients. On the training scans it is solved almost always: with few scans, a network can also
-# learn to recognise each of them.
+# (seed 1) of the anchors were right. So the puzzle is learnt in part, and what is learnt holds for
+# new patients: the dots lie only a little below the ends of the curves, which jump up and down, as
+# each of their points is a few batches of eight scans.
 #
 # </details>
 #
@@ -450,10 +449,10 @@ print(f"{'place alone':22} {np.mean([dice(classes, truth) for truth in labels]):
 # <details><summary>What we saw</summary>
 #
 # From one labelled scan exemplar's features had a [Dice](../docs/glossary.md#dice) of 0.278 and
-# 0.353, the collapsed encoder's 0.460, and random encoders' 0.297 to 0.383. Place alone, which looks
-# at no scan, had 0.457: only the collapsed control is level with it. On crops that are centred on an
-# organ, place is hard to beat. And exemplar is told to ignore where a voxel lies and which way is
-# up, which is what this reading needs.
+# 0.353, the collapsed encoder's 0.460, and random encoders' 0.297 to 0.383. Place alone, which
+# looks at no scan, had 0.457: only the collapsed control is level with it. On crops that are
+# centred on an organ, place is hard to beat. And exemplar is told to ignore where a voxel lies and
+# which way is up, which is what this reading needs.
 #
 # </details>
 #

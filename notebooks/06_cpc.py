@@ -21,7 +21,7 @@
 # cannot; write [InfoNCE](../docs/glossary.md#infonce) in ten lines; and say what its value has to
 # do with mutual information.
 #
-# **Time:** 1.5 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** 1.5 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`, where too little is learnt to conclude anything.
 #
 # **Before this one:** [01 volumes](01_volumes.ipynb) and [05 exemplar](05_exemplar.ipynb).

@@ -20,7 +20,7 @@
 # guesses need no network; see what a network rebuilds and what it cannot; and explain the
 # difference between moving an encoder and moving a whole network.
 #
-# **Time:** 3 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** 3 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`, where too little is learnt to conclude anything.
 #
 # **Before this one:** [01 volumes](01_volumes.ipynb) and [06 CPC](06_cpc.ipynb).

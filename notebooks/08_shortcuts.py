@@ -20,7 +20,7 @@
 # a shortcut that lifts the score of a proxy task while the features gain nothing; and name the
 # check that catches it before a reviewer does.
 #
-# **Time:** 1.5 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** 1.5 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`, where every step runs but the numbers mean little.
 #
 # **Before this one:** [02, rotation](02_rotation.ipynb), [03,

@@ -20,7 +20,7 @@
 # network out of a 3D one; say what a slice cannot show; and compare 2D with 3D so that the
 # comparison is fair.
 #
-# **Time:** 1.5 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** 1.5 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`, where too little is learnt to conclude anything.
 #
 # **Before this one:** [06, CPC](06_cpc.ipynb), which is trained here in 2D and in 3D.

@@ -20,7 +20,7 @@
 # yourself; carry a label from one patient to the next without any training; and find out whether
 # features follow the *anatomy*, or only the *place* in the picture.
 #
-# **Time:** 2 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** 2 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`, where too little is learnt to conclude anything.
 #
 # **Before this one:** [06, CPC](06_cpc.ipynb) says how the encoder is trained, and has the linear

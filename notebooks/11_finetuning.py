@@ -23,7 +23,7 @@
 # patients by hand; and say whether a claim holds, does not hold, is undecided, or is one of which
 # the study cannot tell.
 #
-# **Time:** 2.5 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** 2.5 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`, where too little is learnt to conclude anything. `full` wants a GPU.
 #
 # **Before this one:** [start here](00_start_here.ipynb) and [CPC](06_cpc.ipynb).

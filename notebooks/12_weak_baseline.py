@@ -22,7 +22,7 @@
 # over another; say which part of a gain is only a [baseline](../docs/glossary.md#baseline) that
 # failed; and name what to ask before you believe a gain.
 #
-# **Time:** 3 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** 3 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`, where too little is learnt to conclude anything.
 #
 # **Before this one:** [fine-tuning](11_finetuning.ipynb).

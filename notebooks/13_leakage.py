@@ -19,7 +19,7 @@
 # **You will be able to:** build the classic leaks of medical machine learning yourself, say by a
 # formula how much each flatters, check the formula by simulation, and name what catches the leak.
 #
-# **Time:** half a minute on one core of a laptop (`SSL3D_SCALE=class`, the default), less at
+# **Time:** half a minute on one core (`SSL3D_SCALE=class`, the default), less at
 # `SSL3D_SCALE=smoke`, where the numbers mean little.
 #
 # **Before this one:** [11, fine-tuning](11_finetuning.ipynb) has pairs, seeds and verdicts;

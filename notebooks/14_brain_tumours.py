@@ -20,9 +20,9 @@
 # by the regions of BraTS; pretrain on scans without labels and fine-tune with few; run a study with
 # controls and six paired seeds; and say what of the paper's claims it bears out.
 #
-# **Time:** 4 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
-# `smoke`, where nothing is learnt. `full` has the paper's networks and takes weeks of a GPU:
-# section 7 counts them.
+# **Time:** 4 minutes on one core (`SSL3D_SCALE=class`, the default), under one at `smoke`, where
+# nothing is learnt. `full` has the paper's networks and takes weeks of a GPU: section 7 counts
+# them.
 #
 # **Before this one:** [masked reconstruction](07_masked_reconstruction.ipynb) and
 # [fine-tuning](11_finetuning.ipynb). The next notebooks on [the pancreas](15_pancreas.ipynb),

@@ -20,8 +20,8 @@
 # of a small organ, and mend it; pretrain on scans that nobody labelled; and draw a curve of [label
 # efficiency](../docs/glossary.md#label-efficiency) that has a floor.
 #
-# **Time:** 7 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
-# `smoke`, where nothing is learnt. `full` wants a GPU.
+# **Time:** 7 minutes on one core (`SSL3D_SCALE=class`, the default), under one at `smoke`, where
+# nothing is learnt. `full` wants a GPU.
 #
 # **Before this one:** [brain tumours](14_brain_tumours.ipynb), which has the whole benchmark:
 # verdicts, controls, hours. Here is only what the pancreas adds.

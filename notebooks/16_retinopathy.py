@@ -20,7 +20,7 @@
 # weighted kappa by hand, and show what it hides; find a shortcut in a proxy task by a rule that
 # sees no retina; and compare over five folds, each pretrained afresh.
 #
-# **Time:** 2.5 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** 2.5 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`, where nothing is learnt.
 #
 # **Before this one:** [rotation](02_rotation.ipynb), [shortcuts](08_shortcuts.ipynb) and

@@ -20,7 +20,7 @@
 # have four; build its new input layer by hand; measure what a wrong mapping of channels costs; and
 # say what a test of transfer can and cannot show.
 #
-# **Time:** 3.5 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** 3.5 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`, where nothing is learnt.
 #
 # **Before this one:** [masked reconstruction](07_masked_reconstruction.ipynb),

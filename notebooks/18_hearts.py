@@ -20,7 +20,7 @@
 # patient together, and show what happens if you do not; find the shortcut that thick slices open in
 # a 3D proxy task; and compare pretraining in 3D with pretraining on slices, fairly.
 #
-# **Time:** 3 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** 3 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`, where nothing is learnt.
 #
 # **Before this one:** [volumes](01_volumes.ipynb), [2D to 3D](09_2d_to_3d.ipynb),

@@ -21,7 +21,7 @@
 # five tests that catch a wrong task, and show that each of them can fail; and put the task to the
 # test, with its controls.
 #
-# **Time:** 1.5 minutes on one core of a laptop (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** 1.5 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`, where too little is learnt to conclude anything.
 #
 # **Before this one:** [volumes](01_volumes.ipynb), [jigsaw](04_jigsaw.ipynb),
@@ -612,10 +612,10 @@ ssl3d.show.learning_curves(histories, dots)
 #
 # <details><summary>What we saw</summary>
 #
-# On scans of other patients the network was right in ‹?›, on noise in ‹?›, where chance is 16.7%.
-# So what it learnt on scans is in the scans. On noise with slabs that touch it had ‹?›: ‹this short
-# training did not find the shortcut, which the rule finds at once. A training that stays at chance
-# is a weak proof.›
+# On scans of other patients the network was right in 97.9%, on noise in 16.4%, where chance is
+# 16.7%. So what it learnt on scans is in the scans. On noise with slabs that touch it had 16.4% too:
+# this short training did not find the shortcut, which the rule finds at once. A training that stays
+# at chance is a weak proof.
 #
 # A detail decides over this. With *instance* norm, the default of this package, the same encoder
 # stayed at chance after the same steps: that norm brings the features of every slab to nearly the
@@ -656,6 +656,14 @@ ssl3d.show.confusion(truth, said, names)
 # %% [markdown]
 # *What to look at:* the diagonal is right. Off it: does the network confuse orders that differ by
 # one swap (123 and 213) more often than by luck? (If it is hardly ever wrong, this cannot be said.)
+#
+# <details><summary>What we saw</summary>
+#
+# 3 of 150 answers were wrong, all of them one swap from the truth. Three mistakes are too few to
+# say more. Naming the order of three slabs is easier than it sounds: neck, middle and crown of a
+# head are told apart by their outline.
+#
+# </details>
 #
 # ## What are the features worth?
 #
@@ -707,10 +715,12 @@ ssl3d.show.label_efficiency(scores)
 #
 # <details><summary>What we saw</summary>
 #
-# With ‹two› labels your task had ‹?› and ‹?› from its two starts. The best random kind had ‹?›, the
-# task on noise ‹?› and place alone ‹?›. ‹So the task is ahead of place alone, and behind the best
-# random kind.› With the place among the inputs it was ‹?› against ‹?›. Two starts give no
-# [verdict](../docs/glossary.md#verdict). ‹A task that is solved is not yet a task that teaches.›
+# With two labels your task had 0.462 and 0.447 from its two starts. The best random kind, without a
+# norm, had 0.317 and 0.351, the task on noise 0.275 and place alone 0.422. So without the place the
+# features are well ahead of random ones, and a little ahead of place alone. With the place among the
+# inputs your task had 0.576 and 0.589 against 0.529 and 0.546, and with five labels 0.631 and 0.634
+# against 0.623 and 0.628: most of the lead was knowing the place. Two starts give no
+# [verdict](../docs/glossary.md#verdict). A task that is solved is not yet a task that teaches.
 #
 # </details>
 #
