@@ -1,5 +1,7 @@
 """Self-supervised learning on 3D medical images: see what a network sees, and trust the number.
 
+The whole path in a few lines::
+
     import ssl3d_lite as ssl3d
 
     cohort = ssl3d.open_cohort("hippocampus")

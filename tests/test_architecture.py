@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("ssl3d_lite", "data_recipes")
 
 # From left to right: a room imports only from rooms before it. `course` and `bench` stand side by
-# side, and neither knows the other.
+# side, and neither knows the other. A course gives out notebooks, so `book` comes before it.
 ORDER = (
     ("errors", "files", "outputs", "interrupts", "html", "settings", "old_names"),
     ("machine",),
@@ -22,6 +22,7 @@ ORDER = (
     ("evaluation",),
     ("show",),
     ("study",),
+    ("book",),
     ("course", "bench"),
     ("cli",),
 )

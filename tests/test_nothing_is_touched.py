@@ -72,7 +72,11 @@ WRITING = {  # command → what follows it; {w} is a folder that holds all that 
     "predict": [["--cohort", "{w}/cohort", "--model", "{w}/model", "--device", "cpu"]],
 }
 WRITES_A_FILE = {"show": ["{w}/cohort"]}
-BY_PLACE = {"course": "test_a_course_touches_nothing"}
+BY_PLACE = {
+    "course": "test_a_course_touches_nothing",
+    "notebooks": "test_notebooks_and_a_book_touch_nothing",
+    "book": "test_notebooks_and_a_book_touch_nothing",
+}
 READS_ONLY = {"data", "verify", "probe"}
 CALLS = [
     pytest.param(command, words, id=f"{command} {words[0]}" if command == "prepare" else command)
@@ -201,6 +205,17 @@ def test_a_course_touches_nothing(project, tmp_path, capsys):
     assert "which are there already; nothing there is touched" in refused(
         capsys, "course", "build", project
     )
+    assert everything(project) == before
+
+
+@pytest.mark.parametrize("command", ["notebooks", "book build"])
+def test_notebooks_and_a_book_touch_nothing(command, project, tmp_path, capsys):
+    before = everything(project)
+    line = refused(capsys, *command.split(), project)
+    assert f"{project} holds" in line
+    assert f"which `ssl3d {command}` did not make; nothing there is touched" in line
+    line = refused(capsys, *command.split(), project / "notes.txt")
+    assert f"{project / 'notes.txt'} is a file" in line
     assert everything(project) == before
 
 

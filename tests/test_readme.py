@@ -145,8 +145,8 @@ def asked_for(words: list[str]) -> list[str]:
         name = "hippocampus" if first.isupper() or first.endswith(".toml") else first
         assert not first or name in shipped_studies(), f"no study {first}"
         return ["study", *([name] if name else [])]
-    if command == "course":
-        return ["course", first]
+    if command in ("course", "book"):
+        return [command, first]
     if command == "pretrain" and "--task" in rest:
         task = rest[rest.index("--task") + 1]
         return ["pretrain", "--task", "cpc" if task.isupper() else task]
@@ -178,6 +178,7 @@ def test_flags_in_the_pages_exist(monkeypatch):
     """A flag that stands alone in the text is one of some command."""
     monkeypatch.setenv("COLUMNS", "200")
     actions = [["course", "build"], ["course", "grade"], ["study", "hippocampus"]]
+    actions += [["book", "build"]]
     actions += [["prepare", name] for name in recipes()] + [[name] for name in COMMANDS]
     known = " ".join(help_of(*action) for action in actions)
     for page in PAGES:

@@ -292,29 +292,83 @@ def _study(arguments: list[str]) -> None:
     _say_results(study_from(_parse(StudySettings, "study", arguments)))
 
 
-def _course(arguments: list[str]) -> int | None:
-    actions = {
-        "build": "make the students' and the lecturer's folder",
-        "grade": "run and grade what was handed in, each in a jail of its own",
-    }
+_COURSE = {
+    "build": "make the students' and the lecturer's folder",
+    "grade": "run and grade what was handed in, each in a jail of its own",
+}
+_BOOK = {"build": "make a site of notebooks, pages and docstrings that opens from disk"}
+
+
+def _action(command: str, actions: dict[str, str], arguments: list[str]) -> str | None:
+    """What a command of several actions is to do; None if it was to say which there are."""
     if not arguments or arguments[0] in ("-h", "--help"):
         lines = [f"  {name:<10} {summary}" for name, summary in actions.items()]
-        print(f"example: {COMMANDS['course'][2]}\n")
-        print("ssl3d course ACTION [settings], where ACTION is:")
-        print("\n".join(lines) + "\n\nssl3d course ACTION --help says all settings.")
+        print(f"example: {COMMANDS[command][2]}\n")
+        print(f"ssl3d {command} ACTION [settings], where ACTION is:")
+        print("\n".join(lines) + f"\n\nssl3d {command} ACTION --help says all settings.")
         return None
-    action, rest = _first("course", "ACTION", arguments), arguments[1:]
+    action = _first(command, "ACTION", arguments)
     if action not in actions:
         raise unknown("action", action, actions)
+    return action
+
+
+def _course(arguments: list[str]) -> int | None:
+    action, rest = _action("course", _COURSE, arguments), arguments[1:]
     if action == "build":
         from ssl3d_lite.course.build import BuildSettings, build_course
 
         print(f"course: {build_course(_parse(BuildSettings, 'course build', rest))}")
+    if action != "grade":
         return 0
     from ssl3d_lite.course.grade import GradeSettings, grade_submissions
 
     records = grade_submissions(_parse(GradeSettings, "course grade", rest))
     return int(any(record.failed for record in records))
+
+
+def _notebooks(arguments: list[str]) -> None:
+    from ssl3d_lite.book.notebooks import NotebooksSettings, write_notebooks
+
+    out = write_notebooks(_parse(NotebooksSettings, "notebooks", arguments))
+    print(f"notebooks: {out}\nopen the first: jupyter lab {out / '00_start_here.ipynb'}")
+
+
+def _book(arguments: list[str]) -> None:
+    if _action("book", _BOOK, arguments) is None:
+        return
+    from ssl3d_lite.book.build import BookSettings, build_book
+
+    settings = _parse(BookSettings, "book build", arguments[1:])
+    print(f"book: {build_book(settings, {} if settings.only else every_help())}")
+
+
+def every_help() -> dict[str, str]:
+    """What each command says with ``--help``, for the book."""
+    from ssl3d_lite.data.registry import recipes
+
+    calls = [[name] for name in COMMANDS]
+    calls += [["course", action] for action in _COURSE] + [["book", action] for action in _BOOK]
+    calls += [["show", "SCAN.nii.gz"], ["study", "hippocampus"]]
+    calls += [["prepare", name] for name in recipes()]
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "88"  # the same lines on every terminal
+    try:
+        said = {f"ssl3d {' '.join(words)}": _help_of(words) for words in sorted(calls)}
+    finally:
+        os.environ.pop("COLUMNS")
+        if before is not None:
+            os.environ["COLUMNS"] = before
+    return {"ssl3d": overview(), **said}
+
+
+def _help_of(words: list[str]) -> str:
+    from contextlib import redirect_stdout, suppress
+    from io import StringIO
+
+    with redirect_stdout(StringIO()) as stream, suppress(SystemExit):
+        _run([*words, "--help"])
+    return stream.getvalue().rstrip()
 
 
 def _bench(arguments: list[str]) -> None:
@@ -400,6 +454,16 @@ COMMANDS: dict[str, Command] = {
         "assignments that grade themselves: build a course, grade submissions",
         "ssl3d course build course",
     ),
+    "notebooks": (
+        _notebooks,
+        "write the notebooks to a folder, with what they read",
+        "ssl3d notebooks my_notebooks",
+    ),
+    "book": (
+        _book,
+        "a site of notebooks, pages and docstrings that opens from disk",
+        "ssl3d book build site",
+    ),
     "bench": (
         _bench,
         "how fast this machine does every stage, beside the least it could take",
@@ -413,6 +477,7 @@ COMMANDS: dict[str, Command] = {
 }
 ACTIONS = {
     "course build": "ssl3d course build course --assignments A1 A2",
+    "book build": "ssl3d book build site",
     "show SCAN.nii.gz": "ssl3d show scans/ann.nii.gz --prediction predictions/ann.nii.gz",
     "course grade": "ssl3d course grade submissions --course course/lecturer --out grades",
 }

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import nbformat
 
+from ssl3d_lite.book.notebooks import given_out
 from ssl3d_lite.data.registry import make_cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import PART
@@ -36,6 +37,7 @@ from .sources import (
 
 STUDENT, LECTURER = "student", "lecturer"
 COHORTS_FOLDER, SOLVED_FOLDER = "cohorts", "solved"
+NOTEBOOKS_FOLDER = "notebooks"
 _COHORT_NAME = "hippocampus"
 _MARKS = ("BEGIN SOLUTION", "BEGIN HIDDEN", "BEGIN MARK")
 _GRADING_CASES = 20  # virtual cases: tests need no more, and every grading sees the same
@@ -128,6 +130,10 @@ def _students_folder(folder: Path, assignments: list[Assignment], settings: Buil
         nbformat.write(released(assignment.notebook), folder / f"{assignment.name}.ipynb")
     shutil.copytree(_HERE / "settings", folder / "settings")
     shutil.copy(_HERE / "pages/students.md", folder / "README.md")
+    for name, data in given_out():
+        path = folder / NOTEBOOKS_FOLDER / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
     place = folder / COHORTS_FOLDER / _COHORT_NAME
     if settings.cohort is None:
         make_course_cohort(place, settings.cases)
@@ -228,6 +234,8 @@ def find_leaks(folder: Path, assignments: list[Assignment]) -> Iterator[tuple[Pa
     given = {assignment.name: "\n".join(given_lines(assignment)) for assignment in assignments}
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or path.suffix in (".npy", ".gz"):
+            continue
+        if path.is_relative_to(folder / NOTEBOOKS_FOLDER):  # everybody has them
             continue
         text, own = _all_text(path), given.get(path.stem, "")
         yield from ((path, mark) for mark in _MARKS if mark in text)

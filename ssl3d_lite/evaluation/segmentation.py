@@ -205,8 +205,8 @@ def _notes_of_lost(scans: Sequence[Case]) -> Iterator[str]:
         cut = [case for case in scans if case.lost and bool(case.lost_by_class) == known]
         if cut:
             yield (
-                f"{sum(case.lost for case in cut)} labelled voxels of {len(cut)} scans lie outside "
-                f"of their prepared volumes and {how}"
+                f"labelled voxels outside of the prepared volumes: {sum(case.lost for case in cut)} "
+                f"(scans: {len(cut)}); they {how}"
             )
 
 

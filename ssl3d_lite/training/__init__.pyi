@@ -1,5 +1,6 @@
 # The room's main names. Read by type checkers and, at run time, by lazy_loader.
 
+from . import batches as batches
 from .checkpoint import load_encoder as load_encoder
 from .checkpoint import load_network as load_network
 from .finetuning import Finetuning as Finetuning

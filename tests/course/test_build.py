@@ -34,7 +34,7 @@ def course(tmp_path_factory, sources):
 def test_what_is_in_a_course(course):
     def names(folder):
         inside = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-        return sorted(name for name in inside if not name.startswith("cohorts/"))
+        return sorted(name for name in inside if not name.startswith(("cohorts/", "notebooks/")))
 
     assert [path.name for path in sorted(course.iterdir())] == ["lecturer", "student"]
     assert names(course / "student") == [
@@ -46,6 +46,11 @@ def test_what_is_in_a_course(course):
         *("solved/A1.ipynb", "source/A1/A1.ipynb"),
     ]
     assert [path.name for path in course.parent.iterdir()] == ["course"]
+
+
+def test_students_get_the_notebooks(course):
+    assert (course / "student/notebooks/00_start_here.ipynb").exists()
+    assert not (course / "lecturer/notebooks").exists()
 
 
 def test_the_data_are_prepared(course):

@@ -13,9 +13,7 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 # nearly half a minute each, also at smoke scale
-MARKS = dict.fromkeys(
-    ("03", "04", "05", "06", "08", "09", "11", "14", "15", "16", "17", "19"), pytest.mark.slow
-)
+MARKS = dict.fromkeys((f"{number:02}" for number in range(3, 20)), pytest.mark.slow)
 sys.path.insert(0, str(ROOT / "notebooks"))
 
 from sync import notebook_of  # noqa: E402

@@ -174,7 +174,10 @@ class Slices(BrowserView):
     def figure(self) -> Figure:
         shape, (low, high) = self._shape, self._reach[self.channel]
         greys = np.frombuffer(self._bytes, np.uint8).reshape(-1, *shape)[self.channel]
-        labels = np.frombuffer(self._labels, np.uint8).reshape(shape) if self._labels else None
+        labels, beside = (
+            np.frombuffer(each, np.uint8).reshape(shape) if each else None
+            for each in (self._labels, self._beside)
+        )
         return slices_still(
             low + greys * ((high - low) / _WHITE),
             self.window,
@@ -185,6 +188,9 @@ class Slices(BrowserView):
             self._boxes,
             None if self._spacing == [1, 1, 1] else self._spacing,
             self._title,
+            beside,
+            self._sides,
+            self.wipe,
         )
 
     def __repr__(self) -> str:  # ipywidgets' own would hold every byte of the scan

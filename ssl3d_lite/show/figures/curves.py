@@ -62,7 +62,8 @@ def label_efficiency(
     """Score over the number of labels: for each arm a line of means, for each run a dot.
 
     Args:
-        scores: arm → number of labels → scores of its runs.
+        scores: arm → number of labels → scores of its runs. The first arm has a plain line; those
+            that it is compared with have dashed ones.
         ylabel: name of the score.
     """
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
@@ -130,9 +131,11 @@ def bands(
         for name, curve in curves.items():
             style = {"color": COLOURS[names.index(name) % len(COLOURS)], "marker": "o"}
             lines[name] = _band(axes, curve, style, shade=0.2)
-        for index, (name, curve) in enumerate(floors.items()):
-            lines[name] = _floor(axes, curve, shade=0 if index else 0.06)
+        for name, curve in floors.items():
+            lines[name] = _floor(axes, curve)
         axes.set_title(title, fontsize=10)
+    for curve in list(floors.values())[:1]:  # when all is drawn, so the axis ends where it would
+        _shade_below(list(grid.flat[: len(panels)]), curve)
     _style_panels(list(grid.flat), len(panels), columns, sorted(places) if log else None)
     for axes in grid[:, 0]:
         axes.set_ylabel(ylabel, fontsize=9)
@@ -186,14 +189,22 @@ def _dots(
     return figure
 
 
-def _floor(axes: Axes, curve: Curve, shade: float) -> Line2D:
+def _floor(axes: Axes, curve: Curve) -> Line2D:
     """Draw a curve that others must be above, its means alone; return the line."""
     places = sorted(curve)
     means = [float(np.mean(curve[place])) for place in places]
-    bottom = min(0, *means, axes.get_ylim()[0])
-    axes.fill_between(places, bottom, means, color="black", alpha=shade, linewidth=0)
     style = {"color": "black", "linestyle": ":", "linewidth": 1.6}
     return axes.plot(places, means, **style, **points_of(len(places)))[0]
+
+
+def _shade_below(panels: Sequence[Axes], floor: Curve) -> None:
+    """Shade what lies below a floor, in panels that share the y axis."""
+    places = sorted(floor)
+    means = [float(np.mean(floor[place])) for place in places]
+    bottom, _ = panels[0].get_ylim()
+    for axes in panels:
+        axes.fill_between(places, bottom, means, color="black", alpha=0.06, linewidth=0)
+    panels[0].set_ylim(bottom=bottom)
 
 
 def _style_panels(

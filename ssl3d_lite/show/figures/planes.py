@@ -182,10 +182,15 @@ def overlay_classes(
     place: int,
     names: Sequence[str] = (),
     opacity: float = 0.55,
+    own: Sequence[str] = (),
 ) -> None:
-    """Lay classes 1, 2, … over a plane drawn by :func:`draw_plane`; class 0 stays clear."""
+    """Lay classes 1, 2, … over a plane drawn by :func:`draw_plane`; class 0 stays clear.
+
+    Args:
+        own: colours of classes 1, 2, …; by default those that classes have everywhere.
+    """
     plane = np.take(classes, place, axis) if classes.ndim == 3 else classes
-    own = colours_of(names)
+    own = own or colours_of(names)
     colours = [(0, 0, 0, 0), *((*to_rgb(colour), opacity) for colour in own)]
     axes.imshow(
         plane.T,

@@ -32,6 +32,9 @@ def slices_still(
     boxes: Sequence[Mapping[str, Any]],
     spacing: Sequence[float] | None,
     title: str,
+    beside: np.ndarray | None = None,
+    sides: Sequence[str] = (),
+    wipe: float = 0.5,
 ) -> Figure:
     """The three planes of a scan through a voxel; of a picture, one voxel deep, its one plane.
 
@@ -39,21 +42,26 @@ def slices_still(
         image: (*space).
         classes: (*space), uint8; their names and colours are in ``legend``, from class 1 on.
         boxes: of pieces, under the names that slices.js reads.
+        beside: a second map, right of a border that lies at the share ``wipe`` of a plane's width;
+            ``sides`` has the names of both.
     """
     scale = PlaneScale(image.shape, spacing)
     planes = range(3) if image.shape[2] > 1 else (2,)
     wide = sum(scale.extent(axis)[0] for axis in planes)
     tall = max(scale.extent(axis)[1] for axis in planes)
     width = SLICES_WIDE if len(planes) == 3 else SLICES_WIDE / 2
-    rim = 0.25 + (0.35 if title else 0) + (0.35 if legend else 0)
+    if beside is not None:
+        title = f"{title}\nleft of the line: {sides[0]}, right of it: {sides[1]}".strip()
+    rim = 0.25 + 0.25 * len(title.splitlines()) + (0.35 if legend else 0)
     figure = Figure(figsize=(width, width * tall / wide + rim), layout="constrained")
     figure.set_label("A scan in " + ("three planes" if len(planes) == 3 else "one plane"))
     figure.suptitle(title, fontsize=11)
-    names = ["", *(entry["name"] for entry in legend)]
+    colours = [entry["colour"] for entry in legend]
     for axis, axes in scale.row(figure, planes):
         draw_image(axes, image[None], axis, voxel[axis], window=(window[0], window[1]))
         if classes is not None and legend:
-            overlay_classes(axes, classes, axis, voxel[axis], names, opacity)
+            shown = classes if beside is None else _wiped(axes, classes, beside, axis, wipe)
+            overlay_classes(axes, shown, axis, voxel[axis], opacity=opacity, own=colours)
         _draw_boxes(axes, boxes, axis, voxel[axis])
         (x, y), (right, top) = (np.delete(each, axis) for each in (voxel, image.shape))
         axes.plot([x, x], [-0.5, top - 0.5], **CROSS)
@@ -64,6 +72,16 @@ def slices_still(
         style: dict[str, Any] = {"ncols": 5, "frameon": False, "fontsize": 9}
         figure.legend(handles=handles, loc="outside lower center", **style)
     return figure
+
+
+def _wiped(axes: Axes, left: np.ndarray, right: np.ndarray, axis: int, wipe: float) -> np.ndarray:
+    """The first map left of the border, the second right of it; the border is drawn."""
+    across = 1 if axis == 0 else 0
+    count = left.shape[across]
+    border = round(wipe * count)
+    axes.axvline(border - 0.5, color="white", linewidth=1.5)
+    is_left = np.arange(count) < border
+    return np.where(is_left.reshape(-1, *[1] * (2 - across)), left, right)
 
 
 def _draw_boxes(axes: Axes, boxes: Sequence[Mapping[str, Any]], axis: int, place: int) -> None:

@@ -170,7 +170,7 @@ def test_the_strides_of_patches_and_of_the_encoder_are_told_apart():
 # ---- help ----------------------------------------------------------------------------------------
 
 HELPS = {
-    **{name: [name] for name in COMMANDS if name not in ("prepare", "study", "course")},
+    **{name: [name] for name in COMMANDS if name not in ("prepare", "study", "course", "book")},
     **{name: name.split() for name in ACTIONS},
     **{f"prepare {name}": ["prepare", name] for name in load_recipes()[0]},
     **{f"pretrain {name}": ["pretrain", "--task", name] for name in (*TASKS, "cpc+masked")},
@@ -202,7 +202,7 @@ def test_help_begins_with_an_example_and_each_setting_has_a_text(
         assert text.strip()[:9] not in ("", "(default:"), lines[place]
 
 
-@pytest.mark.parametrize("what", ["", "prepare", "study", "course"])
+@pytest.mark.parametrize("what", ["", "prepare", "study", "course", "book"])
 def test_what_lists_others_begins_with_an_example_too(what, capsys):
     assert main([what, "--help"] if what else []) == 0
     assert capsys.readouterr().out.startswith("example: ssl3d ")

@@ -168,8 +168,8 @@ def test_raw_scans_are_scored_in_their_own_space(tmp_path, make_task):
     assert prepared.hd95.max() == 0
     assert over_raw.hd95.min() == 1
     assert str(prepared).endswith(
-        "180 labelled voxels of 6 scans lie outside of their prepared volumes and count as missed "
-        "in Dice, and not in HD95"
+        "labelled voxels outside of the prepared volumes: 180 (scans: 6); they count as missed in "
+        "Dice, and not in HD95"
     )
     assert over_raw.notes == ()
     old = replace(cohort, cases=tuple(replace(c, lost_by_class=()) for c in cohort.cases))

@@ -78,3 +78,17 @@ def test_a_forest_shows_means_intervals_and_pairs_and_controls_last():
     right = axes.get_xlim()[1]
     assert interval.get_xdata() == pytest.approx([0.05, right]), "it ends at the axes"
     assert (arrow.get_marker(), mean.get_xdata()) == (">", [0.1])
+
+
+def test_the_shade_below_a_floor_ends_where_the_axis_does_in_every_panel():
+    curve = {1: [0.70, 0.72], 5: [0.80, 0.82]}
+    figure = show.bands(
+        {"a": {"x": curve}, "b": {"x": curve}}, {}, "x", "y", floors={"f": {1: [0.6], 5: [0.65]}}
+    )
+    panels = figure.axes
+    bottoms = {axes.get_ylim()[0] for axes in panels}
+    (bottom,) = bottoms
+    assert 0.5 < bottom < 0.6, "the axis goes down to the floor, not to 0"
+    for axes in panels:
+        shades = axes.collections[-1].get_paths()[0].vertices
+        assert shades[:, 1].min() == bottom

@@ -20,8 +20,10 @@ from ssl3d_lite.show.browser.live import Live
 from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
 from ssl3d_lite.show.browser.scan3d import Volume3D
 from ssl3d_lite.show.browser.slices import Slices, puzzle_slices
+from ssl3d_lite.show.browser.wipe import wipe
 from ssl3d_lite.show.figures.alt_text import LONGEST, alt_text
 from ssl3d_lite.show.figures.rendering import eye, rendered
+from ssl3d_lite.show.mistakes import KINDS
 from ssl3d_lite.show.pieces import class_colour
 from ssl3d_lite.show.stills.bundle import with_still
 from ssl3d_lite.tasks import make_task
@@ -69,6 +71,20 @@ def test_a_scan_has_its_labels_in_its_picture_and_their_names_in_its_text():
         red, _, blue = to_rgb(class_colour(1))
         assert blue > red
         assert (picture[..., 2] > picture[..., 0] + 40).mean() > 0.005  # grey has all alike
+
+
+def test_two_predictions_meet_at_a_line_and_have_the_colours_of_the_legend():
+    scan, truth = np.zeros((8, 8, 8), np.float32), np.zeros((8, 8, 8), np.uint8)
+    truth[2:6, 2:6, 2:6] = 1
+    view = wipe(scan, {"found": truth, "nothing": np.zeros_like(truth)}, truth)
+    view.voxel = [4, 4, 4]
+    figure = view.figure()
+    assert "left of the line: found, right of it: nothing" in figure.get_suptitle()
+    for axes in figure.axes:
+        laid = axes.images[-1]
+        colours = laid.to_rgba(laid.get_array())
+        assert np.allclose(colours[4, 3, :3], to_rgb(KINDS["right"]))
+        assert np.allclose(colours[4, 4, :3], to_rgb(KINDS["missed"]))
 
 
 def test_features_have_a_picture(tmp_path):

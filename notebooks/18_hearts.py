@@ -1,0 +1,578 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,nbgrader,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Hearts: when the third dimension is unlike the other two
+#
+# **You will be able to:** see and measure how thick slices change a volume; keep the two scans of a
+# patient together, and show what happens if you do not; find the shortcut that thick slices open in
+# a 3D proxy task; and compare pretraining in 3D with pretraining on slices, fairly.
+#
+# **Time:** 3 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
+# `SSL3D_SCALE=smoke`, where nothing is learnt.
+#
+# **Before this one:** [volumes](01_volumes.ipynb), [2D to 3D](09_2d_to_3d.ipynb),
+# [leakage](13_leakage.ipynb).
+#
+# A heart does not hold still. To see it, the scanner takes one thin sheet at a time, while the
+# patient holds the breath, and puts the sheets a centimetre apart. So the volume that you load has
+# pixels of a millimetre or two, and between one slice and the next lies as much flesh as a thumb is
+# wide. The doctor wants one number from it: how much of the blood does the heart push out with each
+# beat? Is such a stack of slices a volume at all, or ten photographs? For a 3D network that is no
+# play on words.
+
+# %%
+# %matplotlib inline
+import ssl3d_lite as ssl3d
+
+from pathlib import Path
+import nibabel as nib
+import numpy as np
+import torch
+
+SIZES = {
+    "smoke": {"patients": 10, "edge": 32, "pretrain": 10, "finetune": 10, "draws": 1},
+    "class": {"patients": 40, "edge": 64, "pretrain": 200, "finetune": 100, "draws": 3},
+    "full": {"patients": 100, "edge": 96, "pretrain": 1000, "finetune": 400, "draws": 6},
+}
+size = SIZES[ssl3d.scale()]
+filters = (4, 8) if ssl3d.scale() == "smoke" else (16, 32, 64)
+RUNS = Path("runs") / f"18-{ssl3d.scale()}"
+
+# %% [markdown]
+# ## 1. Hearts, real or drawn
+#
+# Real ones come from ACDC: 100 patients, each scanned at two moments of the beat. At *end diastole*
+# the heart is full, at *end systole* it is squeezed. Three parts are labelled: the cavity of the
+# right ventricle (RV), the cavity of the left one (LV), and the *myocardium*, the muscle around the
+# left one. If they are prepared as `cohorts/acdc`, they are used.
+#
+# Else the next cell **draws** hearts into files of the same form. Be clear what they are: these
+# are no patients and no simulation. They are ellipsoids with noise, drawn as ACDC's slices are
+# taken: 10 sheets, 10 mm apart, each a little off, since the breath is held anew. They show thick
+# slices and two moments. Of anatomy they know what the cell says, and nothing else.
+
+
+# %%
+def draw_heart(patient, squeezed, slices=10, pixels=96, mm=1.8):
+    """A stack of slices (x, y, z) through a heart made of ellipsoids, and its labels."""
+    own = np.random.default_rng(patient)  # the same for both moments
+    centre, turn = own.normal(0, 10, 2), own.normal(0.4, 0.3)  # mm; where the right ventricle lies
+    radius, wall, length = own.uniform((20, 7, 70), (28, 11, 90))
+    squeeze = own.uniform(0.5, 0.8)  # how far the cavity narrows
+    blood, muscle, lung, flesh, fat = own.normal((200, 90, 25, 100, 190), (20, 10, 6, 10, 20))
+    if squeezed:
+        radius, wall, length = radius * squeeze, wall * 1.4, length * 0.9
+    place = (np.arange(pixels) - (pixels - 1) / 2) * mm
+    image, label = np.zeros((pixels, pixels, slices)), np.zeros((pixels, pixels, slices), np.uint8)
+    noise = np.random.default_rng((patient, squeezed))
+    for z in range(slices):
+        depth = 10.0 * (slices - 1 - z) - 8  # mm below the base; the apex lies at ``length``
+        slip = noise.normal(0, 1.2, 2)  # the breath is held anew for each slice
+        x, y = np.meshgrid(place - slip[0], place - slip[1], indexing="ij")
+        thin = [np.sqrt(max(0, 1 - (max(depth, 0) / end) ** 2)) for end in (length - wall, length)]
+        far = np.hypot(x - centre[0], y - centre[1])
+        right = centre + (radius + wall + 4) * np.array([np.cos(turn), np.sin(turn)])
+        beside = np.hypot(x - right[0], (y - right[1]) * 0.8) < (radius + 4) * thin[1] ** 1.5
+        sheet = np.where(np.hypot(x / 1.25, y) < 62, flesh, fat)  # the chest, and fat around it
+        for side in (-1, 1):
+            sheet[np.hypot((x - side * 62) / 0.75, y) < 48] = lung
+        sheet[np.hypot(x / 1.3, y) > 72] = 0  # air
+        around, inside = far < (radius + wall) * thin[1], far < radius * thin[0]
+        for part, grey, name in ((beside, blood, 1), (around, muscle, 2), (inside, blood, 3)):
+            sheet[part] = grey
+            if depth >= 0:  # above the base there are no ventricles
+                label[..., z][part] = name
+        for angle in (0.6, 2.2):  # papillary muscles stand in the cavity
+            spot = centre + 0.55 * radius * thin[0] * np.array([np.cos(angle), np.sin(angle)])
+            sheet[np.hypot(x - spot[0], y - spot[1]) < 0.16 * radius * thin[0]] = muscle
+        coarse = torch.tensor(noise.normal(0, 12, (1, 1, 12, 12)))
+        waves = torch.nn.functional.interpolate(coarse, (pixels, pixels), mode="bicubic")[0, 0]
+        image[..., z] = np.abs(sheet + waves.numpy() + noise.normal(0, 7, sheet.shape))
+    return image, label
+
+
+def write_hearts(folder, patients):
+    """Two frames and their masks for each patient, under the names that ACDC gives them."""
+    affine = np.diag([1.8, 1.8, 10, 1])
+    for patient in range(1, patients + 1):
+        for moment, squeezed in (("01", False), ("10", True)):
+            name = f"patient{patient:03d}_frame{moment}"
+            for ending, array in zip(("", "_gt"), draw_heart(patient, squeezed)):
+                file = folder / f"patient{patient:03d}" / f"{name}{ending}.nii.gz"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                nifti = nib.Nifti1Image(array.astype(np.uint8 if ending else np.int16), affine)
+                nifti.header.set_xyzt_units("mm")
+                if not file.exists():
+                    nib.save(nifti, file)
+
+
+# %%
+try:
+    cohort = ssl3d.Cohort.open("cohorts/acdc")
+    kind = "real hearts"
+except ssl3d.InputError:  # it is not there
+    write_hearts(RUNS / "raw", size["patients"])
+    shape = (size["edge"], size["edge"], 16)
+    folder = RUNS / "hearts"
+    ssl3d.data.make_cohort("acdc", folder, raw=RUNS / "raw", size=shape, workers=1)
+    cohort = ssl3d.Cohort.open(folder)
+    kind = "DRAWN hearts: ellipsoids, no patients"
+device = "cuda" if torch.cuda.is_available() else "cpu"
+cohort, split = cohort.to(device), cohort.split()
+print(f"{len(cohort)} scans of {len({case.patient for case in cohort.cases})} ({kind})")
+print("prepared:", cohort.shape, "voxels; raw:", cohort.cases[0].source.shape)
+
+# %% [markdown]
+# ## 2. What a voxel is
+#
+# **Predict before you run:** you load the array and draw it with square voxels. What does the heart
+# look like from the side?
+
+
+# %%
+def edges_of(case):
+    """Edges of a prepared voxel in mm; those usual in ACDC where a copy has lost them."""
+    if cohort.unit == "mm":
+        return np.linalg.norm(np.array(case.affine)[:3, :3], axis=0)
+    return np.array(case.source.shape) * (1.5, 1.5, 10.0) / np.array(case.shape)
+
+
+patient = cohort.cases[split.train[0]].patient
+frames = [i for i, case in enumerate(cohort.cases) if case.patient == patient]
+case = cohort.cases[frames[0]]
+image, label = (np.array(part) for part in cohort[frames[0]])
+image = image[0].astype(np.float32)
+spacing = edges_of(case)
+known = "as its file says" if cohort.unit == "mm" else "assumed: the file does not say"
+print("a prepared voxel:", " × ".join(f"{edge:.1f}" for edge in spacing), f"mm ({known})")
+raw = spacing * np.array(case.shape) / np.array(case.source.shape)
+print("a raw voxel:     ", " × ".join(f"{edge:.1f}" for edge in raw), "mm")
+names = cohort.label_names
+ssl3d.show.segmentations(image, {"label": label}, names, "square voxels: wrong")
+
+# %%
+ssl3d.show.segmentations(image, {"label": label}, names, "true spacing", spacing=spacing)
+
+# %% [markdown]
+# *What to look at:* the axial row is the plane that was scanned: sharp. The other two rows are put
+# together from slices. In the first figure the heart is a pancake. In the second its height is
+# true, and you see how little was measured along it: steps where a slice ends, and blur between
+# them.
+#
+# The same to scroll through, and in 3D:
+
+# %%
+ssl3d.show.Slices(image, label, label_names=names, spacing=spacing)
+
+# %% [markdown]
+# **A beating heart.** The buttons change the moment; drag to turn it. Without a kernel you see the
+# full heart here, and the squeezed one below it.
+
+# %%
+moments = {}
+for frame, moment in zip(frames, ("full (end diastole)", "squeezed (end systole)")):
+    scan, parts = (np.array(part) for part in cohort[frame])
+    look = {"label_names": names, "spacing": edges_of(cohort.cases[frame])}
+    moments[moment] = (scan[0].astype(np.float32), parts, look | {"title": f"{patient}, {moment}"})
+full, squeezed = moments.values()
+heart = ssl3d.show.Volume3D(*full[:2], **full[2])
+button = type(heart.kind)(options=list(moments))  # one more pair of buttons, like the view's own
+
+
+def beat(change):
+    scan, parts, look = moments[change["new"]]
+    heart.show(scan, parts, **look)
+
+
+button.observe(beat, "value")
+heart.children = [button, *heart.children]
+heart
+
+# %%
+ssl3d.show.Volume3D(*squeezed[:2], **squeezed[2])
+
+# %% [markdown]
+# *What to look at:* the cavity of the left ventricle narrows, and the muscle around it thickens.
+#
+# **What the doctor wants.** The volume of the left cavity at both moments, and the share that is
+# pushed out, the *ejection fraction*: $EF = (V_\text{full} - V_\text{squeezed}) / V_\text{full}$.
+# Below one half a heart is weak. **Predict before you run:** you forget the spacing. Which of the
+# three numbers is still right?
+
+# %%
+LV = names.index("LV cavity")
+litre = {}
+for moment, (_, parts, look) in moments.items():
+    litre[moment] = (parts == LV).sum() * np.prod(look["spacing"]) / 1000
+    print(f"{moment:22} {litre[moment]:6.1f} ml   ({(parts == LV).sum()} voxels)")
+big, small = litre.values()
+print(f"ejection fraction {1 - small / big:.0%}")
+counts = [(parts == LV).sum() for _, parts, _ in moments.values()]
+print(f"the same from voxels alone {1 - counts[1] / counts[0]:.0%}")
+
+# %% [markdown]
+# <details><summary>What we saw</summary>
+#
+# The cavity held 113.1 ml, and 53.4 ml when squeezed: an ejection fraction of 53 %. Millilitres
+# need the true edges of a voxel. The fraction does not: it is a ratio, and the edges cancel, as
+# both scans of a patient have the same ones.
+#
+# </details>
+#
+# ## 3. How unlike is the third axis?
+#
+# How much do neighbouring voxels differ along each axis? Take the mean difference over all training
+# scans, from voxel to voxel and from millimetre to millimetre.
+
+# %%
+volumes = cohort.images(split.train)
+mean_edges = np.mean([edges_of(cohort.cases[i]) for i in split.train], axis=0)
+for axis, name in enumerate(("left–right", "back–front", "along the slices")):
+    step = float(volumes.diff(dim=2 + axis).abs().mean())
+    edge = mean_edges[axis]
+    print(f"{name:17} {step:.3f} a voxel, of {edge:.1f} mm: {step / edge:.3f} a millimetre")
+
+# %% [markdown]
+# *What to look at:* along the slices a millimetre changes least, 0.020 against 0.049 and 0.072,
+# since the scan was filled in between its thick slices. But a $3 \times 3 \times 3$ filter has no
+# idea of millimetres. It treats a step along the slices like a step within one.
+#
+# **The shortcut.** [Rotation](02_rotation.ipynb) in 3D turns a cube and asks how. If one axis looks
+# unlike the others, nobody needs to know hearts. The rule below sees three numbers for each cube:
+# how much neighbours differ along its three axes. **Predict before you run:**
+# [chance](../docs/glossary.md#chance) is one in ten. How far does the rule come?
+
+# %%
+encoder = ssl3d.make_encoder(cohort, seed=0, filters=filters)
+task = ssl3d.make_task("rotation", encoder, seed=0, crop_size=16, rotations_per_scan=10)
+turns = ssl3d.tasks.geometry.quarter_turns(3)
+in_plane = torch.tensor([plane == (0, 1) for plane, _ in turns])  # "none", and turns of the slices
+
+
+def three_numbers(cases, rounds):
+    """For each turned cube the logarithm of its three steps; and the turns."""
+    x, y = [], []
+    for seed in range(rounds):
+        volumes = cohort.images(cases)
+        drawn = task.sample_params(volumes, torch.Generator().manual_seed(seed))
+        batch = task.make_views(volumes, drawn)
+        steps = [batch.views.diff(dim=3 + a).abs().mean((2, 3, 4, 5)) for a in range(3)]
+        x.append((torch.stack(steps, -1) + 1e-3).log().flatten(0, 1))
+        y.append(batch.target.flatten())
+    x = torch.cat(x)
+    return (x - x.mean(1, keepdim=True)) / x.std(), torch.cat(y)
+
+
+def share_right(keep):
+    """What a linear rule of the three numbers gets right, among the turns in ``keep``."""
+    x, y = three_numbers(split.train, 4)
+    x, y = x[keep.to(y.device)[y]], y[keep.to(y.device)[y]]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        rule = torch.nn.Linear(3, 10).to(x.device)
+    learner = torch.optim.AdamW(rule.parameters(), 0.05)
+    for _ in range(400):
+        loss = torch.nn.functional.cross_entropy(rule(x), y)
+        learner.zero_grad()
+        loss.backward()
+        learner.step()
+    x, y = three_numbers(split.validation, 4)
+    x, y = x[keep.to(y.device)[y]], y[keep.to(y.device)[y]]
+    return float((rule(x).argmax(1) == y).float().mean())
+
+
+print(f"all ten turns: {share_right(torch.ones(10, dtype=torch.bool)):.1%}, chance 10%")
+print(f"turns within the slice alone: {share_right(in_plane):.1%}, chance 25%")
+pair = cohort.images(split.train[:2])
+two_turns = ssl3d.make_task("rotation", encoder, seed=0, crop_size=16)
+drawn = two_turns.sample_params(pair, torch.Generator().manual_seed(0))
+ssl3d.show.puzzle(pair, two_turns.make_views(pair, drawn))
+
+# %% [markdown]
+# <details><summary>What we saw</summary>
+#
+# Three numbers named 17.7 % of the ten turns, where guessing gives 10 %. They cannot do better than
+# four in ten, as a turn and its opposite give the same three numbers. But they need no heart for
+# it. Within the slice the rule has 37.0 %, where guessing gives 25 %: even there the two axes are
+# not quite alike, as a chest is wider than it is deep. These are three numbers and a linear rule; a
+# network has more of both. So on such scans a good score at 3D rotation may say much of the scanner
+# and little of the heart. What follows uses another puzzle, [masked
+# reconstruction](07_masked_reconstruction.ipynb).
+#
+# </details>
+#
+# ## 4. Two scans of one patient
+#
+# A [split](../docs/glossary.md#fold) by patients keeps both moments of a heart on one side. A split
+# by scans does not. Here is what that does, without any training. The "method" is absurd: for each
+# test scan find the training scan whose grey values are nearest, and **copy its labels**. **Predict
+# before you run:** how many patients are torn apart by dealing scans to five folds? What happens to
+# the Dice?
+
+# %%
+everyone = [i for i, case in enumerate(cohort.cases) if case.labelled]
+small = torch.nn.functional.avg_pool3d(cohort.images(everyone), (4, 4, 2)).flatten(1)
+far = torch.cdist(small, small).fill_diagonal_(torch.inf).cpu().numpy()
+maps = cohort.labels(everyone).cpu().numpy()
+owner = [cohort.cases[i].patient for i in everyone]
+dealt = np.random.default_rng(0).permutation(len(everyone)) % 5  # by scans
+kept = np.array([cohort.cases[i].fold for i in everyone])  # by patients, as the cohort has it
+
+
+def dice(a, b):
+    """Mean over the three parts."""
+    shared = [
+        2 * ((a == c) & (b == c)).sum() / max(1, (a == c).sum() + (b == c).sum()) for c in (1, 2, 3)
+    ]
+    return float(np.mean(shared))
+
+
+for name, fold in (("by patients", kept), ("by scans", dealt)):
+    sides = {}
+    for who, number in zip(owner, fold):
+        sides.setdefault(who, set()).add(int(number))
+    torn = sum(len(side) > 1 for side in sides.values())
+    copied, same = [], []
+    for i in range(len(everyone)):
+        others = np.flatnonzero(fold != fold[i])
+        nearest = others[far[i, others].argmin()]
+        copied.append(dice(maps[i], maps[nearest]))
+        same.append(owner[nearest] == owner[i])
+    print(
+        f"{name:11} {torn:3} of {len(sides)} patients are torn; the nearest scan is the patient's "
+        f"own in {np.mean(same):4.0%}; Dice of copying {np.mean(copied):.3f}"
+    )
+
+# %% [markdown]
+# <details><summary>What we saw</summary>
+#
+# Dealt by scans, 36 of 40 patients were torn apart. Here that did hardly any harm: only 15 % of the
+# nearest scans were the patient's own, and copying had a Dice of 0.647 instead of 0.644. The reason
+# is the drawing. All these people have the same chest, and their hearts lie in nearly the same
+# place. So the other moment of the same heart is no nearer than some other heart, and no better to
+# copy from.
+#
+# **Real people differ.** The same cell on ACDC's 100 patients finds the patient's own scan as the
+# nearest three times in four, and the Dice of copying rises by nearly a half. Nothing is learnt in
+# either split. The gain is [leakage](../docs/glossary.md#leakage): a network that remembers has it
+# too, and it is gone with the next patient. Note what follows for tests: that virtual scans show no
+# leak does not mean that a split is safe. [Notebook 13](13_leakage.ipynb) has more ways to leak.
+#
+# </details>
+#
+# ## 5. 3D or slices?
+#
+# **A fair comparison**, as in [notebook 09](09_2d_to_3d.ipynb): the same patients, puzzle, steps,
+# filters and norm. The score is that of the whole stack: slices are stacked again. Each has
+# controls of its own dimension. A step in 2D sees the slices of two scans, as many voxels as a step
+# in 3D. What cannot be equal as well is the number of weights: a filter has 27 in 3D and 9 in 2D.
+
+# %%
+flat_folder = RUNS / f"slices-of-{cohort.folder.name}"
+ssl3d.data.make_cohort("slices", flat_folder, cohort=cohort.folder, axis=2)
+flat = ssl3d.Cohort.open(flat_folder).to(device)
+worlds = {"3D": (cohort, 2), "2D": (flat, 2 * cohort.shape[2])}  # cohort, scans or slices in a step
+shape = {"filters": filters, "norm": "instance"}
+starts = {name: ssl3d.make_encoder(scans, 0, **shape) for name, (scans, _) in worlds.items()}
+for name, start in starts.items():
+    print(f"{name}: {sum(weight.numel() for weight in start.parameters())} weights")
+tasks = {name: ssl3d.make_task("masked", start, 0) for name, start in starts.items()}
+batch = tasks["3D"].make_views(
+    pair, tasks["3D"].sample_params(pair, torch.Generator().manual_seed(0))
+)
+ssl3d.show.Puzzle3D(pair, batch)
+
+# %% [markdown]
+# *What to look at:* hidden blocks are cubes of **voxels**, so in millimetres they are bars, long
+# along the slices. In 2D each slice hides its own squares, and the slice above cannot help.
+
+# %%
+view = ssl3d.show.Live(tasks["3D"], starts["3D"], cohort.images(split.validation[:2]), chance=0.0)
+view
+
+# %%
+histories, held_out = {}, {}
+for name, (scans, batch) in worlds.items():
+    histories[name] = ssl3d.pretrain(
+        tasks[name],
+        starts[name],
+        scans,
+        steps=size["pretrain"],
+        batch=batch,
+        learning_rate=2e-3,
+        callback=view.watch if name == "3D" else None,
+    )
+    held_out[name] = ssl3d.evaluation.proxy_score(
+        tasks[name], starts[name], scans, scans.split().validation, batch
+    )
+    print(f"{name}: explained on other patients {held_out[name]['r2']:.2f}, chance 0")
+ssl3d.show.learning_curves(histories, held_out)
+
+# %% [markdown]
+# *What to look at:* the two scores are alike, 0.86 both, and still they cannot be compared: they
+# are answers to different questions. What the features are worth is asked by labels. **Predict
+# before you run:** put these in order: masked 3D, masked 2D, random 3D, random 2D.
+
+# %%
+draws = range(size["draws"])
+for name, (scans, _) in worlds.items():
+    parts = scans.split()
+    labelled = [scans.subset(parts.train, 4, draw) for draw in draws]  # two patients, both moments
+    arms = {"masked": [starts[name]]}
+    for norm in ("instance", "batch", "none"):
+        arms[f"random, norm: {norm}"] = [
+            ssl3d.make_encoder(starts[name].settings, seed, norm=norm).to(device)
+            for seed in (100, 101)
+        ]
+    for arm, encoders in arms.items():
+        dice_of = {"probe": [], "probe+place": []}
+        for each in encoders:
+            ready = ssl3d.evaluation.recalibrated(each, scans, scans.subset(parts.pretrain, 8))
+            found = ssl3d.evaluation.probes_by_protocol(ready, scans, labelled, parts.test, 1000)
+            for protocol, results in found.items():
+                dice_of[protocol] += [result.mean_dice for result in results]
+        print(f"{name} {arm:22}", *(f"{p} {np.mean(each):.3f}  " for p, each in dice_of.items()))
+    floor = [ssl3d.evaluation.evaluate_place(scans, draw, parts.test).score for draw in labelled]
+    print(f"{name} place alone            {np.mean(floor):.3f}")
+
+# %% [markdown]
+# Now [fine-tuning](../docs/glossary.md#fine-tuning), each from its pretrained encoder and from
+# [scratch](../docs/glossary.md#scratch), with the same two patients:
+
+# %%
+shown = {}
+for name, (scans, batch) in worlds.items():
+    parts = scans.split()
+    for arm in ("scratch", "masked"):
+        scores = []
+        for draw in draws:
+            begin = ssl3d.make_encoder(starts[name].settings, seed=draw)
+            if arm == "masked":  # the same pretrained weights for each draw
+                begin.load_state_dict(starts[name].state_dict())
+            network = ssl3d.make_network(begin, scans, draw)
+            few = scans.subset(parts.train, 4, draw)
+            steps = {"steps": size["finetune"], "batch": batch, "seed": draw}
+            ssl3d.finetune(network, scans, few, **steps)
+            result = ssl3d.evaluate(network, scans, parts.test, hausdorff=False, progress=False)
+            scores.append(result.mean_dice)
+        print(f"{name} {arm:8} mean Dice", *(f"{score:.3f}" for score in scores))
+        stack = next(iter(scans.scans(parts.test).values()))
+        found = torch.stack([*ssl3d.evaluation.predict_batch(network, scans.images(stack))])
+        shown[f"{name} {arm}"] = (found if name == "2D" else found[0]).cpu().numpy()
+
+# %%
+first = split.test[0]
+image, label = (np.array(part) for part in cohort[first])
+stacks = {
+    arm: np.moveaxis(found, 0, -1) if arm.startswith("2D") else found
+    for arm, found in shown.items()
+}
+look = {"label_names": names, "spacing": edges_of(cohort.cases[first])}
+ssl3d.show.segmentations(image[0].astype(np.float32), {"truth": label, **stacks}, **look)
+
+# %%
+ssl3d.show.Volume3D(image[0], stacks["3D masked"], title="found by the 3D network", **look)
+
+# %%
+ssl3d.show.Volume3D(image[0], stacks["2D masked"], title="found slice by slice", **look)
+
+# %% [markdown]
+# *What to look at:* from the side, are the 2D network's answers a heart or a pile of plates?
+#
+# <details><summary>What we saw</summary>
+#
+# **Features.** The probe had 0.696 in 3D and 0.569 in 2D. The best random encoders had 0.615 and
+# 0.563, place alone 0.312 and 0.149. So pretraining gained over random weights in 3D, and next to
+# nothing in 2D. With the place told the gain in 3D shrinks, to 0.686 against 0.659, and in 2D
+# masked (0.519) is behind the best random kind (0.562).
+#
+# **Fine-tuning.** Pretraining changed little in 3D: 0.800, 0.790 and 0.742 against 0.827, 0.776 and
+# 0.748 from scratch. Slices were far behind, and differed from draw to draw: 0.467, 0.588 and 0.606
+# against 0.395, 0.656 and 0.471. In the pictures you see two reasons. The networks of slices left
+# holes where the 3D ones have none. And they painted a heart into the uppermost slices as well,
+# where the truth has none. That second one is a trait of our drawing: above the base the label
+# ends, but the slice looks as below it. A 3D network knows where the stack ends; a slice by itself
+# cannot. In a real heart the slice itself shows it.
+#
+# So here 3D is ahead, and it is *being 3D* that gains, not pretraining in 3D. That is no law: with
+# three draws there is no [verdict](../docs/glossary.md#verdict), and drawn hearts are as smooth
+# along the slices as the cell made them. But these are the questions to ask of every claim that "3D
+# is better": how thick were the slices, was there a 2D network from scratch, and which of the two
+# gained, the dimension or the pretraining?
+#
+# </details>
+#
+# ## 6. What this can say, and what it cannot
+#
+# - That voxels are unlike, that three numbers name turns, and what copied labels score: these need
+#   no training, and hold for the scans at hand.
+# - Which of 2D and 3D is better for hearts: not from three draws, and not from drawn hearts. Run it
+#   on ACDC, with six seeds ([studies](../docs/studies.md)).
+# - Some copies of ACDC have lost the size of their voxels. Then nothing is said in mm by the
+#   library, and this notebook says that it assumes. Ejection fractions are safe, millilitres are
+#   not.
+#
+# Real hearts are free for research, and for nothing commercial:
+#
+# ```
+# ssl3d prepare acdc --raw FOLDER --out cohorts/acdc
+# ```
+#
+# ## Exercise
+#
+# The hidden blocks are bars in millimetres. Their edge in voxels is a setting of the task. Pretrain
+# with smaller blocks. What becomes of the score on other patients, and of the probe? Why do the two
+# not have to move together?
+#
+# <details><summary>Hint</summary>
+#
+# `tasks["3D"].settings` prints the settings and their present values. `ssl3d.make_task("masked",
+# start, 0, ...)` takes any of them.
+#
+# </details>
+#
+# <details><summary>A solution</summary>
+#
+# ```python
+# print(tasks["3D"].settings)
+# few = [cohort.subset(split.train, 4, draw) for draw in draws]
+# for block in (4, 8):
+#     begin = ssl3d.make_encoder(cohort, 0, filters=filters)
+#     puzzle = ssl3d.make_task("masked", begin, 0, block_size=block)
+#     ssl3d.pretrain(puzzle, begin, cohort, steps=size["pretrain"], learning_rate=2e-3)
+#     solved = ssl3d.evaluation.proxy_score(puzzle, begin, cohort, split.validation)
+#     results = ssl3d.evaluation.linear_probes(begin.eval(), cohort, few, split.validation, 1000)
+#     print(block, round(solved["r2"], 2), [round(result.mean_dice, 3) for result in results])
+# ```
+#
+# Small blocks are easy: what is hidden can be filled in from what touches it, within the slice or
+# from the slices next to it. So the score rises. The features need not: a puzzle that is easy to
+# solve need not ask for hearts. The probe is read on validation patients, since this is a choice
+# between settings.
+#
+# </details>
+#
+# **Next:** [your own](19_your_own.ipynb): your scans, and a proxy task that nobody has written
+# before.
+#
+# ## References
+#
+# Bernard et al., [Deep Learning Techniques for Automatic MRI Cardiac Multi-Structures Segmentation
+# and Diagnosis: Is the Problem Solved?](https://doi.org/10.1109/TMI.2018.2837502) (ACDC), IEEE
+# Transactions on Medical Imaging 2018. Bai et al., [Self-Supervised Learning for Cardiac MR Image
+# Segmentation by Anatomical Position Prediction](https://arxiv.org/abs/1907.02757), MICCAI 2019.
+# Taleb et al., [3D Self-Supervised Methods for Medical Imaging](https://arxiv.org/abs/2006.03829),
+# NeurIPS 2020.

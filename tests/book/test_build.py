@@ -1,0 +1,168 @@
+"""The book is made: some pages quickly, all of them slowly, and looked at in a browser."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from browser.lab import BROWSERS, FLAGS, find_browser
+from helpers import content
+from lxml import html
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from ssl3d_lite.book import build
+from ssl3d_lite.cli.main import main
+from ssl3d_lite.errors import InputError
+
+for needed in ("sphinx", "myst_nb", "furo", "ziamath"):
+    pytest.importorskip(needed)
+
+ROOT = Path(__file__).parents[2]
+SOME = ["docs/course.md", "notebooks/06_cpc.ipynb"]
+AXE = ROOT / "node_modules/axe-core/axe.min.js"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("small") / "site"
+    assert main(["book", "build", str(out), "--only", *SOME]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "site"
+    assert main(["book", "build", str(out)]) == 0
+    return out
+
+
+def links(page: Path) -> Iterator[str]:
+    """What a page of the site links to and shows."""
+    tree = html.fromstring(page.read_bytes())
+    for name in ("href", "src"):
+        yield from map(str, tree.xpath(f"//*/@{name}"))
+
+
+def nothing_is_broken_or_fetched(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        if "files" in page.relative_to(site).parts:  # pages of their own, tested elsewhere
+            continue
+        tree = html.fromstring(page.read_bytes())
+        assert not tree.xpath("//script[starts-with(@src, 'http')]"), page
+        assert not tree.xpath("//link[@rel='stylesheet'][starts-with(@href, 'http')]"), page
+        assert not tree.xpath("//img[starts-with(@src, 'http')]"), page
+        for target in links(page):
+            parts = urlsplit(target)
+            if parts.scheme or not parts.path:
+                continue
+            there = page.parent / unquote(parts.path)
+            assert there.exists(), f"{page.relative_to(site)}: {target}"
+
+
+def test_some_pages(small):
+    assert {p.relative_to(small).as_posix() for p in small.rglob("*.html")} == {
+        *("index.html", "run.html", "docs/course.html", "notebooks/06_cpc.html"),
+        *("search.html", "genindex.html"),
+    }
+    nothing_is_broken_or_fetched(small)
+    page = (small / "notebooks/06_cpc.html").read_text()
+    assert "<math" in page
+    assert 'class="drawn"' in page
+    assert "\\mathcal" not in page
+    assert not [p for p in small.rglob("*") if p.suffix in (".ipynb", ".md", ".doctree")]
+
+
+def test_the_same_command_renews_the_book_and_makes_the_same(small):
+    before = content(small)
+    (small / "notes.txt").write_text("mine")
+    assert main(["book", "build", str(small), "--only", *SOME]) == 0
+    assert (small / "notes.txt").read_text() == "mine"
+    (small / "notes.txt").unlink()
+    assert content(small) == before
+
+
+def test_what_sphinx_warns_of_is_told_in_a_line(tmp_path):
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages/index.md").write_text("# A\n\n[b](#there-is-none)\n")
+    with pytest.raises(InputError, match=r"^Sphinx says of the book: index\.md.*there-is-none"):
+        build.run_sphinx(tmp_path / "pages", tmp_path / "site")
+
+
+@pytest.mark.slow
+def test_the_whole_book(whole):
+    nothing_is_broken_or_fetched(whole)
+    made = {path.stem for path in whole.glob("notebooks/*.html")}
+    assert made == {path.stem for path in ROOT.glob("notebooks/[0-9]*_*.ipynb")}
+    assert "pretrain(" in (whole / "reference/front_door.html").read_text().replace("</span>", "")
+    assert (whole / "searchindex.js").exists()
+
+
+# ---- in a browser ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if find_browser() is None:
+        pytest.skip(f"no browser on PATH: install one of {', '.join(BROWSERS)}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def opened(browser: Browser, path: Path, width: int, scheme: str = "light") -> tuple[Page, list]:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    heard: list[str] = []
+    page.on("console", lambda said: heard.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.on("request", lambda asked: heard.append(asked.url) if "http" in asked.url[:4] else None)
+    page.goto(path.as_uri())
+    return page, heard
+
+
+def pages_of(site: Path) -> list[Path]:
+    """Pages to be looked at: all but those of code, which are alike."""
+    every = sorted(p.relative_to(site) for p in site.rglob("*.html"))
+    return [site / path for path in every if path.parts[0] not in ("files", "code")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_page_opens_from_disk_and_fits(browser, whole, width):
+    for path in pages_of(whole):
+        page, heard = opened(browser, path, width)
+        name = path.relative_to(whole)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        assert heard == [], name
+        page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(browser, whole, scheme):
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed: run npm install, which needs node")
+    for path in pages_of(whole):
+        page, _ = opened(browser, path, 1280, scheme)
+        page.add_script_tag(path=AXE)
+        ask = "axe.run({ iframes: false, preload: false }).then((said) => said.violations)"
+        found = page.evaluate(ask)
+        grave = [
+            f"{each['id']}: {each['nodes'][0]['html'][:200]}"
+            for each in found
+            if each["impact"] in ("serious", "critical")
+        ]
+        assert grave == [], path.relative_to(whole)
+        page.close()
+
+
+@pytest.mark.slow
+def test_the_search_works_from_disk(browser, whole):
+    page, heard = opened(browser, whole / "index.html", 1280)
+    page.get_by_role("searchbox").or_(page.get_by_placeholder("Search")).first.fill("jigsaw")
+    page.keyboard.press("Enter")
+    page.locator("#search-results li a").first.wait_for()
+    found = page.locator("#search-results li a").evaluate_all("all => all.map(a => a.href)")
+    assert any("04_jigsaw.html" in each for each in found)
+    assert heard == []
+    page.close()
