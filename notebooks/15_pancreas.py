@@ -449,8 +449,8 @@ print(f"{about.title}\n\naccess: {about.access}\nlicence: {about.licence}\nsize:
 #
 # A small thing has much border for its size, so one voxel costs it much. On these coarse voxels (of
 # 6.5 mm) even a perfect reader whose hand is off by one voxel has only 0.61 to 0.66 for the organ,
-# and 0.57 to 0.61 for the tumour. So the 0.5 to 0.6 that the networks had for the organ is about one
-# voxel off, and a gap between two networks can be a fraction of a voxel. The size of the voxels
+# and 0.57 to 0.61 for the tumour. So the 0.5 to 0.6 that the networks had for the organ is about
+# one voxel off, and a gap between two networks can be a fraction of a voxel. The size of the voxels
 # belongs next to every Dice score.
 #
 # </details>

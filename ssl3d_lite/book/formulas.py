@@ -7,7 +7,7 @@ in the colour of the text (ziamath), and beside it MathML that a screen reader r
 
 import re
 
-_HEIGHT = 16  # of letters, in the page's pixels
+_HEIGHT = 16  # height of letters, in the page's pixels
 # what latex2mathml does not know, or not behind \big, and what is the same
 _SAME = {
     r"\\(?:[lr]?Vert(?![A-Za-z])|\|)": "‖",

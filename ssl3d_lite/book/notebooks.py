@@ -12,7 +12,7 @@ from .links import file_of, is_outside, relinked, targets, way
 from .sources import notebook_names, texts_folder
 
 _COMMAND = "notebooks"
-_STORED = (".csv", ".json", ".toml", ".md")  # of results; reports are for the book
+_STORED = (".csv", ".json", ".toml", ".md")  # what results need; reports are for the book
 
 
 @dataclass(frozen=True)

@@ -204,9 +204,10 @@ def _notes_of_lost(scans: Sequence[Case]) -> Iterator[str]:
     ):
         cut = [case for case in scans if case.lost and bool(case.lost_by_class) == known]
         if cut:
+            lost = sum(case.lost for case in cut)
             yield (
-                f"labelled voxels outside of the prepared volumes: {sum(case.lost for case in cut)} "
-                f"(scans: {len(cut)}); they {how}"
+                f"labelled voxels outside of the prepared volumes: {lost} (scans: {len(cut)}); "
+                f"they {how}"
             )
 
 

@@ -38,6 +38,6 @@ html_show_search_summary = False  # a browser may not read other pages of a disk
 html_show_copyright = False
 html_show_sphinx = False
 html_theme_options = {"top_of_page_buttons": [], "navigation_with_keys": False}
-highlight_language = "none"  # of code that does not say what it is
+highlight_language = "none"  # code that does not say what it is
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
