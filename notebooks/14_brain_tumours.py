@@ -246,9 +246,11 @@ figure
 # <details><summary>What we saw</summary>
 #
 # A share of 0.23 of the hidden voxels' variance was explained on patients that were not seen. That
-# is something, and not much: after 80 steps what is painted in is a blurred guess at the usual
-# brain, where it is light and where dark. Detail is missing. Nor could any network know of a tumour
-# that is hidden whole: the best guess there is what is usual, healthy brain.
+# is something, and not much: after 80 steps what is painted in is a blur. In this slice one block
+# shows a part of the swelling. The network carries its brightness on into the hidden blocks next to
+# it, and lets it fade. So it has learnt that bright borders on bright. It does not know how far the
+# swelling reaches, and the dark ventricle at the front, of which nothing was shown, is missing. Nor
+# could any network know of a tumour that is hidden whole: the best guess there is what is usual.
 #
 # </details>
 #
