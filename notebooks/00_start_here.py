@@ -483,7 +483,7 @@ study and ssl3d.show.forest(
 # | **15** [pancreas](15_pancreas.ipynb) | find a small organ in a large scan | 7 |
 # | **16** [eyes](16_retinopathy.ipynb) | grade eyes; see what kappa hides | 2.5 |
 # | **17** [transfer](17_transfer.ipynb) | learn from other scans, by channel | 3.5 |
-# | **18** [hearts](18_hearts.ipynb) | compare 2D and 3D on real hearts | 3 |
+# | **18** [hearts](18_hearts.ipynb) | compare 2D and 3D where slices are thick | 3 |
 # | **19** [your own](19_your_own.ipynb) | prepare your scans, write your task | 1.5 |
 #
 # ## Exercise
