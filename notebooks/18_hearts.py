@@ -500,9 +500,9 @@ ssl3d.show.Volume3D(image[0], stacks["2D masked"], title="found slice by slice",
 #
 # **Fine-tuning.** In 3D 0.751, 0.772 and 0.826 after pretraining and 0.747, 0.785 and 0.794 from
 # scratch; with slices 0.704, 0.701 and 0.768 against 0.544, 0.776 and 0.768. In the picture all
-# four find the cavities, and all make the muscle too thick at the back, where the tissue next to it is
-# as grey. From the side the 3D network's muscle has one border, the 2D network's moves a step from
-# slice to slice.
+# four find the cavities, and all make the muscle too thick at the back, where the tissue next to
+# it is as grey. From the side the 3D network's muscle has one border, the 2D network's moves a
+# step from slice to slice.
 #
 # So here 3D is mostly ahead, and what gains is *being 3D*, not pretraining in 3D. That is no law:
 # with three draws there is no [verdict](../docs/glossary.md#verdict), and drawn hearts are as
