@@ -13,6 +13,7 @@ _AFTER_THE_THEME, _BEFORE_NAPOLEON = 900, 100
 _STAR = re.compile(
     r"(?<![\w*`\\])\*(?=\w)(?![^*\n()]+\*(?!\w))"
 )  # stars of (batch, *space), not *emphasis*
+_PARAMETERS = re.compile(r"<dl>\n((?:<dd>.*</dd>\n)+)</dl>")
 _OF_TYPES = {inspect.cleandoc(kind.__doc__ or "") for kind in (dict, list, tuple, set, str, int)}
 
 
@@ -24,12 +25,19 @@ def _visit(self: Any, node: nodes.Element) -> None:
     raise nodes.SkipNode
 
 
-def _add_levels(app: Any, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
-    """Sphinx calls the sidebar's captions headings, and does not say of which level."""
+def _mend_html(app: Any, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
+    """Mend two things for those who hear a page. Sphinx calls the sidebar's captions headings, and
+    does not say of which level; it lists a signature's parameters as definitions of nothing."""
     for name in ("furo_navigation_tree", "body"):
         if name in context:
             told = 'role="heading" aria-level="2"'
-            context[name] = str(context[name]).replace('role="heading"', told)
+            html = str(context[name]).replace('role="heading"', told)
+            context[name] = _PARAMETERS.sub(_as_list, html)
+
+
+def _as_list(parameters: re.Match[str]) -> str:
+    items = parameters[1].replace("<dd>", '<span role="listitem">').replace("</dd>", "</span>")
+    return f'<span class="sig-parameters" role="list">{items}</span>'
 
 
 def plain_stars(lines: list[str]) -> list[str]:
@@ -62,5 +70,5 @@ def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_html_math_renderer("pictures", (_visit, None), (_visit, None))
     app.connect("autodoc-process-docstring", _read_docstring, priority=_BEFORE_NAPOLEON)
-    app.connect("html-page-context", _add_levels, priority=_AFTER_THE_THEME)
+    app.connect("html-page-context", _mend_html, priority=_AFTER_THE_THEME)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -142,7 +142,7 @@ def test_every_page_opens_from_disk_and_fits(browser, whole, width):
 def test_axe_finds_no_serious_fault(browser, whole, scheme):
     if not AXE.exists():
         pytest.skip("axe-core is not installed: run npm install, which needs node")
-    for path in pages_of(whole):
+    for path in pages_of(whole)[:: 1 if scheme == "light" else 4]:  # colours alone differ
         page, _ = opened(browser, path, 1280, scheme)
         page.add_script_tag(path=AXE)
         ask = "axe.run({ iframes: false, preload: false }).then((said) => said.violations)"
