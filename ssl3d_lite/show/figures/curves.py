@@ -134,8 +134,8 @@ def bands(
         for name, curve in floors.items():
             lines[name] = _floor(axes, curve)
         axes.set_title(title, fontsize=10)
-    for curve in list(floors.values())[:1]:  # when all is drawn, so the axis ends where it would
-        _shade_below(list(grid.flat[: len(panels)]), curve)
+    for name in list(floors)[:1]:  # when all is drawn, so the axis ends where it would
+        _shade_below(list(grid.flat[: len(panels)]), lines[name])
     _style_panels(list(grid.flat), len(panels), columns, sorted(places) if log else None)
     for axes in grid[:, 0]:
         axes.set_ylabel(ylabel, fontsize=9)
@@ -197,10 +197,9 @@ def _floor(axes: Axes, curve: Curve) -> Line2D:
     return axes.plot(places, means, **style, **points_of(len(places)))[0]
 
 
-def _shade_below(panels: Sequence[Axes], floor: Curve) -> None:
-    """Shade what lies below a floor, in panels that share the y axis."""
-    places = sorted(floor)
-    means = [float(np.mean(floor[place])) for place in places]
+def _shade_below(panels: Sequence[Axes], floor: Line2D) -> None:
+    """Shade what lies below a floor's line, in panels that share the y axis."""
+    places, means = floor.get_data()
     bottom, _ = panels[0].get_ylim()
     for axes in panels:
         axes.fill_between(places, bottom, means, color="black", alpha=0.06, linewidth=0)
