@@ -235,10 +235,10 @@ def find_leaks(folder: Path, assignments: list[Assignment]) -> Iterator[tuple[Pa
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or path.suffix in (".npy", ".gz"):
             continue
-        if path.is_relative_to(folder / NOTEBOOKS_FOLDER):  # everybody has them
-            continue
         text, own = _all_text(path), given.get(path.stem, "")
         yield from ((path, mark) for mark in _MARKS if mark in text)
+        if path.is_relative_to(folder / NOTEBOOKS_FOLDER):  # lines that everybody has
+            continue
         for name, lines in hidden.items():
             known = "" if name == path.stem else own
             yield from ((path, line) for line in lines if line in text and line not in known)
