@@ -163,7 +163,7 @@ class CPC(ProxyTask):
         axis, backwards = direction = direction_of(batch)
         field = encode_once(encoder, self.embed, batch.views, batch.placement.grid, axis)
         latents = field.movedim(1, -1).flatten(0, -2)  # (latent, embedding_dim)
-        way = self.way(torch.tensor(2 * axis + backwards, device=field.device))
+        way = self.way.weight[2 * axis + backwards]
         context = self.context(along(field, direction) + way.view(-1, *[1] * self.dims))
         predictions = torch.cat(
             [
