@@ -1,7 +1,7 @@
 """Everything that only a GPU can tell, in one go: fills the GPU columns of NOTES.md.
 
     python tests/benchmarks/gpu.py [--out tests/benchmarks/gpu] [--skip study growth …]
-                                   [--device cpu]: a rehearsal at small sizes, which measures nothing
+                                   [--device cpu]: a rehearsal at small sizes
 
 idle     share of a pretraining step in which the GPU has nothing to do, from a profiler's trace of
          20 steps of each task; and whether anything between two rows of the history waits for it
