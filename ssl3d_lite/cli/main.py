@@ -279,6 +279,12 @@ def _features(arguments: list[str]) -> int:
     return features_command(_parse(FeaturesCommand, "features", arguments))
 
 
+def _export(arguments: list[str]) -> None:
+    from .commands import ExportCommand, export_command
+
+    export_command(_parse(ExportCommand, "export", arguments))
+
+
 def _study(arguments: list[str]) -> None:
     from ssl3d_lite.study.settings import read_study, shipped_studies
 
@@ -443,6 +449,11 @@ COMMANDS: dict[str, Command] = {
         _features,
         "what an encoder makes of scans: colours over the raw scans, embeddings",
         "ssl3d features --encoder runs/cpc --images scans --out features",
+    ),
+    "export": (
+        _export,
+        "an encoder or a network for another program: ONNX, MONAI, nnU-Net",
+        "ssl3d export runs/few --to monai --out bundle",
     ),
     "study": (
         _study,

@@ -124,7 +124,7 @@ def _turn(
         return None, ()
     try:
         turn = ornt_transform(axcodes2ornt(have), axcodes2ornt(want)).astype(int)
-    except (KeyError, ValueError):  # of a picture, or of scans that lie in several ways
+    except (KeyError, ValueError):  # letters of a picture's axes, or scans that lie in several ways
         return None
     axes = tuple(turn[:, 0].argsort().tolist())
     mirrored = tuple(int(axis) for axis, sign in enumerate(turn[:, 1]) if sign < 0)

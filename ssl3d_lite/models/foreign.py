@@ -86,7 +86,7 @@ class ForeignEncoder(Encoder):
     ):
         super().__init__(settings)  # type: ignore[arg-type]
         # it is read and never trained; and of TorchScript a copy's weights could not be moved else
-        self.module, self.remake = module.requires_grad_(False), remake
+        self.module, self.remake = _frozen(module), remake
         self.provenance, self.conversion = provenance, conversion
         self.own_scale = conversion.scale, conversion.shift
         self.reads: tuple[str, ...] | None = None  # the channels of the cohort it is fitted to
@@ -132,7 +132,7 @@ class ForeignEncoder(Encoder):
             made = self.remake()
         like = next(self.module.parameters())
         _check_same_shape(made, self.module, self.settings.network)
-        return made.to(like.device, like.dtype).requires_grad_(False)
+        return _frozen(made.to(like.device, like.dtype))
 
     def conversion_from(self, cohort: Cohort) -> Conversion:
         """What lies between a cohort's scans and its own; InputError if that is not exact."""
@@ -371,6 +371,12 @@ def _redraw(part: nn.Module, name: str) -> None:
     elif kind.endswith("Norm") or "InstanceNorm" in kind:
         for key, value in part.named_parameters(recurse=False):
             value.fill_(float(key == "weight"))
+
+
+def _frozen(module: nn.Module) -> nn.Module:
+    for weight in module.parameters():  # TorchScript has no requires_grad_ for all at once
+        weight.requires_grad_(False)
+    return module
 
 
 def _check_same_shape(made: nn.Module, module: nn.Module, name: str) -> None:
