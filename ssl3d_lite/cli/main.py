@@ -385,11 +385,8 @@ def _bench(arguments: list[str]) -> None:
     from ssl3d_lite.bench.result import (
         BENCH,
         bench_remarks,
-        hours_table,
         is_bench,
-        peak_table,
-        stage_table,
-        view_table,
+        page_table,
     )
     from ssl3d_lite.html import as_text
     from ssl3d_lite.outputs import claimed
@@ -397,8 +394,7 @@ def _bench(arguments: list[str]) -> None:
     with claimed(settings.out, "bench", is_bench):
         result = bench(settings)
         write_bench_report(result, settings.out)
-    for table in (peak_table, stage_table, hours_table, view_table):
-        print("\n" + as_text(table(result)))
+    print("\n" + as_text(page_table(result)))
     print("\n" + "\n".join(f"- {line}" for line in bench_remarks(result)))
     print(f"\nReport: {settings.out / 'report.html'}  All numbers: {settings.out / BENCH}")
 

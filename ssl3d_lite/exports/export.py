@@ -158,6 +158,7 @@ It needs MONAI, torch and nibabel, and none of ssl3d_lite.
 
 The preparation is that of the training, in MONAI's transforms. They do not do all alike. Where a
 scan is cut or padded by an odd number of voxels, MONAI may begin one voxel further on. Where voxels
-get another size, the two interpolate a little differently, and smooth from another ratio on. What
-ssl3d_lite prepares it keeps in half precision. Of one prepared scan the outputs are the same.
+get another size, MONAI's first one lies on the scan's first one, and ours at the scan's edge: they
+are apart by half of what the sizes differ; and only ours smooths first. What ssl3d_lite prepares it
+keeps in half precision. Of one prepared scan the outputs are the same.
 """

@@ -11,22 +11,24 @@ from typing import Any
 from ssl3d_lite.data.preparation import Intensity
 from ssl3d_lite.errors import InputError
 
-# the same as Intensity: statistics between two percentiles, values clipped far beyond them
-_STATISTICS = (
-    "(lambda low, high: (x.clamp(2 * low - high, 2 * high - low) - np.nanmean(np.clip({of}, low, "
-    "high), (1, 2, 3), keepdims=True)) / np.nanstd(np.clip({of}, low, high), (1, 2, 3), "
-    "keepdims=True))(*torch.from_numpy(np.nanpercentile({of}, (0.5, 99.5), (1, 2, 3), "
-    "keepdims=True)))"
+# The same as Intensity: statistics between two percentiles, values clipped far beyond them. A plain
+# function and no Lambdad, which Invertd would want to undo.
+_SCALED = (
+    "(lambda x, v: (lambda low, high: (x.clamp(*map(torch.from_numpy, (2 * low - high, 2 * high - "
+    "low))) - torch.from_numpy(np.nanmean(np.clip(v, low, high), (1, 2, 3), keepdims=True))) / "
+    "torch.from_numpy(np.nanstd(np.clip(v, low, high), (1, 2, 3), keepdims=True)))"
+    "(*np.nanpercentile(v, (0.5, 99.5), (1, 2, 3), keepdims=True)))"
 )
-_WHOLE = "np.asarray(x, float)"
-_BRAIN = "np.where(np.asarray(x) == 0, np.nan, np.asarray(x, float))"
+READING = {"reader": "NibabelReader", "ensure_channel_first": True}  # one, whatever is installed
 EXPRESSIONS = {
-    "zscore": f"$lambda x: {_STATISTICS.format(of=_WHOLE)}",
-    "zscore-brain": f"$lambda x: torch.where(x != 0, {_STATISTICS.format(of=_BRAIN)}, 0)",
+    "zscore": f"$lambda item: {{**item, 'image': {_SCALED}(item['image'], "
+    "np.asarray(item['image'], float))}",
+    "zscore-brain": f"$lambda item: {{**item, 'image': (item['image'] != 0) * {_SCALED}("
+    "item['image'], np.where(np.asarray(item['image']) == 0, np.nan, item['image']))}",
 }
 
 
-def preprocessing(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
+def preprocessing(recipe: Mapping[str, Any]) -> list[dict[str, Any] | str]:
     """MONAI's transforms that do to a raw scan what a recipe's settings say.
 
     Raises:
@@ -39,8 +41,8 @@ def preprocessing(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
             "resize); export the graph alone (--to torchscript or onnx)"
         )
     intensity = Intensity.parse(recipe["intensity"])
-    steps: list[dict[str, Any]] = [
-        {"_target_": "LoadImaged", "keys": "image", "ensure_channel_first": True},
+    steps: list[dict[str, Any] | str] = [
+        {"_target_": "LoadImaged", "keys": "image", **READING},
         {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS", "labels": None},
     ]
     if recipe.get("crop"):
@@ -50,7 +52,7 @@ def preprocessing(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
         steps.append({"_target_": "CropForegroundd", "keys": "image", **crop})
     steps += [_scaling(intensity)]
     if spacing:
-        how = {"pixdim": list(spacing), "mode": "bilinear", "scale_extent": True}
+        how = {"pixdim": list(spacing), "mode": "bilinear"}  # scale_extent shifts coarser ones
         steps.append({"_target_": "Spacingd", "keys": "image", **how})
     if size and fit == "stretch":
         how = {"spatial_size": list(size), "mode": "trilinear", "anti_aliasing": True}
@@ -62,14 +64,14 @@ def preprocessing(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [*steps, {"_target_": "EnsureTyped", "keys": "image", "dtype": "$torch.float32"}]
 
 
-def _scaling(intensity: Intensity) -> dict[str, Any]:
+def _scaling(intensity: Intensity) -> dict[str, Any] | str:
     if intensity.kind == "window":
         low, high = intensity.window
         bounds = {"a_min": low, "a_max": high, "b_min": 0.0, "b_max": 1.0, "clip": True}
         return {"_target_": "ScaleIntensityRanged", "keys": "image", **bounds}
     if intensity.kind == "unit":
         return {"_target_": "ScaleIntensityd", "keys": "image", "channel_wise": True}
-    return {"_target_": "Lambdad", "keys": "image", "func": "@scale_intensity"}
+    return EXPRESSIONS[intensity.kind]
 
 
 def inference_config(
@@ -83,7 +85,6 @@ def inference_config(
 
     A scan of several channels is a list of files, one for each, in their order.
     """
-    intensity = Intensity.parse(recipe["intensity"]).kind
     one = "$[{'image': path} for path in sorted(glob.glob(@dataset_dir + '/*.nii*'))]"
     several = (
         f"$[{{'image': [path.replace('_{channels[0]}.nii', '_' + c + '.nii') for c in @channels]}} "
@@ -98,8 +99,6 @@ def inference_config(
         "channels": list(channels),
         "data": one if len(channels) == 1 else several,
     }
-    if intensity in EXPRESSIONS:
-        config["scale_intensity"] = EXPRESSIONS[intensity]
     model = "$torch.jit.load(@bundle_root + '/models/model.ts', map_location=@device).eval()"
     config |= {
         "network_def": model,

@@ -29,6 +29,9 @@ from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.models.unet import make_unet
 from ssl3d_lite.training.checkpoint import save_encoder
 
+# MONAI makes readers of all formats, whichever is asked for
+pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")
+
 RECIPE = {"name": "folder", "crop": False, "spacing": None, "size": (16, 12, 8), "fit": "pad"}
 RECIPE |= {"intensity": "zscore"}
 SPACE = (16, 12, 8)
@@ -121,7 +124,7 @@ def test_a_graph_that_gives_something_else_is_not_written():
 
 
 def test_the_command_writes_a_graph(encoder, tmp_path, capsys):
-    shape = {"encoder": {"in_channels": 1, "filters": [4, 8]}, "kind": "pretrain"}
+    shape = {"encoder": {"in_channels": 1, "filters": [4, 8], "stride": 2}, "kind": "pretrain"}
     (tmp_path / "run").mkdir()
     save_encoder(tmp_path / "run", encoder, shape)
     call = ["export", str(tmp_path / "run"), "--to", "torchscript", "--out", str(tmp_path / "out")]
