@@ -23,7 +23,7 @@ from .features import recalibrated
 from .linear_probe import FEATURES, WITH_PLACE, probes_by_protocol
 from .neighbours import EVERY, label_transfer
 from .place import evaluate_place
-from .random_encoders import Reports, best_kinds, kinds_beside
+from .random_encoders import RandomKind, Reports, SameArchitecture, best_kinds, kinds_beside
 from .scores import ScoreReport
 
 CALIBRATION_CASES = 16  # cases whose whole volumes set the statistics of BatchNorm
@@ -192,14 +192,14 @@ def probe(
         tried_on = spread(split.validation, VALIDATION_CASES)
         sizes = [case.shape for case in cohort.cases]
         own, every = kinds_beside(encoder, sizes)
+        beside: list[SameArchitecture | RandomKind] = list(own)
         best, random_scores = best_kinds(
             every, lambda start: read(start, tried_on, False), seed + 100
         )
+        beside += dict.fromkeys(best.values())
         starts = range(seed + 101, seed + 101 + controls)
         candidates |= {
-            f"{kind.name}, seed {start}": kind.start(start)
-            for kind in (*own, *dict.fromkeys(best.values()))
-            for start in starts
+            f"{kind.name}, seed {start}": kind.start(start) for kind in beside for start in starts
         }
     found = {name: read(each, split.test, transfer) for name, each in candidates.items()}
     by_protocol = {

@@ -10,7 +10,7 @@ from ssl3d_lite.evaluation.raw_scans import volume_recipe, what_it_learnt
 from ssl3d_lite.files import atomic_write, write_json
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.encoders import Encoder
-from ssl3d_lite.models.foreign import ForeignEncoder
+from ssl3d_lite.models.foreign import check_own
 from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.outputs import claimed
 
@@ -65,8 +65,7 @@ def export(
     """
     if to not in get_args(ExportKind):
         raise unknown("format", to, get_args(ExportKind))
-    if isinstance(model, ForeignEncoder):
-        raise InputError(f"{model.settings.network} was made elsewhere: export it from there")
+    check_own(model, "exported")
     place = next(model.parameters()).device
     model = model.cpu().eval()
     try:

@@ -7,6 +7,7 @@ that differs is refused, with the setting that prepares scans as the encoder wan
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -165,7 +166,8 @@ def cut_to(level: Tensor, space: Sequence[int], whole: Sequence[int]) -> Tensor:
     edges = [cells * part / full for cells, part, full in zip(level.shape[2:], space, whole)]
     counts = [max(1, -int(-edge // 1)) for edge in edges]
     if edges == counts:
-        return level[(..., *map(slice, counts))]
+        inside: Any = (..., *map(slice, counts))
+        return level[inside]
     # places from -1 to 1 over the part, as places over the whole; the last axis comes first
     shares = torch.tensor([part / full for part, full in zip(space, whole)]).flip(0)
     matrix = torch.cat([torch.diag(shares), (shares - 1)[:, None]], 1).to(level)

@@ -227,12 +227,21 @@ def foreign_encoder(
         unit=None if edges is None else "mm",
         intensity=intensity,
         spacing=edges,
-        spacing_range=edges and tuple((edge, edge) for edge in edges),
+        spacing_range=None if edges is None else tuple((edge, edge) for edge in edges),
         fixed_spacing=None if edges is None else True,
     )
     origin = Provenance(cohort=name, preparation=preparation)
     conversion = Conversion(scale=float(scale), shift=float(shift))
     return ForeignEncoder(module, settings, origin, conversion, remake)
+
+
+def check_own(encoder: nn.Module, done: str) -> None:
+    """Raise InputError if an encoder was made elsewhere: it cannot be ``done``, "trained" or so."""
+    if isinstance(encoder, ForeignEncoder):
+        raise InputError(
+            f"{encoder.settings.network} was made elsewhere: it is read, and cannot be {done} here; "
+            "take one of make_encoder"
+        )
 
 
 class LayerOutputs(nn.Module):

@@ -330,6 +330,15 @@ def test_about_twenty_lines_lead_to_probe_transfer_and_microscope(cohort):
     assert [each["name"] for each in view._columns][:2] == ["the encoder", "random weights"]
 
 
+def test_it_is_not_trained(cohort):
+    encoder = foreign_encoder(convolutions(), "net", **ANY)
+    with pytest.raises(InputError, match="net was made elsewhere.*cannot be fine-tuned"):
+        ssl3d.make_network(encoder, cohort)
+    task = ssl3d.make_task("rotation", EncoderSettings(filters=(4, 8)), crop_size=16)
+    with pytest.raises(InputError, match="cannot be trained"):
+        ssl3d.pretrain(task, encoder, cohort, steps=1)
+
+
 def test_features_of_it_are_written_as_files(cohort, tmp_path):
     from ssl3d_lite.evaluation.feature_files import write_features
 
