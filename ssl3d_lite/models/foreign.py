@@ -239,8 +239,8 @@ def check_own(encoder: nn.Module, done: str) -> None:
     """Raise InputError if an encoder was made elsewhere: it cannot be ``done``, "trained" or so."""
     if isinstance(encoder, ForeignEncoder):
         raise InputError(
-            f"{encoder.settings.network} was made elsewhere: it is read, and cannot be {done} here; "
-            "take one of make_encoder"
+            f"{encoder.settings.network} was made elsewhere: it is read, and cannot be {done} "
+            "here; take one of make_encoder"
         )
 
 

@@ -21,8 +21,8 @@ def make_network(
         decoder: of a U-Net, one that was pretrained with the encoder; its weights are copied.
 
     Raises:
-        InputError: the encoder was made elsewhere; the cohort has label maps, but the encoder cannot be that of a U-Net; or it has
-            grades, which no decoder learns.
+        InputError: the encoder was made elsewhere; the cohort has label maps, but the encoder
+            cannot be that of a U-Net; or it has grades, which no decoder learns.
 
     Example::
 

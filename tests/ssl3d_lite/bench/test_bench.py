@@ -295,7 +295,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(command, "study_hours", lambda cost: {"a": {"smoke": cost.step}})
     for module in (stages, command):
         monkeypatch.setattr(module, "TIMED_TASKS", ("masked", "cpc"))
-    monkeypatch.setattr(command, "view_costs", lambda budget: view_costs(budget, 24, 2))
+    monkeypatch.setattr(command, "view_costs", lambda budget: view_costs(Budget(600), 24, 2))
     measure = command.measure_peaks
     monkeypatch.setattr(command, "measure_peaks", lambda *wanted: measure(*wanted[:2], 0.05))
 

@@ -332,7 +332,7 @@ def test_about_twenty_lines_lead_to_probe_transfer_and_microscope(cohort):
 
 def test_it_is_not_trained(cohort):
     encoder = foreign_encoder(convolutions(), "net", **ANY)
-    with pytest.raises(InputError, match="net was made elsewhere.*cannot be fine-tuned"):
+    with pytest.raises(InputError, match=r"net was made elsewhere.*cannot be fine-tuned"):
         ssl3d.make_network(encoder, cohort)
     task = ssl3d.make_task("rotation", EncoderSettings(filters=(4, 8)), crop_size=16)
     with pytest.raises(InputError, match="cannot be trained"):
