@@ -98,7 +98,7 @@ def _measure(
         hours=hours,
         views=views,
         peer=peer,
-        took=budget.seconds - budget.left,
+        took=budget.spent,
         allowed=budget.seconds,
     )
 

@@ -102,7 +102,7 @@ def page_table(result: BenchResult) -> Table:
 
 
 def _ms(stage: Stage) -> str:
-    return f"{1e3 * stage.seconds:.0f} ms" + " (one try)" * stage.once
+    return f"{1e3 * stage.seconds:.0f} ms" + " (one try)" * stage.single_try
 
 
 def peak_table(result: BenchResult) -> Table:
@@ -160,14 +160,8 @@ def duration_text(hours: float) -> str:
 
 def bench_remarks(result: BenchResult) -> list[str]:
     """The findings of the tables, in plain words."""
-    steps = {task: result.of(task)["step"] for task in result.tasks}
-    shares = [s.share for s in steps.values()]
-    slow = [task for task, s in steps.items() if s.share < _TARGET]
     return [
-        "A bare forward, backward and optimiser step of the same network takes "
-        f"{100 * min(shares):.0f} to {100 * max(shares):.0f} % of the time of a step of "
-        f"pretrain(), views, history and all; {100 * _TARGET:.0f} % are wanted"
-        + (f", which {', '.join(slow)} do not reach." if slow else "."),
+        *_loops_cost(result),
         "A limit is the least time that the bytes and operations of a stage could take at the "
         "machine's best. Small convolutions with few channels reach a part of that on any machine.",
         "Hours of studies are counted, not run: operations and steps times their costs measured "
@@ -176,10 +170,26 @@ def bench_remarks(result: BenchResult) -> list[str]:
     ]
 
 
+def _loops_cost(result: BenchResult) -> Iterator[str]:
+    """What the loop costs, where its steps were measured."""
+    steps = {task: result.of(task)["step"] for task in result.tasks}
+    shares = {task: step.share for task, step in steps.items() if not step.single_try}
+    if not shares:
+        return
+    least, most = min(shares.values()), max(shares.values())
+    slow = ", ".join(task for task, share in shares.items() if share < _TARGET)
+    yield (
+        "A bare forward, backward and optimiser step of the same network takes "
+        f"{100 * least:.0f} to {100 * most:.0f} % of the time of a step of pretrain(), views, "
+        f"history and all; wanted are {100 * _TARGET:.0f} %"
+        + (f", which are not reached by {slow}." if slow else ".")
+    )
+
+
 def _left_out(result: BenchResult) -> Iterator[str]:
     """What was not measured, or not well, and why."""
     yield f"All of it took {result.took:.0f} of {result.allowed:.0f} s (--seconds)."
-    if once := [task for task in result.tasks if result.of(task)["step"].once]:
+    if once := [task for task in result.tasks if result.of(task)["step"].single_try]:
         yield f"{', '.join(once)}: a step takes so long here that one was tried, without a warm-up."
     if lost := sorted({"32-true", "bf16-mixed"} - result.peaks.convolution.keys()):
         yield f"{', '.join(lost)} was dropped: this machine has no units for it."

@@ -64,7 +64,7 @@ class Stage:
     """The least seconds that these bytes and operations could take on this machine."""
     by: str
     """What limits it: copying, computing, or (a whole step) its own parts."""
-    once: bool = False
+    single_try: bool = False
     """Whether one try took so long that there was no other."""
 
     @property
@@ -81,11 +81,11 @@ def _make_stage(
     moved: float = 0,
     counted: float = 0,
     precision: str = "32-true",
-    once: bool = False,
+    single_try: bool = False,
 ) -> Stage:
     """A stage with the limit that follows from its bytes and operations."""
     limit, by = peaks.limit(moved, counted, precision)
-    return Stage(name, task, seconds, moved, counted, limit, by, once)
+    return Stage(name, task, seconds, moved, counted, limit, by, single_try)
 
 
 # ---- a training step ---------------------------------------------------------------------------
@@ -137,24 +137,26 @@ def training_stages(setup: TrainingSetup, peaks: Peaks, seconds: float) -> Itera
     """
     one = {name: taken[0] for name, taken in bare_steps(setup, 0, warm=0, least=1).items()}
     first, rounds, loops = sum(one.values()), [], []
-    once, begin = first > seconds / 6, now(setup.device)
+    single_try, begin = first > seconds / 6, now(setup.device)
     slow = first > seconds / (_ROUNDS * 20)  # than a round of the usual number of steps allows
-    for _ in range(0 if once else 1 if slow else _ROUNDS):
+    for _ in range(0 if single_try else 1 if slow else _ROUNDS):
         taken = bare_steps(setup, seconds / _ROUNDS / 2, least=1 if slow else 3)
         rounds.append({name: median(taken[name]) for name in STEP_PARTS})
         loops.append(real_step(setup, len(taken["views"])))
         if now(setup.device) - begin > seconds:
             break
-    if once:
+    if single_try:
         rounds, loops = [one], [first]
     took = {name: median(each[name] for each in rounds) for name in STEP_PARTS}
     precision, task = setup.settings.precision, setup.task.name
     for name, work in step_work(setup).items():
-        yield _make_stage(name, task, took[name], peaks, *work, precision, once)
+        yield _make_stage(name, task, took[name], peaks, *work, precision, single_try)
     # each round beside its own: a machine is not equally fast all the time
     bare = [sum(each[name] for name in STEP_PARTS[1:]) for each in rounds]
     share, step = median(b / loop for b, loop in zip(bare, loops)), median(loops)
-    yield Stage("step", task, step, 0, 0, share * step, "forward, backward and optimiser", once)
+    yield Stage(
+        "step", task, step, 0, 0, share * step, "forward, backward and optimiser", single_try
+    )
 
 
 def bare_steps(

@@ -14,11 +14,10 @@ from ssl3d_lite.models.foreign import check_own
 from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.outputs import claimed
 
-from .graphs import FILES, graph_of
+from .graphs import GRAPH_FILES, graph_of
 from .monai_bundle import inference_config, metadata
 from .nnunet import PLANS, WEIGHTS, nnunet_files
 
-COMMAND = "export"
 ExportKind = Literal["onnx", "torchscript", "pt2", "monai", "nnunet"]
 Model = Encoder | UNet | Classifier
 
@@ -72,7 +71,7 @@ def export(
         files, difference, notes = _files_of(model, to, size)
     finally:
         model.to(place)
-    with claimed(out, COMMAND) as claim:
+    with claimed(out, "export") as claim:
         claim.reserve(files)
         for name, content in files.items():
             path = claim.folder / name
@@ -84,10 +83,12 @@ def export(
     return Exported(Path(out), tuple(Path(out) / name for name in files), difference, notes)
 
 
-Files = tuple[dict[str, Any], float | None, tuple[str, ...]]  # name → bytes, or what JSON holds
+FileContents = tuple[
+    dict[str, Any], float | None, tuple[str, ...]
+]  # name → bytes, or what JSON holds
 
 
-def _files_of(model: Model, to: ExportKind, size: Sequence[int] | None) -> Files:
+def _files_of(model: Model, to: ExportKind, size: Sequence[int] | None) -> FileContents:
     if to == "nnunet":
         encoder = model if isinstance(model, Encoder) else model.encoder
         weights, plan, difference = nnunet_files(encoder)
@@ -96,7 +97,7 @@ def _files_of(model: Model, to: ExportKind, size: Sequence[int] | None) -> Files
     if to == "monai":
         return _bundle(model, shape)
     data, difference = graph_of(model, to, shape)
-    return {FILES[to]: data}, difference, (f"it reads (batch, {', '.join(map(str, shape))})",)
+    return {GRAPH_FILES[to]: data}, difference, (f"it reads (batch, {', '.join(map(str, shape))})",)
 
 
 _FOR_NNUNET = (
@@ -125,7 +126,7 @@ def _scan_of(model: Model, size: Sequence[int] | None) -> tuple[int, ...]:
     return (settings.in_channels, *space)
 
 
-def _bundle(model: Model, shape: Sequence[int]) -> Files:
+def _bundle(model: Model, shape: Sequence[int]) -> FileContents:
     if isinstance(model, Classifier) or _settings_of(model).spatial_dims == 2:
         raise InputError("bundles are of volumes; export a network of pictures as a graph")
     trained, learnt = what_it_learnt(model)

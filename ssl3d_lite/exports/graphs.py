@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from ssl3d_lite.errors import InputError
 
-TOLERANCE = 1e-4  # of the largest value that the network gives
+MAX_DIFFERENCE = 1e-4  # relative to the largest value that the network gives
 GraphKind = Literal["onnx", "torchscript", "pt2"]
-FILES: dict[str, str] = {"onnx": "model.onnx", "torchscript": "model.ts", "pt2": "model.pt2"}
+GRAPH_FILES: dict[str, str] = {"onnx": "model.onnx", "torchscript": "model.ts", "pt2": "model.pt2"}
 
 
 class Outputs(nn.Module):
@@ -62,7 +62,7 @@ def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], kind: str) ->
     pairs = list(zip(wanted, found, strict=True))
     largest = max(float((ours - theirs).abs().max()) for ours, theirs in pairs)
     scale = max(1.0, *(float(ours.abs().max()) for ours in wanted))
-    if not largest <= TOLERANCE * scale:
+    if not largest <= MAX_DIFFERENCE * scale:
         raise InputError(
             f"{kind} gives other values than the network, by {largest:.2g} at most, so nothing was "
             "written; another version of torch may do better"
@@ -70,23 +70,23 @@ def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], kind: str) ->
     return largest
 
 
-Run = Callable[[Tensor], Sequence[Tensor]]
+GraphRunner = Callable[[Tensor], Sequence[Tensor]]
 
 
-def _torchscript(module: nn.Module, scan: Tensor) -> tuple[bytes, Run | None]:
+def _torchscript(module: nn.Module, scan: Tensor) -> tuple[bytes, GraphRunner | None]:
     buffer = BytesIO()
     torch.jit.save(torch.jit.trace(module, scan, check_trace=False), buffer)
     return buffer.getvalue(), torch.jit.load(BytesIO(buffer.getvalue()))
 
 
-def _exported(module: nn.Module, scan: Tensor) -> tuple[bytes, Run | None]:
+def _exported(module: nn.Module, scan: Tensor) -> tuple[bytes, GraphRunner | None]:
     buffer = BytesIO()
     free = {"scan": {0: torch.export.Dim("batch")}}
     torch.export.save(torch.export.export(module, (scan,), dynamic_shapes=free), buffer)
     return buffer.getvalue(), torch.export.load(BytesIO(buffer.getvalue())).module()
 
 
-def _onnx(module: nn.Module, scan: Tensor) -> tuple[bytes, Run | None]:
+def _onnx(module: nn.Module, scan: Tensor) -> tuple[bytes, GraphRunner | None]:
     try:
         import onnxscript  # noqa: F401
     except ImportError:

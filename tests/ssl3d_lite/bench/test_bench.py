@@ -176,7 +176,7 @@ def test_a_task_that_is_hopeless_is_left_after_one_step(resident, monkeypatch):
     monkeypatch.setattr(stages, "real_step", None)  # it is not asked
     found = {s.name: s for s in training_stages(setup, PEAKS, 1e-3)}
     assert len(steps) == 2, "one step, and one whose work is counted"
-    assert all(stage.once for stage in found.values())
+    assert all(stage.single_try for stage in found.values())
     parts = sum(found[name].seconds for name in STEP_PARTS)
     assert found["step"].seconds == pytest.approx(parts)
 

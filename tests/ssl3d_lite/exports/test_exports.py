@@ -19,7 +19,7 @@ from ssl3d_lite.data.preparation import PreparationRecord
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.exports.export import export
-from ssl3d_lite.exports.graphs import TOLERANCE, graph_of
+from ssl3d_lite.exports.graphs import MAX_DIFFERENCE, graph_of
 from ssl3d_lite.exports.monai_bundle import inference_config, preprocessing
 from ssl3d_lite.exports.nnunet import architecture, max_pool_unet, nnunet_files, renamed_for_nnunet
 from ssl3d_lite.models.classifier import make_classifier
@@ -67,14 +67,14 @@ def network(encoder):
 def test_torchscript_gives_the_same(encoder, network, tmp_path):
     for model in (encoder, network, make_classifier(encoder, 3).eval()):
         data, difference = graph_of(model, "torchscript", (1, *SPACE))
-        assert difference <= TOLERANCE
+        assert difference <= MAX_DIFFERENCE
         (tmp_path / "model.ts").write_bytes(data)
         script = torch.jit.load(tmp_path / "model.ts")
         scans = torch.randn(5, 1, *SPACE)
         with torch.no_grad():
             wanted, found = model(scans), script(scans)
         wanted = wanted if isinstance(wanted, list) else [wanted]
-        torch.testing.assert_close(list(found), wanted, rtol=0, atol=TOLERANCE)
+        torch.testing.assert_close(list(found), wanted, rtol=0, atol=MAX_DIFFERENCE)
 
 
 @pytest.mark.slow
@@ -84,7 +84,7 @@ def test_torch_export_gives_the_same(network, tmp_path):
     scans = torch.randn(5, 1, *SPACE)
     with torch.no_grad():
         torch.testing.assert_close(
-            program.module()(scans)[0], network(scans), rtol=0, atol=TOLERANCE
+            program.module()(scans)[0], network(scans), rtol=0, atol=MAX_DIFFERENCE
         )
 
 
@@ -94,7 +94,7 @@ def test_onnx_gives_the_same(of, request, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     model = request.getfixturevalue(of)
     done = export(model, "onnx", tmp_path / "out")
-    assert done.difference <= TOLERANCE
+    assert done.difference <= MAX_DIFFERENCE
     session = runtime.InferenceSession(done.paths[0], providers=["CPUExecutionProvider"])
     scans = torch.randn(5, 1, *SPACE)
     found = session.run(None, {"scan": scans.numpy()})
@@ -102,7 +102,7 @@ def test_onnx_gives_the_same(of, request, tmp_path):
         wanted = model(scans)
     wanted = wanted if isinstance(wanted, list) else [wanted]
     for theirs, ours in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(theirs, ours, rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(theirs, ours, rtol=0, atol=MAX_DIFFERENCE)
 
 
 class Drifting(nn.Module):
@@ -210,7 +210,7 @@ def test_a_bundle_segments_as_the_network_does(network, tmp_path):
     from monai.bundle import ConfigParser
 
     done = export(network, "monai", tmp_path / "bundle")
-    assert done.difference <= TOLERANCE
+    assert done.difference <= MAX_DIFFERENCE
     bundle = tmp_path / "bundle"
     assert {str(path.relative_to(bundle)) for path in done.paths} == {
         "configs/metadata.json",
