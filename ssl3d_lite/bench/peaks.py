@@ -6,6 +6,7 @@ a volume with as many channels as a network has in its middle.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -76,7 +77,7 @@ def _can_train_in(device: str, precision: str) -> bool:
 
 def _small_try(device: str, precision: str) -> float:
     """Seconds of a small convolution."""
-    made = {"device": device, "dtype": _DTYPE[precision]}
+    made: dict[str, Any] = {"device": device, "dtype": _DTYPE[precision]}
     volume, kernel = torch.rand(2, 32, 8, 8, 8, **made), torch.rand(32, 32, 3, 3, 3, **made)
     return shortest_time(lambda: F.conv3d(volume, kernel, padding=1), device, 0.02)
 

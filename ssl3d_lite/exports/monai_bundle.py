@@ -51,6 +51,7 @@ def preprocessing(recipe: Mapping[str, Any]) -> list[dict[str, Any] | str]:
         crop = {"source_key": "image", "select_fn": inside, "allow_smaller": False}
         steps.append({"_target_": "CropForegroundd", "keys": "image", **crop})
     steps += [_scaling(intensity)]
+    how: dict[str, Any]
     if spacing:
         how = {"pixdim": list(spacing), "mode": "bilinear"}  # scale_extent shifts coarser ones
         steps.append({"_target_": "Spacingd", "keys": "image", **how})
