@@ -74,12 +74,7 @@ def export(
     with claimed(out, "export") as claim:
         claim.reserve(files)
         for name, content in files.items():
-            path = claim.folder / name
-            path.parent.mkdir(exist_ok=True)
-            if isinstance(content, bytes):
-                atomic_write(path, lambda file, data=content: file.write(data))
-            else:
-                write_json(path, content)
+            _write(claim.folder / name, content)
     return Exported(Path(out), tuple(Path(out) / name for name in files), difference, notes)
 
 
@@ -91,13 +86,22 @@ FileContents = tuple[
 def _files_of(model: Model, to: ExportKind, size: Sequence[int] | None) -> FileContents:
     if to == "nnunet":
         encoder = model if isinstance(model, Encoder) else model.encoder
-        weights, plan, difference = nnunet_files(encoder)
-        return {WEIGHTS: weights, PLANS: plan}, difference, (_FOR_NNUNET,)
+        weights, plan, found = nnunet_files(encoder)
+        return {WEIGHTS: weights, PLANS: plan}, found, (_FOR_NNUNET,)
     shape = _scan_of(model, size)
     if to == "monai":
         return _bundle(model, shape)
     data, difference = graph_of(model, to, shape)
     return {GRAPH_FILES[to]: data}, difference, (f"it reads (batch, {', '.join(map(str, shape))})",)
+
+
+def _write(path: Path, content: Any) -> None:
+    """Bytes as they are, all else as JSON."""
+    path.parent.mkdir(exist_ok=True)
+    if isinstance(content, bytes):
+        atomic_write(path, lambda file: file.write(content))
+    else:
+        write_json(path, content)
 
 
 _FOR_NNUNET = (
@@ -135,10 +139,12 @@ def _bundle(model: Model, shape: Sequence[int]) -> FileContents:
         raise InputError("the network learnt slices; export it as a graph")
     made = trained.preparation
     channels = made.channels or tuple(map(str, range(shape[0])))
-    segments = isinstance(model, UNet)
-    values = made.label_values or tuple(range(model.classes)) if segments else None
-    about = f"{'Segmentation' if segments else 'Features'}, trained on {trained.cohort}"
-    names = (made.label_names or ()) if segments else ()
+    names: tuple[str, ...] = ()
+    values, what = None, "Features"
+    if isinstance(model, UNet):
+        what, names = "Segmentation", made.label_names or ()
+        values = made.label_values or tuple(range(model.classes))
+    about = f"{what}, trained on {trained.cohort}"
     data, difference = graph_of(model, "torchscript", shape)
     files = {
         "configs/metadata.json": metadata(about, channels, shape[1:], names),
