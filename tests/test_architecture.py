@@ -20,6 +20,7 @@ ORDER = (
     ("tasks",),
     ("training",),
     ("evaluation",),
+    ("exports",),
     ("show",),
     ("study",),
     ("book",),

@@ -67,6 +67,7 @@ WRITING = {  # command → what follows it; {w} is a folder that holds all that 
     "features": [
         ["--cohort", "{w}/cohort", "--encoder", "random", "--filters", "4", "8", "--device", "cpu"]
     ],
+    "export": [["{w}/model", "--to", "torchscript"]],
     "study": [["tour", "--cohort", "{w}/cohort", "--seeds", "1", "--device", "cpu"]],
     "bench": [["--cohort", "{w}/cohort", "--seconds", "0.1", "--device", "cpu"]],
     "predict": [["--cohort", "{w}/cohort", "--model", "{w}/model", "--device", "cpu"]],

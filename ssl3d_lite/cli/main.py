@@ -279,6 +279,12 @@ def _features(arguments: list[str]) -> int:
     return features_command(_parse(FeaturesCommand, "features", arguments))
 
 
+def _export(arguments: list[str]) -> None:
+    from .commands import ExportCommand, export_command
+
+    export_command(_parse(ExportCommand, "export", arguments))
+
+
 def _study(arguments: list[str]) -> None:
     from ssl3d_lite.study.settings import read_study, shipped_studies
 
@@ -379,11 +385,8 @@ def _bench(arguments: list[str]) -> None:
     from ssl3d_lite.bench.result import (
         BENCH,
         bench_remarks,
-        hours_table,
         is_bench,
-        peak_table,
-        stage_table,
-        view_table,
+        page_table,
     )
     from ssl3d_lite.html import as_text
     from ssl3d_lite.outputs import claimed
@@ -391,8 +394,7 @@ def _bench(arguments: list[str]) -> None:
     with claimed(settings.out, "bench", is_bench):
         result = bench(settings)
         write_bench_report(result, settings.out)
-    for table in (peak_table, stage_table, hours_table, view_table):
-        print("\n" + as_text(table(result)))
+    print("\n" + as_text(page_table(result)))
     print("\n" + "\n".join(f"- {line}" for line in bench_remarks(result)))
     print(f"\nReport: {settings.out / 'report.html'}  All numbers: {settings.out / BENCH}")
 
@@ -443,6 +445,11 @@ COMMANDS: dict[str, Command] = {
         _features,
         "what an encoder makes of scans: colours over the raw scans, embeddings",
         "ssl3d features --encoder runs/cpc --images scans --out features",
+    ),
+    "export": (
+        _export,
+        "an encoder or a network for another program: ONNX, MONAI, nnU-Net",
+        "ssl3d export runs/few --to monai --out bundle",
     ),
     "study": (
         _study,
