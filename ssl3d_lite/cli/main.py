@@ -469,7 +469,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "book": (
         _book,
-        "a site of notebooks, pages and docstrings that opens from disk",
+        "a site of notebooks, pages and docstrings; quizzes for Moodle",
         "ssl3d book build site",
     ),
     "bench": (

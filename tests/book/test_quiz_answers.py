@@ -10,7 +10,7 @@ from scipy import stats
 
 from ssl3d_lite.book.quiz import all_quizzes
 from ssl3d_lite.book.sources import texts_folder
-from ssl3d_lite.data.intensity import Intensity
+from ssl3d_lite.data.preparation import Intensity
 from ssl3d_lite.models.ordinal import decode
 from ssl3d_lite.tasks.geometry import grid_shape, quarter_turns, turn
 
@@ -75,7 +75,8 @@ def alarms(looks: int) -> float:
     return float((np.abs(sums) > 1.96 * np.sqrt(np.arange(1, looks + 1))).any(1).mean())
 
 
-soft = Intensity.parse("window:-160,240").normalise(np.array([40.0]), np.array([40.0]))
+hounsfield = np.array([-160.0, 40.0, 240.0])
+soft = Intensity.parse("window:-160,240").normalise(hounsfield, hounsfield)
 apart = torch.relu(torch.tensor(0.5) - 0.6 + 0.2)
 heart_voxel = 1.8 * 1.8 * 10
 weights = [torch.nn.Conv2d(16, 32, 3, bias=False), torch.nn.Conv3d(16, 32, 3, bias=False)]
@@ -89,7 +90,7 @@ ANSWERS = {
     "00-dice-by-hand": f"{2 * 40 / (100 + 60):.2f}",
     "00-label-factor": f"with {4 * 2.5:.0f}.",
     "01-millilitres": f"{2000 * 1 * 1 * 2.5 / 1000:.0f} ml",
-    "01-a-value-in-a-window": f"{float(soft[0]):.2f}",
+    "01-a-value-in-a-window": f"{float(soft[1]):.2f}",
     "01-how-many-patches": str(np.prod(grid_shape((64,) * 3, 16, 8))),
     "02-half-turns-only": f"{uniform_loss(4):.2f}",
     "03-places-in-a-grid": f"1 in {5**3 - 1}",
