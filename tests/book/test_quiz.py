@@ -119,6 +119,15 @@ def test_a_question_has_three_options_or_more(quiz):
         assert 3 <= len(question.options()) <= 5, question.id
 
 
+@every_quiz
+def test_a_notebook_begins_with_its_title(quiz):
+    """Links below it, to the quiz too, are put into the first cell of prose."""
+    (path,) = ROOT.glob(f"notebooks/{quiz.number}_*.ipynb")
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    first = next("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    assert first.startswith(f"# {quiz.title}\n")
+
+
 def test_nothing_is_asked_twice():
     for part in ("id", "text"):
         counts = Counter(getattr(question, part).lower() for _, question in QUESTIONS)
