@@ -38,19 +38,24 @@ def write_html(path: Path, title: str, parts: Iterable[str], maker: str = "") ->
     checksum: by them :func:`is_page_of` knows it again, if nobody has changed it.
     """
     page = _template().render(title=title, parts=[Markup(part) for part in parts], maker=maker)
-    data = _sealed(page.encode()) if maker else page.encode()
+    data = sealed(page.encode()) if maker else page.encode()
     atomic_write(path, lambda file: file.write(data))
 
 
 def is_page_of(path: Path, maker: str) -> bool:
     """Whether a file is a page of ``maker``, as it was written."""
-    data = path.read_bytes()
-    page = data[: data.rfind(_SEAL)]
-    return data == _sealed(page) and f'<meta name="generator" content="{maker}">'.encode() in page
+    return is_sealed(path.read_bytes(), f'<meta name="generator" content="{maker}">'.encode())
 
 
-def _sealed(page: bytes) -> bytes:
+def sealed(page: bytes) -> bytes:
+    """A page, or a document of XML, with its checksum at its end."""
     return page + _SEAL + hashlib.sha256(page).hexdigest().encode() + b" -->\n"
+
+
+def is_sealed(data: bytes, mark: bytes) -> bool:
+    """Whether data hold ``mark``, and are as :func:`sealed` made them."""
+    page = data[: data.rfind(_SEAL)]
+    return data == sealed(page) and mark in page
 
 
 @cache

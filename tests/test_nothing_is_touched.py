@@ -220,6 +220,15 @@ def test_notebooks_and_a_book_touch_nothing(command, project, tmp_path, capsys):
     assert everything(project) == before
 
 
+@pytest.mark.parametrize("name", ["project/notes.txt", "project", "a.link"])
+def test_a_quiz_writes_over_no_file(name, project, tmp_path, capsys):
+    (tmp_path / "a.link").symlink_to(project / "report.html")
+    before = everything(tmp_path)
+    line = refused(capsys, "book", "quiz", tmp_path / name)
+    assert str(tmp_path / name) in line
+    assert everything(tmp_path) == before
+
+
 # ---- the same rule for the functions ------------------------------------------------------------
 
 

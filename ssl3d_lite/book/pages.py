@@ -16,6 +16,7 @@ from pathlib import Path
 from ssl3d_lite.errors import InputError
 
 from .links import file_of, is_outside, relinked, way
+from .quiz import quiz_markdown, quiz_of
 from .sources import find_text, notebook_names
 
 _PICTURES = (".png", ".gif", ".jpg", ".svg", ".webp")
@@ -110,7 +111,11 @@ class Book:
             for output in cell.get("outputs", ()):  # needs a kernel, or says nothing of its own
                 output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
         first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "markdown")
-        line = self.onto(name)
+        line, quiz = self.onto(name), quiz_of(name, self.texts)
+        if quiz:
+            line += '<a class="badge" href="#quiz">Quiz</a>'
+            end = {"cell_type": "markdown", "id": "quiz", "metadata": {}}
+            notebook["cells"].append({**end, "source": quiz_markdown(quiz)})
         if line:
             first["source"] = _MARK.sub(lambda title: f"{title[0]}\n\n{line}", first["source"], 1)
         return json.dumps(notebook)

@@ -302,7 +302,10 @@ _COURSE = {
     "build": "make the students' and the lecturer's folder",
     "grade": "run and grade what was handed in, each in a jail of its own",
 }
-_BOOK = {"build": "make a site of notebooks, pages and docstrings that opens from disk"}
+_BOOK = {
+    "build": "make a site of notebooks, pages and docstrings that opens from disk",
+    "quiz": "write the questions about the notebooks to a file that Moodle imports",
+}
 
 
 def _action(command: str, actions: dict[str, str], arguments: list[str]) -> str | None:
@@ -341,11 +344,16 @@ def _notebooks(arguments: list[str]) -> None:
 
 
 def _book(arguments: list[str]) -> None:
-    if _action("book", _BOOK, arguments) is None:
+    action, rest = _action("book", _BOOK, arguments), arguments[1:]
+    if action == "quiz":
+        from ssl3d_lite.book.quiz_moodle import QuizSettings, write_quizzes
+
+        print(f"quiz: {write_quizzes(_parse(QuizSettings, 'book quiz', rest))}")
+    if action != "build":
         return
     from ssl3d_lite.book.build import BookSettings, build_book
 
-    settings = _parse(BookSettings, "book build", arguments[1:])
+    settings = _parse(BookSettings, "book build", rest)
     print(f"book: {build_book(settings, {} if settings.only else every_help())}")
 
 
@@ -468,7 +476,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "book": (
         _book,
-        "a site of notebooks, pages and docstrings that opens from disk",
+        "a site of notebooks, pages and docstrings; quizzes for Moodle",
         "ssl3d book build site",
     ),
     "bench": (
@@ -485,6 +493,7 @@ COMMANDS: dict[str, Command] = {
 ACTIONS = {
     "course build": "ssl3d course build course --assignments A1 A2",
     "book build": "ssl3d book build site",
+    "book quiz": "ssl3d book quiz quiz.xml",
     "show SCAN.nii.gz": "ssl3d show scans/ann.nii.gz --prediction predictions/ann.nii.gz",
     "course grade": "ssl3d course grade submissions --course course/lecturer --out grades",
 }

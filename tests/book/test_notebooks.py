@@ -95,6 +95,7 @@ def test_a_wheel_gives_them_without_the_repository(tmp_path, written):
     assert not [name for name in names if "cohorts/" in name or "texts/notebooks/ass" in name]
     assert "ssl3d_lite/book/texts/docs/start.md" in names
     assert "ssl3d_lite/course/assignments/A1_volumes.py" in names
+    assert "ssl3d_lite/book/texts/notebooks/quiz/00_start_here.toml" in names
     done = subprocess.run(
         [sys.executable, "-m", "ssl3d_lite.cli", "notebooks", str(tmp_path / "out")],
         cwd=tmp_path,
