@@ -37,6 +37,7 @@ from .sources import (
 
 STUDENT, LECTURER = "student", "lecturer"
 COHORTS_FOLDER, SOLVED_FOLDER = "cohorts", "solved"
+_HANDED_OUT_FOLDER = "handed_out"
 NOTEBOOKS_FOLDER = "notebooks"
 _COHORT_NAME = "hippocampus"
 _MARKS = ("BEGIN SOLUTION", "BEGIN HIDDEN", "BEGIN MARK")
@@ -121,6 +122,15 @@ def read_course(folder: Path) -> list[Assignment]:
     return [assignment_of(nbformat.read(p, as_version=4), p.stem, str(p)) for p in paths]
 
 
+def handed_out(folder: Path, name: str) -> frozenset[str]:
+    """Cells of an assignment as students have got them: what the course was built with, and what
+    nbgrader has released since."""
+    places = (folder / _HANDED_OUT_FOLDER, folder / "release" / name)
+    paths = [place / f"{name}.ipynb" for place in places]
+    notebooks = [nbformat.read(path, as_version=4) for path in paths if path.exists()]
+    return frozenset(cell.source.rstrip("\n") for each in notebooks for cell in each.cells)
+
+
 # ---- students ------------------------------------------------------------------------------------
 
 
@@ -157,11 +167,13 @@ def make_course_cohort(place: Path, cases: int) -> None:
 def _lecturers_folder(folder: Path, assignments: list[Assignment]) -> None:
     folder.mkdir()
     (folder / SOLVED_FOLDER).mkdir()
+    (folder / _HANDED_OUT_FOLDER).mkdir()
     for assignment in assignments:
         name = f"{assignment.name}.ipynb"
         (folder / "source" / assignment.name).mkdir(parents=True)
         nbformat.write(assignment.notebook, folder / "source" / assignment.name / name)
         nbformat.write(solved(assignment.notebook), folder / SOLVED_FOLDER / name)
+        nbformat.write(released(assignment.notebook), folder / _HANDED_OUT_FOLDER / name)
     (folder / "nbgrader_config.py").write_text(_NBGRADER_CONFIG, encoding="utf-8")
     (folder / "rubric.md").write_text("\n".join(rubric_lines(assignments)) + "\n", encoding="utf-8")
     shutil.copy(_HERE / "pages/lecturers.md", folder / "README.md")
