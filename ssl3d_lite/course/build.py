@@ -9,7 +9,9 @@ import glob
 import json
 import os
 import shutil
+import sysconfig
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +25,7 @@ from ssl3d_lite.files import PART
 from ssl3d_lite.outputs import check_empty
 from ssl3d_lite.settings import CheckedSettings, Interval, Positional
 
+from . import rules
 from .sources import (
     Assignment,
     assignment_of,
@@ -176,13 +179,18 @@ def _lecturers_folder(folder: Path, assignments: list[Assignment]) -> None:
         nbformat.write(released(assignment.notebook), folder / _HANDED_OUT_FOLDER / name)
     (folder / "nbgrader_config.py").write_text(_NBGRADER_CONFIG, encoding="utf-8")
     (folder / "rubric.md").write_text("\n".join(rubric_lines(assignments)) + "\n", encoding="utf-8")
+    (folder / rules.FILE).write_text(rules.TEMPLATE, encoding="utf-8")
     shutil.copy(_HERE / "pages/lecturers.md", folder / "README.md")
     make_course_cohort(folder / COHORTS_FOLDER / _COHORT_NAME, _GRADING_CASES)
     generate_releases(folder, assignments)
 
 
 def generate_releases(folder: Path, assignments: list[Assignment]) -> None:
-    """Let nbgrader make release/ and its gradebook from source/."""
+    """Let nbgrader make release/ and its gradebook from source/.
+
+    Raises:
+        InputError: it could not; the message holds the last line of what it said.
+    """
     import logging
 
     from nbgrader.apps import NbGraderAPI
@@ -191,14 +199,31 @@ def generate_releases(folder: Path, assignments: list[Assignment]) -> None:
     config = Config()
     config.CourseDirectory.root = str(folder.resolve())
     config.CourseDirectory.course_id = "ssl3d"
-    api = NbGraderAPI(config=config)
-    api.log.setLevel(logging.ERROR)
-    for assignment in assignments:
-        result = api.generate_assignment(assignment.name, force=True)
-        if not result["success"]:
-            last = (result.get("log") or result.get("error") or "").strip().splitlines()[-1:]
-            raise InputError(f"nbgrader could not release {assignment.name}: {' '.join(last)}")
-    api.gradebook.close()
+    with _our_commands():
+        api = NbGraderAPI(config=config)
+        api.log.setLevel(logging.ERROR)
+        for assignment in assignments:
+            result = api.generate_assignment(assignment.name, force=True)
+            if not result["success"]:
+                said = [result.get("error") or "", result.get("log") or ""]
+                last = [line for text in said for line in text.strip().splitlines()[-1:]]
+                raise InputError(f"nbgrader could not release {assignment.name}: {'; '.join(last)}")
+        api.gradebook.close()
+
+
+@contextmanager
+def _our_commands() -> Iterator[None]:
+    """nbgrader calls the command alembic, which is beside our Python, and not on PATH where no
+    environment is activated."""
+    before = os.environ.get("PATH")
+    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), before or os.defpath])
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("PATH")
+        else:
+            os.environ["PATH"] = before
 
 
 def rubric_lines(assignments: list[Assignment]) -> Iterator[str]:

@@ -17,10 +17,13 @@ from ssl3d_lite.settings import CheckedSettings, Positional, PositiveFloat, Posi
 
 from . import jail
 from .build import COHORTS_FOLDER, SOLVED_FOLDER, handed_out, read_course
+from .class_page import CLASS_PAGE, write_class_page
 from .flags import find_flags
 from .marks import read_marks
 from .open_questions import open_answers
 from .records import GradeRecord, all_records, record_place, store_record, stored_record
+from .roster import read_roster
+from .rules import read_rules, read_times
 from .sandbox import Sandbox
 from .sources import Assignment, need_nbgrader
 from .submission import (
@@ -35,6 +38,7 @@ from .submission import (
     read_cells,
 )
 from .tally import TABLE, count_marks, with_earlier, write_pages, write_table, write_texts
+from .totals import write_totals
 
 _GRADER_VERSION = 2  # a higher one makes all submissions be graded again
 _MAX_STATUS = 600  # characters of what went wrong with the grader
@@ -58,6 +62,8 @@ class GradeSettings(CheckedSettings):
     """Time limit of one submission; a single cell may take a quarter of it."""
     memory_gb: PositiveFloat = 4
     """Memory limit of one submission, in GB."""
+    roster: Path | None = None
+    """Class list (CSV) of Moodle or Canvas: points come back in a table that it imports."""
     jobs: PositiveInt = 1
     """Number of submissions that run at the same time; each takes one core and its memory."""
     trust: bool = False
@@ -84,11 +90,20 @@ def grade_submissions(settings: GradeSettings) -> list[GradeRecord]:
         names = ", ".join(f"{a.name}.ipynb" for a in assignments)
         raise InputError(f"nobody in {settings.submissions} handed in {names}")
     with claimed(settings.out, "course grade", _was_graded):
-        read_marks(settings.out, course)  # a mistake in the file is told before hours are spent
+        _check_tables(settings, course)
         done, kept = _grade_all(settings, folders, wanted)
-        _finish(done, course, [a.name for a in wanted], settings.out)
+        _finish(done, course, [a.name for a in wanted], settings)
         print("\n".join(grading_summary(done, kept, settings.out)))
         return done
+
+
+def _check_tables(settings: GradeSettings, course: list[Assignment]) -> None:
+    """Raise InputError for a mistake in what persons wrote, before hours are spent."""
+    read_marks(settings.out, course)
+    read_rules(settings.course, [assignment.name for assignment in course])
+    read_times(settings.submissions)
+    if settings.roster is not None:
+        read_roster(settings.roster)
 
 
 def _was_graded(folder: Path) -> bool:
@@ -98,9 +113,10 @@ def _was_graded(folder: Path) -> bool:
 
 
 def _finish(
-    done: list[GradeRecord], course: list[Assignment], wanted: list[str], out: Path
+    done: list[GradeRecord], course: list[Assignment], wanted: list[str], settings: GradeSettings
 ) -> None:
     """Count what persons gave, and write all that the lecturer and the students read."""
+    out = settings.out
     marks = read_marks(out, course)  # again: the person may have gone on meanwhile
     records = with_earlier(done, wanted, out)
     for line in count_marks(records, course, marks):
@@ -108,6 +124,11 @@ def _finish(
     write_texts(records, course, marks, out)
     write_pages(records, course, out)
     write_table(records, wanted, out)
+    write_class_page(records, course, out / CLASS_PAGE)
+    for line in write_totals(
+        records, course, (settings.course, settings.submissions, out), settings.roster
+    ):
+        print(line)
 
 
 def check_confined(settings: GradeSettings) -> None:
@@ -376,4 +397,4 @@ def grading_summary(done: list[GradeRecord], kept: int, out: Path) -> Iterator[s
     flagged = [r for r in done if r.flags]
     if flagged:
         yield f"{len(flagged)} to be read by a person: see the column “flags”"
-    yield f"table: {out / TABLE}   pages: {out / 'feedback'}"
+    yield f"table: {out / TABLE}   pages: {out / 'feedback'}   class: {out / CLASS_PAGE}"
