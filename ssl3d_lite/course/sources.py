@@ -249,7 +249,7 @@ def parse_cell(source: str) -> ast.Module:
 
 
 def released(notebook: NotebookNode) -> NotebookNode:
-    """The student's notebook: blanks for solutions, no hidden tests, no outputs.
+    """The student's notebook: blanks for solutions, no hidden tests, no outputs, checks folded.
 
     nbgrader's own preprocessors make it; to run it, nbgrader is not needed.
     """
@@ -263,6 +263,9 @@ def released(notebook: NotebookNode) -> NotebookNode:
         made, resources = getattr(preprocessors, name)().preprocess(made, resources)
     for cell in made.cells:
         cell.source = cell.source.rstrip("\n")
+        if is_test(cell):  # longer than what a student writes: folded in JupyterLab, and in Colab
+            cell.metadata["jupyter"] = {"source_hidden": True}
+            cell.metadata["cellView"] = "form"
     return made
 
 
