@@ -19,7 +19,8 @@ from .sources import Assignment, Part
 CLASS_PAGE = "class.html"
 _BLANK = "there is no answer yet"
 _HIDDEN = re.compile(r"a hidden test of part \d+ failed: ")
-_VALUE = re.compile(r"\[[^\]]*\]|\([^)]*\d[^)]*\)|[-+]?\d[\d.,e+-]*%?")
+_COUNT = re.compile(r"✗ \d+ of \d+: ")
+_VALUE = re.compile(r"\[[^\]]*\]|\([^)]*\d[^)]*\)|[-+]?\d+([.,]\d+)*(e[-+]?\d+)?%?")
 _FEW = 5  # students of whom statistics say little
 _SHOWN = 4  # mistakes of a part
 
@@ -74,7 +75,8 @@ def statistics_of(records: Iterable[GradeRecord], assignment: Assignment) -> lis
 
 def kind_of_mistake(message: str) -> str:
     """A message without the values of one submission, by which mistakes are counted."""
-    return _VALUE.sub("…", _HIDDEN.sub("", message.partition("; then: ")[0]))
+    text = message.partition("; then: ")[0]
+    return _VALUE.sub("…", _COUNT.sub("", _HIDDEN.sub("", text)))
 
 
 def _is_absent(record: GradeRecord) -> bool:

@@ -128,7 +128,7 @@ def safe_name(text: str) -> str:
     """A name as the name of a folder: no part of a path, nothing that is hidden."""
     plain = unicodedata.normalize("NFC", text)
     plain = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else " " for c in plain)
-    return " ".join(plain.split()).lstrip(".").strip()[:120] or "nameless"
+    return " ".join(plain.split()).lstrip(". ")[:120].strip() or "nameless"
 
 
 def _check_unique(path: Path, names: Iterable[str]) -> None:

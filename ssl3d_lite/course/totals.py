@@ -32,6 +32,9 @@ class StudentTotal:
     """The course's total, of all assignments that anybody handed in; None: not known yet."""
 
 
+_NOTHING = StudentTotal({}, {}, 0.0)  # of a student who has handed in nothing
+
+
 def totals_of(
     records: Sequence[GradeRecord], rules: CourseRules, submissions: Path
 ) -> dict[str, StudentTotal]:
@@ -106,7 +109,7 @@ def write_totals(
 
 
 def _row(student: str, total: StudentTotal | None, names: Sequence[str]) -> dict[str, Any]:
-    total = total or StudentTotal({}, {}, None)
+    total = total or _NOTHING
     return {
         "student": student,
         **{name: _number(total.points.get(name)) for name in names},
@@ -156,7 +159,7 @@ def _write_moodle(
     known = [name for name in columns if name in roster.sheet.columns]
     rows = []
     for person in roster.people:
-        total = totals.get(person.name, StudentTotal({}, {}, None))
+        total = totals.get(person.name, _NOTHING)
         grades = {name: _number(total.points.get(name)) for name in names}
         own = {name: person.row[name] for name in known}
         rows.append({**own, **grades, "Course": _number(total.percent)})
@@ -176,7 +179,7 @@ def _write_canvas(
     for row in sheet.rows:
         person = by_row.get(id(row))
         if person is not None:
-            points = totals.get(person.name, StudentTotal({}, {}, None)).points
+            points = totals.get(person.name, _NOTHING).points
             row = row | {place: _number(points.get(name)) for name, place in places.items()}
         elif row["Student"].strip().casefold() == "points possible":
             row = row | {place: _number(maxima[name]) for name, place in places.items()}
