@@ -446,8 +446,10 @@ for shape, kind in (((3, 17, 12), np.float64), ((2, 6, 9, 7), np.int16), ((1, 30
         for values, mine in zip(image.astype(float), result):
             a, b = np.percentile(values, (low, high))
             expected = ((values - a) / (b - a)).clip(0, 1)
+            at = np.unravel_index(np.abs(mine - expected).argmax(), expected.shape)
             assert np.allclose(mine, expected, atol=1e-3), (
-                f"{kind.__name__} {shape}, percentiles {low} and {high}: another window"
+                f"{kind.__name__} {shape}, percentiles {low} and {high}: the value {values[at]:g} "
+                f"should become {expected[at]:.3f}, but becomes {mine[at]:.3f}"
             )
 wide = np.array([-30000, 30000, -20000, 20000, 0, 1, 2, 3], np.int16).reshape(1, 2, 4)
 check_value(wide, 0, 0, 0.5, 0, 100)

@@ -22,6 +22,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from ssl3d_lite.errors import InputError
+
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 _BLANK = "there is no answer yet"
@@ -47,12 +49,16 @@ class Checks:
 
         @wraps(check)
         def counted(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result | None:
-            if self._within or self._ended:
+            if self._within:
                 return check(*args, **kwargs)
             self._within = True
             try:
                 result = check(*args, **kwargs)
             except Exception as failure:  # whatever a student's code ends with
+                if _ends_all(failure):
+                    raise
+                if self._ended:
+                    raise _told(failure, check) from None
                 self.failures.append(_told(failure, check))
                 return None
             finally:
@@ -103,10 +109,20 @@ def _is_blank(failure: Exception) -> bool:
     return isinstance(failure, NotImplementedError)
 
 
+def _ends_all(failure: Exception) -> bool:
+    """Whether no other check can run: in the grader, where the student's code runs in another
+    process, that process was interrupted or is gone."""
+    interrupted = getattr(failure, "kind", "") == "KeyboardInterrupt"
+    return interrupted or isinstance(failure, EOFError | BrokenPipeError)
+
+
 def _told(failure: Exception, check: Callable[..., Any]) -> Exception:
     """An error of the student's code as a sentence; other failures as they are."""
     if isinstance(failure, AssertionError | NotImplementedError):
         return failure
+    if hasattr(failure, "where"):  # of a student's code in another process
+        told = f"your code ended with {failure.kind}: {failure.text}"  # type: ignore[attr-defined]
+        return AssertionError(f"{told}; {failure.where}" if failure.where else told)
     own = [
         (frame, line)
         for frame, line in walk_tb(failure.__traceback__)
@@ -114,11 +130,14 @@ def _told(failure: Exception, check: Callable[..., Any]) -> Exception:
     ]
     reason = f"{type(failure).__name__}: {failure}".removesuffix(": ")
     if not own or own[-1][0].f_code.co_filename == check.__code__.co_filename:
+        if isinstance(failure, InputError):  # the library's word about what the student wrote
+            return AssertionError(str(failure))
         what = "what your code gave back cannot be used"
         return AssertionError(f"{what} ({reason}); does each way through it end with `return`?")
     frame, number = own[-1]
     code, name = linecache.getline(frame.f_code.co_filename, number).strip(), frame.f_code.co_name
     where = f"line {number} of its cell: `{code}`" if code else f"line {number} of its cell"
+    name = "code" if name.startswith("<") else name  # <listcomp>
     return AssertionError(f"your {name} ended with {reason}; {where}")
 
 

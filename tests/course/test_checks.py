@@ -1,5 +1,7 @@
 """Visible checks: all run, one line says how many pass, and the student's errors are sentences."""
 
+from functools import partial
+
 import matplotlib.figure
 import numpy as np
 import pytest
@@ -80,6 +82,41 @@ def test_in_a_notebook_errors_are_told_in_one_line_without_a_traceback(capsys):
     assert line.startswith("✗ 0 of 1: what your code gave back cannot be used (AttributeError: ")
     assert line.endswith("does each way through it end with `return`?")
     InteractiveShell.clear_instance()
+
+
+class FarError(Exception):
+    """An error of code in another process, as a grader tells it."""
+
+    def __init__(self, kind, text="", where=""):
+        self.kind, self.text, self.where = kind, text, where
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_errors_of_another_process_are_told_in_the_same_words(hidden):
+    def fails(value):
+        raise FarError("ValueError", "no such axis", "line 3 in cut")
+
+    checks, double, _ = made(fails)
+    if hidden:
+        checks.end()
+    else:
+        double(1, 2)
+    last = partial(double, 1, 2) if hidden else checks.end
+    with pytest.raises(AssertionError) as fault:
+        last()
+    wanted = "your code ended with ValueError: no such axis; line 3 in cut"
+    assert str(fault.value) == (wanted if hidden else f"✗ 0 of 1: {wanted}")
+
+
+@pytest.mark.parametrize("kind", [FarError("KeyboardInterrupt"), EOFError(), BrokenPipeError()])
+def test_no_check_is_run_after_an_interruption(kind):
+    def stops(value):
+        raise kind
+
+    checks, double, _ = made(stops)
+    with pytest.raises(type(kind)):
+        double(1, 2)
+    assert checks.failures == []
 
 
 def test_what_differs_is_drawn():
