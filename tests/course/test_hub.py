@@ -15,6 +15,7 @@ import pytest
 
 from ssl3d_lite.course import build
 
+TOKEN = "of-the-tests"
 CONFIG = Path(build.__file__).parent / "settings/jupyterhub_config.py"
 
 
@@ -98,7 +99,8 @@ c.JupyterHub.spawner_class = "simple"
 c.SimpleLocalProcessSpawner.home_dir_template = {str(tmp_path / "homes")!r} + "/{{username}}"
 c.Spawner.args = ["--allow-root"]
 c.Spawner.start_timeout = c.Spawner.http_timeout = 300
-c.JupyterHub.services = [{{"name": "test", "api_token": "secret", "admin": True}}]
+c.JupyterHub.load_roles = [{{"name": "admin", "services": ["test"]}}]
+c.JupyterHub.services = [{{"name": "test", "api_token": {TOKEN!r}}}]
 """
     (tmp_path / "hub.py").write_text(own)
     env = {**os.environ, "SSL3D_COURSE": str(given_out), "SSL3D_HOMES": str(tmp_path / "homes")}
@@ -134,7 +136,7 @@ class _Hub:
     def ask(self, method, path, quiet=False):
         import requests
 
-        head = {"Authorization": "token secret"}
+        head = {"Authorization": f"token {TOKEN}"}
         try:
             answer = requests.request(method, self.url + path, headers=head, timeout=60)
         except requests.ConnectionError:
