@@ -179,7 +179,7 @@ def _lecturers_folder(folder: Path, assignments: list[Assignment]) -> None:
         nbformat.write(released(assignment.notebook), folder / _HANDED_OUT_FOLDER / name)
     (folder / "nbgrader_config.py").write_text(_NBGRADER_CONFIG, encoding="utf-8")
     (folder / "rubric.md").write_text("\n".join(rubric_lines(assignments)) + "\n", encoding="utf-8")
-    (folder / rules.FILE).write_text(rules.TEMPLATE, encoding="utf-8")
+    (folder / rules.RULES_FILE).write_text(rules.COURSE_TOML, encoding="utf-8")
     shutil.copy(_HERE / "pages/lecturers.md", folder / "README.md")
     make_course_cohort(folder / COHORTS_FOLDER / _COHORT_NAME, _GRADING_CASES)
     generate_releases(folder, assignments)

@@ -120,7 +120,7 @@ def _told(failure: Exception, check: Callable[..., Any]) -> Exception:
     """An error of the student's code as a sentence; other failures as they are."""
     if isinstance(failure, AssertionError | NotImplementedError):
         return failure
-    if hasattr(failure, "where"):  # of a student's code in another process
+    if hasattr(failure, "where"):  # code of a student in another process
         told = f"your code ended with {failure.kind}: {failure.text}"  # type: ignore[attr-defined]
         return AssertionError(f"{told}; {failure.where}" if failure.where else told)
     own = [

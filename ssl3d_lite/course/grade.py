@@ -37,7 +37,7 @@ from .submission import (
     read_bytes,
     read_cells,
 )
-from .tally import TABLE, count_marks, with_earlier, write_pages, write_table, write_texts
+from .tally import TABLE, count_marks, with_earlier, write_pages, write_grades, write_texts
 from .totals import write_totals
 
 _GRADER_VERSION = 2  # a higher one makes all submissions be graded again
@@ -123,7 +123,7 @@ def _finish(
         print(line)
     write_texts(records, course, marks, out)
     write_pages(records, course, out)
-    write_table(records, wanted, out)
+    write_grades(records, wanted, out)
     write_class_page(records, course, out / CLASS_PAGE)
     for line in write_totals(
         records, course, (settings.course, settings.submissions, out), settings.roster

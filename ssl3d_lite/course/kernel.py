@@ -49,7 +49,7 @@ class KernelClient(NotebookClient):
 
     watcher: Any = None
     context: Any = None
-    """Of the sockets to the kernel."""
+    """Context of the sockets to the kernel."""
     shown: int = 0
     interrupted: bool = False
     """Whether the last cell ran for too long."""

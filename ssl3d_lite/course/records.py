@@ -7,7 +7,7 @@ from typing import Any
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import read_json, write_json
 
-RECORDS = "records"
+_RECORDS = "records"
 
 
 @dataclass
@@ -54,7 +54,7 @@ class GradeRecord:
 
 def record_place(out: Path, student: str, assignment: str) -> Path:
     """The file of a record."""
-    return out / RECORDS / student / f"{assignment}.json"
+    return out / _RECORDS / student / f"{assignment}.json"
 
 
 def store_record(place: Path, record: GradeRecord, key: str) -> None:
@@ -75,5 +75,5 @@ def stored_record(place: Path, key: str | None = None) -> GradeRecord | None:
 
 def all_records(out: Path) -> list[GradeRecord]:
     """All records in a folder of grades, by student and assignment."""
-    found = map(stored_record, sorted((out / RECORDS).glob("*/*.json")))
+    found = map(stored_record, sorted((out / _RECORDS).glob("*/*.json")))
     return [record for record in found if record is not None]

@@ -14,8 +14,8 @@ from ssl3d_lite.settings import CheckedSettings, Count, Interval, check_names
 from .collect import HANDED_IN
 from .spreadsheets import number_in, read_sheet
 
-FILE = "course.toml"
-TEMPLATE = """# Read by `ssl3d course grade`: the course's total, and what handing in late costs.
+RULES_FILE = "course.toml"
+COURSE_TOML = """# Read by `ssl3d course grade`: the course's total, and what handing in late costs.
 
 [weights]            # of each assignment in the total; one that is not named counts 1
 # A5 = 2
@@ -57,7 +57,7 @@ def read_rules(folder: Path, assignments: Sequence[str]) -> CourseRules:
     Raises:
         InputError: it is not in order.
     """
-    path = folder / FILE
+    path = folder / RULES_FILE
     if not path.exists():
         return CourseRules()
     try:

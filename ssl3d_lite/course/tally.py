@@ -77,7 +77,7 @@ def write_pages(
             write_feedback(page, courses[record.assignment], asdict(record))
 
 
-def write_table(records: Sequence[GradeRecord], wanted: Sequence[str], out: Path) -> None:
+def write_grades(records: Sequence[GradeRecord], wanted: Sequence[str], out: Path) -> None:
     """Write grades.csv. Rows of assignments that were not graded now stay as they are."""
     rows = {(record.student, record.assignment): record.row() for record in records}
     table = out / TABLE

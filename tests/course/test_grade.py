@@ -401,18 +401,18 @@ def test_marks_of_a_person_are_counted(tmp_path, hand_in, lecturer, capsys):
 
 def test_other_assignments_keep_their_rows_and_texts(tmp_path, hand_in, lecturer, tiny):
     from ssl3d_lite.course import grade as module
-    from ssl3d_lite.course.tally import write_table, write_texts
+    from ssl3d_lite.course.tally import write_grades, write_texts
 
     out = tmp_path / "out"
     first = no_points("ann", tiny, "graded")
     first.answers = {"a1-3-answer": "Because."}
     store_record(record_place(out, "ann", "A1"), first, "key")
-    write_table([first, no_points("ben", tiny, "missing")], ["A1"], out)
+    write_grades([first, no_points("ben", tiny, "missing")], ["A1"], out)
     before = {row["student"]: row for row in read_csv(out / "grades.csv")}
     second = GradeRecord("ann", "A2", {"a2-1": 3.0}, 3.0, "graded", total=3.0)
     records = with_earlier([second], ["A2"], out)
     assert [record.assignment for record in records] == ["A1", "A2"]
-    write_table(records, ["A2"], out)
+    write_grades(records, ["A2"], out)
     rows = {(row["student"], row["assignment"]): row for row in read_csv(out / "grades.csv")}
     assert list(rows) == [("ann", "A1"), ("ann", "A2"), ("ben", "A1")]
     assert {name: rows[name, "A1"] for name in before} == before

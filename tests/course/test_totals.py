@@ -7,8 +7,8 @@ import pytest
 from ssl3d_lite.course.grade import no_points
 from ssl3d_lite.course.roster import read_roster, safe_name
 from ssl3d_lite.course.rules import (
-    FILE,
-    TEMPLATE,
+    RULES_FILE,
+    COURSE_TOML,
     CourseRules,
     HandIn,
     LateRules,
@@ -48,7 +48,7 @@ def test_free_days_go_to_what_was_due_first():
 
 
 def test_the_rules_that_a_course_is_built_with_change_nothing(tmp_path):
-    (tmp_path / FILE).write_text(TEMPLATE)
+    (tmp_path / RULES_FILE).write_text(COURSE_TOML)
     assert read_rules(tmp_path, ["A1"]) == CourseRules() == read_rules(tmp_path / "none", [])
 
 
@@ -65,7 +65,7 @@ def test_the_rules_that_a_course_is_built_with_change_nothing(tmp_path):
     ],
 )
 def test_rules_out_of_order_are_one_line(tmp_path, text, said):
-    (tmp_path / FILE).write_text(text)
+    (tmp_path / RULES_FILE).write_text(text)
     with pytest.raises(InputError) as fault:
         read_rules(tmp_path, ["A1"])
     assert said in str(fault.value)
@@ -112,7 +112,7 @@ def write(tmp_path, tiny):
     def run(roster, *records, rules=""):
         for name in ("lecturer", "in", "out"):
             (tmp_path / name).mkdir(exist_ok=True)
-        (tmp_path / "lecturer" / FILE).write_text(rules)
+        (tmp_path / "lecturer" / RULES_FILE).write_text(rules)
         path = tmp_path / "list.csv"
         path.write_bytes(roster.encode("cp1252"))
         folders = (tmp_path / "lecturer", tmp_path / "in", tmp_path / "out")
