@@ -83,7 +83,7 @@ class Checks:
         first = self.failures[0]
         line = f"✗ {self.passed} of {number}: {_BLANK if _is_blank(first) else first}"
         _draw(first)
-        raised = NotImplementedError() if _is_blank(first) else AssertionError(line)
+        raised: Exception = NotImplementedError() if _is_blank(first) else AssertionError(line)
         # IPython shows this instead of a traceback through code that is not the student's
         raised._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
         raise raised from None

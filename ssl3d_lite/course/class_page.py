@@ -142,7 +142,7 @@ def _section(own: Sequence[GradeRecord], assignment: Assignment) -> list[str]:
     line += f"median {median(totals):g}, mean {fmean(totals):.1f} of {own[0].max:g}"
     rows = [_row(item) for item in items]
     header = ["Part", "", "Mean", "", "Full", "None", "Blank", "Hidden test", "Discrimination"]
-    lines = [heading(assignment.title), paragraph(line), as_html((header, rows))]
+    lines: list[str] = [heading(assignment.title), paragraph(line), as_html((header, rows))]
     found = doubts(items)
     if found:
         lines += [heading("Where it may be unclear", 3), bullets(found)]

@@ -37,7 +37,7 @@ from .submission import (
     read_bytes,
     read_cells,
 )
-from .tally import TABLE, count_marks, with_earlier, write_pages, write_grades, write_texts
+from .tally import TABLE, count_marks, with_earlier, write_grades, write_pages, write_texts
 from .totals import write_totals
 
 _GRADER_VERSION = 2  # a higher one makes all submissions be graded again

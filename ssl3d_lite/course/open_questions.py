@@ -41,7 +41,8 @@ def _answer_to(
     end = min((p for i, p in places.items() if i > index), default=len(cells))
     near = {p for p in range(max(begin, 0), min(end + 1, len(cells))) if _may_hold(p, plain, found)}
     near |= {places[index]} if index in places else set()
-    text, code = [], []
+    text: list[str] = []
+    code: list[str] = []
     for place in sorted(near):
         own = _without(plain[found[place]].source if place in found else "", cells[place]["source"])
         kind = code if cells[place].get("cell_type") == "code" else text

@@ -17,7 +17,7 @@ from .spreadsheets import number_in, read_sheet
 RULES_FILE = "course.toml"
 COURSE_TOML = """# Read by `ssl3d course grade`: the course's total, and what handing in late costs.
 
-[weights]            # of each assignment in the total; one that is not named counts 1
+[weights]            # share of each assignment in the total; one that is not named counts 1
 # A5 = 2
 
 [due]                # local time; an assignment that is not named is never late
@@ -25,7 +25,7 @@ COURSE_TOML = """# Read by `ssl3d course grade`: the course's total, and what ha
 
 [late]
 free_days = 0        # late days of each student that cost nothing, over the whole course
-percent_a_day = 0    # of what was earned, for each further day that has begun
+percent_a_day = 0    # percent of what was earned, for each further day that has begun
 """
 
 

@@ -32,7 +32,7 @@ class StudentTotal:
     """The course's total, of all assignments that anybody handed in; None: not known yet."""
 
 
-_NOTHING = StudentTotal({}, {}, 0.0)  # of a student who has handed in nothing
+_NOTHING = StudentTotal({}, {}, 0.0)  # a student who has handed in nothing
 
 
 def totals_of(

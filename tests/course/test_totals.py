@@ -7,8 +7,8 @@ import pytest
 from ssl3d_lite.course.grade import no_points
 from ssl3d_lite.course.roster import read_roster, safe_name
 from ssl3d_lite.course.rules import (
-    RULES_FILE,
     COURSE_TOML,
+    RULES_FILE,
     CourseRules,
     HandIn,
     LateRules,
