@@ -11,7 +11,7 @@ import base64
 import hashlib
 import io
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from .files import atomic_write
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Table = tuple[list[str], list[list[str]]]  # header, rows
+Table = tuple[list[str], Sequence[Sequence[str]]]  # header, rows
 
 _SEAL = b"\n<!-- sha256 "
 TEMPLATES = Path(__file__).parent / "templates"
@@ -99,6 +99,11 @@ def details(name: str, summary: str, inside: Iterable[str]) -> Markup:
 def as_html(table: Table, small: bool = False) -> Markup:
     """A table that can be moved sideways where the window is narrow; or one in small letters."""
     return _part("table", *table, "small" if small else "wide")
+
+
+def meter(value: float, most: float, large: bool = False) -> Markup:
+    """A bar that is filled as far as ``value`` goes of ``most``."""
+    return _part("meter", f"{value:g}", f"{most:g}", large)
 
 
 def picture(figure: "Figure", caption: str) -> Markup:

@@ -159,9 +159,13 @@ def turn_matrix(plane, quarters, edge, dims):
 # %% nbgrader={"grade": true, "grade_id": "a2-1-tests", "locked": true, "points": 20, "schema_version": 3, "solution": false, "task": false}
 import torch
 
+from ssl3d_lite.course.checks import Checks, differing
 from ssl3d_lite.tasks.geometry import TURN_PLANES
 
+checks = Checks()
 
+
+@checks
 def check_turn(dims, edge, plane, quarters):
     """A cube that holds the number of each of its voxels."""
     what = f"{dims}D, edge {edge}, plane {plane}, {quarters} quarters"
@@ -178,8 +182,10 @@ def check_turn(dims, edge, plane, quarters):
         value = cube[(0, 0, *start)]
         mine = (turned[0, 0] == value).nonzero()[:1].flatten().tolist()
         wanted = (right[0, 0] == value).nonzero()[0].tolist()
-        raise AssertionError(
-            f"{what}: the voxel {start} should come to {wanted}, but comes to {mine or 'nowhere'}"
+        raise differing(
+            f"{what}: the voxel {start} should come to {wanted}, but comes to {mine or 'nowhere'}",
+            turned[0, 0],
+            right[0, 0],
         )
     back = turn_back(turned, plane, quarters)
     assert torch.equal(back, cube), f"{what}: turned back, the volume is not what it was"
@@ -206,7 +212,7 @@ check_turn(3, 4, (1, 2), 1)
 check_turn(3, 4, (2, 0), 2)
 check_turn(3, 4, (0, 1), 3)
 check_turn(3, 4, (0, 1), 0)
-print("part 1: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 for quarters in (-1, 1, 2, 3, 5):
     check_turn(2, 5, (0, 1), quarters)
@@ -275,9 +281,13 @@ def deal(scans, copies, choices, generator):
 import numpy as np
 import torch
 
+from ssl3d_lite.course.checks import Checks
 from ssl3d_lite.errors import InputError
 
+checks = Checks()
 
+
+@checks
 def check_deal(scans, copies, choices, seed):
     what = f"{scans} scans, {copies} copies, {choices} choices"
     before = torch.get_rng_state(), np.random.get_state()[1].copy()
@@ -306,6 +316,7 @@ def check_deal(scans, copies, choices, seed):
     assert torch.equal(dealt, again), "the same seed should deal the same, and does not"
 
 
+@checks
 def check_chance(scans, copies, choices, seeds=400):
     dealt = [deal(scans, copies, choices, torch.Generator().manual_seed(s)) for s in range(seeds)]
     for choice in range(choices):
@@ -326,7 +337,7 @@ def check_chance(scans, copies, choices, seeds=400):
 check_deal(4, 2, 10, seed=0)
 check_deal(5, 4, 10, seed=1)
 check_chance(4, 2, 4)
-print("part 2: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 for seed in range(40):
     check_deal(3, 4, 4, seed)
@@ -423,10 +434,13 @@ class MyRotation(ProxyTask):
 # %% nbgrader={"grade": true, "grade_id": "a2-3-tests", "locked": true, "points": 20, "schema_version": 3, "solution": false, "task": false}
 import torch
 
+from ssl3d_lite.course.checks import Checks
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks.geometry import quarter_turns
 from ssl3d_lite.tasks.rotation import RotationSettings
+
+checks = Checks()
 
 
 def numbered(scans, space):
@@ -437,6 +451,7 @@ def numbered(scans, space):
     return torch.cat([volumes, scan.float()], 1)
 
 
+@checks
 def check_rotation(space, edge, draw_seed=0, turns=None, copies=2, scans=3):
     dims = len(space)
     volumes = numbered(scans, space)
@@ -497,7 +512,7 @@ def check_rotation(space, edge, draw_seed=0, turns=None, copies=2, scans=3):
 check_rotation((9, 10, 8), 6)
 check_rotation((9, 10, 8), 6, turns=[[0, 1], [4, 7], [2, 9]])
 check_rotation((9, 7), 5)
-print("part 3: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 for start in (0, 5):
     everything = [[start + n for n in range(5)]] * 2
@@ -618,9 +633,13 @@ def patch_corners(space, patch, jitter, query, shift):
 # %% nbgrader={"grade": true, "grade_id": "a2-4-tests", "locked": true, "points": 20, "schema_version": 3, "solution": false, "task": false}
 import torch
 
+from ssl3d_lite.course.checks import Checks
 from ssl3d_lite.errors import InputError
 
+checks = Checks()
 
+
+@checks
 def check_offsets(dims):
     mine = offsets(dims)
     grid = torch.meshgrid(*[torch.arange(-1, 2)] * dims, indexing="ij")
@@ -634,6 +653,7 @@ def check_offsets(dims):
     return right
 
 
+@checks
 def check_corners(space, patch, jitter, seed, shift=None, scans=2):
     dims, generator = len(space), torch.Generator().manual_seed(seed)
     steps = check_offsets(dims)
@@ -669,7 +689,7 @@ check_corners((33, 33, 33), 8, 3, seed=0, shift=0)
 check_corners((33, 33, 33), 8, 3, seed=0)
 check_corners((40, 56, 40), 8, 3, seed=1)
 check_corners((30, 41), 6, 2, seed=2)
-print("part 4: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 check_corners((41, 29, 35), 5, 4, seed=4, scans=5)
 check_corners(torch.Size((24, 47)), 8, 0, seed=5)
@@ -759,9 +779,12 @@ class MyLocation(ProxyTask):
 # %% nbgrader={"grade": true, "grade_id": "a2-5-tests", "locked": true, "points": 20, "schema_version": 3, "solution": false, "task": false}
 import torch
 
+from ssl3d_lite.course.checks import Checks
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks.relative_location import RelativeLocationSettings
+
+checks = Checks()
 
 
 def make_location(dims, **settings):
@@ -769,6 +792,7 @@ def make_location(dims, **settings):
     return MyLocation(RelativeLocationSettings(hidden=4, **settings), shape), shape
 
 
+@checks
 def check_draw(space, seeds=200, scans=4, **settings):
     dims, volumes = len(space), torch.zeros(scans, len(space), *space)
     task, _ = make_location(dims, **settings)
@@ -809,6 +833,7 @@ def check_draw(space, seeds=200, scans=4, **settings):
         assert max(same, alike) < 0.9, "each patch of each scan has a shift of its own"
 
 
+@checks
 def check_pose(space, seed, scans=3, query=None, **settings):
     dims, generator = len(space), torch.Generator().manual_seed(seed)
     places = torch.stack(torch.meshgrid(*(torch.arange(n) for n in space), indexing="ij")).float()
@@ -866,7 +891,7 @@ check_draw((33, 33, 33), queries_per_scan=8, jitter=3)
 check_pose((33, 36, 34), 0, queries_per_scan=4, normalise=False, query=[0, 12, 13, 25])
 check_pose((33, 36, 34), 1, queries_per_scan=8)
 check_pose((24, 27), 2, queries_per_scan=5, patch=5, jitter=2, normalise=False)
-print("part 5: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 check_draw((24, 30), 80, 5, queries_per_scan=3, patch=4, jitter=2)
 check_draw((20, 20, 20), 20, 2, queries_per_scan=26, patch=4, jitter=1)

@@ -150,9 +150,13 @@ def far_orders(pieces, count, generator):
 import numpy as np
 import torch
 
+from ssl3d_lite.course.checks import Checks
 from ssl3d_lite.errors import InputError
 
+checks = Checks()
 
+
+@checks
 def check_matrix(orders):
     kept = orders.clone()
     mine = torch.as_tensor(hamming_matrix(orders))
@@ -169,6 +173,7 @@ def check_matrix(orders):
             )
 
 
+@checks
 def check_far(pieces, count, least, seed):
     what = f"{count} orders of {pieces} pieces, seed {seed}"
     before = torch.get_rng_state(), np.random.get_state()[1].copy()
@@ -195,14 +200,18 @@ def check_far(pieces, count, least, seed):
     return orders
 
 
+@checks
+def check_seeds(*wanted):
+    first, second = check_far(*wanted, seed=2), check_far(*wanted, seed=3)
+    assert not torch.equal(first, second), "two seeds should give two sets of orders"
+
+
 check_matrix(torch.tensor([[0, 1, 2, 3], [1, 0, 2, 3], [3, 0, 1, 2], [0, 1, 2, 3]]))
 check_far(9, 30, 6, seed=0)
 check_far(27, 40, 24, seed=0)
 check_far(4, 10, 2, seed=1)
-assert not torch.equal(check_far(9, 20, 6, seed=2), check_far(9, 20, 6, seed=3)), (
-    "two seeds should give two sets of orders"
-)
-print("part 1: the visible checks pass")
+check_seeds(9, 20, 6)
+checks.end()
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(4)
 check_matrix(torch.rand(12, 9, generator=generator).argsort(1))
@@ -285,7 +294,12 @@ def unshuffle(shown, orders):
 # %% nbgrader={"grade": true, "grade_id": "a3-2-tests", "locked": true, "points": 15, "schema_version": 3, "solution": false, "task": false}
 import torch
 
+from ssl3d_lite.course.checks import Checks
 
+checks = Checks()
+
+
+@checks
 def check_shuffle(pieces, orders):
     kept = pieces.clone(), orders.clone()
     shown = shuffle(pieces, orders)
@@ -311,7 +325,7 @@ def check_shuffle(pieces, orders):
 check_shuffle(torch.tensor([[10, 11, 12]]), torch.tensor([[2, 0, 1]]))
 check_shuffle(torch.tensor([[10, 11, 12], [20, 21, 22]]), torch.tensor([[2, 0, 1], [0, 2, 1]]))
 check_shuffle(torch.rand(3, 9, 1, 4, 4), torch.rand(3, 9).argsort(1))
-print("part 2: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(21)
 for scans, pieces, rest in ((5, 27, (2, 3, 3, 3)), (27, 27, (3,)), (1, 4, ()), (9, 9, (1, 2, 5))):
@@ -409,11 +423,15 @@ class MyJigsaw(ProxyTask):
 # %% nbgrader={"grade": true, "grade_id": "a3-3-tests", "locked": true, "points": 25, "schema_version": 3, "solution": false, "task": false}
 import torch
 
+from ssl3d_lite.course.checks import Checks
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks.jigsaw import JigsawSettings
 
+checks = Checks()
 
+
+@checks
 def check_normalised(views):
     kept = views.clone()
     mine = normalise_pieces(views)
@@ -437,6 +455,7 @@ def make_jigsaw(dims, **settings):
     return MyJigsaw(JigsawSettings(**settings), encoder), encoder
 
 
+@checks
 def check_jigsaw(space, seed, scans=3, **settings):
     """Volumes that hold, in channel a, each voxel's place along axis a, and 100 for each scan."""
     dims = len(space)
@@ -502,7 +521,7 @@ check_normalised(pieces)
 check_jigsaw((33, 36, 34), 0, normalise=False)
 check_jigsaw((33, 36, 34), 1)
 check_jigsaw((24, 27), 2, normalise=False, patch=5, jitter=2)
-print("part 3: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 check_normalised(3 + torch.rand(3, 9, 1, 5, 5, generator=generator))
 check_normalised(torch.full((1, 4, 2, 3, 3, 3), 0.1))
@@ -612,7 +631,10 @@ def solve_by_borders(views, orders, side):
 # %% nbgrader={"grade": true, "grade_id": "a3-4-tests", "locked": true, "points": 20, "schema_version": 3, "solution": false, "task": false}
 import torch
 
+from ssl3d_lite.course.checks import Checks
 from ssl3d_lite.tasks.geometry import cut, grid_corners
+
+checks = Checks()
 
 
 def smooth_noise(scans, channels, space, generator):
@@ -622,6 +644,7 @@ def smooth_noise(scans, channels, space, generator):
     return torch.nn.functional.interpolate(coarse, size=space, mode=mode, align_corners=True)
 
 
+@checks
 def check_solver(dims, side, patch, orders, seed, scans=6, channels=2, what=""):
     """Pieces that touch each other: borders tell everything."""
     generator = torch.Generator().manual_seed(seed)
@@ -651,7 +674,7 @@ def some_orders(pieces, count, seed):
 check_solver(2, 2, 6, some_orders(4, 5, seed=1), seed=0)
 check_solver(2, 3, 6, some_orders(9, 20, seed=0), seed=0)
 check_solver(3, 3, 6, some_orders(27, 20, seed=0), seed=0)
-print("part 4: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 check_solver(3, 2, 7, some_orders(8, 30, seed=2), seed=3, scans=9, channels=1)
 check_solver(2, 4, 5, some_orders(16, 60, seed=4), seed=5, scans=1)
@@ -805,7 +828,12 @@ def verdict(right_on_scans, right_on_noise, asked, chance, alpha=0.01):
 # %% nbgrader={"grade": true, "grade_id": "a3-5-tests", "locked": true, "points": 15, "schema_version": 3, "solution": false, "task": false}
 from math import comb
 
+from ssl3d_lite.course.checks import Checks
 
+checks = Checks()
+
+
+@checks
 def check_p(right, asked, chance):
     terms = [comb(asked, x) * chance**x * (1 - chance) ** (asked - x) for x in range(asked + 1)]
     expected, found = sum(terms[right:]), float(p_above_chance(right, asked, chance))
@@ -815,6 +843,7 @@ def check_p(right, asked, chance):
     )
 
 
+@checks
 def check_verdict(scans, noise, asked, chance, expected, **alpha):
     found = verdict(scans, noise, asked, chance, **alpha)
     assert found == expected, (
@@ -830,7 +859,7 @@ check_p(30, 100, 0.1)
 check_verdict(300, 30, 1000, 0.01, "shortcut")
 check_verdict(300, 12, 1000, 0.01, "anatomy")
 check_verdict(13, 9, 1000, 0.01, "guessing")
-print("part 5: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 for right, asked, chance in (
     (3, 3, 0.5),

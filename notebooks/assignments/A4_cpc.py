@@ -200,9 +200,13 @@ def first_clear(patch, stride):
 # %% nbgrader={"grade": true, "grade_id": "a4-1-tests", "locked": true, "points": 20, "schema_version": 3, "solution": false, "task": false}
 import numpy as np
 
+from ssl3d_lite.course.checks import Checks
 from ssl3d_lite.errors import InputError
 
+checks = Checks()
 
+
+@checks
 def check_grid(space, patch, stride, jitter, most, expected):
     found = tuple(grid_of(space, patch, stride, jitter, most))
     assert found == expected, (
@@ -215,6 +219,7 @@ def cell_of(number, grid):
     return tuple(int(n) for n in np.unravel_index(number, grid))
 
 
+@checks
 def check_pyramid(grid, place, rows, direction, expected):
     what = f"grid {grid}, patch {place}, {rows} rows, direction {direction}"
     found = [int(n) for n in pyramid(grid, place, rows, direction)]
@@ -227,6 +232,7 @@ def check_pyramid(grid, place, rows, direction, expected):
         raise AssertionError(f"{what}: {named} should not be in the context")
 
 
+@checks
 def check_target(grid, place, step, direction, expected):
     found = target_of(grid, place, step, direction)
     assert found == expected and (found is None) == (expected is None), (
@@ -235,6 +241,7 @@ def check_target(grid, place, step, direction, expected):
     )
 
 
+@checks
 def check_clear(patch, stride):
     step = first_clear(patch, stride)
     assert step == int(step) and step >= 1, f"a whole number of rows is wanted, not {step}"
@@ -266,7 +273,7 @@ check_target((4, 5), (1, 4), 3, (1, True), 6)
 check_target((3, 5, 4), (2, 1, 3), 2, (1, False), 55)
 check_clear(16, 8)
 check_clear(16, 7)
-print("part 1: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 from itertools import product
 
@@ -394,9 +401,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from ssl3d_lite.course.checks import Checks
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
+
+checks = Checks()
 
 
 class Counting(nn.Module):
@@ -411,6 +421,7 @@ class Counting(nn.Module):
         return self.encoder(patches)
 
 
+@checks
 def check_encoding(grid, scans, channels=1, code=5, seed=0):
     dims, count = len(grid), int(np.prod(grid))
     generator = torch.Generator().manual_seed(seed)
@@ -458,6 +469,7 @@ def check_encoding(grid, scans, channels=1, code=5, seed=0):
         assert any(learns), f"no gradient reaches {named}: it could not learn"
 
 
+@checks
 def check_reading(grid, numbers, scans=2, code=3):
     count = int(np.prod(grid))
     field = torch.arange(float(scans * code * count)).view(scans, code, *grid).requires_grad_()
@@ -482,7 +494,7 @@ check_encoding((3, 4), 2)
 check_encoding((2, 4, 3), 2)
 check_reading((3, 4), torch.tensor([0, 5, 11, 5]))
 check_reading((2, 4, 3), torch.tensor([[1, 2, 3], [23, 6, 0]]))
-print("part 2: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 check_encoding((5, 2), 3, channels=2, code=4, seed=1)
 check_encoding((3, 1, 4), 1, code=7, seed=2)
@@ -599,6 +611,10 @@ class MaskedConv(nn.Module):
 import torch
 from torch import nn
 
+from ssl3d_lite.course.checks import Checks
+
+checks = Checks()
+
 
 def make_context(dims, layers, code=6, seed=0):
     with torch.random.fork_rng(devices=[]):
@@ -606,6 +622,7 @@ def make_context(dims, layers, code=6, seed=0):
         return nn.Sequential(*(MaskedConv(code, dims) for _ in range(layers)))
 
 
+@checks
 def check_sight(context, space, at, expected, when="", code=6):
     """Expected: True where the context at ``at`` may look. Found out by the gradient."""
     seen = torch.zeros(space)
@@ -641,6 +658,7 @@ def after_training(context, dims, code=6):
     return context
 
 
+@checks
 def check_values(field, value, expected):
     """All parameters set to one value, so that the answer can be counted by hand."""
     layer = MaskedConv(field.shape[1], field.ndim - 2)
@@ -656,6 +674,7 @@ def check_values(field, value, expected):
         )
 
 
+@checks
 def check_moves(dims):
     """To another device: "meta" is on every machine, and computes shapes alone."""
     layer = MaskedConv(3, dims).to("meta")
@@ -701,7 +720,7 @@ check_values(
     torch.tensor([[[[middle, middle, middle], [edge, side, edge]]]]),
 )
 check_moves(3)
-print("part 3: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 
 
@@ -860,7 +879,12 @@ from math import exp, log
 
 import torch
 
+from ssl3d_lite.course.checks import Checks
 
+checks = Checks()
+
+
+@checks
 def check_others(right, scans, patches, among, expected):
     """Expected: for each prediction the numbers of its counter-examples."""
     given = torch.tensor(right)
@@ -882,6 +906,7 @@ def check_others(right, scans, patches, among, expected):
         )
 
 
+@checks
 def check_loss(cosine, right, others, temperature, expected, what):
     cosine, right = torch.as_tensor(cosine).float().clone(), torch.tensor(right)
     others = torch.as_tensor(others)
@@ -920,7 +945,7 @@ check_loss([[1.0, 0, -1]], [0], [every[0]], 1, log(exp(1) + 1 + exp(-1)) - 1, "c
 check_loss([[1.0, 0, -1]], [0], [every[0]], 0.5, log(exp(2) + 1 + exp(-2)) - 2, "cosines 1, 0, -1")
 check_loss([[1.0, 0, -1]], [0], [[False, False, True]], 1, log(1 + exp(-2)), "only -1 is to beat")
 check_loss([[-1.0, 1, 0]], [0], [every[0]], 0.001, 2000.0, "quite wrong")
-print("part 4: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 for scans, patches, seed in ((3, 4, 0), (1, 6, 1), (5, 1, 2), (2, 45, 3), (4, 9, 4)):
     whole = range(scans * patches)
@@ -1104,9 +1129,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from ssl3d_lite.course.checks import Checks
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import make_task
+
+checks = Checks()
 
 
 class Waves(nn.Module):
@@ -1157,6 +1185,7 @@ def make_cpc(space, scans, seed, volumes=None, **settings):
     return mine, library, make_encoder(shape, seed), batch, library.make_views(volumes, params)
 
 
+@checks
 def check_pairs(space, scans, seed, **settings):
     """A task whose context and W do nothing: each prediction is the latent of its own place."""
     task, _, _, batch, _ = make_cpc(space, scans, seed, ramps(scans, space), **settings)
@@ -1213,6 +1242,7 @@ class Times(nn.Module):
         return self.number * field
 
 
+@checks
 def check_wiring(space, scans, seed, **settings):
     """What is given to the context network, and which linear map makes which prediction."""
     task, _, _, batch, _ = make_cpc(space, scans, seed, ramps(scans, space), **settings)
@@ -1251,6 +1281,7 @@ def check_wiring(space, scans, seed, **settings):
         )
 
 
+@checks
 def check_like_the_library(space, scans, seed, **settings):
     mine, library, encoder, batch, theirs = make_cpc(space, scans, seed, **settings)
     calls, what = [], f"{scans} scans of {space}, directions {mine.settings.directions}"
@@ -1277,6 +1308,7 @@ def check_like_the_library(space, scans, seed, **settings):
         )
 
 
+@checks
 def check_collapsed(space, scans, seed):
     mine, _, _, batch, _ = make_cpc(space, scans, seed)
     with torch.no_grad():
@@ -1290,6 +1322,7 @@ def check_collapsed(space, scans, seed):
     )
 
 
+@checks
 def check_information(loss, choices, expected):
     found = float(information(loss, choices))
     assert abs(found - expected) < 1e-6, (
@@ -1297,6 +1330,7 @@ def check_information(loss, choices, expected):
     )
 
 
+@checks
 def check_scans(nats, patches, expected):
     found = scans_needed(nats, patches)
     assert found == expected, (
@@ -1318,7 +1352,7 @@ check_information(5.0, 90, 0.0)
 check_scans(3.5, 45, 1)
 check_scans(4.5, 45, 3)
 check_scans(log(90), 45, 2)
-print("part 5: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 for seed, (space, settings) in enumerate(
     (

@@ -300,6 +300,7 @@ def _study(arguments: list[str]) -> None:
 
 _COURSE = {
     "build": "make the students' and the lecturer's folder",
+    "collect": "take submissions out of a zip of Moodle or Canvas",
     "grade": "run and grade what was handed in, each in a jail of its own",
 }
 _BOOK = {
@@ -328,6 +329,11 @@ def _course(arguments: list[str]) -> int | None:
         from ssl3d_lite.course.build import BuildSettings, build_course
 
         print(f"course: {build_course(_parse(BuildSettings, 'course build', rest))}")
+    if action == "collect":
+        from ssl3d_lite.course.collect import CollectSettings, collect
+
+        settings = _parse(CollectSettings, "course collect", rest)
+        print(f"{len(collect(settings))} students: {settings.out}")
     if action != "grade":
         return 0
     from ssl3d_lite.course.grade import GradeSettings, grade_submissions
@@ -495,6 +501,7 @@ ACTIONS = {
     "book build": "ssl3d book build site",
     "book quiz": "ssl3d book quiz quiz.xml",
     "show SCAN.nii.gz": "ssl3d show scans/ann.nii.gz --prediction predictions/ann.nii.gz",
+    "course collect": "ssl3d course collect A1.zip --assignment A1 --out submissions",
     "course grade": "ssl3d course grade submissions --course course/lecturer --out grades",
 }
 

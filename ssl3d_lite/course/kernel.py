@@ -48,6 +48,8 @@ class KernelClient(NotebookClient):
     """Runs one piece of code at a time, and keeps only errors and signed messages of its output."""
 
     watcher: Any = None
+    context: Any = None
+    """Context of the sockets to the kernel."""
     shown: int = 0
     interrupted: bool = False
     """Whether the last cell ran for too long."""
@@ -74,10 +76,9 @@ class KernelClient(NotebookClient):
         """End the kernel, whatever state it is in."""
         if self.watcher is not None:
             self.watcher.kill()
-        manager: Any = self.km
-        context = manager.context
-        await self._async_cleanup_kernel()
-        context.destroy(linger=0)
+        if self.km is not None:  # nbclient has let go of one that did not start
+            await self._async_cleanup_kernel()
+        self.context.destroy(linger=0)
 
     async def code(self, source: str, history: bool = True) -> tuple[str, list[str]]:
         """Run a cell. Returns its error (empty if none) and its signed messages."""
@@ -140,6 +141,7 @@ def make_client(scratch: Path, sandbox: Sandbox) -> KernelClient:
         shutdown_kernel="immediate",
         resources={"metadata": {"path": str(scratch)}},
     )
+    client.context = context
     client.log.setLevel(logging.CRITICAL)
     manager.log.setLevel(logging.CRITICAL)
     return client

@@ -8,7 +8,7 @@ student's answers and the cells that the student added.
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -155,8 +155,15 @@ def _short(reason: object) -> str:
 # ---- merging -------------------------------------------------------------------------------------
 
 
-def merge_submission(assignment: Assignment, cells: list[dict[str, Any]]) -> MergedNotebook:
-    """Merge a submission with the lecturer's notebook: the steps to run, in order."""
+def merge_submission(
+    assignment: Assignment, cells: list[dict[str, Any]], handed_out: Collection[str] = ()
+) -> MergedNotebook:
+    """Merge a submission with the lecturer's notebook: the steps to run, in order.
+
+    Args:
+        handed_out: cells as students have got them. One that the lecturer has mended since was not
+            changed by the student.
+    """
     plain = released(assignment.notebook).cells
     matched, extras = _match(plain, cells)
     merger = _Merger(assignment, extras)
@@ -164,11 +171,11 @@ def merge_submission(assignment: Assignment, cells: list[dict[str, Any]]) -> Mer
     for index, (full, shown) in enumerate(zip(assignment.notebook.cells, plain, strict=True)):
         submitted = matched.get(index)
         if is_test(full):
-            merger.add_test(full, submitted, changed=submitted != shown.source)
+            merger.add_test(full, submitted, submitted not in (shown.source, *handed_out))
         elif grade_id_of(full):
             merger.add_answer(full, submitted)
         elif full.cell_type == "code" and "show" not in full.metadata.get("tags", []):
-            if submitted is not None and submitted != shown.source:
+            if submitted is not None and submitted not in (shown.source, *handed_out):
                 merger.add("extra", submitted)  # such as an import; the given cell runs after it
             merger.add("given", full.source, merger.defined_by(full))
         merger.add_extras(index)
@@ -228,22 +235,20 @@ def _names_of_solutions(assignment: Assignment) -> set[str]:
     return {name for c in cells if c.cell_type == "code" for name in bound_names(c.source)}
 
 
-def _match(
-    plain: list[Any], cells: list[dict[str, Any]]
-) -> tuple[dict[int, str], dict[int, list[str]]]:
+def match_cells(plain: list[Any], cells: list[dict[str, Any]]) -> dict[int, int]:
     """Find the lecturer's cell for each submitted cell: by grade_id, else by the cell's id, else by
     its text, else by the function that it defines. Some tools drop metadata, some ids.
 
     Returns:
-        {place of a lecturer's cell: the student's source}, and the code of all other cells by the
-        place of the lecturer's cell that it stands after (-1: the top).
+        {place in the submission: place of the lecturer's cell}; cells of the student's own are left
+        out.
     """
     keys: list[dict[Any, int]] = [{}, {}, {}, {}]
     for index, cell in enumerate(plain):
         for known, key in zip(keys, _keys(cell), strict=True):
             if key:
                 known.setdefault(key, index)
-    found: dict[int, int] = {}  # place in the submission → lecturer's
+    found: dict[int, int] = {}
     for level, known in enumerate(keys):
         taken = set(found.values())
         for place, cell in enumerate(cells):
@@ -251,6 +256,18 @@ def _match(
             if match is not None and match not in taken and _same_kind(plain[match], cell):
                 found[place] = match
                 taken.add(match)
+    return found
+
+
+def _match(
+    plain: list[Any], cells: list[dict[str, Any]]
+) -> tuple[dict[int, str], dict[int, list[str]]]:
+    """
+    Returns:
+        {place of a lecturer's cell: the student's source}, and the code of all other cells by the
+        place of the lecturer's cell that it stands after (-1: the top).
+    """
+    found = match_cells(plain, cells)
     matched = {index: cells[place]["source"].rstrip("\n") for place, index in found.items()}
     extras: dict[int, list[str]] = {}
     last = -1

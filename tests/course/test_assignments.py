@@ -1,6 +1,7 @@
 """Every assignment is fair: untouched, nothing; solved, all; a mistake costs its part alone."""
 
 import importlib
+import re
 
 import nbformat
 import pytest
@@ -83,10 +84,15 @@ def test_without_the_cells_that_only_show_nothing_is_missing(assignments, here, 
     ("name", "mistake"), MISTAKES, ids=[f"{m.part} {m.name}" for _, m in MISTAKES]
 )
 def test_a_mistake_costs_its_part_and_nothing_else(assignments, here, name, mistake):
-    assignment = assignments[name]
+    assignment, failures = assignments[name], {}
     version = solved(assignment.notebook, {f"{mistake.part}-solution": mistake.code})
-    got = earned(assignment, version, show=False, since=f"{mistake.part}-solution")
+    since = f"{mistake.part}-solution"
+    got = earned(assignment, version, show=False, since=since, failures=failures)
     assert got == {**full(assignment), f"{mistake.part}-tests": 0.0}
+    said = failures[f"{mistake.part}-tests"]
+    assert isinstance(said, AssertionError), f"no sentence, but an error of Python: {said!r}"
+    text = re.sub(r"^✗ \d+ of \d+: ", "", str(said))
+    assert len(text.split()) >= 4, f"this names no mistake: {text}"
 
 
 @each

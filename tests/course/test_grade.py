@@ -3,9 +3,11 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,9 +16,13 @@ import psutil
 import pytest
 
 from ssl3d_lite.course import jail
-from ssl3d_lite.course.grade import GradeSettings, grade_submissions
+from ssl3d_lite.course.grade import GradeSettings, grade_submissions, no_points
+from ssl3d_lite.course.marks import read_marks
+from ssl3d_lite.course.records import GradeRecord, record_place, store_record
 from ssl3d_lite.course.sources import grade_id_of, released
+from ssl3d_lite.course.tally import with_earlier
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import read_csv
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(
@@ -277,28 +283,39 @@ def test_a_folder_of_somebody_elses_is_refused_as_it_is(tmp_path, hand_in, lectu
 # ---- stopped from outside ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)]
+)
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_a_stopped_grader_leaves_no_kernel_and_no_false_grade(
-    tmp_path, hand_in, lecturer, how, code
+    tmp_path, hand_in, lecturer, how, code, jobs
 ):
-    hand_in(tmp_path / "in", "loops", {"a1-1-solution": "while True:\n    pass"})
+    for student in ("loops", "turns")[:jobs]:
+        hand_in(tmp_path / "in", student, {"a1-1-solution": "while True:\n    pass"})
     out = tmp_path / "out"
     command = [sys.executable, "-m", "ssl3d_lite.cli", "course", "grade", str(tmp_path / "in")]
     command += ["--course", str(lecturer), "--out", str(out), "--seconds", "400"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    places = Path(tempfile.mkdtemp(prefix="t-"))
+    command += ["--jobs", str(jobs)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(places)}
     process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
     children = wait_for(lambda: busy(psutil.Process(process.pid)))
+    assert list(places.iterdir())
     process.send_signal(how)
     assert process.wait(60) == code
     assert not psutil.wait_procs(children, timeout=20)[1]
     assert not list(out.glob("records/**/*.json"))
     assert not (out / "grades.csv").exists()
+    if how != signal.SIGKILL:  # of which no process can hear
+        assert list(places.iterdir()) == []
+    shutil.rmtree(places)
 
 
 def busy(process):
     """Its kernel, once that has worked for some seconds: longer than it takes to start."""
-    children = process.children()
-    return children if children and children[0].cpu_times().user > 6 else []
+    children = process.children(recursive=True)
+    works = any(child.cpu_times().user > 6 for child in children if not child.children())
+    return children if works else []
 
 
 def wait_for(what, seconds=120):
@@ -367,19 +384,65 @@ def test_marks_of_a_person_are_counted(tmp_path, hand_in, lecturer, capsys):
     command = ["course", "grade", str(tmp_path / "in"), "--course", str(lecturer)]
     command += ["--out", str(tmp_path / "out")]
     assert main(command) == 0
-    marks = tmp_path / "out/open_questions.csv"
+    marks = tmp_path / "out/by_hand.csv"
     assert marks.read_text() == "student,assignment,part,points\nann,A1,3,\n"
-    assert "addition is linear" in (tmp_path / "out/open_questions.md").read_text()
+    assert "addition is linear" in (tmp_path / "out/by_hand.md").read_text()
     marks.write_text("student,assignment,part,points\nann,A1,3,22.5\ngone,A1,3,4\n")
     assert main(command) == 0
     (row,) = csv.DictReader((tmp_path / "out/grades.csv").read_text().splitlines())
     assert (row["part 3"], row["total"], row["max"]) == ("22.5", "92.5", "100")
-    assert "92.5 of 100" in (tmp_path / "out/feedback/ann/A1.html").read_text()
+    assert "92.5 of 100 points" in (tmp_path / "out/feedback/ann/A1.html").read_text()
     assert marks.read_text() == "student,assignment,part,points\nann,A1,3,22.5\ngone,A1,3,4\n"
     marks.write_text("student,assignment,part,points\nann,A1,3,many\n")
     capsys.readouterr()
     assert main(command) == 2
-    assert "open_questions.csv, line 2: 'many' is no number" in capsys.readouterr().err
+    assert "line 2: ann, A1, part 3: 'many' is no number of points" in capsys.readouterr().err
+
+
+def test_other_assignments_keep_their_rows_and_texts(tmp_path, hand_in, lecturer, tiny):
+    from ssl3d_lite.course import grade as module
+    from ssl3d_lite.course.tally import write_grades, write_texts
+
+    out = tmp_path / "out"
+    first = no_points("ann", tiny, "graded")
+    first.answers = {"a1-3-answer": "Because."}
+    store_record(record_place(out, "ann", "A1"), first, "key")
+    write_grades([first, no_points("ben", tiny, "missing")], ["A1"], out)
+    before = {row["student"]: row for row in read_csv(out / "grades.csv")}
+    second = GradeRecord("ann", "A2", {"a2-1": 3.0}, 3.0, "graded", total=3.0)
+    records = with_earlier([second], ["A2"], out)
+    assert [record.assignment for record in records] == ["A1", "A2"]
+    write_grades(records, ["A2"], out)
+    rows = {(row["student"], row["assignment"]): row for row in read_csv(out / "grades.csv")}
+    assert list(rows) == [("ann", "A1"), ("ann", "A2"), ("ben", "A1")]
+    assert {name: rows[name, "A1"] for name in before} == before
+    write_texts(records, [tiny], read_marks(out, [tiny]), out)
+    assert "> Because." in (out / "by_hand.md").read_text()
+    assert module.stored_record(record_place(out, "ann", "A1")).answers == first.answers
+
+
+def test_a_kernel_that_cannot_start_is_told_with_its_log(tmp_path, hand_in, lecturer, monkeypatch):
+    hand_in(tmp_path / "in", "ann")
+    monkeypatch.setattr(jail, "_MODULE", "ssl3d_lite.course.no_such_module")
+    (record,) = grade_submissions(
+        GradeSettings(tmp_path / "in", course=lecturer, out=tmp_path / "out")
+    )
+    assert record.status.startswith("not graded: ")
+    assert "No module named ssl3d_lite.course.no_such_module" in record.status
+
+
+def test_jobs_side_by_side_give_the_same_table(tmp_path, hand_in, lecturer):
+    for student in ("ann", "ben", "cy"):
+        hand_in(tmp_path / "in", student, ANSWERS["visible"] if student == "ben" else None)
+    found = [
+        grade_submissions(
+            GradeSettings(tmp_path / "in", course=lecturer, out=tmp_path / f"out{jobs}", jobs=jobs)
+        )
+        for jobs in (1, 2)
+    ]
+    points = [[(r.student, r.points, r.messages, r.status) for r in each] for each in found]
+    assert points[0] == points[1]
+    assert [record.total for record in found[0]] == [70, 40, 70]
 
 
 def test_a_fault_of_the_grader_is_said_and_tried_again(tmp_path, hand_in, lecturer, monkeypatch):

@@ -95,6 +95,16 @@ def test_tests_are_ours_whatever_they_say(tiny, cells):
     assert merged.notes == ["test cell 1 had been changed: ours was run"]
 
 
+def test_a_cell_that_the_lecturer_mended_was_not_changed_by_the_student(tiny, cells):
+    old = "same(twice(values), 2 * values, 'before it was mended')"
+    cells[place(cells, "a1-1-tests")]["source"] = old
+    given = next(cell for cell in cells if "arange" in cell["source"])
+    given["source"] += "\nimport math"
+    merged = merge_submission(tiny, cells, {old, given["source"]})
+    assert kinds(merged) == USUAL
+    assert merged.notes == []
+
+
 def test_a_missing_answer_is_said(tiny, cells):
     del cells[place(cells, "a1-1-solution")]
     merged = merge_submission(tiny, cells)
