@@ -48,7 +48,8 @@ ROOT = Path(__file__).parents[2]
 MEASURED = ROOT / "notebooks/results/gpu/growth.csv"
 CONTEXT = 0.6e9  # bytes that CUDA itself takes for each process: assumed, and not measured here
 SLOWER = 10
-GPUS = (16, 24, 48, 80, 140)  # GB
+SMALL = 16e9  # bytes of a small GPU
+IN_TIME = 10  # minutes that an assignment may take
 CASES = 200
 
 
@@ -145,26 +146,34 @@ def cost_model() -> CostModel:
     return fit_cost_model(steps)
 
 
+def students(found: Share, model: CostModel) -> int | None:
+    """How many fit at once on a small GPU: by memory, and so that each has its turn in time, should
+    all others be served before. None where nothing is trained."""
+    minutes = model.seconds(found.work) / 60
+    return min(int(SMALL // found.bytes), int(IN_TIME // minutes)) if minutes else None
+
+
 def report(names: Sequence[str], scales: Sequence[str]) -> None:
     fast = cost_model()
     slow = replace(fast, operation=SLOWER * fast.operation)
-    most = 0.0
-    print(f"H200: {fast.step * 1e3:.1f} ms a step and {1e-12 / fast.operation:.1f} TFLOP/s")
-    print("| | scale | steps | GB | H200, min | ten times slower, min |\n|---|---|---|---|---|---|")
+    print(f"H200: {fast.step * 1e3:.1f} ms a step and {1e-12 / fast.operation:.0f} TFLOP/s")
+    print("| | scale | steps | GB | minutes, H200 | ten times slower | students at once |")
+    print("|---|---|---|---|---|---|---|")
     for name in names:
         for scale in scales:
-            found = share_of(name, scale)
-            most = max(most, found.bytes)
-            minutes = (model.seconds(found.work) / 60 for model in (fast, slow))
-            told = " | ".join(f"{each:.1f}" for each in minutes)
-            print(
-                f"| {name} | {scale} | {found.work.steps:.0f} | {found.bytes / 1e9:.1f} | {told} |",
-                flush=True,
-            )
-    print("| GPU | students at once | SSL3D_GPU_SHARE |\n|---|---|---|")
-    for size in GPUS:
-        students = max(1, int(size * 1e9 // most))
-        print(f"| {size} GB | {students} | {1 / students:.2f} |")
+            row_of(name, scale, share_of(name, scale), fast, slow)
+
+
+def row_of(name: str, scale: str, found: Share, fast: CostModel, slow: CostModel) -> None:
+    if not found.work.steps:
+        print(f"| {name} | {scale} | none | | | | |", flush=True)
+        return
+    minutes = (f"{model.seconds(found.work) / 60:.1f}" for model in (fast, slow))
+    print(
+        f"| {name} | {scale} | {found.work.steps:.0f} | {found.bytes / 1e9:.1f} | "
+        f"{' | '.join(minutes)} | {students(found, slow)} |",
+        flush=True,
+    )
 
 
 def main() -> None:

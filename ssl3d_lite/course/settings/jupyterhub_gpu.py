@@ -10,7 +10,7 @@ c.Spawner.environment = {
     "SSL3D_SCALE": "class",
     "CUDA_VISIBLE_DEVICES": "0",
     "OMP_NUM_THREADS": "4",
-    # of the GPU's memory, what each may take: torch refuses more with an error in one line
+    # what each may take of the GPU's memory: torch refuses more with an error in one line
     "PYTORCH_ALLOC_CONF": f"per_process_memory_fraction:{0.95 / STUDENTS:.4f}",
 }
 c.Spawner.cpu_limit = 4
