@@ -252,7 +252,9 @@ def _write(study: FlawedStudy, folder: Path, name: str) -> None:
     write_json(folder / CLAIM_FILE, study.claim)
     sides = [scan["side"] for scan in study.scans]
     settings = Study(
-        **{"name": f"study-{name}", "scale": "class", "title": f"Study {name}"},
+        name=f"study-{name}",
+        scale="class",
+        title=f"Study {name}",
         arms=(_OURS, _STRONG, _WEAK),
         labels=tuple(_BUDGETS),
         cohort={"recipe": "virtual-hippocampus"},
@@ -261,6 +263,7 @@ def _write(study: FlawedStudy, folder: Path, name: str) -> None:
         min_effect=MIN_GAIN,
         pretrain={"steps": 100},
     )
-    facts = {side: sides.count(side) for side in ("train", "validation", "test", "pretrain")}
-    facts |= {"cohort": "made up", "corpus": None, "runs": [row["run"] for row in study.rows]}
+    facts: dict[str, Any] = {"cohort": "made up", "corpus": None}
+    facts |= {side: sides.count(side) for side in ("train", "validation", "test", "pretrain")}
+    facts["runs"] = [row["run"] for row in study.rows]
     write_json(folder / STUDY, {"study": vars(settings), "facts": facts})

@@ -5,7 +5,7 @@ Take them after those of jupyterhub_config.py. README.md says how many students 
 
 STUDENTS = 8  # at the same time
 
-c = get_config()  # noqa: F821
+c = get_config()  # type: ignore[name-defined]  # noqa: F821
 c.Spawner.environment = {
     "SSL3D_SCALE": "class",
     "CUDA_VISIBLE_DEVICES": "0",
