@@ -897,9 +897,9 @@ def learn(settings, here):
     """Train, and count the right answers on validation cases."""
     torch.manual_seed(0)
     task, encoder = Jigsaw(settings, shape), make_encoder(shape, seed=0)
-    training = TrainSettings(steps=size["steps"], batch=8, learning_rate=2e-3, device="cpu")
+    training = TrainSettings(steps=size["steps"], batch=8, learning_rate=2e-3)
     pretrain(task, encoder, here, split.pretrain, training)
-    task.eval()
+    task, encoder = task.cpu().eval(), encoder.cpu()
     held_out = here.images(split.validation).cpu()
     generator, right = torch.Generator().manual_seed(1), 0
     with torch.inference_mode():

@@ -43,7 +43,8 @@ def test_what_is_in_a_course(course):
     assert [path.name for path in sorted(course.iterdir())] == ["lecturer", "student"]
     assert names(course / "student") == [
         *("A1.ipynb", "README.md", "settings/README.md", "settings/cpu.env", "settings/gpu.env"),
-        *("settings/jupyterhub_config.py", "settings/slurm.sbatch"),
+        *("settings/jupyterhub_config.py", "settings/jupyterhub_gpu.py"),
+        *("settings/slurm.sbatch", "settings/slurm_gpu.sbatch"),
     ]
     assert names(course / "lecturer") == [
         *("README.md", "course.toml", "gradebook.db", "handed_out/A1.ipynb", "nbgrader_config.py"),
