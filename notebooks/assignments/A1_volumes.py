@@ -152,7 +152,7 @@ def check_mm(voxel, affine, expected):
 
 
 def check_ml(mask, affine, expected):
-    found = millilitres(mask, affine)
+    found = float(millilitres(mask, affine))
     assert np.isclose(found, expected), (
         f"{np.count_nonzero(mask)} voxels of {expected * 1000 / np.count_nonzero(mask):g} cubic mm "
         f"are {expected:g} ml, but millilitres says {found:g}"
@@ -183,7 +183,14 @@ for _ in range(5):
     mask = rng.random((6, 7, 8)) > 0.7
     sides = oblique[:3, :3].T
     check_ml(mask, oblique, mask.sum() * abs(np.cross(sides[0], sides[1]) @ sides[2]) / 1000)
-    check_ml(3 * mask.astype(np.uint8), oblique, millilitres(mask, oblique))
+    volume = abs(np.cross(sides[0], sides[1]) @ sides[2]) / 1000
+    check_ml(3 * (mask[::-1] & mask).astype(np.uint8), oblique, (mask[::-1] & mask).sum() * volume)
+    places = rng.uniform(-200, 200, (6, 3))  # none of them has been asked about
+    found = np.concatenate([to_voxel(places, oblique), np.ones((6, 1))], -1) @ oblique.T
+    assert np.allclose(found[:, :3], places), (
+        f"to_voxel says that {places[0].round(2)} mm is a voxel that lies at "
+        f"{found[0, :3].round(2)} mm"
+    )
     assert (oblique == kept).all(), "the affine that you were given has been changed"
 ### END HIDDEN TESTS
 
@@ -678,7 +685,7 @@ def check_cut(volume, corners, patch):
 def check_back(patches, corners, space, expected, weight=None, what=""):
     given = [each.clone() for each in (patches, corners)]
     kept = None if weight is None else weight.clone()
-    whole = reassemble(patches, corners, space, weight)
+    whole = torch.as_tensor(reassemble(patches, corners, space, weight)).to(expected.dtype)
     assert torch.equal(patches, given[0]) and torch.equal(corners, given[1]), (
         "the patches or corners that you were given have been changed"
     )

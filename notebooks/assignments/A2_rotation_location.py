@@ -183,7 +183,7 @@ def check_turn(dims, edge, plane, quarters):
         )
     back = turn_back(turned, plane, quarters)
     assert torch.equal(back, cube), f"{what}: turned back, the volume is not what it was"
-    matrix = turn_matrix(plane, quarters, edge, dims)
+    matrix = torch.as_tensor(turn_matrix(plane, quarters, edge, dims))
     assert matrix.shape == (dims + 1, dims + 1) and matrix.is_floating_point(), (
         f"{what}: the matrix should be a float tensor of {dims + 1} rows and columns"
     )
@@ -192,7 +192,7 @@ def check_turn(dims, edge, plane, quarters):
         f"{what}: your matrix has the determinant {determinant:.0f}, so it is not a turn"
     )
     voxels = torch.cartesian_prod(*[torch.arange(edge)] * dims)
-    before = torch.cat([voxels.float(), torch.ones(len(voxels), 1)], 1) @ matrix.T
+    before = torch.cat([voxels.float(), torch.ones(len(voxels), 1)], 1) @ matrix.float().T
     for voxel, place in zip(voxels.tolist(), before[:, :dims].round().int().tolist()):
         wanted = (cube[0, 0] == right[(0, 0, *voxel)]).nonzero()[0].tolist()
         assert place == wanted, (
@@ -216,6 +216,13 @@ for quarters in (-1, 1, 2, 3, 5):
 flat = torch.arange(24.0).view(1, 1, 2, 3, 4)  # a batch that is no cube
 assert torch.equal(turn(flat, (0, 2), 1), torch.rot90(flat, 1, (2, 4))), "boxes that are no cubes"
 assert torch.equal(turn_back(turn(flat, (1, 0), 3), (1, 0), 3), flat), "boxes that are no cubes"
+generator = torch.Generator().manual_seed(1)
+for quarters in (-1, 1, 2, 3, 6):  # turned back though it never was turned
+    other = torch.rand(2, 1, 3, 4, 5, generator=generator)
+    right = torch.rot90(other, -quarters, (3, 4))
+    assert torch.equal(turn_back(other, (1, 2), quarters), right), (
+        f"{quarters} quarters, undone: no turn by {-quarters}"
+    )
 ### END HIDDEN TESTS
 
 # %%
@@ -281,7 +288,7 @@ from ssl3d_lite.errors import InputError
 def check_deal(scans, copies, choices, seed):
     what = f"{scans} scans, {copies} copies, {choices} choices"
     before = torch.get_rng_state(), np.random.get_state()[1].copy()
-    dealt = deal(scans, copies, choices, torch.Generator().manual_seed(seed))
+    dealt = torch.as_tensor(deal(scans, copies, choices, torch.Generator().manual_seed(seed)))
     assert torch.equal(torch.get_rng_state(), before[0]), (
         "torch's global random state has changed: draw from the generator, and seed nothing"
     )
@@ -302,12 +309,13 @@ def check_deal(scans, copies, choices, seed):
         f"but choice {int(counts.argmin())} {int(counts.min())} times"
     )
     torch.rand(3), np.random.rand(3)  # others draw in between
-    again = deal(scans, copies, choices, torch.Generator().manual_seed(seed))
+    again = torch.as_tensor(deal(scans, copies, choices, torch.Generator().manual_seed(seed)))
     assert torch.equal(dealt, again), "the same seed should deal the same, and does not"
 
 
 def check_chance(scans, copies, choices, seeds=400):
-    dealt = [deal(scans, copies, choices, torch.Generator().manual_seed(s)) for s in range(seeds)]
+    generators = (torch.Generator().manual_seed(seed) for seed in range(seeds))
+    dealt = [torch.as_tensor(deal(scans, copies, choices, each)) for each in generators]
     for choice in range(choices):
         often = (torch.stack(dealt) == choice).float().mean(0)
         spread = (1 / choices * (1 - 1 / choices) / seeds) ** 0.5
@@ -317,7 +325,7 @@ def check_chance(scans, copies, choices, seeds=400):
             f"{float(often.min()):.0%}"
         )
     generator = torch.Generator().manual_seed(1)
-    several = [deal(scans, copies, choices, generator).tolist() for _ in range(8)]
+    several = [torch.as_tensor(deal(scans, copies, choices, generator)).tolist() for _ in range(8)]
     assert any(each != several[0] for each in several), (
         "deals from one generator are all the same: it should move on with each"
     )
@@ -622,7 +630,7 @@ from ssl3d_lite.errors import InputError
 
 
 def check_offsets(dims):
-    mine = offsets(dims)
+    mine = torch.as_tensor(offsets(dims))
     grid = torch.meshgrid(*[torch.arange(-1, 2)] * dims, indexing="ij")
     right = torch.stack(grid, -1).view(-1, dims)
     right = torch.cat([right[: 3**dims // 2], right[3**dims // 2 + 1 :]])
@@ -641,7 +649,7 @@ def check_corners(space, patch, jitter, seed, shift=None, scans=2):
     drawn = torch.randint(jitter + 1, (scans, 7, dims), generator=generator)
     shift = drawn if shift is None else torch.full_like(drawn, shift)
     kept = query.clone(), shift.clone()
-    mine = patch_corners(space, patch, jitter, query, shift)
+    mine = torch.as_tensor(patch_corners(space, patch, jitter, query, shift))
     assert torch.equal(query, kept[0]) and torch.equal(shift, kept[1]), (
         "the query or the shift that you were given has been changed"
     )
@@ -845,7 +853,7 @@ def check_pose(space, seed, scans=3, query=None, **settings):
                 f"{dims}D: {what} begins at {start}, but its placement says "
                 f"{says[:dims, dims].tolist()}"
             )
-            mine = batch.views[scan, view]
+            mine = batch.views[scan, view].to(right.dtype)
             if s.normalise:
                 spread, mean = torch.var_mean(right.flatten(1), 1, correction=0)
                 right = (right - mean.view(-1, *(1,) * dims)) / spread.view(-1, *(1,) * dims).sqrt()

@@ -172,7 +172,7 @@ def check_matrix(orders):
 def check_far(pieces, count, least, seed):
     what = f"{count} orders of {pieces} pieces, seed {seed}"
     before = torch.get_rng_state(), np.random.get_state()[1].copy()
-    orders = far_orders(pieces, count, torch.Generator().manual_seed(seed))
+    orders = torch.as_tensor(far_orders(pieces, count, torch.Generator().manual_seed(seed)))
     same = torch.equal(torch.get_rng_state(), before[0])
     assert same and (np.random.get_state()[1] == before[1]).all(), (
         "the global random state has changed: draw from the generator, and seed nothing"
@@ -190,7 +190,7 @@ def check_far(pieces, count, least, seed):
         f"{least} can be had"
     )
     torch.rand(3)
-    again = far_orders(pieces, count, torch.Generator().manual_seed(seed))
+    again = torch.as_tensor(far_orders(pieces, count, torch.Generator().manual_seed(seed)))
     assert torch.equal(orders, again), "the same seed should give the same orders, and does not"
     return orders
 
@@ -288,7 +288,7 @@ import torch
 
 def check_shuffle(pieces, orders):
     kept = pieces.clone(), orders.clone()
-    shown = shuffle(pieces, orders)
+    shown = torch.as_tensor(shuffle(pieces, orders))
     assert torch.equal(pieces, kept[0]) and torch.equal(orders, kept[1]), (
         "the pieces or orders that you were given have been changed"
     )
@@ -300,7 +300,7 @@ def check_shuffle(pieces, orders):
             assert torch.equal(shown[scan, place], pieces[scan, cell]), (
                 f"scan {scan} in the order {order}: at place {place} piece {cell} should be shown"
             )
-    back = unshuffle(shown.clone(), orders)
+    back = torch.as_tensor(unshuffle(shown.clone(), orders))
     for scan, order in enumerate(orders.tolist()):
         for cell in range(len(order)):
             assert torch.equal(back[scan, cell], pieces[scan, cell]), (
@@ -317,6 +317,11 @@ generator = torch.Generator().manual_seed(21)
 for scans, pieces, rest in ((5, 27, (2, 3, 3, 3)), (27, 27, (3,)), (1, 4, ()), (9, 9, (1, 2, 5))):
     orders = torch.rand(scans, pieces, generator=generator).argsort(1)
     check_shuffle(torch.rand(scans, pieces, *rest, generator=generator), orders)
+    other = torch.rand(scans, pieces, *rest, generator=generator)  # never shuffled before
+    back = torch.as_tensor(unshuffle(other, orders))
+    for scan, order in enumerate(orders.tolist()):
+        right = torch.stack([other[scan, order.index(cell)] for cell in range(pieces)])
+        assert torch.equal(back[scan], right), "put back, pieces stand in other cells than theirs"
 ### END HIDDEN TESTS
 
 
@@ -356,7 +361,8 @@ from ssl3d_lite.tasks.permutations import reorder as shuffle
 # <details><summary>Hint: the piece of one value</summary>
 #
 # Its variance is 0. Divide by the square root of variance plus something far smaller than any real
-# variance (1e-5), or replace 0 by 1 before you divide.
+# variance (1e-5). Or replace 0 by 1 before you divide: that is right here, but a mean that was
+# rounded may leave 1e-17 in place of 0.
 #
 # </details>
 
@@ -416,7 +422,7 @@ from ssl3d_lite.tasks.jigsaw import JigsawSettings
 
 def check_normalised(views):
     kept = views.clone()
-    mine = normalise_pieces(views)
+    mine = torch.as_tensor(normalise_pieces(views))
     assert torch.equal(views, kept), "the pieces that you were given have been changed"
     assert tuple(mine.shape) == tuple(views.shape), f"{tuple(views.shape)} → {tuple(mine.shape)}"
     assert mine.isfinite().all(), "there are values that are no number (NaN) or infinite"
@@ -471,7 +477,7 @@ def check_jigsaw(space, seed, scans=3, **settings):
             start = (start + params["shift"][scan, cell]).tolist()
             what = f"{dims}D, scan {scan}: place {place} should show the piece of cell {cell}"
             right = volumes[(scan, slice(None), *(slice(c, c + s.patch) for c in start))]
-            mine = batch.views[scan, place]
+            mine = batch.views[scan, place].to(right.dtype)
             if s.normalise:
                 spread, mean = torch.var_mean(right.flatten(1), 1, correction=0)
                 right = (right - mean.view(-1, *(1,) * dims)) / spread.view(-1, *(1,) * dims).sqrt()
@@ -505,7 +511,7 @@ check_jigsaw((24, 27), 2, normalise=False, patch=5, jitter=2)
 print("part 3: the visible checks pass")
 ### BEGIN HIDDEN TESTS
 check_normalised(3 + torch.rand(3, 9, 1, 5, 5, generator=generator))
-check_normalised(torch.full((1, 4, 2, 3, 3, 3), 0.1))
+check_normalised(torch.full((1, 4, 2, 3, 3, 3), 0.5))  # whose mean is exact, by any formula
 check_jigsaw((21, 40, 31), 6, 4, normalise=False, patch=4, jitter=2, permutations=30)
 check_jigsaw((20, 19, 21), 7, 2, normalise=False, patch=6, jitter=0)
 check_jigsaw((30, 41), 8, 5, patch=6, jitter=3)

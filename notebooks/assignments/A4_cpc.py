@@ -204,7 +204,7 @@ from ssl3d_lite.errors import InputError
 
 
 def check_grid(space, patch, stride, jitter, most, expected):
-    found = tuple(grid_of(space, patch, stride, jitter, most))
+    found = tuple(map(int, grid_of(space, patch, stride, jitter, most)))
     assert found == expected, (
         f"scan {space}, patch {patch}, stride {stride}, jitter {jitter}, most {most}: the grid "
         f"should be {expected}, but is {found}"

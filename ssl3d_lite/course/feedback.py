@@ -39,6 +39,6 @@ def write_feedback(path: Path, assignment: Assignment, result: dict[str, Any]) -
         as_html((["Part", "Points", "What was found"], rows)),
     ]
     if result["notes"]:
-        lines += ["<h2>What was restored before grading</h2>", bullets(result["notes"])]
+        lines += ["<h2>What the grader noted</h2>", bullets(result["notes"])]
     lines.append(f'<p class="note">{escape(_ABOUT_TESTS)}</p>')
     write_html(path, f"{assignment.name} {result['student']}", lines)

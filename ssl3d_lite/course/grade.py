@@ -19,22 +19,21 @@ from .build import COHORTS_FOLDER, SOLVED_FOLDER, read_course
 from .feedback import write_feedback
 from .flags import find_flags
 from .open_questions import AnswerKey, read_points, write_open_questions
+from .reader import UnreadableError, read_cells
 from .sandbox import Sandbox
 from .sources import Assignment, need_nbgrader
 from .submission import (
-    MergedNotebook,
-    UnreadableError,
     files_beside,
     find_students,
     merge_submission,
     misnamed_notebooks,
     notebook_path,
+    notes_on_names,
     read_bytes,
-    read_cells,
 )
 
 _TABLE = "grades.csv"
-_GRADER_VERSION = 1  # a higher one makes all submissions be graded again
+_GRADER_VERSION = 2  # a higher one makes all submissions be graded again
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class GradeRecord:
     messages: dict[str, str] = field(default_factory=dict)
     """Part → why its tests failed; empty if they passed."""
     notes: list[str] = field(default_factory=list)
-    """Changes that were undone before grading."""
+    """Changes that were undone before grading, and what was not run."""
     flags: list[str] = field(default_factory=list)
     """Reasons for a person to read this submission."""
     answers: dict[str, str] = field(default_factory=dict)
@@ -97,7 +96,7 @@ class GradeRecord:
         return {
             **{"student": self.student, "assignment": self.assignment},
             **{"total": f"{self.total:g}", "max": f"{self.max:g}", "status": self.status},
-            **{"seconds": f"{self.seconds:.1f}", "flags": "; ".join(self.flags), **parts},
+            **{"seconds": f"{self.seconds:.1f}", "look at": "; ".join(self.flags), **parts},
         }
 
 
@@ -233,14 +232,17 @@ def _grade_one(
             raise UnreadableError(f"{student.name} is a link")
         data = read_bytes(path)
         attachments = list(files_beside(path))
-        key = _submission_key(data, attachments, assignment, settings)
+        notes = notes_on_names(student, assignment.name)
+        key = _submission_key(data, attachments, assignment, settings, notes)
         place = settings.out / "records" / student.name / f"{assignment.name}.json"
         record = _kept(place, key)
         if record is not None:
             return record, True
         record = run_and_score(student.name, assignment, read_cells(data), attachments, settings)
+        record.notes = [*notes, *record.notes]
     except UnreadableError as reason:
-        record = no_points(student.name, assignment, f"unreadable: {reason}" if path else "missing")
+        status = f"unreadable: {reason}" if path else _missing(student, assignment.name, settings)
+        record = no_points(student.name, assignment, status)
         place = None
     except Exception as reason:  # the others are graded all the same, and this one next time
         line = " ".join(f"{type(reason).__name__}: {reason}".split())[:200]
@@ -252,11 +254,24 @@ def _grade_one(
     return record, False
 
 
+def _missing(student: Path, name: str, settings: GradeSettings) -> str:
+    """The status of what was not handed in; other notebooks in the folder may have been meant."""
+    names = [path.stem for path in settings.course.glob("source/*/*.ipynb")]
+    others = [] if student.is_symlink() else misnamed_notebooks(student, names)
+    if not others:
+        return "missing"
+    return f"missing: {', '.join(others)[:150]} was not graded, as it is not called {name}.ipynb"
+
+
 def _submission_key(
-    data: bytes, attachments: list[Path], assignment: Assignment, settings: GradeSettings
+    data: bytes,
+    attachments: list[Path],
+    assignment: Assignment,
+    settings: GradeSettings,
+    notes: list[str],
 ) -> str:
     """A checksum of all that the points depend on."""
-    parts = [data, json.dumps(assignment.notebook, sort_keys=True).encode()]
+    parts = [data, repr(notes).encode(), json.dumps(assignment.notebook, sort_keys=True).encode()]
     parts += [each for path in attachments for each in (path.name.encode(), path.read_bytes())]
     limits = (_GRADER_VERSION, settings.seconds, settings.memory_gb)
     sums = [hashlib.sha256(part).hexdigest() for part in (*parts, repr(limits).encode())]
@@ -312,7 +327,7 @@ def run_and_score(
         passed = not part.is_open and outcome.parts[part.name].passed
         points[part.name] = None if part.is_open else part.points if passed else 0.0
     stops = list(dict.fromkeys(outcome.stops))
-    changed = list(dict.fromkeys(outcome.changed))
+    notes = list(dict.fromkeys(outcome.notes))
     return GradeRecord(
         student=student,
         assignment=assignment.name,
@@ -321,8 +336,8 @@ def run_and_score(
         status=f"stopped: {'; '.join(stops)}" if stops else "graded",
         seconds=round(outcome.seconds, 1),
         messages={name: result.message for name, result in outcome.parts.items()},
-        notes=[*merged.notes, *map(_restored, changed)],
-        flags=_flags(assignment, merged, changed),
+        notes=[*merged.notes, *notes],
+        flags=find_flags(assignment, [(s.part, s.source) for s in merged.steps if s.of_student]),
         answers={n: text for n, text in merged.answers.items() if _is_open(n, assignment)},
         total=sum(got for got in points.values() if got),
     )
@@ -336,19 +351,6 @@ def _sandbox(settings: GradeSettings) -> Sandbox:
         confine=not jail.missing_confinement(),
         deny=(settings.course / SOLVED_FOLDER, settings.course / "source", settings.submissions),
     )
-
-
-def _flags(assignment: Assignment, merged: MergedNotebook, changed: list[str]) -> list[str]:
-    """Functions that were replaced, and suspicious names in the student's code. Data that were
-    changed raise no flag: that is an accident more often than not."""
-    functions = [_restored(what) for what in changed if "." in what or "()" in what]
-    model = [cell.source for cell in assignment.notebook.cells if cell.cell_type == "code"]
-    codes = [text for name, text in merged.answers.items() if not _is_open(name, assignment)]
-    return [*functions, *find_flags([*codes, *merged.extras], model)]
-
-
-def _restored(what: str) -> str:
-    return f"restored before a test: {what}"
 
 
 def _is_open(grade_id: str, assignment: Assignment) -> bool:
