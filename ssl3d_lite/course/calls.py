@@ -1,13 +1,14 @@
 """Calls from one process to another: values go there and come back, gradients too, never code.
 
-Tests run in one process and the student's code in another. To a test, a student's function, class or
-network looks as if it were its own: a ``RemoteCallable``, ``RemoteObject`` or ``RemoteModule``. What a
-test hands over by reference (an encoder that counts its calls) is called back in the same way. As in
-one process, arguments that are changed in place change here, generators move on, the global random
-state is shared, and ``backward`` goes through.
+Tests run in one process and the student's code in another. To a test, a student's function, class
+or network looks as if it were its own: a ``RemoteCallable``, ``RemoteObject`` or ``RemoteModule``.
+What a test hands over by reference (an encoder that counts its calls) is called back in the same
+way. As in one process, arguments that are changed in place change here, generators move on, the
+global random state is shared, and ``backward`` goes through.
 
-No library does this. rpyc and Pyro give the other side references to all there is, ``torch.distributed``
-pickles, and none lets gradients through between processes that do not trust each other.
+No library does this. rpyc and Pyro give the other side references to all there is,
+``torch.distributed`` pickles, and none lets gradients through between processes that do not trust
+each other.
 """
 
 import builtins
@@ -550,7 +551,7 @@ def _change(mine: Any, new: Any) -> None:
 
 def _random_state() -> dict[str, Any]:
     """Of torch, NumPy and Python; each can be compared, and told."""
-    kind, keys, *rest = np.random.get_state(legacy=True)
+    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
     version, inner, gauss = random.getstate()
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
@@ -565,7 +566,7 @@ def _set_random_state(news: dict[str, Any]) -> None:
     if "numpy" in news:
         kind, keys, place, has, cached = news["numpy"]
         state = (kind, np.frombuffer(keys, np.uint32), int(place), int(has), cached)
-        np.random.set_state(state)
+        np.random.set_state(state)  # noqa: NPY002
     if "python" in news:
         random.setstate(news["python"])
 

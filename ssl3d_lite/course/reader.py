@@ -1,8 +1,8 @@
 """Reads a submitted file: JSON in, the cells that count out, in a process of its own with limits.
 
-``python -I reader.py < A1.ipynb``. A file of a student's may be made to eat memory or time while it is
-parsed, and an honest one may hold a hundred megabytes of printed lines. Outputs are dropped here.
-Nothing but the standard library is imported, so that this starts at once.
+``python -I reader.py < A1.ipynb``. A file of a student's may be made to eat memory or time while it
+is parsed, and an honest one may hold a hundred megabytes of printed lines. Outputs are dropped
+here. Nothing but the standard library is imported, so that this starts at once.
 """
 
 import json

@@ -1,9 +1,9 @@
 """Run a merged submission in two jailed processes, watched from outside, and report on each part.
 
-One process has the student's code, the other one the tests (``student``, ``examiner``). A part earns
-its points if its visible and its hidden tests came to their end. Whatever ends the student's process
-(no memory, no time, ``os._exit``) costs the part in which it happened: the rest is run again without
-that part's answer.
+One process has the student's code, the other one the tests (``student``, ``examiner``). A part
+earns its points if its visible and its hidden tests came to their end. Whatever ends the student's
+process (no memory, no time, ``os._exit``) costs the part in which it happened: the rest is run
+again without that part's answer.
 """
 
 import json

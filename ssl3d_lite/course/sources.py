@@ -239,7 +239,7 @@ _OWN_VALUE = re.compile(r"(?m)^([ \t]*[\w, \t]+=[ \t]*)[%!].*$")
 
 
 def without_magics(source: str) -> str:
-    """A cell without what is IPython's own: ``%matplotlib inline``, ``!ls``, ``here = %pwd``, ``cut?``.
+    """A cell without what is IPython's own, such as ``%matplotlib inline``, ``x = %pwd``, ``cut?``.
 
     IPython's own translation of a cell takes minutes for a long one that was made for it.
     """

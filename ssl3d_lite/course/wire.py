@@ -1,8 +1,8 @@
 """Values as bytes, and back: what the student's process and the tests' process tell each other.
 
-A message is JSON with the raw numbers of arrays beside it. Only kinds of values that are listed here
-can be told, and none of them holds code. Whatever the other side sends, reading it builds fresh
-plain values or raises ``WireError``: nothing is pickled, and nothing is looked up but our own
+A message is JSON with the raw numbers of arrays beside it. Only kinds of values that are listed
+here can be told, and none of them holds code. Whatever the other side sends, reading it builds
+fresh plain values or raises ``WireError``: nothing is pickled, and nothing is looked up but our own
 dataclasses.
 
 No library does this. safetensors and ``numpy.save(allow_pickle=False)`` hold arrays and no
@@ -171,13 +171,15 @@ class Reader:
             return self._read(told)
         except WireError:
             raise
-        except (ValueError, TypeError, LookupError, RuntimeError, OverflowError) as reason:
+        except (ValueError, TypeError, LookupError, RuntimeError, ArithmeticError) as reason:
             raise WireError(f"{type(reason).__name__}: {reason}"[:200]) from None
 
     def _read(self, told: Any) -> Any:
         if type(told) in _PLAIN:
             return told
         kind, *rest = told
+        if type(kind) is not str:
+            raise WireError("a value of no kind")
         if kind in _LISTS:
             found = _LISTS[kind](map(self._read, rest[1]))
             return self._noted(rest[0], found)
@@ -245,7 +247,7 @@ class Reader:
 
     def _read_record(self, module: str, name: str, fields: dict[str, Any]) -> Any:
         values = {key: self._read(value) for key, value in fields.items()}
-        if not module:
+        if not module and str(name).isidentifier():
             return dataclasses.make_dataclass(str(name), list(values), frozen=True)(**values)
         kind = getattr(sys.modules[module], name) if module.startswith(_OURS) else None
         if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
