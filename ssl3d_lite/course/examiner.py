@@ -95,18 +95,29 @@ class _Examiner:
         if step.kind == "given":
             with contextlib.suppress(Exception):  # it builds on an answer: tests will say so
                 _execute(step.source, self.given)
-        said = self.peer.ask("run", step.source)
-        return {"failed": said.get("failed"), "left_out": said.get("left out")}
+        return self._run(step.source)
+
+    def _run(self, source: str) -> dict[str, Any]:
+        """Run a cell in the student's process: its error, and what was left out."""
+        try:
+            said = self.peer.ask("run", source)
+            failed = said["failed"]
+            told = failed and {name: failed[name] for name in ("kinds", "text", "where")}
+            return {"failed": told, "left_out": said["left out"]}
+        except (RemoteError, TypeError, LookupError) as fault:  # it no longer runs cells
+            return {"failed": {"kinds": [type(fault).__name__], "text": str(fault)[:300]}}
 
     def _test(self, step: Step) -> dict[str, Any]:
-        """Tests of a part. The visible ones run in the notebook first, where the student saw
-        them; what fails there has failed, what passes there is asked again from here."""
+        """Tests of a part. The visible half runs in the notebook too, as later cells may want what
+        it defines. What it says there does not count: here it is asked again."""
         if step.kind == "visible":
-            failed = self.peer.ask("run", step.source).get("failed")
-            if failed:
-                return {"failed": failed}
-            self.tests = {**self.given, **self.peer.ask("names", list(step.names))}
+            failed = self._run(step.source)["failed"]
+            if failed and failed["kinds"][0] == "KeyboardInterrupt":
+                return {"failed": failed}  # it took too long, and would again
+            self.tests = {**self.given}
         try:
+            if step.kind == "visible":
+                self.tests |= self.peer.ask("names", list(step.names))
             _execute(step.source, self.tests)
         except (EOFError, BrokenPipeError):
             raise

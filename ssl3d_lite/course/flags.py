@@ -5,7 +5,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from .sources import Assignment, grade_id_of, is_test, parse_cell
+from .sources import Assignment, bound_names, grade_id_of, is_test, parse_cell, used_names
 
 _OURS = ("ssl3d_lite", "data_recipes")
 _FREE = "ssl3d_lite.errors"  # what anybody may raise
@@ -66,10 +66,9 @@ def _library_uses(source: str, imported: Mapping[str, str]) -> set[str]:
             if home and node.value.id.islower():  # a module, not a class
                 uses.add(f"{home}.{node.attr}")
                 modules.add(home)
-    names = {
-        n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
-    }
-    return (uses | {imported[name] for name in names & imported.keys()}) - modules
+    own = bound_names(source) - {name for name, _ in _imports(source)}
+    names = used_names(source) - own
+    return (uses | {imported[name] for name in names if name in imported}) - modules
 
 
 def _imports(source: str) -> Iterator[tuple[str, str]]:

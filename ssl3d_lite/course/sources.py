@@ -243,6 +243,12 @@ def without_magics(source: str) -> str:
 
     IPython's own translation of a cell takes minutes for a long one that was made for it.
     """
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        pass
+    else:
+        return source
     return _OWN_VALUE.sub(r"\1None", _OWN_LINE.sub(r"\1pass", source))
 
 

@@ -62,11 +62,12 @@ def main(descriptor: int) -> None:
 
     torch.set_num_threads(1)
     shell = make_shell()
+    run_cell = shell.run_cell
 
     def run(told: Any) -> dict[str, Any]:
         """Run a cell; says how it failed, and which lines for other programs were left out."""
         shell.left_out.clear()
-        result = shell.run_cell(told, store_history=True)
+        result = run_cell(told, store_history=True)
         fault = result.error_before_exec or result.error_in_exec
         failed = None if fault is None or isinstance(fault, SystemExit) else described(fault)
         return {"failed": failed, "left out": list(shell.left_out)}

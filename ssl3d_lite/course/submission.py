@@ -29,7 +29,8 @@ from .sources import (
 _MAX_BYTES = 200_000_000  # of a notebook; outputs that were left in it may be large
 _MAX_DATA = 30_000_000  # of the files beside it
 _DATA_FILES = (".csv", ".json", ".toml", ".txt", ".npy", ".npz", ".png")  # data, nothing that runs
-_COPY = r"(?:[ _-]*(?:\(\d+\)|copy ?\(?\d*\)?|\d))?"  # what browsers and Jupyter add to names
+# what browsers and Jupyter add to names
+_COPY = r"(?:[ _-]*\(\d+\)|[ _-]+(?:copy[ -]?\(?\d*\)?|\d))?"
 StepKind = Literal["given", "answer", "extra", "visible", "hidden"]
 
 
