@@ -38,6 +38,9 @@
 # examples. Keep names and arguments as they are. Changes to the check cells are undone before
 # grading. The parts do not depend on each other: a part that you cannot solve costs its own points
 # and no others. Before you hand in: *Kernel → Restart and run all*.
+# That goes on past checks that fail. The grader gives your notebook five minutes at the scale
+# `smoke`, a cell 75 seconds, and all cells that you added half of the time together. So take long
+# experiments out, or put them behind `if scale() != "smoke":`.
 #
 # What must be right everywhere: a function never changes what it is given.
 

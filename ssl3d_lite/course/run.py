@@ -26,7 +26,7 @@ from .watcher import Watcher
 
 _NOT_REACHED = "not reached"
 _MAX_ERROR = 300  # characters of an error message that a student is shown
-_STARTING = 180  # seconds that the processes may take to start on a busy machine
+_STARTING = 300  # seconds that the processes may take to start on a busy machine
 _LOADED = ("ssl3d_lite.course.examiner", "ssl3d_lite.tasks", "ssl3d_lite.training.pretraining")
 
 
