@@ -376,5 +376,5 @@ def grading_summary(done: list[GradeRecord], kept: int, out: Path) -> Iterator[s
         yield f"{kept} had been graded before"
     flagged = [r for r in done if r.flags]
     if flagged:
-        yield f"{len(flagged)} to be read by a person: see the column “flags”"
+        yield f"{len(flagged)} to be read by a person: see the column “look at”"
     yield f"table: {out / _TABLE}   pages: {out / 'feedback'}"

@@ -49,7 +49,7 @@ import sys
 from IPython.core.interactiveshell import InteractiveShell
 from ipykernel.ipkernel import IPythonKernel
 
-InteractiveShell.run_cell = InteractiveShell.run_code = IPythonKernel.do_execute = print
+InteractiveShell.run_cell = IPythonKernel.do_execute = print
 for name, module in list(sys.modules.items()):
     if name.startswith("ssl3d_lite.course"):
         for each in [each for each in vars(module) if each[0] != "_" and each != "Peer"]:
