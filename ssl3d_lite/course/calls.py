@@ -550,7 +550,7 @@ def _change(mine: Any, new: Any) -> None:
 
 
 def _random_state() -> dict[str, Any]:
-    """Of torch, NumPy and Python; each can be compared, and told."""
+    """The states of torch, NumPy and Python; each can be compared, and told."""
     kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
     version, inner, gauss = random.getstate()
     return {

@@ -39,7 +39,7 @@ def read_cells(data: bytes) -> list[dict[str, Any]]:
     return found
 
 
-def cells_of(data: bytes) -> list[dict[str, Any]]:
+def parse_cells(data: bytes) -> list[dict[str, Any]]:
     """What ``read_cells`` gives, without limits.
 
     Raises:
@@ -78,7 +78,7 @@ def _short(reason: object) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def main() -> None:
+def _main() -> None:
     if os.name == "posix":
         import resource
 
@@ -86,7 +86,7 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     data = sys.stdin.buffer.read()
     try:
-        told = json.dumps(cells_of(data)).encode()
+        told = json.dumps(parse_cells(data)).encode()
     except UnreadableError as reason:
         told = json.dumps(str(reason)).encode()
     if len(told) > _MOST_KEPT:
@@ -95,4 +95,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    _main()

@@ -56,7 +56,7 @@ def make_shell() -> StudentShell:
     return shell
 
 
-def main(descriptor: int) -> None:
+def _main(descriptor: int) -> None:
     """Serve the other end of the pipe until it closes."""
     import torch
 
@@ -84,4 +84,4 @@ def main(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    _main(int(sys.argv[1]))

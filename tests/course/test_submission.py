@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ssl3d_lite.course.reader import UnreadableError, cells_of, read_cells
+from ssl3d_lite.course.reader import UnreadableError, parse_cells, read_cells
 from ssl3d_lite.course.sources import grade_id_of, solved
 from ssl3d_lite.course.submission import (
     files_beside,
@@ -118,7 +118,7 @@ def test_a_missing_answer_is_said(tiny, cells):
 )
 def test_what_is_no_notebook_is_one_line(data):
     with pytest.raises(UnreadableError, match=r"^not a notebook") as fault:
-        cells_of(data)
+        parse_cells(data)
     assert "\n" not in str(fault.value)
 
 
