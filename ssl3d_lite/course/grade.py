@@ -133,6 +133,8 @@ def _was_graded(folder: Path) -> bool:
 
 def check_confined(settings: GradeSettings) -> None:
     """Raise InputError if this system cannot confine submissions and they are not trusted."""
+    if sys.platform == "win32":
+        raise InputError("submissions cannot be graded on Windows itself: use WSL")
     lacking = jail.missing_confinement()
     if not lacking:
         return
