@@ -26,7 +26,7 @@ from .sources import (
     visible_and_hidden,
 )
 
-_MAX_BYTES = 200_000_000  # a notebook's; outputs that were left in it may be large
+_MAX_BYTES = 200_000_000  # outputs that were left in a notebook may be large
 _MAX_DATA = 30_000_000  # the files beside it
 _DATA_FILES = (".csv", ".json", ".toml", ".txt", ".npy", ".npz", ".png")  # data, nothing that runs
 # what browsers and Jupyter add to names
