@@ -284,7 +284,7 @@ def set_numpy_state(generator: np.random.Generator, state: dict[str, Any]) -> No
 
 # ---- messages ----------------------------------------------------------------------------------
 
-MOST_BYTES = 100_000_000  # of one message
+MOST_BYTES = 100_000_000  # a message may have
 
 
 def send(connection: Any, message: dict[str, Any], buffers: list[bytes]) -> None:
