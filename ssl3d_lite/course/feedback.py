@@ -43,7 +43,7 @@ def write_feedback(path: Path, assignment: Assignment, result: dict[str, Any]) -
         as_html((["Part", "", "Points", "", "What was found"], rows)),
     ]
     if result["notes"]:
-        lines += [heading("What was restored before grading"), bullets(result["notes"])]
+        lines += [heading("What the grader noted"), bullets(result["notes"])]
     lines.append(note(_ABOUT_TESTS))
     write_html(path, f"{assignment.name} {result['student']}", lines)
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from .class_page import CLASS_PAGE, write_class_page
 from .flags import find_flags
 from .marks import read_marks
 from .open_questions import open_answers
+from .reader import UnreadableError, read_cells
 from .records import GradeRecord, all_records, record_place, store_record, stored_record
 from .roster import read_roster
 from .rules import read_rules, read_times
@@ -28,19 +30,18 @@ from .sandbox import Sandbox
 from .sources import Assignment, need_nbgrader
 from .submission import (
     MergedNotebook,
-    UnreadableError,
     files_beside,
     find_students,
     merge_submission,
     misnamed_notebooks,
     notebook_path,
+    notes_on_names,
     read_bytes,
-    read_cells,
 )
 from .tally import TABLE, count_marks, with_earlier, write_grades, write_pages, write_texts
 from .totals import write_totals
 
-_GRADER_VERSION = 2  # a higher one makes all submissions be graded again
+_GRADER_VERSION = 3  # a higher one makes all submissions be graded again
 _MAX_STATUS = 600  # characters of what went wrong with the grader
 
 
@@ -133,6 +134,8 @@ def _finish(
 
 def check_confined(settings: GradeSettings) -> None:
     """Raise InputError if this system cannot confine submissions and they are not trusted."""
+    if sys.platform == "win32":
+        raise InputError("submissions cannot be graded on Windows itself: use WSL")
     lacking = jail.missing_confinement()
     if not lacking:
         return
@@ -218,17 +221,17 @@ def _grade_job(job: _Job) -> GradeRecord:
     path = notebook_path(student, name)
     tempfile.tempdir = job.home
     try:
-        data, attachments = _read_submission(student, path)
-        key = _submission_key(data, attachments, job.assignment, job.settings)
+        data, attachments, notes = _read_submission(student, name, path)
+        key = _submission_key(data, attachments, job.assignment, job.settings, notes)
         cells = read_cells(data)
         record = run_and_score(
             student.name, job.assignment, cells, attachments, job.settings, job.handed_out
         )
+        record.notes = [*notes, *record.notes]
         store_record(record_place(job.settings.out, student.name, name), record, key)
     except UnreadableError as reason:
-        return no_points(
-            student.name, job.assignment, f"unreadable: {reason}" if path else "missing"
-        )
+        status = f"unreadable: {reason}" if path else _missing(student, name, job.settings)
+        return no_points(student.name, job.assignment, status)
     except Exception as reason:  # this one is graded next time
         line = " ".join(f"{type(reason).__name__}: {reason}".split())[:_MAX_STATUS]
         return no_points(student.name, job.assignment, f"not graded: {line}")
@@ -249,27 +252,42 @@ def _earlier(job: _Job) -> GradeRecord | None:
     if not place.exists():
         return None
     try:
-        data, attachments = _read_submission(student, notebook_path(student, name))
-        key = _submission_key(data, attachments, job.assignment, job.settings)
+        data, attachments, notes = _read_submission(student, name, notebook_path(student, name))
+        key = _submission_key(data, attachments, job.assignment, job.settings, notes)
     except UnreadableError:
         return None
     return stored_record(place, key)
 
 
-def _read_submission(student: Path, path: Path | None) -> tuple[bytes, list[Path]]:
-    """The notebook's content and the files beside it. Raises UnreadableError."""
+def _read_submission(
+    student: Path, name: str, path: Path | None
+) -> tuple[bytes, list[Path], list[str]]:
+    """The notebook's content, files beside it, notes on its name. Raises UnreadableError."""
     if path is None:
         raise UnreadableError("")
     if student.is_symlink():
         raise UnreadableError(f"{student.name} is a link")
-    return read_bytes(path), list(files_beside(path))
+    return read_bytes(path), list(files_beside(path)), notes_on_names(student, name)
+
+
+def _missing(student: Path, name: str, settings: GradeSettings) -> str:
+    """The status of what was not handed in; other notebooks in the folder may have been meant."""
+    names = [path.stem for path in settings.course.glob("source/*/*.ipynb")]
+    others = [] if student.is_symlink() else misnamed_notebooks(student, names)
+    if not others:
+        return "missing"
+    return f"missing: {', '.join(others)[:150]} was not graded, as it is not called {name}.ipynb"
 
 
 def _submission_key(
-    data: bytes, attachments: list[Path], assignment: Assignment, settings: GradeSettings
+    data: bytes,
+    attachments: list[Path],
+    assignment: Assignment,
+    settings: GradeSettings,
+    notes: list[str],
 ) -> str:
     """A checksum of all that the points depend on."""
-    parts = [data, json.dumps(assignment.notebook, sort_keys=True).encode()]
+    parts = [data, repr(notes).encode(), json.dumps(assignment.notebook, sort_keys=True).encode()]
     parts += [each for path in attachments for each in (path.name.encode(), path.read_bytes())]
     limits = (_GRADER_VERSION, settings.seconds, settings.memory_gb)
     sums = [hashlib.sha256(part).hexdigest() for part in (*parts, repr(limits).encode())]
@@ -308,10 +326,8 @@ def run_and_score(
     """
     from .run import run_submission
 
-    merged, answers = (
-        merge_submission(assignment, cells, handed_out),
-        open_answers(assignment, cells),
-    )
+    merged = merge_submission(assignment, cells, handed_out)
+    answers = open_answers(assignment, cells)
     names = [part.name for part in assignment.machine_parts]
     outcome = run_submission(merged, names, _sandbox(settings), attachments)
     points: dict[str, float | None] = {}
@@ -321,7 +337,7 @@ def run_and_score(
         if part.is_open and answers[part.tests]:
             points[part.name] = None
     stops = list(dict.fromkeys(outcome.stops))
-    changed = list(dict.fromkeys(outcome.changed))
+    notes = list(dict.fromkeys(outcome.notes))
     return GradeRecord(
         student=student,
         assignment=assignment.name,
@@ -337,8 +353,8 @@ def run_and_score(
                 if points[p.name] == 0 and p.is_open
             },
         },
-        notes=[*_notes(merged, answers), *map(_restored, changed)],
-        flags=_flags(assignment, merged, changed),
+        notes=[*_notes(merged, answers), *notes],
+        flags=find_flags(assignment, [(s.part, s.source) for s in merged.steps if s.of_student]),
         answers=answers,
         total=sum(got for got in points.values() if got),
     )
@@ -354,27 +370,10 @@ def _sandbox(settings: GradeSettings) -> Sandbox:
     )
 
 
-def _flags(assignment: Assignment, merged: MergedNotebook, changed: list[str]) -> list[str]:
-    """Functions that were replaced, and suspicious names in the student's code. Data that were
-    changed raise no flag: that is an accident more often than not."""
-    functions = [_restored(what) for what in changed if "." in what or "()" in what]
-    model = [cell.source for cell in assignment.notebook.cells if cell.cell_type == "code"]
-    codes = [text for name, text in merged.answers.items() if not _is_open(name, assignment)]
-    return [*functions, *find_flags([*codes, *merged.extras], model)]
-
-
-def _restored(what: str) -> str:
-    return f"restored before a test: {what}"
-
-
 def _notes(merged: MergedNotebook, answers: dict[str, str]) -> list[str]:
     """Changes that were undone; an answer that was found elsewhere is not missing."""
     found = {f"the cell {grade_id} was missing" for grade_id, text in answers.items() if text}
     return [note for note in merged.notes if note not in found]
-
-
-def _is_open(grade_id: str, assignment: Assignment) -> bool:
-    return any(part.is_open and part.tests == grade_id for part in assignment.parts)
 
 
 def _max_points(assignment: Assignment) -> float:
@@ -396,5 +395,5 @@ def grading_summary(done: list[GradeRecord], kept: int, out: Path) -> Iterator[s
         yield f"{kept} had been graded before"
     flagged = [r for r in done if r.flags]
     if flagged:
-        yield f"{len(flagged)} to be read by a person: see the column “flags”"
+        yield f"{len(flagged)} to be read by a person: see the column “look at”"
     yield f"table: {out / TABLE}   pages: {out / 'feedback'}   class: {out / CLASS_PAGE}"

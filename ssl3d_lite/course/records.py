@@ -27,7 +27,7 @@ class GradeRecord:
     messages: dict[str, str] = field(default_factory=dict)
     """Part → why its tests failed; empty if they passed."""
     notes: list[str] = field(default_factory=list)
-    """Changes that were undone before grading."""
+    """Changes that were undone before grading, and what was not run."""
     flags: list[str] = field(default_factory=list)
     """Reasons for a person to read this submission."""
     answers: dict[str, str] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class GradeRecord:
         return {
             **{"student": self.student, "assignment": self.assignment},
             **{"total": f"{self.total:g}", "max": f"{self.max:g}", "status": self.status},
-            **{"seconds": f"{self.seconds:.1f}", "flags": "; ".join(self.flags), **parts},
+            **{"seconds": f"{self.seconds:.1f}", "look at": "; ".join(self.flags), **parts},
         }
 
 

@@ -34,9 +34,8 @@ class Sandbox(CheckedSettings):
         return max(5.0, self.seconds / 4)
 
 
-def prepare_scratch(home: Path, sandbox: Sandbox, attachments: Sequence[Path]) -> Path:
-    """Make the working folder below ``home``: the files handed in, and the course's data."""
-    scratch = home / "work"
+def prepare_scratch(scratch: Path, sandbox: Sandbox, attachments: Sequence[Path]) -> Path:
+    """Make a working folder: the files handed in, and the course's data."""
     scratch.mkdir()
     for path in attachments:
         shutil.copyfile(path, scratch / path.name, follow_symlinks=False)
@@ -67,7 +66,6 @@ def environment(scratch: Path, sandbox: Sandbox) -> dict[str, str]:
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
         **own,
-        "JUPYTER_RUNTIME_DIR": str(scratch / ".runtime"),
         "MPLCONFIGDIR": str(scratch / ".matplotlib"),
         "SSL3D_SCALE": sandbox.scale,
         "CUDA_VISIBLE_DEVICES": "",

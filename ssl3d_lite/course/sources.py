@@ -22,6 +22,7 @@ from ssl3d_lite.errors import InputError, unknown
 BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
 BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 SECRET_MARKS = ("BEGIN SOLUTION", "END SOLUTION", "HIDDEN TESTS", "MARK SCHEME")
+_GO_ON = "raises-exception"  # "Run all" goes on though a part is not solved yet
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -123,6 +124,8 @@ def read_assignment(path: Path) -> Assignment:
     notebook = jupytext.read(path)
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"{name.lower()}-{number:03d}"  # jupytext would make new ones each time
+        if cell.cell_type == "code" and (grade_id_of(cell) or "show" in _tags(cell)):
+            cell.metadata["tags"] = sorted({*_tags(cell), _GO_ON})
     notebook.metadata = NotebookNode(kernelspec=dict(_KERNEL), language_info={"name": "python"})
     return assignment_of(notebook, name, str(path))
 
@@ -199,6 +202,10 @@ def grade_id_of(cell: Mapping[str, Any]) -> str | None:
     return grade_id if isinstance(grade_id, str) else None
 
 
+def _tags(cell: Mapping[str, Any]) -> list[str]:
+    return list(cell["metadata"].get("tags", []))
+
+
 def is_test(cell: NotebookNode) -> bool:
     """Whether a cell of a *source* tests code. The metadata of a submission cannot be trusted."""
     mark = cell.metadata.get("nbgrader", {})
@@ -224,6 +231,12 @@ def bound_names(source: str) -> set[str]:
     return names
 
 
+def used_names(source: str) -> set[str]:
+    """Names that a cell's code reads anywhere."""
+    nodes = ast.walk(parse_cell(source))
+    return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
 def _outermost(tree: ast.AST) -> list[ast.AST]:
     """All nodes of a module except those inside functions and classes."""
     found, waiting = [], list(ast.iter_child_nodes(tree))
@@ -236,11 +249,28 @@ def _outermost(tree: ast.AST) -> list[ast.AST]:
     return found
 
 
+_OWN_LINE = re.compile(r"(?m)^([ \t]*)(?:[%!?].*|[\w.]+[ \t]*\?{1,2}[ \t]*)$")
+_OWN_VALUE = re.compile(r"(?m)^([ \t]*[\w, \t]+=[ \t]*)[%!].*$")
+
+
+def without_magics(source: str) -> str:
+    """A cell without what is IPython's own, such as ``%matplotlib inline``, ``x = %pwd``, ``cut?``.
+
+    IPython's own translation of a cell takes minutes for a long one that was made for it.
+    """
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        pass
+    else:
+        return source
+    return _OWN_VALUE.sub(r"\1None", _OWN_LINE.sub(r"\1pass", source))
+
+
 def parse_cell(source: str) -> ast.Module:
     """The syntax tree of a cell without IPython's own lines; empty if the code cannot be parsed."""
-    lines = ("" if line[:1] in ("%", "!") else line for line in source.split("\n"))
     try:
-        return ast.parse("\n".join(lines))
+        return ast.parse(without_magics(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ast.Module([], [])
 

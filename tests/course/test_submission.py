@@ -4,8 +4,15 @@ import json
 
 import pytest
 
+from ssl3d_lite.course.reader import UnreadableError, parse_cells, read_cells
 from ssl3d_lite.course.sources import grade_id_of, solved
-from ssl3d_lite.course.submission import UnreadableError, files_beside, merge_submission, read_cells
+from ssl3d_lite.course.submission import (
+    files_beside,
+    merge_submission,
+    misnamed_notebooks,
+    notebook_path,
+    notes_on_names,
+)
 
 
 @pytest.fixture
@@ -32,7 +39,7 @@ def test_a_solved_notebook(tiny, cells):
     merged = merge_submission(tiny, cells)
     assert kinds(merged) == USUAL  # the cell that only shows something is left out
     assert merged.notes == []
-    assert merged.steps[0].keep == ("same", "torch", "values")
+    assert merged.steps[2].names == merged.steps[3].names == ("twice",)
     assert "secret_values" in merged.steps[3].source
     assert set(merged.answers) == {"a1-1-solution", "a1-2-solution", "a1-3-answer"}
 
@@ -121,7 +128,7 @@ def test_a_missing_answer_is_said(tiny, cells):
 )
 def test_what_is_no_notebook_is_one_line(data):
     with pytest.raises(UnreadableError, match=r"^not a notebook") as fault:
-        read_cells(data)
+        parse_cells(data)
     assert "\n" not in str(fault.value)
 
 
@@ -142,3 +149,62 @@ def test_only_data_lie_beside_a_notebook(tmp_path):
     with open(tmp_path / "large.csv", "wb") as file:
         file.truncate(10**9)
     assert [path.name for path in files_beside(tmp_path / "A1.ipynb")] == ["a.csv"]
+
+
+def test_outputs_and_other_programs_metadata_are_dropped(tiny, cells):
+    odd = json.loads(json.dumps(solved(tiny.notebook)))
+    for cell in odd["cells"]:
+        cell["source"] = cell["source"].replace("\n", "\r\n")
+        cell["metadata"] |= {"id": "x9", "colab": {"base_uri": ""}, "vscode": {"languageId": "py"}}
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [
+                {"output_type": "stream", "name": "stdout", "text": "step\n" * 10**6}
+            ]
+    assert read_cells(json.dumps(odd).encode()) == cells
+    assert merge_submission(tiny, cells).notes == []
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (
+            b'{"cells": [' + b"[]," * 60_000_000 + b"[]]}",
+            "reading it takes too much memory or time",
+        ),
+        (
+            json.dumps({"cells": [{"source": "a=1\n" * 2_000_000}]}).encode(),
+            "10 MB of cells are too",
+        ),
+    ],
+    ids=["memory", "code"],
+)
+def test_what_would_cost_the_grader_memory_or_time_is_refused(data, said):
+    with pytest.raises(UnreadableError, match=said):
+        read_cells(data)
+
+
+def test_a_name_that_browsers_and_jupyter_change_is_known(tmp_path):
+    for name in ("A1 (1)", "a1", "A1-Copy2", "A1 copy", "A1_1"):
+        folder = tmp_path / name.replace(" ", "")
+        folder.mkdir()
+        path = folder / f"{name}.ipynb"
+        path.write_text("{}")
+        assert notebook_path(folder, "A1") == path
+        assert misnamed_notebooks(folder, ["A1", "A2"]) == []
+        assert "which it should be called" in notes_on_names(folder, "A1")[0]
+        assert notebook_path(folder, "A2") is None
+    for name in ("A11", "A1 solution", "homework"):
+        (tmp_path / f"{name}.ipynb").write_text("{}")
+    assert notebook_path(tmp_path, "A1") is None
+    assert len(misnamed_notebooks(tmp_path, ["A1"])) == 3
+
+
+def test_of_two_notebooks_the_right_name_counts_and_that_is_said(tmp_path):
+    (tmp_path / "A1").mkdir()
+    for name in ("A1 (1).ipynb", "A1/A1.ipynb", "A1.ipynb"):
+        (tmp_path / name).write_text("{}")
+    assert notebook_path(tmp_path, "A1") == tmp_path / "A1.ipynb"
+    said = "A1.ipynb was graded, and not A1/A1.ipynb, A1 (1).ipynb"
+    assert notes_on_names(tmp_path, "A1") == [said]
+    (tmp_path / "A1.ipynb").unlink()
+    assert notebook_path(tmp_path, "A1") == tmp_path / "A1/A1.ipynb"
