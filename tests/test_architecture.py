@@ -22,6 +22,7 @@ ORDER = (
     ("evaluation",),
     ("show",),
     ("study",),
+    ("game",),
     ("book",),
     ("course", "bench"),
     ("cli",),
