@@ -3,6 +3,8 @@
 Notebook 08 builds this shortcut and others, and shows how they are caught.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -27,8 +29,8 @@ class MarkedRotation(Rotation):
         return super().make_views(marked, params)
 
 
-def make_marked(encoder: EncoderSettings, seed: int = 0, crop_size: int = 32) -> MarkedRotation:
+def make_marked(encoder: EncoderSettings, seed: int = 0, **settings: Any) -> MarkedRotation:
     """The task, its head's weights fixed by ``seed``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MarkedRotation(MarkedRotation.Settings(crop_size=crop_size), encoder)
+        return MarkedRotation(MarkedRotation.Settings(**settings), encoder)

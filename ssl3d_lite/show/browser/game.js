@@ -5,7 +5,7 @@ import { make } from "./elements.js";
 import { askBlock, askNext } from "./game_gaps.js";
 import { askOrder } from "./game_jigsaw.js";
 import { readNetwork } from "./game_network.js";
-import { occlusion } from "./game_occlusion.js";
+import { hottest, occlusion } from "./game_occlusion.js";
 import { makeViewer } from "./game_planes.js";
 import { measuredLine, resultLine, rounded, sumUp } from "./game_score.js";
 import { best, makeSolver, viewsOf } from "./game_solvers.js";
@@ -38,6 +38,7 @@ function render({ model, el }) {
   );
   game.about = model.get("_about");
   start(game);
+  root.dataset.milliseconds = Math.round(performance.now()); // since the page began to open
   solveAll(game);
   return () => {
     game.alive = false;
@@ -226,7 +227,7 @@ function drawLooking(game, parent, asked) {
     shown.replaceChildren();
     for (const [name, volume] of asked.heats(found)) {
       make(shown, "h4", { textContent: name });
-      makeViewer(shown, `what mattered: ${name}`, volume);
+      makeViewer(shown, `what mattered: ${name}`, { ...volume, at: hottest(volume) });
     }
   };
   let begun = false;

@@ -58,30 +58,43 @@ function padded({ channels, space, values }) {
   return result;
 }
 
-// A kernel of edge 3 goes over the padded volume as over one long row: nine times three taps that
-// lie side by side. What it gives on the rim is nonsense, and left out.
+// A kernel of edge 3 goes over the padded volume as over one long row, a plane of nine taps at a
+// time. What it gives on the rim is nonsense, and left out.
 function convolve3(input, { shape, values: weight }) {
   const [outputs, inputs] = shape;
   const { space, values } = padded(input);
   const [plane, row, size] = [space[1] * space[2], space[2], sizeOf(space)];
   const [first, last] = [plane + row + 1, size - plane - row - 1];
   const [sum, result] = [new Float32Array(size), featuresOf(outputs, input.space)];
+  const own = sizeOf(input.space);
   for (let o = 0; o < outputs; o++) {
     sum.fill(0);
     for (let i = 0; i < inputs; i++) {
-      for (let k = 0; k < 9; k++) {
-        const tap = ((o * inputs + i) * 9 + k) * 3;
-        const [w0, w1, w2] = [weight[tap], weight[tap + 1], weight[tap + 2]];
-        const shift = i * size + (Math.floor(k / 3) - 1) * plane + ((k % 3) - 1) * row;
-        for (let n = first, at = first + shift; n < last; n++, at++) {
-          sum[n] += w0 * values[at - 1] + w1 * values[at] + w2 * values[at + 1];
-        }
+      for (let dx = 0; dx < 3; dx++) {
+        const [tap, shift] = [((o * inputs + i) * 3 + dx) * 9, i * size + (dx - 1) * plane];
+        addPlane(sum, values, weight.subarray(tap, tap + 9), first, last, shift, row);
       }
     }
-    const own = sizeOf(input.space);
     withoutRim(sum, space, result.values.subarray(o * own, (o + 1) * own));
   }
   return result;
+}
+
+// Nine taps at once: each voxel of the sum is read and written once for all of them.
+function addPlane(sum, values, [a, b, c, d, e, f, g, h, i], first, last, shift, row) {
+  for (let n = first, at = first + shift; n < last; n++, at++) {
+    const [up, down] = [at - row, at + row];
+    sum[n] +=
+      a * values[up - 1] +
+      b * values[up] +
+      c * values[up + 1] +
+      d * values[at - 1] +
+      e * values[at] +
+      f * values[at + 1] +
+      g * values[down - 1] +
+      h * values[down] +
+      i * values[down + 1];
+  }
 }
 
 function withoutRim(wide, [x, y, z], values) {

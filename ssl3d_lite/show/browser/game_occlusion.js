@@ -80,7 +80,7 @@ export const occlusion = async (round, question, solver, isWanted, told) => {
   let last = performance.now();
   for (const [done, part] of parts.entries()) {
     if (performance.now() - last > PATIENCE) {
-      told(done / parts.length, found);
+      told(done / parts.length);
       await breath();
       last = performance.now();
       if (!isWanted()) return null;
@@ -93,7 +93,6 @@ export const occlusion = async (round, question, solver, isWanted, told) => {
     found.drops[part.view].set(part.number, drop);
     found.largest = Math.max(found.largest, drop);
   }
-  told(1, found);
   return found;
 };
 
@@ -102,4 +101,19 @@ export function heatAt({ steps, edge, drops, largest }, view, [x, y, z]) {
   const [i, j, k] = [x, y, z].map((place) => Math.floor(place / edge));
   const drop = drops[view].get((i * steps[1] + j) * steps[2] + k) ?? 0;
   return largest ? drop / largest : 0;
+}
+
+// The voxel of a volume where it is most orange: amid those that are equally so.
+export function hottest({ size, heat }) {
+  let [most, voxels] = [0, []];
+  for (let x = 0; x < size[0]; x += 2) {
+    for (let y = 0; y < size[1]; y += 2) {
+      for (let z = 0; z < size[2]; z += 2) {
+        const share = heat([x, y, z]);
+        if (share > most) [most, voxels] = [share, []];
+        if (share && share === most) voxels.push([x, y, z]);
+      }
+    }
+  }
+  return voxels[Math.floor(voxels.length / 2)];
 }

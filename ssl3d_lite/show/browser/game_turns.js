@@ -46,6 +46,8 @@ export function turnedBack({ size, greys }, [a, b, quarters]) {
   return { size, greys: before };
 }
 
+const MOVES = { "L–R": "as in a nod", "P–A": "towards a shoulder", "I–S": "as in a no" };
+
 export function askTurn(parent, { round, question }, changed) {
   const [turned] = volumesOf(question);
   const example = make(parent, "figure", { className: "example" });
@@ -64,12 +66,11 @@ export function askTurn(parent, { round, question }, changed) {
     viewer.show(turnedBack(turned, round.turns[option ?? 0]));
   };
   tell(null);
-  const dress = (label, option) => make(label, "span", { textContent: round.answers[option] });
   const chosen = (option) => {
     tell(option);
     changed();
   };
-  const options = makeOptions(parent, "How was it turned?", round.answers, chosen, dress, "turns");
+  const options = makeTurnOptions(parent, round.answers, chosen);
   return {
     options,
     answer: () => options.choice,
@@ -81,6 +82,24 @@ export function askTurn(parent, { round, question }, changed) {
     },
     heats: (found) => [["the head as the network got it", heated(turned, found, 0)]],
   };
+}
+
+// A column for each axis, "a quarter turn about L–R" and so on in it, and "not turned" before them.
+function makeTurnOptions(parent, answers, chosen) {
+  const parts = answers.map((answer) => answer.split(" about "));
+  const dress = (label, option) => make(label, "span", { textContent: parts[option][0] });
+  const options = makeOptions(parent, "How was it turned?", answers, chosen, dress, "turns");
+  const columns = new Map();
+  for (const [option, [, axis]] of parts.entries()) {
+    if (!axis) continue;
+    if (!columns.has(axis)) {
+      const column = make(options.set, "div", { className: "layer" });
+      make(column, "span", { className: "name", textContent: `about ${axis}: ${MOVES[axis]}` });
+      columns.set(axis, column);
+    }
+    columns.get(axis).append(options.buttons[option].label);
+  }
+  return options;
 }
 
 export const heated = (volume, found, view) => ({
