@@ -372,12 +372,9 @@ def _help_of(words: list[str]) -> str:
 
 
 def _play(arguments: list[str]) -> None:
-    from ssl3d_lite.game.play import PlaySettings
+    from ssl3d_lite.game.play import PlaySettings, write_game
 
-    settings = _parse(PlaySettings, "play", arguments)
-    from ssl3d_lite.game.play import write_game
-
-    print(f"game: {write_game(settings)}")
+    print(f"game: {write_game(_parse(PlaySettings, 'play', arguments))}")
 
 
 def _bench(arguments: list[str]) -> None:

@@ -1,7 +1,7 @@
 """What is played: the rounds in their order, how each network is trained, and what is told.
 
-The settings are those with which a network of this size learns its puzzle in seconds on two cores,
-and with which a person sees something in a patch of a head of 48 voxels an edge.
+With these settings a network of this size learns its puzzle in seconds on two cores, but is not
+always right; and a person sees something in a patch of a head of 48 voxels an edge.
 """
 
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ PLAN = (
         "Where does it lie?",
         "A head is cut into 27 cells, three along each axis, and a patch is taken from each. You "
         "get the patch of the centre and one of the 26 others, just as the network does.",
-        *(150, 8),
+        *(100, 8),
         {"patch": 12, "jitter": 4, "queries_per_scan": 13},
     ),
     PlannedRound(
@@ -40,7 +40,7 @@ PLAN = (
         "Which way is up?",
         "A head was turned by quarters of a circle about one axis, or not at all. There are ten "
         "ways. Whoever knows what is front, left and top in a head can say which it was.",
-        *(200, 4),
+        *(120, 4),
         {"crop_size": 40, "rotations_per_scan": 4},
     ),
     PlannedRound(
@@ -48,7 +48,7 @@ PLAN = (
         "What was hidden?",
         "Blocks of a head are hidden. The network rebuilds them from what is left, and its answer "
         "is the option that is most like what it has rebuilt.",
-        *(60, 4),
+        *(40, 4),
         {"crop_size": 48, "block_size": 12, "mask_ratio": 0.4, "decoder_channels": 8},
         "instance",
     ),
@@ -57,7 +57,7 @@ PLAN = (
         "What comes next?",
         "Patches are read from the back of the head to the front. From a few of them the network "
         "predicts what a patch further on will be like: not its voxels, but its features.",
-        *(80, 4),
+        *(40, 4),
         {
             **{"patch": 16, "stride": 8, "jitter": 0, "prediction_steps": (3,)},
             **{"embedding_dim": 32, "hidden": 64},
@@ -69,7 +69,7 @@ PLAN = (
         "Put it together",
         "The 27 pieces of a head are shuffled: three layers, nine pieces in each. Between them lie "
         "gaps, so that lines that run on do not give them away.",
-        *(150, 8),
+        *(100, 8),
         {"patch": 12, "jitter": 3, "permutations": 100},
         questions=1,
     ),
@@ -79,8 +79,8 @@ UNFAIR = PlannedRound(
     "Which way is up, once more",
     "The same puzzle again, with another network. Look well at what you are given. Something is "
     "unfair here, and it makes the puzzle easy.",
-    *(120, 4),
-    {"crop_size": 40},
+    *(200, 4),
+    {"crop_size": 40, "rotations_per_scan": 6},
 )
 UNFAIR_AFTER = (
     "There is a bright L in a corner of every volume. It was burnt in before the turn and turns "

@@ -90,7 +90,7 @@ def _unfair(cohort: Cohort, unseen: Tensor, settings: PlaySettings) -> GameRound
     encoder = make_encoder(cohort, settings.seed, filters=FILTERS, norm=UNFAIR.norm)
     task = make_marked(encoder.settings, settings.seed, **UNFAIR.settings)
     steps = _train(task, encoder, with_images(cohort, mixed), UNFAIR, settings)
-    asked = noise[list(cohort.split().test)]
+    asked = noise[list(cohort.split().test)].clone()
     fair = make_task("rotation", encoder, settings.seed, **UNFAIR.settings)
     fair.load_state_dict(task.state_dict())
     by_mark = measure_answers(task, encoder, asked)
@@ -99,6 +99,7 @@ def _unfair(cohort: Cohort, unseen: Tensor, settings: PlaySettings) -> GameRound
         noise=_percent(by_mark), heads=_percent(without), chance=f"{by_mark.chance:.0%}"
     )
     asked[0] = unseen[0]  # a head first: the player shall find out by and by
+    asked[-1] = unseen[-1]  # the example, which is shown upright
     return GameRound(
         *(task, encoder, asked, UNFAIR.title, UNFAIR.before, after, settings.questions),
         trained=_told(cohort, steps),

@@ -133,7 +133,7 @@ test("a network that has not learnt is told so", () => {
   const line = measuredLine({ ...measured, learnt: false });
   assert.match(
     line,
-    /96 such questions about 8 heads .* right in 13 % \(95 % interval 7 % to 21 %\)/,
+    /96 such questions about 8 volumes .* right in 13 % \(95 % interval 7 % to 21 %\)/,
   );
   assert.match(line, /Guessing: 10 %\. So it has not learnt this puzzle/);
   assert.doesNotMatch(measuredLine({ ...measured, learnt: true }), /not learnt/);

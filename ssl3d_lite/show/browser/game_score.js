@@ -32,7 +32,7 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 // How good the network is beyond these few questions, and whether it has learnt the puzzle at all.
 export function measuredLine({ right, asked, scans, chance, low, high, learnt }) {
   const line =
-    `Asked ${asked} such questions about ${scans} heads that it had never seen, the network was right ` +
+    `Asked ${asked} such questions about ${scans} volumes that it had never seen, the network was right ` +
     `in ${percent(right / asked)} (95 % interval ${percent(low)} to ${percent(high)}). ` +
     `Guessing: ${percent(chance)}.`;
   return learnt ? line : `${line} So it has not learnt this puzzle: you play against a guesser.`;

@@ -54,15 +54,13 @@ export function askTurn(parent, { round, question }, changed) {
   const upright = { size: round.example.size, greys: unsigned(round.example.greys) };
   for (const axis of [0, 1, 2]) makeThumbnail(example, upright, axis);
   make(example, "figcaption", {
-    textContent: "Another head, upright: this is how it should look.",
+    textContent: "Another one, upright: this is how it should look.",
   });
   const title = make(parent, "p", { className: "now" });
   const viewer = makeViewer(parent, "the head", turned);
   const tell = (option) => {
     const said = round.answers[option ?? 0];
-    title.textContent = option
-      ? `If it had ${said}, this is the head turned back:`
-      : "The head as it came:";
+    title.textContent = option ? `After ${said}, turned back it would be so:` : "As it came:";
     viewer.show(turnedBack(turned, round.turns[option ?? 0]));
   };
   tell(null);
