@@ -12,7 +12,7 @@ from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.tasks import ProxyBatch, ViewParams
 from ssl3d_lite.tasks.rotation import Rotation
 
-_ARMS = ((0.5, 0.1, 0.1), (0.1, 0.3, 0.1))  # of the L, as shares of the cube's edge
+_ARMS = ((0.5, 0.1, 0.1), (0.1, 0.3, 0.1))  # arms of the L, as shares of the edge
 
 
 class MarkedRotation(Rotation):

@@ -16,7 +16,7 @@ from ssl3d_lite.show.browser.game import Game, GameRound, Measured, measure_answ
 from ssl3d_lite.tasks import ProxyTask, make_task
 from ssl3d_lite.training.pretraining import pretrain
 
-from .heads import EDGE, game_heads, smooth_noise, with_images
+from .heads import HEAD_EDGE, game_heads, smooth_noise, with_images
 from .marked import make_marked
 from .plan import ABOUT, FILTERS, PLAN, TEXT, TITLE, UNFAIR, UNFAIR_AFTER, PlannedRound
 
@@ -62,7 +62,7 @@ def write_game(settings: PlaySettings) -> Path:
         cohort = game_heads(Path(temporary) / "heads", settings.cases, settings.seed)
         rounds = list(_rounds(cohort, settings))
         trained = len(cohort.split().pretrain)
-    about = ABOUT.format(edge=EDGE, cases=settings.cases, trained=trained)
+    about = ABOUT.format(edge=HEAD_EDGE, cases=settings.cases, trained=trained)
     return Game(rounds, settings.seed, about).save(settings.out, TITLE, TEXT)
 
 
@@ -123,7 +123,7 @@ def _train(
 
 def _told(cohort: Cohort, steps: int) -> str:
     seen = len(cohort.split().pretrain)
-    return f"It was trained for {steps} steps on {seen} other heads, without labels."
+    return f"It was trained for {steps} steps on {seen} other volumes, without labels."
 
 
 def _percent(measured: Measured) -> str:

@@ -19,10 +19,12 @@ from ssl3d_lite.show.context import pyramid_above
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask
 
 CHOICES = 6  # patches, or blocks, of which one is right
-TISSUE = 0.3  # share of a patch's voxels that are more than its darkest grey, for it to be asked of
+LEAST_TISSUE = (
+    0.3  # share of a patch's voxels that are more than its darkest grey, for it to be asked of
+)
 CONTEXT = 6  # patches that a question of CPC shows at least
 TRIES = 200  # puzzles in which a question is looked for
-WHITE = 255
+WHITEST = 255
 
 Greys = tuple[np.ndarray, float, float]  # uint8; the value of grey 0, and from one grey to the next
 
@@ -100,7 +102,7 @@ def in_greys(batch: ProxyBatch) -> Rounded:
     known = [views.flatten(), *([target[~target.isnan()]] if target.is_floating_point() else [])]
     values = torch.cat([each.double() for each in known])
     low, high = float(values.min()), float(values.max())
-    step = (high - low) / WHITE or 1.0
+    step = (high - low) / WHITEST or 1.0
     greys = ((views - low) / step).round()
     batch = replace(batch, views=(low + step * greys).float())
     if target.is_floating_point():  # what was hidden: nan elsewhere stays
@@ -193,7 +195,7 @@ _MAKERS: dict[str, Any] = {
 
 
 def _has_tissue(patch: np.ndarray) -> bool:
-    return float((patch > patch.min()).mean()) >= TISSUE
+    return float((patch > patch.min()).mean()) >= LEAST_TISSUE
 
 
 def block_of(voxels: Tensor, number: int, edge: int) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.game.heads import REACH, game_heads, smooth_noise
+from ssl3d_lite.game.heads import TISSUE_REACH, game_heads, smooth_noise
 from ssl3d_lite.game.marked import make_marked
 from ssl3d_lite.game.plan import PLAN, UNFAIR
 from ssl3d_lite.game.play import PlaySettings, play
@@ -18,9 +18,9 @@ def test_air_is_the_darkest_and_one_channel_is_left(tmp_path):
     images = cohort.images(range(3))
     assert images.shape == (3, 1, 48, 48, 48)
     assert cohort.channels == ("t1",)
-    assert images.min() == -REACH
-    assert (images[:, :, 0, 0, 0] == -REACH).all()  # a corner is air
-    assert images.max() <= REACH
+    assert images.min() == -TISSUE_REACH
+    assert (images[:, :, 0, 0, 0] == -TISSUE_REACH).all()  # a corner is air
+    assert images.max() <= TISSUE_REACH
 
 
 def test_noise_is_smooth_and_the_same_for_one_seed():
