@@ -18,9 +18,8 @@ def game_heads(folder: Path, cases: int, seed: int = 0) -> Cohort:
     a player would see no outline, so here it is black."""
     cohort = Cohort.open(make_cohort(RECIPE, folder, cases=cases, edge=HEAD_EDGE, seed=seed))
     images = cohort.images(range(cases))[:, :1]
-    return with_images(
-        cohort, images.where(images != 0, -TISSUE_REACH).clamp(-TISSUE_REACH, TISSUE_REACH)
-    )
+    tissue = images.clamp(-TISSUE_REACH, TISSUE_REACH)
+    return with_images(cohort, tissue.where(images != 0, -TISSUE_REACH))
 
 
 def with_images(cohort: Cohort, images: Tensor) -> Cohort:

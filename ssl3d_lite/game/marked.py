@@ -24,8 +24,8 @@ class MarkedRotation(Rotation):
         for scan, corner in enumerate(params["corner"][:, 0].tolist()):
             for arm in _ARMS:
                 ends = (max(1, round(share * edge)) for share in arm)
-                box = (slice(a + 1, a + 1 + n) for a, n in zip(corner, ends, strict=True))
-                marked[(scan, slice(None), *box)] = bright
+                i, j, k = (slice(a + 1, a + 1 + n) for a, n in zip(corner, ends, strict=True))
+                marked[scan, :, i, j, k] = bright
         return super().make_views(marked, params)
 
 

@@ -4,7 +4,7 @@ With these settings a network of this size learns its puzzle in seconds on two c
 always right; and a person sees something in a patch of a head of 48 voxels an edge.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 FILTERS = (8, 16, 32)
@@ -23,7 +23,7 @@ class PlannedRound:
     norm: str = "batch"
     questions: int | None = None
     """Questions in this round at most; None for as many as are wanted."""
-    training: dict[str, Any] = field(default_factory=lambda: {"learning_rate": 3e-3})
+    learning_rate: float = 3e-3
 
 
 PLAN = (

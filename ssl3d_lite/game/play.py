@@ -1,7 +1,7 @@
 """``ssl3d play`` trains a small network for each puzzle, and writes the page of the game."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from ssl3d_lite.settings import CheckedSettings, Positional, PositiveFloat, Posi
 from ssl3d_lite.show.browser.game import Game, GameRound, Measured, measure_answers
 from ssl3d_lite.tasks import ProxyTask, make_task
 from ssl3d_lite.training.pretraining import pretrain
+from ssl3d_lite.training.settings import TrainSettings
 
 from .heads import HEAD_EDGE, game_heads, smooth_noise, with_images
 from .marked import make_marked
@@ -115,9 +116,14 @@ def _train(
 ) -> int:
     """Train a round's network, and return the number of steps."""
     steps = max(1, round(settings.effort * planned.steps))
-    cases: Sequence[int] = cohort.split().pretrain
-    training = {"steps": steps, "batch": planned.batch, "seed": settings.seed, "device": "cpu"}
-    pretrain(task, encoder, cohort, cases, **training, **planned.training)
+    training = TrainSettings(
+        steps=steps,
+        batch=planned.batch,
+        learning_rate=planned.learning_rate,
+        seed=settings.seed,
+        device="cpu",
+    )
+    pretrain(task, encoder, cohort, cohort.split().pretrain, training)
     return steps
 
 

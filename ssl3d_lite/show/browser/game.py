@@ -103,7 +103,7 @@ class Game(BrowserView):
     _esm = browser_module(Path(__file__).with_suffix(".js"))
     _css = Path(__file__).with_suffix(".css")
 
-    _rounds = traitlets.List().tag(sync=True)
+    _rounds: Any = traitlets.List().tag(sync=True)
     _id = traitlets.Unicode().tag(sync=True)  # the same questions and networks have the same
     _about = traitlets.Unicode().tag(sync=True)  # whose scans these are
 

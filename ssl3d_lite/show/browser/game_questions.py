@@ -19,9 +19,7 @@ from ssl3d_lite.show.context import pyramid_above
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask
 
 CHOICES = 6  # patches, or blocks, of which one is right
-LEAST_TISSUE = (
-    0.3  # share of a patch's voxels that are more than its darkest grey, for it to be asked of
-)
+LEAST_TISSUE = 0.3  # share of a patch's voxels that are brighter than its darkest, air
 CONTEXT = 6  # patches that a question of CPC shows at least
 TRIES = 200  # puzzles in which a question is looked for
 WHITEST = 255
