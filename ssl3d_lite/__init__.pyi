@@ -18,6 +18,7 @@ from .evaluation.probe import probe as probe
 from .evaluation.raw_scans import predict_images as predict_images
 from .evaluation.segmentation import evaluate as evaluate
 from .exports.export import export as export
+from .game.play import play as play
 from .models.encoders import make_encoder as make_encoder
 from .models.networks import make_network as make_network
 from .models.settings import EncoderSettings as EncoderSettings

@@ -23,6 +23,7 @@ ORDER = (
     ("exports",),
     ("show",),
     ("study",),
+    ("game",),
     ("book",),
     ("course", "bench"),
     ("cli",),

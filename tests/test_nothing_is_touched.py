@@ -75,6 +75,7 @@ WRITING = {  # command → what follows it; {w} is a folder that holds all that 
 WRITES_A_FILE = {"show": ["{w}/cohort"]}
 BY_PLACE = {
     "course": "test_a_course_touches_nothing",
+    "play": "test_a_game_touches_nothing",
     "notebooks": "test_notebooks_and_a_book_touch_nothing",
     "book": "test_notebooks_and_a_book_touch_nothing",
 }
@@ -206,6 +207,14 @@ def test_a_course_touches_nothing(project, tmp_path, capsys):
     assert "which are there already; nothing there is touched" in refused(
         capsys, "course", "build", project
     )
+    assert everything(project) == before
+
+
+def test_a_game_touches_nothing(project, capsys):
+    before = everything(project)
+    for name in ("report.html", "feedback/ann/A1.html"):
+        line = refused(capsys, "play", project / name)
+        assert f"{project / name} is there already" in line
     assert everything(project) == before
 
 

@@ -391,6 +391,12 @@ def _help_of(words: list[str]) -> str:
     return stream.getvalue().rstrip()
 
 
+def _play(arguments: list[str]) -> None:
+    from ssl3d_lite.game.play import PlaySettings, write_game
+
+    print(f"game: {write_game(_parse(PlaySettings, 'play', arguments))}")
+
+
 def _bench(arguments: list[str]) -> None:
     from ssl3d_lite.bench.command import BenchSettings, bench
 
@@ -419,6 +425,11 @@ COMMANDS: dict[str, Command] = {
         _tour,
         "the whole path in minutes: pretrain, probe, fine-tune, report",
         "ssl3d tour --task rotation --out tour",
+    ),
+    "play": (
+        _play,
+        "a page in which you solve the network's puzzles, beside the network",
+        "ssl3d play play.html",
     ),
     "prepare": (
         _prepare,

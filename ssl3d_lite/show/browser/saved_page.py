@@ -63,22 +63,31 @@ class BrowserView(anywidget.AnyWidget):
 
             show.Slices(image, label).save("scan.html", "A hippocampus")
         """
-        path, kind = Path(path), type(self).__name__
-        maker = f"ssl3d view {kind}"
-        if path.suffix.lower() not in (".html", ".htm"):
-            raise InputError(f"{path} does not end in .html, by which a browser knows a page")
-        check_file(path, partial(is_page_of, maker=maker), f"page of {kind}")
-        name = title or kind
+        path = self.check_path(path)
+        name = title or type(self).__name__
         parts = [f"<style>{_WIDE}\n{self._css}</style>"]
         parts += [f"<h1>{escape(title)}</h1>"] if title else []
         parts += [f"<p>{escape(text)}</p>"] if text else []
         parts += ['<div id="view"></div>', _script(str(self._esm), _page_state(self))]
         try:
-            write_html(path, name, parts, maker)
+            write_html(path, name, parts, self._maker())
         except OSError as reason:
             why = reason.strerror or reason
             raise InputError(f"cannot write {path}: {why}; give another place") from None
         return path
+
+    @classmethod
+    def check_path(cls, path: str | Path) -> Path:
+        """Raise InputError unless :meth:`save` may write there; for work that is done before."""
+        path = Path(path)
+        if path.suffix.lower() not in (".html", ".htm"):
+            raise InputError(f"{path} does not end in .html, by which a browser knows a page")
+        check_file(path, partial(is_page_of, maker=cls._maker()), f"page of {cls.__name__}")
+        return path
+
+    @classmethod
+    def _maker(cls) -> str:
+        return f"ssl3d view {cls.__name__}"
 
 
 def _page_state(view: BrowserView) -> dict[str, dict[str, Any]]:
