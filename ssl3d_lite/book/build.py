@@ -164,16 +164,21 @@ def _titles(book: Book) -> dict[str, str]:
 
 
 def notebook_line(repository: str) -> Callable[[str], str]:
-    """Notebook's name → a line with links that open it elsewhere."""
+    """Notebook's name → a line with links that load it, or open it elsewhere."""
     places = _places(repository)
 
     def line(name: str) -> str:
         here = f'<a class="badge" href="{way("run.html", name)}">Run it yourself</a>'
+        stem = way(f"files/{name}", name).removesuffix(".ipynb")
+        files = (
+            f'<a class="badge" href="{stem}{suffix}" download>Download {suffix}</a>'
+            for suffix in (".ipynb", ".py")
+        )
         there = (
             f'<a class="badge" href="{address.format(name)}">Open in {place}</a>'
             for place, address in places.items()
         )
-        return "".join([here, *there])
+        return "".join([here, *files, *there])
 
     return line
 

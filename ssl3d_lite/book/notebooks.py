@@ -53,6 +53,21 @@ def given_out() -> Iterator[tuple[str, bytes]]:
         yield place, data
 
 
+def downloads(text: str, name: str) -> dict[str, bytes]:
+    """A notebook by itself, as somebody loads it from the book: suffix → the file.
+
+    Its links become words, as what they lead to is not beside it. The script has its cells, and
+    comments between them; it is what jupytext pairs with the notebook.
+    """
+    import jupytext
+
+    data = _notebook(text.encode(), name, {})
+    alone = jupytext.reads(data.decode(), fmt="ipynb")
+    alone.metadata = {"jupytext": {"notebook_metadata_filter": "-all"}}
+    script = jupytext.writes(alone, fmt="py:percent")
+    return {".ipynb": data, ".py": script.encode()}
+
+
 def _names(texts: Path) -> list[str]:
     """The notebooks, results, and pages with pictures that these link to."""
     notebooks = notebook_names(texts)

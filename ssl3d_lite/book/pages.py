@@ -12,10 +12,13 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ssl3d_lite.errors import InputError
 
+from . import live
 from .links import file_of, is_outside, relinked, way
+from .notebooks import downloads
 from .sources import find_text, notebook_names
 
 _PICTURES = (".png", ".gif", ".jpg", ".svg", ".webp")
@@ -102,18 +105,39 @@ class Book:
         return path.read_text(encoding="utf-8")
 
     def _notebook(self, name: str) -> str:
-        notebook = json.loads(self._text(name))
+        text = self._text(name)
+        for suffix, data in downloads(text, name).items():
+            self.put(posixpath.splitext(name)[0] + suffix, data)
+        notebook = json.loads(text)
         notebook["metadata"]["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":
                 cell["source"] = self.led("".join(cell["source"]), name)
             for output in cell.get("outputs", ()):  # needs a kernel, or says nothing of its own
                 output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+            describe(cell)
+            self._offer_live(cell, name)
         first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "markdown")
         line = self.onto(name)
         if line:
             first["source"] = _MARK.sub(lambda title: f"{title[0]}\n\n{line}", first["source"], 1)
         return json.dumps(notebook)
+
+    def _offer_live(self, cell: dict[str, Any], name: str) -> None:
+        """Offer the live page of the view that a cell shows, if it was kept."""
+        if cell["cell_type"] != "code":
+            return
+        stem, source = posixpath.splitext(name)[0], "".join(cell["source"])
+        kept = posixpath.join(
+            posixpath.dirname(name), live.FOLDER, live.state_name(posixpath.basename(stem), source)
+        )
+        if (self.texts / kept).exists():
+            place = posixpath.splitext(kept)[0] + ".html"
+            page = live.page_of_view(self.texts / kept)
+            live.offer(cell, way(self.put(place, page), name))
+        elif live.shows_features(source) and (self.texts / live.MICROSCOPE).exists():
+            page = self.keep(live.MICROSCOPE, self.texts / live.MICROSCOPE)
+            live.offer(cell, way(page, name), live.ANOTHER)
 
     def _code(self, name: str) -> str:
         """A page of a file of code, or of all files of a folder."""
@@ -160,10 +184,26 @@ class Book:
         self.want(there)
         return way(page_of(there), page) + tail
 
+    def put(self, name: str, data: bytes) -> str:
+        """Take in a file that is made here; its place in the site, as :meth:`keep` gives it."""
+        path = self.stage.with_name("made") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return self.keep(name, path)
+
     def keep(self, name: str, path: Path) -> str:
         """Take in a file as it is; its place in the site, which no page has."""
         self.files[f"files/{name}"] = path
         return f"files/{name}"
+
+
+def describe(cell: dict[str, Any]) -> None:
+    """Tell MyST-NB the alternative text of a cell's pictures, which it does not look for where
+    nbconvert does."""
+    told = [output.get("metadata", {}) for output in cell.get("outputs", ())]
+    alts = [about["alt"] for each in told for about in each.values() if "alt" in about]
+    if alts:
+        cell["metadata"]["mystnb"] = {"image": {"alt": " ".join(dict.fromkeys(alts))}}
 
 
 def page_of(name: str) -> str:
