@@ -4,7 +4,6 @@ Pages are gathered (pages.py), the reference is made (reference.py), Sphinx make
 the site is put where it is wanted. A warning of Sphinx's stops the build.
 """
 
-import importlib.util
 import json
 import os
 import re
@@ -25,12 +24,12 @@ from ssl3d_lite.outputs import MARK, check_folder, claimed
 from ssl3d_lite.settings import CheckedSettings, Positional
 
 from .links import way
+from .needed import need_book
 from .pages import Book, contents, live_pages, want_all
 from .reference import reference_pages
 from .sources import find_text, texts_folder
 
 _COMMAND = "book build"
-_NEEDED = ("sphinx", "myst_nb", "furo", "ziamath", "latex2mathml")
 _HERE = Path(__file__).parent
 _PERCENT = re.compile(r"^(reading sources|writing output)\.\.\. .*?\[ *(\d+)%\]")
 _HALVES = ("reading sources", "writing output")
@@ -62,7 +61,7 @@ def build_book(settings: BookSettings, helps: Mapping[str, str]) -> Path:
         InputError: the folder holds other things; a link leads nowhere; Sphinx warns or is missing.
     """
     check_folder(settings.out, _COMMAND)
-    _need_sphinx()
+    need_book()
     with claimed(settings.out, _COMMAND) as own, tempfile.TemporaryDirectory() as temporary:
         stage, site = Path(temporary) / "pages", Path(temporary) / "site"
         book = Book(texts_folder(), stage, settings.only, notebook_line(settings.repository))
@@ -82,14 +81,6 @@ def build_book(settings: BookSettings, helps: Mapping[str, str]) -> Path:
         for name in set(earlier) - made.keys():  # pages that there no longer are
             (settings.out / name).unlink(missing_ok=True)
     return settings.out / "index.html"
-
-
-def _need_sphinx() -> None:
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f'the book needs {", ".join(missing)}; install them with: pip install -e ".[book]"'
-        )
 
 
 # ---- pages -------------------------------------------------------------------------------------
@@ -170,10 +161,11 @@ def notebook_line(repository: str) -> Callable[[str], str]:
     def line(name: str) -> str:
         here = f'<a class="badge" href="{way("run.html", name)}">Run it yourself</a>'
         stem = way(f"files/{name}", name).removesuffix(".ipynb")
-        files = (
+        files = [
             f'<a class="badge" href="{stem}{suffix}" download>Download {suffix}</a>'
             for suffix in (".ipynb", ".py")
-        )
+        ]
+        files.append(f'<a class="badge" href="{stem}.slides.html">Slides</a>')
         there = (
             f'<a class="badge" href="{address.format(name)}">Open in {place}</a>'
             for place, address in places.items()
