@@ -92,7 +92,7 @@ def gather(book: Book, helps: Mapping[str, str], repository: str = "") -> None:
     Raises:
         InputError: a link leads nowhere.
     """
-    book.made = {"run.md": _shipped("run.md").replace("{badges}", _badge_line(repository))}
+    book.made = {"run.md": run_page(repository)}
     if book.only:
         for name in book.only:
             book.want(name, "Notebooks" if name.endswith(".ipynb") else "Start")
@@ -190,6 +190,12 @@ def _places(repository: str) -> dict[str, str]:
         "Colab": f"https://colab.research.google.com/github/{path}/blob/main/{{}}",
         "Binder": f"https://mybinder.org/v2/gh/{path}/HEAD?labpath={{}}",
     }
+
+
+def run_page(repository: str) -> str:
+    """How to run a notebook (Markdown): its commands name the repository, if it is known."""
+    text = _shipped("run.md").replace("{badges}", _badge_line(repository))
+    return text.replace("<this repository>", repository or "<this repository>")
 
 
 def _badge_line(repository: str) -> str:

@@ -1,9 +1,11 @@
 """A wheel in an empty environment gives notebooks and book, the same as the repository does."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -36,16 +38,21 @@ def wheel(tmp_path_factory) -> Path:
     return made
 
 
+def empty_environment(place: Path) -> Path:
+    """One that has this one's libraries, since torch is not installed again, and not its ssl3d."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
+    (site,) = place.glob("lib/python*/site-packages")
+    ours = [path for path in sys.path if path.endswith("site-packages")]
+    (site / "libraries.pth").write_text("\n".join(ours) + "\n")
+    return place
+
+
 @pytest.fixture(scope="module")
 def command(wheel) -> Path:
     """``ssl3d`` of an environment with the wheel, this one's libraries, and not its ssl3d."""
-    place = wheel.parent / "environment"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
-    (site,) = place.glob("lib/python*/site-packages")
+    place = empty_environment(wheel.parent / "environment")
     install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
     subprocess.run([*install, "--prefix", str(place), "--ignore-installed", str(wheel)], check=True)
-    ours = [path for path in sys.path if path.endswith("site-packages")]
-    (site / "libraries.pth").write_text("\n".join(ours) + "\n")
     for script in place.glob("bin/ssl3d"):  # pip wrote this interpreter's name into it
         lines = script.read_text().splitlines()
         script.write_text("\n".join([f"#!{place / 'bin/python'}", *lines[1:]]) + "\n")
@@ -100,3 +107,45 @@ def test_its_book_is_byte_for_byte_the_repositorys(command, tmp_path):
     theirs, ours = content(tmp_path / "theirs"), content(tmp_path / "ours")
     assert sorted(theirs) == sorted(ours)
     assert [name for name in ours if theirs[name] != ours[name]] == []
+
+
+# ---- elsewhere ---------------------------------------------------------------------------------
+
+
+def test_colabs_cell_installs_it(tmp_path):
+    """As far as can be tested here: the libraries are there, and the repository is on this disk."""
+    from ssl3d_lite.book.build import run_page
+
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("no git repository to clone")
+    page = run_page("https://github.com/ann/scans").partition("## On Colab")[2]
+    lines = re.findall(r"^    (.*)$", page.partition("## On Binder")[0], re.M)
+    assert [line.split()[0] for line in lines] == ["!git", "%pip", "%cd"]
+    clone, install, move = (line[1:] for line in lines)
+    assert "https://github.com/ann/scans" in clone
+    python = empty_environment(tmp_path / "environment") / "bin/python"
+    told = {"PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1", "PIP_IGNORE_INSTALLED": "1"}
+    told |= {"PIP_NO_BUILD_ISOLATION": "0", "PYTHONPATH": ""}  # 0 says: no isolation
+    use = "import ssl3d_lite; print(ssl3d_lite.__file__); ssl3d_lite.scale()"
+    script = [clone.replace("https://github.com/ann/scans", str(ROOT)), f"{python} -m {install}"]
+    script += [move, "ls 00_start_here.ipynb results", f"{python} -c '{use}'"]
+    done = subprocess.run(
+        ["bash", "-e", "-c", "\n".join(script)],
+        cwd=tmp_path,
+        env=os.environ | told,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path / "environment") in done.stdout
+
+
+def test_binder_installs_what_pyproject_names():
+    lines = (ROOT / ".binder/requirements.txt").read_text().splitlines()
+    extra = re.fullmatch(r"-e \.\[(\w+)\]", lines[-1])
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    assert extra is not None
+    assert extra[1] in project["optional-dependencies"]
+    runtime = (ROOT / ".binder/runtime.txt").read_text().strip().removeprefix("python-")
+    assert runtime in project["requires-python"], "the lowest that is supported"
