@@ -7,6 +7,7 @@ set by the browser that tests use. Without FOLDER the files go to docs/.
 """
 
 import base64
+import io
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
+from PIL import Image, ImageChops
 from playwright.sync_api import sync_playwright
 
 import ssl3d_lite as ssl3d
@@ -27,8 +29,7 @@ sys.path.insert(0, str(DOCS.parent / "tests"))
 
 from browser.lab import FLAGS, find_browser  # noqa: E402  (needs the line above)
 
-WIDE, TALL = 420, 594  # mm: A2
-DOTS = 3  # of the picture, for each pixel of the page
+WIDE, TALL = 420, 594  # mm: A2, as poster.css has it
 SCANS = 4  # of the batch that is scored
 
 
@@ -54,7 +55,7 @@ CARDS = (
         "A cube of the scan is turned by one of ten quarter and half turns. To name the turn, the "
         "network has to know what is up, front and left.",
         r"\mathcal{L} = -\frac{1}{R} \sum_{r=1}^{R} \log F(g_r(x))_r",
-        {"rotations_per_scan": 2},
+        {"rotations_per_scan": 2, "crop_size": 54},
         seed=3,
     ),
     Card(
@@ -64,7 +65,7 @@ CARDS = (
         "The network sees the centre of the scan and one patch from around it. Where was the patch "
         "taken?",
         r"\mathcal{L} = -\frac{1}{K} \sum_{k=1}^{K} \log p(y_k \mid f(x_c), f(x_q))",
-        {"patch": 20, "jitter": 0, "queries_per_scan": 9, "normalise": False},
+        {"patch": 18, "jitter": 0, "queries_per_scan": 12, "normalise": False},
     ),
     Card(
         "jigsaw",
@@ -73,7 +74,7 @@ CARDS = (
         "27 pieces are shown in another order: one of a list of orders that are as unlike each "
         "other as can be.",
         r"\mathcal{L} = -\frac{1}{B} \sum_{b=1}^{B} \log F(f(x_{p(1)}), \ldots, f(x_{p(27)}))_p",
-        {"patch": 18, "jitter": 1, "normalise": False},
+        {"patch": 17, "jitter": 1, "normalise": False},
         seed=1,
     ),
     Card(
@@ -82,8 +83,9 @@ CARDS = (
         "05",
         "A box of the scan, and the same box mirrored, turned, zoomed and in another contrast. "
         "They belong together; a box of another scan does not.",
-        r"\mathcal{L} = \frac{1}{B} \sum_{i=1}^{B} \max(0, d(z_i, z_i^{+}) - d(z_i, z_i^{-}) + \alpha)",
-        {"crop_size": 40},
+        r"\mathcal{L} = \frac{1}{B} \sum_{i=1}^{B} "
+        r"\max(0, d(z_i, z_i^{+}) - d(z_i, z_i^{-}) + \alpha)",
+        {"crop_size": 50},
         of_batch=True,
     ),
     Card(
@@ -92,7 +94,8 @@ CARDS = (
         "06",
         "From a pyramid of patches the network predicts what lies three rows further on. It paints "
         "nothing: it picks the right one among all patches of the batch.",
-        r"\mathcal{L} = -\log \frac{\exp(\cos(W_l c, z^{*}) / \tau)}{\sum_{z \in Z} \exp(\cos(W_l c, z) / \tau)}",
+        r"\mathcal{L} = -\log \frac{\exp(\cos(W_l c, z^{*}) / \tau)}"
+        r"{\sum_{z \in Z} \exp(\cos(W_l c, z) / \tau)}",
         {"jitter": 0, "max_patches": 7, "context_layers": 3, "prediction_steps": (3,)},
         of_batch=True,
     ),
@@ -106,45 +109,21 @@ CARDS = (
     ),
 )
 
-STYLE = """
-@page { size: WIDEmm TALLmm; margin: 0; }
-* { box-sizing: border-box; }
-body { margin: 0; width: WIDEmm; height: TALLmm; padding: 15mm 16mm 11mm; background: #f3f5f7; color: #1b2430;
-  font: 6.1mm/1.38 "DejaVu Sans", system-ui, sans-serif; display: flex; flex-direction: column; gap: 8mm; }
-header h1 { margin: 0; font-size: 19.5mm; line-height: 1.05; letter-spacing: -0.4mm; color: #003a63; }
-header p { margin: 4mm 0 0; font-size: 7.4mm; max-width: 375mm; }
-main { flex: 1; min-height: 0; display: grid; grid-template: repeat(3, 1fr) / repeat(2, 1fr); gap: 7mm; }
-article { background: #fff; border-radius: 4mm; border-top: 2.4mm solid var(--colour); padding: 5.5mm 7mm 5mm;
-  display: flex; flex-direction: column; min-height: 0; }
-article h2 { margin: 0; font-size: 6.2mm; font-weight: 600; color: var(--colour); }
-article .asked { margin: 0.8mm 0 2mm; font-size: 8.8mm; line-height: 1.2; font-weight: 700; }
-article .told { margin: 0; font-size: 5.3mm; }
-article .picture { flex: 1; min-height: 0; display: flex; justify-content: center; margin: 2.5mm 0; }
-article img { max-width: 100%; max-height: 100%; object-fit: contain; }
-article .below { display: flex; align-items: center; justify-content: space-between; gap: 4mm; min-height: 17mm; }
-.formula svg { height: auto; zoom: FORMULA; }
-.spoken { display: none; }
-.chance { text-align: right; font-size: 4.7mm; line-height: 1.3; white-space: nowrap; }
-.chance b { display: block; font-size: 7.6mm; color: var(--colour); }
-footer { display: flex; gap: 12mm; justify-content: space-between; font-size: 4.6mm; line-height: 1.45; }
-footer p { margin: 0; flex: 1; }
-code { font-family: "DejaVu Sans Mono", monospace; font-size: 0.93em; }
-"""
 COLOURS = ("#0072b2", "#b35900", "#00795a", "#a8417f", "#1f6f9e", "#6b4fa3")
-FOOTER = """<footer><p><b>No label is needed.</b> Each puzzle is made from the scan itself, so its answer is known.
-What is kept is the encoder: afterwards it learns a real task from a few labelled scans.</p>
-<p><b>Solved is not learnt.</b> A puzzle that can be solved by a shortcut, such as a seam between patches, teaches
-nothing. So each score stands beside chance, and beside random encoders.</p>
-<p>The first five: Taleb et al., <i>3D Self-Supervised Methods for Medical Imaging</i>, NeurIPS 2020. The sixth: He et
-al., CVPR 2022. A virtual head, drawn by <code>ssl3d_lite</code>. To try one:
-<code>ssl3d.make_task("cpc", encoder)</code></p></footer>"""
+FOOTER = """<footer><p><b>No label is needed.</b> Each puzzle is made from the scan itself, so its
+answer is known. What is kept is the encoder: afterwards it learns a real task from a few labelled
+scans.</p><p><b>Solved is not learnt.</b> A puzzle that can be solved by a shortcut, such as a seam
+between patches, teaches nothing. So each score stands beside chance, and beside random
+encoders.</p><p>The first five: Taleb et al., <i>3D Self-Supervised Methods for Medical
+Imaging</i>, NeurIPS 2020. The sixth: He et al., CVPR 2022. A virtual head, drawn by
+<code>ssl3d_lite</code>. To try one: <code>ssl3d.make_task("cpc", encoder)</code></p></footer>"""
 
 
 def main() -> None:
     heads = ssl3d.open_cohort("ukb-brain", cases=SCANS, edge=64)
-    volumes = heads.images(range(SCANS))[:, :1]
+    volumes = about_the_brain(heads.images([*range(SCANS)])[:, :1])
     cards = [card_html(card, volumes, colour) for card, colour in zip(CARDS, COLOURS, strict=True)]
-    style = STYLE.replace("WIDE", str(WIDE)).replace("TALL", str(TALL)).replace("FORMULA", "1.35")
+    style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><style>{style}</style><body><header>'
         "<h1>Six puzzles that need no label</h1><p>How a network learns what a body looks like "
@@ -156,14 +135,22 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         window = browser.new_page(viewport={"width": 1588, "height": 2246})
         window.set_content(page)
-        window.pdf(path=folder / "poster.pdf", width=f"{WIDE}mm", height=f"{TALL}mm",
-                   print_background=True)
+        window.pdf(
+            path=folder / "poster.pdf", width=f"{WIDE}mm", height=f"{TALL}mm", print_background=True
+        )
         window.screenshot(path=folder / "poster.png")
         browser.close()
 
 
+def about_the_brain(heads: torch.Tensor) -> torch.Tensor:
+    """The box in which all brains lie, as pieces of nothing but air teach little."""
+    brain = (heads != heads[..., :1, :1, :1]).any(0)[0].nonzero()
+    low, high = brain.amin(0).tolist(), (brain.amax(0) + 1).tolist()
+    return heads[(..., *(slice(a, b) for a, b in zip(low, high, strict=True)))]
+
+
 def card_html(card: Card, volumes: torch.Tensor, colour: str) -> str:
-    encoder = ssl3d.EncoderSettings(in_channels=1, filters=(4, 8))
+    encoder = ssl3d.make_encoder(ssl3d.EncoderSettings(in_channels=1, filters=(4, 8)))
     task = ssl3d.make_task(card.name, encoder, **card.settings)
     batch = task.make_views(
         volumes, task.sample_params(volumes, torch.Generator().manual_seed(card.seed))
@@ -174,23 +161,28 @@ def card_html(card: Card, volumes: torch.Tensor, colour: str) -> str:
 <p class="asked">{escape(task.question)}</p><p class="told">{escape(card.told)}</p>
 <div class="picture"><img src="data:image/png;base64,{picture}" alt=""></div>
 <div class="below"><span class="formula">{picture_of(card.formula, display=True)}</span>
-<span class="chance">{chance(card, task, encoder, batch)}<br>notebook {card.notebook}</span></div></article>
-"""
+<span class="chance">{chance(card, task, encoder, batch)}<br>notebook {card.notebook}</span></div>
+</article>"""
 
 
 def drawn(figure: Figure) -> bytes:
     figure.suptitle("")  # the card asks already
-    return png(figure)
+    picture = Image.open(io.BytesIO(png(figure))).convert("RGB")
+    white = Image.new("RGB", picture.size, "white")
+    # the octree's white is not quite white
+    shown = ImageChops.difference(picture, white).convert("L").point(lambda n: 255 * (n > 24))
+    cropped = io.BytesIO()
+    picture.crop(shown.getbbox()).save(cropped, "PNG")
+    return cropped.getvalue()
 
 
-def chance(card: Card, task: Any, shape: Any, batch: Any) -> str:
+def chance(card: Card, task: Any, encoder: Any, batch: Any) -> str:
     """What guessing gives, as the task itself says."""
-    encoder = ssl3d.models.make_encoder_of(shape)
     with torch.no_grad():
         row = task.score(task(encoder, batch), batch)
     if measure(row) == "r2":
-        return f"<b>r² = {row['chance']:g}</b>for their mean"
-    where = f", in a batch of {SCANS} scans" if card.of_batch else ""
+        return f"<b>r² = {row['chance']:g}</b>by guessing their mean"
+    where = f", among<br>those of {SCANS} scans" if card.of_batch else ""
     return f"<b>1 of {round(1 / row['chance'])}</b>by guessing{where}"
 
 

@@ -122,3 +122,15 @@ def test_the_first_moment_at_a_dice_and_never():
         "| ours | 2 | 2 | 4 | never | 20 steps: 0.750 (0.750 to 0.750); "
         "40 steps: 0.810 (0.810 to 0.810) |"
     )
+
+
+def test_the_first_minute_runs_the_readmes_own_lines(tmp_path, monkeypatch):
+    first_minute = load("first_minute")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    text = first_minute.first_picture()
+    assert "pretrain" not in text
+    exec(compile(text.replace("cases=30", "cases=12"), "README", "exec"), {})
+    assert (tmp_path / "puzzle.png").read_bytes().startswith(b"\x89PNG")
+    commands = first_minute.steps(tmp_path, "https://example.org/cpu")
+    assert commands["torch"][-3:] == ["--index-url", "https://example.org/cpu", "torch"]

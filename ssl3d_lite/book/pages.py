@@ -22,7 +22,7 @@ from .notebooks import downloads
 from .sources import find_text, notebook_names
 
 _PICTURES = (".png", ".gif", ".jpg", ".svg", ".webp")
-_AS_THEY_ARE = (".html", ".csv")  # opened by the browser, in a window of their own
+_AS_THEY_ARE = (".html", ".csv", ".pdf")  # opened by the browser, in a window of their own
 _CODE = {".py": "python", ".toml": "toml", ".json": "json", ".js": "js", ".sbatch": "bash"}
 _FRONT = "README.md"  # what it says is on the first page
 _LEFT_OUT = "tests/"  # a link to a test becomes plain words
@@ -36,7 +36,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {  # caption → pages, in the order of t
     "Live": (),  # the pages of docs/ that are clicked
     "How to": (
         *("docs/data.md", "docs/views.md", "docs/own_task.md", "docs/studies.md"),
-        *("docs/presets.md", "docs/speed.md", "docs/course.md"),
+        *("docs/presets.md", "docs/speed.md", "docs/course.md", "docs/teaching.md"),
         *("ssl3d_lite/course/pages/lecturers.md", "ssl3d_lite/course/pages/students.md"),
     ),
     "Results": ("docs/results.md", "notebooks/results/README.md"),
