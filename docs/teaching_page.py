@@ -31,12 +31,12 @@ afterwards. `ssl3d notebooks OUT --slides` writes slides of every notebook; the
 [poster](poster.pdf) (A2) has the six puzzles on a page. The assignments, a schedule of six weeks,
 and how they are graded are on the [page of the course](course.md).
 
-![The six puzzles, each with its question, its picture, its loss and what guessing gives](poster.png)
+![The six puzzles, each with its question, picture, loss and chance level](poster.png)
 
 ## What a notebook takes
 
-*Machine* is the time on one core at class scale, as the notebook's head says. *Reading* is its words
-at {words} a minute; code, pictures and thinking come on top, so take it as a lower end. *Predict*
+*Machine* is the time on one core at class scale, as the notebook's head says. *Reading* is its
+words at {words} a minute; code, pictures and thinking come on top, so take it as a lower end. *Predict*
 counts the places where a reader is asked to predict first, and *answers* the folded ones to be
 opened afterwards. No class has been timed.
 
