@@ -36,9 +36,9 @@ and how they are graded are on the [page of the course](course.md).
 ## What a notebook takes
 
 *Machine* is the time on one core at class scale, as the notebook's head says. *Reading* is its
-words at {words} a minute; code, pictures and thinking come on top, so take it as a lower end. *Predict*
-counts the places where a reader is asked to predict first, and *answers* the folded ones to be
-opened afterwards. No class has been timed.
+words at {words} a minute; code, pictures and thinking come on top, so take it as a lower end.
+*Predict* counts the places where a reader is asked to predict first, and *answers* the folded ones
+to be opened afterwards. No class has been timed.
 
 | notebook | machine | reading | predict | answers |
 |---|---|---|---|---|

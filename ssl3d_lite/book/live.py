@@ -48,13 +48,13 @@ def page_of_view(kept: Path) -> bytes:
         InputError: the file is of no view.
     """
     from ssl3d_lite import show
-    from ssl3d_lite.show.browser.saved_page import page_parts
+    from ssl3d_lite.show.browser.saved_page import view_parts
 
     state = read_json(kept, "view")
     kind = state.pop("view", None)
     if kind not in ("Slices", "Puzzle3D"):
         raise InputError(f"{kept} is of {kind!r}, which is no view: run python notebooks/live.py")
-    return html_page(kind, page_parts(getattr(show, kind), state))
+    return html_page(kind, view_parts(getattr(show, kind), state))
 
 
 def shows_features(source: str) -> bool:

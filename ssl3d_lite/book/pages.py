@@ -115,7 +115,7 @@ class Book:
                 cell["source"] = self.led("".join(cell["source"]), name)
             for output in cell.get("outputs", ()):  # needs a kernel, or says nothing of its own
                 output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
-            describe(cell)
+            tell_alt_text(cell)
             self._offer_live(cell, name)
         first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "markdown")
         line = self.onto(name)
@@ -197,7 +197,7 @@ class Book:
         return f"files/{name}"
 
 
-def describe(cell: dict[str, Any]) -> None:
+def tell_alt_text(cell: dict[str, Any]) -> None:
     """Tell MyST-NB the alternative text of a cell's pictures, which it does not look for where
     nbconvert does."""
     told = [output.get("metadata", {}) for output in cell.get("outputs", ())]

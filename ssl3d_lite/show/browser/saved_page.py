@@ -69,14 +69,14 @@ class BrowserView(anywidget.AnyWidget):
             raise InputError(f"{path} does not end in .html, by which a browser knows a page")
         check_file(path, partial(is_page_of, maker=maker), f"page of {kind}")
         try:
-            write_html(path, title or kind, page_parts(self, page_state(self), title, text), maker)
+            write_html(path, title or kind, view_parts(self, page_state(self), title, text), maker)
         except OSError as reason:
             why = reason.strerror or reason
             raise InputError(f"cannot write {path}: {why}; give another place") from None
         return path
 
 
-def page_parts(
+def view_parts(
     view: BrowserView | type[BrowserView], state: dict[str, Any], title: str = "", text: str = ""
 ) -> list[str]:
     """The parts of a page (HTML) that shows a view in a state, as :func:`page_state` gives it."""
