@@ -136,8 +136,8 @@ class Book:
             page = live.page_of_view(self.texts / kept)
             live.offer(cell, way(self.put(place, page), name))
         elif live.shows_features(source) and (self.texts / live.MICROSCOPE).exists():
-            page = self.keep(live.MICROSCOPE, self.texts / live.MICROSCOPE)
-            live.offer(cell, way(page, name), live.ANOTHER)
+            place = self.keep(live.MICROSCOPE, self.texts / live.MICROSCOPE)
+            live.offer(cell, way(place, name), live.ANOTHER)
 
     def _code(self, name: str) -> str:
         """A page of a file of code, or of all files of a folder."""
