@@ -37,9 +37,15 @@ def write_html(path: Path, title: str, parts: Iterable[str], maker: str = "") ->
     A page that stands by itself, in no folder of our own, names its ``maker`` and ends with its
     checksum: by them :func:`is_page_of` knows it again, if nobody has changed it.
     """
-    page = _template().render(title=title, parts=[Markup(part) for part in parts], maker=maker)
-    data = sealed(page.encode()) if maker else page.encode()
+    page = html_page(title, parts, maker)
+    data = sealed(page) if maker else page
     atomic_write(path, lambda file: file.write(data))
+
+
+def html_page(title: str, parts: Iterable[str], maker: str = "") -> bytes:
+    """``parts`` (HTML) as a page; see :func:`write_html`."""
+    inside = [Markup(part) for part in parts]
+    return _template().render(title=title, parts=inside, maker=maker).encode()
 
 
 def is_page_of(path: Path, maker: str) -> bool:

@@ -142,3 +142,15 @@ def test_what_waits_for_a_gpu_runs_on_a_cpu(tmp_path):
     there = {path.name for path in tmp_path.iterdir()}
     assert {"log.txt", "tests.xml", "tour", "idle.json", "views.txt"} <= there
     assert (tmp_path / "tour" / "table.md").exists()
+
+
+def test_the_first_minute_runs_the_readmes_own_lines(tmp_path, monkeypatch):
+    first_minute = load("first_minute")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    text = first_minute.first_picture()
+    assert "pretrain" not in text
+    exec(compile(text.replace("cases=30", "cases=12"), "README", "exec"), {})
+    assert (tmp_path / "puzzle.png").read_bytes().startswith(b"\x89PNG")
+    commands = first_minute.steps(tmp_path, "https://example.org/cpu")
+    assert commands["torch"][-3:] == ["--index-url", "https://example.org/cpu", "torch"]
