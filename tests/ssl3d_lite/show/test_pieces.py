@@ -118,6 +118,12 @@ def test_rows_count_from_where_reading_begins(direction):
     assert len(names) == batch.placement.grid[1]
 
 
+def test_one_layer_needs_no_name():
+    """Its pieces have all one colour, which says nothing."""
+    batch = posed("jigsaw", 3, grid=(2, 2, 1))[3]
+    assert layer_names(batch) == []
+
+
 def test_right_and_wrong_have_colours_of_their_own():
     assert not {CORRECT_COLOUR, WRONG_COLOUR} & set(SCAN_COLOURS)
     assert len(set(SCAN_COLOURS)) == len(SCAN_COLOURS)

@@ -9,6 +9,7 @@ from ssl3d_lite.files import write_json
 from ssl3d_lite.study.claims import claims
 from ssl3d_lite.study.foresight import foresight
 from ssl3d_lite.study.ledger import Ledger
+from ssl3d_lite.study.rehearsal import testable
 
 
 def finished(folder, study, rows):
@@ -81,3 +82,10 @@ def test_what_is_scored_on_the_way_is_a_comparison_more(tmp_path):
     study = make_study(seeds=6, milestones=(20, 100))
     said = foresight(study, "Made-up scans", 12, tmp_path)
     assert "and 4 comparisons" in said
+
+
+def test_what_cannot_be_tested_is_no_comparison(tmp_path):
+    """An arm on slices has no twin from scratch: nothing can be said of it."""
+    study = make_study(("cpc", "2d-cpc", "scratch"), seeds=6, claims=("better final score",))
+    assert testable(study) == [("better final score", "cpc")]
+    assert "and 1 comparison, the" in foresight(study, "Made-up scans", 12, tmp_path)
