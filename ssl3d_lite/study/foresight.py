@@ -10,7 +10,7 @@ from ssl3d_lite.errors import InputError
 from .arms import find_twin
 from .baselines import Where, contrast, from_scratch
 from .ledger import STUDY
-from .rehearsal import testable
+from .rehearsal import planned_comparisons
 from .results import Results, load_results
 from .sentences import many
 from .settings import Study
@@ -28,7 +28,7 @@ def foresight(study: Study, cohort: str, test: int, out: Path) -> str:
     """
     if missing := what_is_missing(study, test):
         return f"It will give no verdict, whatever it finds, because {'; '.join(missing)}."
-    asked = len(testable(study))
+    asked = len(planned_comparisons(study))
     level = level_of_look(1) / max(1, asked)
     start = (
         f"With {study.seeds} seeds, {test} test patients and {many(asked, 'comparison')}, the "

@@ -42,8 +42,8 @@ def untestable(study: Study) -> str:
     return f"Planned, but not to be tested: {'; '.join(wrong)}." if wrong else ""
 
 
-def testable(study: Study) -> list[tuple[str, str]]:
-    """The planned comparisons that the study will test when all is run: claim and arm."""
+def planned_comparisons(study: Study) -> list[tuple[str, str]]:
+    """The comparisons that the study plans and can test, when all is run: claim and arm."""
     results = _rehearsed(study)
     return [
         (trial.name, arm.name)

@@ -1,5 +1,7 @@
 """What every view is fed with: pieces of a puzzle, read from its views and placement alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -120,8 +122,10 @@ def test_rows_count_from_where_reading_begins(direction):
 
 def test_one_layer_needs_no_name():
     """Its pieces have all one colour, which says nothing."""
-    batch = posed("jigsaw", 3, grid=(2, 2, 1))[3]
-    assert layer_names(batch) == []
+    batch = posed("jigsaw", 3)[3]
+    assert len(layer_names(batch)) == 3
+    flat = replace(batch.placement, grid=(9, 3, 1))
+    assert layer_names(replace(batch, placement=flat)) == []
 
 
 def test_right_and_wrong_have_colours_of_their_own():
