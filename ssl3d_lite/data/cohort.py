@@ -440,7 +440,8 @@ class Cohort(CohortDescription):
 
 # ---- what is taken for a cohort ----------------------------------------------------------------
 
-_Params, _Result = ParamSpec("_Params"), TypeVar("_Result")
+_Params = ParamSpec("_Params")
+_Result = TypeVar("_Result")
 
 
 def require_cohort(given: object, name: str = "cohort") -> None:

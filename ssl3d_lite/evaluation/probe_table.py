@@ -17,14 +17,13 @@ from .probe import PLACE_ALONE, made_ready
 from .random_encoders import kinds_of_random_encoder
 
 NORMS: tuple[NormKind, ...] = ("instance", "batch", "none")
-Labels = int | str
 
 
 @dataclass(frozen=True)
 class ProbeTable:
     """Scores on test cases, as :func:`probe_table` finds them."""
 
-    scores: dict[str, dict[str, dict[Labels, list[float]]]]
+    scores: dict[str, dict[str, dict[int | str, list[float]]]]
     """Protocol ("probe", "probe+place") → arm → number of labelled scans → a score for each encoder
     and draw of these scans."""
     measure: str
@@ -50,7 +49,7 @@ class ProbeTable:
 def probe_table(
     arms: Mapping[str, Sequence[Encoder]],
     cohort: Cohort,
-    labels: Sequence[Labels] = (2, 5),
+    labels: Sequence[int | str] = (2, 5),
     *,
     draws: int = 2,
     controls: int = 2,
@@ -101,7 +100,7 @@ def probe_table(
     asked = [(each, draw) for each in labels for draw in range(draws)]
     known = [cohort.subset(split.train, each, seed + draw) for each, draw in asked]
     cohort.require_foreground(sorted({case for draw in known for case in draw}))
-    scores: dict[str, dict[str, dict[Labels, list[float]]]] = {}
+    scores: dict[str, dict[str, dict[int | str, list[float]]]] = {}
     for arm, encoders in every.items():
         for encoder in encoders:
             ready = made_ready(encoder, cohort, fold)
