@@ -72,12 +72,17 @@ def found(claim: str) -> Iterator[tuple[str, Path, Finding]]:
 
 
 def planned(claim: str) -> list[tuple[str, Path, Finding]]:
-    """Those that the study's plan claims: all others are only shown."""
+    """What was found of the claims that a study planned."""
     return [
         (name, folder, finding)
         for name, folder, finding in found(claim)
-        if results_of(folder).is_judged(claim, finding.arm)
+        if is_planned(folder, claim, finding)
     ]
+
+
+def is_planned(folder: Path, claim: str, finding: Finding) -> bool:
+    """Whether a study's plan claims it: what it does not is only shown."""
+    return results_of(folder).is_judged(claim, finding.arm)
 
 
 def verdict_counts() -> str:
@@ -94,7 +99,7 @@ def verdict_counts() -> str:
 
 def claim_table(claim: str) -> str:
     """A study and arm a row: difference, failures, verdict, and the gain that could be found."""
-    rows, judged = [], [(name, finding.arm) for name, _, finding in planned(claim)]
+    rows = []
     for name, folder, finding in found(claim):
         compared = finding.comparison
         assert compared is not None, "found() leaves these out"
@@ -106,7 +111,7 @@ def claim_table(claim: str) -> str:
                 compared.against,
                 brief(compared),
                 "–" if failed is None else f"{failed.ours} and {failed.theirs} of {failed.pairs}",
-                compared.verdict if (name, finding.arm) in judged else "not planned",
+                compared.verdict if is_planned(folder, claim, finding) else "not planned",
                 "–" if least is None else f"{least:.3f}",
             ]
         )

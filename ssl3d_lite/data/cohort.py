@@ -16,14 +16,15 @@ a device once by :meth:`Cohort.to`. Recipes write cohorts; everything else reads
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, wraps
+from inspect import signature
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -437,6 +438,42 @@ class Cohort(CohortDescription):
         order = np.random.default_rng(seed).permutation(sorted(by_patient))
         drawn = [scan for patient in order for scan in by_patient[patient]][:count]
         return tuple(case for scan in drawn for case in scans[scan])
+
+
+# ---- what is taken for a cohort ----------------------------------------------------------------
+
+_Params = ParamSpec("_Params")
+_Result = TypeVar("_Result")
+
+
+def require_cohort(given: object, name: str = "cohort") -> None:
+    """Raise InputError unless it is an open cohort: a folder's name is the commonest mistake."""
+    if isinstance(given, CohortDescription):
+        return
+    if isinstance(given, str | Path):
+        raise InputError(
+            f"{name} is the path {str(given)!r}: open it, by Cohort.open({str(given)!r})"
+        )
+    raise InputError(
+        f"{name} is {given if given is None else f'of type {type(given).__name__}'}, but must be a "
+        'cohort, as open_cohort("hippocampus") and Cohort.open(FOLDER) give it'
+    )
+
+
+def takes_cohort(function: Callable[_Params, _Result]) -> Callable[_Params, _Result]:
+    """A function that refuses anything but an open cohort as its argument ``cohort``, in one line.
+
+    All public functions that take one are marked by it, so the line is the same everywhere.
+    """
+    place = list(signature(function).parameters).index("cohort")
+
+    @wraps(function)
+    def checked(*args: _Params.args, **named: _Params.kwargs) -> _Result:
+        if "cohort" in named or len(args) > place:  # else Python says that it is missing
+            require_cohort(named["cohort"] if "cohort" in named else args[place])
+        return function(*args, **named)
+
+    return checked
 
 
 def _checksum(record: Any) -> str:

@@ -14,6 +14,8 @@ from .prediction import predict as predict
 from .prediction import predict_batch as predict_batch
 from .probe import ProbeResult as ProbeResult
 from .probe import probe as probe
+from .probe_table import ProbeTable as ProbeTable
+from .probe_table import probe_table as probe_table
 from .proxy import proxy_score as proxy_score
 from .raw_scans import predict_images as predict_images
 from .segmentation import evaluate as evaluate

@@ -20,7 +20,7 @@ import torch
 from nibabel.affines import voxel_sizes
 from torch import Tensor, nn
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.errors import InputError
 
 from .feature_maps import check_cases, cut_out, encoder_to_read
@@ -55,6 +55,7 @@ class Equivariance:
         )
 
 
+@takes_cohort
 def equivariance_under_shift(
     encoder: nn.Module,
     cohort: Cohort,

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl3d_lite.data.cohort import UNLABELLED, Cohort
+from ssl3d_lite.data.cohort import UNLABELLED, Cohort, takes_cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.memory import free_ram
 from ssl3d_lite.models.compatibility import for_channels
@@ -247,6 +247,7 @@ def embedding(
     return features[:, inside].mean(1) if inside.any() else np.full(len(features), np.nan)
 
 
+@takes_cohort
 def features(
     encoder: Encoder,
     cohort: Cohort,

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.models.blocks import channels_last
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.modes import device_of
@@ -124,6 +124,7 @@ def features_between(levels: list[Tensor], places: Tensor) -> Tensor:
     return torch.cat([s.flatten(2) for s in sampled], 1).mT
 
 
+@takes_cohort
 def recalibrated(encoder: Encoder, cohort: Cohort, cases: Sequence[int]) -> Encoder:
     """A copy whose BatchNorm statistics are those of ``cases``' whole volumes.
 

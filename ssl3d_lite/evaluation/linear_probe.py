@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.models.blocks import INTERPOLATION
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.modes import device_of
@@ -42,6 +42,7 @@ class LinearClassifier:
     bias: np.ndarray  # (class,)
 
 
+@takes_cohort
 def linear_probes(
     encoder: Encoder,
     cohort: Cohort,
@@ -54,6 +55,7 @@ def linear_probes(
     return probes_by_protocol(encoder, cohort, draws, test, voxels, (FEATURES,))[FEATURES]
 
 
+@takes_cohort
 def probes_by_protocol(
     encoder: Encoder,
     cohort: Cohort,

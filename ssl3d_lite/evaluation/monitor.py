@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.unet import UNet
@@ -14,6 +14,7 @@ from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 from .segmentation import evaluate
 
 
+@takes_cohort
 def eval_hooks(
     network: UNet | Classifier,
     cohort: Cohort,

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.models.compatibility import for_channels
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.foreign import ForeignEncoder
@@ -57,6 +57,7 @@ class Reference:
         return self.classes[nearness.max(1).indices]
 
 
+@takes_cohort
 def label_transfer(
     encoder: Encoder,
     cohort: Cohort,

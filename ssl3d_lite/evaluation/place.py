@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.data.place import commonest_classes, commonest_grade
 from ssl3d_lite.errors import InputError
 
@@ -49,6 +49,7 @@ def _label(cohort: Cohort, case: int) -> np.ndarray:
     return cohort.labels([case])[0].cpu().numpy()  # from memory, if the cohort is there
 
 
+@takes_cohort
 def evaluate_place(
     cohort: Cohort,
     labelled: Sequence[int],

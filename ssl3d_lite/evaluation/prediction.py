@@ -15,7 +15,7 @@ from nibabel.processing import resample_from_to
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ssl3d_lite.data.cohort import Case, Cohort
+from ssl3d_lite.data.cohort import Case, Cohort, takes_cohort
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.data.raw_header import image_over_raw
 from ssl3d_lite.errors import InputError
@@ -190,6 +190,7 @@ def prediction_file(
     return gzip_bytes(image.to_bytes()) if name.endswith(".gz") else image.to_bytes()
 
 
+@takes_cohort
 def predict(
     network: nn.Module,
     cohort: Cohort,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.data.place import spread
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.compatibility import adopt_encoder, check_encoder_fits, check_unseen
@@ -118,6 +118,7 @@ def _mean(reports: Sequence[ScoreReport]) -> float:
     return float(np.mean([report.score for report in reports]))
 
 
+@takes_cohort
 def probe(
     encoder: Encoder,
     cohort: Cohort,
@@ -166,19 +167,13 @@ def probe(
             f"fold {fold} of {cohort.name} has no validation case to choose random encoders by; "
             "take another fold, or controls 0"
         )
-    check_unseen(encoder, cohort, fold)
-    if encoder.provenance:
-        encoder = deepcopy(encoder)
-        adopt_encoder(encoder, cohort)
-    check_encoder_fits(encoder, cohort)
+    ready = made_ready(encoder, cohort, fold)
     chosen = [cohort.subset(split.train, labels, seed + draw) for draw in range(draws)]
     cohort.require_foreground(sorted({case for draw in chosen for case in draw}))
     one = [cohort.subset(split.train, 1, seed + draw) for draw in range(draws)]  # first of chosen
     transferred = chosen if cohort.ordinal else one
-    seen = split.pretrain[:CALIBRATION_CASES]
 
-    def read(candidate: Encoder, cases: Sequence[int], transfer: bool) -> Reports:
-        ready = recalibrated(candidate.to(device_of(encoder)), cohort, seen)
+    def read(ready: Encoder, cases: Sequence[int], transfer: bool) -> Reports:
         found: dict[str, Sequence[ScoreReport]] = {
             **probes_by_protocol(ready, cohort, chosen, cases, voxels)
         }
@@ -186,20 +181,25 @@ def probe(
             found[TRANSFER] = label_transfer(ready, cohort, transferred, cases, hausdorff=False)
         return found
 
-    candidates = {ENCODER: encoder}
+    def untrained(start: Encoder) -> Encoder:
+        return made_ready(start.to(device_of(encoder)), cohort, fold)
+
+    candidates = {ENCODER: ready}
     random_scores: dict[str, dict[str, float]] = {}
     if controls:
         tried_on = spread(split.validation, VALIDATION_CASES)
         sizes = [case.shape for case in cohort.cases]
-        own, every = kinds_beside(encoder, sizes)
+        own, every = kinds_beside(ready, sizes)
         beside: list[SameArchitecture | RandomKind] = list(own)
         best, random_scores = best_kinds(
-            every, lambda start: read(start, tried_on, False), seed + 100
+            every, lambda start: read(untrained(start), tried_on, False), seed + 100
         )
         beside += dict.fromkeys(best.values())
         starts = range(seed + 101, seed + 101 + controls)
         candidates |= {
-            f"{kind.name}, seed {start}": kind.start(start) for kind in beside for start in starts
+            f"{kind.name}, seed {start}": untrained(kind.start(start))
+            for kind in beside
+            for start in starts
         }
     found = {name: read(each, split.test, transfer) for name, each in candidates.items()}
     by_protocol = {
@@ -212,3 +212,19 @@ def probe(
             evaluate_place(cohort, draw, split.test, every=step) for draw in known
         )
     return ProbeResult(labels, by_protocol, random_scores)
+
+
+def made_ready(encoder: Encoder, cohort: Cohort, fold: int) -> Encoder:
+    """A copy of an encoder that reads the cohort's channels, with BatchNorm's statistics of its
+    whole volumes.
+
+    Raises:
+        InputError: encoder and cohort do not fit together, or the encoder has seen patients that
+            the fold holds out.
+    """
+    check_unseen(encoder, cohort, fold)
+    if encoder.provenance:
+        encoder = deepcopy(encoder)
+        adopt_encoder(encoder, cohort)
+    check_encoder_fits(encoder, cohort)
+    return recalibrated(encoder, cohort, cohort.split(fold).pretrain[:CALIBRATION_CASES])

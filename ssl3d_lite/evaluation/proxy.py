@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.modes import device_of, evaluating
 from ssl3d_lite.tasks import ProxyTask
 
 
+@takes_cohort
 def proxy_score(
     task: ProxyTask,
     encoder: nn.Module,

@@ -27,7 +27,7 @@ from nibabel.affines import voxel_sizes
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Case, Cohort
+from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Case, Cohort, takes_cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import checksum
 from ssl3d_lite.machine.progress import hidden_if
@@ -112,6 +112,7 @@ class Evaluation:
         return rows
 
 
+@takes_cohort
 def evaluate(
     network: nn.Module,
     cohort: Cohort,
@@ -148,6 +149,7 @@ def evaluate(
     return score(predicted, cohort, cases, hausdorff, progress, raw=raw)
 
 
+@takes_cohort
 def score(
     maps: Iterator[Tensor],
     cohort: Cohort,

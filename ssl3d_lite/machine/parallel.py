@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from concurrent.futures import (
 )
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -30,6 +32,10 @@ Item = TypeVar("Item")
 _Result = TypeVar("_Result")
 
 KILLED = "its worker process was killed whenever it was at work on it: most likely memory ran out"
+NO_GUARD = (
+    "no worker process can be started; a script of one's own needs `if __name__ == "
+    '"__main__":` around what it does'
+)
 SCHEDULER_TIMEOUT = "30s"  # for a Dask scheduler to answer
 
 
@@ -38,7 +44,7 @@ class Workforce(CheckedSettings):
     """Who does the work."""
 
     workers: PositiveInt | None = None
-    """Processes; by default one a core."""
+    """Processes; by default one a core. A script without `if __name__ == "__main__":` has one."""
 
     dask: str | None = None
     """Address of a Dask scheduler, such as tcp://host:8786: its workers do the work instead, on as
@@ -49,6 +55,22 @@ def usable_cores() -> int:
     """Cores that this process may run on, which on a shared server are fewer than it has."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def can_be_imported() -> bool:
+    """Whether worker processes can import the script that Python was started with, as each does:
+    one without a guard would do there what it does here, and start workers of its own.
+
+    Notebooks, modules (``python -m``) and a prompt are not imported as scripts.
+    """
+    main = sys.modules["__main__"]
+    script = getattr(main, "__file__", None)
+    if script is None or getattr(main, "__spec__", None) is not None:
+        return True
+    try:
+        return "__main__" in Path(script).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):  # a frozen program: it has no text
+        return True
 
 
 def for_each(
@@ -74,7 +96,7 @@ def for_each(
             other versions of this software.
     """
     items = list(items)
-    workers = min(work.workers or usable_cores(), len(items))
+    workers = min(work.workers or (usable_cores() if can_be_imported() else 1), len(items))
     bar = {"total": len(items), "desc": title, "unit": "case"}
     if not items:  # and no bar of nothing
         return
@@ -82,6 +104,8 @@ def for_each(
         yield from tqdm(map(function, items), **bar)
         return
     if not work.dask:
+        if not can_be_imported():
+            raise InputError(NO_GUARD)
         yield from tqdm(_in_processes(function, items, workers, killed), **bar)
         return
     with _dask(work.dask) as pool:
@@ -132,10 +156,7 @@ def _alone(
                 started = pool.submit(usable_cores)
             started.result()
         except BrokenExecutor:
-            raise InputError(
-                "no worker process can be started; a script of one's own needs `if __name__ == "
-                '"__main__":` around what it does'
-            ) from None
+            raise InputError(NO_GUARD) from None
         try:
             return pool.submit(function, item).result()
         except BrokenExecutor:

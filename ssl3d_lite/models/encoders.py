@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort, require_cohort
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.settings import check_names
@@ -172,6 +172,7 @@ def _settings_of(what: Cohort | EncoderSettings, **shape: Any) -> EncoderSetting
     check_names(shape, known, "setting of an encoder")
     if isinstance(what, EncoderSettings):
         return replace(what, **shape)
+    require_cohort(what, "what an encoder is made for")
     read = {"in_channels": len(what.channels), "spatial_dims": what.spatial_dims}
     return EncoderSettings(**read | shape)
 

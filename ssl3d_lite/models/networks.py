@@ -1,6 +1,6 @@
 """Networks for a cohort: whatever its labels are, one function makes what learns them."""
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.errors import InputError
 
 from .classifier import Classifier, make_classifier
@@ -9,6 +9,7 @@ from .foreign import check_own
 from .unet import UNet, UNetDecoder, make_unet
 
 
+@takes_cohort
 def make_network(
     encoder: Encoder, cohort: Cohort, seed: int = 0, decoder: UNetDecoder | None = None
 ) -> UNet | Classifier:

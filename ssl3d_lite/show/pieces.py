@@ -90,11 +90,12 @@ def _layer(cell: int, placement: Placement) -> int:
 
 
 def layer_names(batch: ProxyBatch) -> list[str]:
-    """What each colour of a grid's pieces means, in the order of the layers; [] without a grid."""
+    """What each colour of a grid's pieces means, in the order of the layers; [] where there is one
+    layer, or no grid."""
     placement = batch.placement
-    if not placement.grid:
-        return []
     axis = placement.direction[0] if placement.direction else len(placement.grid) - 1
+    if not placement.grid or placement.grid[axis] == 1:
+        return []
     kind, first = ("row", "reading begins") if placement.direction else ("layer", "lowest")
     names = [f"{kind} {number}" for number in range(placement.grid[axis])]
     return [f"cut from {names[0]} ({first})", *names[1:]]

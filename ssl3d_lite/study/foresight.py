@@ -10,11 +10,11 @@ from ssl3d_lite.errors import InputError
 from .arms import find_twin
 from .baselines import Where, contrast, from_scratch
 from .ledger import STUDY
+from .rehearsal import planned_comparisons
 from .results import Results, load_results
 from .sentences import many
 from .settings import Study
 from .statistics import MIN_SEEDS, Spread, level_of_look, smallest_gain
-from .trials import trials
 from .verdicts import SEARCH
 
 
@@ -28,12 +28,7 @@ def foresight(study: Study, cohort: str, test: int, out: Path) -> str:
     """
     if missing := what_is_missing(study, test):
         return f"It will give no verdict, whatever it finds, because {'; '.join(missing)}."
-    asked = sum(
-        study.claimed(trial.name, arm.name)
-        for trial in trials(Results(study, []))
-        if not trial.untested and trial.where.protocol in study.protocols
-        for arm in trial.arms
-    )
+    asked = len(planned_comparisons(study))
     level = level_of_look(1) / max(1, asked)
     start = (
         f"With {study.seeds} seeds, {test} test patients and {many(asked, 'comparison')}, the "

@@ -1,4 +1,5 @@
-"""Planned claims that cannot be tested: what a study would have no arm, control or protocol for.
+"""Which planned claims can be tested, and which cannot: what a study has no arm, control or
+protocol for.
 
 The study is rehearsed: each run of its plan gets a row, and the claims are put to these rows.
 """
@@ -39,6 +40,18 @@ def untestable(study: Study) -> str:
     "" if there are none."""
     wrong = [*_arms_not_run(study), *_claims_not_tested(study)]
     return f"Planned, but not to be tested: {'; '.join(wrong)}." if wrong else ""
+
+
+def planned_comparisons(study: Study) -> list[tuple[str, str]]:
+    """The comparisons that the study plans and can test, when all is run: claim and arm."""
+    results = _rehearsed(study)
+    return [
+        (trial.name, arm.name)
+        for trial in trials(results)
+        if not _why_untested(study, trial)
+        for arm in trial.arms
+        if study.claimed(trial.name, arm.name) and not _lack(results, trial, arm)
+    ]
 
 
 def _arms_not_run(study: Study) -> Iterator[str]:

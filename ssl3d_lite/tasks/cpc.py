@@ -176,6 +176,15 @@ class CPC(ProxyTask):
         candidates = F.normalize(candidates, dim=-1)
         return F.normalize(predictions, dim=-1) @ candidates.T / self.settings.temperature
 
+    def score(self, prediction: Tensor, batch: ProxyBatch) -> dict[str, Tensor | float]:
+        """Share of latents that are found; giving one and the same patch to all has "chance".
+
+        All patches are candidates, but a target lies so many rows ahead, and each step has one in
+        the last row: who knows the grid and no scan answers with a patch there.
+        """
+        most = float(batch.target.bincount().max()) / len(batch.target)
+        return {**super().score(prediction, batch), "chance": most}
+
 
 def encode_once(
     encoder: nn.Module, embed: nn.Module, views: Tensor, grid: Sequence[int], axis: int = 0

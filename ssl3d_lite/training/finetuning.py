@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.data.label_classes import absent_classes
 from ssl3d_lite.data.provenance import Provenance, unchanged
 from ssl3d_lite.errors import InputError
@@ -68,6 +68,7 @@ def map_loss() -> Callable[[Tensor, Tensor], Tensor]:
     return lambda logits, labels: loss(logits, labels[:, None].long())
 
 
+@takes_cohort
 def finetune(
     network: UNet | Classifier,
     cohort: Cohort,

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.data.provenance import Provenance, unchanged
 from ssl3d_lite.machine.collectives import on_rank_zero, say
 from ssl3d_lite.machine.launch import launch
@@ -70,6 +70,7 @@ class Pretraining(Learner):
         return scores
 
 
+@takes_cohort
 def pretrain(
     task: ProxyTask | Sequence[ProxyTask],
     encoder: Encoder,

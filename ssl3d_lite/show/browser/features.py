@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from nibabel.affines import voxel_sizes
 from tqdm.auto import tqdm
 
-from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Cohort
+from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Cohort, takes_cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.feature_maps import cell_labels, check_cases, checked_stride
 from ssl3d_lite.evaluation.nearest import nearest_rows, with_control
@@ -90,6 +90,7 @@ class Features(BrowserView):
     _thumbs = traitlets.Bytes().tag(sync=True)  # a plane of each patient, rows from the top
     _cells = traitlets.Bytes().tag(sync=True)  # column, patient or frame, cell, component
 
+    @takes_cohort
     def __init__(
         self,
         encoder: Encoder,

@@ -169,13 +169,18 @@ class Live(BrowserView):
         """Do what the button does: the run stops after the ten steps it is in."""
         self._asked_to_stop.set()
 
-    def _end(self, _: Any) -> None:
-        """The cell has ended, in good order or not: there is nothing to be stopped any more."""
+    def _end(self, result: Any) -> None:
+        """The cell has ended, in good order or not: there is nothing to be stopped any more.
+
+        One that was interrupted leaves the weights up to nine steps after the last row. Nobody
+        knows how many, so no frame is taken of them.
+        """
         get_ipython().events.unregister("post_run_cell", self._end)
         self._asked_to_stop.clear()
         if self.state == "running":
             self.state = "ended"
-            self._take_frame(self._step)
+            if result.success:
+                self._take_frame(self._step)
         self._keep_picture()
 
     def _hear(self, _: Any, content: Any, __: Any) -> None:

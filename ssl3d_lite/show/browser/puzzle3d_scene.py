@@ -260,7 +260,8 @@ def _add_guess(
     batch: ProxyBatch,
     edge: np.ndarray,
 ) -> None:
-    """Mark the patch that was chosen, where it lies; beside the scan if it is another scan's."""
+    """Mark the patch that was chosen, where it lies; beside the scan if it is another scan's, where
+    no compass stands."""
     other, number = divmod(guess, batch.views.shape[1])
     right = guess == int(batch.target[asked.number])
     told = f"predicted: {found_told(batch, asked.number, guess)}"
@@ -270,8 +271,8 @@ def _add_guess(
         return
     piece = inner_part(pieces_of(batch, other)[number], edge)
     if other != asked.scan:
-        far = max(cell.corners[:, 0].max() for cell in pieces_of(batch, asked.scan)) + 2 * edge[0]
-        centre = np.array([far, *drawn[-1].centre[1:]])
+        near = min(cell.corners[:, 0].min() for cell in pieces_of(batch, asked.scan))
+        centre = np.array([near - 2 * edge[0], *drawn[-1].centre[1:]])
         piece = replace(piece, matrix=moved(piece.matrix, piece.image.shape[1:], centre))
     if right:  # it fills the place that was asked about
         drawn.pop()

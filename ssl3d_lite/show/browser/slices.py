@@ -113,7 +113,8 @@ class Slices(BrowserView):
             beside: another map like ``labels``; a border that can be moved lies between them.
             sides: the names of both.
             label_names: names of labels 0, 1, 2, …
-            spacing: edge lengths of a voxel, in mm; by default all the same.
+            spacing: edge lengths of a voxel, in mm; by default all the same, and nobody knows how
+                long: then a picture's bar counts voxels.
             pieces: pieces of a puzzle, whose boxes are drawn; see ``pieces_of``.
             window: values drawn black and white; by default percentiles of each channel.
             title: a line above the planes.
@@ -131,6 +132,7 @@ class Slices(BrowserView):
         if other is not None and classes is None:
             raise InputError("beside is a second label map: give the first one as labels")
         self._kept = [list(ends) for ends in windows]  # each channel's, as last changed
+        self._in_mm = spacing is not None
         super().__init__(
             voxel=_first_look(shape, classes, pieces),
             window=list(windows[0]),
@@ -190,7 +192,7 @@ class Slices(BrowserView):
             self._classes,
             self.opacity,
             self._boxes,
-            None if self._spacing == [1, 1, 1] else self._spacing,
+            self._spacing if self._in_mm else None,
             self._title,
             beside,
             self._sides,

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from nibabel.affines import voxel_sizes
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.show.arrays import as_colours
 from ssl3d_lite.show.pieces import COLOURS, class_colour
 
@@ -21,6 +21,7 @@ RGB = ("red", "green", "blue")
 HISTOGRAM_BINS = 60
 
 
+@takes_cohort
 def contact_sheet(cohort: Cohort, cases: Sequence[int]) -> Figure:
     """Pictures of ``cases`` (positions in the cohort) with their labels outlined.
 
@@ -124,6 +125,7 @@ def _legend(figure: Figure, cohort: Cohort) -> None:
         figure.legend(handles=lines, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
 
 
+@takes_cohort
 def intensities(cohort: Cohort, cases: Sequence[int]) -> Figure:
     """How often each value occurs: a panel for each channel, a thin line for each case.
 
@@ -156,6 +158,7 @@ def _without_commonest(channel: np.ndarray) -> np.ndarray:
     return rest if rest.size else flat
 
 
+@takes_cohort
 def grade_counts(cohort: Cohort) -> Figure:
     """How many cases have each grade, fold by fold, so that a fold that lacks a grade is seen."""
     folds = {case.fold for case in cohort.cases if case.grade is not None}

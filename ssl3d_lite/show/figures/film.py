@@ -34,6 +34,7 @@ def film_strip(film: Film | Reel) -> Figure:
     figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)  # type: ignore[union-attr, call-arg]  # the stub knows no such engine
     grid = figure.add_gridspec(1 + len(rows), count + 2, height_ratios=[_CURVE, *tall.values()])
+    figure.set_label(_in_words(reel, list(rows)))
     _draw_curve(figure.add_subplot(grid[0, 1:-1]), reel)
     for row, (name, pictures) in enumerate(rows.items(), start=1):
         ends = (reel.shown.get(name), reel.truth.get(name))
@@ -49,6 +50,16 @@ def film_strip(film: Film | Reel) -> Figure:
             if column == 0:
                 axes.text(-0.08, 0.5, name, transform=axes.transAxes, **LEFT_OF_AXES)
     return figure
+
+
+def _in_words(reel: Reel, rows: list[str]) -> str:
+    """What is seen, for readers who cannot see it."""
+    losses = [reel.losses[step] for step in sorted(reel.losses)]
+    steps = ", ".join(map(str, sorted(reel.steps)))
+    return (
+        f"A training as a film strip: {', '.join(rows)}, after {steps} steps. "
+        f"Above it the loss, from {losses[0]:.3g} to {losses[-1]:.3g}"
+    )
 
 
 def _share(picture: np.ndarray) -> float:

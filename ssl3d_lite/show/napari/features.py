@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from nibabel.affines import voxel_sizes
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.evaluation.feature_maps import FeatureMaps, cell_labels, cells_of, check_cases
 from ssl3d_lite.evaluation.feature_maps import features as features_of
 from ssl3d_lite.models.encoders import Encoder
@@ -182,6 +182,7 @@ class FeatureLayers:
         matches.data = marks
 
 
+@takes_cohort
 def add_features(
     viewer: Viewer, maps: FeatureMaps, cohort: Cohort, cases: Sequence[int]
 ) -> FeatureLayers:
@@ -194,6 +195,7 @@ def add_features(
     return FeatureLayers(viewer, maps, cohort, cases)
 
 
+@takes_cohort
 def open_features(encoder: Encoder, cohort: Cohort, cases: Sequence[int]) -> Any:
     """Open a napari window that shows what an encoder makes of some patients.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import atomic_write
 from ssl3d_lite.show.pieces import badge
@@ -40,6 +40,7 @@ REVIEW_KEYS: Keys = {  # the methods are those of Review
 PatchMark = dict[str, str]  # MARK_COLUMNS → text
 
 
+@takes_cohort
 def review(
     cohort: Cohort,
     task: ProxyTask,

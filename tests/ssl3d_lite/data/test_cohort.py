@@ -1,4 +1,5 @@
 import hashlib
+import inspect
 import json
 import time
 import tracemalloc
@@ -12,6 +13,7 @@ from helpers import make_cohort, make_graded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import ssl3d_lite
 from ssl3d_lite.data.cohort import MANIFEST, UNLABELLED, Cohort, write_array
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import checksum
@@ -239,3 +241,43 @@ def test_an_array_tells_its_checksum(tmp_path):
     path = tmp_path / "a.npy"
     told = write_array(path, np.arange(5))
     assert told == hashlib.sha256(path.read_bytes()).hexdigest() == checksum(path)
+
+
+# ---- what is taken for a cohort ----------------------------------------------------------------
+
+
+def marked():
+    """The functions of the doors that take a cohort, by name."""
+    doors = (ssl3d_lite, ssl3d_lite.evaluation, ssl3d_lite.training, ssl3d_lite.models)
+    offered = {name: getattr(door, name) for door in doors for name in door.__all__}
+    return {name: each for name, each in offered.items() if wants_cohort(each)}
+
+
+def wants_cohort(offered):
+    if not inspect.isfunction(offered):
+        return False
+    taken = inspect.signature(offered).parameters.get("cohort")
+    return taken is not None and "Cohort" in str(taken.annotation)
+
+
+@pytest.mark.parametrize("name", sorted(marked()))
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("cohorts/mine", "cohort is the path 'cohorts/mine': open it, by Cohort.open"),
+        (None, "cohort is None, but must be a cohort, as open_cohort"),
+        (3, "cohort is of type int, but must be a cohort"),
+    ],
+)
+def test_whoever_takes_a_cohort_says_in_one_line_that_something_else_is_none(name, given, said):
+    function = marked()[name]
+    others = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+    arguments = {each.name: None for each in others} | {"cohort": given}
+    with pytest.raises(InputError) as error:
+        function(**arguments)
+    assert str(error.value).startswith(said)
+
+
+def test_an_encoder_is_not_made_for_a_path():
+    with pytest.raises(InputError, match="what an encoder is made for is the path 'mine'"):
+        ssl3d_lite.make_encoder("mine")

@@ -25,6 +25,7 @@ from ssl3d_lite.evaluation.linear_probe import (
 )
 from ssl3d_lite.evaluation.place import evaluate_place
 from ssl3d_lite.evaluation.probe import probe
+from ssl3d_lite.evaluation.probe_table import probe_table
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings
 
@@ -299,3 +300,55 @@ def test_a_probe_without_sense_is_refused(cohort):
     flat = make_encoder(EncoderSettings(spatial_dims=2, filters=(4, 8)), 0)
     with pytest.raises(InputError, match="reads 1 channels in 2D"):
         probe(flat, cohort)
+
+
+# ---- several encoders at several numbers of labels ---------------------------------------------
+
+
+def test_a_table_has_what_single_probes_have(tmp_path):
+    cohort = make_cohort(tmp_path, 15, (16, 16, 16))
+    shape = EncoderSettings(filters=(4, 8), norm="batch")
+    own = [make_encoder(shape, seed) for seed in (0, 1)]
+    before = [p.clone() for p in own[0].state_dict().values()]
+    table = probe_table({"own": own}, cohort, (1, 3), voxels=200)
+    assert all(map(torch.equal, before, own[0].state_dict().values())), "it stays as it was"
+    kinds = [f"random, residual, {norm}" for norm in ("instance norm", "batch norm", "no norm")]
+    for protocol in ("probe", "probe+place"):
+        found = table.scores[protocol]
+        assert set(found) == {"own", *kinds, "place alone"}
+        for labels in (1, 3):
+            single = [
+                probe(each, cohort, labels, draws=2, controls=0, voxels=200).by_protocol[protocol]
+                for each in own
+            ]
+            want = [report.score for each in single for report in each["the encoder"]]
+            assert found["own"][labels] == pytest.approx(want)
+            place = [report.score for report in single[0]["place alone"]]
+            assert found["place alone"][labels] == place
+            assert all(len(found[kind][labels]) == 4 for kind in kinds)
+    random = make_encoder(EncoderSettings(filters=(4, 8), norm="none"), 101)
+    alone = probe(random, cohort, 3, draws=2, controls=0, voxels=200).by_protocol["probe"]
+    want = [report.score for report in alone["the encoder"]]
+    assert table.scores["probe"]["random, residual, no norm"][3][2:] == pytest.approx(want)
+    lines = str(table).splitlines()
+    assert len(lines) == 2 * (1 + 5)
+    assert lines[0].startswith("probe: mean dice")
+    mean = np.mean(table.scores["probe"]["own"][1])
+    assert f"1: {mean:.3f} (" in lines[1]
+
+
+def test_a_table_of_grades_has_one_protocol(tmp_path):
+    cohort = make_graded(tmp_path, [n % 3 for n in range(20)])
+    shape = EncoderSettings(cohort.images([0]).shape[1], spatial_dims=2, filters=(4, 8))
+    table = probe_table({"own": [make_encoder(shape, 0)]}, cohort, ("100%",), controls=0)
+    assert list(table.scores) == ["probe"]
+    assert list(table.scores["probe"]) == ["own", "place alone"]
+    assert table.measure == "kappa"
+
+
+@pytest.mark.parametrize(("arms", "labels"), [({}, (2,)), ({"own": []}, (2,)), (None, ())])
+def test_a_table_of_nothing_is_refused(tmp_path, arms, labels):
+    cohort = make_cohort(tmp_path, 15, (12, 12, 12))
+    arms = {"own": [make_encoder(EncoderSettings(filters=(4, 8)), 0)]} if arms is None else arms
+    with pytest.raises(InputError, match="or more"):
+        probe_table(arms, cohort, labels)

@@ -87,18 +87,30 @@ def test_a_killed_worker_is_named_as_the_reason():
     )
 
 
-def test_a_script_without_a_main_guard_is_told_why(tmp_path):
+def run_without_guard(tmp_path, workers):
     script = tmp_path / "script.py"
     script.write_text(
         "from ssl3d_lite.machine.parallel import Workforce, for_each\n"
-        "list(for_each(abs, [1, 2], Workforce(workers=2), 'x'))\n"
+        f"print(list(for_each(abs, [-1, 2], Workforce(workers={workers}), 'x')))\n"
     )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
-    last = done.stderr.strip().splitlines()[-1]
-    assert last == (
+    return subprocess.run([sys.executable, script], capture_output=True, text=True)
+
+
+def test_a_script_without_a_main_guard_is_told_why(tmp_path):
+    """Before a worker starts: each would import the script, and print a traceback of its own."""
+    done = run_without_guard(tmp_path, 2)
+    assert done.stderr.count("Traceback") == 1
+    assert done.stderr.strip().splitlines()[-1] == (
         "ssl3d_lite.errors.InputError: no worker process can be started; a script of one's own "
         'needs `if __name__ == "__main__":` around what it does'
     )
+
+
+def test_a_script_without_a_main_guard_works_in_its_own_process(tmp_path):
+    done = run_without_guard(tmp_path, None)
+    assert done.returncode == 0
+    assert done.stdout == "[1, 2]\n"
+    assert "Traceback" not in done.stderr
 
 
 def test_workers_leave_with_a_parent_that_is_killed():

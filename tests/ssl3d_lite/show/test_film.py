@@ -9,6 +9,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.settings import EncoderSettings
+from ssl3d_lite.show.figures.alt_text import alt_text
 from ssl3d_lite.show.figures.film import film_strip
 from ssl3d_lite.show.film import Film, Reel, is_frame, steady_colours
 from ssl3d_lite.tasks import TASKS, make_task
@@ -200,6 +201,16 @@ def test_frames_stand_below_their_steps(rebuilt):
     middles = [np.mean(axes.get_window_extent().intervalx) for axes in row]
     np.testing.assert_allclose(ticks, middles, atol=6)
     assert [each.get_text() for each in curve.get_xticklabels()][1:3] == ["step 10", "step 20"]
+
+
+def test_its_text_says_what_is_seen_and_where_the_loss_went(rebuilt):
+    reel = getattr(rebuilt, "reel", rebuilt)
+    steps = ", ".join(map(str, sorted(reel.steps)))
+    first, last = (reel.losses[step] for step in (min(reel.losses), max(reel.losses)))
+    assert alt_text(film_strip(rebuilt)).startswith(
+        f"A training as a film strip: features, rebuilt, after {steps} steps. "
+        f"Above it the loss, from {first:.3g} to {last:.3g}."
+    )
 
 
 def test_a_training_that_is_not_over_has_no_figure(cohort):

@@ -1,5 +1,7 @@
 """What every view is fed with: pieces of a puzzle, read from its views and placement alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -116,6 +118,14 @@ def test_rows_count_from_where_reading_begins(direction):
     assert names[0] == "cut from row 0 (reading begins)"
     assert names[1] == "row 1"
     assert len(names) == batch.placement.grid[1]
+
+
+def test_one_layer_needs_no_name():
+    """Its pieces have all one colour, which says nothing."""
+    batch = posed("jigsaw", 3)[3]
+    assert len(layer_names(batch)) == 3
+    flat = replace(batch.placement, grid=(9, 3, 1))
+    assert layer_names(replace(batch, placement=flat)) == []
 
 
 def test_right_and_wrong_have_colours_of_their_own():

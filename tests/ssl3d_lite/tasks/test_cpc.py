@@ -69,7 +69,24 @@ def test_infonce_of_equal_scores_is_log_n():
     batch = posed(task, torch.randn(2, 1, 12, 14, 12))
     equal = torch.zeros(len(batch.target), 2 * batch.views.shape[1])
     assert task.loss(equal, batch).item() == pytest.approx(math.log(equal.shape[1]), rel=1e-6)
-    assert task.score(equal, batch)["chance"] == 1 / equal.shape[1]
+
+
+@pytest.mark.parametrize("steps", [(3,), (3, 4), (2, 3, 4)])
+def test_chance_is_what_a_network_has_that_knows_the_grid_and_no_scan(steps):
+    """It gives every question the same patch of the last row, where each step has a target."""
+    task = make_task("cpc", ONE[3], prediction_steps=steps, **SMALL)
+    batch = posed(task, torch.randn(2, 1, 12, 14, 12))
+    rows = batch.placement.grid[1]
+    candidates = batch.views.shape[0] * batch.views.shape[1]
+    last = int(batch.target[-1])
+    always = torch.zeros(len(batch.target), candidates)
+    always[:, last] = 1
+    found = task.score(always, batch)
+    columns = candidates // rows
+    questions = columns * sum(rows - step for step in steps if step < rows)
+    assert found["chance"] == pytest.approx(sum(step < rows for step in steps) / questions)
+    assert found["accuracy"] == pytest.approx(found["chance"])
+    assert found["chance"] > 1 / candidates  # which is too low a floor
 
 
 def test_fault_10_the_loss_is_infonce_over_every_candidate():
@@ -180,7 +197,7 @@ def test_a_handful_of_volumes_is_learnt_by_heart(cohort):
     task = make_task("cpc", encoder.settings, patch=8, stride=4, jitter=0, max_patches=4)
     settings = TrainSettings(steps=200, batch=2, learning_rate=3e-3)
     history = pretrain(task, encoder, cohort, range(4), settings)
-    assert history[-1]["chance"] == 1 / 128
+    assert history[-1]["chance"] == 1 / 32  # 128 patches, but targets lie in the last row alone
     assert history[0]["accuracy"] < 4 / 128
     assert history[-1]["accuracy"] > 3 / 128
     assert history[-1]["loss"] < history[0]["loss"] - 0.3

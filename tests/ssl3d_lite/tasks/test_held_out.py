@@ -12,7 +12,7 @@ from ssl3d_lite.training.settings import TrainSettings
 
 # steps, and the score to be above; each run reaches more, and guessing less
 SHORT = {
-    "cpc": (60, 0.03),  # chance 1/90
+    "cpc": (60, 0.03),  # chance 2/54
     "rpl": (150, 0.1),  # 1/26
     "jigsaw": (150, 0.05),  # 1/100
     "rotation": (80, 0.3),  # 1/10

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult
 from matplotlib.colors import to_rgb
 from torch import nn
 
@@ -114,10 +115,12 @@ def cells(monkeypatch):
     return there
 
 
-def end_cell(cells):
+def end_cell(cells, error=None):
+    result = ExecutionResult(ExecutionInfo("", False, False, True, None))
+    result.error_in_exec = error
     for name, call in list(cells):
         assert name == "post_run_cell"
-        call("a result")
+        call(result)
 
 
 def test_the_buttons_message_stops_the_run_once(cohort, cells):
@@ -169,6 +172,23 @@ def test_the_film_ends_with_the_last_step_and_with_the_one_it_was_stopped_at(coh
     watched_run(cohort, view, task, encoder, steps=60, after=view.stop)
     end_cell(cells)
     assert view._film_steps == [0, 10, 20]
+
+
+def test_the_film_has_no_frame_of_weights_whose_step_nobody_knows(cohort, cells):
+    """A cell that is interrupted leaves them up to nine steps after the last row."""
+    task, encoder = begin("rotation")
+    view = Live(task, encoder, cohort.images([0, 1]))
+
+    def watch(history):
+        if history[-1]["step"] == 40:  # the last row that is seen is that of step 30
+            raise KeyboardInterrupt
+        view.watch(history)
+
+    with pytest.raises(KeyboardInterrupt) as stop:
+        pretrain(task, encoder, cohort, range(2, 12), TrainSettings(steps=60), callback=watch)
+    end_cell(cells, stop.value)
+    assert view._film_steps == [0, 10, 20]
+    assert view.state == "ended"
 
 
 def test_the_curves_are_the_history_and_chance_is_the_tasks(cohort):

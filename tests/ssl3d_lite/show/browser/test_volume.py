@@ -15,6 +15,7 @@ from ssl3d_lite.show.browser.places import MIN_ROOM, apart, places, room_for, sh
 from ssl3d_lite.show.browser.puzzle3d import Puzzle3D
 from ssl3d_lite.show.browser.scan3d import Volume3D
 from ssl3d_lite.show.context import middle_question, patch_question
+from ssl3d_lite.show.figures.rendering import eye
 from ssl3d_lite.show.pieces import (
     HIDDEN_NAME,
     air_in,
@@ -300,7 +301,9 @@ def test_a_cpc_guess_lies_where_it_was_sought():
     assert (found["right"], found["badge"]) == (False, badge(cut[asked.context[0]]))
     found, middle, _ = guess(asked.target + views)
     assert "another scan" in found["says"]
-    assert middle[0] > scene["space"][0], "beside the grid"
+    assert middle[0] < 0, "beside the grid"
+    way = np.array([middle[0] - scene["space"][0] / 2, 0, 0])
+    assert eye((30, 25))[0] @ way > 0, "to the reader's right, as a compass is on the left"
 
 
 # ---- voxels ------------------------------------------------------------------------------------

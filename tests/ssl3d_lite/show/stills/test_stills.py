@@ -152,3 +152,12 @@ def test_a_figure_in_words():
     assert alt_text(Figure()) == "A figure without words."
     figure.suptitle("a word " * 100)
     assert len(alt_text(figure)) <= LONGEST
+
+
+@pytest.mark.parametrize("view", [Slices, Volume3D])
+@pytest.mark.parametrize("spacing", [None, (1, 1, 1), (1, 1, 2)])
+def test_a_bar_has_millimetres_where_the_spacing_is_given(view, spacing):
+    """Also where all edges are of 1 mm."""
+    figure = view(VOLUMES[0, 0], spacing=spacing).figure()
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert [text for text in texts if "10" in text] == ["10 voxels" if spacing is None else "10 mm"]
