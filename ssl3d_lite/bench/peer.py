@@ -16,7 +16,7 @@ _LEAST = 3  # steps of each, but where one takes too long
 
 
 @dataclass(frozen=True)
-class Peer:
+class PeerStep:
     """Two networks' steps, taken by turns."""
 
     name: str
@@ -26,7 +26,7 @@ class Peer:
     """Ours over theirs, the median over the turns: below 1 ours is faster."""
 
 
-def finetuning_peer(cohort: Cohort, cases: Sequence[int], device: str, seconds: float) -> Peer:
+def finetuning_peer(cohort: Cohort, cases: Sequence[int], device: str, seconds: float) -> PeerStep:
     """Forward, loss and backward on whole scans, by our network and by MONAI's UNet with as many
     filters, each in its own memory format."""
     from monai.networks.nets import UNet
@@ -54,7 +54,7 @@ def finetuning_peer(cohort: Cohort, cases: Sequence[int], device: str, seconds: 
             break
     counted = turns[1:] or turns  # the first warms up
     ratio = median(a / b for a, b in counted)
-    return Peer("MONAI's UNet with as many filters", median(a for a, _ in counted), ratio)
+    return PeerStep("MONAI's UNet with as many filters", median(a for a, _ in counted), ratio)
 
 
 def _step(network: nn.Module, images: Tensor, labels: Tensor, device: str) -> float:

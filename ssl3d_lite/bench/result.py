@@ -11,7 +11,7 @@ from ssl3d_lite.html import Table
 
 from .hours import CostModel
 from .peaks import Peaks
-from .peer import Peer
+from .peer import PeerStep
 from .stages import STEP_PARTS, Stage
 from .views import ViewCost
 
@@ -35,7 +35,7 @@ class BenchResult:
     """Study → scale → hours."""
     views: Sequence[ViewCost] = ()
     """Views in the browser."""
-    peer: Peer | None = None
+    peer: PeerStep | None = None
     """A fine-tuning step beside another library's."""
     took: float = 0.0
     """Seconds that all of it took."""

@@ -59,7 +59,7 @@ def machine_name(device: str = "auto") -> str:
     return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
 
 
-def send(tensor: Tensor, device: torch.device | str) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
     """The tensor on ``device``, without waiting for what the device has still to compute.
 
     ``tensor.to(device)`` waits for all of it, at every copy, and a GPU that has been waited for has

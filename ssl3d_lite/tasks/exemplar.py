@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import rank
-from ssl3d_lite.machine.device import send
+from ssl3d_lite.machine.device import to_device
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.settings import CheckedSettings, PositiveFloat, PositiveInt, Probability
@@ -122,7 +122,7 @@ class Exemplar(ProxyTask):
         views = volumes.new_empty(len(volumes), 2, volumes.shape[1], *size)
         views[:, :1] = cut(volumes, params["corner"], size)
         gain, shift = (
-            send(params[name].to(volumes.dtype), volumes.device).view(-1, 1, *[1] * self.dims)
+            to_device(params[name].to(volumes.dtype), volumes.device).view(-1, 1, *[1] * self.dims)
             for name in ("gain", "shift")
         )
         warped = warp_volumes(volumes, copy, params["plane"], size)
@@ -149,7 +149,7 @@ class Exemplar(ProxyTask):
         """
         place = batch.target[:, 0, 0]
         if batch.ids:
-            return send(torch.tensor(batch.ids), place.device)
+            return to_device(torch.tensor(batch.ids), place.device)
         return place + rank() * len(place) if self.training else place
 
     def loss(self, prediction: Tensor, batch: ProxyBatch) -> Tensor:

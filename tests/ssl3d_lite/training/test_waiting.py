@@ -12,7 +12,7 @@ from helpers import random_cohort
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ssl3d_lite.machine.device import send
+from ssl3d_lite.machine.device import to_device
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.networks import make_network
 from ssl3d_lite.models.settings import EncoderSettings
@@ -61,7 +61,7 @@ def a_step(learner, batch):
 def test_the_watch_sees_what_waits():
     there, index = torch.empty(4, device=META), torch.tensor([1, 2])
     with Watch() as watch:
-        send(index, META)
+        to_device(index, META)
     assert (watch.copies, watch.waits) == (1, [])
     with Watch() as watch:
         index.to(META)
