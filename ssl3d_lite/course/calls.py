@@ -93,7 +93,8 @@ class Peer:
         writer = Writer(functools.partial(self._refer, modules))
         message = {"do": "call", "on": handle, "name": name, "grad": torch.is_grad_enabled()}
         message |= {"told": writer([list(args), kwargs]), "random": self._random_news(writer)}
-        leaves, local = list(writer.differentiable), [p for m in modules for p in m.parameters()]
+        leaves: list[torch.Tensor] = list(writer.differentiable)
+        local: list[torch.Tensor] = [p for m in modules for p in m.parameters()]
         if module is not None:
             message["module"] = module._news(writer)
             leaves += module._mirrored_parameters()
@@ -337,7 +338,7 @@ class Peer:
         if news:
             self._random |= news
         if news or all:
-            _set_random_state(self._random if all else news)
+            _set_random_state(self._random if all else news or {})
             self._random = _random_state()
 
     def _take_news(self, target: Any, news: Any, reader: Reader) -> list[torch.Tensor]:
@@ -390,7 +391,7 @@ class RemoteModule(nn.Module):
             for step in path:
                 if step not in home._modules:
                     home.add_module(step, nn.Module())
-                home = home._modules[step]
+                home = home.get_submodule(step)
             if is_parameter:
                 home.register_parameter(last, nn.Parameter(value, requires_grad=trained))
             else:
@@ -551,7 +552,8 @@ def _change(mine: Any, new: Any) -> None:
 
 def _random_state() -> dict[str, Any]:
     """The states of torch, NumPy and Python; each can be compared, and told."""
-    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
+    numpys: Any = np.random.get_state(legacy=True)  # noqa: NPY002
+    kind, keys, *rest = numpys
     version, inner, gauss = random.getstate()
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),

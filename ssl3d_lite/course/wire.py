@@ -123,7 +123,7 @@ class Writer:
         place = self._storages.get(plain.untyped_storage().data_ptr())
         if place is not None and not value.requires_grad:
             return ["view", place, shape, plain.stride(), plain.storage_offset()]
-        noted = self._note(value)
+        noted: Any = self._note(value)
         if value.requires_grad and torch.is_grad_enabled():
             self.differentiable.append(value)
             noted = [noted, len(self.differentiable) - 1]
