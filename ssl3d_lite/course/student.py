@@ -52,7 +52,8 @@ def make_shell() -> StudentShell:
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "NoColor"
     shell = StudentShell.instance(config=config)
-    shell.display_formatter.active_types = ["text/plain"]
+    formatter: Any = shell.display_formatter
+    formatter.active_types = ["text/plain"]
     return shell
 
 
