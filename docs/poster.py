@@ -183,7 +183,7 @@ def chance(card: Card, task: Any, encoder: Any, batch: Any) -> str:
     if measure(row) == "r2":
         return f"<b>r² = {row['chance']:g}</b>by guessing their mean"
     where = f", among<br>those of {SCANS} scans" if card.of_batch else ""
-    return f"<b>1 of {round(1 / row['chance'])}</b>by guessing{where}"
+    return f"<b>1 of {round(1 / float(row['chance']))}</b>by guessing{where}"
 
 
 if __name__ == "__main__":
