@@ -26,7 +26,13 @@ def mistakes_of(name):
         return []
 
 
+def other_answers(name):
+    """Right answers by other habits: a version of the assignment for each student."""
+    return importlib.import_module(f"course.habits.{name}").ANSWERS
+
+
 MISTAKES = [(name, mistake) for name in FILES for mistake in mistakes_of(name)]
+HABITS = [(name, number) for name in FILES for number in range(len(other_answers(name)))]
 each = pytest.mark.parametrize("name", FILES)
 
 
@@ -77,6 +83,17 @@ def test_without_the_cells_that_only_show_nothing_is_missing(assignments, here, 
     assignment, failures = assignments[name], {}
     got = earned(assignment, solved(assignment.notebook), show=False, failures=failures)
     assert failures == {}
+    assert got == full(assignment)
+
+
+@pytest.mark.parametrize(("name", "number"), HABITS, ids=[f"{n} {k}" for n, k in HABITS])
+def test_right_answers_by_other_habits_earn_everything(assignments, here, name, number):
+    assignment, failures = assignments[name], {}
+    parts = other_answers(name)[number]
+    cells = {f"{name.lower()}-{part}-solution": code for part, code in parts.items()}
+    version = solved(assignment.notebook, cells)
+    got = earned(assignment, version, show=False, failures=failures)
+    assert {cell: str(fault) for cell, fault in failures.items()} == {}
     assert got == full(assignment)
 
 
