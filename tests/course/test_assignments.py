@@ -31,7 +31,17 @@ def other_answers(name):
     return importlib.import_module(f"course.habits.{name}").ANSWERS
 
 
-MISTAKES = [(name, mistake) for name in FILES for mistake in mistakes_of(name)]
+def mistakes():
+    """All mistakes; one of each part is made every time, the others with ``-m slow``."""
+    seen = set()
+    for name in FILES:
+        for mistake in mistakes_of(name):
+            marks = [pytest.mark.slow] if mistake.part in seen else []
+            seen.add(mistake.part)
+            label = f"{mistake.part} {mistake.name}"
+            yield pytest.param(name, mistake, id=label, marks=marks)
+
+
 HABITS = [(name, number) for name in FILES for number in range(len(other_answers(name)))]
 each = pytest.mark.parametrize("name", FILES)
 
@@ -97,9 +107,7 @@ def test_right_answers_by_other_habits_earn_everything(assignments, here, name, 
     assert got == full(assignment)
 
 
-@pytest.mark.parametrize(
-    ("name", "mistake"), MISTAKES, ids=[f"{m.part} {m.name}" for _, m in MISTAKES]
-)
+@pytest.mark.parametrize(("name", "mistake"), mistakes())
 def test_a_mistake_costs_its_part_and_nothing_else(assignments, here, name, mistake):
     assignment, failures = assignments[name], {}
     version = solved(assignment.notebook, {f"{mistake.part}-solution": mistake.code})
