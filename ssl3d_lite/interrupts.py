@@ -101,6 +101,19 @@ def temporary_folder(parent: Any, prefix: str) -> Iterator[str]:
         _temporary.discard(folder)
 
 
+def lasting_folder(parent: Any, prefix: str) -> str:
+    """A folder in ``parent`` that is gone when this process ends."""
+    from multiprocessing.util import Finalize
+    from shutil import rmtree
+    from tempfile import mkdtemp
+
+    folder = mkdtemp(prefix=prefix, dir=parent)
+    _temporary.add(folder)
+    # the last of all: multiprocessing removes its own folder, which may lie in this one, before
+    Finalize(None, rmtree, (folder, True), exitpriority=-200)
+    return folder
+
+
 def leave_stopped() -> None:
     """End a process that has cleaned up after Ctrl-C, as :func:`end_on_ctrl_c` began it.
 
@@ -108,6 +121,7 @@ def leave_stopped() -> None:
     through a library's ``exec``.
     """
     end_children()  # before they notice that this one is gone, and complain
+    _clear_temporary()
     with suppress(OSError, ValueError):
         sys.stdout.flush()
     os._exit(STOPPED)

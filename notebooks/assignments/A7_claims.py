@@ -40,7 +40,9 @@
 # runs the same checks and some more, with other studies, so do not write for the examples. Keep
 # names and arguments as they are. Changes to the check cells are undone before grading. The parts
 # do not depend on each other: a part that you cannot solve costs its own points and no others.
-# Before you hand in: *Kernel → Restart and run all*.
+# Before you hand in: *Kernel → Restart and run all*. That goes on past checks that fail. The grader
+# gives your notebook five minutes, a cell 75 seconds, and all cells that you added half of the time
+# together.
 #
 # What must be right everywhere: a function never changes what it is given.
 
@@ -158,7 +160,10 @@ import copy
 
 import numpy as np
 
+from ssl3d_lite.course.checks import Checks
 from ssl3d_lite.study.flawed import flawed_study
+
+checks = Checks()
 
 
 def run_of(arm, labels, seed, scores, protocol="finetune", failed=False):
@@ -180,6 +185,7 @@ def right_table(rows, ours, theirs):
     return seeds, patients, [[find[0][s][p] - find[1][s][p] for p in patients] for s in seeds]
 
 
+@checks
 def check_table(rows, ours, theirs, what):
     kept = copy.deepcopy(rows)
     found = table_of(rows, ours, theirs)
@@ -227,7 +233,7 @@ more = [
 ]
 check_table(more, ("cpc", "2"), ("scratch", "2"), "a failed run, a seed and a patient of one side")
 check_table(small, ("cpc", "5"), ("scratch", "2"), "sides with other numbers of labels")
-print("part 1: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 for flaw, seed in (("none", 101), ("leakage", 102), ("hidden labels", 103)):
     rows = flawed_study(flaw, seed).rows
@@ -299,7 +305,10 @@ def worth(table):
 import numpy as np
 from scipy import stats
 
+from ssl3d_lite.course.checks import Checks
 from ssl3d_lite.study.statistics import multi_reader
+
+checks = Checks()
 
 
 def made_up(seeds, patients, by_seed, by_patient, rest, mean=0.02, seed=0):
@@ -310,6 +319,7 @@ def made_up(seeds, patients, by_seed, by_patient, rest, mean=0.02, seed=0):
     return values.tolist()
 
 
+@checks
 def check_pooled(table, **confidence):
     values = np.asarray(table)
     low, high = pooled_interval(table, **confidence)
@@ -323,6 +333,7 @@ def check_pooled(table, **confidence):
         )
 
 
+@checks
 def check_worth(table):
     values = np.asarray(table)
     found = float(worth(table))
@@ -339,7 +350,7 @@ check_pooled([[0.1, 0.2], [0.3, 0.2]])
 check_pooled(made_up(6, 12, 0.01, 0.05, 0.02), confidence=0.8)
 check_worth([[0.1, 0.2, 0.3], [0.3, 0.2, 0.5]])
 check_worth(made_up(10, 24, 0.0, 0.05, 0.01))
-print("part 2: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 for number, (shape, parts) in enumerate(
     (((2, 3), (0.1, 0.1, 0.1)), ((10, 24), (0.03, 0.06, 0.03)), ((4, 30), (0.2, 0.0, 0.01)))
@@ -403,7 +414,10 @@ import copy
 
 import numpy as np
 
+from ssl3d_lite.course.checks import Checks
 from ssl3d_lite.study.flawed import flawed_study
+
+checks = Checks()
 
 
 def scans_of(*sides):
@@ -414,6 +428,7 @@ def scans_of(*sides):
     ]
 
 
+@checks
 def check_shared(scans, what):
     kept = copy.deepcopy(scans)
     found = list(shared_patients(scans))
@@ -428,6 +443,7 @@ def check_shared(scans, what):
     assert found == right, f"{what}: the names are {right}, each once and sorted, not {found}"
 
 
+@checks
 def check_gains(table, patients, shared, what):
     kept = copy.deepcopy(table)
     found = tuple(gains_of(table, patients, shared))
@@ -449,7 +465,7 @@ check_shared(
 )
 check_gains([[0.1, 0.2, 0.6], [0.1, 0.0, 0.4]], ["a", "b", "c"], ["c"], "one of three is shared")
 check_gains([[0.1, 0.2], [0.1, 0.0]], ["a", "b"], [], "nobody is shared")
-print("part 3: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 check_shared(
     scans_of(("z", "test"), ("y", "validation"), ("y", "test"), ("z", "validation"), ("z", "test")),
@@ -510,7 +526,10 @@ def labels_used(rows, side, validation):
 # %% nbgrader={"grade": true, "grade_id": "a7-4-tests", "locked": true, "points": 8, "schema_version": 3, "solution": false, "task": false}
 import numpy as np
 
+from ssl3d_lite.course.checks import Checks
 from ssl3d_lite.study.flawed import flawed_study
+
+checks = Checks()
 
 
 def used_row(arm, labels, scans, best_step=None, protocol="finetune"):
@@ -520,6 +539,7 @@ def used_row(arm, labels, scans, best_step=None, protocol="finetune"):
     }
 
 
+@checks
 def check_used(rows, side, validation, right, what):
     found = labels_used(rows, side, validation)
     assert found == right, (
@@ -539,7 +559,7 @@ check_used(mixed, ("cpc", "2"), 18, 20, "one of two runs chose by 18 validation 
 check_used(mixed, ("cpc", "5"), 18, 5, "nobody chose")
 check_used(mixed, ("scratch", "2"), 18, 2, "a probe chose, fine-tuning did not")
 check_used(mixed, ("scratch", "10%"), 18, 30, "step 0 was chosen; 10 % are 12 scans")
-print("part 4: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 for validation in (1, 40):
     check_used(mixed[::-1], ("cpc", "2"), validation, 2 + validation, "another order")
@@ -601,11 +621,16 @@ import copy
 
 import numpy as np
 
+from ssl3d_lite.course.checks import Checks
+
+checks = Checks()
+
 
 def one_side(arm, labels, used, *scores):
     return {"arm": arm, "labels": labels, "used": used, "scores": list(scores)}
 
 
+@checks
 def check_strongest(sides, used, right, what):
     kept = copy.deepcopy(sides)
     found = strongest(sides, used)
@@ -629,7 +654,7 @@ check_strongest(sides, 2, ("scratch", "2"), "a failed run")
 check_strongest(sides, 20, ("scratch", "20"), "the best mean, not the best run")
 check_strongest(sides, 6, ("scratch", "20"), "at least as many labels")
 check_strongest(sides, 21, None, "nobody had so many")
-print("part 5: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 for shift in range(5):
     turned = sides[shift:] + sides[:shift]
@@ -711,10 +736,15 @@ import copy
 
 import numpy as np
 
+from ssl3d_lite.course.checks import Checks
+
+checks = Checks()
+
 LEADS = {1: 0.0, 2: 0.564190, 3: 0.846284, 6: 1.267206, 10: 1.538753, 30: 2.042761}
 """The mean of the best of so many standard normal values."""
 
 
+@checks
 def check_luck(reported, table, what):
     kept = copy.deepcopy(table)
     found = luck(reported, table)
@@ -746,7 +776,7 @@ def seeds_and_patients(seeds, patients, seed):
 check_luck(0.3, [[0.1, 0.5], [0.0, 0.2]], "two seeds")
 check_luck(0.05, seeds_and_patients(10, 20, 0), "ten seeds")
 check_luck(0.2, [[0.1, 0.3]], "one seed")
-print("part 6: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 for seeds, patients in ((3, 1), (6, 40), (10, 7), (30, 12), (2, 5)):
     made = seeds_and_patients(seeds, patients, 60 + seeds)
@@ -819,12 +849,17 @@ def judge(measured, min_effect):
 # %% nbgrader={"grade": true, "grade_id": "a7-7-tests", "locked": true, "points": 13, "schema_version": 3, "solution": false, "task": false}
 import copy
 
+from ssl3d_lite.course.checks import Checks
+
+checks = Checks()
+
 SOUND = {
     **{"seeds": 10, "excess": 0.0, "width": 1.0, "shared": 0, "uncounted": 0, "ahead": -0.05},
     **{"low": 0.02, "high": 0.07},
 }
 
 
+@checks
 def check_judge(verdict, flaws, what, min_effect=0.02, **changes):
     measured = SOUND | changes
     kept = copy.deepcopy(measured)
@@ -849,7 +884,7 @@ check_judge("does not hold", ["best seed"], "best", excess=0.03, width=0.7, low=
 check_judge("cannot tell", ["pooled"], "pooled", width=0.3, low=-0.02, high=0.08)
 check_judge("cannot tell", ["hidden labels"], "no such baseline", uncounted=18, low=None, high=None)
 check_judge("cannot tell", [], "five seeds", seeds=5)
-print("part 7: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 from ssl3d_lite.study.flawed import FLAWS, flawed_study
 from ssl3d_lite.study.statistics import multi_reader

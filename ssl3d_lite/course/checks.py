@@ -102,6 +102,35 @@ def differing(message: str, yours: Any, expected: Any) -> AssertionError:
     return failure
 
 
+def largest_tensor(function: Callable[..., Any], *args: Any) -> int:
+    """The number of entries of the largest tensor that ``function(*args)`` makes on its way.
+
+    In the grader, the function is in another process, which looks itself: a student who replaces
+    this saves no line of the answer.
+    """
+    if hasattr(function, "_remote"):
+        return int(function._remote[0].ask("largest tensor", [function, *args]))
+    from torch import Tensor
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    entries = 0
+
+    class Counting(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            nonlocal entries
+            made = func(*args, **(kwargs or {}))
+            for each in made if isinstance(made, tuple | list) else (made,):
+                if isinstance(each, Tensor):
+                    entries = max(entries, each.numel())
+            return made
+
+    with Counting():
+        function(*args)
+    return entries
+
+
 # ---- in the words of the task ------------------------------------------------------------------
 
 

@@ -7,12 +7,13 @@ import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ssl3d_lite.errors import InputError, unknown
-from ssl3d_lite.interrupts import temporary_folder
-from ssl3d_lite.machine.parallel import Workforce, for_each
+from ssl3d_lite.interrupts import lasting_folder
+from ssl3d_lite.machine.parallel import NO_GUARD, Workforce, can_be_imported, for_each
 from ssl3d_lite.outputs import claimed
 from ssl3d_lite.settings import CheckedSettings, Positional, PositiveFloat, PositiveInt
 
@@ -75,9 +76,12 @@ def grade_submissions(settings: GradeSettings) -> list[GradeRecord]:
     """Grade all submissions; returns one record per student and assignment, in order.
 
     Raises:
-        InputError: there are no submissions or no course, or the system cannot confine them.
+        InputError: there are no submissions or no course, the system cannot confine them, or a
+            script that calls this has no ``if __name__ == "__main__":``.
     """
     need_nbgrader()
+    if not can_be_imported():
+        raise InputError(NO_GUARD)
     check_confined(settings)
     course = read_course(settings.course)
     assignments = _chosen(course, settings)
@@ -183,7 +187,7 @@ class _Job:
     assignment: Assignment
     settings: GradeSettings
     home: str
-    """A folder for temporary folders, which the command removes however it ends."""
+    """A folder for temporary folders, which is gone when the command ends, however it ends."""
     handed_out: frozenset[str]
     """Cells as students have got them, in all versions."""
 
@@ -195,23 +199,25 @@ def _grade_all(
     from tqdm import tqdm
 
     done: dict[tuple[str, str], GradeRecord] = {}
-    with temporary_folder(_short_place(), "ssl3d-") as home:
-        given = {a.name: handed_out(settings.course, a.name) for a in wanted}
-        jobs = [_Job(f, a, settings, home, given[a.name]) for f in folders for a in wanted]
-        kept = {id(job): record for job in jobs if (record := _earlier(job))}
-        waiting = [job for job in jobs if id(job) not in kept]
-        records = for_each(_grade_job, waiting, Workforce(workers=settings.jobs), "grade", _killed)
-        for record in (*kept.values(), *records):
-            done[record.student, record.assignment] = record
-            if record.status != "graded":
-                tqdm.write(f"{record.student} {record.assignment}: {record.status}")
+    given = {a.name: handed_out(settings.course, a.name) for a in wanted}
+    jobs = [_Job(f, a, settings, _home(), given[a.name]) for f in folders for a in wanted]
+    kept = {id(job): record for job in jobs if (record := _earlier(job))}
+    waiting = [job for job in jobs if id(job) not in kept]
+    records = for_each(_grade_job, waiting, Workforce(workers=settings.jobs), "grade", _killed)
+    for record in (*kept.values(), *records):
+        done[record.student, record.assignment] = record
+        if record.status != "graded":
+            tqdm.write(f"{record.student} {record.assignment}: {record.status}")
     return [done[job.student.name, job.assignment.name] for job in jobs], len(kept)
 
 
-def _short_place() -> str:
-    """Where temporary folders lie: sockets lie below, whose paths have at most 107 characters."""
+@cache
+def _home() -> str:
+    """One for all runs of this process, as processes that it starts keep their sockets there. Paths
+    of sockets have at most 107 characters."""
     place = tempfile.gettempdir()
-    return "/tmp" if len(place) > 40 and os.path.isdir("/tmp") else place
+    short = "/tmp" if len(place) > 40 and os.path.isdir("/tmp") else place
+    return lasting_folder(short, "ssl3d-")
 
 
 def _grade_job(job: _Job) -> GradeRecord:

@@ -22,7 +22,7 @@ def open_answers(assignment: Assignment, cells: list[dict[str, Any]]) -> dict[st
     """grade_id of each open question → the student's text; empty if nothing was written.
 
     Args:
-        cells: of the submission, as ``submission.read_cells`` gives them.
+        cells: of the submission, as ``reader.read_cells`` gives them.
     """
     plain = released(assignment.notebook).cells
     found = match_cells(plain, cells)  # place in the submission → ours

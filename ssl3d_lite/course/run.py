@@ -227,15 +227,18 @@ class _Attempt:
         result.passed, result.message = False, f"{own}; then: {message}" if own else message
 
 
+def _rules(place: Path, sandbox: Sandbox) -> jail.JailRules:
+    """What a process that works in ``place`` may do."""
+    limits = jail.JailLimits(seconds=sandbox.seconds + _STARTING, memory_gb=sandbox.memory_gb)
+    also = [sandbox.cohorts.resolve()] if sandbox.cohorts else []
+    return jail.rules_for(place, also, sandbox.deny, limits, sandbox.confine)
+
+
 def _start_student(
     theirs: Connection, home: Path, scratch: Path, sandbox: Sandbox
 ) -> subprocess.Popen:
     argv = [sys.executable, "-m", "ssl3d_lite.course.student", str(theirs.fileno())]
-    if sys.platform != "win32":
-        limits = jail.JailLimits(seconds=sandbox.seconds + _STARTING, memory_gb=sandbox.memory_gb)
-        also = [sandbox.cohorts.resolve()] if sandbox.cohorts else []
-        rules = jail.rules_for(scratch, also, sandbox.deny, limits, sandbox.confine)
-        argv = jail.jailed_command(rules, argv)
+    argv = jail.jailed_command(_rules(scratch, sandbox), argv)
     with open(home / "log", "wb") as log:
         return subprocess.Popen(
             argv,
@@ -254,9 +257,7 @@ def _start_examiner(
 ) -> Any:
     """The process of the tests; it is copied from one that has loaded the library already."""
     place = prepare_scratch(home / "tests", sandbox, ())
-    limits = jail.JailLimits(seconds=sandbox.seconds + _STARTING, memory_gb=sandbox.memory_gb)
-    also = [sandbox.cohorts.resolve()] if sandbox.cohorts else []
-    rules = jail.rules_for(place, also, sandbox.deny, limits, sandbox.confine)
+    rules = _rules(place, sandbox)
     context: Any = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_LOADED))
     arguments = (tuple(steps), ours, events, str(place), environment(place, sandbox), rules)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +60,6 @@ def environment(scratch: Path, sandbox: Sandbox) -> dict[str, str]:
     places = ("HOME", "TMPDIR", "TMP", "TEMP", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
     own = {name: str(scratch) for name in places}
     own |= {name: str(scratch / f".{name.lower()}") for name in ("IPYTHONDIR", "JUPYTER_DATA_DIR")}
-    if not sandbox.confine and sys.platform == "win32":
-        kept = tuple(os.environ)
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
         **own,

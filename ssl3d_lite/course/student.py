@@ -14,6 +14,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from .calls import Peer, described
+from .checks import largest_tensor
 
 
 class StudentShell(InteractiveShell):
@@ -76,7 +77,9 @@ def _main(descriptor: int) -> None:
     def names(told: list[str]) -> dict[str, Any]:
         return {name: shell.user_ns[name] for name in told if name in shell.user_ns}
 
-    peer = Peer(Connection(descriptor), {"run": run, "names": names, "hello": bool}, open=True)
+    serves = {"run": run, "names": names, "hello": bool}
+    serves["largest tensor"] = lambda told: largest_tensor(*told)
+    peer = Peer(Connection(descriptor), serves, open=True)
     silence = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(silence, stream)

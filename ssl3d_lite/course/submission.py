@@ -53,13 +53,9 @@ class Step:
 
 @dataclass
 class MergedNotebook:
-    """A submission within the lecturer's notebook: steps to run, texts to read, changes undone."""
+    """A submission within the lecturer's notebook: steps to run, changes undone."""
 
     steps: list[Step] = field(default_factory=list)
-    answers: dict[str, str] = field(default_factory=dict)
-    """grade_id → the student's answer, also to open questions; missing ones are left out."""
-    extras: list[str] = field(default_factory=list)
-    """Code of cells that the student added."""
     notes: list[str] = field(default_factory=list)
     """Changes that were undone, and cells that were missing."""
 
@@ -189,7 +185,7 @@ class _Merger:
 
     def __init__(self, assignment: Assignment, extras: dict[int, list[str]]) -> None:
         self.extras = extras
-        self.merged = MergedNotebook(extras=[code for codes in extras.values() for code in codes])
+        self.merged = MergedNotebook()
         self.numbers = {part.tests: part.number for part in assignment.parts}
         self.students_names: set[str] = set()
         self.waiting = iter(assignment.machine_parts)
@@ -222,14 +218,13 @@ class _Merger:
         self.part = next(self.waiting, None)
 
     def add_answer(self, full: NotebookNode, submitted: str | None) -> None:
-        """The student's code, or text, in place of a solution cell."""
+        """The student's code in place of a solution cell. Texts are for ``open_questions``."""
         grade_id = str(grade_id_of(full))
         if full.cell_type == "code":
             self.students_names |= bound_names(full.source)
         if submitted is None:
             self.merged.notes.append(f"the cell {grade_id} was missing")
             return
-        self.merged.answers[grade_id] = submitted
         if full.cell_type == "code":
             self.add("answer", submitted)
 

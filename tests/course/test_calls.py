@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ssl3d_lite.course.calls import Peer, RemoteError
+from ssl3d_lite.course.checks import largest_tensor
 from ssl3d_lite.course.wire import Reader, WireError, Writer, receive
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.tasks import Placement, ProxyBatch
@@ -63,6 +64,9 @@ def batch(views):
 
 def apply(encoder, embed, x):
     return embed(encoder(x)[-1]) * 2
+
+def table(a, b):
+    return (a[:, None] - b[None]).abs().sum(2).argmin(1)
 
 class Net(nn.Module):
     def __init__(self, width, bias=True):
@@ -351,3 +355,14 @@ def test_of_the_tests_process_only_what_was_handed_over_can_be_called():
         reply, _ = receive(theirs)
         assert "error" in reply
     assert tests.exported == {1: [1]}
+
+
+def test_the_largest_tensor_is_looked_for_where_it_is_made(names):
+    def here(a, b):
+        return (a[:, None] - b[None]).abs().sum(2).argmin(1)
+
+    a, b = torch.ones(5, 3), torch.ones(7, 3)
+    assert largest_tensor(here, a, b) == largest_tensor(names["table"], a, b) == 5 * 7 * 3
+    assert largest_tensor(lambda x: x + 1, a) == 15
+    with pytest.raises(RemoteError, match="size of tensor"):
+        largest_tensor(names["table"], a, torch.ones(7, 2))

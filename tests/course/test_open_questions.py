@@ -6,8 +6,8 @@ import re
 import pytest
 
 from ssl3d_lite.course.open_questions import open_answers, write_open_questions
+from ssl3d_lite.course.reader import read_cells
 from ssl3d_lite.course.sources import grade_id_of, released
-from ssl3d_lite.course.submission import read_cells
 
 
 @pytest.fixture
