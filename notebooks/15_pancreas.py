@@ -387,8 +387,8 @@ draw(f"{organ} alone", PARTS[organ])
 # the tumour hardly or not at all (0.0 and 0.054). For the organ alone CPC is ahead by more: 0.505
 # against 0.476 with 4 scans, 0.576 against 0.531 with 9. So with 9 labels it had more than scratch
 # with 36. In the paper, too, the gap is large in the middle. Here the bands overlap, and three
-# pairs get no verdict ([notebook 11](11_finetuning.ipynb)): it takes six.
-# And the virtual bellies are alike, so that where an organ lies is easier to learn than in people.
+# pairs get no verdict ([notebook 11](11_finetuning.ipynb)): it takes six. And the virtual bellies
+# are alike, so that where an organ lies is easier to learn than in people.
 #
 # </details>
 #
