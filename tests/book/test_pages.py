@@ -114,6 +114,7 @@ def test_no_link_of_the_repository_is_broken(tmp_path):
     numbered = sorted(p.name for p in ROOT.glob("notebooks/[0-9]*_*.ipynb"))
     assert re.findall(r"\(notebooks/(.*?)\)\n", index) == numbered
     assert "Self-supervised learning on 3D medical images" in index
+    assert not re.search(r":\n+#", index), "a line leads to what is not there"
     assert "{" not in re.sub(r"```\{toctree\}", "", index)
 
 
