@@ -129,7 +129,7 @@ def test_the_reference_has_every_name_of_the_doors():
 
     pages = reference.reference_pages({})
     listed = re.findall(r"^## (.*)$", pages["reference/front_door.md"], re.M)
-    rooms = {"data", "evaluation", "models", "show", "study", "tasks", "training"}
+    rooms = {"data", "evaluation", "exports", "models", "show", "study", "tasks", "training"}
     assert set(listed) == set(ssl3d_lite.__all__) - rooms
     kinds = reference.door_names(ROOT / "ssl3d_lite/__init__.pyi")
     assert (kinds["pretrain"], kinds["Cohort"]) == ("function", "class")
