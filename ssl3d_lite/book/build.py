@@ -121,7 +121,7 @@ def _index(book: Book) -> str:
     live = [f"[{_title(text)}]({name})" for name, text in book.made.items() if "live/" in name]
     lines = [f"- [{title}]({name})" for name, title in _titles(book).items()]
     parts = {
-        "pitch": readme.read_text(encoding="utf-8").partition("\n## ")[0],
+        "pitch": _pitch(readme.read_text(encoding="utf-8")),
         "live": ", ".join(live) or "the views of the notebooks",
         "notebooks": "\n".join(lines),
     }
@@ -129,6 +129,12 @@ def _index(book: Book) -> str:
     for mark, part in parts.items():
         text = text.replace(f"{{{mark}}}", part)
     return text
+
+
+def _pitch(readme: str) -> str:
+    """How the README begins, but for a last line that leads on to what the book leaves out."""
+    pitch = readme.partition("\n## ")[0].rstrip()
+    return pitch.rpartition("\n\n")[0] if pitch.endswith(":") else pitch
 
 
 def _shipped(name: str) -> str:

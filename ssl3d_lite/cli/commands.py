@@ -249,7 +249,7 @@ def probe_command(settings: ProbeCommand) -> ProbeResult:
 
 @dataclass(frozen=True)
 class PredictCommand(CheckedSettings):
-    """Segments raw scans, which are prepared as the network's own were; or the scans of a prepared
+    """Segment raw scans, which are prepared as the network's own were; or the scans of a prepared
     --cohort. The answers are NIfTI files that lie over the raw scans. Pictures of an ordinal cohort
     are graded, in grades.csv."""
 
@@ -306,7 +306,7 @@ def predict_command(settings: PredictCommand) -> int:
 
 @dataclass(frozen=True)
 class FeaturesCommand(CheckedSettings):
-    """Writes what an encoder makes of scans: its features in colours, as NIfTI over the raw scans
+    """Write what an encoder makes of scans: its features in colours, as NIfTI over the raw scans
     for 3D Slicer and FSLeyes, and one vector a scan in embeddings.npz."""
 
     encoder: str
@@ -369,7 +369,7 @@ def features_command(settings: FeaturesCommand) -> int:
 
 @dataclass(frozen=True)
 class ExportCommand(CheckedSettings):
-    """Writes an encoder or a network for another program, and compares what it gives there."""
+    """Write an encoder or a network for another program, and compare what it gives there."""
 
     model: Positional[Path]
     """Folder that `ssl3d pretrain` or `ssl3d finetune` left."""

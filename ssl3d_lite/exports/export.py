@@ -12,7 +12,7 @@ from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.foreign import check_own
 from ssl3d_lite.models.unet import UNet
-from ssl3d_lite.outputs import claimed
+from ssl3d_lite.outputs import check_folder, claimed
 
 from .graphs import GRAPH_FILES, graph_of
 from .monai_bundle import inference_config, metadata
@@ -65,6 +65,7 @@ def export(
     if to not in get_args(ExportKind):
         raise unknown("format", to, get_args(ExportKind))
     check_own(model, "exported")
+    check_folder(Path(out), "export")  # before a graph is made
     place = next(model.parameters()).device
     model = model.cpu().eval()
     try:

@@ -4,8 +4,10 @@ A graph is traced on one scan: its channels and voxels are those of that scan, a
 scans in a batch is free. What it gives is compared with the network before anything is written.
 """
 
+import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, Literal
 
@@ -49,13 +51,26 @@ def graph_of(
     makers = {"onnx": _onnx, "torchscript": _torchscript, "pt2": _exported}
     module, generator = Outputs(network).eval(), torch.Generator().manual_seed(0)
     traced, tried = (torch.randn(n, *shape, generator=generator) for n in (2, 3))
-    # warnings tell that TorchScript is old, and that the shape is fixed
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
+    with _without_chatter(), torch.no_grad():
         data, run = makers[kind](module, traced)
         wanted = module(tried)
         found = None if run is None else run(tried)
     return data, None if found is None else _difference(wanted, found, kind)
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Keep back what torch says of TorchScript's age, of the fixed shape, and of operators of
+    torchvision, which no network here has."""
+    log = logging.getLogger("torch.onnx")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(before)
 
 
 def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], kind: str) -> float:

@@ -24,7 +24,7 @@ from .plan import ABOUT, FILTERS, PLAN, TEXT, TITLE, UNFAIR, UNFAIR_AFTER, Plann
 
 @dataclass(frozen=True)
 class PlaySettings(CheckedSettings):
-    """Writes one HTML file in which a person solves the puzzles that a network solves, beside the
+    """Write one HTML file in which a person solves the puzzles that a network solves, beside the
     network and chance. It opens from disk, and fetches nothing. The networks are trained now, on
     virtual heads, which takes two cores about two minutes."""
 

@@ -210,8 +210,10 @@ def foreign_encoder(
         raise InputError(f"{name} has no weights, so it is no encoder")
     if intensity is not None:
         Intensity.parse(intensity)
-    if spacing is not None and len(spacing) != spatial_dims:
-        raise InputError(f"spacing {tuple(spacing)} is not one of {spatial_dims} axes")
+    if isinstance(channels, str):
+        raise InputError(f"channels are a list of names; give ({channels!r},)")
+    if spacing is not None and (len(spacing) != spatial_dims or not min(spacing) > 0):
+        raise InputError(f"spacing {tuple(spacing)} is not one of {spatial_dims} axes, in mm")
     if not scale or not torch.isfinite(torch.tensor([scale, shift])).all():
         raise InputError(f"intensities cannot be multiplied by {scale}, then {shift:+}")
     if layers:

@@ -114,6 +114,7 @@ def test_no_link_of_the_repository_is_broken(tmp_path):
     numbered = sorted(p.name for p in ROOT.glob("notebooks/[0-9]*_*.ipynb"))
     assert re.findall(r"\(notebooks/(.*?)\)\n", index) == numbered
     assert "Self-supervised learning on 3D medical images" in index
+    assert not re.search(r":\n+#", index), "a line leads to what is not there"
     assert "{" not in re.sub(r"```\{toctree\}", "", index)
 
 
@@ -128,7 +129,7 @@ def test_the_reference_has_every_name_of_the_doors():
 
     pages = reference.reference_pages({})
     listed = re.findall(r"^## (.*)$", pages["reference/front_door.md"], re.M)
-    rooms = {"data", "evaluation", "models", "show", "study", "tasks", "training"}
+    rooms = {"data", "evaluation", "exports", "models", "show", "study", "tasks", "training"}
     assert set(listed) == set(ssl3d_lite.__all__) - rooms
     kinds = reference.door_names(ROOT / "ssl3d_lite/__init__.pyi")
     assert (kinds["pretrain"], kinds["Cohort"]) == ("function", "class")

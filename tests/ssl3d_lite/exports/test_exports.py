@@ -1,6 +1,7 @@
 """What leaves for other programs gives there what it gives here."""
 
 import json
+import logging
 import subprocess
 import sys
 import zipfile
@@ -90,10 +91,15 @@ def test_torch_export_gives_the_same(network, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("of", ["encoder", "network"])
-def test_onnx_gives_the_same(of, request, tmp_path):
+def test_onnx_gives_the_same(of, request, tmp_path, monkeypatch):
     runtime = pytest.importorskip("onnxruntime")
     model = request.getfixturevalue(of)
+    heard, log = [], logging.getLogger("torch.onnx")
+    listener = logging.Handler()
+    listener.emit = lambda record: heard.append(record.getMessage())
+    monkeypatch.setattr(log, "handlers", [*log.handlers, listener])
     done = export(model, "onnx", tmp_path / "out")
+    assert heard == [], "torch tells of operators that no network here has"
     assert done.difference <= MAX_DIFFERENCE
     session = runtime.InferenceSession(done.paths[0], providers=["CPUExecutionProvider"])
     scans = torch.randn(5, 1, *SPACE)
@@ -135,6 +141,10 @@ def test_the_command_writes_a_graph(encoder, tmp_path, capsys):
     (tmp_path / "mine/model.ts").write_text("mine")
     assert main([*call[:-1], str(tmp_path / "mine")]) == 2
     assert (tmp_path / "mine/model.ts").read_text() == "mine"
+    capsys.readouterr()
+    late = ["--size", "16", "12"]  # what is found when the graph is made
+    assert main([*call[:-1], str(tmp_path / "mine"), *late]) == 2
+    assert "mine holds model.ts" in capsys.readouterr().err, "the folder is looked at first"
     assert main([*call, "--size", "16", "12"]) == 2
     assert "not one of 3 axes" in capsys.readouterr().err
 

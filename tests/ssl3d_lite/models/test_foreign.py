@@ -533,3 +533,17 @@ def test_a_conversion_of_nothing_changes_nothing():
     x = torch.randn(1, 2, 4, 4, 4)
     assert Conversion().there(x) is x
     assert Conversion().back(x) is x
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"channels": "t1"}, r"channels are a list of names; give \('t1',\)"),
+        ({"spacing": (1, 0, 1)}, r"spacing \(1, 0, 1\) is not one of 3 axes, in mm"),
+        ({"spacing": (1, 1)}, r"spacing \(1, 1\) is not one of 3 axes, in mm"),
+    ],
+)
+def test_how_scans_were_prepared_is_checked(wrong, told):
+    given = {"channels": None, "spacing": None, "intensity": None} | wrong
+    with pytest.raises(InputError, match=told):
+        foreign_encoder(nn.Conv3d(1, 2, 1), "net", **given)
