@@ -83,7 +83,7 @@ def test_the_gpu_script_says_that_there_is_none():
     done = subprocess.run([sys.executable, str(FOLDER / "gpu.py")], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.strip().splitlines() == [
-        "gpu.py: this machine has no GPU; the other benchmarks run on a CPU"
+        "gpu.py: this machine has no GPU; to rehearse without one, give --device cpu"
     ]
 
 

@@ -7,6 +7,7 @@ communicate by sockets, which nothing in the jail may open.
 
 import os
 import sys
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -77,7 +78,7 @@ def _main(descriptor: int) -> None:
     def names(told: list[str]) -> dict[str, Any]:
         return {name: shell.user_ns[name] for name in told if name in shell.user_ns}
 
-    serves = {"run": run, "names": names, "hello": bool}
+    serves: dict[str, Callable[..., Any]] = {"run": run, "names": names, "hello": bool}
     serves["largest tensor"] = lambda told: largest_tensor(*told)
     peer = Peer(Connection(descriptor), serves, open=True)
     silence = os.open(os.devnull, os.O_RDWR)

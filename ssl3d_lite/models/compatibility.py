@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from ssl3d_lite.data.cohort import Cohort
+from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.data.preparation import PreparationRecord
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
@@ -134,6 +134,7 @@ def _way_out(differ: dict[str, str], want: PreparationRecord) -> str:
 # ---- an encoder ----------------------------------------------------------------------------------
 
 
+@takes_cohort
 def for_channels(encoder: Encoder, cohort: Cohort) -> Encoder:
     """The encoder, if it reads the cohort's channels as they are; else one whose input layer is
     adapted, channels by name where both name them. A line says which is read as which.

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from nibabel.orientations import axcodes2ornt, ornt_transform
 from torch import Tensor
 
 from ssl3d_lite.data.cohort import Cohort
@@ -123,6 +122,9 @@ def _turn(
     """Axes and mirrored axes of a :class:`Conversion`; None if there is no such turn."""
     if have is None or want is None or have == want:
         return None, ()
+    # brings SciPy, which takes as long as torch; most encoders need none of it
+    from nibabel.orientations import axcodes2ornt, ornt_transform
+
     try:
         turn = ornt_transform(axcodes2ornt(have), axcodes2ornt(want)).astype(int)
     except (KeyError, ValueError):  # letters of a picture's axes, or scans that lie in several ways

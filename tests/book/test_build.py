@@ -64,6 +64,7 @@ def test_some_pages(small):
         *("index.html", "run.html", "docs/course.html", "notebooks/06_cpc.html"),
         *("search.html", "genindex.html"),
         *(f"files/notebooks/live/{p.stem}.html" for p in ROOT.glob("notebooks/live/06_*.json")),
+        *("files/notebooks/06_cpc.slides.html", "files/docs/play.html"),
     }
     nothing_is_broken_or_fetched(small)
     page = (small / "notebooks/06_cpc.html").read_text()

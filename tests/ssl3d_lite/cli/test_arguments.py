@@ -60,7 +60,7 @@ MISTAKES = {
     "prepare fodler": "unknown recipe 'fodler'; did you mean 'folder'? (known: "
     + ", ".join(sorted(load_recipes()[0]))
     + ")",
-    "course grde": "unknown action 'grde'; did you mean 'grade'? (known: build, grade)",
+    "course grde": "unknown action 'grde'; did you mean 'grade'? (known: build, collect, grade)",
     "course build": "course build needs OUT, as in: ssl3d course build course --assignments A1 A2",
     "study tour --scale smok": "unknown --scale 'smok'; did you mean 'smoke'? "
     "(known: class, full, smoke)",
