@@ -199,11 +199,12 @@ class _Attempt:
         if interrupted:
             failure = f"a cell ran for more than {self.sandbox.cell_seconds:g} seconds"
             self._stopped(step, failure)
+        refused = failure.startswith("PermissionError") and self.sandbox.confine
+        if refused:
+            self._stopped(step, f"it reached for what it may not ({failure})")
         if step.kind in ("visible", "hidden"):
             self._judge(step, failure)
-        elif failure.startswith("PermissionError") and self.sandbox.confine:
-            self._stopped(step, f"it reached for what it may not ({failure})")
-        elif failure and step.of_student and step.part:
+        elif failure and not refused and step.of_student and step.part:
             self.failures.setdefault(step.part, f"your code ended with {failure}")
 
     def _stopped(self, step: Step, what: str) -> None:

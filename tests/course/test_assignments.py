@@ -107,7 +107,7 @@ def test_right_answers_by_other_habits_earn_everything(assignments, here, name, 
     assert got == full(assignment)
 
 
-@pytest.mark.parametrize(("name", "mistake"), mistakes())
+@pytest.mark.parametrize(("name", "mistake"), list(mistakes()))
 def test_a_mistake_costs_its_part_and_nothing_else(assignments, here, name, mistake):
     assignment, failures = assignments[name], {}
     version = solved(assignment.notebook, {f"{mistake.part}-solution": mistake.code})

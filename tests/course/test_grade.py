@@ -222,7 +222,7 @@ def test_open_questions_are_left_to_a_person(graded):
         ("floods", "stopped: part 1: more than 1 GB of memory"),
         ("loops", "stopped: part 2: a cell ran for more than 10 seconds"),
         ("mutes", "graded"),
-        ("fakes", "graded"),
+        ("fakes", "stopped: part 1: it ended Python"),  # what it patched, it needed itself
         ("odd", "graded"),
         ("copy", "graded"),
         ("forks", "stopped: part 1: it reached for what it may not (PermissionError"),
@@ -392,7 +392,8 @@ def test_a_stopped_grader_leaves_no_kernel_and_no_false_grade(
     assert not list(out.glob("records/**/*.json"))
     assert not (out / "grades.csv").exists()
     if how != signal.SIGKILL:  # of which no process can hear
-        assert list(places.iterdir()) == []
+        left = [path.name for path in places.iterdir()]
+        assert [name for name in left if not name.startswith("torchinductor_")] == []  # torch's own
     shutil.rmtree(places)
 
 
