@@ -46,7 +46,7 @@ from matplotlib.figure import Figure
 # %%
 SIZES = {
     "smoke": {"cases": 10, "edge": 32, "look": 32, "pretrain": 10, "finetune": 10},
-    "class": {"cases": 60, "edge": 36, "look": 80, "pretrain": 80, "finetune": 80},
+    "class": {"cases": 60, "edge": 36, "look": 80, "pretrain": 80, "finetune": 150},
     "full": {"cases": 285, "edge": 128, "look": 128, "pretrain": 2000, "finetune": 2000},
 }
 SCALE = ssl3d.scale()
@@ -326,7 +326,7 @@ CHANGES = {
         "protocols": ("finetune", "probe", "probe+place"),
         "milestones": (),
         "pretrain": {"steps": 80, "batch": 2},
-        "finetune": {"steps": 60},
+        "finetune": {"steps": size["finetune"]},
         "probe": {"draws": 1, "voxels": 1000},
         "claims": ("better with few labels", "better final score"),
     },
