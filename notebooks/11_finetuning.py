@@ -14,8 +14,6 @@
 # ---
 
 # %% [markdown]
-
-# %% [markdown]
 # # Fine-tuning: does pretraining save labels, and when may you say so?
 #
 # **You will be able to:** fine-tune a pretrained encoder with a warm-up, frozen, or with a slower

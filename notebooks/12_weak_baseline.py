@@ -14,8 +14,6 @@
 # ---
 
 # %% [markdown]
-
-# %% [markdown]
 # # A weak baseline makes a strong claim
 #
 # **You will be able to:** show that the same pretraining gains much over one network and little

@@ -2,6 +2,7 @@
 
 from . import data as data
 from . import evaluation as evaluation
+from . import exports as exports
 from . import models as models
 from . import show as show
 from . import study as study
@@ -16,6 +17,8 @@ from .evaluation.prediction import predict as predict
 from .evaluation.probe import probe as probe
 from .evaluation.raw_scans import predict_images as predict_images
 from .evaluation.segmentation import evaluate as evaluate
+from .exports.export import export as export
+from .game.play import play as play
 from .models.encoders import make_encoder as make_encoder
 from .models.networks import make_network as make_network
 from .models.settings import EncoderSettings as EncoderSettings

@@ -147,7 +147,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     atomic_write(path, lambda file: file.write(data))
 
 
-def csv_bytes(rows: Sequence[Mapping[str, Any]]) -> bytes:
+def csv_bytes(rows: Sequence[Mapping[str, Any]], delimiter: str = ",") -> bytes:
     """A table as :func:`write_csv` saves it."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = StringIO(newline="")
@@ -155,7 +155,7 @@ def csv_bytes(rows: Sequence[Mapping[str, Any]]) -> bytes:
         cells = [_harmless(cell) for cell in row]
         returns = any(isinstance(cell, str) and "\r" in cell for cell in cells)
         kind = _Quoted if returns else _Plain  # which leaves them bare
-        csv.writer(text, kind).writerow(cells)
+        csv.writer(text, kind, delimiter=delimiter).writerow(cells)
     return text.getvalue().encode("utf-8", "replace")
 
 

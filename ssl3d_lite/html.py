@@ -11,7 +11,7 @@ import base64
 import hashlib
 import io
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from .files import atomic_write
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Table = tuple[list[str], list[list[str]]]  # header, rows
+Table = tuple[list[str], Sequence[Sequence[str]]]  # header, rows
 
 _SEAL = b"\n<!-- sha256 "
 TEMPLATES = Path(__file__).parent / "templates"
@@ -37,20 +37,31 @@ def write_html(path: Path, title: str, parts: Iterable[str], maker: str = "") ->
     A page that stands by itself, in no folder of our own, names its ``maker`` and ends with its
     checksum: by them :func:`is_page_of` knows it again, if nobody has changed it.
     """
-    page = _template().render(title=title, parts=[Markup(part) for part in parts], maker=maker)
-    data = _sealed(page.encode()) if maker else page.encode()
+    page = html_page(title, parts, maker)
+    data = sealed(page) if maker else page
     atomic_write(path, lambda file: file.write(data))
+
+
+def html_page(title: str, parts: Iterable[str], maker: str = "") -> bytes:
+    """``parts`` (HTML) as a page; see :func:`write_html`."""
+    inside = [Markup(part) for part in parts]
+    return _template().render(title=title, parts=inside, maker=maker).encode()
 
 
 def is_page_of(path: Path, maker: str) -> bool:
     """Whether a file is a page of ``maker``, as it was written."""
-    data = path.read_bytes()
-    page = data[: data.rfind(_SEAL)]
-    return data == _sealed(page) and f'<meta name="generator" content="{maker}">'.encode() in page
+    return is_sealed(path.read_bytes(), f'<meta name="generator" content="{maker}">'.encode())
 
 
-def _sealed(page: bytes) -> bytes:
+def sealed(page: bytes) -> bytes:
+    """A page, or a document of XML, with its checksum at its end."""
     return page + _SEAL + hashlib.sha256(page).hexdigest().encode() + b" -->\n"
+
+
+def is_sealed(data: bytes, mark: bytes) -> bool:
+    """Whether data hold ``mark``, and are as :func:`sealed` made them."""
+    page = data[: data.rfind(_SEAL)]
+    return data == sealed(page) and mark in page
 
 
 @cache
@@ -94,6 +105,11 @@ def details(name: str, summary: str, inside: Iterable[str]) -> Markup:
 def as_html(table: Table, small: bool = False) -> Markup:
     """A table that can be moved sideways where the window is narrow; or one in small letters."""
     return _part("table", *table, "small" if small else "wide")
+
+
+def meter(value: float, most: float, large: bool = False) -> Markup:
+    """A bar that is filled as far as ``value`` goes of ``most``."""
+    return _part("meter", f"{value:g}", f"{most:g}", large)
 
 
 def picture(figure: "Figure", caption: str) -> Markup:

@@ -1,4 +1,5 @@
-"""Ctrl-C: the program ends within seconds, with one line, whatever it is doing.
+"""Ctrl-C: the program ends within seconds, with one line, whatever it is doing. So it does when a
+batch system asks it to end (SIGTERM).
 
 What is done is kept at any moment, so to stop is to clean up a little and to leave. Cleaning up
 takes place where Python raises KeyboardInterrupt; should that hang, or be lost in somebody else's
@@ -33,6 +34,8 @@ def end_on_ctrl_c() -> None:
     if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return
     signal.signal(signal.SIGINT, _stop)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _stop)
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # the last to be called: all done
     if os.name == "posix":
         heard, wakes = os.pipe()
@@ -57,7 +60,7 @@ def _stop(number: int, frame: Any) -> None:
 
 
 def _end_in_time(heard: int) -> None:
-    while signal.SIGINT not in os.read(heard, 1):  # other signals are heard too
+    while os.read(heard, 1)[0] not in (signal.SIGINT, signal.SIGTERM):  # others are heard too
         pass
     late = time.monotonic() + PATIENCE
     import psutil  # noqa: F401  (it takes a moment)
@@ -71,12 +74,16 @@ def _end() -> None:
     try:
         say_stopped()
         end_children()
-        for folder in list(_temporary):
-            from shutil import rmtree
-
-            rmtree(folder, ignore_errors=True)
+        _clear_temporary()
     finally:  # nothing that goes wrong with it keeps the process alive
         os._exit(STOPPED)
+
+
+def _clear_temporary() -> None:
+    from shutil import rmtree
+
+    for folder in list(_temporary):
+        rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -94,6 +101,19 @@ def temporary_folder(parent: Any, prefix: str) -> Iterator[str]:
         _temporary.discard(folder)
 
 
+def lasting_folder(parent: Any, prefix: str) -> str:
+    """A folder in ``parent`` that is gone when this process ends."""
+    from multiprocessing.util import Finalize
+    from shutil import rmtree
+    from tempfile import mkdtemp
+
+    folder = mkdtemp(prefix=prefix, dir=parent)
+    _temporary.add(folder)
+    # the last of all: multiprocessing removes its own folder, which may lie in this one, before
+    Finalize(None, rmtree, (folder, True), exitpriority=-200)
+    return folder
+
+
 def leave_stopped() -> None:
     """End a process that has cleaned up after Ctrl-C, as :func:`end_on_ctrl_c` began it.
 
@@ -101,6 +121,7 @@ def leave_stopped() -> None:
     through a library's ``exec``.
     """
     end_children()  # before they notice that this one is gone, and complain
+    _clear_temporary()
     with suppress(OSError, ValueError):
         sys.stdout.flush()
     os._exit(STOPPED)

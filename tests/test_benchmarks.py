@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -122,3 +123,34 @@ def test_the_first_moment_at_a_dice_and_never():
         "| ours | 2 | 2 | 4 | never | 20 steps: 0.750 (0.750 to 0.750); "
         "40 steps: 0.810 (0.810 to 0.810) |"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_what_waits_for_a_gpu_runs_on_a_cpu(tmp_path):
+    """A GPU is lent for minutes: its script must need nothing but the run."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"SSL3D_GPU": "cpu", "OUT": str(tmp_path), "PATH": path}
+    ran = subprocess.run(
+        ["bash", FOLDER / "gpu.sh"],
+        cwd=FOLDER.parents[1],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout
+    there = {path.name for path in tmp_path.iterdir()}
+    assert {"log.txt", "tests.xml", "tour", "idle.json", "views.txt"} <= there
+    assert (tmp_path / "tour" / "table.md").exists()
+
+
+def test_the_first_minute_runs_the_readmes_own_lines(tmp_path, monkeypatch):
+    first_minute = load("first_minute")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    text = first_minute.first_picture()
+    assert "pretrain" not in text
+    exec(compile(text.replace("cases=30", "cases=12"), "README", "exec"), {})
+    assert (tmp_path / "puzzle.png").read_bytes().startswith(b"\x89PNG")
+    commands = first_minute.steps(tmp_path, "https://example.org/cpu")
+    assert commands["torch"][-3:] == ["--index-url", "https://example.org/cpu", "torch"]

@@ -2,9 +2,12 @@
 
     pytest -n0 -m gpu tests/test_gpu.py --junitxml=gpu.xml
 
-The figures that each test compared (differences, bytes) are properties in the XML file.
+The figures that each test compared (differences, bytes) are properties in the XML file. With
+SSL3D_GPU=cpu in the environment a CPU stands in for the GPU: a rehearsal, which shows that the
+tests run; what only a GPU has (bfloat16 that can be trusted, its allocator) is skipped.
 """
 
+import os
 from dataclasses import replace
 from functools import partial
 
@@ -34,11 +37,15 @@ from ssl3d_lite.training.memory import step_bytes
 from ssl3d_lite.training.pretraining import Pretraining, pretrain
 from ssl3d_lite.training.settings import FinetuneSettings, TrainSettings
 
-DEVICE = "cuda"
+DEVICE = os.environ.get("SSL3D_GPU", "cuda")
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA GPU"),
+    pytest.mark.skipif(
+        DEVICE == "cuda" and not torch.cuda.is_available(), reason="this machine has no CUDA GPU"
+    ),
 ]
+on_a_gpu = pytest.mark.skipif(DEVICE == "cpu", reason="only a GPU can show this")
+PRECISIONS = ["32-true", pytest.param("bf16-mixed", marks=on_a_gpu)]
 
 SMALL = EncoderSettings(filters=(8, 16, 32))
 OWN = {  # puzzles that volumes of 24 × 32 × 24 can be made into, easy enough to learn at once
@@ -81,10 +88,12 @@ def losses(history):
 # ---- pretraining -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_learns_as_on_a_cpu(cohort, name, precision, record_property):
     settings = {"precision": precision, "learning_rate": 2e-3}
+    if name == "jigsaw":  # the default norm learns little in 20 steps
+        settings["shape"] = replace(SMALL, norm="batch")
     history, weights = pretrained(cohort, name, **settings)
     there, _ = pretrained(cohort, name, "cpu", **settings | {"precision": "32-true"})
     record_property("losses", losses(history))
@@ -152,7 +161,7 @@ def test_how_the_machine_computes_changes_no_result(cohort, settings, record_pro
 def test_flat_images_and_densenet_train(tmp_path):
     flat = make_cohort(tmp_path, 6, (64, 64), channels=3)
     for shape in (EncoderSettings(3, 2, (8, 16)), EncoderSettings(3, 2, network="densenet121")):
-        for precision in ("32-true", "bf16-mixed"):
+        for precision in ("32-true", "bf16-mixed")[: 1 if DEVICE == "cpu" else 2]:
             more = {"shape": shape, "own": {"crop_size": 48}, "precision": precision}
             history, _ = pretrained(flat, "rotation", **more)
             assert len(history) == 2
@@ -161,11 +170,13 @@ def test_flat_images_and_densenet_train(tmp_path):
 # ---- precision ---------------------------------------------------------------------------------
 
 
+@on_a_gpu
 def test_auto_takes_bfloat16_where_the_gpu_has_it():
     assert choose_precision("auto", DEVICE) == "bf16-mixed"
     assert TrainSettings(device="auto").record()["precision"] == "bf16-mixed"
 
 
+@on_a_gpu
 def test_weights_stay_in_single_precision(cohort):
     network, _ = segmenting(cohort, precision="bf16-mixed")
     assert {each.dtype for each in network.parameters()} == {torch.float32}
@@ -174,7 +185,7 @@ def test_weights_stay_in_single_precision(cohort):
 # ---- labels ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_finetuning_learns_as_on_a_cpu(cohort, precision, record_property):
     _, history = segmenting(cohort, precision=precision)
     _, there = segmenting(cohort, "cpu")
@@ -232,6 +243,7 @@ def test_grades_are_learnt_and_predicted(tmp_path):
 # ---- memory ------------------------------------------------------------------------------------
 
 
+@on_a_gpu
 @pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("edge", [64, 128])
@@ -275,11 +287,12 @@ def refused(edge, *hooks, **settings):
     return str(error.value)
 
 
+@on_a_gpu  # tests/ssl3d_lite/training/test_memory.py shows it on a CPU
 def test_a_step_that_is_far_too_large_is_refused_before_it_begins(cohort, record_property):
     said = refused(384, batch=8)
     record_property("said", said)
     assert said.startswith("a step needs about ")
-    assert "free on cuda: set a batch below 8, activation_checkpointing, a patch" in said
+    assert f"free on {DEVICE}: set a batch below 8, activation_checkpointing, a patch" in said
     segmenting(cohort)  # what was refused stands in nobody's way
 
 

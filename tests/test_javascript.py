@@ -45,8 +45,8 @@ def test_biome_finds_nothing():
 # ---- one module for a browser ------------------------------------------------------------------
 
 
-def test_there_are_four_views():
-    assert [path.stem for path in VIEWS] == ["features", "live", "puzzle3d", "slices"]
+def test_there_are_five_views():
+    assert [path.stem for path in VIEWS] == ["features", "game", "live", "puzzle3d", "slices"]
 
 
 @pytest.mark.parametrize("path", VIEWS, ids=lambda path: path.stem)

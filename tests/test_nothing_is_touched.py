@@ -67,6 +67,7 @@ WRITING = {  # command → what follows it; {w} is a folder that holds all that 
     "features": [
         ["--cohort", "{w}/cohort", "--encoder", "random", "--filters", "4", "8", "--device", "cpu"]
     ],
+    "export": [["{w}/model", "--to", "torchscript"]],
     "study": [["tour", "--cohort", "{w}/cohort", "--seeds", "1", "--device", "cpu"]],
     "bench": [["--cohort", "{w}/cohort", "--seconds", "0.1", "--device", "cpu"]],
     "predict": [["--cohort", "{w}/cohort", "--model", "{w}/model", "--device", "cpu"]],
@@ -74,6 +75,7 @@ WRITING = {  # command → what follows it; {w} is a folder that holds all that 
 WRITES_A_FILE = {"show": ["{w}/cohort"]}
 BY_PLACE = {
     "course": "test_a_course_touches_nothing",
+    "play": "test_a_game_touches_nothing",
     "notebooks": "test_notebooks_and_a_book_touch_nothing",
     "book": "test_notebooks_and_a_book_touch_nothing",
 }
@@ -208,6 +210,14 @@ def test_a_course_touches_nothing(project, tmp_path, capsys):
     assert everything(project) == before
 
 
+def test_a_game_touches_nothing(project, capsys):
+    before = everything(project)
+    for name in ("report.html", "feedback/ann/A1.html"):
+        line = refused(capsys, "play", project / name)
+        assert f"{project / name} is there already" in line
+    assert everything(project) == before
+
+
 @pytest.mark.parametrize("command", ["notebooks", "book build"])
 def test_notebooks_and_a_book_touch_nothing(command, project, tmp_path, capsys):
     before = everything(project)
@@ -217,6 +227,15 @@ def test_notebooks_and_a_book_touch_nothing(command, project, tmp_path, capsys):
     line = refused(capsys, *command.split(), project / "notes.txt")
     assert f"{project / 'notes.txt'} is a file" in line
     assert everything(project) == before
+
+
+@pytest.mark.parametrize("name", ["project/notes.txt", "project", "a.link"])
+def test_a_quiz_writes_over_no_file(name, project, tmp_path, capsys):
+    (tmp_path / "a.link").symlink_to(project / "report.html")
+    before = everything(tmp_path)
+    line = refused(capsys, "book", "quiz", tmp_path / name)
+    assert str(tmp_path / name) in line
+    assert everything(tmp_path) == before
 
 
 # ---- the same rule for the functions ------------------------------------------------------------

@@ -17,7 +17,7 @@ import ssl3d_lite
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.settings import CheckedSettings, checked_value
 
-LEFT_OUT = ("ssl3d_lite.course.guard", "ssl3d_lite.course.jail", "__main__", "course.settings")
+LEFT_OUT = ("ssl3d_lite.course.jail", "__main__", "course.settings")
 
 
 def settings_classes() -> list[type]:

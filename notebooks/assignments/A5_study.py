@@ -40,6 +40,9 @@
 # examples. Keep names and arguments as they are. Changes to the check cells are undone before
 # grading. The parts do not depend on each other: a part that you cannot solve costs its own points
 # and no others. Before you hand in: *Kernel → Restart and run all*.
+# That goes on past checks that fail. The grader gives your notebook five minutes at the scale
+# `smoke`, a cell 75 seconds, and all cells that you added half of the time together. So take long
+# experiments out, or put them behind `if scale() != "smoke":`.
 #
 # What must be right everywhere: a function never changes what it is given.
 
@@ -151,6 +154,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ssl3d_lite.course.checks import Checks
+
+checks = Checks()
+
 SIDES = ("train", "validation", "test", "pretrain")
 
 
@@ -178,6 +185,7 @@ def sides_of(scans, fold, folds, seed):
     return sides
 
 
+@checks
 def check_sides(scans, fold, folds, seed):
     what = f"fold {fold} of {folds}, seed {seed}"
     sides = sides_of(scans, fold, folds, seed)
@@ -213,6 +221,7 @@ def check_sides(scans, fold, folds, seed):
     return who
 
 
+@checks
 def check_split(patients, most, folds, seed, bare=0):
     scans = some_scans(patients, most, seed, bare)
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
@@ -242,12 +251,19 @@ def check_split(patients, most, folds, seed, bare=0):
     return found[0]["test"]
 
 
+@checks
+def check_seeds(*seeds):
+    drawn = [check_split(patients=10, most=1, folds=5, seed=seed) for seed in seeds]
+    assert any(each != drawn[0] for each in drawn), (
+        "four seeds should not all test the same patients"
+    )
+
+
 for seed in range(3):
     check_split(patients=11, most=3, folds=4, seed=seed, bare=2)
     check_split(patients=10, most=1, folds=5, seed=seed)
-drawn = [check_split(patients=10, most=1, folds=5, seed=seed) for seed in (3, 4, 5, 6)]
-assert any(each != drawn[0] for each in drawn), "four seeds should not all test the same patients"
-print("part 1: the visible checks pass")
+check_seeds(3, 4, 5, 6)
+checks.end()
 ### BEGIN HIDDEN TESTS
 for seed in range(10, 16):
     check_split(patients=23, most=4, folds=5, seed=seed, bare=3)
@@ -366,12 +382,17 @@ import copy
 import numpy as np
 from scipy import stats
 
+from ssl3d_lite.course.checks import Checks
+
+checks = Checks()
+
 
 def rows_of(scores, labels="2", fold=0):
     """{seed: score} as rows."""
     return [{"labels": labels, "seed": s, "fold": fold, "score": x} for s, x in scores.items()]
 
 
+@checks
 def check_paired(ours, theirs, expected, what):
     kept = copy.deepcopy((ours, theirs))
     found = paired(ours, theirs)
@@ -387,25 +408,27 @@ def check_paired(ours, theirs, expected, what):
         )
 
 
+@checks
 def check_bootstrap(values, expected, tolerance, what, seed=0, **settings):
-    low, high = bootstrap(list(values), np.random.default_rng(seed), **settings)
+    low, high = map(float, bootstrap(list(values), np.random.default_rng(seed), **settings))
     for end, found, wanted in (("low", low, expected[0]), ("high", high, expected[1])):
         assert abs(found - wanted) <= tolerance, (
             f"{what}: the {end} end should be near {wanted:.4f}, but is {found:.4f}"
         )
 
 
+@checks
 def check_chance(values, seed):
     before = np.random.get_state()[1].copy()
-    one = bootstrap(values, np.random.default_rng(seed))
+    one = [float(end) for end in bootstrap(values, np.random.default_rng(seed))]
     assert (np.random.get_state()[1] == before).all(), (
         "NumPy's global random state has changed: draw from rng alone"
     )
     np.random.rand(3)  # others draw in between
-    again = bootstrap(values, np.random.default_rng(seed))
+    again = [float(end) for end in bootstrap(values, np.random.default_rng(seed))]
     assert one == again, "the same seed should give the same interval, and does not"
     rng = np.random.default_rng(seed)
-    several = {bootstrap(values, rng) for _ in range(5)}
+    several = {tuple(map(float, bootstrap(values, rng))) for _ in range(5)}
     assert len(several) > 1, "five bootstraps of one generator are all alike: draw from rng"
 
 
@@ -434,7 +457,7 @@ many = np.random.default_rng(1).normal(0.05, 0.1, 400)
 half = stats.norm.ppf(0.975) * many.std() / 20
 check_bootstrap(many, (many.mean() - half, many.mean() + half), 0.15 * half, "400 differences")
 check_chance(many[:30].tolist(), seed=2)
-print("part 2: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 rng = np.random.default_rng(31)
 ours, theirs, expected = [], [], {}
@@ -597,13 +620,17 @@ import math
 
 import numpy as np
 
+from ssl3d_lite.course.checks import Checks
 from ssl3d_lite.study.statistics import multi_reader
 
+checks = Checks()
 
+
+@checks
 def check_interval(values, **confidence):
     values = np.asarray(values, float)
     kept = values.copy()
-    low, high = mean_interval(values, **confidence)
+    low, high = map(float, mean_interval(values, **confidence))
     assert (values == kept).all(), "the differences that you were given have been changed"
     wanted = multi_reader(values).interval(**confidence)
     what = f"{values.shape[0]} seeds, {values.shape[1]} patients {confidence or ''}"
@@ -620,6 +647,7 @@ def made_up(seeds, patients, by_seed, by_patient, rest, mean=0.03, seed=0):
     return values + rng.normal(0, by_seed, (seeds, 1)) + rng.normal(0, by_patient, (1, patients))
 
 
+@checks
 def check_decision(expected, seeds=6, ahead=0.2, low=-0.01, high=0.15, overall=None, w=0.02):
     overall = (low + high) / 2 if overall is None else overall
     found = decide(seeds, ahead, low, high, overall, w)
@@ -630,18 +658,26 @@ def check_decision(expected, seeds=6, ahead=0.2, low=-0.01, high=0.15, overall=N
     )
 
 
+nothing_known = (-math.inf, math.inf)
+
+
+@checks
+def check_one_seed(differences):
+    ends = tuple(map(float, mean_interval(differences)))
+    assert ends == nothing_known, "one seed tells nothing of the others"
+
+
 check_interval([[0.02, 0.05, 0.01], [0.03, 0.04, 0.02]])
 check_interval(made_up(6, 20, 0.01, 0.04, 0.03))
 check_interval(made_up(6, 20, 0.03, 0.0, 0.03), confidence=0.8)
-nothing_known = (-math.inf, math.inf)
-assert mean_interval([[0.09, 0.1]]) == nothing_known, "one seed tells nothing of the others"
+check_one_seed([[0.09, 0.1]])
 check_decision("undecided")
 check_decision("holds", low=0.01, high=0.08)
 check_decision("does not hold", low=-0.03, high=0.01)
 check_decision("cannot tell", seeds=3, low=0.01, high=0.08)
 check_decision("cannot tell", ahead=0.01, low=0.01, high=0.08)
 check_decision("undecided", low=0.01, high=0.08, overall=-0.02)
-print("part 3: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 for shape, parts in (
     ((2, 2), (0.1, 0.1, 0.1)),
@@ -652,7 +688,8 @@ for shape, parts in (
 ):
     for seed, level in ((1, 0.95), (2, 0.5), (3, 0.99)):
         check_interval(made_up(*shape, *parts, mean=seed - 2, seed=seed), confidence=level)
-assert mean_interval(np.zeros((5, 1))) == nothing_known, "one patient tells nothing of the others"
+one_patient = tuple(map(float, mean_interval(np.zeros((5, 1)))))
+assert one_patient == nothing_known, "one patient tells nothing of the others"
 check_decision("holds", low=0.001, high=0.01)  # though it is small
 check_decision("holds", seeds=12, ahead=0.04, low=0.03, high=0.08)
 check_decision("undecided", low=-0.03, high=0.01, w=0.005)
@@ -811,6 +848,10 @@ import copy
 
 import numpy as np
 
+from ssl3d_lite.course.checks import Checks
+
+checks = Checks()
+
 
 def fair_runs(tasks=("cpc",), seeds=range(6), number=2, pretrain=100, steps=50, patients=12):
     """A fair study's runs."""
@@ -847,6 +888,7 @@ def without(runs, **where):
     return [run for run in runs if not all(run[k] == v for k, v in where.items())]
 
 
+@checks
 def check_judge(runs, expected, what):
     kept = copy.deepcopy(runs)
     found = unfairness(runs)
@@ -896,7 +938,7 @@ check_judge(
     ["test scans"],
     "the probe of cpc is tested on other scans than that of random",
 )
-print("part 4: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 rng = np.random.default_rng(51)
 big = fair_runs(("cpc", "jigsaw", "rotation"), range(8), 6, 3000, 400, 40)
@@ -1123,9 +1165,12 @@ import tempfile
 import tomllib
 from pathlib import Path
 
+from ssl3d_lite.course.checks import Checks
 from ssl3d_lite.data.label_budget import parse_label_budget
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.study import read_study
+
+checks = Checks()
 
 TWINS_OF = {
     "finetune": ("scratch", "collapsed"),
@@ -1154,6 +1199,7 @@ def random_arms(study, arm):
     return [each.name for each in arms if each.source == "random" and each.flat == arm.flat]
 
 
+@checks
 def check_arms(study, what):
     proxies = [arm for arm in study.parsed_arms() if not arm.is_control and arm.source != "tissue"]
     assert proxies, f"{what}: no arm has a proxy task, so nothing is put to the test"
@@ -1169,6 +1215,7 @@ def check_arms(study, what):
         )
 
 
+@checks
 def check_settings(study, what):
     assert study.title.strip() and study.question.strip(), f"{what}: say what it asks: question"
     assert study.cohort.get("recipe") == "virtual-hippocampus" and not study.corpus, (
@@ -1193,6 +1240,7 @@ def check_settings(study, what):
     )
 
 
+@checks
 def check_small(study):
     steps = {"pretraining": study.pretrain, "fine-tuning": study.finetune}
     for name, table in steps.items():
@@ -1217,6 +1265,7 @@ def check_small(study):
         )
 
 
+@checks
 def check_claim(claim, study, what):
     arms = {arm.name: arm for arm in study.parsed_arms()}
     assert set(claim) == {"arm", "against", "protocol", "labels"}, (
@@ -1239,6 +1288,7 @@ def check_claim(claim, study, what):
     )
 
 
+@checks
 def check_study(text, claim):
     studies = studies_of(text)
     record = tomllib.loads(text)
@@ -1256,7 +1306,7 @@ def check_study(text, claim):
 
 
 studies = check_study(MY_STUDY, MY_CLAIM)
-print("part 5: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 from ssl3d_lite.study.data import DataFolders, StudyData, check_data
 from ssl3d_lite.study.encoders import dry_run
@@ -1367,8 +1417,11 @@ import copy
 
 import numpy as np
 
+from ssl3d_lite.course.checks import Checks
 from ssl3d_lite.study.statistics import interval as their_interval
 from ssl3d_lite.study.statistics import verdict as their_verdict
+
+checks = Checks()
 
 COLUMNS = ("run", "arm", "protocol", "task", "labels", "seed", "fold", "steps", "score", "failure")
 
@@ -1382,6 +1435,7 @@ def file_of(*lines):
     return "\n".join([",".join(COLUMNS), *lines]) + "\n"
 
 
+@checks
 def check_rows(text, runs, expected, what):
     """``expected``: (arm, protocol, labels, seed, fold, score) of each row that counts."""
     rows = read_rows(text, runs)
@@ -1397,6 +1451,7 @@ def check_rows(text, runs, expected, what):
     return rows
 
 
+@checks
 def check_mean(rows, arm, protocol, labels, scores):
     kept = copy.deepcopy(rows)
     mean, spread, number = mean_and_spread(rows, arm, protocol, labels)
@@ -1415,6 +1470,7 @@ def check_mean(rows, arm, protocol, labels, scores):
     )
 
 
+@checks
 def check_statement(rows, ask, differences, min_effect, folds=1):
     kept = copy.deepcopy(rows)
     found = claim_of(rows, *ask, min_effect)
@@ -1480,7 +1536,7 @@ check_statement(given, ("cpc", "scratch", "finetune", "5"), [0.2], 0.02)
 check_statement(
     given, ("cpc", "random", "probe", "2"), [0.1 - 0.01 * seed for seed in range(6)], 0.02
 )
-print("part 6: the visible checks pass")
+checks.end()
 ### BEGIN HIDDEN TESTS
 rng = np.random.default_rng(61)
 planned = [

@@ -6,6 +6,7 @@ a volume with as many channels as a network has in its middle.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,7 @@ _CHANNELS = {"cpu": (32, 64), "cuda": (32, 128)}  # numbers of channels that are
 _VOLUME = {"cpu": (2, 24), "cuda": (8, 64)}  # batch, edge
 _DTYPE = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
 _SECONDS = 1.0  # spent on each peak
+_HOPELESS = 4  # times as long as in float32
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,20 @@ class Peaks:
         return max((by_moving, "copying"), (by_counting, "computing"))
 
 
-def measure_peaks(device: str, seconds: float = _SECONDS) -> Peaks:
-    """Measure the peaks of "cpu" or "cuda", ``seconds`` for each."""
+def measure_peaks(device: str, wanted: str = "32-true", seconds: float = _SECONDS) -> Peaks:
+    """Measure the peaks of "cpu" or "cuda", ``seconds`` for each.
+
+    Args:
+        wanted: the precision of training, which is measured in any case. Another one is left out
+            where a small try shows that it is hopeless: bfloat16 on a CPU that has no units for it.
+    """
     precisions = [name for name in PRECISIONS if _can_train_in(device, name)]
+    base = _small_try(device, "32-true")
+    precisions = [
+        name
+        for name in precisions
+        if name in ("32-true", wanted) or _small_try(device, name) < _HOPELESS * base
+    ]
     return Peaks(
         device,
         copy_rate(device, seconds),
@@ -60,6 +73,13 @@ def measure_peaks(device: str, seconds: float = _SECONDS) -> Peaks:
 def _can_train_in(device: str, precision: str) -> bool:
     """bfloat16 is left out where training would never choose it for its speed: on old GPUs."""
     return device != "cuda" or precision == "32-true" or torch.cuda.is_bf16_supported(False)
+
+
+def _small_try(device: str, precision: str) -> float:
+    """Seconds of a small convolution."""
+    made: dict[str, Any] = {"device": device, "dtype": _DTYPE[precision]}
+    volume, kernel = torch.rand(2, 32, 8, 8, 8, **made), torch.rand(32, 32, 3, 3, 3, **made)
+    return shortest_time(lambda: F.conv3d(volume, kernel, padding=1), device, 0.02)
 
 
 def copy_rate(device: str, seconds: float) -> float:

@@ -13,6 +13,7 @@ from .result import (
     BenchResult,
     bench_remarks,
     hours_table,
+    page_table,
     peak_table,
     stage_table,
     view_table,
@@ -53,7 +54,9 @@ def write_bench_report(result: BenchResult, out: Path) -> None:
         [
             "<h1>How fast, and how fast it could be</h1>",
             f'<p class="note">{escape(about)}; {escape(versions)}</p>',
+            as_html(page_table(result)),
             bullets(bench_remarks(result)),
+            "<h2>The machine's best</h2>",
             as_html(peak_table(result)),
             "<h2>Every stage beside its limit</h2>",
             as_html(stage_table(result)),

@@ -1,6 +1,6 @@
 """The result of a bench, and its tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from ssl3d_lite.html import Table
 
 from .hours import CostModel
 from .peaks import Peaks
+from .peer import PeerStep
 from .stages import STEP_PARTS, Stage
 from .views import ViewCost
 
@@ -34,6 +35,12 @@ class BenchResult:
     """Study → scale → hours."""
     views: Sequence[ViewCost] = ()
     """Views in the browser."""
+    peer: PeerStep | None = None
+    """A fine-tuning step beside another library's."""
+    took: float = 0.0
+    """Seconds that all of it took."""
+    allowed: float = 0.0
+    """Seconds that it might take."""
 
     @property
     def tasks(self) -> list[str]:
@@ -75,6 +82,29 @@ def is_bench(folder: Path) -> bool:
 # ---- tables ------------------------------------------------------------------------------------
 
 
+def page_table(result: BenchResult) -> Table:
+    """All of it on one page: what each thing takes, what limits it and how far it is from that, and
+    how it stands beside a peer."""
+    rows = []
+    for task in result.tasks:
+        stages = result.of(task)
+        parts, step = [stages[name] for name in STEP_PARTS], stages["step"]
+        most = max(parts, key=lambda part: part.seconds)
+        share = sum(part.limit for part in parts) / step.seconds
+        row = [f"step of {task}", _ms(step), f"{most.by}, {most.name}", f"{100 * share:.0f} %", "–"]
+        rows.append(row)
+    for stage in result.of("").values():
+        rows.append([stage.name, _ms(stage), stage.by, f"{100 * stage.share:.0f} %", "–"])
+    if peer := result.peer:
+        beside = f"{peer.ratio:.2f} × {peer.name}"
+        rows.append(["fine-tuning step", f"{1e3 * peer.seconds:.0f} ms", "–", "–", beside])
+    return ["what", "takes", "limited by", "of the limit", "beside a peer"], rows
+
+
+def _ms(stage: Stage) -> str:
+    return f"{1e3 * stage.seconds:.0f} ms" + " (one try)" * stage.single_try
+
+
 def peak_table(result: BenchResult) -> Table:
     """The machine's best rates."""
     peaks = result.peaks
@@ -100,7 +130,7 @@ def stage_table(result: BenchResult) -> Table:
 
 def hours_table(result: BenchResult) -> Table:
     """Time that each shipped study would take, by scale."""
-    scales = list(next(iter(result.hours.values())))
+    scales = list(next(iter(result.hours.values()), ()))
     rows = [
         [name, *(duration_text(hours[s]) for s in scales)] for name, hours in result.hours.items()
     ]
@@ -130,16 +160,41 @@ def duration_text(hours: float) -> str:
 
 def bench_remarks(result: BenchResult) -> list[str]:
     """The findings of the tables, in plain words."""
-    steps = {task: result.of(task)["step"] for task in result.tasks}
-    shares = [s.share for s in steps.values()]
-    slow = [task for task, s in steps.items() if s.share < _TARGET]
     return [
-        "A bare forward, backward and optimiser step of the same network takes "
-        f"{100 * min(shares):.0f} to {100 * max(shares):.0f} % of the time of a step of "
-        f"pretrain(), views, history and all; {100 * _TARGET:.0f} % are wanted"
-        + (f", which {', '.join(slow)} do not reach." if slow else "."),
+        *_loops_cost(result),
         "A limit is the least time that the bytes and operations of a stage could take at the "
         "machine's best. Small convolutions with few channels reach a part of that on any machine.",
         "Hours of studies are counted, not run: operations and steps times their costs measured "
         "here. Making virtual scans comes on top.",
+        *_left_out(result),
     ]
+
+
+def _loops_cost(result: BenchResult) -> Iterator[str]:
+    """What the loop costs, where its steps were measured."""
+    steps = {task: result.of(task)["step"] for task in result.tasks}
+    shares = {task: step.share for task, step in steps.items() if not step.single_try}
+    if not shares:
+        return
+    least, most = min(shares.values()), max(shares.values())
+    slow = ", ".join(task for task, share in shares.items() if share < _TARGET)
+    yield (
+        "A bare forward, backward and optimiser step of the same network takes "
+        f"{100 * least:.0f} to {100 * most:.0f} % of the time of a step of pretrain(), views, "
+        f"history and all; wanted are {100 * _TARGET:.0f} %"
+        + (f", which are not reached by {slow}." if slow else ".")
+    )
+
+
+def _left_out(result: BenchResult) -> Iterator[str]:
+    """What was not measured, or not well, and why."""
+    yield f"All of it took {result.took:.0f} of {result.allowed:.0f} s (--seconds)."
+    if once := [task for task in result.tasks if result.of(task)["step"].single_try]:
+        yield f"{', '.join(once)}: a step takes so long here that one was tried, without a warm-up."
+    if lost := sorted({"32-true", "bf16-mixed"} - result.peaks.convolution.keys()):
+        yield f"{', '.join(lost)} was dropped: this machine has no units for it."
+    missing = [
+        name for name, found in (("hours", result.hours), ("views", result.views)) if not found
+    ]
+    if missing:
+        yield f"Left out: {' and '.join(missing)} (no time, or not installed)."

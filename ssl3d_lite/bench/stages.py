@@ -36,12 +36,14 @@ from ssl3d_lite.training.presets import preset
 from ssl3d_lite.training.pretraining import Pretraining, pretrain
 from ssl3d_lite.training.settings import STEPS_PER_ROW, TrainSettings
 
+from .budget import Budget
 from .peaks import Peaks
 from .traffic import layer_bytes
 
 TIMED_TASKS = ("rotation", "rpl", "jigsaw", "exemplar", "cpc", "masked")  # controls teach nothing
 _ROUNDS = 3  # rounds of bare steps and real ones by turns
 _WARM = 2  # steps at the start of each round that do not count
+_TRAINING, _SCORING = 1 / 18, 1 / 90  # shares of the time that a task has, and a score
 STEP_PARTS = ("views", "forward", "backward", "optimiser")
 
 
@@ -62,6 +64,8 @@ class Stage:
     """The least seconds that these bytes and operations could take on this machine."""
     by: str
     """What limits it: copying, computing, or (a whole step) its own parts."""
+    single_try: bool = False
+    """Whether one try took so long that there was no other."""
 
     @property
     def share(self) -> float:
@@ -77,10 +81,11 @@ def _make_stage(
     moved: float = 0,
     counted: float = 0,
     precision: str = "32-true",
+    single_try: bool = False,
 ) -> Stage:
     """A stage with the limit that follows from its bytes and operations."""
     limit, by = peaks.limit(moved, counted, precision)
-    return Stage(name, task, seconds, moved, counted, limit, by)
+    return Stage(name, task, seconds, moved, counted, limit, by, single_try)
 
 
 # ---- a training step ---------------------------------------------------------------------------
@@ -100,9 +105,13 @@ class TrainingSetup:
     def device(self) -> str:
         return self.settings.device
 
+    def volumes(self, step: int) -> Tensor:
+        """The step's scans."""
+        return self.cohort.images(cases_of_step(self.cases, self.settings, step))
+
     def views(self, step: int) -> tuple[Tensor, ProxyBatch]:
         """The step's volumes and the views that are made of them."""
-        volumes = self.cohort.images(cases_of_step(self.cases, self.settings, step))
+        volumes = self.volumes(step)
         params = self.task.sample_params(volumes, step_generator(self.settings.seed, step))
         return volumes, self.task.make_views(volumes, params)
 
@@ -122,30 +131,44 @@ def make_setup(
 
 
 def training_stages(setup: TrainingSetup, peaks: Peaks, seconds: float) -> Iterator[Stage]:
-    """Views, forward, backward and optimiser of a task, and the loop's own step beside them."""
-    rounds, loops = [], []
-    for _ in range(_ROUNDS):
-        taken = bare_steps(setup, seconds / _ROUNDS / 2)
+    """Views, forward, backward and optimiser of a task, and the loop's own step beside them.
+
+    A task of which a step takes more than a sixth of ``seconds`` is left after that one step.
+    """
+    one = {name: taken[0] for name, taken in bare_steps(setup, 0, warm=0, least=1).items()}
+    first, rounds, loops = sum(one.values()), [], []
+    single_try, begin = first > seconds / 6, now(setup.device)
+    slow = first > seconds / (_ROUNDS * 20)  # than a round of the usual number of steps allows
+    for _ in range(0 if single_try else 1 if slow else _ROUNDS):
+        taken = bare_steps(setup, seconds / _ROUNDS / 2, least=1 if slow else 3)
         rounds.append({name: median(taken[name]) for name in STEP_PARTS})
         loops.append(real_step(setup, len(taken["views"])))
+        if now(setup.device) - begin > seconds:
+            break
+    if single_try:
+        rounds, loops = [one], [first]
     took = {name: median(each[name] for each in rounds) for name in STEP_PARTS}
     precision, task = setup.settings.precision, setup.task.name
     for name, work in step_work(setup).items():
-        yield _make_stage(name, task, took[name], peaks, *work, precision)
+        yield _make_stage(name, task, took[name], peaks, *work, precision, single_try)
     # each round beside its own: a machine is not equally fast all the time
     bare = [sum(each[name] for name in STEP_PARTS[1:]) for each in rounds]
     share, step = median(b / loop for b, loop in zip(bare, loops)), median(loops)
-    yield Stage("step", task, step, 0, 0, share * step, "forward, backward and optimiser")
+    yield Stage(
+        "step", task, step, 0, 0, share * step, "forward, backward and optimiser", single_try
+    )
 
 
-def bare_steps(setup: TrainingSetup, seconds: float) -> dict[str, list[float]]:
-    """Stage → its seconds in every step of a loop that does nothing else."""
+def bare_steps(
+    setup: TrainingSetup, seconds: float, warm: int = _WARM, least: int = 3
+) -> dict[str, list[float]]:
+    """Stage → its seconds in every step of a loop that does nothing else, less the first ones."""
     learner = learner_of(setup)
     optimizer = torch.optim.AdamW(learner.parameters(), setup.settings.learning_rate)
     half = setup.settings.precision == "bf16-mixed"
     laps: dict[str, list[float]] = {name: [] for name in STEP_PARTS}
     begin, step = now(setup.device), 0
-    while step < _WARM + 3 or now(setup.device) - begin < seconds:
+    while step < warm + least or now(setup.device) - begin < seconds:
         clock = [now(setup.device)]
         _, batch = setup.views(step)
         clock.append(now(setup.device))
@@ -161,15 +184,14 @@ def bare_steps(setup: TrainingSetup, seconds: float) -> dict[str, list[float]]:
         for name, (start, end) in zip(STEP_PARTS, pairwise(clock)):
             laps[name].append(end - start)
         step += 1
-    return {name: taken[_WARM:] for name, taken in laps.items()}
+    return {name: taken[warm:] for name, taken in laps.items()}
 
 
 def real_step(setup: TrainingSetup, count: int) -> float:
-    """Seconds per step of ``pretrain()``: the mean of ``count`` steps, ten at least."""
+    """Seconds per step of ``pretrain()``: the mean of about ``count`` steps."""
     ticks: list[float] = []
-    count = STEPS_PER_ROW * max(
-        1, round(count / STEPS_PER_ROW)
-    )  # rows of the history count with them
+    if count > 2:  # else a step takes so long that a row of the history is nothing beside it
+        count = STEPS_PER_ROW * max(1, round(count / STEPS_PER_ROW))
     settings = TrainSettings(**vars(setup.settings) | {"steps": _WARM + count + 1})
     task, encoder = deepcopy(setup.task), deepcopy(setup.encoder)
     task.register_forward_pre_hook(lambda *_: ticks.append(now(setup.device)))
@@ -189,8 +211,10 @@ def learner_of(setup: TrainingSetup) -> Learner:
 
 def step_work(setup: TrainingSetup) -> dict[str, tuple[float, float]]:
     """Stage → the least bytes and operations that a step needs."""
-    learner = learner_of(setup)
-    volumes, batch = setup.views(0)
+    # counted on the "meta" device, where tensors have a shape and no content: it takes no time
+    learner = learner_of(setup).to("meta")
+    task, volumes = deepcopy(setup.task).to("meta"), setup.volumes(0).to("meta")
+    batch = task.make_views(volumes, task.sample_params(volumes, torch.Generator().manual_seed(0)))
     made = batch.views.nbytes + (batch.target.nbytes if batch.target.is_floating_point() else 0)
     # a voxel is read once, however many views show it; a voxel that none shows is not read
     views = made + min(volumes.nbytes, batch.views.nbytes)
@@ -252,7 +276,7 @@ def measure_stages(
     resident: Cohort,
     peaks: Peaks,
     precision: str,
-    seconds: float,
+    budget: Budget,
     announce: Callable[[str], None] = lambda name: None,
 ) -> list[Stage]:
     """Measure all stages.
@@ -260,17 +284,19 @@ def measure_stages(
     Args:
         cohort: the cohort on disk.
         resident: the same cohort on the device.
-        seconds: spent on each task.
+        budget: the time that all may take.
         announce: is called with the name of what comes next.
     """
     split, device = cohort.split(), peaks.device
     announce("reading")
-    stages = [reading_stage(cohort, peaks, seconds / 5)]
-    for name in TIMED_TASKS:
+    stages = [reading_stage(cohort, peaks, budget.part(_SCORING))]
+    for number, name in enumerate(TIMED_TASKS):
         announce(name)
         setup = make_setup(name, resident, split.pretrain, device, precision)
+        seconds = budget.part(_TRAINING, among=len(TIMED_TASKS) - number + 2)
         stages += training_stages(setup, peaks, seconds)
     announce("scores")
     labelled = [*split.train, *split.validation][:10]
-    stages += scoring_stages(resident, labelled, peaks, seconds / 5, "32-true")
+    seconds = budget.part(_SCORING, among=2)
+    stages += scoring_stages(resident, labelled, peaks, seconds, "32-true")
     return stages

@@ -9,10 +9,13 @@ the size is known.
 import shutil
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +24,8 @@ from torch import Tensor
 from ssl3d_lite.data.cohort import Case, Cohort, CohortDescription, Source
 from ssl3d_lite.models.encoders import Encoder, make_encoder
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, make_task
+
+from .budget import Budget
 
 EDGE, SHOWN_PATIENTS = 96, 4
 WANTED = 0.1  # seconds from a click to the picture
@@ -55,15 +60,20 @@ class ViewCost:
     wanted: float = WANTED
 
 
-def view_costs(edge: int = EDGE, patients: int = SHOWN_PATIENTS) -> list[ViewCost]:
+def view_costs(budget: Budget, edge: int = EDGE, patients: int = SHOWN_PATIENTS) -> list[ViewCost]:
     """Measure the views on scans of noise: pages in the browser, then layers in napari. Nothing is
-    known of those that are not installed."""
+    known of those that are not installed, or for which no time is left."""
     cohort = _noise(edge, patients)
-    pages = _page_costs(cohort, edge, patients) if find_spec("anywidget") else []
-    return [*pages, *(_layer_costs(cohort, edge) if find_spec("napari") else [])]
+    pages = _page_costs(cohort, edge, patients) if find_spec("anywidget") else iter(())
+    layers = _layer_costs(cohort, edge) if find_spec("napari") else iter(())
+    costs: list[ViewCost] = []
+    every = chain(pages, layers)  # a view is made when it is asked for
+    while budget.left and (cost := next(every, None)):
+        costs.append(cost)
+    return costs
 
 
-def _page_costs(cohort: Cohort, edge: int, patients: int) -> list[ViewCost]:
+def _page_costs(cohort: Cohort, edge: int, patients: int) -> Iterator[ViewCost]:
     """Every view that can be saved, as a page."""
     from ssl3d_lite.show.browser.features import Features
     from ssl3d_lite.show.browser.live import Live
@@ -75,40 +85,35 @@ def _page_costs(cohort: Cohort, edge: int, patients: int) -> list[ViewCost]:
     truth = cohort.labels([0])[0].numpy()
     task, volumes, batch = _puzzle(cohort, encoder, 0)
     found = {"left": truth, "right": np.roll(truth, 1)}
-    views = {
-        (f"{patients} patients of {edge}³, 2 encoders"): Features(
-            encoder, cohort, cases=range(patients)
-        ),
-        f"a scan of {edge}³ with labels": Slices(volume, truth),
-        f"two predictions of {edge}³": wipe(volume, found, truth),
-        f"a jigsaw of {edge}³": Puzzle3D(volumes, batch),
-        f"a jigsaw of {edge}³, before training": Live(task, encoder, volumes),
+    everyone = f"{patients} patients of {edge}³, 2 encoders"
+    views: dict[str, tuple[str, Callable[[], Any]]] = {
+        "Features": (everyone, lambda: Features(encoder, cohort, cases=range(patients))),
+        "Slices": (f"a scan of {edge}³ with labels", lambda: Slices(volume, truth)),
+        "wipe": (f"two predictions of {edge}³", lambda: wipe(volume, found, truth)),
+        "Puzzle3D": (f"a jigsaw of {edge}³", lambda: Puzzle3D(volumes, batch)),
+        "Live": (f"a jigsaw of {edge}³, before training", lambda: Live(task, encoder, volumes)),
     }
-    names = ("Features", "Slices", "wipe", "Puzzle3D", "Live")
-    costs = []
-    for name, (what, view) in zip(names, views.items(), strict=True):
+    for name, (what, make) in views.items():
         with tempfile.TemporaryDirectory() as folder:
-            page = view.save(Path(folder) / "view.html")
+            page = make().save(Path(folder) / "view.html")
             size, seconds = page.stat().st_size / 1e6, _seconds_of_a_click(page)
-        costs.append(ViewCost(name, what, size, seconds))
-    return costs
+        yield ViewCost(name, what, size, seconds)
 
 
-def _layer_costs(cohort: Cohort, edge: int) -> list[ViewCost]:
+def _layer_costs(cohort: Cohort, edge: int) -> Iterator[ViewCost]:
     """The layers of a jigsaw in napari, and of another one in their place; without a window."""
     from napari.components import ViewerModel
 
     from ssl3d_lite.show.napari.puzzle import add_puzzle
 
-    viewer, costs = ViewerModel(), []
+    viewer = ViewerModel()
     for seed, (what, wanted) in enumerate({"opening": 2.0, "a new puzzle": 0.3}.items()):
         _, volumes, batch = _puzzle(cohort, make_encoder(cohort, seed=0), seed)
         start = time.perf_counter()
         add_puzzle(viewer, volumes, batch)
         taken = time.perf_counter() - start
         told = f"layers of a jigsaw of {edge}³: {what}"
-        costs.append(ViewCost("napari", told, None, taken, wanted))
-    return costs
+        yield ViewCost("napari", told, None, taken, wanted)
 
 
 def _puzzle(cohort: Cohort, encoder: Encoder, seed: int) -> tuple[ProxyTask, Tensor, ProxyBatch]:

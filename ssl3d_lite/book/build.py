@@ -4,7 +4,6 @@ Pages are gathered (pages.py), the reference is made (reference.py), Sphinx make
 the site is put where it is wanted. A warning of Sphinx's stops the build.
 """
 
-import importlib.util
 import json
 import os
 import re
@@ -25,12 +24,12 @@ from ssl3d_lite.outputs import MARK, check_folder, claimed
 from ssl3d_lite.settings import CheckedSettings, Positional
 
 from .links import way
+from .needed import need_book
 from .pages import Book, contents, live_pages, want_all
 from .reference import reference_pages
 from .sources import find_text, texts_folder
 
 _COMMAND = "book build"
-_NEEDED = ("sphinx", "myst_nb", "furo", "ziamath", "latex2mathml")
 _HERE = Path(__file__).parent
 _PERCENT = re.compile(r"^(reading sources|writing output)\.\.\. .*?\[ *(\d+)%\]")
 _HALVES = ("reading sources", "writing output")
@@ -62,7 +61,7 @@ def build_book(settings: BookSettings, helps: Mapping[str, str]) -> Path:
         InputError: the folder holds other things; a link leads nowhere; Sphinx warns or is missing.
     """
     check_folder(settings.out, _COMMAND)
-    _need_sphinx()
+    need_book()
     with claimed(settings.out, _COMMAND) as own, tempfile.TemporaryDirectory() as temporary:
         stage, site = Path(temporary) / "pages", Path(temporary) / "site"
         book = Book(texts_folder(), stage, settings.only, notebook_line(settings.repository))
@@ -84,14 +83,6 @@ def build_book(settings: BookSettings, helps: Mapping[str, str]) -> Path:
     return settings.out / "index.html"
 
 
-def _need_sphinx() -> None:
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f'the book needs {", ".join(missing)}; install them with: pip install -e ".[book]"'
-        )
-
-
 # ---- pages -------------------------------------------------------------------------------------
 
 
@@ -101,7 +92,7 @@ def gather(book: Book, helps: Mapping[str, str], repository: str = "") -> None:
     Raises:
         InputError: a link leads nowhere.
     """
-    book.made = {"run.md": _shipped("run.md").replace("{badges}", _badge_line(repository))}
+    book.made = {"run.md": run_page(repository)}
     if book.only:
         for name in book.only:
             book.want(name, "Notebooks" if name.endswith(".ipynb") else "Start")
@@ -130,7 +121,7 @@ def _index(book: Book) -> str:
     live = [f"[{_title(text)}]({name})" for name, text in book.made.items() if "live/" in name]
     lines = [f"- [{title}]({name})" for name, title in _titles(book).items()]
     parts = {
-        "pitch": readme.read_text(encoding="utf-8").partition("\n## ")[0],
+        "pitch": _pitch(readme.read_text(encoding="utf-8")),
         "live": ", ".join(live) or "the views of the notebooks",
         "notebooks": "\n".join(lines),
     }
@@ -138,6 +129,12 @@ def _index(book: Book) -> str:
     for mark, part in parts.items():
         text = text.replace(f"{{{mark}}}", part)
     return text
+
+
+def _pitch(readme: str) -> str:
+    """How the README begins, but for a last line that leads on to what the book leaves out."""
+    pitch = readme.partition("\n## ")[0].rstrip()
+    return pitch.rpartition("\n\n")[0] if pitch.endswith(":") else pitch
 
 
 def _shipped(name: str) -> str:
@@ -164,16 +161,22 @@ def _titles(book: Book) -> dict[str, str]:
 
 
 def notebook_line(repository: str) -> Callable[[str], str]:
-    """Notebook's name → a line with links that open it elsewhere."""
+    """Notebook's name → a line with links that load it, or open it elsewhere."""
     places = _places(repository)
 
     def line(name: str) -> str:
         here = f'<a class="badge" href="{way("run.html", name)}">Run it yourself</a>'
+        stem = way(f"files/{name}", name).removesuffix(".ipynb")
+        files = [
+            f'<a class="badge" href="{stem}{suffix}" download>Download {suffix}</a>'
+            for suffix in (".ipynb", ".py")
+        ]
+        files.append(f'<a class="badge" href="{stem}.slides.html">Slides</a>')
         there = (
             f'<a class="badge" href="{address.format(name)}">Open in {place}</a>'
             for place, address in places.items()
         )
-        return "".join([here, *there])
+        return "".join([here, *files, *there])
 
     return line
 
@@ -193,6 +196,12 @@ def _places(repository: str) -> dict[str, str]:
         "Colab": f"https://colab.research.google.com/github/{path}/blob/main/{{}}",
         "Binder": f"https://mybinder.org/v2/gh/{path}/HEAD?labpath={{}}",
     }
+
+
+def run_page(repository: str) -> str:
+    """How to run a notebook (Markdown): its commands name the repository, if it is known."""
+    text = _shipped("run.md").replace("{badges}", _badge_line(repository))
+    return text.replace("<this repository>", repository or "<this repository>")
 
 
 def _badge_line(repository: str) -> str:

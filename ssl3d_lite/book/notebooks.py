@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tqdm import tqdm
+
 from ssl3d_lite.outputs import Corrigible, claimed
 from ssl3d_lite.settings import CheckedSettings, Positional
 
 from .links import file_of, is_outside, relinked, targets, way
+from .needed import need_book
+from .slides import deck
 from .sources import notebook_names, texts_folder
 
 _COMMAND = "notebooks"
@@ -22,6 +26,8 @@ class NotebooksSettings(CheckedSettings):
 
     out: Positional[Path]
     """Folder for the notebooks."""
+    slides: bool = False
+    """Whether to write slides too, one page a notebook, in OUT/slides. They open from disk."""
 
 
 def write_notebooks(settings: NotebooksSettings) -> Path:
@@ -31,6 +37,8 @@ def write_notebooks(settings: NotebooksSettings) -> Path:
         InputError: the folder holds other things, or a notebook there has been changed.
     """
     files = dict(given_out())
+    if settings.slides:
+        files |= dict(tqdm(_decks(), "slides", len(notebook_names(texts_folder())), unit="deck"))
     with claimed(settings.out, _COMMAND):
         folder = Corrigible(settings.out, _COMMAND)
         folder.check(files)
@@ -38,6 +46,15 @@ def write_notebooks(settings: NotebooksSettings) -> Path:
             (settings.out / name).parent.mkdir(parents=True, exist_ok=True)
             folder.write(name, data)
     return settings.out
+
+
+def _decks() -> Iterator[tuple[str, bytes]]:
+    """Names and contents of all decks."""
+    need_book()
+    texts = texts_folder()
+    for name in notebook_names(texts):
+        alone = _notebook((texts / name).read_bytes(), name, {})
+        yield f"slides/{Path(name).stem}.html", deck(alone)
 
 
 def given_out() -> Iterator[tuple[str, bytes]]:
@@ -51,6 +68,21 @@ def given_out() -> Iterator[tuple[str, bytes]]:
         elif name.endswith(".md"):
             data = _relinked(data.decode(), name, places).encode()
         yield place, data
+
+
+def downloads(text: str, name: str) -> dict[str, bytes]:
+    """A notebook by itself, as somebody loads it from the book: suffix → the file, or its slides.
+
+    Its links become words, as what they lead to is not beside it. The script has its cells, and
+    comments between them; it is what jupytext pairs with the notebook.
+    """
+    import jupytext
+
+    data = _notebook(text.encode(), name, {})
+    alone = jupytext.reads(data.decode(), fmt="ipynb")
+    alone.metadata = {"jupytext": {"notebook_metadata_filter": "-all"}}
+    script = jupytext.writes(alone, fmt="py:percent")
+    return {".ipynb": data, ".py": script.encode(), ".slides.html": deck(data)}
 
 
 def _names(texts: Path) -> list[str]:

@@ -12,14 +12,18 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ssl3d_lite.errors import InputError
 
+from . import live
 from .links import file_of, is_outside, relinked, way
+from .notebooks import downloads
+from .quiz import quiz_markdown, quiz_of
 from .sources import find_text, notebook_names
 
 _PICTURES = (".png", ".gif", ".jpg", ".svg", ".webp")
-_AS_THEY_ARE = (".html", ".csv")  # opened by the browser, in a window of their own
+_AS_THEY_ARE = (".html", ".csv", ".pdf")  # opened by the browser, in a window of their own
 _CODE = {".py": "python", ".toml": "toml", ".json": "json", ".js": "js", ".sbatch": "bash"}
 _FRONT = "README.md"  # what it says is on the first page
 _LEFT_OUT = "tests/"  # a link to a test becomes plain words
@@ -33,7 +37,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {  # caption → pages, in the order of t
     "Live": (),  # the pages of docs/ that are clicked
     "How to": (
         *("docs/data.md", "docs/views.md", "docs/own_task.md", "docs/studies.md"),
-        *("docs/presets.md", "docs/speed.md", "docs/course.md"),
+        *("docs/presets.md", "docs/speed.md", "docs/course.md", "docs/teaching.md"),
         *("ssl3d_lite/course/pages/lecturers.md", "ssl3d_lite/course/pages/students.md"),
     ),
     "Results": ("docs/results.md", "notebooks/results/README.md"),
@@ -102,18 +106,43 @@ class Book:
         return path.read_text(encoding="utf-8")
 
     def _notebook(self, name: str) -> str:
-        notebook = json.loads(self._text(name))
+        text = self._text(name)
+        for suffix, data in downloads(text, name).items():
+            self.put(posixpath.splitext(name)[0] + suffix, data)
+        notebook = json.loads(text)
         notebook["metadata"]["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":
                 cell["source"] = self.led("".join(cell["source"]), name)
             for output in cell.get("outputs", ()):  # needs a kernel, or says nothing of its own
                 output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+            tell_alt_text(cell)
+            self._offer_live(cell, name)
         first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "markdown")
-        line = self.onto(name)
+        line, quiz = self.onto(name), quiz_of(name, self.texts)
+        if quiz:
+            line += '<a class="badge" href="#quiz">Quiz</a>'
+            end = {"cell_type": "markdown", "id": "quiz", "metadata": {}}
+            notebook["cells"].append({**end, "source": quiz_markdown(quiz)})
         if line:
             first["source"] = _MARK.sub(lambda title: f"{title[0]}\n\n{line}", first["source"], 1)
         return json.dumps(notebook)
+
+    def _offer_live(self, cell: dict[str, Any], name: str) -> None:
+        """Offer the live page of the view that a cell shows, if it was kept."""
+        if cell["cell_type"] != "code":
+            return
+        stem, source = posixpath.splitext(name)[0], "".join(cell["source"])
+        kept = posixpath.join(
+            posixpath.dirname(name), live.FOLDER, live.state_name(posixpath.basename(stem), source)
+        )
+        if (self.texts / kept).exists():
+            place = posixpath.splitext(kept)[0] + ".html"
+            page = live.page_of_view(self.texts / kept)
+            live.offer(cell, way(self.put(place, page), name))
+        elif live.shows_features(source) and (self.texts / live.MICROSCOPE).exists():
+            place = self.keep(live.MICROSCOPE, self.texts / live.MICROSCOPE)
+            live.offer(cell, way(place, name), live.ANOTHER)
 
     def _code(self, name: str) -> str:
         """A page of a file of code, or of all files of a folder."""
@@ -160,10 +189,26 @@ class Book:
         self.want(there)
         return way(page_of(there), page) + tail
 
+    def put(self, name: str, data: bytes) -> str:
+        """Take in a file that is made here; its place in the site, as :meth:`keep` gives it."""
+        path = self.stage.with_name("made") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return self.keep(name, path)
+
     def keep(self, name: str, path: Path) -> str:
         """Take in a file as it is; its place in the site, which no page has."""
         self.files[f"files/{name}"] = path
         return f"files/{name}"
+
+
+def tell_alt_text(cell: dict[str, Any]) -> None:
+    """Tell MyST-NB the alternative text of a cell's pictures, which it does not look for where
+    nbconvert does."""
+    told = [output.get("metadata", {}) for output in cell.get("outputs", ())]
+    alts = [about["alt"] for each in told for about in each.values() if "alt" in about]
+    if alts:
+        cell["metadata"]["mystnb"] = {"image": {"alt": " ".join(dict.fromkeys(alts))}}
 
 
 def page_of(name: str) -> str:

@@ -23,6 +23,7 @@ from ssl3d_lite.evaluation.probe import ProbeResult, probe
 from ssl3d_lite.evaluation.proxy import proxy_score
 from ssl3d_lite.evaluation.raw_scans import predict_images
 from ssl3d_lite.evaluation.segmentation import Evaluation, evaluate
+from ssl3d_lite.exports.export import Exported, ExportKind, export
 from ssl3d_lite.files import read_json, write_csv
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.device import Device, choose_device
@@ -36,12 +37,20 @@ from ssl3d_lite.settings import (
     HIDDEN,
     CheckedSettings,
     Count,
+    Positional,
     PositiveInt,
     Seed,
+    Shape,
     check_values,
 )
 from ssl3d_lite.tasks import make_task, measure, task_classes
-from ssl3d_lite.training.checkpoint import RUN_SETTINGS, load_decoder, load_encoder, load_network
+from ssl3d_lite.training.checkpoint import (
+    RUN_SETTINGS,
+    load_decoder,
+    load_encoder,
+    load_model,
+    load_network,
+)
 from ssl3d_lite.training.finetuning import finetune
 from ssl3d_lite.training.presets import PresetName, preset
 from ssl3d_lite.training.pretraining import pretrain
@@ -240,7 +249,7 @@ def probe_command(settings: ProbeCommand) -> ProbeResult:
 
 @dataclass(frozen=True)
 class PredictCommand(CheckedSettings):
-    """Segments raw scans, which are prepared as the network's own were; or the scans of a prepared
+    """Segment raw scans, which are prepared as the network's own were; or the scans of a prepared
     --cohort. The answers are NIfTI files that lie over the raw scans. Pictures of an ordinal cohort
     are graded, in grades.csv."""
 
@@ -297,7 +306,7 @@ def predict_command(settings: PredictCommand) -> int:
 
 @dataclass(frozen=True)
 class FeaturesCommand(CheckedSettings):
-    """Writes what an encoder makes of scans: its features in colours, as NIfTI over the raw scans
+    """Write what an encoder makes of scans: its features in colours, as NIfTI over the raw scans
     for 3D Slicer and FSLeyes, and one vector a scan in embeddings.npz."""
 
     encoder: str
@@ -353,6 +362,33 @@ def features_command(settings: FeaturesCommand) -> int:
         result = write_features(encoder, cohort, settings.out, cases, settings=settings.features)
     print(result)
     return result.exit_code
+
+
+# ---- export ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ExportCommand(CheckedSettings):
+    """Write an encoder or a network for another program, and compare what it gives there."""
+
+    model: Positional[Path]
+    """Folder that `ssl3d pretrain` or `ssl3d finetune` left."""
+    to: ExportKind
+    """onnx, torchscript, pt2 (torch.export): a graph. monai: a bundle with the preparation of raw
+    scans. nnunet: an encoder's weights for nnU-Net's plain U-Net with max-pooling."""
+    out: Path
+    """Folder for the files."""
+    part: Literal["whole", "encoder"] = "whole"
+    """What is taken of a network: all, or its encoder."""
+    size: Shape | None = None
+    """Voxels of the scans that a graph reads. Default: of those that the model was trained on."""
+
+
+def export_command(settings: ExportCommand) -> Exported:
+    load = load_model if settings.part == "whole" else load_encoder
+    result = export(load(settings.model), settings.to, settings.out, settings.size)
+    print(result)
+    return result
 
 
 # ---- shared ------------------------------------------------------------------------------------

@@ -279,6 +279,12 @@ def _features(arguments: list[str]) -> int:
     return features_command(_parse(FeaturesCommand, "features", arguments))
 
 
+def _export(arguments: list[str]) -> None:
+    from .commands import ExportCommand, export_command
+
+    export_command(_parse(ExportCommand, "export", arguments))
+
+
 def _study(arguments: list[str]) -> None:
     from ssl3d_lite.study.settings import read_study, shipped_studies
 
@@ -294,9 +300,13 @@ def _study(arguments: list[str]) -> None:
 
 _COURSE = {
     "build": "make the students' and the lecturer's folder",
+    "collect": "take submissions out of a zip of Moodle or Canvas",
     "grade": "run and grade what was handed in, each in a jail of its own",
 }
-_BOOK = {"build": "make a site of notebooks, pages and docstrings that opens from disk"}
+_BOOK = {
+    "build": "make a site of notebooks, pages and docstrings that opens from disk",
+    "quiz": "write the questions about the notebooks to a file that Moodle imports",
+}
 
 
 def _action(command: str, actions: dict[str, str], arguments: list[str]) -> str | None:
@@ -319,6 +329,11 @@ def _course(arguments: list[str]) -> int | None:
         from ssl3d_lite.course.build import BuildSettings, build_course
 
         print(f"course: {build_course(_parse(BuildSettings, 'course build', rest))}")
+    if action == "collect":
+        from ssl3d_lite.course.collect import CollectSettings, collect
+
+        settings = _parse(CollectSettings, "course collect", rest)
+        print(f"{len(collect(settings))} students: {settings.out}")
     if action != "grade":
         return 0
     from ssl3d_lite.course.grade import GradeSettings, grade_submissions
@@ -335,11 +350,16 @@ def _notebooks(arguments: list[str]) -> None:
 
 
 def _book(arguments: list[str]) -> None:
-    if _action("book", _BOOK, arguments) is None:
+    action, rest = _action("book", _BOOK, arguments), arguments[1:]
+    if action == "quiz":
+        from ssl3d_lite.book.quiz_moodle import QuizSettings, write_quizzes
+
+        print(f"quiz: {write_quizzes(_parse(QuizSettings, 'book quiz', rest))}")
+    if action != "build":
         return
     from ssl3d_lite.book.build import BookSettings, build_book
 
-    settings = _parse(BookSettings, "book build", arguments[1:])
+    settings = _parse(BookSettings, "book build", rest)
     print(f"book: {build_book(settings, {} if settings.only else every_help())}")
 
 
@@ -371,6 +391,12 @@ def _help_of(words: list[str]) -> str:
     return stream.getvalue().rstrip()
 
 
+def _play(arguments: list[str]) -> None:
+    from ssl3d_lite.game.play import PlaySettings, write_game
+
+    print(f"game: {write_game(_parse(PlaySettings, 'play', arguments))}")
+
+
 def _bench(arguments: list[str]) -> None:
     from ssl3d_lite.bench.command import BenchSettings, bench
 
@@ -379,11 +405,8 @@ def _bench(arguments: list[str]) -> None:
     from ssl3d_lite.bench.result import (
         BENCH,
         bench_remarks,
-        hours_table,
         is_bench,
-        peak_table,
-        stage_table,
-        view_table,
+        page_table,
     )
     from ssl3d_lite.html import as_text
     from ssl3d_lite.outputs import claimed
@@ -391,8 +414,7 @@ def _bench(arguments: list[str]) -> None:
     with claimed(settings.out, "bench", is_bench):
         result = bench(settings)
         write_bench_report(result, settings.out)
-    for table in (peak_table, stage_table, hours_table, view_table):
-        print("\n" + as_text(table(result)))
+    print("\n" + as_text(page_table(result)))
     print("\n" + "\n".join(f"- {line}" for line in bench_remarks(result)))
     print(f"\nReport: {settings.out / 'report.html'}  All numbers: {settings.out / BENCH}")
 
@@ -403,6 +425,11 @@ COMMANDS: dict[str, Command] = {
         _tour,
         "the whole path in minutes: pretrain, probe, fine-tune, report",
         "ssl3d tour --task rotation --out tour",
+    ),
+    "play": (
+        _play,
+        "a page in which you solve the network's puzzles, beside the network",
+        "ssl3d play play.html",
     ),
     "prepare": (
         _prepare,
@@ -444,6 +471,11 @@ COMMANDS: dict[str, Command] = {
         "what an encoder makes of scans: colours over the raw scans, embeddings",
         "ssl3d features --encoder runs/cpc --images scans --out features",
     ),
+    "export": (
+        _export,
+        "an encoder or a network for another program: ONNX, MONAI, nnU-Net",
+        "ssl3d export runs/few --to monai --out bundle",
+    ),
     "study": (
         _study,
         "put the paper's claims to the test: arms, labels, seeds, verdicts",
@@ -461,7 +493,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "book": (
         _book,
-        "a site of notebooks, pages and docstrings that opens from disk",
+        "a site of notebooks, pages and docstrings; quizzes for Moodle",
         "ssl3d book build site",
     ),
     "bench": (
@@ -478,7 +510,9 @@ COMMANDS: dict[str, Command] = {
 ACTIONS = {
     "course build": "ssl3d course build course --assignments A1 A2",
     "book build": "ssl3d book build site",
+    "book quiz": "ssl3d book quiz quiz.xml",
     "show SCAN.nii.gz": "ssl3d show scans/ann.nii.gz --prediction predictions/ann.nii.gz",
+    "course collect": "ssl3d course collect A1.zip --assignment A1 --out submissions",
     "course grade": "ssl3d course grade submissions --course course/lecturer --out grades",
 }
 

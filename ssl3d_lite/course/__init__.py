@@ -1,4 +1,4 @@
 """Course assignments that grade themselves: built from their sources, graded in a jail.
 
-Everything here but ``jail`` and ``guard`` wants the extra ``course`` (nbgrader).
+Everything here but ``jail`` and ``reader`` wants the extra ``course`` (nbgrader).
 """

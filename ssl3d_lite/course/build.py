@@ -9,7 +9,9 @@ import glob
 import json
 import os
 import shutil
+import sysconfig
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +25,7 @@ from ssl3d_lite.files import PART
 from ssl3d_lite.outputs import check_empty
 from ssl3d_lite.settings import CheckedSettings, Interval, Positional
 
+from . import rules
 from .sources import (
     Assignment,
     assignment_of,
@@ -37,6 +40,7 @@ from .sources import (
 
 STUDENT, LECTURER = "student", "lecturer"
 COHORTS_FOLDER, SOLVED_FOLDER = "cohorts", "solved"
+_HANDED_OUT_FOLDER = "handed_out"
 NOTEBOOKS_FOLDER = "notebooks"
 _COHORT_NAME = "hippocampus"
 _MARKS = ("BEGIN SOLUTION", "BEGIN HIDDEN", "BEGIN MARK")
@@ -121,6 +125,15 @@ def read_course(folder: Path) -> list[Assignment]:
     return [assignment_of(nbformat.read(p, as_version=4), p.stem, str(p)) for p in paths]
 
 
+def handed_out(folder: Path, name: str) -> frozenset[str]:
+    """Cells of an assignment as students have got them: what the course was built with, and what
+    nbgrader has released since."""
+    places = (folder / _HANDED_OUT_FOLDER, folder / "release" / name)
+    paths = [place / f"{name}.ipynb" for place in places]
+    notebooks = [nbformat.read(path, as_version=4) for path in paths if path.exists()]
+    return frozenset(cell.source.rstrip("\n") for each in notebooks for cell in each.cells)
+
+
 # ---- students ------------------------------------------------------------------------------------
 
 
@@ -157,20 +170,27 @@ def make_course_cohort(place: Path, cases: int) -> None:
 def _lecturers_folder(folder: Path, assignments: list[Assignment]) -> None:
     folder.mkdir()
     (folder / SOLVED_FOLDER).mkdir()
+    (folder / _HANDED_OUT_FOLDER).mkdir()
     for assignment in assignments:
         name = f"{assignment.name}.ipynb"
         (folder / "source" / assignment.name).mkdir(parents=True)
         nbformat.write(assignment.notebook, folder / "source" / assignment.name / name)
         nbformat.write(solved(assignment.notebook), folder / SOLVED_FOLDER / name)
+        nbformat.write(released(assignment.notebook), folder / _HANDED_OUT_FOLDER / name)
     (folder / "nbgrader_config.py").write_text(_NBGRADER_CONFIG, encoding="utf-8")
     (folder / "rubric.md").write_text("\n".join(rubric_lines(assignments)) + "\n", encoding="utf-8")
+    (folder / rules.RULES_FILE).write_text(rules.COURSE_TOML, encoding="utf-8")
     shutil.copy(_HERE / "pages/lecturers.md", folder / "README.md")
     make_course_cohort(folder / COHORTS_FOLDER / _COHORT_NAME, _GRADING_CASES)
     generate_releases(folder, assignments)
 
 
 def generate_releases(folder: Path, assignments: list[Assignment]) -> None:
-    """Let nbgrader make release/ and its gradebook from source/."""
+    """Let nbgrader make release/ and its gradebook from source/.
+
+    Raises:
+        InputError: it could not; the message holds the last line of what it said.
+    """
     import logging
 
     from nbgrader.apps import NbGraderAPI
@@ -179,14 +199,31 @@ def generate_releases(folder: Path, assignments: list[Assignment]) -> None:
     config = Config()
     config.CourseDirectory.root = str(folder.resolve())
     config.CourseDirectory.course_id = "ssl3d"
-    api = NbGraderAPI(config=config)
-    api.log.setLevel(logging.ERROR)
-    for assignment in assignments:
-        result = api.generate_assignment(assignment.name, force=True)
-        if not result["success"]:
-            last = (result.get("log") or result.get("error") or "").strip().splitlines()[-1:]
-            raise InputError(f"nbgrader could not release {assignment.name}: {' '.join(last)}")
-    api.gradebook.close()
+    with _our_commands():
+        api = NbGraderAPI(config=config)
+        api.log.setLevel(logging.ERROR)
+        for assignment in assignments:
+            result = api.generate_assignment(assignment.name, force=True)
+            if not result["success"]:
+                said = [result.get("error") or "", result.get("log") or ""]
+                last = [line for text in said for line in text.strip().splitlines()[-1:]]
+                raise InputError(f"nbgrader could not release {assignment.name}: {'; '.join(last)}")
+        api.gradebook.close()
+
+
+@contextmanager
+def _our_commands() -> Iterator[None]:
+    """nbgrader calls the command alembic, which is beside our Python, and not on PATH where no
+    environment is activated."""
+    before = os.environ.get("PATH")
+    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), before or os.defpath])
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("PATH")
+        else:
+            os.environ["PATH"] = before
 
 
 def rubric_lines(assignments: list[Assignment]) -> Iterator[str]:

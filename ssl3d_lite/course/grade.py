@@ -2,39 +2,48 @@
 
 import hashlib
 import json
+import os
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ssl3d_lite.errors import InputError, unknown
-from ssl3d_lite.files import read_json, write_csv, write_json
-from ssl3d_lite.machine.progress import hidden_if
+from ssl3d_lite.interrupts import lasting_folder
+from ssl3d_lite.machine.parallel import NO_GUARD, Workforce, can_be_imported, for_each
 from ssl3d_lite.outputs import claimed
-from ssl3d_lite.settings import CheckedSettings, Positional, PositiveFloat
+from ssl3d_lite.settings import CheckedSettings, Positional, PositiveFloat, PositiveInt
 
 from . import jail
-from .build import COHORTS_FOLDER, SOLVED_FOLDER, read_course
-from .feedback import write_feedback
+from .build import COHORTS_FOLDER, SOLVED_FOLDER, handed_out, read_course
+from .class_page import CLASS_PAGE, write_class_page
 from .flags import find_flags
-from .open_questions import AnswerKey, read_points, write_open_questions
+from .marks import read_marks
+from .open_questions import open_answers
+from .reader import UnreadableError, read_cells
+from .records import GradeRecord, all_records, record_place, store_record, stored_record
+from .roster import read_roster
+from .rules import read_rules, read_times
 from .sandbox import Sandbox
 from .sources import Assignment, need_nbgrader
 from .submission import (
     MergedNotebook,
-    UnreadableError,
     files_beside,
     find_students,
     merge_submission,
     misnamed_notebooks,
     notebook_path,
+    notes_on_names,
     read_bytes,
-    read_cells,
 )
+from .tally import TABLE, count_marks, with_earlier, write_grades, write_pages, write_texts
+from .totals import write_totals
 
-_TABLE = "grades.csv"
-_GRADER_VERSION = 1  # a higher one makes all submissions be graded again
+_GRADER_VERSION = 3  # a higher one makes all submissions be graded again
+_MAX_STATUS = 600  # characters of what went wrong with the grader
 
 
 @dataclass(frozen=True)
@@ -55,59 +64,24 @@ class GradeSettings(CheckedSettings):
     """Time limit of one submission; a single cell may take a quarter of it."""
     memory_gb: PositiveFloat = 4
     """Memory limit of one submission, in GB."""
+    roster: Path | None = None
+    """Class list (CSV) of Moodle or Canvas: points come back in a table that it imports."""
+    jobs: PositiveInt = 1
+    """Number of submissions that run at the same time; each takes one core and its memory."""
     trust: bool = False
     """Run submissions unconfined where the system cannot confine them (anything but Linux 5.13)."""
-
-
-@dataclass
-class GradeRecord:
-    """The result of one submission; it is stored, so that a killed run loses nothing."""
-
-    student: str
-    assignment: str
-    points: dict[str, float | None]
-    """Part → points; None: a person has to mark it."""
-    max: float
-    """Maximum of points, open questions included."""
-    status: str
-    """graded, stopped: …, unreadable: …, not graded: …, missing."""
-    seconds: float = 0.0
-    """Seconds that the submission ran."""
-    messages: dict[str, str] = field(default_factory=dict)
-    """Part → why its tests failed; empty if they passed."""
-    notes: list[str] = field(default_factory=list)
-    """Changes that were undone before grading."""
-    flags: list[str] = field(default_factory=list)
-    """Reasons for a person to read this submission."""
-    answers: dict[str, str] = field(default_factory=dict)
-    """Open questions: grade_id of the cell → the student's text."""
-    total: float = 0.0
-
-    @property
-    def failed(self) -> bool:
-        """Whether it could not be graded."""
-        return self.status.startswith(("unreadable", "not graded"))
-
-    def row(self) -> dict[str, Any]:
-        """Columns of a line in grades.csv."""
-        parts = {
-            f"part {name.rpartition('-')[2]}": "" if got is None else f"{got:g}"
-            for name, got in self.points.items()
-        }
-        return {
-            **{"student": self.student, "assignment": self.assignment},
-            **{"total": f"{self.total:g}", "max": f"{self.max:g}", "status": self.status},
-            **{"seconds": f"{self.seconds:.1f}", "flags": "; ".join(self.flags), **parts},
-        }
 
 
 def grade_submissions(settings: GradeSettings) -> list[GradeRecord]:
     """Grade all submissions; returns one record per student and assignment, in order.
 
     Raises:
-        InputError: there are no submissions or no course, or the system cannot confine them.
+        InputError: there are no submissions or no course, the system cannot confine them, or a
+            script that calls this has no ``if __name__ == "__main__":``.
     """
     need_nbgrader()
+    if not can_be_imported():
+        raise InputError(NO_GUARD)
     check_confined(settings)
     course = read_course(settings.course)
     assignments = _chosen(course, settings)
@@ -121,19 +95,51 @@ def grade_submissions(settings: GradeSettings) -> list[GradeRecord]:
         names = ", ".join(f"{a.name}.ipynb" for a in assignments)
         raise InputError(f"nobody in {settings.submissions} handed in {names}")
     with claimed(settings.out, "course grade", _was_graded):
-        read_points(settings.out)  # a mistake in the file is reported before hours are spent
-        return _grade_all(settings, folders, wanted)
+        _check_tables(settings, course)
+        done, kept = _grade_all(settings, folders, wanted)
+        _finish(done, course, [a.name for a in wanted], settings)
+        print("\n".join(grading_summary(done, kept, settings.out)))
+        return done
+
+
+def _check_tables(settings: GradeSettings, course: list[Assignment]) -> None:
+    """Raise InputError for a mistake in what persons wrote, before hours are spent."""
+    read_marks(settings.out, course)
+    read_rules(settings.course, [assignment.name for assignment in course])
+    read_times(settings.submissions)
+    if settings.roster is not None:
+        read_roster(settings.roster)
 
 
 def _was_graded(folder: Path) -> bool:
     """Whether a folder without a mark holds grades, or what a killed run left of them."""
     pages = list((folder / "feedback").glob("*/*.html"))
-    records = [_kept(path) for path in (folder / "records").glob("*/*.json")]
-    return any(records) or (bool(pages) and (folder / _TABLE).exists())
+    return bool(all_records(folder)) or (bool(pages) and (folder / TABLE).exists())
+
+
+def _finish(
+    done: list[GradeRecord], course: list[Assignment], wanted: list[str], settings: GradeSettings
+) -> None:
+    """Count what persons gave, and write all that the lecturer and the students read."""
+    out = settings.out
+    marks = read_marks(out, course)  # again: the person may have gone on meanwhile
+    records = with_earlier(done, wanted, out)
+    for line in count_marks(records, course, marks):
+        print(line)
+    write_texts(records, course, marks, out)
+    write_pages(records, course, out)
+    write_grades(records, wanted, out)
+    write_class_page(records, course, out / CLASS_PAGE)
+    for line in write_totals(
+        records, course, (settings.course, settings.submissions, out), settings.roster
+    ):
+        print(line)
 
 
 def check_confined(settings: GradeSettings) -> None:
     """Raise InputError if this system cannot confine submissions and they are not trusted."""
+    if sys.platform == "win32":
+        raise InputError("submissions cannot be graded on Windows itself: use WSL")
     lacking = jail.missing_confinement()
     if not lacking:
         return
@@ -173,105 +179,125 @@ def _misnamed_lines(folders: Iterable[Path], names: list[str]) -> list[str]:
 # ---- all submissions -----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Job:
+    """One submission to be graded."""
+
+    student: Path
+    assignment: Assignment
+    settings: GradeSettings
+    home: str
+    """A folder for temporary folders, which is gone when the command ends, however it ends."""
+    handed_out: frozenset[str]
+    """Cells as students have got them, in all versions."""
+
+
 def _grade_all(
     settings: GradeSettings, folders: list[Path], wanted: list[Assignment]
-) -> list[GradeRecord]:
+) -> tuple[list[GradeRecord], int]:
+    """All records in order, and how many of them an earlier run had made."""
     from tqdm import tqdm
 
-    done: list[GradeRecord] = []
-    jobs = [(folder, assignment) for folder in folders for assignment in wanted]
-    kept = 0
-    for folder, assignment in tqdm(jobs, unit="submission", **hidden_if(not sys.stderr.isatty())):
-        record, was_kept = _grade_one(folder, assignment, settings)
-        kept += was_kept
-        done.append(record)
+    done: dict[tuple[str, str], GradeRecord] = {}
+    given = {a.name: handed_out(settings.course, a.name) for a in wanted}
+    jobs = [_Job(f, a, settings, _home(), given[a.name]) for f in folders for a in wanted]
+    kept = {id(job): record for job in jobs if (record := _earlier(job))}
+    waiting = [job for job in jobs if id(job) not in kept]
+    records = for_each(_grade_job, waiting, Workforce(workers=settings.jobs), "grade", _killed)
+    for record in (*kept.values(), *records):
+        done[record.student, record.assignment] = record
         if record.status != "graded":
             tqdm.write(f"{record.student} {record.assignment}: {record.status}")
-    _count_open_questions(done, wanted, settings.out)
-    write_csv(settings.out / _TABLE, [record.row() for record in done])
-    print("\n".join(grading_summary(done, kept, settings.out)))
-    return done
+    return [done[job.student.name, job.assignment.name] for job in jobs], len(kept)
 
 
-def _count_open_questions(done: list[GradeRecord], wanted: list[Assignment], out: Path) -> None:
-    """Add the points that a person gave, and write the file of texts that are to be marked."""
-    given = read_points(out)
-    texts: list[tuple[AnswerKey, float, str]] = []
-    parts = {(a.name, part.name): part for a in wanted for part in a.parts if part.is_open}
-    assignments = {assignment.name: assignment for assignment in wanted}
-    for record in done:
-        for (assignment, name), part in parts.items():
-            if assignment != record.assignment or part.tests not in record.answers:
-                continue
-            key = (record.student, assignment, str(part.number))
-            texts.append((key, part.points, record.answers[part.tests]))
-            got = given.get(key)
-            if got is not None:
-                record.points[name] = min(max(got, 0.0), part.points)
-                record.messages[name] = "read by a person"
-        record.total = sum(got for got in record.points.values() if got)
-        if given:
-            _write_page(record, assignments[record.assignment], out)
-    write_open_questions(out, texts)
+@cache
+def _home() -> str:
+    """One for all runs of this process, as processes that it starts keep their sockets there. Paths
+    of sockets have at most 107 characters."""
+    place = tempfile.gettempdir()
+    short = "/tmp" if len(place) > 40 and os.path.isdir("/tmp") else place
+    return lasting_folder(short, "ssl3d-")
 
 
-def _write_page(record: GradeRecord, assignment: Assignment, out: Path) -> None:
-    page = out / "feedback" / record.student / f"{assignment.name}.html"
-    write_feedback(page, assignment, asdict(record))
-
-
-def _grade_one(
-    student: Path, assignment: Assignment, settings: GradeSettings
-) -> tuple[GradeRecord, bool]:
-    """The record of one submission, and whether an earlier run had made it already."""
-    path = notebook_path(student, assignment.name)
-    attachments: list[Path] = []
+def _grade_job(job: _Job) -> GradeRecord:
+    """The record of one submission. What goes wrong with it stands in its status: the others are
+    graded all the same."""
+    student, name, before = job.student, job.assignment.name, tempfile.tempdir
+    path = notebook_path(student, name)
+    tempfile.tempdir = job.home
     try:
-        if path is None:
-            raise UnreadableError("")
-        if student.is_symlink():
-            raise UnreadableError(f"{student.name} is a link")
-        data = read_bytes(path)
-        attachments = list(files_beside(path))
-        key = _submission_key(data, attachments, assignment, settings)
-        place = settings.out / "records" / student.name / f"{assignment.name}.json"
-        record = _kept(place, key)
-        if record is not None:
-            return record, True
-        record = run_and_score(student.name, assignment, read_cells(data), attachments, settings)
+        data, attachments, notes = _read_submission(student, name, path)
+        key = _submission_key(data, attachments, job.assignment, job.settings, notes)
+        cells = read_cells(data)
+        record = run_and_score(
+            student.name, job.assignment, cells, attachments, job.settings, job.handed_out
+        )
+        record.notes = [*notes, *record.notes]
+        store_record(record_place(job.settings.out, student.name, name), record, key)
     except UnreadableError as reason:
-        record = no_points(student.name, assignment, f"unreadable: {reason}" if path else "missing")
-        place = None
-    except Exception as reason:  # the others are graded all the same, and this one next time
-        line = " ".join(f"{type(reason).__name__}: {reason}".split())[:200]
-        record = no_points(student.name, assignment, f"not graded: {line}")
-        place = None
-    _write_page(record, assignment, settings.out)
-    if place is not None:  # last, so that every stored record has its page
-        write_json(place, {"key": key, "record": asdict(record)})
-    return record, False
+        status = f"unreadable: {reason}" if path else _missing(student, name, job.settings)
+        return no_points(student.name, job.assignment, status)
+    except Exception as reason:  # this one is graded next time
+        line = " ".join(f"{type(reason).__name__}: {reason}".split())[:_MAX_STATUS]
+        return no_points(student.name, job.assignment, f"not graded: {line}")
+    finally:
+        tempfile.tempdir = before
+    return record
+
+
+def _killed(job: _Job) -> GradeRecord:
+    reason = "not graded: its process was killed; most likely memory ran out"
+    return no_points(job.student.name, job.assignment, reason)
+
+
+def _earlier(job: _Job) -> GradeRecord | None:
+    """The record that an earlier run made of just this submission."""
+    student, name = job.student, job.assignment.name
+    place = record_place(job.settings.out, student.name, name)
+    if not place.exists():
+        return None
+    try:
+        data, attachments, notes = _read_submission(student, name, notebook_path(student, name))
+        key = _submission_key(data, attachments, job.assignment, job.settings, notes)
+    except UnreadableError:
+        return None
+    return stored_record(place, key)
+
+
+def _read_submission(
+    student: Path, name: str, path: Path | None
+) -> tuple[bytes, list[Path], list[str]]:
+    """The notebook's content, files beside it, notes on its name. Raises UnreadableError."""
+    if path is None:
+        raise UnreadableError("")
+    if student.is_symlink():
+        raise UnreadableError(f"{student.name} is a link")
+    return read_bytes(path), list(files_beside(path)), notes_on_names(student, name)
+
+
+def _missing(student: Path, name: str, settings: GradeSettings) -> str:
+    """The status of what was not handed in; other notebooks in the folder may have been meant."""
+    names = [path.stem for path in settings.course.glob("source/*/*.ipynb")]
+    others = [] if student.is_symlink() else misnamed_notebooks(student, names)
+    if not others:
+        return "missing"
+    return f"missing: {', '.join(others)[:150]} was not graded, as it is not called {name}.ipynb"
 
 
 def _submission_key(
-    data: bytes, attachments: list[Path], assignment: Assignment, settings: GradeSettings
+    data: bytes,
+    attachments: list[Path],
+    assignment: Assignment,
+    settings: GradeSettings,
+    notes: list[str],
 ) -> str:
     """A checksum of all that the points depend on."""
-    parts = [data, json.dumps(assignment.notebook, sort_keys=True).encode()]
+    parts = [data, repr(notes).encode(), json.dumps(assignment.notebook, sort_keys=True).encode()]
     parts += [each for path in attachments for each in (path.name.encode(), path.read_bytes())]
     limits = (_GRADER_VERSION, settings.seconds, settings.memory_gb)
     sums = [hashlib.sha256(part).hexdigest() for part in (*parts, repr(limits).encode())]
     return hashlib.sha256("".join(sums).encode()).hexdigest()
-
-
-def _kept(place: Path, key: str | None = None) -> GradeRecord | None:
-    """The record in a file, if it is one, of that key or of any."""
-    if not place.exists():
-        return None
-    try:
-        there = read_json(place, "record of a grade")
-        return GradeRecord(**there["record"]) if key in (None, there["key"]) else None
-    except (InputError, KeyError, TypeError):
-        return None
 
 
 # ---- one submission ------------------------------------------------------------------------------
@@ -292,6 +318,7 @@ def run_and_score(
     cells: list[dict[str, Any]],
     attachments: list[Path],
     settings: GradeSettings,
+    handed_out: Collection[str] = (),
 ) -> GradeRecord:
     """Run a submission in its jail and count its points.
 
@@ -301,18 +328,22 @@ def run_and_score(
         cells: cells of the submitted notebook.
         attachments: data files that were handed in with it.
         settings: limits, and the folders of course and submissions.
+        handed_out: cells as the student may have got them, before they were mended.
     """
     from .run import run_submission
 
-    merged = merge_submission(assignment, cells)
+    merged = merge_submission(assignment, cells, handed_out)
+    answers = open_answers(assignment, cells)
     names = [part.name for part in assignment.machine_parts]
     outcome = run_submission(merged, names, _sandbox(settings), attachments)
     points: dict[str, float | None] = {}
     for part in assignment.parts:
         passed = not part.is_open and outcome.parts[part.name].passed
-        points[part.name] = None if part.is_open else part.points if passed else 0.0
+        points[part.name] = part.points if passed else 0.0
+        if part.is_open and answers[part.tests]:
+            points[part.name] = None
     stops = list(dict.fromkeys(outcome.stops))
-    changed = list(dict.fromkeys(outcome.changed))
+    notes = list(dict.fromkeys(outcome.notes))
     return GradeRecord(
         student=student,
         assignment=assignment.name,
@@ -320,10 +351,17 @@ def run_and_score(
         max=_max_points(assignment),
         status=f"stopped: {'; '.join(stops)}" if stops else "graded",
         seconds=round(outcome.seconds, 1),
-        messages={name: result.message for name, result in outcome.parts.items()},
-        notes=[*merged.notes, *map(_restored, changed)],
-        flags=_flags(assignment, merged, changed),
-        answers={n: text for n, text in merged.answers.items() if _is_open(n, assignment)},
+        messages={
+            **{name: result.message for name, result in outcome.parts.items()},
+            **{
+                p.name: "no answer was found"
+                for p in assignment.parts
+                if points[p.name] == 0 and p.is_open
+            },
+        },
+        notes=[*_notes(merged, answers), *notes],
+        flags=find_flags(assignment, [(s.part, s.source) for s in merged.steps if s.of_student]),
+        answers=answers,
         total=sum(got for got in points.values() if got),
     )
 
@@ -338,21 +376,10 @@ def _sandbox(settings: GradeSettings) -> Sandbox:
     )
 
 
-def _flags(assignment: Assignment, merged: MergedNotebook, changed: list[str]) -> list[str]:
-    """Functions that were replaced, and suspicious names in the student's code. Data that were
-    changed raise no flag: that is an accident more often than not."""
-    functions = [_restored(what) for what in changed if "." in what or "()" in what]
-    model = [cell.source for cell in assignment.notebook.cells if cell.cell_type == "code"]
-    codes = [text for name, text in merged.answers.items() if not _is_open(name, assignment)]
-    return [*functions, *find_flags([*codes, *merged.extras], model)]
-
-
-def _restored(what: str) -> str:
-    return f"restored before a test: {what}"
-
-
-def _is_open(grade_id: str, assignment: Assignment) -> bool:
-    return any(part.is_open and part.tests == grade_id for part in assignment.parts)
+def _notes(merged: MergedNotebook, answers: dict[str, str]) -> list[str]:
+    """Changes that were undone; an answer that was found elsewhere is not missing."""
+    found = {f"the cell {grade_id} was missing" for grade_id, text in answers.items() if text}
+    return [note for note in merged.notes if note not in found]
 
 
 def _max_points(assignment: Assignment) -> float:
@@ -374,5 +401,5 @@ def grading_summary(done: list[GradeRecord], kept: int, out: Path) -> Iterator[s
         yield f"{kept} had been graded before"
     flagged = [r for r in done if r.flags]
     if flagged:
-        yield f"{len(flagged)} to be read by a person: see the column “flags”"
-    yield f"table: {out / _TABLE}   pages: {out / 'feedback'}"
+        yield f"{len(flagged)} to be read by a person: see the column “look at”"
+    yield f"table: {out / TABLE}   pages: {out / 'feedback'}   class: {out / CLASS_PAGE}"

@@ -1,8 +1,8 @@
-"""A process that can do no harm. A student's kernel that is started through this module may
+"""A process that can do no harm. A student's process that is started through this module may
 
-- write below one folder (its scratch) and nowhere else,
+- write below one folder (its scratch) and nowhere else, and change no file's mode, date or owner,
 - read Python, its packages and the system's libraries, the course's data, and nothing else,
-- start no other process, open no network connection, signal no other process,
+- start no other process, open no socket and no queue, signal and schedule no other process,
 - use limited processor time, address space and size of a file (``watcher`` limits the rest).
 
 Linux does this with Landlock (5.13 and later) and seccomp (x86-64, aarch64), for any user, no
@@ -10,7 +10,8 @@ rights needed. ``python -m ssl3d_lite.course.jail JSON -- COMMAND`` gives its ri
 becomes COMMAND, which cannot get them back. Nothing heavy is imported here.
 
 Why no library does it. bubblewrap is a program of the system that needs user namespaces, which many
-servers and containers forbid, or a setuid binary, which only an administrator can install.
+servers and containers forbid, or a setuid binary, which only an administrator can install; and
+what it would add, a view without other processes, queues and sockets, the filter refuses anyway.
 pyseccomp wraps libseccomp's C library, which pip does not install. The package landlock is an alpha
 version that restricts files only: neither TCP nor signals. What is left to do here is small: four
 system calls, and a table of their numbers. So a course server needs nothing but ``pip install``.
@@ -249,76 +250,125 @@ def allowed_parts(path: str, deny: Sequence[str]) -> list[str]:
 
 # ---- system calls: seccomp ---------------------------------------------------------------------
 
-# Numbers of system calls, which differ between kinds of processors.
+# Numbers of system calls, which differ between kinds of processors; a call that a kind lacks is not
+# there. From 424 on the numbers are the same everywhere.
+_EVERYWHERE = {
+    **{"pidfd_send_signal": 424, "io_uring_setup": 425, "clone3": 435, "openat2": 437},
+    **{"pidfd_getfd": 438, "process_madvise": 440, "memfd_secret": 447, "fchmodat2": 452},
+    **{"setxattrat": 463, "removexattrat": 466},
+}
 SYSCALLS = {
     "x86_64": {
-        "audit": 0xC000003E,
-        "socket": 41,
-        "clone": 56,
-        "clone3": 435,
-        "own": {"kill": 62, "tgkill": 234, "prlimit64": 302},
-        "never": {
-            **{"fork": 57, "vfork": 58, "ptrace": 101, "tkill": 200, "rt_sigqueueinfo": 129},
-            **{"rt_tgsigqueueinfo": 297, "pidfd_send_signal": 424, "pidfd_getfd": 438},
-            **{"io_uring_setup": 425, "memfd_create": 319, "memfd_secret": 447, "shmget": 29},
-            **{"mq_open": 240, "add_key": 248, "request_key": 249, "keyctl": 250, "bpf": 321},
-            **{"mount": 165, "unshare": 272, "setns": 308, "perf_event_open": 298},
-            **{"userfaultfd": 323, "process_vm_readv": 310, "process_vm_writev": 311},
-        },
+        **_EVERYWHERE,
+        **{"audit": 0xC000003E, "open": 2, "openat": 257, "fcntl": 72, "ioctl": 16},
+        **{"socket": 41, "socketpair": 53, "connect": 42, "bind": 49, "listen": 50},
+        **{"clone": 56, "fork": 57, "vfork": 58, "ptrace": 101, "kill": 62, "tkill": 200},
+        **{"tgkill": 234, "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297, "prlimit64": 302},
+        **{"memfd_create": 319, "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64},
+        **{"semop": 65, "semctl": 66, "semtimedop": 220, "msgget": 68, "msgsnd": 69},
+        **{"msgrcv": 70, "msgctl": 71, "mq_open": 240, "mq_unlink": 241, "add_key": 248},
+        **{"request_key": 249, "keyctl": 250, "bpf": 321, "mount": 165, "unshare": 272},
+        **{"setns": 308, "perf_event_open": 298, "userfaultfd": 323, "process_vm_readv": 310},
+        **{"process_vm_writev": 311, "migrate_pages": 256, "move_pages": 279, "chmod": 90},
+        **{"fchmod": 91, "fchmodat": 268, "chown": 92, "fchown": 93, "lchown": 94},
+        **{"fchownat": 260, "utime": 132, "utimes": 235, "futimesat": 261, "utimensat": 280},
+        **{"setxattr": 188, "lsetxattr": 189, "fsetxattr": 190, "removexattr": 197},
+        **{"lremovexattr": 198, "fremovexattr": 199, "truncate": 76, "setpriority": 141},
+        **{"sched_setparam": 142, "sched_setscheduler": 144, "sched_setattr": 314},
+        **{"sched_setaffinity": 203, "ioprio_set": 251},
     },
     "aarch64": {
-        "audit": 0xC00000B7,
-        "socket": 198,
-        "clone": 220,
-        "clone3": 435,
-        "own": {"kill": 129, "tgkill": 131, "prlimit64": 261},
-        "never": {
-            **{"ptrace": 117, "tkill": 130, "rt_sigqueueinfo": 138, "rt_tgsigqueueinfo": 240},
-            **{"pidfd_send_signal": 424, "pidfd_getfd": 438, "io_uring_setup": 425},
-            **{"memfd_create": 279, "memfd_secret": 447, "shmget": 194, "mq_open": 180},
-            **{"add_key": 217, "request_key": 218, "keyctl": 219, "bpf": 280, "mount": 40},
-            **{"unshare": 97, "setns": 268, "perf_event_open": 241, "userfaultfd": 282},
-            **{"process_vm_readv": 270, "process_vm_writev": 271},
-        },
+        **_EVERYWHERE,
+        **{"audit": 0xC00000B7, "openat": 56, "fcntl": 25, "ioctl": 29},
+        **{"socket": 198, "socketpair": 199, "connect": 203, "bind": 200, "listen": 201},
+        **{"clone": 220, "ptrace": 117, "kill": 129, "tkill": 130, "tgkill": 131},
+        **{"rt_sigqueueinfo": 138, "rt_tgsigqueueinfo": 240, "prlimit64": 261},
+        **{"memfd_create": 279, "shmget": 194, "shmat": 196, "shmctl": 195, "semget": 190},
+        **{"semop": 193, "semctl": 191, "semtimedop": 192, "msgget": 186, "msgsnd": 189},
+        **{"msgrcv": 188, "msgctl": 187, "mq_open": 180, "mq_unlink": 181, "add_key": 217},
+        **{"request_key": 218, "keyctl": 219, "bpf": 280, "mount": 40, "unshare": 97},
+        **{"setns": 268, "perf_event_open": 241, "userfaultfd": 282, "process_vm_readv": 270},
+        **{"process_vm_writev": 271, "migrate_pages": 238, "move_pages": 239, "fchmod": 52},
+        **{"fchmodat": 53, "fchown": 55, "fchownat": 54, "utimensat": 88, "setxattr": 5},
+        **{"lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15},
+        **{"fremovexattr": 16, "truncate": 45, "setpriority": 140, "sched_setparam": 118},
+        **{"sched_setscheduler": 119, "sched_setattr": 274, "sched_setaffinity": 122},
+        **{"ioprio_set": 30},
     },
 }
-CLONE_THREAD, AF_UNIX, X32 = 0x10000, 1, 0x40000000
-LOAD, EQUAL, ATLEAST, HASBITS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+NEVER = (
+    *("fork", "vfork", "ptrace", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"),
+    *("pidfd_send_signal", "pidfd_getfd", "io_uring_setup", "memfd_create", "memfd_secret"),
+    *("shmget", "shmat", "shmctl", "semget", "semop", "semctl", "semtimedop"),
+    *("msgget", "msgsnd", "msgrcv", "msgctl", "mq_open", "mq_unlink", "add_key", "request_key"),
+    *("keyctl", "bpf", "mount", "unshare", "setns", "perf_event_open", "userfaultfd"),
+    *("process_vm_readv", "process_vm_writev", "process_madvise", "migrate_pages", "move_pages"),
+    *("connect", "bind", "listen", "chown", "fchown", "lchown", "fchownat", "truncate"),
+    *("setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr"),
+    *("setxattrat", "removexattrat", "setpriority", "sched_setparam", "sched_setscheduler"),
+    *("sched_setattr", "ioprio_set"),
+)
+# These do nothing and say that all is well: copies of one's own files are made with them.
+PRETENDED = (
+    *("chmod", "fchmod", "fchmodat", "fchmodat2", "utime", "utimes", "futimesat", "utimensat"),
+)
+OWN = ("kill", "tgkill", "prlimit64", "sched_setaffinity")  # first argument: the own process
+# Signals to others by way of files, and what is typed into a terminal: by second argument.
+REFUSED = {"fcntl": (8, 15), "ioctl": (0x5412, 0x541C, 0x8901, 0x8902)}
+CLONE_THREAD, AF_UNIX, SOCK_STREAM, X32, O_TRUNC = 0x10000, 1, 1, 0x40000000, 0x200
+LOAD, AND, EQUAL, ATLEAST, HASBITS, RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 ALLOW, ERROR = 0x7FFF0000, 0x00050000
-NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets in the record that a filter reads
+NUMBER, ARCHITECTURE = 0, 4  # offsets in the record that a filter reads
 
 
-def seccomp_filter(numbers: dict, pid: int) -> list[tuple[int, int, int, int]]:
+def _argument(place: int) -> tuple[int, int, int, int]:
+    return (LOAD, 0, 0, 16 + 8 * place)
+
+
+def seccomp_filter(numbers: dict[str, int], pid: int) -> list[tuple[int, int, int, int]]:
     """A BPF program: lines of (operation, jump if true, jump if false, value).
 
-    It allows threads but no new process, local sockets but no others, and signals and limits for
-    the own process (``pid``) only.
+    It allows threads but no new process, pairs of sockets that are connected to each other but no
+    others, and signals and limits for the own process (``pid``) only. Files' modes, dates, owners
+    and attributes stay: Landlock does not know them.
 
     Args:
         numbers: system calls of this kind of processor, from SYSCALLS.
         pid: the process that will run under the filter.
     """
-    refuse = (RETURN, 0, 0, ERROR | errno.EPERM)
-    allow = (RETURN, 0, 0, ALLOW)
-    argument = (LOAD, 0, 0, FIRST_ARGUMENT)
+    refuse, allow = (RETURN, 0, 0, ERROR | errno.EPERM), (RETURN, 0, 0, ALLOW)
+    none = (RETURN, 0, 0, ERROR | errno.EOPNOTSUPP)
+    absent = (RETURN, 0, 0, ERROR | errno.ENOSYS)
     program = [
         (LOAD, 0, 0, ARCHITECTURE),
         *((EQUAL, 1, 0, numbers["audit"]), refuse),
         (LOAD, 0, 0, NUMBER),
         *((ATLEAST, 0, 1, X32), refuse),
     ]
-    for number in numbers["never"].values():
-        program += [(EQUAL, 0, 1, number), refuse]
-    # on ENOSYS libraries fall back to clone, whose flags a filter can see
-    program += [(EQUAL, 0, 1, numbers["clone3"]), (RETURN, 0, 0, ERROR | errno.ENOSYS)]
-    thread, local = (HASBITS, 1, 0, CLONE_THREAD), (EQUAL, 1, 0, AF_UNIX)
-    program += [(EQUAL, 0, 4, numbers["clone"]), argument, thread, refuse, allow]
-    # zmq, through which kernels communicate, looks for networks: it accepts this error
-    none = (RETURN, 0, 0, ERROR | errno.EOPNOTSUPP)
-    program += [(EQUAL, 0, 4, numbers["socket"]), argument, local, none, allow]
-    for number in numbers["own"].values():
-        own = [argument, (EQUAL, 2, 0, pid), (EQUAL, 1, 0, 0), refuse, allow]
-        program += [(EQUAL, 0, 5, number), *own]
+
+    def on(name: str, *lines: tuple[int, int, int, int]) -> None:
+        if name in numbers:
+            program.extend([(EQUAL, 0, len(lines), numbers[name]), *lines])
+
+    for name in NEVER:
+        on(name, refuse)
+    for name in PRETENDED:
+        on(name, (RETURN, 0, 0, ERROR))
+    # on ENOSYS libraries fall back to clone and openat, whose flags a filter can see
+    on("clone3", absent)
+    on("openat2", absent)
+    on("clone", _argument(0), (HASBITS, 1, 0, CLONE_THREAD), refuse, allow)
+    on("socket", none)
+    pair = (_argument(0), (EQUAL, 0, 3, AF_UNIX), _argument(1), (AND, 0, 0, 0xF))
+    on("socketpair", *pair, (EQUAL, 1, 0, SOCK_STREAM), none, allow)
+    for name in OWN:
+        on(name, _argument(0), (EQUAL, 2, 0, pid), (EQUAL, 1, 0, 0), refuse, allow)
+    for name, values in REFUSED.items():
+        found = [(EQUAL, len(values) - n, 0, value) for n, value in enumerate(values)]
+        on(name, _argument(1), *found, allow, refuse)
+    for name, place in (("open", 1), ("openat", 2)):  # older Landlock lets readers truncate
+        mode = ((HASBITS, 0, 3, O_TRUNC), (AND, 0, 0, 3), (EQUAL, 1, 0, 1), (EQUAL, 0, 1, 2))
+        on(name, _argument(place), *mode, allow, refuse)
     return [*program, allow]
 
 

@@ -1,27 +1,33 @@
-"""Run a merged submission in a jailed kernel, watched from outside, and report on each part.
+"""Run a merged submission in two jailed processes, watched from outside, and report on each part.
 
-A part earns its points if its visible and its hidden tests came to their end. Whatever ends the
-kernel (no memory, no time, ``os._exit``) costs the part in which it happened: the rest is run again
-without that part's answer, in a new kernel.
+One process has the student's code, the other one the tests (``student``, ``examiner``). A part
+earns its points if its visible and its hidden tests came to their end. Whatever ends the student's
+process (no memory, no time, ``os._exit``) costs the part in which it happened: the rest is run
+again without that part's answer.
 """
 
-import asyncio
-import os
-import secrets
+import json
+import multiprocessing
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
-
-from .kernel import KernelClient, StoppedError, make_client
-from .sandbox import Sandbox, prepare_scratch
+from . import jail
+from .examiner import examine
+from .sandbox import Sandbox, environment, prepare_scratch
 from .submission import MergedNotebook, Step
+from .watcher import Watcher
 
-_GUARD = '__import__("ssl3d_lite.course.guard", fromlist=["guard"])'
 _NOT_REACHED = "not reached"
+_MAX_ERROR = 300  # characters of an error message that a student is shown
+_STARTING = 300  # seconds that the processes may take to start on a busy machine
+_LOADED = ("ssl3d_lite.course.examiner", "ssl3d_lite.tasks", "ssl3d_lite.training.pretraining")
 
 
 @dataclass
@@ -40,8 +46,8 @@ class Outcome:
     parts: dict[str, PartResult] = field(default_factory=dict)
     stops: list[str] = field(default_factory=list)
     """What was stopped, and why."""
-    changed: list[str] = field(default_factory=list)
-    """Names that the student's code had replaced and that were restored before the tests."""
+    notes: list[str] = field(default_factory=list)
+    """What was not run, and why."""
     seconds: float = 0.0
 
 
@@ -78,10 +84,7 @@ def run_submission(
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory:
-    """A folder with a short name: sockets lie in it, whose paths have at most 107 characters."""
-    place = tempfile.gettempdir()
-    place = "/tmp" if len(place) > 60 and os.path.isdir("/tmp") else place
-    return tempfile.TemporaryDirectory(prefix="ssl3d-", dir=place, ignore_cleanup_errors=True)
+    return tempfile.TemporaryDirectory(prefix="ssl3d-", ignore_cleanup_errors=True)
 
 
 def _mark_unreached(outcome: Outcome) -> None:
@@ -90,70 +93,118 @@ def _mark_unreached(outcome: Outcome) -> None:
             result.message = "not reached: no time was left"
 
 
-# ---- one kernel --------------------------------------------------------------------------------
+def error_text(failed: dict[str, Any]) -> str:
+    """What a step failed with, in one line."""
+    kind, text = failed["kinds"][0], failed["text"]
+    if kind == "AssertionError":
+        found = text or "an assertion failed"
+    elif kind == "RecursionError":
+        found = f"your code calls itself without end (RecursionError: {text})"
+    else:
+        found = f"{kind}: {text}".removesuffix(": ")
+        found += f" ({failed['where']})" if failed.get("where") and kind != _BLANK else ""
+    found = " ".join(found.split())
+    return found if len(found) <= _MAX_ERROR else found[: _MAX_ERROR - 1] + "…"
+
+
+_BLANK = "NotImplementedError"
+
+
+# ---- one attempt -------------------------------------------------------------------------------
 
 
 class _Attempt:
-    """One pass over the steps in one kernel."""
+    """One pass over the steps in a fresh pair of processes."""
 
     def __init__(
         self, steps: Sequence[Step], outcome: Outcome, sandbox: Sandbox, used: float
     ) -> None:
         self.steps, self.outcome, self.sandbox = steps, outcome, sandbox
-        self.used = used  # seconds of the submission's time; a kernel's start does not count
+        self.used = used  # seconds of the submission's time; the start does not count
         self.failures: dict[str, str] = {}  # part → error in the student's own cells
+        self.at: Step | None = None
 
     def run(self, home: Path, attachments: Sequence[Path]) -> tuple[str, str | None] | None:
-        """Run all steps; returns why and in which part the kernel ended, None if it did not."""
-        scratch = prepare_scratch(home, self.sandbox, attachments)
-        return asyncio.run(self._run(home, scratch))
+        """Run all steps; returns why and in which part the process ended, None if it did not.
 
-    async def _run(self, home: Path, scratch: Path) -> tuple[str, str | None] | None:
-        client, part = make_client(scratch, self.sandbox), None
+        Raises:
+            RuntimeError: it did not start; the message holds the end of its log.
+        """
+        scratch = prepare_scratch(home / "work", self.sandbox, attachments)
+        ours, theirs = multiprocessing.Pipe()
+        heard, events = multiprocessing.Pipe(duplex=False)
+        student = _start_student(theirs, home, scratch, self.sandbox)
+        watcher = Watcher(student.pid, scratch, self.sandbox, self.sandbox.seconds - self.used)
+        examiner = _start_examiner(self.steps, ours, events, home, self.sandbox)
+        for end in (ours, theirs, events):
+            end.close()
         try:
-            watcher = await client.begin(home, scratch, self.sandbox, self.used)
-            begin = time.monotonic()
-            try:
-                await client.code(f"{_GUARD}.remember()")
-                for step in self.steps:
-                    part = step.part
-                    await self._step(client, step)
-            except (DeadKernelError, CellTimeoutError, StoppedError):
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():  # Ctrl-C: nbclient sees a dead kernel
-                    raise asyncio.CancelledError from None
-                return watcher.reason or "it ended Python", part
-            finally:
-                self.used += time.monotonic() - begin
-                watcher.stop()
+            done = self._listen(heard, watcher)
+            if not done and self.at is None:
+                text = (home / "log").read_text(errors="replace").strip()
+                raise RuntimeError(f"no process: {watcher.reason} {text[-500:]}")
+            part = self.at.part if self.at else None
+            return None if done else (watcher.reason or "it ended Python", part)
         finally:
-            await client.end()
-        return None
+            watcher.stop()
+            watcher.kill()
+            student.wait()
+            examiner.kill()
+            examiner.join()
+            heard.close()
 
-    async def _step(self, client: KernelClient, step: Step) -> None:
-        """Run one step, and judge it if it is a test."""
-        result = self.outcome.parts.get(step.part) if step.part else None
-        if step.kind == "hidden" and not (result and result.message == ""):
-            return  # a visible test has failed
-        if step.kind in ("visible", "hidden"):
-            await self._restore(client)
-        token = secrets.token_hex(16)
-        source = step.source
-        if step.kind in ("visible", "hidden"):
-            source += f'\n{_GUARD}.sign("{token}")'
-        failure, signed = await client.code(source, history=step.kind != "hidden")
-        if client.interrupted:
-            failure = f"a cell ran for more than {client.timeout} seconds"
-        if step.kind in ("visible", "hidden"):
-            self._judge(step, failure, token in signed)
-        if client.interrupted:
+    def _listen(self, heard: Connection, watcher: Watcher) -> bool:
+        """Take note of what the examiner says; whether it came to the end."""
+        begin, done = time.monotonic(), 0
+        try:
+            while done < len(self.steps):
+                limit = _STARTING if self.at is None else 1.0
+                if not heard.poll(limit):
+                    if self.at is None or watcher.reason:
+                        return False
+                    continue
+                said = json.loads(heard.recv_bytes())
+                if "gone" in said:
+                    watcher.settle()
+                    return False
+                if "begin" in said:
+                    if self.at is None:
+                        begin = time.monotonic()
+                        watcher.start_clock()
+                    self.at = self.steps[said["begin"]]
+                    watcher.begin(self.sandbox.cell_seconds)
+                    continue
+                interrupted = watcher.finish()
+                done = said["step"] + 1
+                self._take(self.steps[said["step"]], said, interrupted)
+        except EOFError:
+            watcher.settle()
+            return False
+        finally:
+            if self.at is not None:
+                self.used += time.monotonic() - begin
+        return True
+
+    def _take(self, step: Step, said: dict[str, Any], interrupted: bool) -> None:
+        """Note what came of a step."""
+        if said.get("skipped"):
+            half = f"{self.sandbox.seconds / 2:g} seconds"
+            note = f"cells that you added took {half}, half of the time: later ones were not run"
+            self.outcome.notes.append(note)
+            return
+        for line in said.get("left_out") or ():
+            self.outcome.notes.append(f"not run, as nothing else can be started here: {line}")
+        failed = said["failed"]
+        failure = error_text(failed) if failed else ""
+        if interrupted:
+            failure = f"a cell ran for more than {self.sandbox.cell_seconds:g} seconds"
             self._stopped(step, failure)
+        if step.kind in ("visible", "hidden"):
+            self._judge(step, failure)
         elif failure.startswith("PermissionError") and self.sandbox.confine:
             self._stopped(step, f"it reached for what it may not ({failure})")
         elif failure and step.of_student and step.part:
             self.failures.setdefault(step.part, f"your code ended with {failure}")
-        if step.keep:
-            await client.code(f"{_GUARD}.keep_given(globals(), {step.keep!r})")
 
     def _stopped(self, step: Step, what: str) -> None:
         number = step.part.rpartition("-")[2] if step.part else "end"
@@ -161,28 +212,55 @@ class _Attempt:
         if step.part and step.of_student:
             self.failures.setdefault(step.part, f"your code was stopped: {what}")
 
-    async def _restore(self, client: KernelClient) -> None:
-        """Undo what the student's code replaced, and note it."""
-        _, found = await client.code(f"{_GUARD}.report({_GUARD}.restore(globals()))")
-        for text in found:
-            if text not in ("", "changed"):
-                self.outcome.changed += [t for t in text.split("\n") if t]
-
-    def _judge(self, step: Step, failure: str, signed: bool) -> None:
+    def _judge(self, step: Step, failure: str) -> None:
         """Say of a test's part whether it passed, or why it did not."""
         part = str(step.part)  # a test belongs to a part
         result, own = self.outcome.parts[part], self.failures.get(part, "")
-        if not failure and not signed:
-            failure = "the tests did not come to their end"
-        if failure:
-            number = part.rpartition("-")[2]
-            message = failure.removeprefix("AssertionError: ")
-            if failure == "NotImplementedError":
-                message = "there is no answer yet"
-            if step.kind == "hidden":
-                message = f"a hidden test of part {number} failed: {message}"
-            if own:
-                message = f"{own}; then: {message}"
-            result.passed, result.message = False, message
-        else:
+        if step.kind == "hidden" and result.message:
+            return  # a visible test has failed
+        if not failure:
             result.passed, result.message = step.kind == "hidden", ""
+            return
+        message = "there is no answer yet" if failure == _BLANK else failure
+        if step.kind == "hidden":
+            message = f"a hidden test of part {part.rpartition('-')[2]} failed: {message}"
+        result.passed, result.message = False, f"{own}; then: {message}" if own else message
+
+
+def _rules(place: Path, sandbox: Sandbox) -> jail.JailRules:
+    """What a process that works in ``place`` may do."""
+    limits = jail.JailLimits(seconds=sandbox.seconds + _STARTING, memory_gb=sandbox.memory_gb)
+    also = [sandbox.cohorts.resolve()] if sandbox.cohorts else []
+    return jail.rules_for(place, also, sandbox.deny, limits, sandbox.confine)
+
+
+def _start_student(
+    theirs: Connection, home: Path, scratch: Path, sandbox: Sandbox
+) -> subprocess.Popen:
+    argv = [sys.executable, "-m", "ssl3d_lite.course.student", str(theirs.fileno())]
+    argv = jail.jailed_command(_rules(scratch, sandbox), argv)
+    with open(home / "log", "wb") as log:
+        return subprocess.Popen(
+            argv,
+            cwd=scratch,
+            env=environment(scratch, sandbox),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(theirs.fileno(),),
+        )
+
+
+def _start_examiner(
+    steps: Sequence[Step], ours: Connection, events: Connection, home: Path, sandbox: Sandbox
+) -> Any:
+    """The process of the tests; it is copied from one that has loaded the library already."""
+    place = prepare_scratch(home / "tests", sandbox, ())
+    rules = _rules(place, sandbox)
+    context: Any = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_LOADED))
+    arguments = (tuple(steps), ours, events, str(place), environment(place, sandbox), rules)
+    process = context.Process(target=examine, args=(*arguments, sandbox.seconds / 2), daemon=True)
+    process.start()
+    return process

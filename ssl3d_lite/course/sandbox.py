@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +33,8 @@ class Sandbox(CheckedSettings):
         return max(5.0, self.seconds / 4)
 
 
-def prepare_scratch(home: Path, sandbox: Sandbox, attachments: Sequence[Path]) -> Path:
-    """Make the working folder below ``home``: the files handed in, and the course's data."""
-    scratch = home / "work"
+def prepare_scratch(scratch: Path, sandbox: Sandbox, attachments: Sequence[Path]) -> Path:
+    """Make a working folder: the files handed in, and the course's data."""
     scratch.mkdir()
     for path in attachments:
         shutil.copyfile(path, scratch / path.name, follow_symlinks=False)
@@ -62,12 +60,9 @@ def environment(scratch: Path, sandbox: Sandbox) -> dict[str, str]:
     places = ("HOME", "TMPDIR", "TMP", "TEMP", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
     own = {name: str(scratch) for name in places}
     own |= {name: str(scratch / f".{name.lower()}") for name in ("IPYTHONDIR", "JUPYTER_DATA_DIR")}
-    if not sandbox.confine and sys.platform == "win32":
-        kept = tuple(os.environ)
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
         **own,
-        "JUPYTER_RUNTIME_DIR": str(scratch / ".runtime"),
         "MPLCONFIGDIR": str(scratch / ".matplotlib"),
         "SSL3D_SCALE": sandbox.scale,
         "CUDA_VISIBLE_DEVICES": "",

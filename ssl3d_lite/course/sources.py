@@ -8,6 +8,7 @@ cell is which, so nbgrader can be used on the same files.
 
 import ast
 import importlib.util
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from ssl3d_lite.errors import InputError, unknown
 BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
 BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 SECRET_MARKS = ("BEGIN SOLUTION", "END SOLUTION", "HIDDEN TESTS", "MARK SCHEME")
-_TOTAL_POINTS = 100.0
+_GO_ON = "raises-exception"  # "Run all" goes on though a part is not solved yet
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -74,9 +75,25 @@ def sources_folder() -> Path:
 
 
 def assignment_files(folder: Path | None = None) -> dict[str, Path]:
-    """``{"A1": path, …}`` of all sources in a folder."""
-    folder = folder or sources_folder()
-    return {path.stem.partition("_")[0]: path for path in sorted(folder.glob("A[0-9]*_*.py"))}
+    """``{"A1": path, …}`` of all sources in a folder: the scripts with nbgrader's metadata.
+
+    Raises:
+        InputError: two have the same name.
+    """
+    files: dict[str, Path] = {}
+    for path in sorted((folder or sources_folder()).glob("*.py")):
+        if "nbgrader={" in path.read_text(encoding="utf-8", errors="replace"):
+            name = name_of(path)
+            if name in files:
+                raise InputError(f"{files[name].name} and {path.name} would both be called {name}")
+            files[name] = path
+    return files
+
+
+def name_of(path: Path) -> str:
+    """A1 of ``A1_volumes.py``; of a file without a number in front, such as ``exam.py``, exam."""
+    numbered = re.match(r"([A-Za-z]+\d+)_", path.stem)
+    return numbered[1] if numbered else path.stem
 
 
 def read_assignments(folder: Path | None = None, only: tuple[str, ...] = ()) -> list[Assignment]:
@@ -87,7 +104,8 @@ def read_assignments(folder: Path | None = None, only: tuple[str, ...] = ()) -> 
     """
     files = assignment_files(folder)
     if not files:
-        raise InputError(f"no assignment A1_….py in {folder or sources_folder()}")
+        where = folder or sources_folder()
+        raise InputError(f"no assignment in {where}: a script with nbgrader's metadata, as A1_….py")
     for name in only:
         if name not in files:
             raise unknown("assignment", name, files)
@@ -102,10 +120,12 @@ def read_assignment(path: Path) -> Assignment:
     """
     import jupytext
 
-    name = path.stem.partition("_")[0]
+    name = name_of(path)
     notebook = jupytext.read(path)
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"{name.lower()}-{number:03d}"  # jupytext would make new ones each time
+        if cell.cell_type == "code" and (grade_id_of(cell) or "show" in _tags(cell)):
+            cell.metadata["tags"] = sorted({*_tags(cell), _GO_ON})
     notebook.metadata = NotebookNode(kernelspec=dict(_KERNEL), language_info={"name": "python"})
     return assignment_of(notebook, name, str(path))
 
@@ -142,9 +162,8 @@ def _parts(notebook: NotebookNode, name: str) -> tuple[Part, ...]:
         if not is_open and (kind != "tests" or part.solution not in seen):
             raise ValueError(f"{grade_id} has no cell {stem}-solution before it")
         parts.append(part)
-    if sum(part.points for part in parts) != _TOTAL_POINTS:
-        points = ", ".join(f"{part.name} {part.points:g}" for part in parts)
-        raise ValueError(f"points should sum to {_TOTAL_POINTS:g}: {points}")
+    if not sum(part.points for part in parts) > 0:
+        raise ValueError("no part of it is worth points")
     return tuple(parts)
 
 
@@ -183,6 +202,10 @@ def grade_id_of(cell: Mapping[str, Any]) -> str | None:
     return grade_id if isinstance(grade_id, str) else None
 
 
+def _tags(cell: Mapping[str, Any]) -> list[str]:
+    return list(cell["metadata"].get("tags", []))
+
+
 def is_test(cell: NotebookNode) -> bool:
     """Whether a cell of a *source* tests code. The metadata of a submission cannot be trusted."""
     mark = cell.metadata.get("nbgrader", {})
@@ -208,6 +231,12 @@ def bound_names(source: str) -> set[str]:
     return names
 
 
+def used_names(source: str) -> set[str]:
+    """Names that a cell's code reads anywhere."""
+    nodes = ast.walk(parse_cell(source))
+    return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
 def _outermost(tree: ast.AST) -> list[ast.AST]:
     """All nodes of a module except those inside functions and classes."""
     found, waiting = [], list(ast.iter_child_nodes(tree))
@@ -220,11 +249,28 @@ def _outermost(tree: ast.AST) -> list[ast.AST]:
     return found
 
 
+_OWN_LINE = re.compile(r"(?m)^([ \t]*)(?:[%!?].*|[\w.]+[ \t]*\?{1,2}[ \t]*)$")
+_OWN_VALUE = re.compile(r"(?m)^([ \t]*[\w, \t]+=[ \t]*)[%!].*$")
+
+
+def without_magics(source: str) -> str:
+    """A cell without what is IPython's own, such as ``%matplotlib inline``, ``x = %pwd``, ``cut?``.
+
+    IPython's own translation of a cell takes minutes for a long one that was made for it.
+    """
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        pass
+    else:
+        return source
+    return _OWN_VALUE.sub(r"\1None", _OWN_LINE.sub(r"\1pass", source))
+
+
 def parse_cell(source: str) -> ast.Module:
     """The syntax tree of a cell without IPython's own lines; empty if the code cannot be parsed."""
-    lines = ("" if line[:1] in ("%", "!") else line for line in source.split("\n"))
     try:
-        return ast.parse("\n".join(lines))
+        return ast.parse(without_magics(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ast.Module([], [])
 
@@ -233,7 +279,7 @@ def parse_cell(source: str) -> ast.Module:
 
 
 def released(notebook: NotebookNode) -> NotebookNode:
-    """The student's notebook: blanks for solutions, no hidden tests, no outputs.
+    """The student's notebook: blanks for solutions, no hidden tests, no outputs, checks folded.
 
     nbgrader's own preprocessors make it; to run it, nbgrader is not needed.
     """
@@ -247,6 +293,9 @@ def released(notebook: NotebookNode) -> NotebookNode:
         made, resources = getattr(preprocessors, name)().preprocess(made, resources)
     for cell in made.cells:
         cell.source = cell.source.rstrip("\n")
+        if is_test(cell):  # longer than what a student writes: folded in JupyterLab, and in Colab
+            cell.metadata["jupyter"] = {"source_hidden": True}
+            cell.metadata["cellView"] = "form"
     return made
 
 

@@ -5,25 +5,33 @@ with the hidden tests, even where the student deleted, edited or moved them. Int
 student's answers and the cells that the student added.
 """
 
-import json
 import os
+import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from nbformat import NotebookNode
 
-from .sources import Assignment, bound_names, grade_id_of, is_test, released, visible_and_hidden
+from .reader import UnreadableError
+from .sources import (
+    Assignment,
+    bound_names,
+    grade_id_of,
+    is_test,
+    released,
+    used_names,
+    visible_and_hidden,
+)
 
-_MAX_BYTES = 30_000_000
+_MAX_BYTES = 200_000_000  # outputs that were left in a notebook may be large
+_MAX_DATA = 30_000_000  # the files beside it
 _DATA_FILES = (".csv", ".json", ".toml", ".txt", ".npy", ".npz", ".png")  # data, nothing that runs
+# what browsers and Jupyter add to names
+_COPY = r"(?:[ _-]*\(\d+\)|[ _-]+(?:copy[ -]?\(?\d*\)?|\d))?"
 StepKind = Literal["given", "answer", "extra", "visible", "hidden"]
-
-
-class UnreadableError(ValueError):
-    """A submission cannot be read; the message says why in a few words."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +42,8 @@ class Step:
     source: str
     part: str | None
     """The part that it belongs to, as a1-2; None after the last part."""
-    keep: tuple[str, ...] = ()
-    """Names that the lecturer defines here; the student's code may not replace them."""
+    names: tuple[str, ...] = ()
+    """Names in tests that stand for the student's work."""
 
     @property
     def of_student(self) -> bool:
@@ -45,13 +53,9 @@ class Step:
 
 @dataclass
 class MergedNotebook:
-    """A submission within the lecturer's notebook: steps to run, texts to read, changes undone."""
+    """A submission within the lecturer's notebook: steps to run, changes undone."""
 
     steps: list[Step] = field(default_factory=list)
-    answers: dict[str, str] = field(default_factory=dict)
-    """grade_id → the student's answer, also to open questions; missing ones are left out."""
-    extras: list[str] = field(default_factory=list)
-    """Code of cells that the student added."""
     notes: list[str] = field(default_factory=list)
     """Changes that were undone, and cells that were missing."""
 
@@ -67,22 +71,45 @@ def find_students(folder: Path) -> list[Path]:
 
 
 def notebook_path(student: Path, name: str) -> Path | None:
-    """STUDENT/A1.ipynb, or nbgrader's STUDENT/A1/A1.ipynb; None without either. Links count."""
-    for path in (student / f"{name}.ipynb", student / name / f"{name}.ipynb"):
-        if os.path.lexists(path):
-            return path
-    return None
+    """STUDENT/A1.ipynb, or nbgrader's STUDENT/A1/A1.ipynb, or what is called nearly so: "a1.ipynb",
+    "A1 (1).ipynb", "A1-Copy1.ipynb"; None without any. Links count."""
+    found = notebook_paths(student, name)
+    return found[0] if found else None
+
+
+def notebook_paths(student: Path, name: str) -> list[Path]:
+    """All notebooks that could be meant. The first one counts: the right name before the others, of
+    these the newest."""
+    right = [student / f"{name}.ipynb", student / name / f"{name}.ipynb"]
+    like = re.compile(rf"{re.escape(name)}{_COPY}\.ipynb", re.IGNORECASE)
+    places = [student, student / name]
+    inside = [path for place in places if place.is_dir() for path in place.iterdir()]
+    others = [path for path in inside if like.fullmatch(path.name) and path not in right]
+    others.sort(key=lambda path: (-path.lstat().st_mtime_ns, path.name))
+    return [*(path for path in right if os.path.lexists(path)), *others]
+
+
+def notes_on_names(student: Path, name: str) -> list[str]:
+    """What is to be said of the name of the file that counts, and of others beside it."""
+    paths = notebook_paths(student, name)
+    told = [str(path.relative_to(student)) for path in paths]
+    notes = []
+    if paths and paths[0].name != f"{name}.ipynb":
+        notes.append(f"the file {told[0]!r} was taken for {name}.ipynb, which it should be called")
+    if len(paths) > 1:
+        notes.append(f"{told[0]} was graded, and not {', '.join(told[1:])}")
+    return notes
 
 
 def misnamed_notebooks(student: Path, names: Iterable[str]) -> list[str]:
     """Notebooks whose name is not that of an assignment."""
-    expected = {f"{name}.ipynb" for name in names}
+    meant = {path for name in names for path in notebook_paths(student, name)}
     places = [student, *(student / name for name in names if (student / name).is_dir())]
     return [
         str(path.relative_to(student))
         for place in places
         for path in sorted(place.glob("*.ipynb"))
-        if path.name not in expected and "checkpoint" not in path.name
+        if path not in meant and "checkpoint" not in path.name
     ]
 
 
@@ -93,7 +120,7 @@ def files_beside(notebook: Path) -> Iterator[Path]:
         found = path.lstat()
         if path.suffix in _DATA_FILES and stat.S_ISREG(found.st_mode):
             total += found.st_size
-            if total <= _MAX_BYTES:
+            if total <= _MAX_DATA:
                 yield path
 
 
@@ -123,40 +150,18 @@ def read_bytes(path: Path) -> bytes:
         return opened.read(_MAX_BYTES + 1)
 
 
-def read_cells(data: bytes) -> list[dict[str, Any]]:
-    """The cells of a notebook, whatever its metadata are; each source is one text.
-
-    Raises:
-        UnreadableError: it is no notebook.
-    """
-    try:
-        notebook = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as reason:
-        raise UnreadableError(f"not a notebook: {_short(reason)}") from None
-    cells = notebook.get("cells") if isinstance(notebook, dict) else None
-    if not isinstance(cells, list):
-        raise UnreadableError("not a notebook: it has no cells")
-    read = []
-    for cell in cells:
-        source = cell.get("source", "") if isinstance(cell, dict) else None
-        if isinstance(source, list) and all(isinstance(line, str) for line in source):
-            source = "".join(source)
-        if isinstance(source, str):
-            source = source.encode("utf-8", "replace").decode()  # no half surrogate pairs
-            read.append({**cell, "source": source})
-    return read
-
-
-def _short(reason: object) -> str:
-    text = " ".join(str(reason).split())
-    return text if len(text) <= 80 else text[:79] + "…"
-
-
 # ---- merging -------------------------------------------------------------------------------------
 
 
-def merge_submission(assignment: Assignment, cells: list[dict[str, Any]]) -> MergedNotebook:
-    """Merge a submission with the lecturer's notebook: the steps to run, in order."""
+def merge_submission(
+    assignment: Assignment, cells: list[dict[str, Any]], handed_out: Collection[str] = ()
+) -> MergedNotebook:
+    """Merge a submission with the lecturer's notebook: the steps to run, in order.
+
+    Args:
+        handed_out: cells as students have got them. One that the lecturer has mended since was not
+            changed by the student.
+    """
     plain = released(assignment.notebook).cells
     matched, extras = _match(plain, cells)
     merger = _Merger(assignment, extras)
@@ -164,13 +169,13 @@ def merge_submission(assignment: Assignment, cells: list[dict[str, Any]]) -> Mer
     for index, (full, shown) in enumerate(zip(assignment.notebook.cells, plain, strict=True)):
         submitted = matched.get(index)
         if is_test(full):
-            merger.add_test(full, submitted, changed=submitted != shown.source)
+            merger.add_test(full, submitted, submitted not in (shown.source, *handed_out))
         elif grade_id_of(full):
             merger.add_answer(full, submitted)
         elif full.cell_type == "code" and "show" not in full.metadata.get("tags", []):
-            if submitted is not None and submitted != shown.source:
+            if submitted is not None and submitted not in (shown.source, *handed_out):
                 merger.add("extra", submitted)  # such as an import; the given cell runs after it
-            merger.add("given", full.source, merger.defined_by(full))
+            merger.add_given(full)
         merger.add_extras(index)
     return merger.merged
 
@@ -180,15 +185,20 @@ class _Merger:
 
     def __init__(self, assignment: Assignment, extras: dict[int, list[str]]) -> None:
         self.extras = extras
-        self.merged = MergedNotebook(extras=[code for codes in extras.values() for code in codes])
+        self.merged = MergedNotebook()
         self.numbers = {part.tests: part.number for part in assignment.parts}
-        self.students_names = _names_of_solutions(assignment)
+        self.students_names: set[str] = set()
         self.waiting = iter(assignment.machine_parts)
         self.part = next(self.waiting, None)
 
-    def add(self, kind: StepKind, source: str, keep: Iterable[str] = ()) -> None:
+    def add(self, kind: StepKind, source: str, names: Iterable[str] = ()) -> None:
         name = self.part.name if self.part else None
-        self.merged.steps.append(Step(kind, source, name, tuple(sorted(keep))))
+        self.merged.steps.append(Step(kind, source, name, tuple(sorted(names))))
+
+    def add_given(self, full: NotebookNode) -> None:
+        """A given cell; from here on the names that it defines are the lecturer's."""
+        self.students_names -= bound_names(full.source)
+        self.add("given", full.source)
 
     def add_extras(self, index: int) -> None:
         """The student's own cells that stand after the lecturer's cell ``index``."""
@@ -202,48 +212,37 @@ class _Merger:
             what = "was missing" if submitted is None else "had been changed"
             self.merged.notes.append(f"test cell {self.numbers[grade_id]} {what}: ours was run")
         visible, hidden = visible_and_hidden(full.source)
-        self.add("visible", visible, self.defined_by(full))
-        self.add("hidden", hidden, self.defined_by(full))
+        names = self.students_names & used_names(full.source)
+        self.add("visible", visible, names)
+        self.add("hidden", hidden, names)
         self.part = next(self.waiting, None)
 
     def add_answer(self, full: NotebookNode, submitted: str | None) -> None:
-        """The student's code, or text, in place of a solution cell."""
+        """The student's code in place of a solution cell. Texts are for ``open_questions``."""
         grade_id = str(grade_id_of(full))
+        if full.cell_type == "code":
+            self.students_names |= bound_names(full.source)
         if submitted is None:
             self.merged.notes.append(f"the cell {grade_id} was missing")
             return
-        self.merged.answers[grade_id] = submitted
         if full.cell_type == "code":
             self.add("answer", submitted)
 
-    def defined_by(self, full: NotebookNode) -> set[str]:
-        """Names that a cell of the lecturer's defines and the student may not replace."""
-        return bound_names(full.source) - self.students_names - {"_"}  # "_" is IPython's own
 
-
-def _names_of_solutions(assignment: Assignment) -> set[str]:
-    """Names that answers may define, even where a given cell defines them too."""
-    answers = {part.solution for part in assignment.parts}
-    cells = [cell for cell in assignment.notebook.cells if grade_id_of(cell) in answers]
-    return {name for c in cells if c.cell_type == "code" for name in bound_names(c.source)}
-
-
-def _match(
-    plain: list[Any], cells: list[dict[str, Any]]
-) -> tuple[dict[int, str], dict[int, list[str]]]:
+def match_cells(plain: list[Any], cells: list[dict[str, Any]]) -> dict[int, int]:
     """Find the lecturer's cell for each submitted cell: by grade_id, else by the cell's id, else by
     its text, else by the function that it defines. Some tools drop metadata, some ids.
 
     Returns:
-        {place of a lecturer's cell: the student's source}, and the code of all other cells by the
-        place of the lecturer's cell that it stands after (-1: the top).
+        {place in the submission: place of the lecturer's cell}; cells of the student's own are left
+        out.
     """
     keys: list[dict[Any, int]] = [{}, {}, {}, {}]
     for index, cell in enumerate(plain):
         for known, key in zip(keys, _keys(cell), strict=True):
             if key:
                 known.setdefault(key, index)
-    found: dict[int, int] = {}  # place in the submission → lecturer's
+    found: dict[int, int] = {}
     for level, known in enumerate(keys):
         taken = set(found.values())
         for place, cell in enumerate(cells):
@@ -251,6 +250,18 @@ def _match(
             if match is not None and match not in taken and _same_kind(plain[match], cell):
                 found[place] = match
                 taken.add(match)
+    return found
+
+
+def _match(
+    plain: list[Any], cells: list[dict[str, Any]]
+) -> tuple[dict[int, str], dict[int, list[str]]]:
+    """
+    Returns:
+        {place of a lecturer's cell: the student's source}, and the code of all other cells by the
+        place of the lecturer's cell that it stands after (-1: the top).
+    """
+    found = match_cells(plain, cells)
     matched = {index: cells[place]["source"].rstrip("\n") for place, index in found.items()}
     extras: dict[int, list[str]] = {}
     last = -1

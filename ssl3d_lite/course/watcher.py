@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -12,21 +13,35 @@ from . import jail
 from .sandbox import Sandbox
 
 _TICK = 0.1  # seconds between two looks
+_PATIENCE = 10  # seconds between the interruption of a cell and its end
 _MAX_THREADS = 400  # threads and processes
 
 
 class Watcher(threading.Thread):
-    """Ends a process, and all that it started, when it passes a limit; ``reason`` says which."""
+    """Interrupts a process in a cell that takes too long; ends it, and all that it started, when it
+    passes a limit; ``reason`` says which."""
 
     def __init__(self, pid: int, scratch: Path, sandbox: Sandbox, seconds: float) -> None:
         super().__init__(daemon=True)
         self.process = psutil.Process(pid)
-        self.scratch, self.sandbox = scratch, sandbox
-        self.end = time.monotonic() + seconds
-        self.deadline: float | None = None
-        self.reason = ""
+        self.scratch, self.sandbox, self.seconds = scratch, sandbox, seconds
+        self.end = self.deadline = float("inf")
+        self.reason, self.interrupted = "", False
         self._done = threading.Event()
         self.start()
+
+    def start_clock(self) -> None:
+        """The process has started: its time counts from now on."""
+        self.end = time.monotonic() + self.seconds
+
+    def begin(self, seconds: float) -> None:
+        """A cell begins, which may take so long."""
+        self.interrupted, self.deadline = False, time.monotonic() + seconds
+
+    def finish(self) -> bool:
+        """A cell has ended; whether it was interrupted."""
+        self.deadline = float("inf")
+        return self.interrupted
 
     def run(self) -> None:
         ticks = 0
@@ -48,8 +63,11 @@ class Watcher(threading.Thread):
             return f"more than {self.sandbox.memory_gb:g} GB of memory"
         if now > self.end:
             return "no time was left"
-        if self.deadline is not None and now > self.deadline:
+        if now > self.deadline and self.interrupted:
             return "a cell did not end, even when interrupted"
+        if now > self.deadline:
+            self.interrupted, self.deadline = True, now + _PATIENCE
+            self.process.send_signal(signal.SIGINT)
         if len(tree) + self.process.num_threads() > _MAX_THREADS:
             return f"more than {_MAX_THREADS} threads and processes"
         if ticks % 10 == 0 and _disk(self.scratch) > jail.GB:
@@ -68,6 +86,10 @@ class Watcher(threading.Thread):
                     process.kill()
             if not psutil.wait_procs(tree, timeout=0.5)[1]:
                 return
+
+    def settle(self) -> None:
+        """The process has ended; wait until this thread has seen it."""
+        self.join(5)
 
     def stop(self) -> None:
         self._done.set()

@@ -266,8 +266,10 @@ class Cohort(CohortDescription):
         import torch
 
         if self.resident is not None:
+            from ssl3d_lite.machine.device import to_device
+
             store = self.resident[which]
-            return store.index_select(0, torch.as_tensor(cases, device=store.device))
+            return store.index_select(0, to_device(torch.as_tensor(cases), store.device))
         shape = self._one_shape([self.cases[case] for case in cases] or self.cases)
         if which == 0:
             batch = np.empty((len(cases), len(self.channels), *shape), np.float32)

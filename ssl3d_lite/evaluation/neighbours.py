@@ -20,7 +20,9 @@ import torch
 from torch import Tensor
 
 from ssl3d_lite.data.cohort import Cohort, takes_cohort
+from ssl3d_lite.models.compatibility import for_channels
 from ssl3d_lite.models.encoders import Encoder
+from ssl3d_lite.models.foreign import ForeignEncoder
 from ssl3d_lite.models.modes import device_of
 
 from .features import features_at, picture_features, sample_features
@@ -82,6 +84,8 @@ def label_transfer(
         one = [cohort.subset(split.train, 1, seed) for seed in range(3)]
         label_transfer(encoder, cohort, one, split.validation)[0].score
     """
+    if isinstance(encoder, ForeignEncoder):
+        encoder = for_channels(encoder, cohort)
     encoder = encoder.eval()
     if cohort.ordinal:
         return _transfer_grades(encoder, cohort, draws, test)

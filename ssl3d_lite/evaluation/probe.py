@@ -23,7 +23,7 @@ from .features import recalibrated
 from .linear_probe import FEATURES, WITH_PLACE, probes_by_protocol
 from .neighbours import EVERY, label_transfer
 from .place import evaluate_place
-from .random_encoders import Reports, best_kinds, kinds_of_random_encoder
+from .random_encoders import RandomKind, Reports, SameArchitecture, best_kinds, kinds_beside
 from .scores import ScoreReport
 
 CALIBRATION_CASES = 16  # cases whose whole volumes set the statistics of BatchNorm
@@ -134,7 +134,8 @@ def probe(
     """Read a frozen encoder with few labels, beside place alone and the best random encoders.
 
     Each encoder's BatchNorm takes the statistics of whole volumes first, the random ones' too. The
-    encoder that is given stays as it is.
+    encoder that is given stays as it is. Beside one that was made elsewhere
+    (:func:`ssl3d_lite.models.foreign_encoder`) stands its own architecture with random weights too.
 
     Args:
         labels: number of labelled scans to fit on, or a share such as "5%".
@@ -188,14 +189,16 @@ def probe(
     if controls:
         tried_on = spread(split.validation, VALIDATION_CASES)
         sizes = [case.shape for case in cohort.cases]
-        every = kinds_of_random_encoder(encoder.settings, sizes)
+        own, every = kinds_beside(ready, sizes)
+        beside: list[SameArchitecture | RandomKind] = list(own)
         best, random_scores = best_kinds(
             every, lambda start: read(untrained(start), tried_on, False), seed + 100
         )
+        beside += dict.fromkeys(best.values())
         starts = range(seed + 101, seed + 101 + controls)
         candidates |= {
             f"{kind.name}, seed {start}": untrained(kind.start(start))
-            for kind in dict.fromkeys(best.values())
+            for kind in beside
             for start in starts
         }
     found = {name: read(each, split.test, transfer) for name, each in candidates.items()}

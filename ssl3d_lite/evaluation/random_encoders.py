@@ -3,7 +3,8 @@
 How much can be read from a random encoder depends on its shape: with shortcuts and without norms
 far more than from a plain one whose batch norm has the statistics of scans. A lead over one kind is
 no lead over the best. So several kinds are tried, the best is chosen on other cases than those it
-is then scored on, and it is named.
+is then scored on, and it is named. Beside an encoder that was made elsewhere stands its own
+architecture too, whichever is best.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import get_args
 import numpy as np
 
 from ssl3d_lite.models.encoders import Encoder, make_encoder
+from ssl3d_lite.models.foreign import ForeignEncoder
 from ssl3d_lite.models.settings import BlockKind, EncoderSettings, NormKind
 
 from .scores import ScoreReport
@@ -35,6 +37,31 @@ class RandomKind:
 
     def start(self, seed: int) -> Encoder:
         return make_encoder(self.settings, seed)
+
+
+@dataclass(frozen=True)
+class SameArchitecture:
+    """The kind of an encoder that was made elsewhere: its own network, with random weights."""
+
+    encoder: ForeignEncoder
+
+    @property
+    def name(self) -> str:
+        return f"random, {self.encoder.settings.network} itself"
+
+    def start(self, seed: int) -> Encoder:
+        return self.encoder.random(seed)
+
+
+def kinds_beside(
+    encoder: Encoder, spaces: Iterable[Sequence[int]] = ()
+) -> tuple[list[SameArchitecture], list[RandomKind]]:
+    """The kinds of random encoder that an encoder has to be ahead of: those that stand beside it in
+    any case, and those of which the best does."""
+    if not isinstance(encoder, ForeignEncoder):
+        return [], kinds_of_random_encoder(encoder.settings, spaces)
+    settings = EncoderSettings(encoder.in_channels, 3 if encoder.settings.spatial_dims == 3 else 2)
+    return [SameArchitecture(encoder)], kinds_of_random_encoder(settings, spaces)
 
 
 def kinds_of_random_encoder(

@@ -4,6 +4,7 @@ import platform
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from ssl3d_lite.errors import InputError, unknown
 
@@ -56,6 +57,17 @@ def machine_name(device: str = "auto") -> str:
     if choose_device(device) == "cuda":
         return torch.cuda.get_device_name()
     return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
+
+
+def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """The tensor on ``device``, without waiting for what the device has still to compute.
+
+    ``tensor.to(device)`` waits for all of it, at every copy, and a GPU that has been waited for has
+    nothing to do until the next work arrives. CUDA takes a copy of ordinary memory before the call
+    returns, so the tensor may be changed at once. (MPS does not promise this.)
+    """
+    device = torch.device(device)
+    return tensor.to(device, non_blocking=device.type != "mps")
 
 
 # ---- free memory -------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ patient that was trained on is refused to both.
 """
 
 from collections.abc import Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any
 
 from torch import nn
@@ -20,6 +20,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import say
 
 from .encoders import Encoder, adapt_channels, channel_sources, reorder_channels
+from .foreign import ForeignEncoder
 
 
 def check_labels_fit(network: nn.Module, cohort: Cohort) -> None:
@@ -39,7 +40,12 @@ def check_labels_fit(network: nn.Module, cohort: Cohort) -> None:
 
 def check_encoder_fits(encoder: Encoder, cohort: Cohort) -> None:
     """Raise InputError unless the encoder can read the cohort's scans."""
-    has = (encoder.settings.in_channels, encoder.settings.spatial_dims)
+    if isinstance(encoder, ForeignEncoder) and not encoder.is_fitted(cohort):
+        raise InputError(
+            f"{encoder.settings.network} is not fitted to {cohort.name} yet; "
+            "ssl3d_lite.models.for_channels(encoder, cohort) does it"
+        )
+    has = (encoder.in_channels, encoder.settings.spatial_dims)
     wants = (len(cohort.channels), cohort.spatial_dims)
     if has != wants:
         raise InputError(
@@ -130,7 +136,15 @@ def _way_out(differ: dict[str, str], want: PreparationRecord) -> str:
 
 def for_channels(encoder: Encoder, cohort: Cohort) -> Encoder:
     """The encoder, if it reads the cohort's channels as they are; else one whose input layer is
-    adapted, channels by name where both name them. A line says which is read as which."""
+    adapted, channels by name where both name them. A line says which is read as which.
+
+    One that was made elsewhere is fitted to the cohort's scans, where that is exact.
+    """
+    if isinstance(encoder, ForeignEncoder):
+        if encoder.is_fitted(cohort):
+            return encoder
+        (fitted := copy(encoder)).fit(cohort)
+        return fitted
     old, now = encoder.settings.in_channels, cohort.channels
     if old == len(now):
         if _order_of(encoder, cohort) is None:
@@ -184,6 +198,9 @@ def adopt_encoder(encoder: Encoder, cohort: Cohort) -> None:
     Raises:
         InputError: the encoder cannot read the cohort's scans.
     """
+    if isinstance(encoder, ForeignEncoder):
+        encoder.fit(cohort)
+        return
     check_encoder_fits(encoder, cohort)
     if encoder.provenance is None:
         return

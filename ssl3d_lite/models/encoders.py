@@ -44,6 +44,15 @@ class Encoder(CheckpointedModule):
     def width(self) -> int:
         return self.settings.width
 
+    @property
+    def in_channels(self) -> int:
+        """Number of channels that it takes."""
+        return self.settings.in_channels
+
+    def random(self, seed: int) -> "Encoder":
+        """An encoder of the same shape with random weights."""
+        return make_encoder(self.settings, seed)
+
     def check(self, x: Tensor) -> None:
         """Raise InputError unless the encoder can read ``x``, (batch, channel, *space)."""
         want = self.settings
@@ -233,15 +242,15 @@ def channel_sources(before: Sequence[str], now: Sequence[str], old: int, new: in
         >>> channel_sources((), (), 2, 4)  # no names
         [0, 1, 0, 1]
     """
-    place = {_plain(name): number for number, name in reversed([*enumerate(before)])}
+    place = {plain_channel_name(name): number for number, name in reversed([*enumerate(before)])}
     place |= {name: number for number, name in enumerate(before)}  # the very same name goes first
-    found = [place.get(name, place.get(_plain(name))) for name in now] or [None] * new
+    found = [place.get(name, place.get(plain_channel_name(name))) for name in now] or [None] * new
     spare = [number for number in range(old) if number not in found]
     turns = chain(spare, cycle(range(old)))
     return [next(turns) if number is None else number for number in found]
 
 
-def _plain(name: str) -> str:
+def plain_channel_name(name: str) -> str:
     """A channel's name as it is compared: UK Biobank says T2-FLAIR where BraTS says flair."""
     plain = name.casefold()
     return "flair" if plain in ("t2-flair", "t2_flair", "t2flair") else plain

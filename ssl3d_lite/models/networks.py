@@ -5,6 +5,7 @@ from ssl3d_lite.errors import InputError
 
 from .classifier import Classifier, make_classifier
 from .encoders import Encoder
+from .foreign import check_own
 from .unet import UNet, UNetDecoder, make_unet
 
 
@@ -21,14 +22,15 @@ def make_network(
         decoder: of a U-Net, one that was pretrained with the encoder; its weights are copied.
 
     Raises:
-        InputError: the cohort has label maps, but the encoder cannot be that of a U-Net; or it has
-            grades, which no decoder learns.
+        InputError: the encoder was made elsewhere; the cohort has label maps, but the encoder
+            cannot be that of a U-Net; or it has grades, which no decoder learns.
 
     Example::
 
         network = make_network(make_encoder(cohort), cohort, seed=0)
         logits = network(cohort.images([0]))  # (1, class, *space)
     """
+    check_own(encoder, "fine-tuned")
     classes = len(cohort.label_names)
     if not cohort.ordinal:
         return make_unet(encoder, classes, seed, decoder)

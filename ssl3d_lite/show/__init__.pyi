@@ -1,6 +1,8 @@
 # The room's main names. Read by type checkers and, at run time, by lazy_loader.
 
 from .browser.features import Features as Features
+from .browser.game import Game as Game
+from .browser.game import GameRound as GameRound
 from .browser.live import Live as Live
 from .browser.puzzle3d import Puzzle3D as Puzzle3D
 from .browser.scan3d import Volume3D as Volume3D

@@ -28,7 +28,7 @@ _MAKER = "ssl3d show"
 
 @dataclass(frozen=True)
 class CohortPage(CheckedSettings):
-    """Writes one HTML page about a cohort: a contact sheet with the labels outlined, and what
+    """Write one HTML page about a cohort: a contact sheet with the labels outlined, and what
     intensities, shapes, labels and folds it has.
 
     ssl3d show SCAN.nii.gz --labels TRUTH.nii.gz --prediction MAP.nii.gz opens a raw scan in

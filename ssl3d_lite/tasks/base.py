@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import all_gather
+from ssl3d_lite.machine.device import to_device
 from ssl3d_lite.models.settings import EncoderSettings
 
 ViewParams = dict[str, Tensor]
@@ -67,7 +68,9 @@ class ProxyBatch:
     number as in ``target``, view by view through all scans."""
 
     def to(self, device: torch.device | str) -> "ProxyBatch":
-        return replace(self, views=self.views.to(device), target=self.target.to(device))
+        return replace(
+            self, views=to_device(self.views, device), target=to_device(self.target, device)
+        )
 
 
 class ProxyTask(nn.Module):
@@ -125,7 +128,7 @@ class ProxyTask(nn.Module):
 
     def batch_of(self, views: Tensor, target: Tensor, placement: Placement) -> ProxyBatch:
         """The batch, with the target where the views are, and with the task's own words."""
-        target = target.to(views.device)
+        target = to_device(target, views.device)
         return ProxyBatch(views, target, placement, question=self.question, answers=self.answers)
 
     def space_of(self, volumes: Tensor) -> torch.Size:

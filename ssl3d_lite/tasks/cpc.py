@@ -163,7 +163,7 @@ class CPC(ProxyTask):
         axis, backwards = direction = direction_of(batch)
         field = encode_once(encoder, self.embed, batch.views, batch.placement.grid, axis)
         latents = field.movedim(1, -1).flatten(0, -2)  # (latent, embedding_dim)
-        way = self.way(torch.tensor(2 * axis + backwards, device=field.device))
+        way = self.way.weight[2 * axis + backwards]
         context = self.context(along(field, direction) + way.view(-1, *[1] * self.dims))
         predictions = torch.cat(
             [
@@ -182,8 +182,9 @@ class CPC(ProxyTask):
         All patches are candidates, but a target lies so many rows ahead, and each step has one in
         the last row: who knows the grid and no scan answers with a patch there.
         """
-        most = float(batch.target.bincount().max()) / len(batch.target)
-        return {**super().score(prediction, batch), "chance": most}
+        asked = batch.target.new_zeros(batch.views.shape[:2].numel())
+        asked.scatter_add_(0, batch.target, torch.ones_like(batch.target))  # counts each patch
+        return {**super().score(prediction, batch), "chance": asked.max() / len(batch.target)}
 
 
 def encode_once(

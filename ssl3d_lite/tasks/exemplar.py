@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import rank
+from ssl3d_lite.machine.device import to_device
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.settings import CheckedSettings, PositiveFloat, PositiveInt, Probability
@@ -121,7 +122,8 @@ class Exemplar(ProxyTask):
         views = volumes.new_empty(len(volumes), 2, volumes.shape[1], *size)
         views[:, :1] = cut(volumes, params["corner"], size)
         gain, shift = (
-            params[name].to(volumes).view(-1, 1, *[1] * self.dims) for name in ("gain", "shift")
+            to_device(params[name].to(volumes.dtype), volumes.device).view(-1, 1, *[1] * self.dims)
+            for name in ("gain", "shift")
         )
         warped = warp_volumes(volumes, copy, params["plane"], size)
         views[:, 1] = warped.mul_(gain).add_(shift)
@@ -147,7 +149,7 @@ class Exemplar(ProxyTask):
         """
         place = batch.target[:, 0, 0]
         if batch.ids:
-            return torch.tensor(batch.ids, device=place.device)
+            return to_device(torch.tensor(batch.ids), place.device)
         return place + rank() * len(place) if self.training else place
 
     def loss(self, prediction: Tensor, batch: ProxyBatch) -> Tensor:

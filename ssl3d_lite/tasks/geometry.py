@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.device import to_device
 
 PUZZLE_SIDE = 3  # cells an axis in the puzzles of relative location and jigsaw
 
@@ -60,7 +61,7 @@ def cut(volumes: Tensor, corner: Tensor, size: Sequence[int], scan: Tensor | Non
     ranges = [n * torch.arange(edge) for n, edge in zip(step[1:-1], (channels, *size[:-1]))]
     inside = torch.stack(torch.meshgrid(*ranges, indexing="ij")).sum(0)  # (channel, *size[:-1])
     index = first[(..., *[None] * inside.ndim)] + inside
-    picked = rows.index_select(0, index.flatten().to(flat.device))
+    picked = rows.index_select(0, to_device(index.flatten(), flat.device))
     return picked.view(*index.shape, size[-1])
 
 
@@ -162,12 +163,13 @@ def warp_volumes(volumes: Tensor, matrix: Tensor, plane: Tensor, size: Sequence[
     Returns:
         (batch, channel, *size).
     """
-    dims, matrix = len(size), matrix.to(volumes)
+    dims, matrix = len(size), to_device(matrix.to(volumes.dtype), volumes.device)
     result = volumes.new_empty(*volumes.shape[:2], *size)
     for number, (a, b) in enumerate(TURN_PLANES[dims]):
-        scan = (plane == number).nonzero()[:, 0].to(volumes.device)  # a loop over planes, not scans
+        scan = (plane == number).nonzero()[:, 0]  # a loop over planes, not over scans
         if not len(scan):
             continue
+        scan = to_device(scan, volumes.device)
         across = [axis for axis in range(dims) if axis not in (a, b)]  # none in 2D
         order = [0, 2 + a, 2 + b, 1, *(2 + axis for axis in across)]
         part, maps = volumes.index_select(0, scan).permute(order), matrix[scan]
@@ -185,18 +187,16 @@ def _warp_plane(part: Tensor, rows: Tensor, size: tuple[int, int]) -> Tensor:
     """
     scans, *space = part.shape[:3]
     i, j = (torch.arange(edge, device=part.device, dtype=part.dtype) for edge in size)
-    last = torch.tensor(space, device=part.device).view(2, 1, 1) - 1
     rows = rows[..., None, None]
-    place = rows[:, :, 0] * i[:, None] + rows[:, :, 1] * j + rows[:, :, 2]  # (scan, 2, *size)
-    place = torch.minimum(place.clamp(min=0), last)
-    low = place.floor()
-    share = place - low  # weight of the upper neighbour
-    low = low.long()
-    high = torch.minimum(low + 1, last)
+    whole = rows[:, :, 0] * i[:, None] + rows[:, :, 1] * j + rows[:, :, 2]  # (scan, 2, *size)
+    place = [whole[:, axis].clamp(0, edge - 1) for axis, edge in enumerate(space)]
+    low = [where.long() for where in place]  # none is below 0, so this is the floor
+    shares = [where - cell for where, cell in zip(place, low)]  # weight of the upper neighbour
+    high = [(where + 1).clamp(max=edge - 1) for where, edge in zip(low, space)]
     first = torch.arange(scans, device=part.device)[:, None, None] * space[0]
-    neighbours = [((low, high)[u][:, 0], (low, high)[v][:, 1]) for u, v in product((0, 1), (0, 1))]
+    neighbours = [((low, high)[u][0], (low, high)[v][1]) for u, v in product((0, 1), (0, 1))]
     index = torch.stack([(first + a) * space[1] + b for a, b in neighbours], -1)
-    weights = [(1 - share[:, 0], share[:, 0]), (1 - share[:, 1], share[:, 1])]
+    weights = [(1 - share, share) for share in shares]
     weight = torch.stack([u * v for u, v in product(*weights)], -1)
     table = part.reshape(scans * space[0] * space[1], -1)
     summed = F.embedding_bag(

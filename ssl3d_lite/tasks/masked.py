@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.machine.device import to_device
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.models.unet import DecoderKind, make_dense_head
 from ssl3d_lite.settings import CheckedSettings, OpenFraction, PositiveInt
@@ -86,7 +87,7 @@ class Masked(ProxyTask):
         return {"corner": corner, "hidden": hidden.view(scans, *blocks)}
 
     def make_views(self, volumes: Tensor, params: ViewParams) -> ProxyBatch:
-        s, hidden = self.settings, params["hidden"].to(volumes.device)
+        s, hidden = self.settings, to_device(params["hidden"], volumes.device)
         size = box_size(self.space_of(volumes), s.crop_size)
         box = cut(volumes, params["corner"], size)  # (scan, 1, channel, *size)
         for axis, edge in enumerate(size, start=1):

@@ -93,14 +93,17 @@ class Rotation(ProxyTask):
     def make_views(self, volumes: Tensor, params: ViewParams) -> ProxyBatch:
         self.space_of(volumes)
         size, rotation = (self.settings.crop_size,) * self.dims, params["rotation"]
-        views = volumes.new_empty(*rotation.shape, volumes.shape[1], *size)
-        matrices = []
-        for number, (plane, quarters) in enumerate(self.turns):
-            # a loop over ten rotations, not over scans; params are on the CPU, so nothing waits
-            scan, copy = (rotation == number).nonzero(as_tuple=True)
-            cubes = cut(volumes, params["corner"][scan, 0], size, scan)  # (cube, channel, *size)
-            views[scan.to(views.device), copy.to(views.device)] = turn(cubes, plane, quarters)
-            matrices.append(turn_matrix(plane, quarters, self.settings.crop_size, self.dims))
+        cubes = cut(volumes, params["corner"], size)  # (scan, 1, channel, *size)
+        views = torch.stack(
+            [
+                torch.cat([turn(cube, *self.turns[number]) for number in numbers])
+                for cube, numbers in zip(cubes, rotation.tolist())
+            ]
+        )
+        matrices = [
+            turn_matrix(plane, quarters, self.settings.crop_size, self.dims)
+            for plane, quarters in self.turns
+        ]
         matrix = shift_matrix(params["corner"]) @ torch.stack(matrices)[rotation]
         return self.batch_of(views, rotation, Placement(matrix))
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.machine.collectives import local_slice
+from ssl3d_lite.machine.device import to_device
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, part_of
 from ssl3d_lite.tasks.geometry import cut, random_corner
 
@@ -34,7 +35,7 @@ def puzzle_batch(
     """The number of the task whose turn it is, and its puzzles."""
     turn, chosen = step % len(tasks), cases_of_step(cases, settings, step)
     own = local_slice(len(chosen))
-    volumes = cohort.images(chosen[own]).to(device)
+    volumes = to_device(cohort.images(chosen[own]), device)
     # every process draws for the whole batch, as one alone would; that reads no voxel
     whole = volumes[:1].expand(len(chosen), *volumes.shape[1:])
     params = tasks[turn].sample_params(whole, step_generator(settings.seed, step))
@@ -57,7 +58,9 @@ def labelled_batch(
     chosen = cases_of_step(cases, settings, step)
     count, own = len(chosen), local_slice(len(chosen))
     chosen = chosen[own]
-    images, labels = cohort.images(chosen).to(device), cohort.labels(chosen).to(device)
+    images, labels = (
+        to_device(each, device) for each in (cohort.images(chosen), cohort.labels(chosen))
+    )
     if settings.patch is None:
         return images, labels
     generator = step_generator(settings.seed, step)

@@ -134,6 +134,12 @@ def load_encoder(folder: str | Path) -> Encoder:
     return encoder.eval()
 
 
+def load_model(folder: str | Path) -> Encoder | UNet | Classifier:
+    """What a run left in ``folder``: the fine-tuned network, or else the pretrained encoder."""
+    record = renamed(read_json(Path(folder) / RUN_SETTINGS, "encoder or network"))
+    return load_network(folder) if _NETWORKS.keys() & record.keys() else load_encoder(folder)
+
+
 def load_decoder(folder: str | Path) -> UNetDecoder:
     """The U-Net decoder that was pretrained with the encoder in ``folder``.
 

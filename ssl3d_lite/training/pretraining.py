@@ -14,6 +14,7 @@ from ssl3d_lite.machine.collectives import on_rank_zero, say
 from ssl3d_lite.machine.launch import launch
 from ssl3d_lite.models.compatibility import adopt_encoder
 from ssl3d_lite.models.encoders import Encoder
+from ssl3d_lite.models.foreign import check_own
 from ssl3d_lite.models.unet import find_unet_decoder
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row, measure
 
@@ -114,6 +115,7 @@ def pretrain(
         history = pretrain(make_task("cpc", encoder), encoder, cohort, steps=400)
     """
     cohort.require_whole()
+    check_own(encoder, "trained")
     adopt_encoder(encoder, cohort)
     if cases is None:
         fold = fold or 0

@@ -1,6 +1,7 @@
 """Everything that only a GPU can tell, in one go: fills the GPU columns of NOTES.md.
 
     python tests/benchmarks/gpu.py [--out tests/benchmarks/gpu] [--skip study growth …]
+                                   [--device cpu]: a rehearsal at small sizes
 
 idle     share of a pretraining step in which the GPU has nothing to do, from a profiler's trace of
          20 steps of each task; and whether anything between two rows of the history waits for it
@@ -24,10 +25,12 @@ from pathlib import Path
 
 import torch
 
+from ssl3d_lite.machine.device import machine_name
+
 HERE = Path(__file__).parent
 PARTS = ("idle", "bench", "views", "growth", "peers", "study")
 TASKS = ("cpc", "rpl", "jigsaw", "rotation", "exemplar")
-EDGE = 96
+EDGE = {"cuda": 96, "cpu": 48}
 
 
 def busy(spans: Iterable[tuple[float, float]]) -> float:
@@ -45,8 +48,9 @@ def idle_share(spans: list[tuple[float, float]]) -> float:
     return 1 - busy(spans) / whole
 
 
-def idle(out: Path) -> None:
+def idle(out: Path, device: str) -> None:
     """A trace of the real loop, and a loop in which every wait for the device is told of."""
+    from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 
     from ssl3d_lite.models.encoders import make_encoder
@@ -59,10 +63,12 @@ def idle(out: Path) -> None:
     from helpers import random_cohort
 
     found = {}
-    cohort, shape = random_cohort(EDGE, 16, "cuda"), EncoderSettings()
+    cohort, shape = random_cohort(EDGE[device], 16, device), EncoderSettings()
+    activity = {"cuda": ProfilerActivity.CUDA, "cpu": ProfilerActivity.CPU}[device]
+    computes = {"cuda": DeviceType.CUDA, "cpu": DeviceType.CPU}[device]
     for name in (*TASKS, "masked"):
-        settings = TrainSettings(steps=30, batch=8, device="cuda")
-        trace = profile(activities=[ProfilerActivity.CUDA])
+        settings = TrainSettings(steps=30, batch=8 if device == "cuda" else 2, device=device)
+        trace = profile(activities=[activity])
 
         def train(callback=None, name=name, settings=settings):
             task, encoder = make_task(name, shape), make_encoder(shape, 0)
@@ -79,15 +85,17 @@ def idle(out: Path) -> None:
         spans = [
             (e.time_range.start, e.time_range.end)
             for e in trace.events()
-            if e.device_type == torch.autograd.DeviceType.CUDA
+            if e.device_type == computes
         ]
-        found[name] = {"idle": idle_share(spans), "waits": waits(train)}
-        print(f"{name}: GPU idle {100 * found[name]['idle']:.1f} %, {found[name]['waits']} waits")
+        found[name] = {"idle": idle_share(spans), "waits": waits(train, device)}
+        print(f"{name}: idle {100 * found[name]['idle']:.1f} %, {found[name]['waits']} waits")
     (out / "idle.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
-def waits(train) -> int:
+def waits(train, device: str) -> int:
     """How often the host waited for the device; three rows of the history may, ten steps apart."""
+    if device == "cpu":
+        return 0
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with warnings.catch_warnings(record=True) as told:
@@ -98,24 +106,30 @@ def waits(train) -> int:
     return sum("synchroniz" in str(each.message) for each in told)
 
 
-def study(out: Path) -> None:
+def study(out: Path, device: str) -> None:
     from ssl3d_lite.study import read_study, run_study
 
-    changes = {
-        "arms": [*TASKS, "scratch"],
-        "labels": ["10%"],
-        "protocols": ["finetune"],
-        "milestones": [],
-        "seeds": 3,
-        "cohort": {"recipe": "virtual-brain", "cases": 100, "edge": EDGE},
-        "encoder": {"filters": [16, 32, 64, 128]},
-        "pretrain": {"steps": 1000, "batch": 8},
-        "finetune": {"steps": 500, "validate_every": 250},
-    }
+    edge, rehearsed = EDGE[device], device == "cpu"
+    changes = (
+        {}
+        if rehearsed
+        else {
+            "arms": [*TASKS, "scratch"],
+            "labels": ["10%"],
+            "protocols": ["finetune"],
+            "milestones": [],
+            "seeds": 3,
+            "cohort": {"recipe": "virtual-brain", "cases": 100, "edge": edge},
+            "encoder": {"filters": [16, 32, 64, 128]},
+            "pretrain": {"steps": 1000, "batch": 8},
+            "finetune": {"steps": 500, "validate_every": 250},
+        }
+    )
     start = time.perf_counter()
-    run_study(read_study("brats", "class", **changes), out / "study")
+    scale = "smoke" if rehearsed else "class"
+    run_study(read_study("brats", scale, **changes), out / "study")
     minutes = (time.perf_counter() - start) / 60
-    print(f"virtual BraTS at {EDGE}³, five tasks, three seeds: {minutes:.1f} minutes, wanted ≤ 30")
+    print(f"virtual BraTS at {edge}³, five tasks, three seeds: {minutes:.1f} minutes, wanted ≤ 30")
     (out / "study.json").write_text(json.dumps({"minutes": minutes, **changes}, indent=1) + "\n")
 
 
@@ -131,21 +145,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=HERE / "gpu")
     parser.add_argument("--skip", nargs="*", choices=PARTS, default=[])
+    parser.add_argument("--device", choices=EDGE, default="cuda")
     options = parser.parse_args()
-    if not torch.cuda.is_available():
-        sys.exit("gpu.py: this machine has no GPU; the other benchmarks run on a CPU")
-    out = options.out
+    out, device = options.out, options.device
+    if device == "cuda" and not torch.cuda.is_available():
+        sys.exit("gpu.py: this machine has no GPU; to rehearse without one, give --device cpu")
     out.mkdir(parents=True, exist_ok=True)
-    print(torch.cuda.get_device_name())
-    bench = [sys.executable, "-m", "ssl3d_lite.cli", "bench", "--device", "cuda"]
-    peers = ("--device", "cuda", "--json", str(out / "peers.json"))
+    print(machine_name(device))
+    on, small = ("--device", device), device == "cpu"
+    bench = [sys.executable, "-m", "ssl3d_lite.cli", "bench", *on]
+    bench += ["--seconds", "0.2"] if small else []
+    sizes = ("--edge", "48", "--batch", "2") if small else ("--edge", "128", "--batch", "8")
+    largest = ("--largest", "64") if small else ()
+    brief = ("--edge", "32", "--rounds", "2") if small else ()
     parts = {
-        "idle": lambda: idle(out),
+        "idle": lambda: idle(out, device),
         "bench": lambda: subprocess.run([*bench, "--out", str(out)], check=True),
-        "views": lambda: script(out, "views", "--device", "cuda", "--edge", "128", "--batch", "8"),
-        "growth": lambda: script(out, "growth", "--device", "cuda", "--out", str(out)),
-        "peers": lambda: script(out, "peers", *peers),
-        "study": lambda: study(out),
+        "views": lambda: script(out, "views", *on, *sizes),
+        "growth": lambda: script(out, "growth", *on, *largest, "--out", str(out)),
+        "peers": lambda: script(out, "peers", *on, *brief, "--json", str(out / "peers.json")),
+        "study": lambda: study(out, device),
     }
     failed = []
     for name, work in parts.items():

@@ -345,7 +345,8 @@ def our_net() -> nn.Module:
 
 
 def peer_nets() -> dict[str, tuple[nn.Module, bool]]:
-    """MONAI's U-Nets with channels and norm of ours; and whether channels come last in memory.
+    """MONAI's U-Nets with channels and norm of ours, and nnU-Net's; and whether channels come last
+    in memory.
 
     BasicUNet is the same network with a fifth level, which it always has. UNet halves with the
     first convolution already, and has residual blocks of two convolutions.
@@ -357,7 +358,36 @@ def peer_nets() -> dict[str, tuple[nn.Module, bool]]:
         "MONAI BasicUNet, channels last": (BasicUNet(3, 1, 2, **basic), True),
         "MONAI UNet": (MonaiUNet(3, 1, 2, **shape), False),
         "MONAI UNet, channels last": (MonaiUNet(3, 1, 2, **shape), True),
+        **nnunet_nets(),
     }
+
+
+def nnunet_nets() -> dict[str, tuple[nn.Module, bool]]:
+    """nnU-Net's plain U-Net with the same channels, as its plans make it: strides in place of
+    pooling, instance norm. Nothing where its package is not installed."""
+    if find_spec("dynamic_network_architectures") is None:
+        return {}
+    from dynamic_network_architectures.architectures.unet import PlainConvUNet
+
+    levels = len(FILTERS)
+    net = partial(
+        PlainConvUNet,
+        1,
+        levels,
+        FILTERS,
+        nn.Conv3d,
+        3,
+        [1, *[2] * (levels - 1)],
+        2,
+        2,
+        2,
+        conv_bias=True,
+        norm_op=nn.InstanceNorm3d,
+        norm_op_kwargs={"eps": 1e-5, "affine": True},
+        nonlin=nn.LeakyReLU,
+        nonlin_kwargs={"inplace": True},
+    )
+    return {"nnU-Net": (net(), False), "nnU-Net, channels last": (net(), True)}
 
 
 def step_of(net: nn.Module, volumes: Tensor, last: bool) -> Make:

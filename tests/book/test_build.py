@@ -63,13 +63,18 @@ def test_some_pages(small):
     assert {p.relative_to(small).as_posix() for p in small.rglob("*.html")} == {
         *("index.html", "run.html", "docs/course.html", "notebooks/06_cpc.html"),
         *("search.html", "genindex.html"),
+        *(f"files/notebooks/live/{p.stem}.html" for p in ROOT.glob("notebooks/live/06_*.json")),
     }
     nothing_is_broken_or_fetched(small)
     page = (small / "notebooks/06_cpc.html").read_text()
     assert "<math" in page
     assert 'class="drawn"' in page
     assert "\\mathcal" not in page
-    assert not [p for p in small.rglob("*") if p.suffix in (".ipynb", ".md", ".doctree")]
+    sources = {p.relative_to(small).as_posix() for p in small.rglob("*.ipynb")}
+    assert sources == {"files/notebooks/06_cpc.ipynb"}, "to be loaded"
+    assert (small / "files/notebooks/06_cpc.py").exists()
+    assert not [p for p in small.rglob("*") if p.suffix in (".md", ".doctree")]
+    assert 'alt="85 pieces of a scan in 3D' in page
 
 
 def test_the_same_command_renews_the_book_and_makes_the_same(small):
@@ -124,6 +129,44 @@ def pages_of(site: Path) -> list[Path]:
     """Pages to be looked at: all but those of code, which are alike."""
     every = sorted(p.relative_to(site) for p in site.rglob("*.html"))
     return [site / path for path in every if path.parts[0] not in ("files", "code")]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_picture_makes_room_for_the_view_itself(browser, small, width):
+    page, heard = opened(browser, small / "notebooks/06_cpc.html", width)
+    link = page.locator("a.live").first
+    picture = page.locator("img.movable").first
+    frames = page.locator("iframe.moving")
+    assert frames.count() == 0, "nothing is opened before it is asked for"
+    picture.click()
+    canvas = page.frame_locator("iframe.moving").locator("canvas").first
+    canvas.wait_for()
+    drawn = "c => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size"
+    assert canvas.evaluate(drawn) > 20
+    assert not picture.is_visible()
+    assert not link.is_visible()
+    inside = page.frames[1]
+    page.wait_for_function(  # the frame is as high as what is in it
+        "Math.abs(document.querySelector('iframe.moving').clientHeight - 480) > 2"
+    )
+    high = inside.evaluate("document.documentElement.scrollHeight")
+    assert frames.first.evaluate("frame => frame.clientHeight") == high
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.get_by_role("button", name="Back to the picture").click()
+    assert frames.count() == 0
+    assert picture.is_visible()
+    assert heard == []
+    page.close()
+
+
+def test_without_a_script_the_view_opens_in_its_own_window(browser, small):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((small / "notebooks/06_cpc.html").as_uri())
+    with context.expect_page() as opening:
+        page.locator("a.live").first.click()
+    assert "/files/notebooks/live/06_cpc-" in opening.value.url
+    context.close()
 
 
 @pytest.mark.slow

@@ -1,11 +1,6 @@
 """``ssl3d notebooks`` writes the notebooks, whole, and over nothing that a person has changed."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -71,36 +66,3 @@ def test_what_a_person_changed_is_not_written_over(tmp_path, capsys):
     assert f"holds {NUMBERED[0]}, which `ssl3d notebooks` did not write, or has been" in said
     assert (out / NUMBERED[0]).read_text() == "changed"
     assert (out / "own.ipynb").read_text() == "mine"
-
-
-@pytest.mark.slow
-def test_a_wheel_gives_them_without_the_repository(tmp_path, written):
-    """And nobody's scans are in it, which lie in notebooks/cohorts."""
-    pytest.importorskip("hatchling")
-    copy = tmp_path / "repository"
-    for name in ("ssl3d_lite", "data_recipes", "docs", "notebooks"):
-        ignored = shutil.ignore_patterns("__pycache__", "cohorts")
-        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
-    for path in (*ROOT.glob("*.*"), ROOT / ".gitignore", ROOT / "LICENSE"):
-        if path.is_file():
-            shutil.copy(path, copy / path.name)
-    (copy / "notebooks/cohorts/ann").mkdir(parents=True)
-    (copy / "notebooks/cohorts/ann/scan.npy").write_text("a patient")
-    make = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
-    subprocess.run([*make, "-w", str(tmp_path), str(copy)], check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as file:
-        names = file.namelist()
-        file.extractall(tmp_path / "installed")
-    assert not [name for name in names if "cohorts/" in name or "texts/notebooks/ass" in name]
-    assert "ssl3d_lite/book/texts/docs/start.md" in names
-    assert "ssl3d_lite/course/assignments/A1_volumes.py" in names
-    done = subprocess.run(
-        [sys.executable, "-m", "ssl3d_lite.cli", "notebooks", str(tmp_path / "out")],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path / "installed")},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert content(tmp_path / "out") == content(written)

@@ -4,11 +4,13 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from ssl3d_lite.book import reference
+from ssl3d_lite.book import live, reference
 from ssl3d_lite.book.build import BookSettings, build_book, gather
 from ssl3d_lite.book.formulas import picture_of
+from ssl3d_lite.book.notebooks import downloads
 from ssl3d_lite.book.pages import Book, contents, fenced, page_of
 from ssl3d_lite.book.sources import texts_folder
 from ssl3d_lite.errors import InputError
@@ -17,7 +19,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def notebook(*texts: str) -> str:
-    cells = [{"cell_type": "markdown", "metadata": {}, "source": text} for text in texts]
+    cells = [
+        {"cell_type": "markdown", "id": f"text-{n}", "metadata": {}, "source": text}
+        for n, text in enumerate(texts)
+    ]
     return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
 
 
@@ -109,6 +114,7 @@ def test_no_link_of_the_repository_is_broken(tmp_path):
     numbered = sorted(p.name for p in ROOT.glob("notebooks/[0-9]*_*.ipynb"))
     assert re.findall(r"\(notebooks/(.*?)\)\n", index) == numbered
     assert "Self-supervised learning on 3D medical images" in index
+    assert not re.search(r":\n+#", index), "a line leads to what is not there"
     assert "{" not in re.sub(r"```\{toctree\}", "", index)
 
 
@@ -123,7 +129,7 @@ def test_the_reference_has_every_name_of_the_doors():
 
     pages = reference.reference_pages({})
     listed = re.findall(r"^## (.*)$", pages["reference/front_door.md"], re.M)
-    rooms = {"data", "evaluation", "models", "show", "study", "tasks", "training"}
+    rooms = {"data", "evaluation", "exports", "models", "show", "study", "tasks", "training"}
     assert set(listed) == set(ssl3d_lite.__all__) - rooms
     kinds = reference.door_names(ROOT / "ssl3d_lite/__init__.pyi")
     assert (kinds["pretrain"], kinds["Cohort"]) == ("function", "class")
@@ -173,3 +179,93 @@ def test_badges_are_those_of_the_repository(tmp_path):
     with pytest.raises(InputError, match="must be as https://github"):
         build_book(settings, {})
     assert not (tmp_path / "out").exists()
+
+
+# ---- live views, and notebooks to be loaded ----------------------------------------------------
+
+
+def cell(source: str, *outputs: dict) -> dict:
+    own = {"id": f"code-{len(source)}", "execution_count": 1, "metadata": {}}
+    return {"cell_type": "code", "source": source, "outputs": list(outputs)} | own
+
+
+def picture(alt: str) -> dict:
+    data = {"image/png": "aGk=", "text/plain": "a view"}
+    about = {"image/png": {"alt": alt}}
+    return {"output_type": "display_data", "data": data, "metadata": about}
+
+
+def test_the_view_of_a_cell_is_offered_below_its_picture(book):
+    from ssl3d_lite.show import Slices
+
+    shown = cell("view\n", picture("Planes. Beside it: turn."))
+    changed = cell("view + 1", picture("Planes"))
+    text = {"cells": [*json.loads(notebook("# X"))["cells"], shown, changed], "metadata": {}}
+    path = book.texts / "notebooks/00_x.ipynb"
+    path.write_text(json.dumps(text | {"nbformat": 4, "nbformat_minor": 5}))
+    kept = book.texts / "notebooks/live" / live.state_name("00_x", "view")
+    live.keep(Slices(np.arange(60.0).reshape(3, 4, 5), title="A scan"), kept)
+    book.want("notebooks/00_x.ipynb", "Notebooks")
+    book.gather()
+    _, first, second = json.loads(staged(book, "notebooks/00_x.ipynb"))["cells"]
+    assert first["metadata"]["mystnb"]["image"]["alt"] == "Planes. Beside it: turn."
+    html = first["outputs"][1]["data"]["text/html"]
+    place = f"files/notebooks/live/{kept.stem}.html"
+    assert f'href="../{place}"' in html
+    assert 'title="Planes."' in html
+    assert "(turn: in a notebook alone)" in html
+    assert len(second["outputs"]) == 1
+    page = book.files[place].read_text()
+    assert '"_title": "A scan"' in page
+    assert "function savedModel" in page
+
+
+def test_a_kept_file_of_no_view_is_told(book):
+    kept = book.texts / "notebooks/live/00_x-1.json"
+    kept.parent.mkdir()
+    kept.write_text('{"view": "browser_module"}')
+    with pytest.raises(InputError, match=r"00_x-1\.json is of 'browser_module', which is no view"):
+        live.page_of_view(kept)
+
+
+def test_each_kept_view_is_of_a_cell_that_is_there():
+    names = set()
+    for path in ROOT.glob("notebooks/[0-9]*_*.ipynb"):
+        cells = json.loads(path.read_text())["cells"]
+        code = ("".join(each["source"]) for each in cells if each["cell_type"] == "code")
+        names |= {live.state_name(path.stem, source) for source in code}
+    kept = {path.name: path.stat().st_size for path in ROOT.glob("notebooks/live/*")}
+    assert set(kept) <= names, "run python notebooks/live.py"
+    for number in ("01", "02", "03", "04", "06", "07", "10"):
+        assert any(name.startswith(number) for name in kept), number
+    assert max(kept.values()) < 1e6
+    assert sum(kept.values()) < 8e6
+
+
+def test_a_loaded_notebook_stands_by_itself(book):
+    source = "[a](../docs/a.md) is *here*\n\n[web](https://example.org)"
+    text = json.dumps(
+        json.loads(notebook(source))
+        | {"cells": [*json.loads(notebook(source))["cells"], cell("x = 1\nprint(x)")]}
+    )
+    files = downloads(text, "notebooks/00_x.ipynb")
+    first, second = json.loads(files[".ipynb"])["cells"]
+    assert "".join(first["source"]) == "a is *here*\n\n[web](https://example.org)"
+    assert second["source"] == "x = 1\nprint(x)"
+    assert files[".py"].decode() == (
+        "# %% [markdown]\n# a is *here*\n#\n# [web](https://example.org)\n\n# %%\nx = 1\nprint(x)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("notebooks/[0-9]*_*.ipynb"))[:4], ids=lambda p: p.stem
+)
+def test_its_script_has_the_cells_of_the_source(path):
+    """The .py beside it is the source, with a header that is jupytext's."""
+    script = downloads(path.read_text(), f"notebooks/{path.name}")[".py"].decode()
+    source = path.with_suffix(".py").read_text().partition("\n# ---\n\n")[2]
+    code = [
+        [line for line in text.splitlines() if line and not line.startswith("#")]
+        for text in (script, source)
+    ]
+    assert code[0] == code[1]

@@ -1,6 +1,7 @@
 """Every assignment is fair: untouched, nothing; solved, all; a mistake costs its part alone."""
 
 import importlib
+import re
 
 import nbformat
 import pytest
@@ -25,7 +26,23 @@ def mistakes_of(name):
         return []
 
 
-MISTAKES = [(name, mistake) for name in FILES for mistake in mistakes_of(name)]
+def other_answers(name):
+    """Right answers by other habits: a version of the assignment for each student."""
+    return importlib.import_module(f"course.habits.{name}").ANSWERS
+
+
+def mistakes():
+    """All mistakes; one of each part is made every time, the others with ``-m slow``."""
+    seen = set()
+    for name in FILES:
+        for mistake in mistakes_of(name):
+            marks = [pytest.mark.slow] if mistake.part in seen else []
+            seen.add(mistake.part)
+            label = f"{mistake.part} {mistake.name}"
+            yield pytest.param(name, mistake, id=label, marks=marks)
+
+
+HABITS = [(name, number) for name in FILES for number in range(len(other_answers(name)))]
 each = pytest.mark.parametrize("name", FILES)
 
 
@@ -79,14 +96,28 @@ def test_without_the_cells_that_only_show_nothing_is_missing(assignments, here, 
     assert got == full(assignment)
 
 
-@pytest.mark.parametrize(
-    ("name", "mistake"), MISTAKES, ids=[f"{m.part} {m.name}" for _, m in MISTAKES]
-)
+@pytest.mark.parametrize(("name", "number"), HABITS, ids=[f"{n} {k}" for n, k in HABITS])
+def test_right_answers_by_other_habits_earn_everything(assignments, here, name, number):
+    assignment, failures = assignments[name], {}
+    parts = other_answers(name)[number]
+    cells = {f"{name.lower()}-{part}-solution": code for part, code in parts.items()}
+    version = solved(assignment.notebook, cells)
+    got = earned(assignment, version, show=False, failures=failures)
+    assert {cell: str(fault) for cell, fault in failures.items()} == {}
+    assert got == full(assignment)
+
+
+@pytest.mark.parametrize(("name", "mistake"), mistakes())
 def test_a_mistake_costs_its_part_and_nothing_else(assignments, here, name, mistake):
-    assignment = assignments[name]
+    assignment, failures = assignments[name], {}
     version = solved(assignment.notebook, {f"{mistake.part}-solution": mistake.code})
-    got = earned(assignment, version, show=False, since=f"{mistake.part}-solution")
+    since = f"{mistake.part}-solution"
+    got = earned(assignment, version, show=False, since=since, failures=failures)
     assert got == {**full(assignment), f"{mistake.part}-tests": 0.0}
+    said = failures[f"{mistake.part}-tests"]
+    assert isinstance(said, AssertionError), f"no sentence, but an error of Python: {said!r}"
+    text = re.sub(r"^✗ \d+ of \d+: ", "", str(said))
+    assert len(text.split()) >= 4, f"this names no mistake: {text}"
 
 
 @each

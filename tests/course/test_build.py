@@ -1,8 +1,10 @@
 """A course is there whole or not at all, and students get nothing that is not theirs."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -14,6 +16,8 @@ from ssl3d_lite.course.build import BuildSettings, build_course, find_leaks, rea
 from ssl3d_lite.course.sources import released, solved
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -39,10 +43,12 @@ def test_what_is_in_a_course(course):
     assert [path.name for path in sorted(course.iterdir())] == ["lecturer", "student"]
     assert names(course / "student") == [
         *("A1.ipynb", "README.md", "settings/README.md", "settings/cpu.env", "settings/gpu.env"),
-        *("settings/jupyterhub_config.py", "settings/slurm.sbatch"),
+        *("settings/jupyterhub_config.py", "settings/jupyterhub_gpu.py"),
+        *("settings/slurm.sbatch", "settings/slurm_gpu.sbatch"),
     ]
     assert names(course / "lecturer") == [
-        *("README.md", "gradebook.db", "nbgrader_config.py", "release/A1/A1.ipynb", "rubric.md"),
+        *("README.md", "course.toml", "gradebook.db", "handed_out/A1.ipynb", "nbgrader_config.py"),
+        *("release/A1/A1.ipynb", "rubric.md"),
         *("solved/A1.ipynb", "source/A1/A1.ipynb"),
     ]
     assert [path.name for path in course.parent.iterdir()] == ["course"]
@@ -135,6 +141,43 @@ def test_settings_can_be_read_by_a_shell(course):
     subprocess.run(["bash", "-n", str(script)], check=True)
 
 
+def test_check_cells_are_folded_and_others_are_not(course):
+    notebook = json.loads((course / "student/A1.ipynb").read_text())
+    folded = {
+        cell["metadata"].get("nbgrader", {}).get("grade_id")
+        for cell in notebook["cells"]
+        if cell["metadata"].get("jupyter") == {"source_hidden": True}
+        and cell["metadata"]["cellView"] == "form"  # Colab's
+    }
+    assert folded == {"a1-1-tests", "a1-2-tests"}
+
+
+def test_a_course_is_built_by_a_path_without_an_activated_environment(tmp_path, sources):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom ssl3d_lite.course import build\n"
+        "from ssl3d_lite.course.sources import read_assignments\n"
+        "from ssl3d_lite.course.build import LECTURER, _lecturers_folder\n"
+        "build.make_course_cohort = lambda place, cases: None\n"
+        "_lecturers_folder(Path(sys.argv[1]), read_assignments(Path(sys.argv[2])))"
+    )
+    env = {**os.environ, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code, str(tmp_path / "out"), str(sources)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/release/A1/A1.ipynb").exists()
+
+
+def test_what_nbgrader_cannot_do_is_told_with_its_reason(tmp_path, sources, quick, monkeypatch):
+    from nbgrader.apps import NbGraderAPI
+
+    failed = {"success": False, "error": "Traceback …\nOSError: no alembic", "log": "[ERROR] no\n"}
+    monkeypatch.setattr(NbGraderAPI, "generate_assignment", lambda *_, **__: failed)
+    with pytest.raises(
+        InputError, match=r"could not release A1: OSError: no alembic; \[ERROR\] no"
+    ):
+        build_course(BuildSettings(tmp_path / "out", sources=sources, cases=5))
+
+
 def test_a_course_that_is_there_is_not_overwritten(course, sources, capsys):
     before = content(course)
     assert main(["course", "build", str(course), "--sources", str(sources)]) == 2
@@ -171,7 +214,10 @@ def test_a_cohort_of_ones_own(tmp_path, sources, quick):
     [
         (["biuld", "x"], "unknown action 'biuld'; did you mean 'build'?"),
         (["build", "x", "--assignments", "Z1"], "unknown assignment 'Z1'"),
-        (["build", "x", "--sources", "nowhere"], "no assignment A1_….py in nowhere"),
+        (
+            ["build", "x", "--sources", "nowhere"],
+            "no assignment in nowhere: a script with nbgrader's metadata, as A1_….py",
+        ),
         (["grade", "nowhere", "--course", "nowhere"], "no course in nowhere"),
     ],
 )

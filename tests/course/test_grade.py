@@ -3,9 +3,11 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,9 +16,13 @@ import psutil
 import pytest
 
 from ssl3d_lite.course import jail
-from ssl3d_lite.course.grade import GradeSettings, grade_submissions
+from ssl3d_lite.course.grade import GradeSettings, grade_submissions, no_points
+from ssl3d_lite.course.marks import read_marks
+from ssl3d_lite.course.records import GradeRecord, record_place, store_record
 from ssl3d_lite.course.sources import grade_id_of, released
+from ssl3d_lite.course.tally import with_earlier
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.files import read_csv
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(
@@ -25,6 +31,56 @@ pytestmark = pytest.mark.skipif(
 
 RIGHT = "def twice(x):\n    return x * 2\n"
 FLOOD = RIGHT + "kept = []\nwhile True:\n    kept.append(bytearray(b'x' * 10**7))"
+HELPERS = """
+def secret_values(x):  # as a name in the hidden test
+    return x
+
+
+def same(x):
+    return x
+
+
+!pip install nothing
+%pip install nothing
+
+
+def twice(x):
+    return same(secret_values(x)) * 2
+
+
+exit()
+"""
+FAKES = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+from ipykernel.ipkernel import IPythonKernel
+
+InteractiveShell.run_cell = IPythonKernel.do_execute = print
+for name, module in list(sys.modules.items()):
+    if name.startswith("ssl3d_lite.course"):
+        for each in [each for each in vars(module) if each[0] != "_" and each != "Peer"]:
+            setattr(module, each, lambda *args, **kwargs: None)
+
+
+class Always:
+    def __eq__(self, other):
+        return True
+
+    def __getattr__(self, name):
+        return lambda *args, **kwargs: self
+
+
+def twice(x):
+    global torch, same
+    torch.equal = torch.Tensor.__eq__ = lambda *args: True
+    same = lambda *args: None
+    frame = sys._getframe()
+    while frame:
+        if "wanted" in frame.f_locals:
+            return frame.f_locals["wanted"]
+        frame = frame.f_back
+    return Always()
+"""
 ANSWERS = {
     "solved": {},
     "exits": {"a1-1-solution": "import os\nos._exit(0)"},
@@ -38,6 +94,8 @@ ANSWERS = {
         "a1-2-solution": "def total(x):\n    return float(x.sum())",
     },
     "mutes": {"a1-1-solution": RIGHT + "get_ipython().run_cell = None"},
+    "fakes": {"a1-1-solution": FAKES, "a1-2-solution": "def total(x):\n    return total(x)"},
+    "helpers": {"a1-1-solution": HELPERS},
     "visible": {"a1-2-solution": "def total(x):\n    return 15.0"},
 }
 EXPECTED = {  # part 1 and part 2
@@ -45,11 +103,15 @@ EXPECTED = {  # part 1 and part 2
     **{"loops": (40, 0), "forks": (40, 30), "writes": (40, 0), "patches": (0, 30)},
     **{"visible": (40, 0), "edited": (0, 30), "stripped": (40, 30), "nbgraders": (40, 30)},
     **{
-        "mutes": (0, 30),
+        "mutes": (40, 30),
+        "fakes": (0, 0),
+        "helpers": (40, 30),
+        "odd": (40, 30),
         "no_json": (0, 0),
         "link": (0, 0),
         "huge": (0, 0),
         "misnamed": (0, 0),
+        "copy": (40, 30),
         "no_cells": (0, 0),
     },
 }
@@ -107,7 +169,15 @@ def submissions(tmp_path_factory, tiny):
     (folder / "link/A1.ipynb").symlink_to(folder / "solved/A1.ipynb")
     with open(folder / "huge/A1.ipynb", "wb") as file:
         file.truncate(2**31)
-    nbformat.write(solved(tiny.notebook), folder / "misnamed/a1 (1).ipynb")
+    nbformat.write(solved(tiny.notebook), folder / "misnamed/homework.ipynb")
+    (folder / "copy").mkdir()
+    nbformat.write(solved(tiny.notebook), folder / "copy/a1 (1).ipynb")
+    odd = solved(tiny.notebook)
+    for cell in odd.cells:
+        cell.source = cell.source.replace("\n", "\r\n")
+    odd.cells[2].outputs = [nbformat.v4.new_output("stream", text="step\n" * 10**7)]
+    odd.cells.insert(4, nbformat.v4.new_code_cell("raise SystemExit"))
+    write("odd", odd)
     return folder
 
 
@@ -151,14 +221,17 @@ def test_open_questions_are_left_to_a_person(graded):
         ("exits", "stopped: part 1: it ended Python"),
         ("floods", "stopped: part 1: more than 1 GB of memory"),
         ("loops", "stopped: part 2: a cell ran for more than 10 seconds"),
-        ("mutes", "stopped: part 1: a cell did not end, even when interrupted"),
+        ("mutes", "graded"),
+        ("fakes", "graded"),
+        ("odd", "graded"),
+        ("copy", "graded"),
         ("forks", "stopped: part 1: it reached for what it may not (PermissionError"),
         ("writes", "stopped: part 2: it reached for what it may not (PermissionError"),
         ("no_json", "unreadable: not a notebook: Expecting"),
         ("no_cells", "unreadable: not a notebook: it has no cells"),
         ("link", "unreadable: a link, not a file"),
-        ("huge", "unreadable: 2147 MB is too large (most: 30 MB)"),
-        ("misnamed", "missing"),
+        ("huge", "unreadable: 2147 MB is too large (most: 200 MB)"),
+        ("misnamed", "missing: homework.ipynb was not graded, as it is not called A1.ipynb"),
     ],
 )
 def test_the_status_says_what_happened(graded, student, status):
@@ -190,14 +263,32 @@ def test_tests_are_restored_and_that_is_said(graded):
     assert records["solved"].notes == []
 
 
-def test_what_was_replaced_is_restored_and_flagged(graded):
-    record = graded[0]["patches"]
-    for what in ("torch.equal", "same()", "get_ipython().showtraceback"):
-        assert f"restored before a test: {what}" in record.flags
-    assert "restored before a test: the values of values" in record.notes
-    assert "restored before a test: the values of values" not in record.flags  # a slip, often
-    assert graded[0]["solved"].flags == []
-    assert "_exit" in graded[0]["exits"].flags
+def test_code_that_reaches_for_the_grader_is_flagged(graded):
+    records, _ = graded
+    assert "torch.equal = …" in records["patches"].flags
+    assert {"_getframe", "setattr", "ipykernel"} <= set(records["fakes"].flags)
+    assert "_exit" in records["exits"].flags
+    assert records["solved"].flags == records["odd"].flags == records["helpers"].flags == []
+
+
+def test_what_is_not_about_the_answer_is_said_and_costs_nothing(graded, settings):
+    records, _ = graded
+    left_out = "not run, as nothing else can be started here: "
+    assert [note.removeprefix(left_out)[-11:] for note in records["helpers"].notes] == [
+        "all nothing",
+        "all nothing",
+    ]
+    assert records["odd"].notes == []
+    (note,) = records["copy"].notes
+    assert note == "the file 'a1 (1).ipynb' was taken for A1.ipynb, which it should be called"
+    for student in ("copy", "misnamed"):
+        page = (settings.out / f"feedback/{student}/A1.html").read_text()
+        assert "called" in page
+
+
+def test_endless_recursion_is_called_by_its_name(graded):
+    said = graded[0]["fakes"].messages["a1-2"]
+    assert said.startswith("your code calls itself without end (RecursionError")
 
 
 def test_the_table(graded, settings):
@@ -225,8 +316,8 @@ def test_no_page_shows_a_hidden_test_or_what_a_student_printed(graded, settings)
 
 def test_the_summary_names_what_needs_a_person(graded):
     _, said = graded
-    assert "misnamed: a1 (1).ipynb is left out; assignments are called A1.ipynb" in said
-    assert "A1: 18 students, 7 graded without a remark; points 0–70" in said
+    assert "misnamed: homework.ipynb is left out; assignments are called A1.ipynb" in said
+    assert "A1: 22 students, " in said
     assert "to be read by a person" in said
 
 
@@ -235,7 +326,7 @@ def test_the_same_command_keeps_what_is_graded(graded, settings, capsys):
     begin = time.monotonic()
     grade_submissions(settings)
     assert time.monotonic() - begin < 10
-    assert "13 had been graded before" in capsys.readouterr().out
+    assert "17 had been graded before" in capsys.readouterr().out
     assert (settings.out / "grades.csv").read_bytes() == before
 
 
@@ -277,28 +368,38 @@ def test_a_folder_of_somebody_elses_is_refused_as_it_is(tmp_path, hand_in, lectu
 # ---- stopped from outside ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)]
+)
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_a_stopped_grader_leaves_no_kernel_and_no_false_grade(
-    tmp_path, hand_in, lecturer, how, code
+    tmp_path, hand_in, lecturer, how, code, jobs
 ):
-    hand_in(tmp_path / "in", "loops", {"a1-1-solution": "while True:\n    pass"})
+    for student in ("loops", "turns")[:jobs]:
+        hand_in(tmp_path / "in", student, {"a1-1-solution": "while True:\n    pass"})
     out = tmp_path / "out"
     command = [sys.executable, "-m", "ssl3d_lite.cli", "course", "grade", str(tmp_path / "in")]
     command += ["--course", str(lecturer), "--out", str(out), "--seconds", "400"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    places = Path(tempfile.mkdtemp(prefix="t-"))
+    command += ["--jobs", str(jobs)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(places)}
     process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
     children = wait_for(lambda: busy(psutil.Process(process.pid)))
+    assert list(places.iterdir())
     process.send_signal(how)
     assert process.wait(60) == code
     assert not psutil.wait_procs(children, timeout=20)[1]
     assert not list(out.glob("records/**/*.json"))
     assert not (out / "grades.csv").exists()
+    if how != signal.SIGKILL:  # of which no process can hear
+        assert list(places.iterdir()) == []
+    shutil.rmtree(places)
 
 
 def busy(process):
-    """Its kernel, once that has worked for some seconds: longer than it takes to start."""
-    children = process.children()
-    return children if children and children[0].cpu_times().user > 6 else []
+    """All that it started, once the student's process has worked for longer than starts take."""
+    children = process.children(recursive=True)
+    return children if any(each.cpu_times().user > 8 for each in children) else []
 
 
 def wait_for(what, seconds=120):
@@ -367,19 +468,65 @@ def test_marks_of_a_person_are_counted(tmp_path, hand_in, lecturer, capsys):
     command = ["course", "grade", str(tmp_path / "in"), "--course", str(lecturer)]
     command += ["--out", str(tmp_path / "out")]
     assert main(command) == 0
-    marks = tmp_path / "out/open_questions.csv"
+    marks = tmp_path / "out/by_hand.csv"
     assert marks.read_text() == "student,assignment,part,points\nann,A1,3,\n"
-    assert "addition is linear" in (tmp_path / "out/open_questions.md").read_text()
+    assert "addition is linear" in (tmp_path / "out/by_hand.md").read_text()
     marks.write_text("student,assignment,part,points\nann,A1,3,22.5\ngone,A1,3,4\n")
     assert main(command) == 0
     (row,) = csv.DictReader((tmp_path / "out/grades.csv").read_text().splitlines())
     assert (row["part 3"], row["total"], row["max"]) == ("22.5", "92.5", "100")
-    assert "92.5 of 100" in (tmp_path / "out/feedback/ann/A1.html").read_text()
+    assert "92.5 of 100 points" in (tmp_path / "out/feedback/ann/A1.html").read_text()
     assert marks.read_text() == "student,assignment,part,points\nann,A1,3,22.5\ngone,A1,3,4\n"
     marks.write_text("student,assignment,part,points\nann,A1,3,many\n")
     capsys.readouterr()
     assert main(command) == 2
-    assert "open_questions.csv, line 2: 'many' is no number" in capsys.readouterr().err
+    assert "line 2: ann, A1, part 3: 'many' is no number of points" in capsys.readouterr().err
+
+
+def test_other_assignments_keep_their_rows_and_texts(tmp_path, hand_in, lecturer, tiny):
+    from ssl3d_lite.course import grade as module
+    from ssl3d_lite.course.tally import write_grades, write_texts
+
+    out = tmp_path / "out"
+    first = no_points("ann", tiny, "graded")
+    first.answers = {"a1-3-answer": "Because."}
+    store_record(record_place(out, "ann", "A1"), first, "key")
+    write_grades([first, no_points("ben", tiny, "missing")], ["A1"], out)
+    before = {row["student"]: row for row in read_csv(out / "grades.csv")}
+    second = GradeRecord("ann", "A2", {"a2-1": 3.0}, 3.0, "graded", total=3.0)
+    records = with_earlier([second], ["A2"], out)
+    assert [record.assignment for record in records] == ["A1", "A2"]
+    write_grades(records, ["A2"], out)
+    rows = {(row["student"], row["assignment"]): row for row in read_csv(out / "grades.csv")}
+    assert list(rows) == [("ann", "A1"), ("ann", "A2"), ("ben", "A1")]
+    assert {name: rows[name, "A1"] for name in before} == before
+    write_texts(records, [tiny], read_marks(out, [tiny]), out)
+    assert "> Because." in (out / "by_hand.md").read_text()
+    assert module.stored_record(record_place(out, "ann", "A1")).answers == first.answers
+
+
+def test_a_kernel_that_cannot_start_is_told_with_its_log(tmp_path, hand_in, lecturer, monkeypatch):
+    hand_in(tmp_path / "in", "ann")
+    monkeypatch.setattr(jail, "_MODULE", "ssl3d_lite.course.no_such_module")
+    (record,) = grade_submissions(
+        GradeSettings(tmp_path / "in", course=lecturer, out=tmp_path / "out")
+    )
+    assert record.status.startswith("not graded: ")
+    assert "No module named ssl3d_lite.course.no_such_module" in record.status
+
+
+def test_jobs_side_by_side_give_the_same_table(tmp_path, hand_in, lecturer):
+    for student in ("ann", "ben", "cy"):
+        hand_in(tmp_path / "in", student, ANSWERS["visible"] if student == "ben" else None)
+    found = [
+        grade_submissions(
+            GradeSettings(tmp_path / "in", course=lecturer, out=tmp_path / f"out{jobs}", jobs=jobs)
+        )
+        for jobs in (1, 2)
+    ]
+    points = [[(r.student, r.points, r.messages, r.status) for r in each] for each in found]
+    assert points[0] == points[1]
+    assert [record.total for record in found[0]] == [70, 40, 70]
 
 
 def test_a_fault_of_the_grader_is_said_and_tried_again(tmp_path, hand_in, lecturer, monkeypatch):

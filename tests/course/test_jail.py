@@ -1,6 +1,8 @@
 """A process in the jail can do what a notebook needs and harm nothing."""
 
+import errno
 import os
+import socket
 import struct
 import subprocess
 import sys
@@ -164,15 +166,18 @@ def test_sources_are_hidden_wherever_an_installation_put_them(tmp_path, monkeypa
 # ---- the filter of system calls, played through ------------------------------------------------
 
 
-def verdict(program, number, argument, architecture):
+def verdict(program, number, arguments, architecture):
     """What a filter answers to a call, as Linux would work it out."""
-    shown = struct.pack("iIQQ", number, architecture, 0, argument & (2**64 - 1))
+    given = [each & (2**64 - 1) for each in (*arguments, 0, 0, 0)[:3]]
+    shown = struct.pack("iIQQQQ", number, architecture, 0, *given)
     place, value = 0, 0
     while True:
         operation, yes, no, k = program[place]
         place += 1
         if operation == jail.LOAD:
             value = struct.unpack_from("I", shown, k)[0]
+        elif operation == jail.AND:
+            value &= k
         elif operation == jail.RETURN:
             return k
         else:
@@ -189,22 +194,135 @@ def test_the_filter_on_every_machine(machine):
     numbers, pid = jail.SYSCALLS[machine], 4321
     program = jail.seccomp_filter(numbers, pid)
 
-    def allowed(number, argument=0, architecture=numbers["audit"]):
-        return verdict(program, number, argument, architecture) == jail.ALLOW
+    def answer(number, *arguments, architecture=numbers["audit"]):
+        return verdict(program, number, arguments, architecture)
 
-    assert not any(allowed(number) for number in numbers["never"].values())
-    assert not allowed(numbers["clone3"])
+    def allowed(number, *arguments, **other):
+        return answer(number, *arguments, **other) == jail.ALLOW
+
+    assert not any(allowed(numbers[name]) for name in jail.NEVER if name in numbers)
+    for name in jail.PRETENDED:
+        assert name not in numbers or answer(numbers[name]) == jail.ERROR  # without a number: 0
+    assert answer(numbers["clone3"]) == answer(numbers["openat2"]) == jail.ERROR | errno.ENOSYS
     assert allowed(numbers["clone"], jail.CLONE_THREAD | 0x100)
     assert not allowed(numbers["clone"], 0x1200011)  # what fork asks of clone
-    assert allowed(numbers["socket"], jail.AF_UNIX)
-    assert not allowed(numbers["socket"], 2)
-    for number in numbers["own"].values():
-        assert allowed(number, pid)
-        assert allowed(number, 0)
-        assert not allowed(number, pid + 1)
-        assert not allowed(number, -1)
-    named = {n for key in ("never", "own") for n in numbers[key].values()}
-    named |= {numbers[key] for key in ("clone", "clone3", "socket")}
-    assert all(allowed(number) for number in range(450) if number not in named)
+    assert not allowed(numbers["socket"], jail.AF_UNIX)
+    assert allowed(numbers["socketpair"], jail.AF_UNIX, jail.SOCK_STREAM | 0x80000)
+    assert not allowed(numbers["socketpair"], jail.AF_UNIX, 2)  # datagrams find other sockets
+    assert not allowed(numbers["socketpair"], 2, jail.SOCK_STREAM)
+    for name in jail.OWN:
+        assert allowed(numbers[name], pid)
+        assert allowed(numbers[name], 0)
+        assert not allowed(numbers[name], pid + 1)
+        assert not allowed(numbers[name], -1)
+    for name, values in jail.REFUSED.items():
+        assert allowed(numbers[name], 3, 1)
+        assert not any(allowed(numbers[name], 3, value) for value in values)
+    for flags in (0, 1, 2, 0x201, 0x202, 0x241, 0x80000):
+        assert allowed(numbers["openat"], -100, 0, flags)
+    for flags in (0x200, 0x203, 0x80200):  # a reader that truncates
+        assert not allowed(numbers["openat"], -100, 0, flags)
+    named = set(numbers.values())
+    assert all(allowed(number) for number in range(470) if number not in named)
     assert not allowed(0, architecture=0x40000003)  # 32-bit calls are numbered otherwise
     assert not allowed(jail.X32 | 1)
+    assert len(program) < 4096  # Linux takes no longer ones
+
+
+def test_every_name_has_a_number_where_the_kernel_has_the_call():
+    names = {*jail.NEVER, *jail.PRETENDED, *jail.OWN, *jail.REFUSED}
+    old = {"fork", "vfork", "chmod", "chown", "lchown", "utime", "utimes", "futimesat"}
+    assert names <= jail.SYSCALLS["x86_64"].keys()
+    assert names - old <= jail.SYSCALLS["aarch64"].keys()
+
+
+# ---- the user's things -------------------------------------------------------------------------
+
+FILE = "../course/data/open.txt"
+TRIES = {
+    "modes": f"""
+for what in (lambda: os.chmod("{FILE}", 0o777), lambda: os.chmod("../course", 0o777),
+             lambda: os.fchmod(os.open("{FILE}", os.O_RDONLY), 0o777),
+             lambda: os.chmod("/proc/self/fd/%d" % os.open("{FILE}", os.O_PATH), 0o777)):
+    attempt(what)""",
+    "owners": f"""
+for ids in ((12345, 12345), (-1, 12345), (os.getuid(), -1)):
+    attempt(lambda: os.chown("{FILE}", *ids))
+    attempt(lambda: os.fchown(os.open("{FILE}", os.O_RDONLY), *ids))""",
+    "dates": f'attempt(lambda: os.utime("{FILE}", (0, 0)))\nattempt(lambda: os.utime("../course"))',
+    "attributes": f"""
+attempt(lambda: os.setxattr("{FILE}", "user.left", b"here"))
+attempt(lambda: os.setxattr(os.open("{FILE}", os.O_RDONLY), "user.left", b"here"))""",
+    "length": f"""
+attempt(lambda: os.truncate("{FILE}", 0))
+attempt(lambda: os.open("{FILE}", os.O_RDONLY | os.O_TRUNC))""",
+}
+
+
+def state_of(path):
+    found = path.lstat()
+    names = ("st_mode", "st_uid", "st_gid", "st_size", "st_mtime_ns", "st_ctime_ns")
+    return [getattr(found, name) for name in names]
+
+
+@CONFINED
+@pytest.mark.parametrize("what", TRIES)
+def test_files_of_the_user_stay_as_they_are(prison, what):
+    folder = prison.folder / "course"
+    before = [state_of(path) for path in (folder, folder / "data", folder / "data/open.txt")]
+    code = "import os\n\ndef attempt(what):\n    try: what()\n    except OSError: pass\n\n"
+    assert prison(code + TRIES[what] + "\nprint('tried')") == (0, "tried", "")
+    after = [state_of(path) for path in (folder, folder / "data", folder / "data/open.txt")]
+    assert after == before
+
+
+@CONFINED
+def test_no_socket_of_the_users_is_reached(prison):
+    place = str(prison.folder / "s")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(place)
+        listening.listen()
+        code = f"""
+import socket
+for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+    try: socket.socket(socket.AF_UNIX, kind)
+    except OSError as refused: print(refused.errno)
+    try: socket.socketpair(socket.AF_UNIX, kind)[0].sendto(b"x", {place!r})
+    except OSError as refused: print(refused.errno)
+a, b = socket.socketpair(); a.send(b"own"); print(b.recv(9))
+"""
+        left, said, _ = prison(code)
+        assert left == 0
+        none, joined = errno.EOPNOTSUPP, errno.EISCONN
+        assert said.split("\n") == [str(n) for n in (none, joined, *[none] * 4)] + ["b'own'"]
+        listening.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            listening.accept()
+
+
+@CONFINED
+def test_nothing_is_left_for_the_next_and_the_grader_is_not_rescheduled(prison):
+    key = 0x5D000000 + os.getpid()
+    code = f"""
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+print([libc.msgget({key}, 0o1666), libc.semget({key}, 1, 0o1666), libc.shmget({key}, 1, 0o1666)])
+for what in (lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 19),
+             lambda: os.setpriority(os.PRIO_USER, 0, 19),
+             lambda: os.sched_setaffinity(os.getppid(), {{0}}),
+             lambda: os.sched_setscheduler(os.getppid(), os.SCHED_IDLE, os.sched_param(0))):
+    try: what()
+    except PermissionError: print("refused")
+"""
+    before = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0), os.sched_getscheduler(0)
+    assert prison(code) == (0, "[-1, -1, -1]" + "\nrefused" * 4, "")
+    after = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0), os.sched_getscheduler(0)
+    assert after == before
+
+
+@CONFINED
+def test_own_files_are_copied_as_usual(prison):
+    code = (
+        'import shutil; open("a", "w").write("x"); shutil.copy2("a", "b"); print(open("b").read())'
+    )
+    assert prison(code) == (0, "x", "")

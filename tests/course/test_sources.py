@@ -34,7 +34,6 @@ def test_parts_and_points_are_read(tiny):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('"points": 40', '"points": 41', "points should sum to 100: a1-1 41, a1-2 30, a1-3 30"),
         ("a1-2-solution", "a1-1-solution", "Duplicate grade id: a1-1-solution"),
         ("a1-2-tests", "a1-two-tests", "a1-two-tests should be a1-NUMBER-tests"),
         ("a1-2-tests", "a2-2-tests", "a2-2-tests should be a1-NUMBER-tests"),
@@ -58,6 +57,23 @@ def test_a_source_out_of_order_is_one_clear_line(tmp_path, old, new, said):
     assert said in str(fault.value)
     assert "A1_tiny.py" in str(fault.value)
     assert "\n" not in str(fault.value)
+
+
+def test_points_need_not_sum_to_100_and_names_are_ones_own(tmp_path):
+    text = (tiny_folder(tmp_path) / "A1_tiny.py").read_text()
+    (tmp_path / "A1_tiny.py").unlink()
+    (tmp_path / "final_exam.py").write_text(
+        text.replace("a1-", "final_exam-").replace('"points": 40', '"points": 7')
+    )
+    (tmp_path / "Week12_scans.py").write_text(text.replace("a1-", "week12-"))
+    (tmp_path / "helpers.py").write_text("x = 1\n")
+    weekly, exam = read_assignments(tmp_path)
+    assert (weekly.name, exam.name) == ("Week12", "final_exam")
+    assert [part.points for part in exam.parts] == [7, 30, 30]
+    assert [part.name for part in exam.parts] == ["final_exam-1", "final_exam-2", "final_exam-3"]
+    (tmp_path / "Week12_again.py").write_text(text.replace("a1-", "week12-"))
+    with pytest.raises(InputError, match=r"Week12_again.py and Week12_scans.py would both be"):
+        read_assignments(tmp_path)
 
 
 def test_a_misspelt_assignment_names_the_nearest(sources):

@@ -1,3 +1,6 @@
+// The CPU draws: pictures are small, and a browser without a GPU imitates one far more slowly.
+export const BY_CPU = { willReadFrequently: true };
+
 // Gives a canvas its size on the page, in CSS pixels, and as many pixels as the screen has there. Its
 // pen then measures in CSS pixels.
 export function sizeCanvas({ canvas, context }, width, height) {

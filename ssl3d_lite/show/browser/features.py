@@ -19,7 +19,7 @@ from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Cohort, takes_cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.feature_maps import cell_labels, check_cases, checked_stride
 from ssl3d_lite.evaluation.nearest import nearest_rows, with_control
-from ssl3d_lite.models.encoders import Encoder, make_encoder
+from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.show.arrays import air, greys
 from ssl3d_lite.show.pieces import COLOURS, CORRECT_COLOUR, WRONG_COLOUR, class_colour
 from ssl3d_lite.show.stills.features import features_still
@@ -234,7 +234,7 @@ def _named_encoders(
             f"names are {names!r}, but must be two texts that differ, one for each encoder, and "
             f"neither of them {PLACE_COLUMN!r}"
         )
-    other = make_encoder(encoder.settings, 0) if beside is None else beside
+    other = encoder.random(0) if beside is None else beside
     return dict(zip(names, (encoder, other), strict=True))
 
 

@@ -1,6 +1,7 @@
 // A panel of the view of features: a canvas on which a plane of a subject is drawn, with what a
 // column makes of it, and which asks for the voxel that is pointed at.
 
+import { BY_CPU } from "./canvases.js";
 import { make } from "./elements.js";
 import {
   drawAir,
@@ -16,13 +17,11 @@ import { labelAt } from "./features_matches.js";
 import { answerOf, boxOf, cellsOf, judged, PLAIN, patientOf } from "./features_question.js";
 import { placeOn, voxelAt } from "./slices_geometry.js";
 
-export const CPU = { willReadFrequently: true }; // planes are small: a GPU has no gain from them
-
 export function makePanel(parent, label) {
   const element = make(parent, "figure");
   const about = { role: "img", "aria-label": label };
   const canvas = make(element, "canvas", { tabIndex: 0 }, about);
-  const context = canvas.getContext("2d", CPU);
+  const context = canvas.getContext("2d", BY_CPU);
   return { element, canvas, context, caption: make(element, "figcaption"), layers: {} };
 }
 

@@ -1,10 +1,10 @@
 // The patches that are most like the one that is asked, over all patients: a strip for each column.
 
-import { sizeCanvas } from "./canvases.js";
+import { BY_CPU, sizeCanvas } from "./canvases.js";
 import { make } from "./elements.js";
 import { drawPatch, drawPointer, drawRing } from "./features_drawing.js";
 import { middleOf, nearestCells } from "./features_matches.js";
-import { CPU, sayBelow } from "./features_panel.js";
+import { sayBelow } from "./features_panel.js";
 import { answerOf, judged, letterOf, planeOf } from "./features_question.js";
 
 const COUNT = 10; // patches that are found
@@ -29,7 +29,7 @@ function makeThumb(row, label, choose) {
   const element = make(row, "figure");
   const about = { role: "img", "aria-label": label };
   const canvas = make(element, "canvas", {}, about);
-  const context = canvas.getContext("2d", CPU);
+  const context = canvas.getContext("2d", BY_CPU);
   const layer = document.createElement("canvas");
   const caption = make(element, "figcaption");
   const thumb = { element, canvas, context, layer, caption, edge: THUMB };

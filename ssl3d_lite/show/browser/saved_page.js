@@ -43,4 +43,12 @@ export async function startPage(view, el, { values, bytes }) {
     names.reduce((value, name) => value[name], values)[last] = views[index];
   });
   await view.render({ model: savedModel(values), el });
+  if (globalThis.parent !== globalThis.self) sayHeight();
+}
+
+// A page that holds this one, such as the book's, may give it as much room as it needs.
+function sayHeight() {
+  const page = document.documentElement;
+  const say = () => globalThis.parent.postMessage({ height: page.offsetHeight }, "*");
+  new ResizeObserver(say).observe(page);
 }

@@ -63,25 +63,40 @@ class BrowserView(anywidget.AnyWidget):
 
             show.Slices(image, label).save("scan.html", "A hippocampus")
         """
-        path, kind = Path(path), type(self).__name__
-        maker = f"ssl3d view {kind}"
-        if path.suffix.lower() not in (".html", ".htm"):
-            raise InputError(f"{path} does not end in .html, by which a browser knows a page")
-        check_file(path, partial(is_page_of, maker=maker), f"page of {kind}")
-        name = title or kind
-        parts = [f"<style>{_WIDE}\n{self._css}</style>"]
-        parts += [f"<h1>{escape(title)}</h1>"] if title else []
-        parts += [f"<p>{escape(text)}</p>"] if text else []
-        parts += ['<div id="view"></div>', _script(str(self._esm), _page_state(self))]
+        path = self.check_path(path)
+        parts = view_parts(self, page_state(self), title, text)
         try:
-            write_html(path, name, parts, maker)
+            write_html(path, title or type(self).__name__, parts, self._maker())
         except OSError as reason:
             why = reason.strerror or reason
             raise InputError(f"cannot write {path}: {why}; give another place") from None
         return path
 
+    @classmethod
+    def check_path(cls, path: str | Path) -> Path:
+        """Raise InputError unless :meth:`save` may write there; for work that is done before."""
+        path = Path(path)
+        if path.suffix.lower() not in (".html", ".htm"):
+            raise InputError(f"{path} does not end in .html, by which a browser knows a page")
+        check_file(path, partial(is_page_of, maker=cls._maker()), f"page of {cls.__name__}")
+        return path
 
-def _page_state(view: BrowserView) -> dict[str, dict[str, Any]]:
+    @classmethod
+    def _maker(cls) -> str:
+        return f"ssl3d view {cls.__name__}"
+
+
+def view_parts(
+    view: BrowserView | type[BrowserView], state: dict[str, Any], title: str = "", text: str = ""
+) -> list[str]:
+    """The parts of a page (HTML) that shows a view in a state, as :func:`page_state` gives it."""
+    parts = [f"<style>{_WIDE}\n{view._css}</style>"]
+    parts += [f"<h1>{escape(title)}</h1>"] if title else []
+    parts += [f"<p>{escape(text)}</p>"] if text else []
+    return [*parts, '<div id="view"></div>', _script(str(view._esm), state)]
+
+
+def page_state(view: BrowserView) -> dict[str, dict[str, Any]]:
     """A view's state: values as they are, and bytes as base64 of gzip."""
     own = set(view.traits(sync=True)) - set(anywidget.AnyWidget.class_traits(sync=True))
     state = view.get_state(sorted(own - {"_esm", "_css", "_anywidget_id"}))

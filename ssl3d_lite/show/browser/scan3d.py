@@ -15,6 +15,8 @@ from ssl3d_lite.show.pieces import class_colour
 from ssl3d_lite.show.stills.bundle import Bundle, with_still
 from ssl3d_lite.show.stills.volume import volume_still
 
+from .slices import Slices
+
 ORDER = "Axial, coronal and sagittal plane, and 3D."  # NiiVue's own, which it lets nobody change
 CUT_FROM = (240, 15)  # degrees: azimuth and elevation, the side that the reader sees
 
@@ -116,6 +118,22 @@ class Volume3D(ipywidgets.VBox):
         middle = np.array(middle_of(classes, image.shape)) * image.shape
         voxel = np.minimum(middle, np.array(image.shape) - 1).astype(int).tolist()
         return volume_still(image, classes, names, voxel, spacing, title, self.opacity.value)
+
+    def slices(self) -> Slices:
+        """The same scan in :class:`Slices`, with a picture in 3D that is cut open at the cross.
+
+        It needs no WebGL, and it can be saved as a page: with NiiVue a page would be five
+        megabytes larger.
+
+        Example::
+
+            show.Volume3D(image, label).slices().save("scan.html", "A hippocampus")
+        """
+        image, classes, names, spacing, title = self._shown
+        known = [names.get(n, f"class {n}") for n in range(max(names, default=0) + 1)]
+        view = Slices(image, classes, label_names=known, spacing=spacing, title=title, in_3d=True)
+        view.opacity = self.opacity.value
+        return view
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[Bundle, Bundle]:
         return with_still(super()._repr_mimebundle_(**kwargs), self.figure)

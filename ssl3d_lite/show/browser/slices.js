@@ -2,7 +2,7 @@
 // changed: voxel, patch, window, channel, opacity, wipe.
 
 import { unsigned } from "./bytes.js";
-import { sizeCanvas } from "./canvases.js";
+import { BY_CPU, sizeCanvas } from "./canvases.js";
 import { make } from "./elements.js";
 import {
   drawBorder,
@@ -21,6 +21,7 @@ import {
   readBox,
   voxelAt,
 } from "./slices_geometry.js";
+import { arrangeSolid, drawSolidSoon, makeSolid } from "./slices_solid.js";
 import {
   draggedWindow,
   fromByte,
@@ -30,9 +31,6 @@ import {
   voxelText,
   windowWithin,
 } from "./slices_values.js";
-
-// The CPU draws: planes are small, and a browser without a GPU imitates one far more slowly.
-const BY_CPU = { willReadFrequently: true };
 
 function render({ model, el }) {
   const view = makeView(model, el);
@@ -70,6 +68,7 @@ function readScan(model) {
     stride: [shape[1] * shape[2], shape[2], 1],
     bytes: unsigned(model.get("_bytes")),
     labels: labels.length ? labels : null,
+    body: unsigned(model.get("_body")), // nothing where there is no picture in 3D
     beside: beside.length ? beside : null, // it is seen on the right of the border
     sides: model.get("_sides"),
     classes: model.get("_classes"),
@@ -107,6 +106,7 @@ function makeView(model, el) {
   const panels = planes.map((plane) => makePanel(row, scan, plane));
   const told = make(root, "output", { className: "ssl3d-told" });
   const view = { model, scan, windows, root, panels, told, palette: null, paletteFor: "" };
+  view.solid = scan.body.length ? makeSolid(view, row) : null;
   view.controls = { ...makeControls(view), border };
   makeLegend(root, [...(scan.labels ? scan.classes : []), ...model.get("_legend")]);
   make(root, "div", {
@@ -230,6 +230,7 @@ function draw(view) {
     if (scan.beside) drawBorder(panel, scan, model.get("wipe"));
     if (!scan.flat) drawLetters(panel);
   }
+  if (view.solid) drawSolidSoon(view);
   view.root.dataset.milliseconds = performance.now() - start; // tests read it
   showState(view);
 }
@@ -277,7 +278,8 @@ function arrange(view) {
   const { scan, panels, root } = view;
   if (root.clientWidth <= 0) return; // the view is hidden
   const planes = panels.map(({ plane }) => plane);
-  planeSizes(planes, scan, root.clientWidth).forEach(([width, height], index) => {
+  const room = view.solid ? arrangeSolid(view, root.clientWidth) : root.clientWidth;
+  planeSizes(planes, scan, room).forEach(([width, height], index) => {
     const panel = Object.assign(panels[index], { width, height });
     sizeCanvas(panel, width, height);
     panel.faint = faintBoxes(panel, scan);

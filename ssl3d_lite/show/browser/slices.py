@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.show.arrays import Array, as_numpy
+from ssl3d_lite.show.arrays import Array, air, as_numpy, greys
 from ssl3d_lite.show.context import (
     ASKED_COLOUR,
     CONTEXT_COLOUR,
@@ -81,6 +81,7 @@ class Slices(BrowserView):
     _windows = traitlets.List().tag(sync=True)  # a channel's window to begin with
     _channel_names = traitlets.List().tag(sync=True)
     _labels = traitlets.Bytes().tag(sync=True)  # (x, y, z), or nothing
+    _body = traitlets.Bytes().tag(sync=True)  # (x, y, z): 1 where it is in 3D; or nothing
     _beside = traitlets.Bytes().tag(sync=True)  # the second label map, or nothing
     _sides = traitlets.List().tag(sync=True)  # the names of both
     _classes = traitlets.List().tag(sync=True)  # name and colour of labels 1, 2, …
@@ -102,6 +103,7 @@ class Slices(BrowserView):
         window: Window | None = None,
         title: str = "",
         channel_names: Sequence[str] = (),
+        in_3d: bool = False,
     ):
         """
         Args:
@@ -117,6 +119,7 @@ class Slices(BrowserView):
             window: values drawn black and white; by default percentiles of each channel.
             title: a line above the planes.
             channel_names: names of the channels.
+            in_3d: whether a fourth picture shows the scan in 3D, cut open at the cross.
 
         Raises:
             InputError: shapes that do not fit, values that are not finite, a window that is empty.
@@ -139,6 +142,7 @@ class Slices(BrowserView):
             _windows=[list(ends) for ends in windows],
             _channel_names=_names(channel_names, len(scan)),
             _labels=b"" if classes is None else classes.tobytes(),
+            _body=_body(scan[0]) if in_3d else b"",
             _beside=b"" if other is None else other.tobytes(),
             _sides=[] if other is None else list(sides),
             _classes=_legend([each for each in (classes, other) if each is not None], label_names),
@@ -328,6 +332,14 @@ def _reach(channel: np.ndarray, window: Window) -> Window:
 def _as_bytes(channel: np.ndarray, reach: Window) -> bytes:
     low, high = reach
     return np.rint((channel - low) * (_WHITE / (high - low))).clip(0, _WHITE).astype("u1").tobytes()
+
+
+def _body(channel: np.ndarray) -> bytes:
+    """Where the scan shows a body: everywhere, where there is no air about it."""
+    from ssl3d_lite.show.figures.rendering import body_of  # scipy, which planes do not need
+
+    shades = greys(channel, air(channel)).astype(np.float32) / _WHITE
+    return (body_of(shades) > 0.5).astype("u1").tobytes()
 
 
 def _classes(labels: Array | None, shape: Sequence[int]) -> np.ndarray | None:

@@ -11,7 +11,7 @@ export const PLANES = [
   { name: "axial", axis: 2, across: 0, up: 1, left: "L", right: "R", bottom: "P", top: "A" },
 ];
 const TALLEST = 360; // a plane is at most this high, in CSS pixels
-const GAP = 8; // the style sheet leaves so many CSS pixels between planes
+export const GAP = 8; // the style sheet leaves so many CSS pixels between planes
 const NARROW = 420; // on a page narrower than this, planes stand one under the other
 
 const clamped = (value, low, high) => Math.min(high, Math.max(low, value));

@@ -76,7 +76,7 @@ def rendered(
     image, classes = image[thin], np.zeros(0) if classes is None else classes[thin]
     shades = greys(image, air(image)).astype(np.float32) / 255
     towards = np.where(eye(turn)[1] < 0, -1, 1)
-    body = _body(shades)
+    body = body_of(shades)
     near = _about((body > 0.5) | (classes > 0 if classes.size else False))
     body, shades, classes = body[near], shades[near], classes[near] if classes.size else classes
     if classes.any():
@@ -91,7 +91,7 @@ def rendered(
     return scene.picture
 
 
-def _body(shades: np.ndarray) -> np.ndarray:
+def body_of(shades: np.ndarray) -> np.ndarray:
     """Where the scan shows a body, from 0 to 1; everywhere, where there is no air about it."""
     tissue = shades > TISSUE
     if (shades < TISSUE / 2).mean() < 0.1:

@@ -11,7 +11,8 @@ import torch
 from helpers import make_cohort
 from torch import nn
 
-from ssl3d_lite.bench import command, stages, views
+from ssl3d_lite.bench import command, peaks, stages, views
+from ssl3d_lite.bench.budget import Budget
 from ssl3d_lite.bench.command import BenchSettings, bench
 from ssl3d_lite.bench.hours import (
     VIRTUAL_SHAPES,
@@ -22,7 +23,7 @@ from ssl3d_lite.bench.hours import (
     study_work,
     virtual_shape,
 )
-from ssl3d_lite.bench.peaks import Peaks, copy_rate
+from ssl3d_lite.bench.peaks import Peaks, copy_rate, measure_peaks
 from ssl3d_lite.bench.result import stage_table, view_table
 from ssl3d_lite.bench.stages import STEP_PARTS, Stage, make_setup, step_work, training_stages
 from ssl3d_lite.bench.traffic import layer_bytes
@@ -57,6 +58,35 @@ def test_the_clock_tells_the_time():
     taken = repeated_times(lambda: time.sleep(0.01), "cpu", 0.1)
     assert len(taken) >= 3
     assert 0.01 <= taken[0] <= taken[len(taken) // 2] < 0.1
+
+
+def test_what_is_hopeless_is_tried_once():
+    calls = []
+
+    def slow():
+        calls.append(1)
+        time.sleep(0.05)
+
+    (taken,) = repeated_times(slow, "cpu", 0.01)
+    assert taken >= 0.05
+    assert len(calls) == 1
+
+
+def test_a_budget_is_shared_among_what_comes():
+    budget = Budget(100, started=time.perf_counter() - 40)
+    assert budget.left == pytest.approx(60, abs=1)
+    assert budget.part(0.1) == 10
+    assert budget.part(0.5, among=3) == pytest.approx(20, abs=1)
+    assert Budget(1, started=time.perf_counter() - 2).left == 0
+
+
+def test_a_precision_that_is_hopeless_is_dropped(monkeypatch):
+    tries = {"32-true": 0.001, "bf16-mixed": 0.015}
+    monkeypatch.setattr(peaks, "_small_try", lambda device, name: tries[name])
+    assert set(measure_peaks("cpu", "32-true", 0.01).matrix) == {"32-true"}
+    assert set(measure_peaks("cpu", "bf16-mixed", 0.01).matrix) == {"32-true", "bf16-mixed"}
+    tries["bf16-mixed"] = 0.002
+    assert set(measure_peaks("cpu", "32-true", 0.01).matrix) == {"32-true", "bf16-mixed"}
 
 
 def test_copying_counts_what_is_read_and_what_is_written():
@@ -132,6 +162,23 @@ def test_what_is_slow_is_seen_where_it_is_slow(resident, monkeypatch):
     assert found["step"].seconds >= 0.05 + found["forward"].seconds / 2
     parts = sum(found[name].seconds for name in STEP_PARTS[1:])
     assert found["step"].limit == pytest.approx(parts, rel=0.3)  # the medians of three rounds
+
+
+def test_a_task_that_is_hopeless_is_left_after_one_step(resident, monkeypatch):
+    setup = make_setup("masked", resident, resident.split().pretrain, "cpu", "32-true")
+    steps, make_views = [], setup.task.make_views
+
+    def slow_views(self, *arguments):
+        steps.append(1)
+        return make_views(*arguments)
+
+    monkeypatch.setattr(type(setup.task), "make_views", slow_views)
+    monkeypatch.setattr(stages, "real_step", None)  # it is not asked
+    found = {s.name: s for s in training_stages(setup, PEAKS, 1e-3)}
+    assert len(steps) == 2, "one step, and one whose work is counted"
+    assert all(stage.single_try for stage in found.values())
+    parts = sum(found[name].seconds for name in STEP_PARTS)
+    assert found["step"].seconds == pytest.approx(parts)
 
 
 def test_a_training_is_not_touched_by_measuring_it(resident):
@@ -248,20 +295,28 @@ def quick(monkeypatch):
     monkeypatch.setattr(command, "study_hours", lambda cost: {"a": {"smoke": cost.step}})
     for module in (stages, command):
         monkeypatch.setattr(module, "TIMED_TASKS", ("masked", "cpc"))
-    monkeypatch.setattr(command, "view_costs", lambda: view_costs(24, 2))
+    monkeypatch.setattr(command, "view_costs", lambda budget: view_costs(Budget(600), 24, 2))
     measure = command.measure_peaks
-    monkeypatch.setattr(command, "measure_peaks", lambda device: measure(device, 0.05))
+    monkeypatch.setattr(command, "measure_peaks", lambda *wanted: measure(*wanted[:2], 0.05))
 
 
 @pytest.mark.slow
 def test_bench_writes_a_table_a_page_and_numbers(cohort, tmp_path, capsys, quick):
     out = tmp_path / "bench"
-    arguments = ["bench", "--cohort", str(cohort.folder), "--out", str(out), "--seconds", "0.1"]
+    arguments = ["bench", "--cohort", str(cohort.folder), "--out", str(out), "--seconds", "30"]
     assert cli.main(arguments) == 0
     printed = capsys.readouterr().out
-    for task in ("masked", "cpc"):
-        for name in (*STEP_PARTS, "step"):
-            assert any(line.split()[:2] == [task, name] for line in printed.splitlines())
+    assert len(printed.splitlines()) < 40, "one page"
+    for name in (
+        "step of masked",
+        "step of cpc",
+        "reading",
+        "evaluation",
+        "probe",
+        "fine-tuning step",
+    ):
+        assert any(line.strip().startswith(name) for line in printed.splitlines()), name
+    assert "× MONAI's UNet" in printed
     record = json.loads((out / "bench.json").read_text())
     assert {s["name"] for s in record["stages"]} >= {"reading", "evaluation", "probe", *STEP_PARTS}
     for stage in record["stages"]:
@@ -275,12 +330,12 @@ def test_bench_writes_a_table_a_page_and_numbers(cohort, tmp_path, capsys, quick
     layers = [view["what"] for view in record["views"] if view["name"] == "napari"]
     if find_spec("napari"):
         assert [each.split(": ")[1] for each in layers] == ["opening", "a new puzzle"]
-    assert "2 patients of 24³, 2 encoders" in printed
     for minute in record["minute"].values():
         assert sum(minute.values()) == pytest.approx(60)
     page = (out / "report.html").read_text()
     assert "Where a minute of pretraining goes" in page
-    assert page.count("<table>") == 4
+    assert "2 patients of 24³, 2 encoders" in page
+    assert page.count("<table>") == 5
     assert (out / "minute.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -309,7 +364,7 @@ def test_the_table_has_a_line_a_stage():
 
 def test_a_view_without_a_browser_has_a_size_alone(monkeypatch):
     monkeypatch.setattr(views.shutil, "which", lambda name: None)
-    cost, *_ = view_costs(24, 2)
+    cost, *_ = view_costs(Budget(600), 24, 2)
     assert cost.seconds is None
 
     class Few:
@@ -322,7 +377,11 @@ def test_a_view_without_a_browser_has_a_size_alone(monkeypatch):
 
 def test_without_views_there_is_nothing_to_measure(monkeypatch):
     monkeypatch.setattr(views, "find_spec", lambda name: None)
-    assert view_costs() == []
+    assert view_costs(Budget(600)) == []
+
+
+def test_views_are_left_out_when_the_time_is_over():
+    assert view_costs(Budget(0)) == []
 
 
 def test_a_stage_keeps_its_numbers():

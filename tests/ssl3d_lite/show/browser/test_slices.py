@@ -315,3 +315,20 @@ def test_cpcs_question_lies_in_the_scan(dims):
     np.testing.assert_allclose(middle, centre, atol=0.51)
     np.testing.assert_allclose(view.voxel[:dims], centre, atol=1)
     assert [line["name"][:2] for line in view._legend] == ["th", "th", "? "]
+
+
+def test_in_3d_the_body_is_sent_and_nothing_else_is_changed():
+    scan = np.zeros((12, 12, 12), np.float32)
+    scan[3:9, 3:9, 3:9] = 1
+    flat, solid = Slices(scan), Slices(scan, in_3d=True)
+    assert flat._body == b""
+    body = np.frombuffer(solid._body, np.uint8).reshape(scan.shape)
+    assert set(np.unique(body)) == {0, 1}
+    assert body[4:8, 4:8, 4:8].all()
+    assert not body[:2].any()
+    assert solid._bytes == flat._bytes
+
+
+def test_a_scan_without_air_is_a_body_everywhere():
+    noise = np.random.default_rng(0).normal(100, 5, (6, 6, 6))
+    assert set(Slices(noise, in_3d=True)._body) == {1}

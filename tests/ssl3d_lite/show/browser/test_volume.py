@@ -21,6 +21,7 @@ from ssl3d_lite.show.pieces import (
     air_in,
     badge,
     box_corners,
+    class_colour,
     pieces_of,
     scan_colour,
 )
@@ -488,3 +489,15 @@ def test_niivue_is_given_the_scan_as_it_lies_and_draws_it_as_the_other_views_do(
     assert "Axial, coronal and sagittal" in view.order.value
     view.kind.value = SliceType.RENDER
     assert view.order.layout.display == "none"
+
+
+def test_a_volume_as_slices_has_the_same_scan_labels_and_colours():
+    image = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
+    classes = np.where(image > 50, 2, 0)
+    view = Volume3D(image, classes, label_names=["", "a", "b"], spacing=(1, 2, 3), title="A scan")
+    slices = view.slices()
+    assert slices._labels == classes.astype("u1").tobytes()
+    assert slices._spacing == [1, 2, 3]
+    assert slices._title == "A scan"
+    assert len(slices._body) == 60
+    assert slices._classes[1] == {"name": "b", "colour": class_colour(2)}

@@ -1,0 +1,132 @@
+"""The process in which tests run: it knows the tests, and of the student's work gets values alone.
+
+It runs the lecturer's given cells itself, and each part's tests in names of their own. Whatever the
+student's code calls, replaces or patches is in another process; only what its functions return
+comes here, as fresh numbers, arrays and lists.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from .calls import Peer, RemoteError
+from .jail import JailRules, enter_jail
+from .sources import without_magics
+from .submission import Step
+from .wire import WireError
+
+
+def examine(
+    steps: Sequence[Step],
+    student: Connection,
+    events: Connection,
+    place: str,
+    environment: dict[str, str],
+    rules: JailRules,
+    spare: float,
+) -> None:
+    """Run all steps of a submission; the process ends with this.
+
+    Args:
+        steps: what to run, here or there.
+        student: the pipe to the student's process.
+        events: where to say what has begun and what came of it, in JSON.
+        place: a working folder with the course's data.
+        environment: the process's variables.
+        rules: this process has a jail of its own, as it reads what a student's process sends.
+        spare: seconds that cells which the student added may take.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the grader's affair
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(place)
+    tempfile.tempdir = None  # found anew, in the working folder
+    silence = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(silence, stream)
+    enter_jail(rules)
+    import matplotlib
+    import torch
+
+    torch.set_num_threads(1)
+    matplotlib.use("agg")
+    try:
+        _Examiner(Peer(student), events, spare).run(steps)
+    except (EOFError, OSError, WireError) as reason:
+        _tell(events, gone=str(reason))
+    os._exit(0)
+
+
+def _tell(events: Connection, **said: Any) -> None:
+    try:
+        events.send_bytes(json.dumps(said).encode())
+    except OSError:
+        os._exit(0)  # the grader has ended
+
+
+class _Examiner:
+    def __init__(self, peer: Peer, events: Connection, spare: float) -> None:
+        self.peer, self.events, self.spare = peer, events, spare
+        self.given: dict[str, Any] = {"__name__": "__main__", "display": lambda *_, **__: None}
+        self.tests: dict[str, Any] = {}
+
+    def run(self, steps: Sequence[Step]) -> None:
+        self.peer.ask("hello")
+        for number, step in enumerate(steps):
+            if step.kind == "extra" and self.spare <= 0:
+                _tell(self.events, step=number, skipped=True)
+                continue
+            _tell(self.events, begin=number)
+            start = time.monotonic()
+            tests = step.kind in ("visible", "hidden")
+            said = self._test(step) if tests else self._cell(step)
+            if step.kind == "extra":
+                self.spare -= time.monotonic() - start
+            _tell(self.events, step=number, **said)
+
+    def _cell(self, step: Step) -> dict[str, Any]:
+        """A cell of the notebook, in the student's process; given ones here as well."""
+        if step.kind == "given":
+            with contextlib.suppress(Exception):  # it builds on an answer: tests will say so
+                _execute(step.source, self.given)
+        return self._run(step.source)
+
+    def _run(self, source: str) -> dict[str, Any]:
+        """Run a cell in the student's process: its error, and what was left out."""
+        try:
+            said = self.peer.ask("run", source)
+            failed = said["failed"]
+            told = failed and {name: failed[name] for name in ("kinds", "text", "where")}
+            return {"failed": told, "left_out": said["left out"]}
+        except (RemoteError, TypeError, LookupError) as fault:  # it no longer runs cells
+            return {"failed": {"kinds": [type(fault).__name__], "text": str(fault)[:300]}}
+
+    def _test(self, step: Step) -> dict[str, Any]:
+        """Tests of a part. The visible half runs in the notebook too, as later cells may want what
+        it defines. What it says there does not count: here it is asked again."""
+        if step.kind == "visible":
+            failed = self._run(step.source)["failed"]
+            if failed and failed["kinds"][0] == "KeyboardInterrupt":
+                return {"failed": failed}  # it took too long, and would again
+            self.tests = {**self.given}
+        try:
+            if step.kind == "visible":
+                self.tests |= self.peer.ask("names", list(step.names))
+            _execute(step.source, self.tests)
+        except (EOFError, BrokenPipeError):
+            raise
+        except RemoteError as fault:
+            return {"failed": {"kinds": [fault.kind], "text": fault.text, "where": fault.where}}
+        except Exception as fault:
+            return {"failed": {"kinds": [type(fault).__name__], "text": str(fault)}}
+        return {"failed": None}
+
+
+def _execute(source: str, names: dict[str, Any]) -> None:
+    exec(compile(without_magics(source), "<tests>", "exec"), names)
