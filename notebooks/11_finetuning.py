@@ -508,7 +508,7 @@ for n in (2, 3, 6, 12, 17):
 # <details><summary>What we saw</summary>
 #
 # Two pairs find a true gain of 0.02 in 7 % of studies, where the formula promises 18 %; six in
-# 31 %; seventeen are needed for four in five. And two pairs show a *loss* in 15 %. So a study of
+# 31 %; seventeen are needed for four in five. And two pairs show a *loss* in 14 %. So a study of
 # three seeds that finds nothing has said nothing.
 #
 # </details>
@@ -537,12 +537,11 @@ for world, of_patients in (("as measured", measured.cases), ("patients differ", 
 # %% [markdown]
 # <details><summary>What we saw</summary>
 #
-# Where patients differ, an interval over seeds alone was wrong in 9.0 % with three seeds, and in
-# 16.5 % with twelve: more seeds only make sure of *these* patients. Over both it stayed at 2.0 %
-# and 4.0 %, near the 2.5 % that were promised. (Of 200 repeats 2.5 % are five. Such a count is
-# easily two or three off by luck, so do not read more into the rows with six seeds.) Where patients
-# hardly differ, as measured, both are about right with six and twelve seeds. With three, both
-# claimed too often here (5.5 %). It is one more reason to give no verdict on three.
+# Where patients differ, an interval over seeds alone was wrong in 4.0 % with three seeds, and in
+# 13.5 % with twelve: more seeds only make sure of *these* patients. Over both it stayed below the
+# 2.5 % that were promised (0.5 %, 2.0 %, 1.5 %). Where patients hardly differ, as measured, both
+# are about right. (Of 200 repeats 2.5 % are five. Such a count is easily two or three off by luck,
+# so do not read more into single rows.)
 #
 # </details>
 #

@@ -767,7 +767,9 @@ ssl3d.show.scan_slices(arrived / f"{patients[0]}.nii.gz", answers / f"{patients[
 #
 # <details><summary>What we saw</summary>
 #
-# ‹?›
+# The answers point as the scans do: LAS, LPS and LPS, each with the scan's own voxels and place.
+# Dice of the whole was 0.70, 0.51 and 0.84. The second scan reaches beyond what the network knows,
+# and the line says how far: 7 % of its voxels were outside and became background.
 #
 # </details>
 #
