@@ -387,8 +387,8 @@ ssl3d.study.show_results(results)
 #
 # </details>
 #
-# The paper reports a gain of .34 for a tenth of the labels: its scratch has .42 there, ours 0.752 on
-# these easier scans. What a weak baseline does to a gain is the subject of
+# The paper reports a gain of .34 for a tenth of the labels: its scratch has .42 there, ours 0.752
+# on these easier scans. What a weak baseline does to a gain is the subject of
 # [notebook 12](12_weak_baseline.ipynb).
 #
 # ## 6. The real scans

@@ -427,9 +427,9 @@ ssl3d.show.Volume3D(flair, shown["in turn"], title="fine-tuned, channels in turn
 # the wrong one, and in no seed was by name ahead of it. And in all three seeds scratch was ahead of
 # both. That is the opposite of what the probe said, and of what the paper found. Was it the
 # warm-up, since for a quarter of these few steps the pretrained encoders stood still, and scratch
-# could learn? No: without it by name had 0.505, 0.466 and 0.533, less in every seed. So the paper
-# is right in that the warm-up helps. But three pairs give no
-# [verdict](../docs/glossary.md#verdict): the scores differ more from seed to seed than most arms do.
+# could learn? No: without it by name had 0.505, 0.466 and 0.533, less in every seed. So here the
+# warm-up helped, as the paper says. But three pairs give no
+# [verdict](../docs/glossary.md#verdict): scores differ more from seed to seed than most arms do.
 #
 # In the pictures all find the tumour, and miss its dead core: they call it enhancing tumour. All
 # put oedema at the back of the brain, where there is none; without warm-up it is a large piece.
