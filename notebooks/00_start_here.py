@@ -119,8 +119,9 @@ ssl3d.show.Slices(image, label, label_names=cohort.label_names, spacing=cohort.s
 # its prediction is nearer to that latent than to every other in the
 # [batch](../docs/glossary.md#batch). [Notebook 06](06_cpc.ipynb) builds this loss in ten lines.
 #
-# With $N$ patches in a batch, guessing is right $1/N$ of the time. **Predict before you run:** how
-# many patches are there in a batch of two scans? What share of right answers would guessing give?
+# **Predict before you run:** how many patches are there in a batch of two scans? What share of
+# right answers would guessing give? And a network that knows *where* in the grid it has to look,
+# and looks at no scan?
 
 # %%
 encoder = ssl3d.make_encoder(cohort, seed=0)
@@ -140,8 +141,12 @@ ssl3d.show.puzzle(volumes, batch)
 #
 # <details><summary>What we saw</summary>
 #
-# Two scans have 45 patches each, so a guess is right once in 90 tries: 1.1 %. The untrained network
-# was right in 1.2 %, which is [chance](../docs/glossary.md#chance): nothing has been learnt yet.
+# Two scans have 45 patches each, so a blind guess is right once in 90 tries, and the untrained
+# network was right in 1.2 %, which is about that: nothing has been learnt yet. But the grid alone
+# gives something away. What lies three or four rows on is always in the last two of the five rows,
+# and each patch of the last row is asked for twice, from two rows. So a network that names one and
+# the same of them, whatever it is shown, is right in 2 of the 54 questions: 3.7 %. That is the
+# [chance](../docs/glossary.md#chance) that is printed. Only what lies above it was *seen*.
 #
 # </details>
 #
@@ -178,7 +183,7 @@ ssl3d.show.learning_curves({"CPC": history}, {"CPC": held_out})
 # <details><summary>What we saw</summary>
 #
 # On validation scans, which the network was not shown, it found the right patch in 15.0 % of tries.
-# Chance is 1.1 %. So it learnt something that holds for other patients too, and the line was still
+# Chance is 3.7 %. So it learnt something that holds for other patients too, and the line was still
 # rising at the end. (The live view above asks only 54 questions, of two scans; the dot is the score
 # on all validation scans.) Whether what it learnt is anatomy, and of use, the score cannot say: the
 # next section asks.
@@ -479,8 +484,8 @@ study and ssl3d.show.forest(
 # | **11** [fine-tuning](11_finetuning.ipynb) | say when pretraining helps | 2.5 |
 # | **12** [baseline](12_weak_baseline.ipynb) | see a weak baseline make a strong claim | 3 |
 # | **13** [leakage](13_leakage.ipynb) | find test patients where none may be | 0.5 |
-# | **14** [tumours](14_brain_tumours.ipynb) | run the paper's first benchmark | 4 |
-# | **15** [pancreas](15_pancreas.ipynb) | find a small organ in a large scan | 7 |
+# | **14** [tumours](14_brain_tumours.ipynb) | run the paper's first benchmark | 7 |
+# | **15** [pancreas](15_pancreas.ipynb) | find a small organ in a large scan | 9 |
 # | **16** [eyes](16_retinopathy.ipynb) | grade eyes; see what kappa hides | 2.5 |
 # | **17** [transfer](17_transfer.ipynb) | learn from other scans, by channel | 3.5 |
 # | **18** [hearts](18_hearts.ipynb) | compare 2D and 3D where slices are thick | 3 |
@@ -495,7 +500,7 @@ study and ssl3d.show.forest(
 #
 # <details><summary>Hint</summary>
 #
-# "Easier" is about the score *compared with chance*: 1 in 10 for rotation, 1 in 90 for CPC. For the
+# "Easier" is about the score *compared with chance*: 1 in 10 for rotation, 2 in 54 for CPC. For the
 # second question compare with the best control in the figure of section 4, not with zero.
 #
 # </details>

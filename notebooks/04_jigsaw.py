@@ -450,39 +450,12 @@ ssl3d.show.Puzzle3D(seen, puzzle, wrong, prediction=guesses["untrained"][wrong])
 # [random encoders](../docs/glossary.md#random-encoder) of three kinds, which were never trained,
 # and [place alone](../docs/glossary.md#place-alone), which looks at no scan.
 
-
 # %%
-def read(encoders: list) -> dict:
-    """Reading → number of labelled scans → Dice of each encoder and draw, on test scans."""
-    scores = {reading: {n: [] for n in LABELS} for reading in ("probe", "probe+place")}
-    for encoder in encoders:
-        for n in LABELS:
-            found = ssl3d.probe(encoder.to(device), cohort, labels=n, draws=DRAWS, controls=0)
-            for reading in scores:
-                reports = found.by_protocol[reading]
-                scores[reading][n] += [each.score for each in reports["the encoder"]]
-            place = [each.score for each in found.by_protocol["probe"]["place alone"]]
-            alone["probe"][n] = alone["probe+place"][n] = place
-    return scores
-
-
-alone = {"probe": {}, "probe+place": {}}
-arms = {"jigsaw": read([encoder for _, encoder in pairs])}
-for norm in ("instance", "batch", "none"):
-    shape = {"filters": size["filters"], "norm": norm}
-    arms[f"random, norm: {norm}"] = read(
-        [ssl3d.make_encoder(cohort, seed, **shape) for seed in (100, 101)]
-    )
-arms["place alone"] = alone
-for reading in ("probe", "probe+place"):
-    print(f"{reading}: mean Dice (lowest to highest) by number of labelled scans")
-    for name, scores in arms.items():
-        cells = [
-            f"{n}: {np.mean(d):.3f} ({min(d):.3f} to {max(d):.3f})"
-            for n, d in scores[reading].items()
-        ]
-        print(f"  {name:22}", "   ".join(cells))
-ssl3d.show.label_efficiency({name: scores["probe"] for name, scores in arms.items()})
+table = ssl3d.evaluation.probe_table(
+    {"jigsaw": [encoder for _, encoder in pairs]}, cohort, LABELS, draws=DRAWS
+)
+print(table)
+ssl3d.show.label_efficiency(table.scores["probe"])
 
 # %% [markdown]
 # *What to look at:* is jigsaw's line above **all** controls, and above all their dots? If it is

@@ -461,38 +461,12 @@ print(f"{'place alone':22} {np.mean([dice(classes, truth) for truth in labels]):
 # A [linear probe](../docs/glossary.md#linear-probe) weighs the features instead of counting each
 # the same. It is read without and with each voxel's coordinates among its inputs.
 
-
 # %%
-def read(encoders: list) -> dict:
-    """Reading → number of labelled scans → Dice of each encoder and draw, on test scans."""
-    scores = {reading: {n: [] for n in size["labels"]} for reading in ("probe", "probe+place")}
-    for encoder in encoders:
-        for n in size["labels"]:
-            found = ssl3d.probe(encoder.to(device), cohort, labels=n, draws=2, controls=0)
-            for reading in scores:
-                reports = found.by_protocol[reading]
-                scores[reading][n] += [each.score for each in reports["the encoder"]]
-            place = [each.score for each in found.by_protocol["probe"]["place alone"]]
-            alone["probe"][n] = alone["probe+place"][n] = place
-    return scores
-
-
-alone = {"probe": {}, "probe+place": {}}
-arms = {"exemplar": read(encoders), "collapsed": read([tries["none"]["encoder"]])}
-for norm in ("instance", "batch", "none"):
-    arms[f"random, norm: {norm}"] = read(
-        [ssl3d.make_encoder(cohort, seed, norm=norm, **shape) for seed in (100, 101)]
-    )
-arms["place alone"] = alone
-for reading in ("probe", "probe+place"):
-    print(f"{reading}: mean Dice (lowest to highest) by number of labelled scans")
-    for name, scores in arms.items():
-        cells = [
-            f"{n}: {np.mean(d):.3f} ({min(d):.3f} to {max(d):.3f})"
-            for n, d in scores[reading].items()
-        ]
-        print(f"  {name:22}", "   ".join(cells))
-ssl3d.show.label_efficiency({name: scores["probe"] for name, scores in arms.items()})
+table = ssl3d.evaluation.probe_table(
+    {"exemplar": encoders, "collapsed": [tries["none"]["encoder"]]}, cohort, size["labels"]
+)
+print(table)
+ssl3d.show.label_efficiency(table.scores["probe"])
 
 # %% [markdown]
 # *What to look at:* is exemplar's line above that of the *best* random encoder, or only above those

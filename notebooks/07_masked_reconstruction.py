@@ -329,39 +329,10 @@ for low_edge, high_edge in ((0, 1.5), (1.5, 3), (3, 4.5), (4.5, 99)):
 # encoders](../docs/glossary.md#random-encoder) of three kinds and [place
 # alone](../docs/glossary.md#place-alone).
 
-
 # %%
-def read(encoders: list) -> dict:
-    """Reading → number of labelled scans → Dice of each encoder and draw, on test scans."""
-    scores = {reading: {n: [] for n in size["labels"]} for reading in ("probe", "probe+place")}
-    for encoder in encoders:
-        for n in size["labels"]:
-            found = ssl3d.probe(encoder.to(device), cohort, labels=n, draws=2, controls=0)
-            for reading in scores:
-                reports = found.by_protocol[reading]
-                scores[reading][n] += [each.score for each in reports["the encoder"]]
-            place = [each.score for each in found.by_protocol["probe"]["place alone"]]
-            alone["probe"][n] = alone["probe+place"][n] = place
-    return scores
-
-
-alone = {"probe": {}, "probe+place": {}}
-arms = {"masked": read(encoders)}
-for norm in ("instance", "batch", "none"):
-    start = {"filters": size["filters"], "norm": norm}
-    arms[f"random, norm: {norm}"] = read(
-        [ssl3d.make_encoder(cohort, seed, **start) for seed in (100, 101)]
-    )
-arms["place alone"] = alone
-for reading in ("probe", "probe+place"):
-    print(f"{reading}: mean Dice (lowest to highest) by number of labelled scans")
-    for name, scores in arms.items():
-        cells = [
-            f"{n}: {np.mean(d):.3f} ({min(d):.3f} to {max(d):.3f})"
-            for n, d in scores[reading].items()
-        ]
-        print(f"  {name:22}", "   ".join(cells))
-ssl3d.show.label_efficiency({name: scores["probe"] for name, scores in arms.items()})
+table = ssl3d.evaluation.probe_table({"masked": encoders}, cohort, size["labels"])
+print(table)
+ssl3d.show.label_efficiency(table.scores["probe"])
 
 # %% [markdown]
 # <details><summary>What we saw</summary>
@@ -512,7 +483,7 @@ else:
 #     shown = puzzle.views[:, 0, 0].cpu().numpy()
 #     guess = [r2_of(smear(s, m, 2), each, m) for s, m, each in zip(shown, masks, truth)]
 #     print(f"blocks of {edge}: network {found['r2']:.3f}, smear {np.mean(guess):.3f}")
-#     print(read([start])["probe"])
+#     print(ssl3d.evaluation.probe_table({edge: [start]}, cohort, size["labels"], controls=0))
 # ```
 #
 # With small blocks r2 is high, and so is the smear's: the puzzle has become one of interpolation,
