@@ -28,12 +28,14 @@ _said_once = threading.Lock()
 def end_on_ctrl_c() -> None:
     """From now on Ctrl-C ends this process: for a command, which owns its process.
 
-    Where it is ignored, as by a job in the background, it stays so.
+    Where it is ignored, as by a job in the background, it stays so; SIGTERM ends it all the same.
     """
     is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    before = signal.getsignal(signal.SIGINT)
+    if not is_main or before not in (signal.default_int_handler, signal.SIG_IGN):
         return
-    signal.signal(signal.SIGINT, _stop)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _stop)
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _stop)
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # the last to be called: all done

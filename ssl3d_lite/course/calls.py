@@ -30,8 +30,8 @@ from .wire import (
     Reader,
     Writer,
     numpy_state,
-    receive,
-    send,
+    receive_message,
+    send_message,
     set_numpy_state,
 )
 
@@ -39,7 +39,7 @@ _MOST_TEXT = 300  # characters of an error's text
 CELL = "<ipython-input"  # how IPython names the files of cells
 
 
-class Peer:
+class Endpoint:
     """One end of the connection between two processes.
 
     Args:
@@ -113,9 +113,9 @@ class Peer:
 
     def _exchange(self, message: dict, buffers: list[bytes]) -> tuple[dict, list[bytes]]:
         """Send a request, and serve those of the other side until the answer comes."""
-        send(self.connection, message, buffers)
+        send_message(self.connection, message, buffers)
         while True:
-            message, buffers = receive(self.connection)
+            message, buffers = receive_message(self.connection)
             if "reply" in message:
                 return message, buffers
             self._serve(message, buffers)
@@ -130,7 +130,7 @@ class Peer:
         """
         while True:
             try:
-                message, buffers = receive(self.connection)
+                message, buffers = receive_message(self.connection)
             except EOFError:
                 return
             except KeyboardInterrupt:  # the interruption of what has just ended
@@ -149,7 +149,7 @@ class Peer:
             raise
         except BaseException as fault:
             reply, written = {"error": described(fault)}, []
-        send(self.connection, {"reply": True, **reply}, written)
+        send_message(self.connection, {"reply": True, **reply}, written)
 
     def _extra(self, do: str) -> Callable:
         if do not in self.serves:
@@ -360,7 +360,7 @@ class Peer:
 class RemoteObject:
     """Something of the other side's that is no value. It is equal to itself alone."""
 
-    def __init__(self, peer: Peer, handle: int, state: Any = ()) -> None:
+    def __init__(self, peer: Endpoint, handle: int, state: Any = ()) -> None:
         self._remote = (peer, handle)
 
     def __getattr__(self, name: str) -> Any:
@@ -382,7 +382,7 @@ class RemoteModule(nn.Module):
     """A network of the other side's. Its parameters are mirrored here, to be trained and loaded;
     modules that are set on it here are called back from there."""
 
-    def __init__(self, peer: Peer, handle: int, state: Any = ()) -> None:
+    def __init__(self, peer: Endpoint, handle: int, state: Any = ()) -> None:
         super().__init__()
         self.__dict__["_remote"] = (peer, handle)
         for name, value, is_parameter, trained in state:
@@ -451,7 +451,7 @@ class RemoteModule(nn.Module):
 class _Graph:
     """Names the graph of a call. While a result of the call lives, the other side keeps it."""
 
-    def __init__(self, peer: Peer, name: int, leaves: int, local: list[int]) -> None:
+    def __init__(self, peer: Endpoint, name: int, leaves: int, local: list[int]) -> None:
         self.peer, self.name, self.leaves, self.local = peer, name, leaves, local
 
 

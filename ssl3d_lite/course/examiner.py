@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from .calls import Peer, RemoteError
+from .calls import Endpoint, RemoteError
 from .jail import JailRules, enter_jail
 from .sources import without_magics
 from .submission import Step
@@ -57,7 +57,7 @@ def examine(
     torch.set_num_threads(1)
     matplotlib.use("agg")
     try:
-        _Examiner(Peer(student), events, spare).run(steps)
+        _Examiner(Endpoint(student), events, spare).run(steps)
     except (EOFError, OSError, WireError) as reason:
         _tell(events, gone=str(reason))
     os._exit(0)
@@ -71,7 +71,7 @@ def _tell(events: Connection, **said: Any) -> None:
 
 
 class _Examiner:
-    def __init__(self, peer: Peer, events: Connection, spare: float) -> None:
+    def __init__(self, peer: Endpoint, events: Connection, spare: float) -> None:
         self.peer, self.events, self.spare = peer, events, spare
         self.given: dict[str, Any] = {"__name__": "__main__", "display": lambda *_, **__: None}
         self.tests: dict[str, Any] = {}

@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -223,16 +224,16 @@ def _home() -> str:
 def _grade_job(job: _Job) -> GradeRecord:
     """The record of one submission. What goes wrong with it stands in its status: the others are
     graded all the same."""
-    student, name, before = job.student, job.assignment.name, tempfile.tempdir
+    student, name = job.student, job.assignment.name
     path = notebook_path(student, name)
-    tempfile.tempdir = job.home
     try:
         data, attachments, notes = _read_submission(student, name, path)
         key = _submission_key(data, attachments, job.assignment, job.settings, notes)
         cells = read_cells(data)
-        record = run_and_score(
-            student.name, job.assignment, cells, attachments, job.settings, job.handed_out
-        )
+        with _temporary_files_in(job.home):
+            record = run_and_score(
+                student.name, job.assignment, cells, attachments, job.settings, job.handed_out
+            )
         record.notes = [*notes, *record.notes]
         store_record(record_place(job.settings.out, student.name, name), record, key)
     except UnreadableError as reason:
@@ -241,9 +242,23 @@ def _grade_job(job: _Job) -> GradeRecord:
     except Exception as reason:  # this one is graded next time
         line = " ".join(f"{type(reason).__name__}: {reason}".split())[:_MAX_STATUS]
         return no_points(student.name, job.assignment, f"not graded: {line}")
+    return record
+
+
+@contextmanager
+def _temporary_files_in(home: str) -> Iterator[None]:
+    """Where this process, and those that it starts, put temporary files: a library that is loaded
+    may leave some."""
+    before, variable = tempfile.tempdir, os.environ.get("TMPDIR")
+    tempfile.tempdir = os.environ["TMPDIR"] = home
+    try:
+        yield
     finally:
         tempfile.tempdir = before
-    return record
+        if variable is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = variable
 
 
 def _killed(job: _Job) -> GradeRecord:

@@ -199,12 +199,11 @@ class _Attempt:
         if interrupted:
             failure = f"a cell ran for more than {self.sandbox.cell_seconds:g} seconds"
             self._stopped(step, failure)
-        refused = failure.startswith("PermissionError") and self.sandbox.confine
-        if refused:
+        elif "PermissionError" in failure and self.sandbox.confine:
             self._stopped(step, f"it reached for what it may not ({failure})")
         if step.kind in ("visible", "hidden"):
             self._judge(step, failure)
-        elif failure and not refused and step.of_student and step.part:
+        elif failure and step.of_student and step.part:
             self.failures.setdefault(step.part, f"your code ended with {failure}")
 
     def _stopped(self, step: Step, what: str) -> None:
@@ -243,12 +242,8 @@ def _start_student(
     with open(home / "log", "wb") as log:
         return subprocess.Popen(
             argv,
-            cwd=scratch,
-            env=environment(scratch, sandbox),
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            **{"cwd": scratch, "env": environment(scratch, sandbox), "start_new_session": True},
+            **{"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log},
             pass_fds=(theirs.fileno(),),
         )
 

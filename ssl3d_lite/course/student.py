@@ -14,7 +14,7 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from .calls import Peer, described
+from .calls import Endpoint, described
 from .checks import largest_tensor
 
 
@@ -80,7 +80,7 @@ def _main(descriptor: int) -> None:
 
     serves: dict[str, Callable[..., Any]] = {"run": run, "names": names, "hello": bool}
     serves["largest tensor"] = lambda told: largest_tensor(*told)
-    peer = Peer(Connection(descriptor), serves, open=True)
+    peer = Endpoint(Connection(descriptor), serves, open=True)
     silence = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(silence, stream)

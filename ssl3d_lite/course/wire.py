@@ -287,14 +287,14 @@ def set_numpy_state(generator: np.random.Generator, state: dict[str, Any]) -> No
 MOST_BYTES = 100_000_000  # a message may have
 
 
-def send(connection: Any, message: dict[str, Any], buffers: list[bytes]) -> None:
+def send_message(connection: Any, message: dict[str, Any], buffers: list[bytes]) -> None:
     """Send a message through a ``multiprocessing.connection.Connection``, without its pickling."""
     connection.send_bytes(json.dumps([len(buffers), message]).encode())
     for data in buffers:
         connection.send_bytes(data)
 
 
-def receive(connection: Any, most: int = MOST_BYTES) -> tuple[dict[str, Any], list[bytes]]:
+def receive_message(connection: Any, most: int = MOST_BYTES) -> tuple[dict[str, Any], list[bytes]]:
     """
     Raises:
         WireError: what arrived is no message, or longer than ``most`` bytes.

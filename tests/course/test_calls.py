@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from ssl3d_lite.course.calls import Peer, RemoteError
+from ssl3d_lite.course.calls import Endpoint, RemoteError
 from ssl3d_lite.course.checks import largest_tensor
-from ssl3d_lite.course.wire import Reader, WireError, Writer, receive
+from ssl3d_lite.course.wire import Reader, WireError, Writer, receive_message
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.tasks import Placement, ProxyBatch
 
@@ -95,7 +95,7 @@ def peer(tmp_path_factory):
         cwd=place,
     )
     theirs.close()
-    peer = Peer(ours)
+    peer = Endpoint(ours)
     assert peer.ask("run", THEIRS)["failed"] is None
     yield peer
     ours.close()
@@ -328,19 +328,19 @@ def test_no_message_is_one_error(sent):
     theirs.send_bytes(sent)
     theirs.close()
     with pytest.raises((WireError, EOFError)):
-        receive(ours)
+        receive_message(ours)
 
 
 def test_a_message_may_not_be_endless():
     ours, theirs = Pipe()
     theirs.send_bytes(b"x" * 1000)
     with pytest.raises(WireError):
-        receive(ours, most=999)
+        receive_message(ours, most=999)
 
 
 def test_of_the_tests_process_only_what_was_handed_over_can_be_called():
     ours, theirs = Pipe()
-    tests = Peer(ours)
+    tests = Endpoint(ours)
     tests.exported[1] = [1]
     nothing = {"grad": False, "told": ["list", 0, []]}
     for message in (
@@ -352,7 +352,7 @@ def test_of_the_tests_process_only_what_was_handed_over_can_be_called():
         {},
     ):
         tests._serve(message, [])
-        reply, _ = receive(theirs)
+        reply, _ = receive_message(theirs)
         assert "error" in reply
     assert tests.exported == {1: [1]}
 

@@ -38,3 +38,38 @@ def test_a_temporary_folder_is_gone_although_the_interruption_is_lost(tmp_path):
     assert process.returncode == 130
     assert said == "\nssl3d: stopped; what was finished is kept: run the same command again\n"
     assert not list(tmp_path.iterdir())
+
+
+LASTS = """
+import signal, sys, time
+from ssl3d_lite.interrupts import end_on_ctrl_c, lasting_folder, leave_stopped
+if "background" in sys.argv:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+end_on_ctrl_c()
+lasting_folder(sys.argv[1], ".home-")
+try:
+    print("there", flush=True)
+    time.sleep(0 if "ends" in sys.argv else 60)
+except KeyboardInterrupt:
+    leave_stopped()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(
+    ("how", "sent", "code"),
+    [
+        ("ends", [], 0),
+        ("stopped", [signal.SIGINT], 130),
+        ("background", [signal.SIGINT, signal.SIGTERM], 130),
+    ],
+)
+def test_a_lasting_folder_is_gone_with_its_process(tmp_path, how, sent, code):
+    command = [sys.executable, "-c", LASTS, str(tmp_path), how]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "there\n"
+        for number in sent:
+            assert process.poll() is None
+            process.send_signal(number)
+        assert process.wait(30) == code
+    assert not list(tmp_path.iterdir())
