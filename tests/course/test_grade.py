@@ -379,6 +379,7 @@ def test_a_folder_of_somebody_elses_is_refused_as_it_is(tmp_path, hand_in, lectu
 # ---- stopped from outside ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)]
 )
