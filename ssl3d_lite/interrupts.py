@@ -135,7 +135,8 @@ def end_children() -> None:
 
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):  # it has just ended
-            if not any(_TRACKER in part for part in child.cmdline()):  # it ends by itself
+            # it ends by itself; others are told by an option not to hear of it
+            if not any(f"{_TRACKER} import" in part for part in child.cmdline()):
                 child.kill()
 
 

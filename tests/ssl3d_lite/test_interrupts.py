@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 HANGS = """
@@ -73,3 +74,22 @@ def test_a_lasting_folder_is_gone_with_its_process(tmp_path, how, sent, code):
             process.send_signal(number)
         assert process.wait(30) == code
     assert not list(tmp_path.iterdir())
+
+
+WORKS = """
+import multiprocessing, time
+from ssl3d_lite.interrupts import end_on_ctrl_c, leave_stopped
+end_on_ctrl_c()
+worker = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(300,))
+worker.start()
+print(worker.pid, flush=True)
+leave_stopped()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_workers_end_with_the_process_that_started_them():
+    with subprocess.Popen([sys.executable, "-c", WORKS], stdout=subprocess.PIPE) as process:
+        worker = int(process.stdout.readline())
+        assert process.wait(30) == 130
+    assert not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie"
