@@ -662,6 +662,11 @@ def after_training(context, dims, code=6):
 
 
 @checks
+def check_trained(context, space, at, expected):
+    check_sight(after_training(context, len(space)), space, at, expected, " after training")
+
+
+@checks
 def check_values(field, value, expected):
     """All parameters set to one value, so that the answer can be counted by hand."""
     layer = MaskedConv(field.shape[1], field.ndim - 2)
@@ -712,7 +717,7 @@ CORNER = drawn("""· · · · ■ ■ ■
 check_sight(make_context(2, 1), (5, 7), (2, 3), ONE)
 check_sight(make_context(2, 2), (5, 7), (2, 3), TWO)
 check_sight(make_context(2, 2), (5, 7), (2, 6), CORNER)
-check_sight(after_training(make_context(2, 2), 2), (5, 7), (2, 3), TWO, " after training")
+check_trained(make_context(2, 2), (5, 7), (2, 3), TWO)
 ones = torch.ones(1, 1, 2, 3)  # two rows of three: first without, then with a row before it
 check_values(ones, 1.0, torch.tensor([[[[3.0, 3, 3], [5, 6, 5]]]]))
 check_values(ones, -1.0, ones)
@@ -740,8 +745,7 @@ for space, at, layers in (
 ):
     context, expected = make_context(len(space), layers, seed=layers), may_see(space, at, layers)
     check_sight(context, space, at, expected)
-    trained = after_training(context, len(space))
-    check_sight(trained, space, at, expected, " after training")
+    check_trained(context, space, at, expected)
 for dims in (2, 3):
     generator = torch.Generator().manual_seed(dims)
     field = torch.rand(2, 3, *(3, 4, 5)[:dims], generator=generator)

@@ -1313,11 +1313,16 @@ from ssl3d_lite.study.encoders import dry_run
 from ssl3d_lite.study.experiment import Experiment
 from ssl3d_lite.study.settings import Machine
 
-smallest = studies["smoke"]
-if not any(arm.flat for arm in smallest.parsed_arms()):
-    check_data(smallest, DataFolders(cohort.folder))
+
+@checks
+def check_run(study):
+    check_data(study, DataFolders(cohort.folder))
     data = StudyData(DataFolders(cohort.folder), "cpu")
-    dry_run(Experiment(smallest, data, Path("runs"), Machine("cpu", precision="32-true")))
+    dry_run(Experiment(study, data, Path("runs"), Machine("cpu", precision="32-true")))
+
+
+if not any(arm.flat for arm in studies["smoke"].parsed_arms()):
+    check_run(studies["smoke"])
 ### END HIDDEN TESTS
 
 # %% [markdown]
