@@ -242,8 +242,12 @@ def _start_student(
     with open(home / "log", "wb") as log:
         return subprocess.Popen(
             argv,
-            **{"cwd": scratch, "env": environment(scratch, sandbox), "start_new_session": True},
-            **{"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log},
+            cwd=scratch,
+            env=environment(scratch, sandbox),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
             pass_fds=(theirs.fileno(),),
         )
 
