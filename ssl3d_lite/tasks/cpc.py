@@ -184,7 +184,7 @@ class CPC(ProxyTask):
         """
         asked = batch.target.new_zeros(batch.views.shape[:2].numel())
         asked.scatter_add_(0, batch.target, torch.ones_like(batch.target))  # counts each patch
-        # of other devices' scans, as many are asked for, and one patch is the answer to none
+        # as many of other devices' scans are asked for, and one patch is the answer to none
         most = asked.max() / len(batch.target) * (len(asked) / prediction.shape[-1])
         return {**super().score(prediction, batch), "chance": most}
 
