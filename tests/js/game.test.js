@@ -125,7 +125,9 @@ test("the result is a line for the lecturer", () => {
     "Play against the network: you 2/3, network 2/3, chance 1.1/3 | " +
       "A: you 2/2, network 1/2, chance 1/2 | B: you 0/1, network 1/1, chance 0.1/1 | game ab12",
   );
-  assert.equal(rounded(0.04), "0");
+  assert.equal(rounded(1 / 26), "0.04");
+  assert.equal(rounded(3 / 26), "0.1");
+  assert.equal(rounded(2), "2");
 });
 
 test("a network that has not learnt is told so", () => {

@@ -19,8 +19,8 @@ const HOW = {
   masked: "Choose one, and it is put into the gap. Move through the head to see whether it fits.",
   cpc: "Patches were read from the back of the head forwards. Choose the one that comes further on.",
   jigsaw:
-    "Touch a piece, then its place; or drag it. Put a few pieces that you are sure of: the network " +
-    "knows that only so many orders occur, so yours is read as the nearest of these.",
+    "Touch a piece, then its place; or drag it. Put the few pieces that you are sure of. The network " +
+    "chooses among a fixed list of orders, so you answer with the order of that list nearest to yours.",
 };
 
 function render({ model, el }) {

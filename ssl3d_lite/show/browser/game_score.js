@@ -11,7 +11,8 @@ export function sumUp(entries) {
   };
 }
 
-export const rounded = (value) => String(Math.round(10 * value) / 10);
+// 0.3, and 0.04: chance is never rounded to nothing
+export const rounded = (value) => String(Number(value.toFixed(value < 0.1 ? 2 : 1)));
 
 const shares = ({ asked, you, network, chance }) =>
   `you ${you}/${asked}, network ${network}/${asked}, chance ${rounded(chance)}/${asked}`;

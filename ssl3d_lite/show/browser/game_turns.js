@@ -46,7 +46,11 @@ export function turnedBack({ size, greys }, [a, b, quarters]) {
   return { size, greys: before };
 }
 
-const MOVES = { "L–R": "as in a nod", "P–A": "towards a shoulder", "I–S": "as in a no" };
+const MOVES = {
+  "L–R": "as in nodding",
+  "P–A": "towards a shoulder",
+  "I–S": "as in shaking the head",
+};
 
 export function askTurn(parent, { round, question }, changed) {
   const [turned] = volumesOf(question);
