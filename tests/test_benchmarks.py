@@ -154,3 +154,38 @@ def test_the_first_minute_runs_the_readmes_own_lines(tmp_path, monkeypatch):
     assert (tmp_path / "puzzle.png").read_bytes().startswith(b"\x89PNG")
     commands = first_minute.steps(tmp_path, "https://example.org/cpu")
     assert commands["torch"][-3:] == ["--index-url", "https://example.org/cpu", "torch"]
+
+
+def test_submissions_of_every_kind_to_every_assignment(tmp_path):
+    submissions = load("submissions")
+    marks = {"{outside}": "/outside", "{port}": "1", "{unix}": "/outside/socket"}
+    found = submissions.all_of_them(14, marks)
+    assert len(found) >= 200
+    assert {(each.assignment.name, each.kind) for each in found} == {
+        (f"A{number}", kind)
+        for number in range(1, 8)
+        for kind in ("right", "odd", "wrong", "empty", "hostile")
+    }
+    assert "{outside}" not in "".join(c.source for s in found for c in s.notebook.cells)
+    handed_in = submissions.hand_in(found[:3], tmp_path)
+    assert len(list(tmp_path.glob("s*/A1.ipynb"))) == len(handed_in) == 3
+
+
+def test_the_verdict_on_a_submission():
+    submissions = load("submissions")
+    (assignment, *_) = submissions.read_assignments()
+    full = {f"part {p.name[-1]}": str(p.points) for p in assignment.machine_parts}
+    row = {**full, "look at": "", "status": "graded"}
+
+    def verdict(kind, lost=(), **changed):
+        each = submissions.Submission(kind, "", assignment, assignment.notebook, lost)
+        return submissions.verdict(each, row | changed)
+
+    assert verdict("right") == ""
+    assert verdict("right", **{"part 2": "0"}) != ""
+    assert verdict("wrong", ("a1-2",), **{"part 2": "0"}) == ""
+    assert verdict("wrong", ("a1-2",)) != ""
+    assert verdict("wrong", ("a1-2",), **{"part 2": "0", "part 1": ""}) != ""
+    assert verdict("hostile") != ""
+    assert verdict("hostile", **{"look at": "part 1: _getframe"}) == ""
+    assert verdict("hostile", **dict.fromkeys(full, "0")) == ""
