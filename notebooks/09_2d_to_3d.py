@@ -80,9 +80,10 @@ for place, (above, below) in zip(chosen, figure.subplots(2, 6).T, strict=True):
 figure
 
 # %% [markdown]
-# *What to look at:* blue is anterior, orange posterior, as in 3D. The slices on the left are from
-# the back, those on the right from the front. In slice 31 both parts are seen, one over the other.
-# Would you have known, from slice 24 alone, that it is posterior?
+# *What to look at:* blue is anterior, orange posterior, as in 3D. The streaks at the border are
+# voxels repeated to fill the box, and no anatomy. The slices on the left are from the back, those
+# on the right from the front. In slice 31 both parts are seen, one over the other. Would you have
+# known, from slice 24 alone, that it is posterior?
 #
 # **Predict before you run:** of all slices that show any hippocampus, what share shows *both*
 # parts, plane by plane? In a slice with one part alone, what could say which it is?
@@ -222,8 +223,9 @@ ssl3d.show.Puzzle3D(head, rpl.make_views(head, params))
 #
 # $$f_{2D}(x)_{\cdot,\cdot,k} = f(x_{\cdot,\cdot,k}) ,$$
 #
-# each slice $k$ by itself. So slices could be shuffled, and every answer would stay the same. What
-# lies above and below a voxel cannot enter. Check it:
+# each slice $k$ by itself (written for axial slices; for the sagittal ones of section 2 it is the
+# first index). So slices could be shuffled, and every answer would stay the same. What lies above
+# and below a voxel cannot enter. Check it:
 
 # %%
 order = torch.randperm(len(sources[2]), generator=torch.Generator().manual_seed(1))
@@ -248,7 +250,7 @@ print(
 
 # %% [markdown]
 # And what is gained: a slice needs little memory, and networks pretrained on photographs can be
-# used. Where voxels are ten times as thick as wide there is little to lose
+# used. Where slices are five to seven times as thick as a pixel is wide there may be little to lose
 # ([18, hearts](18_hearts.ipynb) has such scans). Which is better has to be measured.
 #
 # ## 5. A fair comparison
@@ -296,15 +298,17 @@ for dims, (cohort, parts, settings) in RUN.items():
 # %% [markdown]
 # *What to look at:* the two accuracies cannot be compared with each other. The 2D puzzle has many
 # more patches to choose from, and in this test most are from slices next to the right one.
-# [Chance](../docs/glossary.md#chance) is what has who knows the grid and looks at no slice.
+# [Chance](../docs/glossary.md#chance) is what one and the same answer to every question would get,
+# if it is a patch of the last row.
 #
 # <details><summary>What we saw</summary>
 #
 # In 2D 0.6 % and 0.7 % of the questions were answered, where chance is 0.28 %; in 3D 11.7 % and
 # 10.5 %, where chance is 3.70 %. So in both dimensions the network is right two to three times as
-# often as it could be without a look. The 2D encoder has a third of the weights, and yet its step
-# took 0.13 s of CPU, that of 3D 0.07 s: with equal voxels a slice is not cheaper, and each answer
-# is compared with 1200 patches instead of 90.
+# often as one fixed answer would be. (In section 3 chance in 3D was 0.019, with four scans in a
+# batch; here there are two.) The 2D encoder has a third of the weights, and yet its step took 0.13
+# s of CPU, that of 3D 0.07 s: with equal voxels a slice is not cheaper, and each answer is compared
+# with 1200 patches instead of 90.
 #
 # </details>
 #
@@ -392,14 +396,18 @@ for n in size["labels"]:
 # 0.397, and place alone 0.338. With 5 they were 0.605 and 0.546, 0.428 and 0.449, and 0.409. So:
 #
 # - *Is 3D above 2D?* After CPC not with 2 labelled scans, and by 0.059 with 5. Without any training
-#   it is *below*: by 0.062 and 0.021. Sagittal slices show both parts of a hippocampus and what is
-#   before and behind them; a random network of slices makes as much of that as one of volumes.
+#   (norm: none) it is *below*, by 0.062 and 0.021; with instance norm it depends on the number of
+#   labels. Sagittal slices show both parts of a hippocampus and what is before and behind them; a
+#   random network of slices makes as much of that as one of volumes.
 # - *Does pretraining gain more in 3D?* Here it did: 0.170 against 0.111 with 2 labelled scans, and
-#   0.178 against 0.097 with 5. That goes with the title of the paper.
+#   0.178 against 0.097 with 5. (With 2 labels place alone, 0.338, is a hair above the best random
+#   encoder in 3D, 0.335; so over it the gain is a hair smaller.) That goes with the title of the
+#   paper.
 #
-# So the two questions have different answers. "3D beats 2D" is not true here with 2 labels, and yet
-# the *pretraining* brought more in 3D, since it had more to make up for. Who looks at the last row
-# of a table alone sees neither.
+# So the two questions have different answers here. After CPC 3D was not ahead with 2 labels, and
+# yet the *gain* over random weights was larger in 3D, where random weights had less. Whoever
+# reports the trained networks alone sees only the first. (All of this is the plain probe. Told the
+# place, a voxel of a slice still would not know which slice it is in.)
 #
 # The doubts: the planes were chosen well, and by looking at labels (section 1). With axial slices
 # 2D falls below place alone, and the same table would say that 3D wins by far (see the exercise).
@@ -490,8 +498,8 @@ except ssl3d.InputError:
 # At class scale CPC had a Dice of 0.29 with 2 labelled scans and 0.29 with 5, the random encoder
 # 0.27 and 0.25: all of them below place alone, far above which CPC of sagittal slices lies. Three
 # axial slices in five that show the organ show one part alone, and little else that would say
-# which. A linear classifier that cannot know answers with what is commonest: background. The more
-# labels it has, the surer it is of that, so more labels do not help. Nothing but the plane was
+# which. Probably a linear classifier that cannot know answers with what is commonest, background;
+# then more labels do not help. Count its background voxels to see. Nothing but the plane was
 # changed. So "2D" is no one thing: a table that has a single row for it may have chosen the plane
 # badly. And if you choose among planes, choose by validation scans, or the best of them looks
 # better than it is ([13](13_leakage.ipynb) has the formula).

@@ -28,8 +28,8 @@
 # [fine-tuning](11_finetuning.ipynb). The next notebooks on [the pancreas](15_pancreas.ipynb),
 # [retinopathy](16_retinopathy.ipynb) and [transfer](17_transfer.ipynb) build on this one.
 #
-# A glioma grows into the brain without a border that a scalpel could follow. How much is removed
-# decides how long a patient lives, and what is removed by mistake may be speech. So surgeons want
+# A glioma grows into the brain without a border that a scalpel could follow. Patients of whom more
+# was removed tend to live longer, and what is removed by mistake may be speech. So surgeons want
 # the tumour outlined in 3D, on four kinds of scan at once, and an expert may need an hour for one
 # patient. The paper asks whether thousands of scans that nobody outlined can replace a part of that
 # work. This notebook is the whole benchmark; the others show only what is new in theirs.
@@ -170,8 +170,9 @@ ssl3d.show.segmentations(
 )
 
 # %% [markdown]
-# *What to look at:* the grey picture is the mean of the labelled scans' tumours. How much of the
-# test scan's tumour does it hit?
+# *What to look at:* the left column, headed *scan*, is the mean of the labelled scans' tumours.
+# Each plane has its own greys, so white is not the same share in each row. How much of the test
+# scan's tumour does it hit?
 #
 # <details><summary>What we saw</summary>
 #
@@ -194,7 +195,8 @@ ssl3d.show.segmentations(
 # variance that is explained; 0 is what their mean explains. Why this puzzle here? Place is most of
 # what [CPC](06_cpc.ipynb), [jigsaw](04_jigsaw.ipynb) or [relative
 # location](03_relative_location.ipynb) ask for, and place is no help, as you saw. What makes a
-# tumour a tumour is its appearance. Whether that reasoning holds is a question for section 5.
+# tumour a tumour is its appearance. It is none of the paper's five puzzles; the field came to it
+# later. Whether that reasoning holds is a question for section 5.
 #
 # Scans of the test and validation patients are not shown to the network, not even without labels.
 
@@ -249,8 +251,9 @@ figure
 # is something, and not much: after 80 steps what is painted in is a blur. In this slice one block
 # shows a part of the swelling. The network carries its brightness on into the hidden blocks next to
 # it, and lets it fade. So it has learnt that bright borders on bright. It does not know how far the
-# swelling reaches, and the dark ventricle at the front, of which nothing was shown, is missing. Nor
-# could any network know of a tumour that is hidden whole: the best guess there is what is usual.
+# swelling reaches, and the dark ventricle above the middle (front is up), of which nothing was
+# shown, is missing. Nor could any network know of a tumour that is hidden whole: the best guess
+# there is what is usual.
 #
 # </details>
 #
@@ -339,18 +342,23 @@ results = ssl3d.study("brats", SCALE, f"runs/14-{SCALE}/study", cohort=cohort, *
 #
 # **Failures.** A run that does not beat place alone has *failed*, and failures are counted apart.
 #
-# **Verdicts.** Four words are possible ([the rule](../docs/verdicts.md), worked out in
-# [notebook 11](11_finetuning.ipynb)). *Cannot tell*: fewer than six paired seeds, or scratch with
-# all labels is not clearly ahead of place alone, or nothing is left to gain. *Holds*: "no gain" is
-# refuted, over seeds and patients, with all claims of the plan judged together. *Does not hold*: a
-# gain of 0.02 is refuted. *Undecided*: anything else.
+# **Verdicts.** Four words are possible ([the rule](../docs/verdicts.md), worked out in [notebook
+# 11](11_finetuning.ipynb)). *Cannot tell*: fewer than six paired seeds, or scratch with all labels
+# is not clearly ahead of place alone, or nothing is left to gain. What the plan does not claim is
+# shown and not judged (here: better features). *Holds*: "no gain" is refuted, over seeds and
+# patients, with all claims of the plan judged together. *Does not hold*: a gain of 0.02 is refuted.
+# *Undecided*: anything else.
 #
 # **Any training.** *Collapsed* is an encoder that was trained as long on a puzzle without an
 # answer. It shows what any training at all is worth. It is not a measure of luck; how far two
 # random starts of one arm lie apart is, and that is said too.
 #
-# **The paper.** No spread was published, so nobody can say which of the paper's differences are
-# luck. Compare the *gains* in brackets and not the scores: other scans, other networks.
+# **The paper.** No spread was published, so nobody can say which of its differences are luck. The
+# paper has no masked reconstruction, so our arm has no row in its tables. Hold its gain (the
+# verdicts have it) against those in brackets, and not the scores: other scans, other networks.
+#
+# Much is printed below. Read four things, and skip the rest at first: the table *Fine-tuning*; the
+# table of the linear probe with the place; the last figure; the verdict *Better with few labels*.
 
 # %%
 ssl3d.study.show_results(results)
@@ -360,7 +368,8 @@ ssl3d.study.show_results(results)
 #
 # - **Curves:** a line is the mean over seeds, its band goes from the worst seed to the best.
 # - **Differences:** small dots are pairs, the large one is their mean. Is the whole interval on one
-#   side of 0? On which side of the dashed line, the smallest gain worth having?
+#   side of 0? On which side of the dashed line, the smallest gain worth having? The panels have
+#   different scales.
 #
 # <details><summary>What we saw</summary>
 #
@@ -369,21 +378,24 @@ ssl3d.study.show_results(results)
 # seed of section 4 had the pretrained arm ahead. The difference was −0.002 (−0.039 to +0.036) with
 # few labels and −0.015 (−0.070 to +0.040) with all: both *undecided*. The study could have found a
 # gain of 0.063 with few labels, and of 0.091 with all, four times in five. The paper's gains with
-# all labels (at most 0.05 in its table) are smaller, so of them this run says nothing. A gain with
-# few labels as large as in the paper's figure it would have seen, and there is none here.
+# all labels (at most 0.05 in its table) are smaller, so this run can neither confirm nor refute
+# them. A gain with few labels as large as in the paper's figure it would have seen, and there is
+# none here.
 #
 # **Where is the noise?** Look at the regions, with all labels: the whole tumour differs by hardly a
-# hundredth between arms, and seeds by less. ET has a spread of 0.11 to 0.13 between seeds. That is
-# the rule of section 2: with three patients who have no ET, a few wrong voxels move the mean.
+# hundredth between arms, and seeds by less. ET has a spread of 0.11 to 0.13 between seeds. That
+# fits the rule of section 2: with three patients who have no ET, a few wrong voxels move the mean.
 #
 # **Features.** In the probe masked had 0.583 with few labels, the random encoders 0.388 and 0.497.
 # With the weaker control alone it would have been a gain of nearly 0.2. With the place told, masked
-# had 0.559 and the better random kind 0.501, with all labels 0.665 and 0.658. The difference over
-# both is +0.033 (−0.043 to +0.109): it may be real, and it may be nothing. The collapsed encoder
-# lies far below (0.299), so it is not just *any* training.
+# had 0.559 (a little less: places are no help here, and four scans are few to find that out from)
+# and the better random kind 0.501, with all labels 0.665 and 0.658. The difference over both is
+# +0.033 (−0.043 to +0.109): it may be real, and it may be nothing. The collapsed encoder lies far
+# below (0.299), so it is not just *any* training.
 #
 # So on these coarse virtual tumours the puzzle teaches features that a linear layer can use, about
-# as good as the best random ones, and fine-tuning for 150 steps gains nothing from them.
+# as good as the best random ones, and fine-tuning for 150 steps gains nothing from them. Of the
+# paper's own five puzzles this says nothing.
 #
 # </details>
 #

@@ -105,8 +105,8 @@ figure
 #
 # ## 2. Where is it?
 #
-# **Predict before you look:** scroll with the labels' slider at 0. Can you find the pancreas? Then
-# switch it on.
+# **Predict before you look:** set the labels' slider to 0, and scroll. Can you find the pancreas?
+# Then switch it on. (Without a kernel the picture shows it in blue.)
 
 # %%
 image, label = fine[case]
@@ -120,7 +120,7 @@ ssl3d.show.Volume3D(image, label, spacing=fine.spacing, title="The organ, and it
 # *What to look at:* its head lies in the bend of the bowel, its tail reaches to the spleen. In a
 # plane you see a spot; in 3D it is one curved organ. That is why the paper wants 3D.
 #
-# Can its *value* tell? Take the best window for it: call every voxel pancreas whose HU lies between
+# Can its *value* tell? Take a window made for it: call every voxel pancreas whose HU lies between
 # the organ's own 10th and 90th percentile. **Predict before you run:** which Dice will that have?
 
 # %%
@@ -226,17 +226,18 @@ ssl3d.show.bands(
 # 0.162, that on whole scans 0.354, and place alone 0.201. For the organ it was 0.324, 0.524 and
 # 0.402.
 #
-# Why? A box hides the surroundings, and section 2 said that they are needed. But the comparison is
-# also hard on boxes: a box has an eighth of a scan's voxels, so its network has seen far less in as
-# many steps, at far less cost. Large real scans do not fit into memory whole, and there boxes are
-# the rule. These are two networks with one seed, no verdict.
+# Why? Perhaps because a box hides the surroundings, and section 2 said that they are needed. But
+# the comparison is also hard on boxes: a box has an eighth of a scan's voxels, so its network has
+# seen far less in as many steps, at far less cost. Large real scans do not fit into memory whole,
+# and there boxes are the rule. These are two networks with one seed, no verdict.
 #
 # What mended "nothing" here was more steps. At step 10 the network on whole scans still found
 # nothing (0.0); at step 40 (0.192) it was still below place alone, at step 70 (0.231) above. A
 # study that stops before step 40 compares networks that know less than a map of where the organ
 # mostly lies. And at the end (0.354) the curve still rises.
 #
-# The tumour's Dice of 0.183 should not be believed: in the pictures below the network puts a tumour
+# The tumour's Dice of 0.183 is one seed on twelve scans. Section 5 asks three networks with the
+# same labels on the test scans, and they hardly find it. In the pictures below the tumour is put
 # into the head of the pancreas, and the true one is at the tip of its tail.
 #
 # </details>
@@ -259,7 +260,8 @@ ssl3d.show.Volume3D(
 # pretraining needs none. The puzzle is [CPC](06_cpc.ipynb): the scan is cut into overlapping
 # patches, each becomes a latent $z$, and from the context $c_i$ of the patches before, the latent
 # $l$ rows ahead is predicted, $\hat z_{i+l} = W_l\, c_i$. It must be nearer to the right latent
-# than to the others of the batch. *Nearer* is the cosine, so that lengths do not count:
+# than to the others of the batch. *Nearer* is the cosine, so that lengths do not count; the
+# temperature $\tau$ sets how much the nearest count:
 #
 # $$\mathcal{L} = -\sum_{i,l} \log \frac{\exp(\cos(\hat z_{i+l}, z_{i+l}) / \tau)}
 # {\sum_{n=1}^{N} \exp(\cos(\hat z_{i+l}, z_n) / \tau)} .$$
@@ -269,7 +271,7 @@ ssl3d.show.Volume3D(
 # worth asking. Patches of 8 voxels, 5 cm wide, make a grid of seven rows.
 #
 # **Predict before you run:** which patch of a belly is easy to predict, and which is not? And how
-# often is a network right that knows the grid, and looks at no scan?
+# often is one right who gives the same patch as the answer to every question?
 
 # %%
 PUZZLE = {} if SCALE == "full" else {"patch": 8, "stride": 4, "jitter": 4, "max_patches": 7}
@@ -298,9 +300,10 @@ print(f"chance: {held_out['chance']:.2%}, so {times:.1f} times chance")
 # <details><summary>What we saw</summary>
 #
 # On patients it had not seen the network named the right patch in 1.63 % of the questions. That is
-# little, and it is a success: there are 686 patches to choose from. Who knows the grid, and looks
-# at no scan, names one and the same patch of the last row, which is asked for twice, and is right
-# in 0.29 %. So the network is right 5.6 times as often, and its line was hardly rising any more.
+# little, and it is a success: there are 686 patches to choose from (that there are as many
+# questions is chance). The best *fixed* answer is a patch of the last row, which is asked for
+# twice: 0.29 % of the questions. So the network is right 5.6 times as often, and its line was
+# hardly rising any more.
 #
 # The picture shows what it knows. Of eight answers none is right. But three of them lie in the
 # right scan, one patch beside the place that was asked for. At the skin and in the air one patch is
@@ -311,9 +314,11 @@ print(f"chance: {held_out['chance']:.2%}, so {times:.1f} times chance")
 # ## 5. The curve, with its floor
 #
 # The paper's first claim is a curve: score over the number of labelled scans. Here are three
-# numbers of labels, CPC and its twin from scratch, three
-# [paired seeds](../docs/glossary.md#paired-seed). **Predict before you run:** at which number of
-# labels is the gap largest? With how few labels does a network fall to the floor?
+# numbers of labels, CPC and its twin from scratch, three [paired
+# seeds](../docs/glossary.md#paired-seed). As in notebook 14 the pretrained encoder has a warm-up,
+# and scratch has none. There is no control for "any training at all", so a gap need not come from
+# the puzzle. **Predict before you run:** at which number of labels is the gap largest? With how few
+# labels does a network fall to the floor?
 
 # %%
 CHANGES = {
@@ -375,7 +380,7 @@ draw(f"{organ} alone", PARTS[organ])
 # %% [markdown]
 # *What to look at:* what counts begins above the dotted line. "Fewer labels for the same score"
 # would be a blue line that lies above and to the left of the grey one, by more than the bands are
-# wide.
+# wide. A band goes from the worst seed to the best.
 #
 # <details><summary>What we saw</summary>
 #
@@ -385,10 +390,12 @@ draw(f"{organ} alone", PARTS[organ])
 #
 # The mean hides two things. The organ is found (0.605 with CPC, 0.547 from scratch, all labels);
 # the tumour hardly or not at all (0.0 and 0.054). For the organ alone CPC is ahead by more: 0.505
-# against 0.476 with 4 scans, 0.576 against 0.531 with 9. So with 9 labels it had more than scratch
-# with 36. In the paper, too, the gap is large in the middle. Here the bands overlap, and three
-# pairs get no verdict ([notebook 11](11_finetuning.ipynb)): it takes six. And the virtual bellies
-# are alike, so that where an organ lies is easier to learn than in people.
+# against 0.476 with 4 scans, 0.576 against 0.531 with 9, 0.605 against 0.547 with all. So here the
+# gap is largest at the end; in the paper it is largest in the middle and nearly gone at the end.
+# For the mean it is the other way round: it shrinks with the labels. With 9 labels CPC had more of
+# the organ than scratch with 36, but the three seeds of scratch lie further apart than that. The
+# bands overlap, and three pairs get no verdict ([notebook 11](11_finetuning.ipynb)): it takes six.
+# And the virtual bellies are alike, so that where an organ lies is easier to learn than in people.
 #
 # </details>
 #

@@ -117,7 +117,9 @@ for c, name in enumerate(cohort.channels):
 #
 # T1ce goes with T1 (0.57) far more than with FLAIR (0.03). T2 has −0.75 with T1: where one is
 # bright, the other is dark. With FLAIR it has 0.30. So the names and the voxels say the same: T1
-# and T1ce belong together, and T2 and FLAIR. Neither pair is a close one.
+# and T1ce belong together, and T2 and FLAIR. Neither pair is a close one. (One could object that T2
+# is tied more strongly to T1, by −0.75, and that a weight may change its sign. But copied weights
+# keep theirs.)
 #
 # </details>
 #
@@ -141,8 +143,8 @@ batch = task.make_views(pair, task.sample_params(pair, torch.Generator().manual_
 ssl3d.show.Puzzle3D(pair, batch)
 
 # %% [markdown]
-# *What to look at:* the blocks that are hidden. The same ones are hidden in both contrasts, so one
-# cannot be copied from the other.
+# *What to look at:* the blocks that are hidden. The same ones are hidden in both contrasts (drawn
+# is T1), so one cannot be copied from the other.
 
 # %%
 view = ssl3d.show.Live(task, encoder, corpus.images(unseen[:2]), chance=0.0)
@@ -357,11 +359,12 @@ figure
 #
 # The same puzzle on the hospital's own scans had 0.476. The corpus was worth no more here than the
 # scans that the hospital has anyway. Collapsed had 0.401, which is close to the best random kind:
-# only what lies above can come from what the puzzle taught. Place alone had 0.083: a tumour can be
-# anywhere. With the place among the inputs too, by name (0.470) is ahead of in turn (0.442) and
-# level with own scans (0.466).
+# only what lies above can come from what the puzzle taught. Place alone had 0.083 with every draw.
+# It is all due to the rule of [notebook 14](14_brain_tumours.ipynb): where a patient has no
+# enhancing tumour, nothing named counts as 1. With the place among the inputs too, by name (0.470)
+# is ahead of in turn (0.442) and level with own scans (0.466).
 #
-# All of this is three encoders and three draws of two patients: no verdict.
+# All of this is three encoders, three draws of two patients and eight test patients: no verdict.
 #
 # </details>
 #
@@ -428,7 +431,9 @@ ssl3d.show.Volume3D(flair, shown["in turn"], title="fine-tuned, channels in turn
 # both. That is the opposite of what the probe said, and of what the paper found. Was it the
 # warm-up, since for a quarter of these few steps the pretrained encoders stood still, and scratch
 # could learn? No: without it by name had 0.505, 0.466 and 0.533, less in every seed. So here the
-# warm-up helped, as the paper says. But three pairs give no
+# warm-up helped, as the paper says. And without it nothing differs from scratch but the start: so
+# the pretrained start itself was the worse one, in each seed. Why, this notebook does not say;
+# features that a linear probe likes need not be a good place to learn from. But three pairs give no
 # [verdict](../docs/glossary.md#verdict): scores differ more from seed to seed than most arms do.
 #
 # In the pictures all find the tumour, and miss its dead core: they call it enhancing tumour. All
@@ -438,10 +443,10 @@ ssl3d.show.Volume3D(flair, shown["in turn"], title="fine-tuned, channels in turn
 #
 # ## 7. What this can say, and what it cannot
 #
-# It **can** say what a wrong mapping costs these very encoders: that comparison is paired down to
-# the last weight. The cost was there when the features were frozen, and gone when all weights could
-# learn. Naming the channels is free, so do it either way. It **cannot** say how much transfer is
-# worth in a clinic:
+# It **can** say what a wrong mapping costs these very encoders on these eight patients: that
+# comparison is paired down to the last weight. The cost was there when the features were frozen,
+# and gone when all weights could learn. Naming the channels is free, so do it either way. It
+# **cannot** say how much transfer is worth in a clinic:
 #
 # - Virtual corpus and virtual benchmark are warps of **one** template. They are far more alike than
 #   UK Biobank and BraTS are. That makes transfer easier here, and random features strong: at this
@@ -511,7 +516,8 @@ ssl3d.show.Volume3D(flair, shown["in turn"], title="fine-tuned, channels in turn
 # - Labels instead: Chen et al. ([Med3D, 2019](https://arxiv.org/abs/1904.00625)) pretrained on the
 #   labels of many small data sets together.
 #
-# **Next:** [hearts](18_hearts.ipynb), where slices are ten times as thick as wide.
+# **Next:** [hearts](18_hearts.ipynb), where slices are five to seven times as thick as a pixel is
+# wide.
 #
 # ## References
 #
