@@ -327,11 +327,10 @@ ssl3d.show.puzzle(pair, two_turns.make_views(pair, drawn))
 # ## 4. Two scans of one patient
 #
 # A [split](../docs/glossary.md#fold) by patients keeps both moments of a heart on one side. A split
-# by scans does not. Here is what that does, without any training. (A patient's two scans fall into
-# one fold with a probability of 15/79, so about 32 of 40 patients should be torn.) The "method" is
-# absurd: for each test scan find the training scan whose grey values are nearest, and **copy its
-# labels**. **Predict before you run:** how many patients are torn apart by dealing scans to five
-# folds? What happens to the Dice?
+# by scans does not. Here is what that does, without any training. The "method" is absurd: for each
+# test scan find the training scan whose grey values are nearest, and **copy its labels**. **Predict
+# before you run:** how many patients are torn apart by dealing scans to five folds? What happens to
+# the Dice?
 
 # %%
 everyone = [i for i, case in enumerate(cohort.cases) if case.labelled]
@@ -500,8 +499,8 @@ ssl3d.show.Volume3D(image[0], stacks["3D masked"], title="found by the 3D networ
 ssl3d.show.Volume3D(image[0], stacks["2D masked"], title="found slice by slice", **look)
 
 # %% [markdown]
-# *What to look at:* (these are the networks of the last draw): from the side, are the 2D network's
-# answers a heart or a pile of plates?
+# *What to look at:* from the side, are the 2D network's answers a heart or a pile of plates? (These
+# are the networks of the last draw.)
 #
 # <details><summary>What we saw</summary>
 #
