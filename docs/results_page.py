@@ -7,6 +7,7 @@ Between the markers ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->`` stands w
 the rows in notebooks/results. The pictures of the claims lie beside the page.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -26,6 +27,7 @@ from ssl3d_lite.study.tables import as_markdown, proxy_table, score_table
 
 DOCS = Path(__file__).parent
 STORED = DOCS.parent / "notebooks" / "results"
+SHIPPED = DOCS.parent / "ssl3d_lite" / "study" / "shipped"
 PAGES = DOCS / "results.md", STORED / "README.md"
 CLAIMS: tuple[str, ...] = get_args(ClaimName)
 BLOCK = re.compile(r"<!-- (?P<name>[^:>]+): begin -->\n.*?<!-- (?P=name): end -->", re.DOTALL)
@@ -149,15 +151,15 @@ def overview() -> str:
     for name, folder in stored().items():
         results = results_of(folder)
         study = results.study
-        plans = [p for each in (folder, folder.parent) for p in each.glob(f"{study.name}.toml")]
-        plan = f"[{plans[0].name}]({plans[0].relative_to(STORED)})" if plans else "in the package"
+        places = (folder, folder.parent, SHIPPED)
+        plan = next(path for each in places for path in each.glob(f"{study.name}.toml"))
         seconds = {row["run"]: row["seconds"] for row in results.rows if row.get("seconds")}
         rows.append(
             [
                 f"[{name}]({name}/table.md) ([report]({name}/report.html))",
                 study.question,
                 results.facts["cohort"],
-                plan,
+                f"[{plan.name}]({os.path.relpath(plan, STORED)})",
                 f"{study.seeds} seeds, {len(results.arms)} arms, {len(results.rows)} rows",
                 f"{sum(seconds.values()) / 3600:.1f}",
             ]
