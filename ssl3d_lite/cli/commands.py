@@ -127,7 +127,7 @@ def pretrain_defaults(
 
 def pretrain_command(settings: PretrainCommand) -> Encoder:
     training = settings.training
-    launch(training.devices, training.device, training.precision)
+    launch(training.devices, training.device, training.precision, training.machines)
     cohort, split = read_cohort(settings.cohort, settings.fold, training.device)
     seed = training.seed
     encoder = settings.shape.encoder(cohort, seed)
@@ -182,7 +182,7 @@ class FinetuneCommand(CheckedSettings):
 
 def finetune_command(settings: FinetuneCommand) -> Evaluation | OrdinalEvaluation:
     training = settings.training
-    launch(training.devices, training.device, training.precision)
+    launch(training.devices, training.device, training.precision, training.machines)
     cohort, split = read_cohort(settings.cohort, settings.fold, training.device)
     encoder = find_encoder(settings.encoder, cohort, settings.shape, training.seed)
     decoder = load_decoder(settings.encoder) if settings.transfer == "network" else None

@@ -84,6 +84,11 @@ def _line_about(error: BaseException) -> str | None:
     """What to tell of an error that is no fault of the program; None if it is one."""
     if isinstance(error, InputError | DivergedError):
         return str(error)
+    if "ssl3d_lite.machine.collectives" in sys.modules:
+        from ssl3d_lite.machine.collectives import LOST, is_loss
+
+        if is_loss(error):
+            return LOST
     if not isinstance(error, OSError):
         return None
     if error.args and isinstance(error.args[0], list):  # shutil's: one a file

@@ -17,6 +17,11 @@ _Result = TypeVar("_Result")
 
 _ALONE = ContextVar("alone", default=False)
 
+LOST = (
+    "another of the processes that share this training is gone, and says itself why; what was "
+    "finished is kept: run the same command again, on each machine"
+)
+
 
 # ---- who is who --------------------------------------------------------------------------------
 
@@ -88,6 +93,14 @@ class Gather(torch.autograd.Function):
         return gradient[local_slice(len(gradient))]
 
 
+def all_gather_objects(own: Any) -> list[Any]:
+    """What each process has, in their order."""
+    found = [own] * world_size()
+    if is_distributed():
+        group.all_gather_object(found, own)
+    return found
+
+
 def all_reduce_mean(numbers: list[float], device: torch.device) -> list[float]:
     """Means over all processes."""
     if not is_distributed():
@@ -114,6 +127,13 @@ def on_rank_zero(work: Callable[..., _Result], *arguments: Any) -> _Result:
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
+
+
+def is_loss(error: BaseException) -> bool:
+    """Whether an error says that another process is gone."""
+    return isinstance(error, group.DistError) or (
+        isinstance(error, RuntimeError) and "gloo/transport" in str(error)
+    )
 
 
 def broadcast_buffers(module: nn.Module) -> None:

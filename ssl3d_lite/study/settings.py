@@ -59,7 +59,15 @@ Names = Annotated[tuple[str, ...], Len(1)]
 
 SHIPPED = "shipped"  # the folder beside this file that holds the studies of the package
 ELSEWHERE = (  # the study says these itself, or the command line does
-    *("seed", "device", "devices", "precision", "activation_checkpointing", "memory_format"),
+    *(
+        "seed",
+        "device",
+        "devices",
+        "machines",
+        "precision",
+        "activation_checkpointing",
+        "memory_format",
+    ),
     "checkpoint_every",
     *("epochs", "freeze_encoder_steps", "encoder_lr_scale", "test_at"),
 )

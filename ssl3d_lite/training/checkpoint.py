@@ -269,13 +269,9 @@ class Progress:
         """
         if out is None:
             return cls()
-        path = Path(out) / _RESUME
-        if not path.exists():
+        state = on_rank_zero(_read_state, Path(out))  # other machines may not see the folder
+        if state is None:
             return cls()
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as reason:  # unpickling broken bytes raises almost anything
-            raise InputError(f"{path} cannot be read: {reason}; delete it to start anew") from None
         old, new = renamed(json.loads(state["record"])), json.loads(json.dumps(record))
         if changed := _what_changed(old, new, Path(out)):
             on_rank_zero(_begin_anew, Path(out), changed)
@@ -319,6 +315,16 @@ class Progress:
             learner.load_state_dict(self.best[2])
 
 
+def _read_state(out: Path) -> dict[str, Any] | None:
+    path = out / _RESUME
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as reason:  # unpickling broken bytes raises almost anything
+        raise InputError(f"{path} cannot be read: {reason}; delete it to start anew") from None
+
+
 def _write_state(out: Path, state: dict[str, Any]) -> None:
     buffer = BytesIO()  # torch writes to a full disk without saying that it is full
     torch.save(state, buffer)
@@ -344,6 +350,13 @@ def origins(cohort: Cohort, encoder: Encoder, parts: Collection[str], read: bool
             "encoder": folder and hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16],
         },
     }
+
+
+def without_folders(record: dict[str, Any]) -> dict[str, Any]:
+    """A run's record by the names that messages have, settings before what they lead to. Where its
+    folders lie is left out: each machine may have its own."""
+    flat = _flat(record)
+    return {k: flat[k] for k in sorted(flat, key=lambda k: "." not in k) if k[:8] != "folders."}
 
 
 def _what_changed(old: dict[str, Any], new: dict[str, Any], out: Path) -> list[str]:

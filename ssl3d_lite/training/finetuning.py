@@ -12,8 +12,8 @@ from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.data.label_classes import absent_classes
 from ssl3d_lite.data.provenance import Provenance, unchanged
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.machine.collectives import all_gather, on_rank_zero
-from ssl3d_lite.machine.launch import launch
+from ssl3d_lite.machine.collectives import all_gather, on_rank_zero, say
+from ssl3d_lite.machine.launch import launch, same_run
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.compatibility import (
     adopt_encoder,
@@ -26,7 +26,7 @@ from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.tasks import Row
 
 from .batches import labelled_batch
-from .checkpoint import digest, origins, run_folder, save_network
+from .checkpoint import digest, origins, run_folder, save_network, without_folders
 from .hooks import EvalHook, Hook, RunSpec
 from .learner import Learner
 from .loop import fit
@@ -142,11 +142,16 @@ def finetune(
         before=network.encoder.provenance,
         patch=settings.patch,
     )
-    launch(settings.devices, settings.device, settings.precision)  # one process claims the folder
+    launch(settings.devices, settings.device, settings.precision, settings.machines)
     if absent := absent_classes(cohort, cases):
         said = f"{', '.join(absent)}: in none of the {len(cases)} training cases, so not learnt"
-        on_rank_zero(print, said)
-    with run_folder(out, "finetune") as folder, unchanged(cohort):
+        say(said)
+    # one process claims the folder
+    with (
+        same_run(without_folders(record)),
+        run_folder(out, "finetune") as folder,
+        unchanged(cohort),
+    ):
         spec = RunSpec(settings, record, folder, "finetune")
         history = fit(Finetuning(network, settings), batch_of, spec, hooks)
         network.requires_grad_(True)

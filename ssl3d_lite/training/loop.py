@@ -49,7 +49,7 @@ def fit(
             last checkpoint is from before.
     """
     settings = spec.settings
-    fabric = launch(settings.devices, settings.device, settings.precision)
+    fabric = launch(settings.devices, settings.device, settings.precision, settings.machines)
     model, optimizer = set_up(fabric, learner, settings)
     progress = Progress.restore(spec.out, spec.record, learner, optimizer)
     # a run that was done before its last step has nothing left to do

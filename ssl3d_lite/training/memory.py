@@ -127,8 +127,10 @@ def check_memory(
     Weights, and the moments of a run that is continued, lie on the device already.
     """
     here = _bytes((*_state(learner), *_tensors(list(optimizer.state.values()))))
-    # all processes must come to the same end; on CPUs they take from the same memory
-    free = free_bytes(device) // (world_size() if device.type == "cpu" else 1)
+    # all processes must come to the same end; on CPUs a machine's take from the same memory
+    free = free_bytes(device) // (
+        min(world_size(), settings.devices) if device.type == "cpu" else 1
+    )
     free = int(all_gather(torch.tensor([free], device=device)).min())
     need = 0
     for step in range(min(learner.num_batch_shapes, settings.steps)):
@@ -159,7 +161,7 @@ def explain_out_of_memory(settings: TrainSettings) -> Iterator[None]:
 def advice(settings: TrainSettings, checkpointing: bool = True) -> str:
     """What to set so that a step takes less memory."""
     ways = []
-    if settings.batch > settings.devices:
+    if settings.batch > settings.num_processes:
         ways.append(f"a batch below {settings.batch}")
     if checkpointing and not settings.activation_checkpointing:
         ways.append("activation_checkpointing")

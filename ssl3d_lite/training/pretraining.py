@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.data.provenance import Provenance, unchanged
 from ssl3d_lite.machine.collectives import on_rank_zero, say
-from ssl3d_lite.machine.launch import launch
+from ssl3d_lite.machine.launch import launch, same_run
 from ssl3d_lite.models.compatibility import adopt_encoder
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.foreign import check_own
@@ -19,7 +19,7 @@ from ssl3d_lite.models.unet import find_unet_decoder
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row, measure
 
 from .batches import puzzle_batch
-from .checkpoint import digest, origins, run_folder, save_encoder
+from .checkpoint import digest, origins, run_folder, save_encoder, without_folders
 from .hooks import Callback, CallbackHook, RunSpec
 from .learner import Learner
 from .loop import fit
@@ -129,8 +129,13 @@ def pretrain(
     encoder.provenance = Provenance.of(
         cohort, cases, fold=fold, before=encoder.provenance, parts=PRETRAINING_PARTS
     )
-    launch(settings.devices, settings.device, settings.precision)  # one process claims the folder
-    with run_folder(out, "pretrain") as folder, unchanged(cohort):
+    launch(settings.devices, settings.device, settings.precision, settings.machines)
+    # one process claims the folder
+    with (
+        same_run(without_folders(record)),
+        run_folder(out, "pretrain") as folder,
+        unchanged(cohort),
+    ):
         spec = RunSpec(settings, record, folder, f"pretrain {record['task']}")
         learner = Pretraining(encoder, tasks, settings.until)
         history = fit(learner, batch_of, spec, hooks)

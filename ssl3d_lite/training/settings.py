@@ -56,7 +56,9 @@ class TrainSettings(CheckedSettings):
     device: Device = field(default="auto", metadata=_ON_THE_MACHINE)
     """auto (a GPU where there is one), cpu, cuda or mps."""
     devices: PositiveInt = field(default=1, metadata=_ON_THE_MACHINE)
-    """Number of GPUs, or of CPU processes, that share each batch."""
+    """Number of GPUs, or of CPU processes, that share each batch: those of each machine."""
+    machines: PositiveInt = field(default=1, metadata={**_ON_THE_MACHINE, **_NEW})
+    """Number of machines that share each batch; the same command is started on each."""
     precision: Precision = "auto"
     """auto (bf16-mixed on GPUs that have it), 32-true or bf16-mixed."""
     activation_checkpointing: bool = field(default=False, metadata=_ON_THE_MACHINE)
@@ -71,11 +73,17 @@ class TrainSettings(CheckedSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.batch % self.devices:
+        if self.batch % self.num_processes:
+            machines = f"{self.machines} machines with " if self.machines > 1 else ""
             raise InputError(
-                f"a batch of {self.batch} scans cannot be shared out among {self.devices} devices; "
-                f"use a multiple of {self.devices}"
+                f"a batch of {self.batch} scans cannot be shared out among {machines}"
+                f"{self.devices} devices; use a multiple of {self.num_processes}"
             )
+
+    @property
+    def num_processes(self) -> int:
+        """How many share each batch, on all machines."""
+        return self.devices * self.machines
 
     def for_cases(self: "AnySettings", count: int) -> "AnySettings":
         """The same settings with ``epochs`` counted out in steps, for that many scans."""

@@ -330,15 +330,6 @@ def test_in_a_notebook_several_devices_are_refused(monkeypatch):
         launch(2, "cpu")
 
 
-def test_srun_with_several_tasks_is_refused(monkeypatch):
-    """Each would start all of the others."""
-    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
-    monkeypatch.setattr(sys, "argv", [__file__])  # a command, which pytest's workers are not
-    check_devices(1, "cpu")
-    with pytest.raises(InputError, match="srun has started 2 tasks"):
-        check_devices(2, "cpu")
-
-
 def test_all_runs_of_one_command_have_the_same_devices(monkeypatch):
     monkeypatch.setattr(distributed, "is_distributed", lambda: True)
     monkeypatch.setattr(distributed, "world_size", lambda: 2)
