@@ -40,6 +40,18 @@ def test_the_page_of_the_presets_is_current():
     }
 
 
+def test_eight_gpus_are_predicted_from_what_one_took():
+    """After a change: python tests/benchmarks/eight_gpus.py"""
+    eight = load("eight_gpus")
+    page = eight.PAGE.read_text()
+    assert eight.renewed(page) == page
+    assert eight.all_reduce_seconds(1000, 2, 100) == 10  # each sends one half twice
+    assert eight.all_reduce_seconds(1000, 1, 100) == 0
+    cells = list(eight.predicted({(64, 1): 0.010, (64, 8): 0.020}, 10**9, 64, 1))
+    assert cells[:2] == ["8 × 64³", "20 ms"]
+    assert cells[3] == "150.0 ms, 0.1 times"  # 10 ms, and 1.75 GB at 12.5 GB/s
+
+
 def test_what_a_preset_needs_is_counted():
     presets = load("presets")
     (kept,) = (

@@ -43,7 +43,7 @@ class Rendezvous:
 
 
 def find_rendezvous(machines: int) -> Rendezvous:
-    """This machine's here, by the variables that torchrun and Lightning read too; what srun says
+    """This machine's place, by the variables that torchrun and Lightning read too; what srun says
     stands in for those that are not set.
 
     Raises:
