@@ -18,8 +18,8 @@ _Result = TypeVar("_Result")
 _ALONE = ContextVar("alone", default=False)
 
 LOST = (
-    "another of the processes that share this training is gone, and says itself why; what was "
-    "finished is kept: run the same command again, on each machine"
+    "another of the processes that share this training is gone; what was finished is kept: run the "
+    "same command again, on each machine if there are several"
 )
 
 

@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -80,7 +80,7 @@ def launch(
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         if os.environ.get("LOCAL_RANK", "0") != "0":  # one of those that a first process started
             end_with_parent()
-        with starting_workers():
+        with starting_workers(), _watching():
             fabric.launch()
         atexit.register(group.destroy_process_group)  # else its threads may abort the process
         if rank():
@@ -100,6 +100,10 @@ def _meet_others(machines: int, asked: dict[str, Any]) -> None:
     os.environ["NODE_RANK"] = str(here.number)
 
 
+def _watching() -> AbstractContextManager[None]:
+    return nullcontext() if _watch is None else _watch.sharing()
+
+
 @contextmanager
 def same_run(record: dict[str, Any]) -> Iterator[None]:
     """While all machines are at one run, which has this record on each.
@@ -107,7 +111,7 @@ def same_run(record: dict[str, Any]) -> Iterator[None]:
     Raises:
         InputError: another has been asked for another run.
     """
-    with _watch.sharing() if _watch else nullcontext():
+    with _watching():
         check_same(all_gather_objects(record), "process")
         yield
 
@@ -117,8 +121,9 @@ def check_devices(devices: int, device: str, machines: int = 1) -> None:
     several = devices * machines
     if is_distributed() and several != world_size():
         raise InputError(
-            f"devices is {devices}, but this command has been started on {world_size()}; "
-            "all of its runs have the same number"
+            f"devices is {devices}, but this command has been started on {world_size()}"
+            f"{f' of {machines} machines' if machines > 1 else ''}; all of its runs have the same "
+            "number"
         )
     if several == 1 or is_distributed():
         return

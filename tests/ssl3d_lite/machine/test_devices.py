@@ -22,7 +22,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.monitor import eval_hooks
 from ssl3d_lite.machine import collectives
 from ssl3d_lite.machine import launch as distributed
-from ssl3d_lite.machine.collectives import all_gather, local_slice, on_rank_zero, rank
+from ssl3d_lite.machine.collectives import LOST, all_gather, local_slice, on_rank_zero, rank
 from ssl3d_lite.machine.launch import check_devices, launch
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.networks import make_network
@@ -291,6 +291,20 @@ def test_a_run_killed_with_two_processes_goes_on_with_one(folder, whole, tmp_pat
     assert not psutil.wait_procs(others, timeout=10)[1], "the other ends with it"
     assert main(command(folder, tmp_path)[3:]) == 0
     assert is_rounding(moved(tmp_path), whole)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_lost_ends_the_others_with_a_line(folder, tmp_path):
+    two = command(folder, tmp_path, "--devices", "2")
+    process = subprocess.Popen(two, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "resume.pt").exists():
+        assert process.poll() is None, "it ended before one was killed"
+        time.sleep(0.005)
+    (other,) = psutil.Process(process.pid).children()
+    other.kill()
+    said = process.communicate(timeout=60)[1]
+    assert said.splitlines()[-1] == f"ssl3d: {LOST}"
+    assert process.returncode == 2
 
 
 def refused(capsys, *arguments):

@@ -228,6 +228,17 @@ def test_two_machines_with_two_devices_each(folder, whole, cabled, tmp_path):
     assert is_rounding(weights(tmp_path / "run"), whole[1])
 
 
+@pytest.mark.slow
+def test_torchrun_may_start_the_processes(folder, whole, tmp_path):
+    there = f"--rdzv-endpoint=127.0.0.1:{free_port()}"
+    run = ["-m", "torch.distributed.run", "--nnodes=2", "--rdzv-backend=c10d", there]
+    both = [[sys.executable, *run, *command(folder, tmp_path / "run")[1:]]] * 2
+    no_places = dict.fromkeys(("MASTER_ADDR", "MASTER_PORT", "NODE_RANK"))
+    told = finish(Machines().start_both(*both, **no_places))
+    assert [each[0] for each in told] == [0, 0], told
+    assert torch.equal(weights(tmp_path / "run"), whole[1])
+
+
 # ---- a cluster ---------------------------------------------------------------------------------
 
 
