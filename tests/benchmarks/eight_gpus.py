@@ -80,8 +80,8 @@ def section() -> str:
             "",
             "Nobody has run this package on eight GPUs yet. `tests/benchmarks/eight_gpus.py` "
             "predicts it from what one H200",
-            "took for a step of masked reconstruction ([growth.csv]"
-            "(../notebooks/results/gpu/growth.csv)), and writes this section:",
+            "took for a step of masked reconstruction (`growth.csv` in [results/gpu]"
+            "(../notebooks/results/gpu/README.md)), and writes this section:",
             "",
             *head,
             *rows,
