@@ -169,7 +169,7 @@ def test_what_is_told_after_an_answer(browser, small):
     said = page.get_by_role("status").inner_text().split("\n")
     assert [line for line in said if line][1:] == [
         *("you", "0 of 1", "network", f"{int(network == question['correct'])} of 1"),
-        *("chance", "0 of 1"),
+        *("chance", "0.04 of 1"),
     ]
     page.close()
 

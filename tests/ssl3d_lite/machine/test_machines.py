@@ -326,9 +326,15 @@ def test_a_place_that_means_nothing_is_refused(monkeypatch, changed, said):
         find_rendezvous(2)
 
 
+def be_a_command(monkeypatch):
+    """As pytest's workers are not, nor a process in which IPython has run."""
+    monkeypatch.setattr(sys, "argv", [__file__])
+    monkeypatch.delattr(sys, "ps1", raising=False)
+
+
 def test_srun_with_other_tasks_than_machines_is_refused(monkeypatch):
     """Each would start all of the others."""
-    monkeypatch.setattr(sys, "argv", [__file__])  # a command, which pytest's workers are not
+    be_a_command(monkeypatch)
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
     check_devices(1, "cpu")
     check_devices(2, "cpu", 4)
@@ -337,7 +343,7 @@ def test_srun_with_other_tasks_than_machines_is_refused(monkeypatch):
 
 
 def test_torchrun_with_other_processes_is_refused(monkeypatch):
-    monkeypatch.setattr(sys, "argv", [__file__])
+    be_a_command(monkeypatch)
     monkeypatch.setenv("WORLD_SIZE", "4")
     check_devices(2, "cpu", 2)
     with pytest.raises(InputError, match=r"4 processes have been started, .* makes 2"):
