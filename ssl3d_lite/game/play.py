@@ -26,7 +26,7 @@ from .plan import ABOUT, FILTERS, PLAN, TEXT, TITLE, UNFAIR, UNFAIR_AFTER, Plann
 class PlaySettings(CheckedSettings):
     """Write one HTML file in which a person solves the puzzles that a network solves, beside the
     network and chance. It opens from disk, and fetches nothing. The networks are trained now, on
-    virtual heads, which takes two cores about two minutes."""
+    virtual heads, which takes two cores about a minute."""
 
     out: Positional[Path]
     """File of the page; its name ends in .html."""

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from helpers import make_cohort
@@ -262,10 +263,11 @@ class SlurmStep:
 
 
 @pytest.mark.slow
-def test_a_job_of_a_cluster_that_is_killed_is_given_again(folder, whole, tmp_path):
+def test_a_job_of_a_cluster_that_is_killed_is_given_again(folder, whole, tmp_path, monkeypatch):
     """Through submitit's local executor: the job is taken away, and given again."""
     import submitit
 
+    monkeypatch.setenv("PYTHONPATH", PATHS)  # the job imports this file
     executor = submitit.AutoExecutor(folder=tmp_path / "logs", cluster="local")
     executor.update_parameters(tasks_per_node=2, timeout_min=10)
     for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK"):
@@ -276,7 +278,9 @@ def test_a_job_of_a_cluster_that_is_killed_is_given_again(folder, whole, tmp_pat
     while not (tmp_path / "run" / "resume.pt").exists():
         assert not job.done(), job.stderr()
         time.sleep(0.01)
-    job.cancel()
+    for process in psutil.Process(int(job.job_id)).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     while job.state == "RUNNING":
         time.sleep(0.1)
     assert not (tmp_path / "run" / "encoder.safetensors").exists()
