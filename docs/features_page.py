@@ -3,8 +3,8 @@
     python docs/features_page.py [FOLDER]
 
 The patients are virtual hippocampi, so their page may go anywhere. An encoder is trained on the
-others by CPC, without labels, which takes a CPU about ten minutes; four of the test set are shown.
-Cohort and encoder stay in FOLDER, if one is given, and need not be made again.
+others by CPC, without labels, in a minute or a few; four of the test set are shown. Cohort and
+encoder stay in FOLDER, if one is given, and need not be made again.
 """
 
 import sys
@@ -25,10 +25,14 @@ from browser.lab import FLAGS, find_browser  # noqa: E402  (needs the line above
 CASES, STEPS = 60, 1200
 TITLE = "Point at patient A"
 TEXT = (
-    "Four virtual patients whom no training has seen. Rings show the voxels of B, C and D that are "
-    "most like the one you point at, green where the label is the same. The last picture is A "
-    "again, seen through a crop. Drag the crop: what knows the anatomy stays on it. Below are the "
-    "nearest patches, three planes and 3D, dots that are places, and the nearest patients."
+    "Four simulated patients whom no training has seen. The pinker, the more like what you point "
+    "at; a ring is the best match, green where the label is the same, and each patient is "
+    "shown in the slice of the ring. The first row is a network that was trained without labels, "
+    "by CPC: it learnt to tell which patch of a scan comes next. The second is the same network "
+    "with random weights. The third looks at no scan: it knows coordinates alone. The last picture "
+    "is A again, seen through a crop. Drag the crop: what knows the anatomy stays on it. One point "
+    "says little; the table at the end has the means. Below are the nearest patches, three planes "
+    "and 3D, dots that are places, and the nearest patients."
 )
 
 
