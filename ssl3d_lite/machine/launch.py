@@ -34,8 +34,8 @@ from .machines import Watch, check_same, find_rendezvous, meet, use_network_to
 
 WAIT_FOR_RANK_ZERO = timedelta(days=1)  # while it works alone; processes that die are seen sooner
 
-
 _watch: Watch | None = None
+
 
 # ---- starting ----------------------------------------------------------------------------------
 

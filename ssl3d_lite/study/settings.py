@@ -37,7 +37,12 @@ from ssl3d_lite.settings import (
 )
 from ssl3d_lite.tasks import task_classes
 from ssl3d_lite.training.presets import PresetName
-from ssl3d_lite.training.settings import STEPS_PER_ROW, FinetuneSettings, PretrainSettings
+from ssl3d_lite.training.settings import (
+    STEPS_PER_ROW,
+    FinetuneSettings,
+    PretrainSettings,
+    machine_settings,
+)
 
 from .arms import Arm, parse_arm
 from .protocols import COMES_WITH, protocol_names
@@ -59,16 +64,7 @@ Names = Annotated[tuple[str, ...], Len(1)]
 
 SHIPPED = "shipped"  # the folder beside this file that holds the studies of the package
 ELSEWHERE = (  # the study says these itself, or the command line does
-    *(
-        "seed",
-        "device",
-        "devices",
-        "machines",
-        "precision",
-        "activation_checkpointing",
-        "memory_format",
-    ),
-    "checkpoint_every",
+    *("seed", "precision", *sorted(machine_settings())),
     *("epochs", "freeze_encoder_steps", "encoder_lr_scale", "test_at"),
 )
 

@@ -356,7 +356,8 @@ def without_folders(record: dict[str, Any]) -> dict[str, Any]:
     """A run's record by the names that messages have, settings before what they lead to. Where its
     folders lie is left out: each machine may have its own."""
     flat = _flat(record)
-    return {k: flat[k] for k in sorted(flat, key=lambda k: "." not in k) if k[:8] != "folders."}
+    names = (name for name in flat if not name.startswith("folders."))
+    return {name: flat[name] for name in sorted(names, key=lambda name: "." not in name)}
 
 
 def _what_changed(old: dict[str, Any], new: dict[str, Any], out: Path) -> list[str]:
