@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import get_args
 
@@ -30,6 +31,7 @@ STORED = DOCS.parent / "notebooks" / "results"
 SHIPPED = DOCS.parent / "ssl3d_lite" / "study" / "shipped"
 PAGES = DOCS / "results.md", STORED / "README.md"
 CLAIMS: tuple[str, ...] = get_args(ClaimName)
+VERDICTS = "holds", "does not hold", "undecided", "cannot tell"
 BLOCK = re.compile(r"<!-- (?P<name>[^:>]+): begin -->\n.*?<!-- (?P=name): end -->", re.DOTALL)
 
 
@@ -88,15 +90,22 @@ def is_planned(folder: Path, claim: str, finding: Finding) -> bool:
 
 
 def verdict_counts() -> str:
-    """A claim a row: for how many arms and studies it holds, does not, or cannot be told."""
+    """A claim and kind of scans a row: for how many arms and studies it holds, does not, or cannot
+    be told."""
     rows = []
-    for claim in CLAIMS:
-        verdicts = [finding.verdict for _, _, finding in planned(claim)]
+    for claim, scans in product(CLAIMS, ("real", "virtual")):
+        verdicts = [
+            finding.verdict for _, folder, finding in planned(claim) if scans_of(folder) == scans
+        ]
         if verdicts:
-            counts = [str(verdicts.count(v)) for v in ("holds", "does not hold", "undecided")]
-            rows.append([claim, *counts, str(verdicts.count("cannot tell")), str(len(verdicts))])
-    header = ["claim", "holds", "does not hold", "undecided", "cannot tell", "arms and studies"]
-    return as_markdown((header, rows))
+            counts = [str(verdicts.count(verdict)) for verdict in VERDICTS]
+            rows.append([claim, scans, *counts, str(len(verdicts))])
+    return as_markdown((["claim", "scans", *VERDICTS, "arms and studies"], rows))
+
+
+def scans_of(folder: Path) -> str:
+    """The kind of scans that a study's networks are scored on: "real" or "virtual"."""
+    return "virtual" if results_of(folder).facts["cohort"].startswith("Virtual") else "real"
 
 
 def claim_table(claim: str) -> str:
@@ -132,17 +141,17 @@ def scores(name: str, protocol: str) -> str:
 
 
 def puzzles() -> str:
-    """How well each puzzle is solved: a puzzle a row, a study a column."""
-    rows: dict[str, dict[str, str]] = {}
+    """How well each puzzle is solved, an arm and study a row."""
+    rows = []
     for name, folder in studies().items():
         header, table = proxy_table(results_of(folder))
         for row in table:
             told = dict(zip(header, row, strict=True))
-            said = f"{told['score']}; guessing {told['guessing gives']}"
-            rows.setdefault(told["arm"], {})[name] = said
-    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-    cells = [[arm, *(row.get(column, "") for column in columns)] for arm, row in rows.items()]
-    return as_markdown((["arm", *columns], cells))
+            study = f"[{name}]({table_of(folder)})"
+            rows.append([told["arm"], study, told["score"], told["guessing gives"]])
+    order = list(dict.fromkeys(arm for arm, *_ in rows))
+    rows.sort(key=lambda row: order.index(row[0]))
+    return as_markdown((["arm", "study", "score", "guessing gives"], rows))
 
 
 def overview() -> str:
