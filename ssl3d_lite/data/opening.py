@@ -34,27 +34,28 @@ def scale() -> str:
     return chosen
 
 
-def open_cohort(name: str, **settings: Any) -> Cohort:
-    """The cohort ``cohorts/NAME`` if it is there, else a virtual twin; says which, and its kind.
+def open_cohort(name: str | Path, **settings: Any) -> Cohort:
+    """The cohort ``cohorts/NAME`` if it is there, else a virtual twin, or the cohort in a folder of
+    your own; says which, and its kind.
 
     It is kept in memory, on the GPU where there is one and it fits.
 
     Args:
-        name: one of ``TWINS``, such as "hippocampus".
+        name: one of ``TWINS``, such as "hippocampus", or the folder of a prepared cohort.
         settings: of the twin's recipe: ``cases``, ``edge`` …; real scans are taken as they were
             prepared.
 
     Raises:
-        InputError: a misspelt name or setting; names the nearest.
+        InputError: a misspelt name or setting; names the nearest. A folder without a cohort.
 
     Example::
 
         cohort = open_cohort("hippocampus", cases=20)
         volumes = cohort.images(cohort.split().train)  # (case, 1, 40, 56, 40)
     """
-    if name not in TWINS:
-        raise unknown("cohort", name, TWINS)
-    folder, made = Path("cohorts") / name, ""
+    folder, made = (Path("cohorts") / name if name in TWINS else Path(name)), ""
+    if name not in TWINS and not folder.is_dir():
+        raise unknown("cohort", str(name), TWINS)
     if not folder.exists():
         sizes = "".join(f"-{value}{key}" for key, value in settings.items())
         folder, made = Path("runs/virtual") / f"{name}{sizes}", ", made on the spot"

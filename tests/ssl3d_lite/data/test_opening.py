@@ -1,5 +1,7 @@
 """What notebooks begin with: the scale, the cohort, and what a step costs."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from helpers import make_cohort
@@ -68,6 +70,18 @@ def test_scans_are_taken_where_they_are_prepared(tmp_path, monkeypatch, capsys):
     make_cohort(tmp_path / "cohorts/brats")
     assert open_cohort("brats", cases=3).name == "made up"
     assert capsys.readouterr().out.endswith("(real scans)\n")
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_folder_of_ones_own_is_opened(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    make_cohort(tmp_path / "mine")
+    assert open_cohort(kind("mine")).name == "made up"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty"):
+        open_cohort(kind("empty"))
+    with pytest.raises(InputError, match="unknown cohort 'brat'; did you mean 'brats'"):
+        open_cohort(kind("brat"))
 
 
 def test_a_misspelt_cohort_or_setting_is_refused_with_the_nearest(tmp_path, monkeypatch):
