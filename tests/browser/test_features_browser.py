@@ -36,6 +36,10 @@ COUNT = """() => {
     };
 }"""
 
+TWO_FRAMES = """() => new Promise((done) => {
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 30)));
+})"""
+
 
 def canvas_of(page, row, place):
     """The panel of a row (encoder) and a place (patient, then the crop)."""
@@ -48,7 +52,7 @@ def point(page, canvas, across, up):
     box = canvas.bounding_box()
     x, y = box["x"] + across * box["width"], box["y"] + (1 - up) * box["height"]
     page.mouse.move(x, y)
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 30)))")
+    page.evaluate(TWO_FRAMES)
     return x, y
 
 
@@ -179,22 +183,31 @@ def test_the_first_screen_has_the_conclusion_the_legend_and_the_rows(opened, sav
 def test_the_legend_says_how_near_a_right_ring_is(opened, saved, view):
     page = opened(saved, ".ssl3d-board canvas")
     rings = page.locator(".ssl3d-item:has(.ssl3d-mark-ring)")
-    name, (label, place) = view._classes[0]["name"], view._near
-
-    def told():
-        return [text for text in rings.all_inner_texts() if text]
-
-    assert [text.replace(name, "…") for text in told()] == [
-        f"✓ best match, right: in …, or less than {label:.3g} mm from it; in the crop up to "
-        f"{place:.2g} mm off",
+    label, place = view._near
+    assert rings.all_inner_texts() == [
+        f"✓ best match, right: in the same label, or less than {label:.2g} mm from it; in the crop "
+        f"up to {place:.2g} mm off",
         "✗ best match, wrong: further off",
+        "best match, and no label tells",
     ]
-    point(page, canvas_of(page, 0, 1), 0.02, 0.02)  # B has no label in its corner
-    assert told() == ["best match: no label to judge it by"]
     for each in view._classes:
         assert page.get_by_text(f"outline of {each['name']}").is_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_board_stays_under_the_pointer(opened, saved, width):
+    """Whatever is pointed at, with a label or without, the lines above are as high."""
+    page = opened(saved, ".ssl3d-board canvas", width)
+    told, panel = page.locator(".ssl3d-told"), canvas_of(page, 0, 0)
+    panel.scroll_into_view_if_needed()
+    seen = {(told.inner_text().split("voxel")[0], panel.bounding_box()["y"])}
+    for share in (0.02, 0.5):
+        point(page, panel, share, share)
+        seen.add((told.inner_text().split("voxel")[0], panel.bounding_box()["y"]))
     page.get_by_text("show colours").click()
-    assert told() == []
+    seen.add((told.inner_text(), panel.bounding_box()["y"]))
+    assert len({text for text, _ in seen}) > 2
+    assert len({top for _, top in seen}) == 1
 
 
 def test_a_place_outside_the_crop_has_its_cross_there_and_no_ring(opened, saved, view):
@@ -234,8 +247,9 @@ def test_rings_are_judged_as_they_are_counted(opened, saved, view):
     captions = page.locator(".ssl3d-board figcaption")
     judge, cells = judge_of(view)
     seen = set()
-    for share in np.linspace(0.2, 0.8, 6):
-        point(page, canvas_of(page, 0, 0), share, 0.5)
+    _, across, up = view.voxel  # the middle of the largest label
+    for aside in (-4, -2, 0, 2, 4):
+        point(page, canvas_of(page, 0, 0), (across + aside + 0.5) / 32, (up + 0.5) / 24)
         place = np.array([list(map(int, re.findall(r"\d+", told_of(page))[:3]))])
         texts = np.array(captions.all_inner_texts()).reshape(3, 5)
         for row, column in enumerate(cells):
