@@ -24,9 +24,13 @@ export function makeLegend(view, root) {
   item(element, "ring", "best match, and no label tells", PLAIN);
   item(element, "crop", "crop: this part of A is all that a row sees");
   for (const { name, colour } of classes) item(element, "outline", `outline of ${name}`, colour);
-  item(element, "colours", "features in colours: alike where a row sees no difference");
+  item(element, "colours", "colours: alike where a row sees no difference");
   if (known)
-    item(element, "bar", "how many rings are right if you point at every place of A in turn");
+    item(
+      element,
+      "bar",
+      `rings that are right, of all ${classes.length ? "labelled " : ""}places of A`,
+    );
   return { told };
 }
 
