@@ -42,9 +42,9 @@ from .saved_page import BrowserView
 MOST_PATIENTS = 4
 MOST_AMONG = 12  # patients among whom the nearest are sought, by default
 NEAREST = 5  # patients that are shown of them
-UNTRAINED = "the same network, untrained"
+RANDOM_ABOUT = "the same network, untrained"
 PLACE_ABOUT = "sees no scan, knows only where"
-NOTE = (
+FEATURES_NOTE = (
     "Few patients are shown, and random weights paint anatomy too: what counts is where rings lie, "
     "beside random weights and place alone."
 )
@@ -150,7 +150,7 @@ class Features(BrowserView):
         scans = [_greys(cohort, case) for case in chosen]
         spacings = [_spacing(cohort, case) for case in chosen]
         judge = RingJudge(shapes, spacings, labels, frames, stride)
-        abouts = ("", UNTRAINED if beside is None else "", PLACE_ABOUT)
+        abouts = ("", RANDOM_ABOUT if beside is None else "", PLACE_ABOUT)
         rows = _columns_of(columns, abouts, judge, asked_places(labels[0], scans[0]))
         on_cells = [cell_labels(cohort, case, stride) for case in chosen]
         dice = [transfer_dice(column.cells, on_cells) for column in columns]
@@ -168,7 +168,7 @@ class Features(BrowserView):
             _near=[judge.near.label, judge.near.place],
             _conclusion=conclusion_of(rows, len(chosen)),
             _numbers=numbers_of(columns, dice, frames, cohort),
-            _note=NOTE,
+            _note=FEATURES_NOTE,
             _others=[_about_thumb(cohort, case) for case in everyone],
             _neighbours=_neighbours(columns, cohort, everyone, len(chosen)),
             _thumbs=b"".join(_thumb(cohort, case).tobytes() for case in everyone),
