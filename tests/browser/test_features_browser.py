@@ -6,10 +6,13 @@ import re
 import numpy as np
 import pytest
 from helpers import make_cohort
-from PIL import Image
+from PIL import Image, ImageColor
 
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.show import Features, Puzzle3D, Slices
+from ssl3d_lite.show.browser.feature_cells import Frame
+from ssl3d_lite.show.browser.feature_rings import RingJudge
+from ssl3d_lite.show.stills.features import _cells
 from ssl3d_lite.tasks import make_task
 
 EVIL = "</script><script>document.title = 'evil'</script><img src=x onerror=\"document.title=1\">"
@@ -33,6 +36,10 @@ COUNT = """() => {
     };
 }"""
 
+TWO_FRAMES = """() => new Promise((done) => {
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 30)));
+})"""
+
 
 def canvas_of(page, row, place):
     """The panel of a row (encoder) and a place (patient, then the crop)."""
@@ -45,7 +52,7 @@ def point(page, canvas, across, up):
     box = canvas.bounding_box()
     x, y = box["x"] + across * box["width"], box["y"] + (1 - up) * box["height"]
     page.mouse.move(x, y)
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 30)))")
+    page.evaluate(TWO_FRAMES)
     return x, y
 
 
@@ -131,8 +138,12 @@ def scans(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def saved(scans, tmp_path_factory):
-    view = Features(make_encoder(scans, filters=(4, 8)), scans, cases=[0, 1, 2, 3])
+def view(scans):
+    return Features(make_encoder(scans, filters=(4, 8)), scans, cases=[0, 1, 2, 3])
+
+
+@pytest.fixture(scope="module")
+def saved(view, tmp_path_factory):
     return view.save(tmp_path_factory.mktemp("page") / "features.html", "Features", EVIL)
 
 
@@ -149,6 +160,110 @@ def test_a_page_answers_from_disk(opened, saved):
     assert page.locator(".ssl3d-told").inner_text() == first  # nothing was clicked
     assert "document.title" in page.locator("p").first.inner_text()
     assert page.title() == "Features"
+
+
+def test_the_first_screen_has_the_conclusion_the_legend_and_the_rows(opened, saved, view):
+    """And the table of numbers comes next: nobody scrolls to the end of a page for it."""
+    page = opened(saved, ".ssl3d-board canvas")
+    assert page.locator(".ssl3d-conclusion p").all_inner_texts() == view._conclusion
+    parts = [".ssl3d-conclusion", ".ssl3d-legend", ".ssl3d-board", ".ssl3d-numbers"]
+    boxes = [page.locator(part).bounding_box() for part in (*parts, ".ssl3d-patches")]
+    tops = [box["y"] for box in boxes]
+    assert tops == sorted(tops)
+    assert tops[2] < 500
+    for row, column in enumerate(view._columns):
+        name = page.locator(".ssl3d-board .ssl3d-name").nth(row).inner_text().split("\n")
+        others, crop = (f"✓ {share:.0%}" for share in column["right"])
+        assert name == [
+            *filter(None, (column["name"], column["about"])),
+            *("B C D", others, "crop", crop),
+        ]
+
+
+def test_the_legend_says_how_near_a_right_ring_is(opened, saved, view):
+    page = opened(saved, ".ssl3d-board canvas")
+    rings = page.locator(".ssl3d-item:has(.ssl3d-mark-ring)")
+    label, place = view._near
+    assert rings.all_inner_texts() == [
+        f"✓ best match, right: in the same label, or less than {label:.2g} mm from it; in the crop "
+        f"up to {place:.2g} mm off",
+        "✗ best match, wrong: further off",
+        "best match, and no label tells",
+    ]
+    for each in view._classes:
+        assert page.get_by_text(f"outline of {each['name']}").is_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_board_stays_under_the_pointer(opened, saved, width):
+    """Whatever is pointed at, with a label or without, the lines above are as high."""
+    page = opened(saved, ".ssl3d-board canvas", width)
+    told, panel = page.locator(".ssl3d-told"), canvas_of(page, 0, 0)
+    panel.scroll_into_view_if_needed()
+    seen = {(told.inner_text().split("voxel")[0], panel.bounding_box()["y"])}
+    for share in (0.02, 0.5):
+        point(page, panel, share, share)
+        seen.add((told.inner_text().split("voxel")[0], panel.bounding_box()["y"]))
+    page.get_by_text("show colours").click()
+    seen.add((told.inner_text(), panel.bounding_box()["y"]))
+    assert len({text for text, _ in seen}) > 2
+    assert len({top for _, top in seen}) == 1
+
+
+def test_a_place_outside_the_crop_has_its_cross_there_and_no_ring(opened, saved, view):
+    page = opened(saved, ".ssl3d-board canvas")
+    captions = page.locator(".ssl3d-board figcaption")
+    crops = [canvas_of(page, row, 4) for row in range(3)]
+    marks = [ImageColor.getrgb(colour) for colour in view._marks]
+
+    def ringed(canvas):
+        return any((pixels(canvas) == mark).all(-1).sum() > 10 for mark in marks)
+
+    point(page, canvas_of(page, 0, 0), 0.6, 0.6)
+    assert all(captions.nth(5 * row + 4).inner_text()[0] in "✓✗" for row in range(3))
+    assert all(map(ringed, crops))
+    point(page, canvas_of(page, 0, 0), 0.1, 0.15)
+    for row, crop in enumerate(crops):
+        assert captions.nth(5 * row + 4).inner_text() == "the place is outside the crop"
+        assert not ringed(crop)
+        bright = np.argwhere(pixels(crop).min(-1) > 240)[:, ::-1] / pixels(crop).shape[1::-1]
+        assert (np.abs(bright - [0.1, 0.85]).max(1) < 0.1).sum() > 10  # the arms of the cross
+
+
+def judge_of(view):
+    """What counts right rings, and each column's cells."""
+    shapes = [patient["shape"] for patient in view._patients]
+    spacings = [patient["spacing"] for patient in view._patients]
+    ends = np.cumsum([np.prod(shape) for shape in shapes])[:-1]
+    parts = np.split(np.frombuffer(view._labels, np.uint8), ends)
+    labels = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+    frames = [Frame(tuple(each["corner"]), tuple(each["size"])) for each in view._frames]
+    cells = [[each.reshape(-1, each.shape[-1]) for each in c] for c in _cells(view.get_state())]
+    return RingJudge(shapes, spacings, labels, frames, view._stride), cells
+
+
+def test_rings_are_judged_as_they_are_counted(opened, saved, view):
+    page = opened(saved, ".ssl3d-board canvas")
+    captions = page.locator(".ssl3d-board figcaption")
+    judge, cells = judge_of(view)
+    seen = set()
+    _, across, up = view.voxel  # the middle of the largest label
+    for aside in (-4, -2, 0, 2, 4):
+        point(page, canvas_of(page, 0, 0), (across + aside + 0.5) / 32, (up + 0.5) / 24)
+        place = np.array([list(map(int, re.findall(r"\d+", told_of(page))[:3]))])
+        texts = np.array(captions.all_inner_texts()).reshape(3, 5)
+        for row, column in enumerate(cells):
+            counted = judge.in_patients(column, place)
+            marks = [text[0] == "✓" for text in texts[row, 1:4] if text[0] in "✓✗"]
+            assert counted == (pytest.approx(np.mean(marks)) if marks else None)
+            seen.update(marks)
+            crop = {None: "t", 0: "✗", 1: "✓"}[judge.in_crops(column, place)[view.frame]]
+            assert texts[row, 4][0] == crop
+    assert seen == {True, False}
+
+
+def told_of(page):
+    return page.locator(".ssl3d-told").inner_text()
 
 
 def test_the_slider_goes_from_scan_to_features(opened, saved):
@@ -241,7 +356,7 @@ def test_the_nearest_patches_are_asked_by_a_click(opened, saved):
     told, captions = page.locator(".ssl3d-told"), page.locator(".ssl3d-patches figcaption")
     rows = np.array(captions.all_inner_texts()).reshape(3, 11)
     assert set(rows[:, 0]) == {"A asked"}
-    unit = re.compile(r"[ABCD] (✓|✗ \d+ mm)")
+    unit = re.compile(r"[ABCD] (✓|✗ [\d.]+ mm)")
     assert all(unit.fullmatch(text) for text in rows[:, 1:].ravel())
     page.locator(".ssl3d-patches canvas").nth(2).click()
     letter = rows[0, 2][0]
@@ -279,6 +394,8 @@ def test_the_nearest_patients_are_those_of_who_is_asked(opened, saved):
     assert all(texts[0] == "asked" and len(set(texts)) == 5 for texts in first)
     framed = strips.nth(0).locator(".ssl3d-framed figcaption").all_inner_texts()
     assert framed == [name for name in first[0][1:] if name in first[2]]
+    assert strips.nth(2).locator(".ssl3d-framed").count() == 0  # the control frames the others
+    assert "compares grey values" in page.locator(".ssl3d-nearest .ssl3d-note").inner_text()
     page.mouse.click(*point(page, canvas_of(page, 0, 2), 0.5, 0.5))
     page.wait_for_timeout(100)
     assert [found(row) for row in range(3)] != first

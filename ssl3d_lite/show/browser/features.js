@@ -4,7 +4,7 @@
 
 import { make } from "./elements.js";
 import { arrangeBoard, drawBoard, makeBoard, TITLES } from "./features_board.js";
-import { labelAt } from "./features_matches.js";
+import { drawLegend, makeLegend } from "./features_legend.js";
 import { arrangePatches, drawPatches, makePatches } from "./features_patches.js";
 import { drawNearestPatients, makeNearestPatients } from "./features_patients.js";
 import { arrangePlanes, drawPlanes, makePlanes } from "./features_planes.js";
@@ -52,14 +52,20 @@ function makeView(model, el) {
   const root = make(el, "div", { className: "ssl3d-features" }, PRIVATE);
   root.addEventListener("keydown", (event) => event.stopPropagation()); // else JupyterLab acts
   const view = { ...readFeatures(model), root };
+  model.get("_marks").forEach((colour, wrong) => {
+    root.style.setProperty(wrong ? "--wrong" : "--right", colour);
+  });
   const { columns, patients, classes } = view;
   const [pointed, kept] = [
     (question) => hover(view, question),
     (question) => choose(view, question),
   ];
+  makeConclusion(view);
   view.controls = makeControls(view);
-  view.board = makeBoard(view, root, pointed, kept);
-  view.told = make(root, "output", { className: "ssl3d-told" });
+  const first = make(root, "div", { className: "ssl3d-first" });
+  view.legend = makeLegend(view, first);
+  view.board = makeBoard(view, first, pointed, kept);
+  makeNumbers(view);
   view.patches = makePatches(view, root, kept);
   const beside = make(root, "div", { className: "ssl3d-beside" });
   view.planes = makePlanes(view, beside, pointed, kept);
@@ -67,8 +73,12 @@ function makeView(model, el) {
   view.paint = { place: columns.at(-1), patients, classes, colours: model.get("_colours") };
   view.plots = makePlots(view, root, pointed, kept);
   view.nearest = makeNearestPatients(view, root);
-  makeNumbers(view);
   return view;
+}
+
+function makeConclusion({ model, root }) {
+  const said = make(root, "div", { className: "ssl3d-conclusion" });
+  for (const textContent of model.get("_conclusion")) make(said, "p", { textContent });
 }
 
 function makeControls(view) {
@@ -96,7 +106,9 @@ function makeControls(view) {
 }
 
 function makeNumbers({ model, root, columns }) {
-  const table = make(make(root, "div", { className: "ssl3d-numbers" }), "table");
+  const section = make(root, "section", { className: "ssl3d-numbers" });
+  make(section, "h4", { textContent: "In the measures of papers" });
+  const table = make(section, "table");
   const head = make(table, "tr");
   for (const name of ["", ...columns.map((column) => column.name)]) {
     make(head, "th", { textContent: name });
@@ -105,7 +117,7 @@ function makeNumbers({ model, root, columns }) {
     const row = make(table, "tr");
     for (const text of cells) make(row, "td", { textContent: text });
   }
-  make(root, "p", { className: "ssl3d-note", textContent: model.get("_note") });
+  make(section, "p", { className: "ssl3d-note", textContent: model.get("_note") });
 }
 
 // ---- asking ------------------------------------------------------------------------------------
@@ -147,18 +159,12 @@ function choose(view, { patient, voxel }) {
 }
 
 function showState(view) {
-  const { model, controls, asked, classes, patients } = view;
+  const { model, controls } = view;
   controls.planes.value = model.get("plane");
   controls.opacity.value = model.get("opacity");
   controls.moved.value = model.get("frame");
   controls.colours.textContent = view.coloured ? "show matches" : "show colours";
-  const patient = patients[asked.patient];
-  const label = labelAt(patient, asked.voxel);
-  const what = label ? `, ${classes[label - 1].name}` : "";
-  const where = `voxel (${asked.voxel.join(", ")}) of ${patient.name}${what}`;
-  view.told.textContent = view.coloured
-    ? "One colour means one kind of feature, in all patients of a row."
-    : `Rings are where each row finds the place most like ${where}.`;
+  drawLegend(view);
 }
 
 function arrange(view) {

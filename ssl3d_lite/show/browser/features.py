@@ -36,11 +36,18 @@ from .feature_cells import (
     stride_for,
     transfer_dice,
 )
+from .feature_rings import RingJudge, asked_places
 from .saved_page import BrowserView
 
 MOST_PATIENTS = 4
 MOST_AMONG = 12  # patients among whom the nearest are sought, by default
 NEAREST = 5  # patients that are shown of them
+RANDOM_ABOUT = "the same network, untrained"
+PLACE_ABOUT = "sees no scan, knows only where"
+FEATURES_NOTE = (
+    "Few patients are shown, and random weights paint anatomy too: what counts is where rings lie, "
+    "beside random weights and place alone."
+)
 
 
 class Features(BrowserView):
@@ -75,12 +82,14 @@ class Features(BrowserView):
     # sent once
     _patients: traitlets.List = traitlets.List().tag(sync=True)  # name, shape, spacing, labelled
     _frames: traitlets.List = traitlets.List().tag(sync=True)  # corner, size: in the first patient
-    _columns: traitlets.List = traitlets.List().tag(sync=True)  # name, components, palette
+    _columns: traitlets.List = traitlets.List().tag(sync=True)  # as _columns_of gives them
     _stride = traitlets.Int().tag(sync=True)
     _classes: traitlets.List = traitlets.List().tag(sync=True)  # name and colour of labels 1, 2, …
     _marks = traitlets.List([CORRECT_COLOUR, WRONG_COLOUR]).tag(sync=True)  # for right, for wrong
     _colours = traitlets.List(list(COLOURS[:MOST_PATIENTS])).tag(sync=True)  # one a patient
     _unit = traitlets.Unicode().tag(sync=True)
+    _near: traitlets.List = traitlets.List().tag(sync=True)  # a right ring is: to label, to place
+    _conclusion: traitlets.List = traitlets.List().tag(sync=True)  # what is known, then by what
     _numbers: traitlets.List = traitlets.List().tag(sync=True)  # rows of text, for a table
     _others: traitlets.List = traitlets.List().tag(sync=True)  # name, size and extent of pictures
     _neighbours: traitlets.List = traitlets.List().tag(sync=True)  # name, nearest of each patient
@@ -138,6 +147,11 @@ class Features(BrowserView):
             for name, each in both
         ] + [place_column(shapes, frames, stride)]
         labels = [_label(cohort, case) for case in chosen]
+        scans = [_greys(cohort, case) for case in chosen]
+        spacings = [_spacing(cohort, case) for case in chosen]
+        judge = RingJudge(shapes, spacings, labels, frames, stride)
+        abouts = ("", RANDOM_ABOUT if beside is None else "", PLACE_ABOUT)
+        rows = _columns_of(columns, abouts, judge, asked_places(labels[0], scans[0]))
         on_cells = [cell_labels(cohort, case, stride) for case in chosen]
         dice = [transfer_dice(column.cells, on_cells) for column in columns]
         unit = "" if cohort.unit == UNKNOWN_UNIT else cohort.unit
@@ -147,16 +161,18 @@ class Features(BrowserView):
                 _patient(cohort, case, label) for case, label in zip(chosen, labels, strict=True)
             ],
             _frames=[{"corner": list(f.corner), "size": list(f.size)} for f in frames],
-            _columns=[_column(column) for column in columns],
+            _columns=rows,
             _stride=stride,
             _classes=_named_colours(cohort, labels),
             _unit=unit,
+            _near=[judge.near.label, judge.near.place],
+            _conclusion=conclusion_of(rows, len(chosen)),
             _numbers=numbers_of(columns, dice, frames, cohort),
-            _note=note_of(columns, dice),
+            _note=FEATURES_NOTE,
             _others=[_about_thumb(cohort, case) for case in everyone],
             _neighbours=_neighbours(columns, cohort, everyone, len(chosen)),
             _thumbs=b"".join(_thumb(cohort, case).tobytes() for case in everyone),
-            _scans=b"".join(_greys(cohort, case).tobytes() for case in chosen),
+            _scans=b"".join(scan.tobytes() for scan in scans),
             _labels=b"".join(label.tobytes() for label in labels if label is not None),
             _cells=b"".join(cells.tobytes() for column in columns for cells in column.cells),
         )
@@ -259,17 +275,31 @@ def _patient(cohort: Cohort, case: int, label: np.ndarray | None) -> dict[str, A
     return {
         "name": about.id,
         "shape": list(about.shape),
-        "spacing": voxel_sizes(np.array(about.affine)).tolist(),
+        "spacing": _spacing(cohort, case),
         "labelled": label is not None,
     }
 
 
-def _column(column: FeatureColumn) -> dict[str, Any]:
-    return {
-        "name": column.name,
-        "components": column.cells[0].shape[1],
-        "palette": column.palette.tolist(),
-    }
+def _spacing(cohort: Cohort, case: int) -> list[float]:
+    return voxel_sizes(np.array(cohort.cases[case].affine)).tolist()
+
+
+def _columns_of(
+    columns: Sequence[FeatureColumn], abouts: Sequence[str], judge: RingJudge, places: np.ndarray
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": column.name,
+            "about": about,
+            "components": column.cells[0].shape[1],
+            "palette": column.palette.tolist(),
+            "right": [
+                judge.in_patients(column.cells, places),
+                judge.in_moved_crops(column.cells, places),
+            ],
+        }
+        for column, about in zip(columns, abouts, strict=True)
+    ]
 
 
 def _named_colours(cohort: Cohort, labels: Sequence[np.ndarray | None]) -> list[dict[str, str]]:
@@ -317,7 +347,42 @@ def _about_thumb(cohort: Cohort, case: int) -> dict[str, Any]:
     return {"name": about.id, "size": list(size), "extent": (edges[1:] * size).tolist()}
 
 
-# ---- the line beneath --------------------------------------------------------------------------
+# ---- what is said ------------------------------------------------------------------------------
+
+
+def conclusion_of(columns: Sequence[dict[str, Any]], patients: int) -> list[str]:
+    """Whether the first row's rings are right more often than the others', and the numbers."""
+    own, *rivals = columns
+    name = own["name"][0].upper() + own["name"][1:]
+    ahead = [each["name"] for each in rivals if _ahead(own["right"], each["right"])]
+    if len(ahead) == len(rivals):
+        said = f"{name} knows more of the anatomy than {ahead[0]}, and not only the place."
+    else:
+        behind = " and ".join(each["name"] for each in rivals if each["name"] not in ahead)
+        said = f"By these numbers {own['name']} is not clearly ahead of {behind}."
+    others = _listed("ABCD"[1:patients])
+    found = (
+        f"It finds {{}} of A's labelled places in the same part of {others} ({{}}).",
+        "When the crop of A is moved, its ring stays on the place for {} ({}).",
+    )
+    told = [
+        sentence.format(
+            _percent(share), ", ".join(f"{r['name']} {_percent(r['right'][n])}" for r in rivals)
+        )
+        for n, (sentence, share) in enumerate(zip(found, own["right"], strict=True))
+        if share is not None
+    ]
+    return [said, " ".join(told)] if told else []
+
+
+def _ahead(own: Sequence[float | None], other: Sequence[float | None]) -> bool:
+    """Whether every share that is known is larger, as far as the per cent that are shown tell."""
+    pairs = [(a, b) for a, b in zip(own, other, strict=True) if a is not None and b is not None]
+    return all(round(100 * a) > round(100 * b) for a, b in pairs)
+
+
+def _listed(letters: str) -> str:
+    return " and ".join(filter(None, (", ".join(letters[:-1]), letters[-1])))
 
 
 def numbers_of(
@@ -340,18 +405,6 @@ def numbers_of(
     unit = "" if cohort.unit == UNKNOWN_UNIT else f", {cohort.unit}"
     told = f"best match in a moved crop is off by{unit} (chance {known.chance_distance:.1f})"
     return [*rows, [told, *(f"{each:.1f}" for each in off)]]
-
-
-def note_of(columns: Sequence[FeatureColumn], dice: Sequence[float | None]) -> str:
-    """How the numbers are to be read, in a sentence or two."""
-    said = (
-        "An encoder of random weights paints anatomy too, so colours alone prove nothing. What "
-        "counts is where matches lie, beside random weights and place alone."
-    )
-    own, other, place = dice
-    if own is None or other is None or place is None or own > max(other, place):
-        return said
-    return f"{said} By the labels that it carries, {columns[0].name} is not ahead of both."
 
 
 def _percent(share: float | None) -> str:

@@ -23,11 +23,9 @@ export function makeBoard(view, root, hover, choose) {
   const { patients, columns } = view;
   const element = make(root, "div", { className: "ssl3d-board" });
   const corner = make(element, "div", { className: "ssl3d-corner" });
-  const titles = [...shortened(patients.map(({ name }) => name)), "moved crop"];
+  const titles = [...shortened(patients.map(({ name }) => name)), "seen in a crop"];
   const heads = titles.map((name, subject) => makeHead(element, name, subject, patients.length));
-  const names = columns.map(({ name }) =>
-    make(element, "div", { className: "ssl3d-name", textContent: name }),
-  );
+  const names = columns.map((column) => makeName(element, column, patients.length));
   const panels = columns.flatMap(({ name }, row) =>
     titles.map((_, subject) => {
       const what = subject < patients.length ? patients[subject].name : "moved crop";
@@ -46,6 +44,23 @@ function shortened(names) {
   let alike = 0;
   while (names.every((name) => name[alike] === names[0][alike] && alike < name.length - 3)) alike++;
   return alike > 4 ? names.map((name) => `…${name.slice(alike)}`) : names;
+}
+
+// A row's name, and how often its rings are right if every place of A is asked.
+function makeName(board, { name, about, right }, patients) {
+  const element = make(board, "div", { className: "ssl3d-name", textContent: name });
+  make(element, "small", { textContent: about });
+  const others = Array.from({ length: patients - 1 }, (_, n) => letterOf(n + 1)).join(" ");
+  [others, "crop"].forEach((where, number) => {
+    if (right[number] === null) return;
+    const share = `${(100 * right[number]).toFixed(0)}%`;
+    const told = make(element, "div", { className: "ssl3d-share" });
+    make(told, "span", { textContent: where });
+    make(told, "span", { textContent: `✓ ${share}` });
+    const bar = make(told, "div", { className: "ssl3d-bar" });
+    bar.style.setProperty("--share", share);
+  });
+  return element;
 }
 
 function makeHead(board, name, subject, patients) {

@@ -14,7 +14,15 @@ import {
   drawScan,
 } from "./features_drawing.js";
 import { labelAt } from "./features_matches.js";
-import { answerOf, boxOf, cellsOf, judged, PLAIN, patientOf } from "./features_question.js";
+import {
+  answerOf,
+  boxOf,
+  cellsOf,
+  isCutOff,
+  judged,
+  PLAIN,
+  patientOf,
+} from "./features_question.js";
 import { placeOn, voxelAt } from "./slices_geometry.js";
 
 export function makePanel(parent, label) {
@@ -37,7 +45,7 @@ export function drawPanel(view, panel, { row, subject, plane, place, shows }) {
   const column = view.columns[row];
   const how = { stride, opacity: model.get("opacity"), column };
   const box = boxOf(view, subject);
-  if (shows === "heat") {
+  if (shows === "heat" && !isCutOff(view, subject)) {
     const { range, distances } = answerOf(view, row, subject);
     drawHeat(panel, patient, box, plane, slice, { ...how, range, found: distances });
   } else if (shows === "colours") {
@@ -64,9 +72,10 @@ export function markPlace(view, panel) {
   const { asked } = view;
   const { subject, plane, place } = panel;
   const to = placeOn(panel, patientOf(view, subject));
-  if (subject === asked.patient) {
+  const cutOff = isCutOff(view, subject);
+  if (subject === asked.patient || cutOff) {
     drawPointer(panel, to([asked.voxel[plane.across], asked.voxel[plane.up]]));
-    sayBelow(panel, "");
+    sayBelow(panel, cutOff ? "the place is outside the crop" : "");
   } else {
     const { words, colour } = judged(view, subject, place);
     drawRing(panel, to([place[plane.across], place[plane.up]]), colour);

@@ -32,12 +32,14 @@ export function makeNearestPatients(view, root) {
   });
   make(section, "p", {
     className: "ssl3d-note",
-    textContent: "Framed: intensities alone find them too, so they need no anatomy to be found.",
+    textContent:
+      "A frame: the last row finds this patient too. It compares grey values, whatever they show, " +
+      "so no anatomy is needed to find that patient.",
   });
   return { strips, thumbs: readThumbs(view.model), shown: -1 };
 }
 
-// The last row is the control: whom it finds too is framed in the others.
+// The last row is the control: whom it finds too is framed in the others, and nobody in itself.
 export function drawNearestPatients({ nearest, asked: { patient } }) {
   if (nearest.shown === patient) return;
   nearest.shown = patient;
@@ -46,7 +48,7 @@ export function drawNearestPatients({ nearest, asked: { patient } }) {
     strip.row.replaceChildren();
     for (const other of [patient, ...strip.nearest[patient]]) {
       const { name, canvas, width } = nearest.thumbs[other];
-      const framed = other !== patient && known.includes(other);
+      const framed = known !== strip.nearest[patient] && known.includes(other);
       const figure = make(strip.row, "figure", { className: framed ? "ssl3d-framed" : "" });
       const picture = make(figure, "canvas", {}, { role: "img", "aria-label": name });
       [picture.width, picture.height] = [canvas.width, canvas.height];

@@ -63,7 +63,9 @@ export function readFeatures(model) {
   const columns = readColumns(model, [...patients, ...frames]);
   const answers = columns.map(() => []); // of each column, for each subject
   const classes = model.get("_classes");
-  return { model, stride, patients, frames, columns, classes, answers, hovered: null };
+  const [label, place] = model.get("_near"); // a right ring is so near, as feature_rings.py says
+  const near = { label, place };
+  return { model, stride, patients, frames, columns, classes, near, answers, hovered: null };
 }
 
 // ---- subjects ----------------------------------------------------------------------------------
@@ -122,9 +124,18 @@ function found(view, row, subject, { distances }) {
   return { distances: room, range: heatRange(room, HEATED, cell), place };
 }
 
+// Whether the voxel that is asked lies outside the crop that is asked for it: nothing is right there.
+export function isCutOff(view, subject) {
+  if (!isCrop(view, subject) || view.asked.patient !== 0) return false;
+  const { corner, size } = boxOf(view, subject);
+  return view.asked.voxel.some((v, axis) => v < corner[axis] || v >= corner[axis] + size[axis]);
+}
+
 // Where a subject is looked at: the voxel that is asked, or a column's best match.
 export const placeOfInterest = (view, row, subject) =>
-  subject === view.asked.patient ? view.asked.voxel : answerOf(view, row, subject).place;
+  subject === view.asked.patient || isCutOff(view, subject)
+    ? view.asked.voxel
+    : answerOf(view, row, subject).place;
 
 // ---- how good an answer is ---------------------------------------------------------------------
 
@@ -136,29 +147,24 @@ export function judged(view, subject, place) {
   const patient = patientOf(view, subject);
   const label = labelAt(view.patients[asked.patient], asked.voxel);
   if (label === null || patient.labels === null) return { words: "", colour: PLAIN };
-  if (label === 0) return { words: "no label is asked", colour: PLAIN };
+  if (label === 0) return { words: "no label to judge by", colour: PLAIN };
   const { name } = classes[label - 1];
   const off = distanceToVoxels(place, patient.byLabel.get(label) ?? [], patient.spacing);
   if (off === Infinity) return { words: `it has no ${name}`, colour: PLAIN };
-  const right = off < Math.max(...patient.spacing); // the match is the middle of a cell
+  const right = off < view.near.label;
   return verdict(view, right, name, `${lengthOf(view, off)} from ${name}`, lengthOf(view, off));
 }
 
 function judgedInCrop(view, place) {
-  const { asked, stride, patients } = view;
-  const { corner, size } = boxOf(view, patients.length);
-  const seen = asked.voxel.every((v, axis) => v >= corner[axis] && v < corner[axis] + size[axis]);
-  if (!seen) return { words: "outside the crop", colour: PLAIN };
-  const { spacing } = patients[0];
-  const off = distance(place, asked.voxel, spacing);
-  // cells of the crop lie between those of the scan, so nearer than a cell nothing can be told
-  const right = off <= Math.hypot(...spacing.map((edge) => edge * stride));
-  return verdict(view, right, "the same place", `${lengthOf(view, off)} off`);
+  const { asked, near, patients } = view;
+  const off = distance(place, asked.voxel, patients[0].spacing);
+  return verdict(view, off <= near.place, "the same place", `${lengthOf(view, off)} off`);
 }
 
-function lengthOf({ model }, length) {
+// A tenth matters beside how near is near enough, and no more where a match is far off.
+export function lengthOf({ model }, length) {
   const unit = model.get("_unit");
-  return `${length.toFixed(0)}${unit ? ` ${unit}` : ""}`;
+  return `${length < 10 ? Number(length.toFixed(1)) : length.toFixed(0)}${unit ? ` ${unit}` : ""}`;
 }
 
 // `brief` is what fits below a thumbnail.

@@ -14,6 +14,7 @@ from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.show import Features
 from ssl3d_lite.show.browser import feature_cells
 from ssl3d_lite.show.browser.feature_cells import (
+    Frame,
     encoder_column,
     frames_of,
     matches,
@@ -21,6 +22,8 @@ from ssl3d_lite.show.browser.feature_cells import (
     stride_for,
     transfer_dice,
 )
+from ssl3d_lite.show.browser.feature_rings import RingJudge, asked_places, nearness
+from ssl3d_lite.show.browser.features import conclusion_of
 
 CASES = [0, 3, 5]
 SHAPE = (24, 32, 24)
@@ -151,6 +154,112 @@ def test_labels_are_carried_from_the_first_patient():
     assert transfer_dice([known, known], [None, labels[0]]) is None
 
 
+# ---- which rings are right ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def strip():
+    """Eight voxels in a row, and two patients; labels 1 and 2 lie elsewhere in the second. Cells
+    are voxels, and their feature is what they are."""
+    labels = [
+        np.array(each, np.uint8).reshape(8, 1, 1)
+        for each in ([0, 1, 1, 2, 2, 0, 0, 0], [0, 0, 0, 1, 1, 2, 2, 0])
+    ]
+    frames = [Frame((0, 0, 0), (6, 1, 1)), Frame((2, 0, 0), (6, 1, 1))]
+    shapes = [(8, 1, 1)] * 2
+    return RingJudge(shapes, [(1.5, 1.0, 1.0)] * 2, labels, frames, stride=1)
+
+
+def cells_by(strip, feature):
+    """What a column that knows a feature of each voxel sends."""
+    boxes = [feature[0], feature[1], feature[0][:6], feature[0][2:]]
+    return [np.array(each, np.uint8)[:, None] * 10 for each in boxes]
+
+
+def test_rings_of_what_knows_the_label_are_right(strip):
+    places = asked_places(strip.labels[0], strip.labels[0])
+    assert places[:, 0].tolist() == [1, 2, 3, 4]
+    knows = cells_by(strip, [label.ravel() for label in strip.labels])
+    assert strip.in_patients(knows, places) == 1
+    # the first of the like is found: voxel 1 for 1 and 2, voxel 3 for 3 and 4; near is 1.8 mm
+    assert strip.near.place == pytest.approx(np.sqrt(1.5**2 + 2))
+    assert strip.in_crops(knows, places) == [1, 1]
+
+
+def test_rings_of_what_knows_the_place_stay_where_they_were(strip):
+    places = asked_places(strip.labels[0], strip.labels[0])
+    place = [range(8), range(8), range(6), range(6)]
+    cells = [np.array(each, np.uint8)[:, None] * 10 for each in place]
+    # 1 and 2 are found at 1 and 2, a voxel or two from label 1; 3 and 4 as far from label 2
+    assert strip.near.label == 1.5
+    assert strip.in_patients(cells, places) == 0  # a voxel is 1.5 mm, and right is less
+    assert strip.in_crops(cells, places) == [1, 0]
+    assert strip.in_moved_crops(cells, places) == 0
+
+
+def test_places_that_lie_outside_a_crop_are_not_judged_in_it(strip):
+    itself = cells_by(strip, [range(8)] * 2)
+    assert strip.in_crops(itself, np.array([[7, 0, 0]])) == [None, 1]
+    assert strip.in_moved_crops(itself, np.array([[0, 0, 0]])) is None
+
+
+def test_without_a_label_no_ring_is_judged_in_others(strip):
+    itself = cells_by(strip, [range(8)] * 2)
+    places = np.array([[3, 0, 0]])
+    assert replace(strip, labels=[None, strip.labels[1]]).in_patients(itself, places) is None
+    assert replace(strip, labels=[strip.labels[0], None]).in_patients(itself, places) is None
+    nothing = [strip.labels[0], np.zeros_like(strip.labels[1])]
+    assert replace(strip, labels=nothing).in_patients(itself, places) is None
+
+
+def test_without_labels_all_but_air_is_asked():
+    scan = np.array([0, 7, 0, 9], np.uint8).reshape(4, 1, 1)
+    assert asked_places(None, scan)[:, 0].tolist() == [1, 3]
+    many = asked_places(None, np.ones((20, 30, 20), np.uint8))
+    assert 2**11 < len(many) <= 2**12
+
+
+def test_near_is_a_voxel_from_a_label_and_a_cell_from_a_place():
+    near = nearness([(1, 1, 1), (1, 2, 1)], stride=2)
+    assert near.label == 2
+    assert near.place == pytest.approx(np.sqrt(2**2 + 4**2 + 2**2))
+
+
+def rows_with(*shares):
+    names = ("trained", "random", "place alone")
+    return [{"name": n, "right": list(each)} for n, each in zip(names, shares, strict=True)]
+
+
+def test_the_conclusion_says_what_the_numbers_say():
+    said, told = conclusion_of(rows_with((0.794, 0.61), (0.58, 0.3), (0.59, 0)), 4)
+    assert said == "Trained knows more of the anatomy than random, and not only the place."
+    assert told == (
+        "It finds 79% of A's labelled places in the same part of B, C and D (random 58%, place "
+        "alone 59%). When the crop of A is moved, its ring stays on the place for 61% (random 30%, "
+        "place alone 0%)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("shares", "behind"),
+    [
+        (((0.6, 0.6), (0.5, 0.3), (0.7, 0)), "place alone"),
+        (((0.6, 0.3), (0.5, 0.3), (0.5, 0)), "random"),
+        (((0.501, 0.6), (0.499, 0.3), (0.5, 0)), "random and place alone"),  # all show 50 %
+    ],
+)
+def test_the_conclusion_names_who_is_not_beaten(shares, behind):
+    said, _ = conclusion_of(rows_with(*shares), 3)
+    assert said == f"By these numbers trained is not clearly ahead of {behind}."
+
+
+def test_the_conclusion_says_nothing_of_what_is_not_known():
+    said, told = conclusion_of(rows_with((None, 0.6), (None, 0.3), (None, 0)), 2)
+    assert said.startswith("Trained knows")
+    assert told.startswith("When the crop of A is moved")
+    assert conclusion_of(rows_with((None, None), (None, None), (None, None)), 2) == []
+
+
 # ---- the view ----------------------------------------------------------------------------------
 
 
@@ -205,7 +314,16 @@ def test_the_numbers_are_computed(view, cohort, column):
     assert shares == [f"{column.share:.0%}", f"{column.share:.0%}", "–"]  # both are random here
     assert view._numbers[2][3] == "0.00"
     assert all(len(row) == 4 for row in view._numbers)
-    assert "trained is not ahead of both" in view._note
+
+
+def test_each_row_says_how_often_its_rings_are_right(view):
+    trained, random, place = view._columns
+    assert trained["right"] == random["right"]  # both are random here
+    assert place["right"][1] == 0
+    assert 0 < place["right"][0] < 1
+    assert view._conclusion[0].startswith("By these numbers trained is not clearly ahead of random")
+    abouts = [each["about"] for each in view._columns]
+    assert abouts == ["", "the same network, untrained", "sees no scan, knows only where"]
 
 
 def test_without_labels_nothing_is_said_of_them(tmp_path, encoder):
@@ -215,7 +333,8 @@ def test_without_labels_nothing_is_said_of_them(tmp_path, encoder):
     assert view._classes == []
     assert view._numbers[1][1:] == ["–", "–", "–"]
     assert view.voxel == [12, 16, 12]
-    assert "labels" not in view._note
+    assert view._columns[0]["right"][0] is None
+    assert "label" not in " ".join(view._conclusion)
 
 
 def test_the_encoders_stay_as_they_were(cohort):
