@@ -12,8 +12,8 @@ import re
 import struct
 from dataclasses import dataclass, field
 
-ROOM = 17  # lines of text
-_LETTERS = 88  # of a line of text
+_ROOM = 17  # lines of text
+_LETTERS = 88  # that a line of text has
 _CODE_LINE = 0.72  # lines of text
 _CODE_LINES = 22  # on one slide
 _ABOVE = 5  # lines that a picture may have above it
@@ -31,7 +31,7 @@ class Slide:
 
     Attributes:
         blocks: what it has above its picture (HTML), from top to bottom.
-        kinds: "text", "code" and "printed", as far as it has them.
+        parts: "text", "code" and "printed", as far as it has them.
         lines: how high all that is, in lines of text.
         asks: whether it asks for a prediction.
         picture: the picture (HTML).
@@ -41,7 +41,7 @@ class Slide:
     """
 
     blocks: list[str] = field(default_factory=list)
-    kinds: set[str] = field(default_factory=set)
+    parts: set[str] = field(default_factory=set)
     lines: float = 0
     asks: bool = False
     picture: str = ""
@@ -51,14 +51,14 @@ class Slide:
 
     def takes(self, kind: str, lines: float) -> bool:
         """Whether it has a place for a block of a kind."""
-        if self.picture or self.lines + lines > ROOM:
+        if self.picture or self.lines + lines > _ROOM:
             return False
         if kind == "code":
-            return self.kinds <= {"text"}
-        return kind == "text" or bool({"code", "printed"} & self.kinds and not self.asks)
+            return self.parts <= {"text"}
+        return kind == "text" or bool({"code", "printed"} & self.parts and not self.asks)
 
     def takes_picture(self) -> bool:
-        return not self.picture and "text" not in self.kinds and self.lines <= _ABOVE
+        return not self.picture and "text" not in self.parts and self.lines <= _ABOVE
 
     def takes_beside(self, source: str) -> bool:
         """Whether a text (Markdown) can stand beside its picture."""
@@ -66,7 +66,7 @@ class Slide:
 
     def add(self, kind: str, html: str, lines: float) -> None:
         self.blocks.append(html)
-        self.kinds.add(kind)
+        self.parts.add(kind)
         self.lines += lines
 
     def html(self) -> str:
@@ -84,7 +84,7 @@ class Slide:
 
     def _is_larger_above(self) -> bool:
         """Whether the picture is larger above its text than beside it."""
-        high = (ROOM - self.lines) * _LINE
+        high = (_ROOM - self.lines) * _LINE
         above = min(_WIDTH, self.aspect * (high - self.beside_lines * _LINE))
         return above > min(_PICTURES_SHARE * _WIDTH, self.aspect * high)
 
