@@ -109,7 +109,7 @@ def scans_of(folder: Path) -> str:
 
 
 def claim_table(claim: str) -> str:
-    """A study and arm a row: difference, failures, verdict, and the gain that could be found."""
+    """A study and arm a row: verdict, difference, failures, and the gain that could be found."""
     rows = []
     for name, folder, finding in found(claim):
         compared = finding.comparison
@@ -119,14 +119,14 @@ def claim_table(claim: str) -> str:
             [
                 f"[{name}]({table_of(folder)})",
                 finding.arm,
-                compared.against,
-                brief(compared),
-                "–" if failed is None else f"{failed.ours} and {failed.theirs} of {failed.pairs}",
                 compared.verdict if is_planned(folder, claim, finding) else "not planned",
+                brief(compared),
+                compared.against,
+                "–" if failed is None else f"{failed.ours} and {failed.theirs} of {failed.pairs}",
                 "–" if least is None else f"{least:.3f}",
             ]
         )
-    header = ["study", "arm", "against", "difference (95 %)", "failed", "verdict", "could find"]
+    header = ["study", "arm", "verdict", "difference (95 %)", "against", "failed", "could find"]
     return as_markdown((header, rows)) if rows else "No stored study puts this to the test."
 
 

@@ -29,7 +29,8 @@ VIEWS = {
     "Slices": ssl3d.show.Slices,
     "Puzzle3D": ssl3d.show.Puzzle3D,
 }  # features are megabytes: the book has docs/features.html
-MADE = re.compile(rf"\bshow\.({'|'.join(VIEWS)})\(")
+WIPE = "wipe"  # two predictions in one Slices: another kind than a scan alone
+MADE = re.compile(rf"\bshow\.({'|'.join((*VIEWS, WIPE))})\(")
 
 
 class Shell(InteractiveShell):
@@ -49,9 +50,8 @@ def first_views(sources: list[str]) -> Iterator[tuple[str, Any]]:
             done = shell.run_cell(source)
         done.raise_error()
         view = next(inside(done.result), None)
-        kind = type(view).__name__
-        if view is not None and kind not in kept:
-            kept.add(kind)
+        if view is not None and kind_of(view) not in kept:
+            kept.add(kind_of(view))
             yield source, view
 
 
@@ -64,6 +64,11 @@ def inside(shown: Any) -> Iterator[Any]:
             yield from inside(child)
 
 
+def kind_of(view: Any) -> str:
+    """What a view is called in a cell that makes it."""
+    return WIPE if getattr(view, "_sides", ()) else type(view).__name__
+
+
 def keep_views(notebook: Path, folder: Path) -> None:
     """Write what a notebook's views were sent, in place of what there was of it."""
     cells = [cell.source for cell in jupytext.read(notebook).cells if cell.cell_type == "code"]
@@ -72,7 +77,7 @@ def keep_views(notebook: Path, folder: Path) -> None:
         path = folder / state_name(notebook.stem, source)
         keep(view.slices() if isinstance(view, ssl3d.show.Volume3D) else view, path)
         size = path.stat().st_size
-        print(f"{path.name}: {type(view).__name__}, {size / 1e3:.0f} kB", flush=True)
+        print(f"{path.name}: {kind_of(view)}, {size / 1e3:.0f} kB", flush=True)
         if size > LARGEST:
             raise InputError(f"{path} has more than {LARGEST / 1e3:.0f} kB: show a smaller scan")
         made.add(path)

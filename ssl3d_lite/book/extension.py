@@ -1,5 +1,5 @@
-"""What Sphinx is given beyond its own: formulas as pictures, levels of the sidebar's captions, and
-docstrings as reStructuredText."""
+"""What Sphinx is given beyond its own: formulas as pictures, levels of the sidebar's captions,
+docstrings as reStructuredText, and signatures of views."""
 
 import inspect
 import re
@@ -66,9 +66,23 @@ def _read_docstring(
     lines[:] = [] if is_types_own else plain_stars(lines)
 
 
+def _read_signature(
+    app: Any, what: str, name: str, thing: Any, options: Any, said: str | None, returned: str | None
+) -> tuple[str, None] | None:
+    """What a view takes. Traitlets makes it by a ``__new__`` that takes anything, which autodoc
+    would tell."""
+    if what != "class" or "traitlets" not in str(thing.__new__.__module__):
+        return None
+    from sphinx.util.inspect import signature, stringify_signature
+
+    own = signature(thing.__init__, bound_method=True)
+    return stringify_signature(own, show_return_annotation=False, unqualified_typehints=True), None
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_html_math_renderer("pictures", (_visit, None), (_visit, None))
     app.connect("autodoc-process-docstring", _read_docstring, priority=_BEFORE_NAPOLEON)
+    app.connect("autodoc-process-signature", _read_signature)
     app.connect("html-page-context", _mend_html, priority=_AFTER_THE_THEME)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -26,6 +26,7 @@ _PICTURES = (".png", ".gif", ".jpg", ".svg", ".webp")
 _AS_THEY_ARE = (".html", ".csv", ".pdf")  # opened by the browser, in a window of their own
 _CODE = {".py": "python", ".toml": "toml", ".json": "json", ".js": "js", ".sbatch": "bash"}
 _FRONT = "README.md"  # what it says is on the first page
+_FIRST_LIVE = "play.html"  # the course begins with the game
 _LEFT_OUT = "tests/"  # a link to a test becomes plain words
 _TITLE = re.compile(r"<title>(.*?)</title>", re.S)
 _MARK = re.compile(r"^# .*$", re.M)
@@ -241,7 +242,7 @@ def want_all(book: Book) -> None:
 def live_pages(book: Book) -> dict[str, str]:
     """A page of the book around each page of docs/ that is clicked."""
     made = {}
-    for path in sorted(book.texts.glob("docs/*.html")):
+    for path in sorted(book.texts.glob("docs/*.html"), key=lambda p: (p.name != _FIRST_LIVE, p)):
         title = title_of(path)
         place = way(book.keep(f"docs/{path.name}", path), "live/x.md")
         made[f"live/{path.stem}.md"] = (

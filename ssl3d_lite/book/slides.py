@@ -1,9 +1,8 @@
 """A notebook as slides: one HTML file a deck, with reveal.js in it, that opens from disk.
 
-A heading begins a column of slides. Text, code and each picture have slides of their own, but short
-code stands above what it printed, and a short text beside the picture that it follows. Tags of a
-cell say otherwise: ``slide`` begins a column, ``skip`` leaves the cell out, ``notes`` makes it the
-speaker's notes.
+A heading begins a column of slides, a rule a slide; slides_layout.py says what stands together on
+one. Tags of a cell say otherwise: ``slide`` begins a column, ``skip`` leaves the cell out, and
+``notes`` makes it the speaker's notes.
 
 nbconvert makes slides too, but its decks fetch reveal.js, MathJax and more from the web.
 """
@@ -18,12 +17,12 @@ from typing import Any
 from ssl3d_lite.html import escape
 
 from .formulas import picture_of
+from .slides_layout import QUESTION, Slide, aspect_of, lines_of_code, lines_of_text, parts_of_code
 
 _PARTS = Path(__file__).with_suffix("")
 _HEADING = re.compile(r"^#{1,2} (.+)$", re.M)
 _PARTS_OF_TEXT = re.compile(r"^(?=#{1,2} )", re.M)
-_SHORT = 16  # lines of code and of what it printed, that stand on one slide
-_BRIEF = 600  # letters of a text that stands beside a picture
+_RULE = re.compile(r"\n\n---+\n")
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style></head>
@@ -39,28 +38,27 @@ def deck(notebook: bytes) -> bytes:
     named = _HEADING.search(first)
     style = "\n".join((_read("reveal.css"), _read("deck.css"), _formatter().get_style_defs()))
     parts = [_HEAD.format(title=escape(named[1] if named else "Slides"), style=style)]
-    parts += [f"<section>\n{''.join(column)}</section>\n" for column in _columns(cells)]
+    for column in _columns(cells):
+        slides = "".join(slide.html() for slide in column)
+        parts.append(f"<section>\n{slides}</section>\n")
     parts.append(_FOOT.format(reveal=_read("reveal.js"), deck=_read("deck.js")))
     return "".join(parts).encode()
 
 
-def _columns(cells: list[dict[str, Any]]) -> Iterator[list[str]]:
+def _columns(cells: list[dict[str, Any]]) -> Iterator[list[Slide]]:
     """The slides below each heading."""
-    column: list[str] = []
+    column: list[Slide] = []
     for source, tags, outputs in _pieces(cells):
         if column and ("slide" in tags or _HEADING.match(source)):
             yield column
             column = []
         if outputs is not None:
-            column += _of_code(source, outputs)
+            _put_code(column, source, outputs)
         elif "notes" in tags:
-            column.append(f'<aside class="notes">{_markdown().render(source)}</aside>')
-        elif column and _PICTURE in column[-1] and len(source) < _BRIEF:
-            text = f'<div class="beside">{_markdown().render(source)}</div>'
-            picture = column.pop().replace(_PICTURE, _slide_of("pair"))
-            column.append(picture.replace("</div></section>", f"{text}</div></section>"))
+            notes = f'<aside class="notes">{_markdown().render(source)}</aside>'
+            (column or [_new(column)])[-1].blocks.append(notes)
         else:
-            column.append(_slide(_markdown().render(source)))
+            _put_text(column, source)
     yield column
 
 
@@ -77,45 +75,57 @@ def _pieces(cells: list[dict[str, Any]]) -> Iterator[tuple[str, list[str], list 
             yield from ((text, tags, None) for text in texts)
 
 
-def _slide_of(kind: str) -> str:
-    return f'<section><div class="fit {kind}">'
+def _new(column: list[Slide]) -> Slide:
+    column.append(Slide())
+    return column[-1]
 
 
-_PICTURE = _slide_of("picture")
+def _put(column: list[Slide], kind: str, html: str, lines: float) -> None:
+    """Put a block on the last slide, or on a new one."""
+    fits = column and column[-1].takes(kind, lines)
+    (column[-1] if fits else _new(column)).add(kind, html, lines)
 
 
-def _slide(html: str, kind: str = "text") -> str:
-    return f"{_slide_of(kind)}\n{html}\n</div></section>\n"
+def _put_text(column: list[Slide], source: str) -> None:
+    first, *others = _RULE.split(source)
+    if column and column[-1].takes_beside(first):
+        column[-1].beside = _markdown().render(first)
+        column[-1].beside_lines = lines_of_text(first)
+    else:
+        _put(column, "text", _markdown().render(first), lines_of_text(first))
+        column[-1].asks |= QUESTION in first
+    for part in others:
+        _new(column).add("text", _markdown().render(part), lines_of_text(part))
 
 
-def _of_code(source: str, outputs: list[dict[str, Any]]) -> Iterator[str]:
-    """The slides of a cell of code, and of what it shows."""
+def _put_code(column: list[Slide], source: str, outputs: list[dict[str, Any]]) -> None:
+    """Put a cell of code on slides, and what it shows."""
     from pygments import highlight
     from pygments.lexers import PythonLexer
 
-    code = f'<pre class="code"><code>{highlight(source, PythonLexer(), _formatter())}</code></pre>'
-    shown = list(filter(None, map(_shown, outputs)))
-    printed = [html for html, is_picture in shown if not is_picture]
-    lines = sum(text.count("\n") + 1 for text in (source, *printed))
-    if printed and lines <= _SHORT:
-        yield _slide(code + "".join(printed))
-    else:
-        yield _slide(code)
-        yield from (_slide(html) for html in printed)
-    yield from (_slide(html, "picture") for html, is_picture in shown if is_picture)
+    for part in parts_of_code(source):
+        code = highlight(part, PythonLexer(), _formatter())
+        html = f'<pre class="code"><code>{code}</code></pre>'
+        _put(column, "code", html, lines_of_code(part))
+    for html, png in filter(None, map(_shown, outputs)):
+        if png:
+            slide = column[-1] if column[-1].takes_picture() else _new(column)
+            slide.picture, slide.aspect = html, aspect_of(png)
+        else:
+            _put(column, "printed", html, lines_of_code(html))
 
 
-def _shown(output: dict[str, Any]) -> tuple[str, bool] | None:
-    """What an output shows (HTML), and whether it is a picture."""
+def _shown(output: dict[str, Any]) -> tuple[str, str] | None:
+    """What an output shows (HTML); and the picture (base64 of PNG), if it is one."""
     data = {kind: "".join(value) for kind, value in output.get("data", {}).items()}
     if picture := data.get("image/png"):
         about = output["metadata"].get("image/png", {})
         alt = escape(about.get("alt", "A picture"))
-        return f'<img src="data:image/png;base64,{picture.strip()}" alt="{alt}">', True
+        return f'<img src="data:image/png;base64,{picture.strip()}" alt="{alt}">', picture
     if html := data.get("text/html"):
-        return html, False
+        return html, ""
     text = "".join(output.get("text", ())) or data.get("text/plain", "")
-    return (f"<pre>{escape(text.rstrip())}</pre>", False) if text.strip() else None
+    return (f"<pre>{escape(text.rstrip())}</pre>", "") if text.strip() else None
 
 
 @cache

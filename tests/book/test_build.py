@@ -170,6 +170,37 @@ def test_without_a_script_the_view_opens_in_its_own_window(browser, small):
     context.close()
 
 
+def test_code_is_as_wide_as_its_frame(browser, small):
+    page, _ = opened(browser, small / "notebooks/06_cpc.html", 1280)
+    asked = "all => all.map(e => e.scrollWidth - e.clientWidth)"
+    over = page.locator(".cell_input pre").evaluate_all(asked)
+    assert len(over) > 10
+    assert max(over) <= 0
+    page.close()
+
+
+@pytest.mark.slow
+def test_tables_of_results_can_be_read_on_a_phone(browser, whole):
+    page, _ = opened(browser, whole / "docs/results.html", 390)
+    table = page.locator(".table-wrapper.wide").first
+    number = table.locator("td.number").first
+    line = number.evaluate("cell => parseFloat(getComputedStyle(cell).lineHeight)")
+    assert number.evaluate("cell => cell.clientHeight") < 2 * line, "a number is not broken"
+    first = table.locator("tbody td").first
+    before = first.bounding_box()
+    assert table.evaluate("each => (each.scrollLeft = 200, each.scrollLeft)") > 100
+    assert abs(first.bounding_box()["x"] - before["x"]) < 5, "the row's name stays in sight"
+    page.close()
+
+
+@pytest.mark.slow
+def test_the_reference_says_what_a_view_takes(whole):
+    page = html.fromstring((whole / "reference/show.html").read_bytes())
+    (said,) = page.xpath("//dt[@id='ssl3d_lite.show.Slices']")
+    assert "spacing" in said.text_content()
+    assert "kwargs" not in page.text_content()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
 def test_every_page_opens_from_disk_and_fits(browser, whole, width):

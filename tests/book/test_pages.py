@@ -11,7 +11,7 @@ from ssl3d_lite.book import live, reference
 from ssl3d_lite.book.build import BookSettings, build_book, gather
 from ssl3d_lite.book.formulas import picture_of
 from ssl3d_lite.book.notebooks import downloads
-from ssl3d_lite.book.pages import Book, contents, fenced, page_of
+from ssl3d_lite.book.pages import Book, contents, fenced, live_pages, page_of
 from ssl3d_lite.book.sources import texts_folder
 from ssl3d_lite.errors import InputError
 
@@ -236,10 +236,20 @@ def test_each_kept_view_is_of_a_cell_that_is_there():
         names |= {live.state_name(path.stem, source) for source in code}
     kept = {path.name: path.stat().st_size for path in ROOT.glob("notebooks/live/*")}
     assert set(kept) <= names, "run python notebooks/live.py"
-    for number in ("01", "02", "03", "04", "06", "07", "10"):
+    for number in ("00", "01", "02", "03", "04", "05", "06", "07", "10", "19"):
         assert any(name.startswith(number) for name in kept), number
     assert max(kept.values()) < 1e6
     assert sum(kept.values()) < 8e6
+
+
+def test_why_no_notebook_runs_in_jupyterlite():
+    for path in ROOT.glob("notebooks/[0-9]*_*.py"):
+        assert "import torch\n" in path.read_text(), f"{path.name} may: see book/pages/run.md"
+
+
+def test_the_game_is_the_first_of_what_is_clicked(tmp_path):
+    made = live_pages(Book(texts_folder(), tmp_path / "stage"))
+    assert list(made) == ["live/play.md", "live/features.md"]
 
 
 def test_a_loaded_notebook_stands_by_itself(book):

@@ -1,5 +1,6 @@
 """Slides of a notebook: what stands on which, and that a browser shows them from disk."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from lxml import html
 from playwright.sync_api import sync_playwright
 
 from ssl3d_lite.book.slides import deck
+from ssl3d_lite.book.slides_layout import parts_of_code
 from ssl3d_lite.cli.main import main
 
 for needed in ("ziamath", "latex2mathml", "mdit_py_plugins"):
@@ -16,7 +18,6 @@ for needed in ("ziamath", "latex2mathml", "mdit_py_plugins"):
 
 ROOT = Path(__file__).parents[2]
 NUMBERED = sorted(ROOT.glob("notebooks/[0-9]*_*.ipynb"))
-PICTURE = {"data": {"image/png": "aGk="}, "metadata": {"image/png": {"alt": "a < b"}}}
 
 
 def text(source: str, *tags: str) -> dict:
@@ -39,36 +40,92 @@ def columns(*cells: dict) -> list[list[str]]:
 
 def test_a_heading_begins_a_column_wherever_it_stands_in_a_cell():
     found = columns(text("# A title\n\nintroduced"), text("an answer\n\n## Next\n\nmore"))
-    assert found == [["A title introduced", "an answer"], ["Next more"]]
+    assert found == [["A title introduced an answer"], ["Next more"]]
 
 
-def test_short_code_stands_above_what_it_printed_and_long_code_alone():
-    printed = {"output_type": "stream", "name": "stdout", "text": "1 < 2\n"}
-    long = "\n".join(f"x = {n}" for n in range(17))
-    ((first, second, third),) = columns(text("# A"), code("print(x)", printed), code(long))
-    assert (first, second) == ("A", "print(x) 1 < 2")
-    assert third.endswith("x = 16")
-    assert len(columns(text("# A"), code(long, printed))[0]) == 3
+def test_a_rule_ends_a_slide():
+    assert columns(text("# A\n\nb\n\n---\n\nc"), text("d")) == [["A b", "c d"]]
 
 
-def test_a_short_text_stands_beside_the_picture_before_it():
-    page = deck(
-        json.dumps(
-            {"cells": [text("# A"), code("show()", PICTURE), text("look"), text("at it")]}
-        ).encode()
-    )
-    tree = html.fromstring(page)
-    pair = tree.xpath("//div[@class='fit pair']")
-    assert [each.text_content().strip() for each in pair] == ["look"]
-    assert pair[0].xpath("./img/@alt") == ["a < b"]
-    assert len(tree.xpath("//section/section")) == 4
+PRINTED = {"output_type": "stream", "name": "stdout", "text": "1 < 2\n"}
+
+
+def test_text_code_and_what_it_printed_stand_together():
+    assert columns(text("# A"), code("print(x)", PRINTED), text("so"), code("y")) == [
+        ["A print(x) 1 < 2 so", "y"]
+    ]
+
+
+def test_no_answer_stands_beside_its_question():
+    asked = text("# A\n\n**Predict before you run:** what?")
+    assert columns(asked, code("print(x)", PRINTED, PRINTED), text("so")) == [
+        ["A Predict before you run: what? print(x)", "1 < 2 1 < 2 so"]
+    ]
+
+
+def test_what_is_too_much_for_a_slide_goes_on_the_next():
+    words = "word " * 150
+    assert len(columns(text("# A"), text(words), text(words), text("more"))[0]) == 2
+    long = "\n".join(f"x = {n}" for n in range(36))
+    first, second, third = columns(text("# A"), code(long, PRINTED), text("so"))[0]
+    assert (first, second.split()[0], third.split()[-1]) == ("A", "x", "so")
+    assert second.endswith("x = 21")
+    assert third.startswith("x = 22")
+
+
+def test_code_is_cut_where_a_blank_line_is_or_a_statement_begins():
+    body = "\n".join("    x" for _ in range(15))
+    apart = f"def f():\n{body}\n\n\ndef g():\n{body}"
+    assert parts_of_code(apart) == [f"def f():\n{body}", f"def g():\n{body}"]
+    close = f"if a:\n{body}\nif b:\n{body}"
+    assert parts_of_code(close) == [f"if a:\n{body}", f"if b:\n{body}"]
+    whole = "\n".join("    x" for _ in range(50))
+    assert [part.count("\n") + 1 for part in parts_of_code(whole)] == [22, 22, 6]
+    assert "\n".join(parts_of_code(whole)) == whole
+
+
+def picture(width: int, height: int) -> dict:
+    head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    data = {"image/png": base64.b64encode(head).decode()}
+    return {"data": data, "metadata": {"image/png": {"alt": "a < b"}}}
+
+
+def tree_of(*cells: dict) -> html.HtmlElement:
+    return html.fromstring(deck(json.dumps({"cells": cells}).encode()))
+
+
+@pytest.mark.parametrize(("size", "kind"), [((300, 400), "shown"), ((900, 300), "shown below")])
+def test_a_brief_text_stands_where_its_picture_is_larger(size, kind):
+    tree = tree_of(text("# A"), code("show()", picture(*size)), text("look"), text("at it"))
+    (shown,) = tree.xpath("//div[starts-with(@class, 'shown')]")
+    assert shown.get("class") == kind
+    assert shown.text_content().strip() == "look"
+    assert shown.xpath(".//img/@alt") == ["a < b"]
+    assert [slide.text_content().split() for slide in tree.xpath("//section/section")] == [
+        ["A", "show()"],
+        ["look"],
+        ["at", "it"],
+    ]
+
+
+def test_short_code_stands_above_its_picture():
+    tree = tree_of(text("# A"), code("x"), code("show()", picture(3, 2), picture(3, 2)))
+    slides = tree.xpath("//section/section")
+    assert [slide.text_content().split() for slide in slides] == [["A", "x"], ["show()"], []]
+    assert [len(slide.xpath(".//img")) for slide in slides] == [0, 1, 1]
+
+
+def test_a_fold_that_is_alone_is_open():
+    fold = "<details><summary>Answer</summary>\n\nIt is.\n\n</details>"
+    tree = tree_of(text(f"# A\n\n{fold}"), text(f"## B\n\n---\n\n{fold}"))
+    assert [each.get("open") is not None for each in tree.xpath("//details")] == [False, True]
 
 
 def test_tags_say_otherwise():
     found = columns(
         text("# A"), text("b", "slide"), text("c", "skip"), code("d", tags=("skip",)), text("e")
     )
-    assert found == [["A"], ["b", "e"]]
+    assert found == [["A"], ["b e"]]
     tree = html.fromstring(deck(json.dumps({"cells": [text("# A"), text("x", "notes")]}).encode()))
     assert [each.text_content().strip() for each in tree.xpath("//aside[@class='notes']")] == ["x"]
 
@@ -110,10 +167,14 @@ def test_every_slide_can_be_read(decks, name):
     ask = """(() => {
         const box = Reveal.getCurrentSlide().querySelector(".fit");
         const image = box.querySelector("img");
+        const { width, height } = image?.getBoundingClientRect() ?? {};
+        const share = Math.min(width / image?.naturalWidth, height / image?.naturalHeight);
         return { over: box.scrollHeight - box.clientHeight, moved: box.tabIndex === 0,
                  letters: parseFloat(getComputedStyle(box).fontSize),
                  wide: box.scrollWidth - box.clientWidth,
-                 picture: image ? image.getBoundingClientRect().height : 999 };
+                 shown: image ? Math.max(share * image.naturalWidth / 1280,
+                                         share * image.naturalHeight / 720) : 1,
+                 low: box.getBoundingClientRect().bottom };
     })()"""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
@@ -129,7 +190,8 @@ def test_every_slide_can_be_read(decks, name):
             assert said["over"] <= 1 or said["moved"], number
             assert said["wide"] <= 1, number
             assert said["letters"] >= 16, number
-            assert said["picture"] >= 100, number
+            assert said["shown"] >= 0.3, number
+            assert said["low"] <= 670, f"{number} lies below the arrows"
             page.keyboard.press("Space")
         assert page.evaluate("Reveal.isLastSlide()")
         assert heard == []

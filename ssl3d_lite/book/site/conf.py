@@ -18,6 +18,7 @@ myst_url_schemes = {
     "page": "{{path}}",  # a file of the site that Sphinx does not make
 }
 
+autoclass_content = "both"  # what a class is, and what its __init__ takes
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

@@ -2,7 +2,7 @@
 
 const { Reveal } = globalThis; // the script before this one
 
-const SMALLER = [1, 0.9, 0.8, 0.7, 0.62]; // of the letters; below the last nobody could read them
+const SMALLER = [1, 0.92, 0.85, 0.78, 0.72, 0.67, 0.62]; // of the letters; below the last nobody could read them
 
 function fit(slide) {
   const box = slide?.querySelector(".fit");

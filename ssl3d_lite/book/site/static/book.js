@@ -1,4 +1,5 @@
-// What the theme does not do: wide parts by keyboard, and live views in place of their pictures.
+// What the theme does not do: wide parts by keyboard, numbers on one line, and live views in place of
+// their pictures.
 
 // ---- what can be moved sideways can be moved by keyboard too ------------------------------------
 
@@ -18,6 +19,16 @@ addEventListener("load", reachable);
 addEventListener("resize", reachable);
 for (const fold of document.querySelectorAll("details")) {
   fold.addEventListener("toggle", reachable);
+}
+
+// ---- numbers stay on one line, and wide tables get smaller letters -------------------------------
+
+const NUMBER = /^[+\-−]?\d.{0,23}$/; // as "+0.033 (+0.025 to +0.040)": no sentence that begins so
+for (const cell of document.querySelectorAll("td")) {
+  cell.classList.toggle("number", NUMBER.test(cell.textContent.trim()));
+}
+for (const each of document.querySelectorAll(".table-wrapper")) {
+  each.classList.toggle("wide", each.scrollWidth > each.clientWidth);
 }
 
 // ---- a picture of a view makes room for the view itself -----------------------------------------
