@@ -76,6 +76,36 @@ def test_choosing_and_reading_scans_is_measured():
     assert min(found["open"], found["choose"], found["read"]) > 0
 
 
+def test_the_slope_of_a_cost():
+    cohorts = load("cohorts")
+    sizes = (10, 100, 1000)
+    for power in (0, 1, 2):
+        assert cohorts.slope(sizes, [3 * n**power for n in sizes]) == pytest.approx(power, abs=1e-9)
+    rows = [{"scans": n, **dict.fromkeys(cohorts.ROWS, 1e6 * n)} for n in sizes]
+    table = cohorts.table(rows)
+    assert table[0] == "| | 10 scans | 100 scans | 1000 scans | slope |"
+    assert "| manifest | 10.00 MB | 100.00 MB | 1000.00 MB | 1.00 |" in table
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_cohort_prepared_on_dask_killed_twice_is_the_same_byte_for_byte(tmp_path):
+    cohorts = load("cohorts")
+    raw = cohorts.write_scans(tmp_path / "raw", 60)
+    whole = cohorts.prepare_at_once(raw, tmp_path / "whole")
+    assert min(whole[role] for role in cohorts.ROLES) > 20e6  # bytes: Python alone has as many
+    resumed = cohorts.prepare_with_kills(raw, tmp_path / "resumed", 60)
+    first, second = resumed["done_at_kills"]
+    assert 0 < first <= second < 60
+    assert cohorts.differences(tmp_path / "whole", tmp_path / "resumed") == []
+    (tmp_path / "resumed/labels/ball_00007.npy").write_bytes(b"other")
+    (tmp_path / "resumed/images/ball_00008.npy").unlink()
+    assert cohorts.differences(tmp_path / "whole", tmp_path / "resumed") == [
+        "images/ball_00008.npy",
+        "labels/ball_00007.npy",
+    ]
+
+
 @pytest.mark.parametrize("script", sorted(path.stem for path in FOLDER.glob("*.py")))
 def test_every_script_says_what_it_is_for(script):
     """by_hand is a module of peers."""

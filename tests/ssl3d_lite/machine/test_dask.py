@@ -20,7 +20,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine import parallel
 from ssl3d_lite.machine.parallel import Workforce, for_each
 
-pytest.importorskip("distributed")
+Client = pytest.importorskip("distributed").Client
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,22 @@ def test_both_workers_work_and_this_process_does_not(cluster):
     processes = set(for_each(slow_process_id, range(40), Workforce(dask=cluster), "ids"))
     assert len(processes) == 2
     assert os.getpid() not in processes
+
+
+def test_a_cluster_has_few_cases_at_a_time(cluster, monkeypatch):
+    """What it has, it keeps in memory until it is fetched."""
+    monkeypatch.setattr(parallel, "ON_DASK", 4)
+    there = []
+    with Client(cluster) as watching:
+        for number in for_each(abs, range(-20, 0), Workforce(dask=cluster), "few"):
+            there.append(watching.run_on_scheduler(count_tasks))
+            assert number in range(1, 21)
+    assert len(there) == 20
+    assert 1 <= max(there) <= 5  # one has been fetched, and is forgotten in a moment
+
+
+def count_tasks(dask_scheduler) -> int:
+    return len(dask_scheduler.tasks)
 
 
 def test_a_refusal_comes_back_as_it_was_raised(cluster):
