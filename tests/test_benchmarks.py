@@ -11,6 +11,7 @@ import pytest
 import torch
 
 FOLDER = Path(__file__).parent / "benchmarks"
+sys.path.insert(0, str(FOLDER))  # a script imports the one beside it
 
 
 def load(name):
@@ -165,6 +166,28 @@ def test_the_first_moment_at_a_dice_and_never():
         "| ours | 2 | 2 | 4 | never | 20 steps: 0.750 (0.750 to 0.750); "
         "40 steps: 0.810 (0.810 to 0.810) |"
     )
+
+
+def test_nnunets_loss_is_that_of_its_outputs_but_the_coarsest():
+    deep = load("nnunet").DeepLoss()
+    labels = torch.zeros(1, 8, 8, 8)
+    labels[:, :4] = 1
+
+    def logits(edge, sure):
+        shares = torch.nn.functional.one_hot(
+            labels[:, :: 8 // edge, :: 8 // edge, :: 8 // edge].long()
+        )
+        return sure * shares.movedim(-1, 1).float()
+
+    right, wrong = [[logits(edge, sure) for edge in (8, 4, 2)] for sure in (50.0, -50.0)]
+    assert float(deep(right, labels)) == pytest.approx(0, abs=1e-5)
+    assert float(deep([*right[:2], wrong[2]], labels)) == pytest.approx(0, abs=1e-5)
+    fine, coarse = (
+        float(deep(outputs, labels))
+        for outputs in ([wrong[0], *right[1:]], [right[0], wrong[1], right[2]])
+    )
+    assert fine == pytest.approx(2 / 3 * 51, rel=1e-3)  # cross-entropy 50 and Dice's 1
+    assert coarse == pytest.approx(1 / 3 * 51, rel=1e-3)
 
 
 @pytest.mark.slow
