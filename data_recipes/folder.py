@@ -45,6 +45,7 @@ from ssl3d_lite.files import files_below
 
 ONE_CHANNEL = ("image",)
 LabelValue = Annotated[int, Interval(ge=LABEL_VALUES[0], le=LABEL_VALUES[-1])]
+CAUSES = 20  # lone label maps of which it is said what may be wrong
 NUMBERED = re.compile(r"_(\d{4})$")  # how nnU-Net numbers channels
 
 
@@ -228,7 +229,9 @@ def _maps_alone(
 ) -> dict[str, str]:
     """The label maps that have no scan, by name, and what may be wrong."""
     alone = sorted(maps.keys() - set(scans))
-    return {n: f"{maps[n]} has no scan{_likely_cause(n, scans, channels)}" for n in alone}
+    # a cause is sought among all scans, which takes a while: as often as one is read
+    causes = {name: _likely_cause(name, scans, channels) for name in alone[:CAUSES]}
+    return {name: f"{maps[name]} has no scan{causes.get(name, '')}" for name in alone}
 
 
 def _likely_cause(name: str, scans: Collection[str], channels: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 FOLDER = Path(__file__).parent / "benchmarks"
+sys.path.insert(0, str(FOLDER))  # a script imports the one beside it
 
 
 def load(name):
@@ -76,6 +77,36 @@ def test_choosing_and_reading_scans_is_measured():
     assert min(found["open"], found["choose"], found["read"]) > 0
 
 
+def test_the_slope_of_a_cost():
+    cohorts = load("cohorts")
+    sizes = (10, 100, 1000)
+    for power in (0, 1, 2):
+        assert cohorts.slope(sizes, [3 * n**power for n in sizes]) == pytest.approx(power, abs=1e-9)
+    rows = [{"scans": n, **dict.fromkeys(cohorts.ROWS, 1e6 * n)} for n in sizes]
+    table = cohorts.table(rows)
+    assert table[0] == "| | 10 scans | 100 scans | 1000 scans | slope |"
+    assert "| manifest | 10.00 MB | 100.00 MB | 1000.00 MB | 1.00 |" in table
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_cohort_prepared_on_dask_killed_twice_is_the_same_byte_for_byte(tmp_path):
+    cohorts = load("cohorts")
+    raw = cohorts.write_scans(tmp_path / "raw", 60)
+    whole = cohorts.prepare_at_once(raw, tmp_path / "whole")
+    assert min(whole[role] for role in cohorts.ROLES) > 20e6  # bytes: Python alone has as many
+    resumed = cohorts.prepare_with_kills(raw, tmp_path / "resumed", 60)
+    first, second = resumed["done_at_kills"]
+    assert 0 < first <= second < 60
+    assert cohorts.differences(tmp_path / "whole", tmp_path / "resumed") == []
+    (tmp_path / "resumed/labels/ball_00007.npy").write_bytes(b"other")
+    (tmp_path / "resumed/images/ball_00008.npy").unlink()
+    assert cohorts.differences(tmp_path / "whole", tmp_path / "resumed") == [
+        "images/ball_00008.npy",
+        "labels/ball_00007.npy",
+    ]
+
+
 @pytest.mark.parametrize("script", sorted(path.stem for path in FOLDER.glob("*.py")))
 def test_every_script_says_what_it_is_for(script):
     """by_hand is a module of peers."""
@@ -135,6 +166,28 @@ def test_the_first_moment_at_a_dice_and_never():
         "| ours | 2 | 2 | 4 | never | 20 steps: 0.750 (0.750 to 0.750); "
         "40 steps: 0.810 (0.810 to 0.810) |"
     )
+
+
+def test_nnunets_loss_is_that_of_its_outputs_but_the_coarsest():
+    deep = load("nnunet").DeepLoss()
+    labels = torch.zeros(1, 8, 8, 8)
+    labels[:, :4] = 1
+
+    def logits(edge, sure):
+        shares = torch.nn.functional.one_hot(
+            labels[:, :: 8 // edge, :: 8 // edge, :: 8 // edge].long()
+        )
+        return sure * shares.movedim(-1, 1).float()
+
+    right, wrong = [[logits(edge, sure) for edge in (8, 4, 2)] for sure in (50.0, -50.0)]
+    assert float(deep(right, labels)) == pytest.approx(0, abs=1e-5)
+    assert float(deep([*right[:2], wrong[2]], labels)) == pytest.approx(0, abs=1e-5)
+    fine, coarse = (
+        float(deep(outputs, labels))
+        for outputs in ([wrong[0], *right[1:]], [right[0], wrong[1], right[2]])
+    )
+    assert fine == pytest.approx(2 / 3 * 51, rel=1e-3)  # cross-entropy 50 and Dice's 1
+    assert coarse == pytest.approx(1 / 3 * 51, rel=1e-3)
 
 
 @pytest.mark.slow

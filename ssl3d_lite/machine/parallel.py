@@ -13,12 +13,13 @@ from concurrent.futures import (
     Executor,
     Future,
     ProcessPoolExecutor,
-    as_completed,
     wait,
 )
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -37,6 +38,7 @@ NO_GUARD = (
     '"__main__":` around what it does'
 )
 SCHEDULER_TIMEOUT = "30s"  # for a Dask scheduler to answer
+ON_DASK = 500  # cases that a Dask cluster has at a time: a few for each thread of a large one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,11 +110,7 @@ def for_each(
             raise InputError(NO_GUARD)
         yield from tqdm(_in_processes(function, items, workers, killed), **bar)
         return
-    with _dask(work.dask) as pool:
-        jobs = {pool.submit(function, item): item for item in items}
-        for job in tqdm(as_completed(jobs), **bar):
-            lost = killed and type(job.exception()).__name__ == "KilledWorker"  # Dask's
-            yield killed(jobs[job]) if killed and lost else job.result()
+    yield from tqdm(_on_dask(function, items, work.dask, killed), **bar)
 
 
 def _in_processes(
@@ -140,6 +138,33 @@ def _in_processes(
         at_work.clear()
         for item in suspects:
             yield _alone(function, item, killed)
+
+
+def _on_dask(
+    function: Callable[[Item], _Result],
+    items: Iterable[Item],
+    address: str,
+    killed: Callable[[Item], _Result] | None,
+) -> Iterator[_Result]:
+    """``function`` of all items. Dask keeps whatever is asked for and not yet fetched, so only so
+    many are asked for at a time: memory does not grow with their number."""
+    waiting, at_work = iter(items), dict[Future[_Result], Item]()
+    done = SimpleQueue[Future[_Result]]()
+    with _dask(address) as pool:
+
+        def ask_for(items: Iterable[Item]) -> None:
+            for item in items:
+                job = pool.submit(function, item)
+                at_work[job] = item
+                job.add_done_callback(done.put)
+
+        ask_for(islice(waiting, ON_DASK))
+        while at_work:
+            job = done.get()
+            item = at_work.pop(job)
+            ask_for(islice(waiting, 1))
+            lost = killed and type(job.exception()).__name__ == "KilledWorker"  # Dask's
+            yield killed(item) if killed and lost else job.result()
 
 
 def _is_broken(job: Future) -> bool:

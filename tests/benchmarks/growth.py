@@ -117,25 +117,31 @@ def many_cases(folder: Path, count: int) -> Cohort:
 
 
 def choosing(count: int) -> dict[str, float]:
-    """Seconds to open a cohort of so many cases; then, a step, to choose scans and to read them."""
+    """What a cohort of so many cases costs: :func:`costs_of_cases`."""
     with tempfile.TemporaryDirectory() as folder:
         many_cases(Path(folder), count)
-        start = time.perf_counter()
-        cohort = Cohort.open(folder)
-        opened = time.perf_counter() - start
-        cases, settings = range(count), TrainSettings(steps=400, batch=4)
-        chosen, reading = [], []
-        for step in range(400):
-            start = time.perf_counter()
-            scans = cases_of_step(cases, settings, step)
-            chosen.append(time.perf_counter() - start)
-            start = time.perf_counter()
-            cohort.images(scans)
-            reading.append(time.perf_counter() - start)
-    found = {"open": opened, "choose": np.median(chosen), "read": np.median(reading)}
+        found = costs_of_cases(Path(folder))
     told = ", ".join(f"{name} {1e3 * seconds:.3f} ms" for name, seconds in found.items())
     print(f"{count} cases: {told}")
-    return {"cases": count, **{name: float(seconds) for name, seconds in found.items()}}
+    return {"cases": count, **found}
+
+
+def costs_of_cases(folder: Path) -> dict[str, float]:
+    """Seconds to open a cohort; then, a step, to choose scans and to read them."""
+    start = time.perf_counter()
+    cohort = Cohort.open(folder)
+    opened = time.perf_counter() - start
+    cases, settings = range(len(cohort)), TrainSettings(steps=400, batch=4)
+    chosen, reading = [], []
+    for step in range(400):
+        start = time.perf_counter()
+        scans = cases_of_step(cases, settings, step)
+        chosen.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        cohort.images(scans)
+        reading.append(time.perf_counter() - start)
+    found = {"open": opened, "choose": np.median(chosen), "read": np.median(reading)}
+    return {name: float(seconds) for name, seconds in found.items()}
 
 
 # ---- all ---------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
     python tests/benchmarks/learning_curves.py --cohort FOLDER [--labels 20] [--seeds 6]
                                                [--steps 100 300] [--json FILE]
+                                               [--networks ours monai nnunet]
 
 Both networks are trained by the package's own loop, from the same seeds, on the same labelled
 scans in the same order, with the same loss, optimiser and learning rate, on one thread; the turns
@@ -9,6 +10,8 @@ alternate. MONAI's UNet has the shape with which it learnt fastest of those that
 strided, two residual units a level, instance norm. Processor time counts steps alone, without
 scoring. A learning rate that falls to 0 makes a longer run a run of its own: each number of steps
 is trained anew, and the first time that any of them reaches a Dice is what is printed.
+nnU-Net's network has its own loss, optimiser and learning rate: see nnunet.py. Where it is not
+installed, it is left out.
 """
 
 import argparse
@@ -22,6 +25,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import nnunet
 import torch
 from monai.networks.nets import UNet as MonaiUNet
 from torch import Tensor, nn
@@ -38,7 +42,7 @@ from ssl3d_lite.training.finetuning import map_loss
 from ssl3d_lite.training.hooks import Hook, RunSpec, TrainingState
 from ssl3d_lite.training.learner import Learner
 from ssl3d_lite.training.loop import fit
-from ssl3d_lite.training.settings import FinetuneSettings
+from ssl3d_lite.training.settings import STEPS_PER_ROW, FinetuneSettings
 
 MARKS = (0.5, 0.7, 0.8, 0.85)
 MONAI = {"channels": (8, 16, 32, 64), "strides": (2, 2, 2), "num_res_units": 2}
@@ -81,6 +85,9 @@ class Clock(Hook):
         self.dice: list[float] = []
 
     def after_row(self, state: TrainingState) -> None:
+        self.score()
+
+    def score(self) -> None:
         self.spent += time.process_time() - self.began
         self.seconds.append(self.spent)
         channels = range(len(self.cohort.channels))
@@ -104,12 +111,26 @@ def make_network(name: str, cohort: Cohort, seed: int) -> nn.Module:
 def learning_curve(
     name: str, cohort: Cohort, cases: Sequence[int], scored: Sequence[int], seed: int, steps: int
 ) -> Curve:
+    if name == "nnunet":
+        return nnunet_curve(cohort, cases, scored, seed, steps)
     network = make_network(name, cohort, seed)
     settings = FinetuneSettings(steps=steps, seed=seed, device="cpu")
     clock = Clock(network, cohort, scored)
     batch_of = partial(labelled_batch, cohort, cases, settings)
     fit(Segmenter(network), batch_of, RunSpec(settings, {}, title=f"{name} {seed}"), [clock])
     return Curve(name, seed, steps, clock.seconds, clock.dice)
+
+
+def nnunet_curve(
+    cohort: Cohort, cases: Sequence[int], scored: Sequence[int], seed: int, steps: int
+) -> Curve:
+    training = nnunet.NnUNetTraining(cohort, cases, seed, steps)
+    clock = Clock(training.network, cohort, scored)
+    for step in range(steps):
+        training.step(step)
+        if (step + 1) % STEPS_PER_ROW == 0 or step + 1 == steps:
+            clock.score()
+    return Curve("nnunet", seed, steps, clock.seconds, clock.dice)
 
 
 def table(curves: Sequence[Curve], networks: Sequence[str], seeds: int) -> list[str]:
@@ -145,10 +166,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--steps", type=int, nargs="+", default=[100, 300])
     parser.add_argument("--cases", type=int, default=20, help="validation cases to score")
-    parser.add_argument("--networks", nargs="+", default=["ours", "monai"])
+    parser.add_argument("--networks", nargs="+", default=["ours", "monai", "nnunet"])
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    if "nnunet" in asked.networks and not nnunet.is_installed():
+        print("nnU-Net is left out: pip install dynamic-network-architectures")
+        asked.networks.remove("nnunet")
     cohort = Cohort.open(asked.cohort)
     split = cohort.split(0)
     scored = split.validation[: asked.cases]

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from data_recipes import folder as recipe
 from data_recipes.folder import Folder, case_name, find_scans, prepare
 from data_recipes.label_values import find_values
 from data_recipes.preparing import engine
@@ -1421,3 +1422,16 @@ def test_one_frame_leaves_nothing_to_choose(raw, tmp_path):
     (raw / "c.nii.gz").write_bytes(b"no scan")
     with pytest.raises(InputError, match="none can be read"):
         one_frame([raw / "c.nii.gz"])
+
+
+def test_the_cause_is_sought_of_few_lone_label_maps(tmp_path, monkeypatch):
+    """Among 20 000 scans it takes a second for each."""
+    sought = []
+    monkeypatch.setattr(
+        recipe, "_likely_cause", lambda name, scans, channels: sought.append(name) or ", look there"
+    )
+    maps = {f"map{number:02d}": Path(f"map{number:02d}.nii") for number in range(30)}
+    alone = recipe._maps_alone(maps, ["scan"], recipe.ONE_CHANNEL)
+    assert sought == sorted(maps)[: recipe.CAUSES]
+    assert alone["map00"] == "map00.nii has no scan, look there"
+    assert alone["map29"] == "map29.nii has no scan"

@@ -1,6 +1,9 @@
 """verify: every fault that is planted in a cohort is found and named, and a sound one has none."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -299,3 +302,17 @@ def test_the_command(cohort, capsys):
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 99}))
     assert main(["verify", str(cohort.folder)]) == 2
     assert "is not a manifest of format 1" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a line for a POSIX shell")
+def test_the_line_in_the_docs_verifies_in_the_background(cohort, tmp_path):
+    page = (Path(__file__).parents[3] / "docs/data.md").read_text()
+    (line,) = (
+        text.strip() for text in page.splitlines() if text.startswith("    nice ssl3d verify")
+    )
+    assert line.endswith("&")
+    line = line.replace("ssl3d", f"{sys.executable} -m ssl3d_lite.cli").replace(
+        "COHORT", str(cohort.folder)
+    )
+    subprocess.run(["sh", "-c", f"{line} echo started; wait"], cwd=tmp_path, check=True)
+    assert "no fault" in (tmp_path / "verified.txt").read_text().splitlines()[-1]

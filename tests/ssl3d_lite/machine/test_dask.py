@@ -2,15 +2,13 @@
 
 import os
 import signal
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from dask_cluster import dask_cluster, free_port
 from helpers import content
 
 from data_recipes.msd import Msd, prepare
@@ -25,32 +23,6 @@ from ssl3d_lite.machine.parallel import Workforce, for_each
 Client = pytest.importorskip("distributed").Client
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-@contextmanager
-def dask(workers: int, *options: str, **start) -> Iterator[str]:
-    """The address of a scheduler with so many workers, each a process of its own."""
-    address = f"tcp://127.0.0.1:{free_port()}"
-    run = [sys.executable, "-W", "ignore", "-m"]
-    scheduler = [*run, "distributed.cli.dask_scheduler", "--no-dashboard", "--host", address]
-    worker = [*run, "distributed.cli.dask_worker", address, "--no-dashboard", "--nthreads", "1"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    commands = [scheduler, *[[*worker, *options]] * workers]
-    processes = [subprocess.Popen(command, **quiet, **start) for command in commands]
-    try:
-        with Client(address, timeout="60s") as client:
-            client.wait_for_workers(workers, timeout=60)
-        yield address
-    finally:
-        for process in reversed(processes):  # a nanny takes its worker with it
-            process.terminate()
-            process.wait()
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """Two workers that know this file, and are not given a second chance when they die."""
@@ -58,16 +30,16 @@ def cluster() -> Iterator[str]:
         "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    with dask(2, env=environment) as address:
-        yield address
+    with dask_cluster(2, env=environment) as started:
+        yield started.address
 
 
 @pytest.fixture
 def distant(tmp_path) -> Iterator[str]:
     """A worker that was started in another folder, as those of a cluster are."""
     (tmp_path / "elsewhere").mkdir()
-    with dask(1, "--no-nanny", cwd=tmp_path / "elsewhere") as address:
-        yield address
+    with dask_cluster(1, "--no-nanny", cwd=tmp_path / "elsewhere") as started:
+        yield started.address
 
 
 def slow_process_id(_: int) -> int:
@@ -98,6 +70,22 @@ def test_both_workers_work_and_this_process_does_not(cluster):
     processes = set(for_each(slow_process_id, range(40), Workforce(dask=cluster), "ids"))
     assert len(processes) == 2
     assert os.getpid() not in processes
+
+
+def test_a_cluster_has_few_cases_at_a_time(cluster, monkeypatch):
+    """What it has, it keeps in memory until it is fetched."""
+    monkeypatch.setattr(parallel, "ON_DASK", 4)
+    there = []
+    with Client(cluster) as watching:
+        for number in for_each(abs, range(-20, 0), Workforce(dask=cluster), "few"):
+            there.append(watching.run_on_scheduler(count_tasks))
+            assert number in range(1, 21)
+    assert len(there) == 20
+    assert 1 <= max(there) <= 5  # one has been fetched, and is forgotten in a moment
+
+
+def count_tasks(dask_scheduler) -> int:
+    return len(dask_scheduler.tasks)
 
 
 def test_a_refusal_comes_back_as_it_was_raised(cluster):
