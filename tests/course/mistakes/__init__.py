@@ -1,4 +1,5 @@
-"""Typical mistakes, data for the tests: one module an assignment, each with a list MISTAKES."""
+"""Typical mistakes, data for the tests: one module an assignment, each with a list MISTAKES. Most
+cost their whole part; SLIPS are those that leave its core right, and so cost some of the points."""
 
 import ast
 from dataclasses import dataclass
