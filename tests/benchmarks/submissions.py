@@ -4,9 +4,9 @@ of all assignments, through ``ssl3d course grade``.
     python tests/benchmarks/submissions.py [--wrong 14] [--jobs 2]
 
 Right and odd ones have to earn every point. A wrong one loses the points of its part and no others,
-or, where it is a slip, some of them; an empty one has none. A hostile one answers nothing: it earns nothing, or a person is told to look;
-and nothing outside of its own folder is written, changed, reached or ended. Prints a table, and a
-line for each that got something else.
+or, where it is a slip, some of them; an empty one has none. A hostile one answers nothing: it earns
+nothing, or a person is told to look; and nothing outside of its own folder is written, changed,
+reached or ended. Prints a table, and a line for each that got something else.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from ssl3d_lite.course.sources import Assignment, grade_id_of, read_assignments,
 from ssl3d_lite.files import read_csv
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from course.mistakes import SLIPS  # noqa: E402
+from course.mistakes import SLIPS
 
 
 @dataclass
