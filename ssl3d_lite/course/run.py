@@ -227,7 +227,7 @@ class _Attempt:
         """Say of a test's part whether it passed, or why it did not."""
         part = str(step.part)  # a test belongs to a part
         own = self.failures.get(part, "")
-        result = self.outcome.parts[part] = PartResult(not failure)
+        result = self.outcome.parts[part] = PartResult(not failure, "")
         if failure:
             message = "there is no answer yet" if failure == _BLANK else failure
             message = f"{HIDDEN}{message}" if said.get("hidden") else message
