@@ -176,32 +176,48 @@ check_mm((1, 2, 3), swapped, (44, -37, 15))
 check_mm(((0, 0, 0), (1, 2, 3)), swapped, ((50, -40, 7), (44, -37, 15)))
 check_ml(np.ones((5, 5, 5)), shifted, 3.0)
 check_ml(np.ones((5, 5, 5)), swapped, 3.0)
-checks.end()
 ### BEGIN HIDDEN TESTS
 rng = np.random.default_rng(11)
-for _ in range(5):
+
+
+def some_affine():
     oblique = np.eye(4)
     oblique[:3, :3] = np.linalg.qr(rng.standard_normal((3, 3)))[0] * rng.uniform(0.5, 4, 3)
     oblique[:3, 3] = rng.uniform(-200, 200, 3)
     oblique[2, :3] += 0.1 * oblique[1, :3]  # a tilted gantry: a box with slanted sides
-    kept = oblique.copy()
-    for shape in ((3,), (7, 3), (2, 4, 3)):
-        voxel = rng.uniform(-5, 90, shape)
-        homogeneous = np.concatenate([voxel, np.ones((*shape[:-1], 1))], -1)
-        check_mm(voxel, oblique, np.einsum("ij,...j->...i", oblique, homogeneous)[..., :3])
+    return oblique
+
+
+def check_places(oblique, shape):
+    voxel = rng.uniform(-5, 90, shape)
+    homogeneous = np.concatenate([voxel, np.ones((*shape[:-1], 1))], -1)
+    check_mm(voxel, oblique, np.einsum("ij,...j->...i", oblique, homogeneous)[..., :3])
+
+
+with checks.core():
+    for oblique in [some_affine() for _ in range(5)]:
+        kept = oblique.copy()
+        check_places(oblique, (3,))
+        for place in rng.uniform(-200, 200, (6, 3)):  # none of them has been asked about
+            found = oblique[:3, :3] @ to_voxel(place, oblique) + oblique[:3, 3]
+            assert np.allclose(found, place), (
+                f"to_voxel says that {place.round(2)} mm is a voxel that lies at "
+                f"{found.round(2)} mm"
+            )
+        assert (oblique == kept).all(), "the affine that you were given has been changed"
+with checks.further("many voxels at once"):
+    for shape in ((7, 3), (2, 4, 3)):
+        check_places(some_affine(), shape)
+with checks.further("millilitres of a scan that is tilted"):
+    for oblique in [some_affine() for _ in range(5)]:
+        mask, sides = rng.random((6, 7, 8)) > 0.7, oblique[:3, :3].T
+        volume = abs(np.cross(sides[0], sides[1]) @ sides[2]) / 1000
+        check_ml(mask, oblique, mask.sum() * volume)
+with checks.further("a mask of 0 and 3"):
     mask = rng.random((6, 7, 8)) > 0.7
-    sides = oblique[:3, :3].T
-    check_ml(mask, oblique, mask.sum() * abs(np.cross(sides[0], sides[1]) @ sides[2]) / 1000)
-    volume = abs(np.cross(sides[0], sides[1]) @ sides[2]) / 1000
-    check_ml(3 * (mask[::-1] & mask).astype(np.uint8), oblique, (mask[::-1] & mask).sum() * volume)
-    places = rng.uniform(-200, 200, (6, 3))  # none of them has been asked about
-    found = np.concatenate([to_voxel(places, oblique), np.ones((6, 1))], -1) @ oblique.T
-    assert np.allclose(found[:, :3], places), (
-        f"to_voxel says that {places[0].round(2)} mm is a voxel that lies at "
-        f"{found[0, :3].round(2)} mm"
-    )
-    assert (oblique == kept).all(), "the affine that you were given has been changed"
+    check_ml(3 * mask.astype(np.uint8), shifted, mask.sum() * 0.024)
 ### END HIDDEN TESTS
+checks.end(points=15)
 
 # %% [markdown]
 # Use it: where does the tumour lie, and how large is it?
@@ -312,22 +328,37 @@ values = np.random.default_rng(0).permutation(4 * 5 * 6).reshape(4, 5, 6)
 check_ras(values, np.diag([2.0, 3.0, 4.0, 1.0]))  # nothing to do
 check_ras(values, np.array([[-2.0, 0, 0, 9], [0, 3, 0, 8], [0, 0, 4, 7], [0, 0, 0, 1]]))
 check_ras(values, np.array([[0, -2.0, 0, 9], [3, 0, 0, 8], [0, 0, 4, 7], [0, 0, 0, 1]]))
-checks.end()
 ### BEGIN HIDDEN TESTS
 from itertools import permutations, product
 
 values = np.random.default_rng(5).permutation(3 * 7 * 5).reshape(3, 7, 5).astype(np.int16)
 tilt = np.array([[1, 0.12, -0.05], [-0.11, 1, 0.16], [0.07, -0.15, 1]])
-for order in permutations(range(3)):
-    for signs in product((1, -1), repeat=3):
+
+
+def check_orders(orders, signs, tilt):
+    for order, sign in product(orders, signs):
         oblique = np.eye(4)
-        columns = np.eye(3)[:, list(order)] * signs
-        oblique[:3, :3] = tilt @ columns * (0.8, 2.5, 1.7)
+        oblique[:3, :3] = tilt @ (np.eye(3)[:, list(order)] * sign) * (0.8, 2.5, 1.7)
         oblique[:3, 3] = (-31.0, 12.5, 70.0)
         before = values.copy()
         check_ras(values, oblique)
         assert (values == before).all(), "the volume that you were given has been changed"
+
+
+upright, two_swapped = [(0, 1, 2)], [(1, 0, 2), (2, 1, 0), (0, 2, 1)]
+three_swapped = [order for order in permutations(range(3)) if order not in upright + two_swapped]
+signs = list(product((1, -1), repeat=3))
+with checks.core():
+    check_orders(upright, signs, np.eye(3))
+    check_orders(two_swapped, signs[:1], np.eye(3))
+with checks.further("two axes swapped, and some flipped"):
+    check_orders(two_swapped, signs, np.eye(3))
+with checks.further("three axes in another order"):
+    check_orders(three_swapped, signs, np.eye(3))
+with checks.further("a scan that is tilted"):
+    check_orders([*upright, *two_swapped, *three_swapped], signs, tilt)
 ### END HIDDEN TESTS
+checks.end(points=20)
 
 # %% [markdown]
 # Look at it: the file's axes, and yours. In the second view, *anterior* should be in front.
@@ -444,29 +475,45 @@ broken = ramp.copy()
 broken[0, 0, 0] = 1e6  # one voxel that broke
 check_value(broken[None], 0, 500, 0.5)
 check_empty(np.stack([ramp, np.full_like(ramp, 7)]))
-checks.end()
 ### BEGIN HIDDEN TESTS
 rng = np.random.default_rng(3)
-for shape, kind in (((3, 17, 12), np.float64), ((2, 6, 9, 7), np.int16), ((1, 30, 30), np.uint8)):
-    image = rng.integers(0, 250, shape).astype(kind)
-    image[0] += 5
-    image[-1].flat[:3] = (0, 250, 120)
-    for low, high in ((0.5, 99.5), (0, 100), (5, 80)):
+
+
+def check_window(image, *ends):
+    for low, high in ends:
         result = windowed(image, low, high)
         for values, mine in zip(image.astype(float), result):
             a, b = np.percentile(values, (low, high))
             expected = ((values - a) / (b - a)).clip(0, 1)
             at = np.unravel_index(np.abs(mine - expected).argmax(), expected.shape)
             assert np.allclose(mine, expected, atol=1e-3), (
-                f"{kind.__name__} {shape}, percentiles {low} and {high}: the value {values[at]:g} "
-                f"should become {expected[at]:.3f}, but becomes {mine[at]:.3f}"
+                f"{image.dtype} {image.shape}, percentiles {low} and {high}: the value "
+                f"{values[at]:g} should become {expected[at]:.3f}, but becomes {mine[at]:.3f}"
             )
-wide = np.array([-30000, 30000, -20000, 20000, 0, 1, 2, 3], np.int16).reshape(1, 2, 4)
-check_value(wide, 0, 0, 0.5, 0, 100)
-lone = np.zeros((1, 20, 20), np.int16)
-lone[0, 3, 4] = 900  # both percentiles are 0: no contrast to scale by
-assert (windowed(lone) == 0).all(), "without contrast between the percentiles all is 0"
+
+
+def some_image(shape, kind):
+    image = rng.integers(0, 250, shape).astype(kind)
+    image[0] += 5
+    image[-1].flat[:3] = (0, 250, 120)
+    return image
+
+
+with checks.core():
+    check_window(some_image((3, 17, 12), np.float64), (0.5, 99.5), (5, 80))
+with checks.further("whole numbers"):
+    for shape, kind in (((2, 6, 9, 7), np.int16), ((1, 30, 30), np.uint8)):
+        check_window(some_image(shape, kind), (0.5, 99.5), (0, 100), (5, 80))
+with checks.further("whole numbers that nearly fill 16 bits"):
+    wide = np.array([-30000, 30000, -20000, 20000, 0, 1, 2, 3], np.int16).reshape(1, 2, 4)
+    check_value(wide, 0, 0, 0.5, 0, 100)
+with checks.further("a channel without contrast"):
+    lone = np.zeros((1, 20, 20), np.int16)
+    lone[0, 3, 4] = 900  # both percentiles are 0: no contrast to scale by
+    assert (windowed(lone) == 0).all(), "without contrast between the percentiles all is 0"
+    check_empty(np.stack([ramp, np.full_like(ramp, 7)]))
 ### END HIDDEN TESTS
+checks.end(points=15)
 
 # %% [markdown]
 # One broken voxel in a hundred thousand, with the highest and lowest value as a window, and with
@@ -587,16 +634,24 @@ check_corners((8, 10), 4, 2, [0, 2, 4], [0, 2, 4, 6])
 check_corners((9, 4), 4, 2, [0, 2, 4, 5], [0])
 check_refused((8, 3), 4, 2, "the patch is longer than an axis")
 check_refused((8, 8), 4, 5, "between the patches there would be gaps")
-checks.end()
 ### BEGIN HIDDEN TESTS
-check_corners((40, 56, 40), 16, 12, [0, 12, 24], [0, 12, 24, 36, 40], [0, 12, 24])
-check_corners((7, 11, 5), 5, 3, [0, 2], [0, 3, 6], [0])
-check_corners((6, 6), 1, 1, [0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5])
-check_corners([10, 6, 13], 6, 6, [0, 4], [0], [0, 6, 7])
-check_corners((33,) * 2, 32, 1, [0, 1], [0, 1])
-check_refused((3, 8, 8), 4, 4, "the patch is longer than an axis")
-check_refused((20, 20, 20), 2, 3, "between the patches there would be gaps")
+with checks.core():
+    check_corners((40, 56, 40), 16, 16, [0, 16, 24], [0, 16, 32, 40], [0, 16, 24])
+    check_corners((15, 21, 9), 3, 3, [0, 3, 6, 9, 12], [0, 3, 6, 9, 12, 15, 18], [0, 3, 6])
+    check_corners((40, 56, 40), 16, 12, [0, 12, 24], [0, 12, 24, 36, 40], [0, 12, 24])
+with checks.further("two axes"):
+    check_corners((7, 11), 5, 3, [0, 2], [0, 3, 6])
+    check_corners((33, 33), 32, 1, [0, 1], [0, 1])
+with checks.further("an axis as long as the patch"):
+    check_corners((7, 11, 5), 5, 3, [0, 2], [0, 3, 6], [0])
+    check_corners([10, 6, 13], 6, 6, [0, 4], [0], [0, 6, 7])
+with checks.further("patches of one voxel"):
+    check_corners((6, 5, 6), 1, 1, [0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 5])
+with checks.further("what should be refused"):
+    check_refused((3, 8, 8), 4, 4, "the patch is longer than an axis")
+    check_refused((20, 20, 20), 2, 3, "between the patches there would be gaps")
 ### END HIDDEN TESTS
+checks.end(points=15)
 
 # %%
 cohort = open_cohort("hippocampus", cases=size["cases"])
@@ -762,25 +817,56 @@ check_back(two, places, (4, 7), mean.expand(1, 4, 7), what="a patch of 1 and one
 weight = torch.tensor([1.0, 3, 3, 1]).expand(4, 4)
 mean = torch.tensor([1.0, 1, 1.5, 2.5, 3, 3, torch.nan])
 check_back(two, places, (4, 7), mean.expand(1, 4, 7), weight, "the same with weights 1, 3, 3, 1")
-checks.end()
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(7)
-for channels, space, patch in ((1, (9, 7, 8), 4), (3, (6, 11, 5), 3), (2, (13, 9), 5)):
-    volume = torch.rand(channels, *space, generator=generator)
+SHAPES = ((1, (9, 7, 8), 4), (3, (6, 11, 5), 3))
+
+
+def check_random(channels, space, patch, cut=True, weighted=False):
     dims = len(space)
+    volume = torch.rand(channels, *space, generator=generator)
     corners = geometry.random_corner(space, (patch,) * dims, (25,), generator)
-    check_cut(volume, corners, patch)
+    if cut:
+        check_cut(volume, corners, patch)
     patches = torch.rand(25, channels, *(patch,) * dims, generator=generator)
-    random = 0.1 + torch.rand((patch,) * dims, generator=generator)
-    for weight in (None, random):
-        share = torch.ones((patch,) * dims) if weight is None else weight
-        total, counted = torch.zeros(channels, *space), torch.zeros(1, *space)
-        for number, corner in enumerate(corners):
-            grid = torch.meshgrid(*(int(c) + torch.arange(patch) for c in corner), indexing="ij")
-            total[(slice(None), *grid)] += share * patches[number]
-            counted[(slice(None), *grid)] += share
-        check_back(patches, corners, space, total / counted, weight, f"{space}, patch {patch}")
+    weight = 0.1 + torch.rand((patch,) * dims, generator=generator) if weighted else None
+    share = torch.ones((patch,) * dims) if weight is None else weight
+    total, counted = torch.zeros(channels, *space), torch.zeros(1, *space)
+    for number, corner in enumerate(corners):
+        grid = torch.meshgrid(*(int(c) + torch.arange(patch) for c in corner), indexing="ij")
+        total[(slice(None), *grid)] += share * patches[number]
+        counted[(slice(None), *grid)] += share
+    check_back(patches, corners, space, total / counted, weight, f"{space}, patch {patch}")
+
+
+def check_covered(channels, space, patch, stride):
+    """Patches of a grid reach everywhere."""
+    corners = geometry.grid_corners(geometry.grid_shape(space, patch, stride), stride)
+    volume = torch.rand(channels, *space, generator=generator)
+    check_cut(volume, corners, patch)
+    patches = torch.rand(len(corners), channels, *(patch,) * len(space), generator=generator)
+    total, counted = torch.zeros(channels, *space), torch.zeros(1, *space)
+    for number, corner in enumerate(corners.tolist()):
+        box = (slice(None), *(slice(c, c + patch) for c in corner))
+        total[box] += patches[number]
+        counted[box] += 1
+    check_back(patches, corners, space, total / counted, None, f"{space}, patch {patch}")
+
+
+with checks.core():
+    check_covered(1, (8, 6, 10), 4, 2)
+    check_covered(2, (6, 9, 12), 3, 3)
+with checks.further("patches anywhere, voxels in no patch"):
+    for shape in SHAPES:
+        check_random(*shape)
+with checks.further("weights"):
+    for shape in SHAPES:
+        check_random(*shape, cut=False, weighted=True)
+with checks.further("two axes"):
+    check_random(2, (13, 9), 5)
+    check_random(2, (13, 9), 5, weighted=True)
 ### END HIDDEN TESTS
+checks.end(points=20)
 
 # %% [markdown]
 # Use it. A network predicts each patch with an error of its own. Here the error is noise that grows
@@ -878,20 +964,20 @@ check_dice(extra, line, 4, 2 / 3, "a class 3 that is found, but is not there")
 cases = torch.tensor([[1, 1, 1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0, 0, 1]])
 missed = torch.tensor([[1, 1, 1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0, 0, 0]])
 check_dice(missed, cases, 2, 0.5, "a large case that is perfect, a small one that is missed")
-checks.end()
 ### BEGIN HIDDEN TESTS
 import numpy as np
 
 generator = torch.Generator().manual_seed(13)
-for shape, classes in (((4, 6, 5, 7), 4), ((3, 12, 9), 3), ((2, 30, 10, 3), 6)):
+
+
+def some_maps(shape, classes):
     labels = torch.randint(classes, shape, generator=generator).to(torch.uint8)
     wrong = torch.rand(shape, generator=generator) < 0.4
     drawn = torch.randint(classes, shape, generator=generator).to(torch.uint8)
-    predictions = torch.where(wrong, drawn, labels)
-    predictions[0][predictions[0] == classes - 1] = 0
-    labels[0][labels[0] == classes - 1] = 0  # absent from both
-    labels[1][labels[1] == 1] = 0  # found, but absent
-    predictions[-1][predictions[-1] == 2] = 1  # missed
+    return torch.where(wrong, drawn, labels), labels
+
+
+def check_counted(predictions, labels, classes, what):
     scores = []
     for a, t in zip(predictions.numpy().astype(int), labels.numpy().astype(int)):
         table = np.zeros((classes, classes))
@@ -899,8 +985,32 @@ for shape, classes in (((4, 6, 5, 7), 4), ((3, 12, 9), 3), ((2, 30, 10, 3), 6)):
         sizes = table.sum(0) + table.sum(1)
         both = 2 * table.diagonal()
         scores.append(np.where(sizes > 0, both / np.maximum(sizes, 1), 1.0)[1:].mean())
-    check_dice(predictions, labels, classes, float(np.mean(scores)), f"{shape}, {classes} classes")
+    shape = f"{tuple(labels.shape)}, {classes} classes, {what}"
+    check_dice(predictions, labels, classes, float(np.mean(scores)), shape)
+
+
+SHAPES = (((4, 6, 5, 7), 4), ((3, 12, 9), 3), ((2, 30, 10, 3), 6))
+with checks.core():
+    for shape, classes in SHAPES:
+        check_counted(*some_maps(shape, classes), classes, "all of them there")
+with checks.further("a class that is absent from both maps"):
+    for shape, classes in SHAPES:
+        predictions, labels = some_maps(shape, classes)
+        for each in (predictions, labels):
+            each[0][each[0] == classes - 1] = 0
+        check_counted(predictions, labels, classes, "one absent")
+with checks.further("a class that is found, and is not there"):
+    for shape, classes in SHAPES:
+        predictions, labels = some_maps(shape, classes)
+        labels[1][labels[1] == classes - 1] = 0
+        check_counted(predictions, labels, classes, "one found, but absent")
+with checks.further("a class that is missed"):
+    for shape, classes in SHAPES:
+        predictions, labels = some_maps(shape, classes)
+        predictions[-1][predictions[-1] == 2] = 1
+        check_counted(predictions, labels, classes, "one missed")
 ### END HIDDEN TESTS
+checks.end(points=15)
 
 # %% [markdown]
 # Beside the library's own score, on the test cases. The "prediction" is each label map, moved by one

@@ -215,24 +215,34 @@ check_turn(3, 4, (1, 2), 1)
 check_turn(3, 4, (2, 0), 2)
 check_turn(3, 4, (0, 1), 3)
 check_turn(3, 4, (0, 1), 0)
-checks.end()
 ### BEGIN HIDDEN TESTS
-for quarters in (-1, 1, 2, 3, 5):
-    check_turn(2, 5, (0, 1), quarters)
-    check_turn(2, 3, (1, 0), quarters)
-    for plane in (*TURN_PLANES[3], (2, 1)):
-        check_turn(3, 3, plane, quarters)
-flat = torch.arange(24.0).view(1, 1, 2, 3, 4)  # a batch that is no cube
-assert torch.equal(turn(flat, (0, 2), 1), torch.rot90(flat, 1, (2, 4))), "boxes that are no cubes"
-assert torch.equal(turn_back(turn(flat, (1, 0), 3), (1, 0), 3), flat), "boxes that are no cubes"
-generator = torch.Generator().manual_seed(1)
-for quarters in (-1, 1, 2, 3, 6):  # turned back though it never was turned
-    other = torch.rand(2, 1, 3, 4, 5, generator=generator)
-    right = torch.rot90(other, -quarters, (3, 4))
-    assert torch.equal(turn_back(other, (1, 2), quarters), right), (
-        f"{quarters} quarters, undone: no turn by {-quarters}"
-    )
+with checks.core():
+    for quarters in (1, 2, 3):
+        check_turn(2, 5, (0, 1), quarters)
+        for plane in TURN_PLANES[3]:
+            check_turn(3, 3, plane, quarters)
+    generator = torch.Generator().manual_seed(1)
+    for quarters in (1, 2, 3):  # turned back though it never was turned
+        other = torch.rand(2, 1, 3, 4, 5, generator=generator)
+        right = torch.rot90(other, -quarters, (3, 4))
+        assert torch.equal(turn_back(other, (1, 2), quarters), right), (
+            f"{quarters} quarters, undone: no turn by {-quarters}"
+        )
+with checks.further("planes named the other way round"):
+    for quarters in (1, 3):
+        check_turn(2, 3, (1, 0), quarters)
+        check_turn(3, 3, (2, 1), quarters)
+with checks.further("a negative number of quarters, and more than four"):
+    for quarters in (-1, 5, 6):
+        check_turn(2, 5, (0, 1), quarters)
+        check_turn(3, 3, (0, 2), quarters)
+with checks.further("boxes that are no cubes"):
+    flat = torch.arange(24.0).view(1, 1, 2, 3, 4)
+    turned, right = turn(flat, (0, 2), 1), torch.rot90(flat, 1, (2, 4))
+    assert torch.equal(turned, right), "one quarter in the plane (0, 2)"
+    assert torch.equal(turn_back(turn(flat, (1, 0), 3), (1, 0), 3), flat), "turned, and turned back"
 ### END HIDDEN TESTS
+checks.end(points=20)
 
 # %%
 # from here on the library's own: no `turn_back`, since turning by -quarters does it
@@ -348,22 +358,26 @@ def check_chance(scans, copies, choices, seeds=400):
 check_deal(4, 2, 10, seed=0)
 check_deal(5, 4, 10, seed=1)
 check_chance(4, 2, 4)
-checks.end()
 ### BEGIN HIDDEN TESTS
-for seed in range(40):
-    check_deal(3, 4, 4, seed)
-    check_deal(7, 3, 10, seed)
-    check_deal(16, 8, 26, seed)
-    check_deal(1, 1, 2, seed)
-check_chance(3, 3, 10)
-check_chance(2, 3, 3)
-try:
-    deal(2, 5, 4, torch.Generator())
-except InputError:
-    pass
-else:
-    raise AssertionError("5 copies with 4 choices should be refused with an InputError")
+with checks.core():
+    for seed in range(40):
+        check_deal(3, 4, 4, seed)
+        check_deal(7, 3, 10, seed)
+        check_deal(16, 8, 26, seed)
+    check_chance(3, 3, 10)
+    check_chance(2, 3, 3)
+with checks.further("one copy of one scan"):
+    for seed in range(40):
+        check_deal(1, 1, 2, seed)
+with checks.further("more copies than there are choices"):
+    try:
+        deal(2, 5, 4, torch.Generator())
+    except InputError:
+        pass
+    else:
+        raise AssertionError("5 copies with 4 choices should be refused with an InputError")
 ### END HIDDEN TESTS
+checks.end(points=20)
 
 # %% [markdown]
 # ## Part 3: rotation, pose the puzzle (20 points)
@@ -526,12 +540,7 @@ def check_rotation(space, edge, draw_seed=0, turns=None, copies=2, scans=3):
 check_rotation((9, 10, 8), 6)
 check_rotation((9, 10, 8), 6, turns=[[0, 1], [4, 7], [2, 9]])
 check_rotation((9, 7), 5)
-checks.end()
 ### BEGIN HIDDEN TESTS
-for start in (0, 5):
-    everything = [[start + n for n in range(5)]] * 2
-    check_rotation((7, 5, 9), 5, 3 + start, everything, 5, 2)
-check_rotation((8, 8), 8, 5, copies=4, scans=2)
 
 
 def check_it_learns(space):
@@ -543,9 +552,16 @@ def check_it_learns(space):
     assert loss.isfinite() and next(task.parameters()).grad is not None, "it cannot be trained"
 
 
-check_it_learns((8, 9, 10))
-check_it_learns((8, 11))
+with checks.core():
+    check_rotation((7, 5, 9), 5, 3, [[0, 1, 2, 3, 4]] * 2, 5, 2)
+    check_it_learns((8, 9, 10))
+with checks.further("all turns in space"):
+    check_rotation((7, 5, 9), 5, 8, [[5, 6, 7, 8, 9]] * 2, 5, 2)
+with checks.further("two axes"):
+    check_rotation((8, 8), 8, 5, copies=4, scans=2)
+    check_it_learns((8, 11))
 ### END HIDDEN TESTS
+checks.end(points=20)
 
 # %% [markdown]
 # Your task in the library's views and in its loop:
@@ -703,19 +719,26 @@ check_corners((33, 33, 33), 8, 3, seed=0, shift=0)
 check_corners((33, 33, 33), 8, 3, seed=0)
 check_corners((40, 56, 40), 8, 3, seed=1)
 check_corners((30, 41), 6, 2, seed=2)
-checks.end()
 ### BEGIN HIDDEN TESTS
-check_corners((41, 29, 35), 5, 4, seed=4, scans=5)
-check_corners(torch.Size((24, 47)), 8, 0, seed=5)
-check_corners((9, 9, 12), 3, 0, seed=6)
-for space, patch, jitter in (((32, 40, 40), 8, 3), ((60, 60, 20), 6, 1), ((30, 10), 3, 1)):
-    query, dims = torch.zeros(1, 1, dtype=torch.long), len(space)
-    try:
-        patch_corners(space, patch, jitter, query, torch.zeros(1, 2, dims, dtype=torch.long))
-    except InputError:
-        continue
-    raise AssertionError(f"{space}, patch {patch}, jitter {jitter} do not fit: InputError")
+with checks.core():
+    check_corners((41, 29, 35), 5, 4, seed=4, scans=5)
+    check_corners((38, 50, 33), 7, 2, seed=3)
+with checks.further("two axes"):
+    check_corners(torch.Size((30, 47)), 8, 2, seed=5)
+with checks.further("no jitter"):
+    check_corners((24, 47, 30), 8, 0, seed=5)
+with checks.further("patches that fill their cells"):
+    check_corners((9, 9, 12), 3, 0, seed=6)
+with checks.further("patches that do not fit"):
+    for space, patch, jitter in (((32, 40, 40), 8, 3), ((60, 60, 20), 6, 1), ((30, 10), 3, 1)):
+        query, dims = torch.zeros(1, 1, dtype=torch.long), len(space)
+        try:
+            patch_corners(space, patch, jitter, query, torch.zeros(1, 2, dims, dtype=torch.long))
+        except InputError:
+            continue
+        raise AssertionError(f"{space}, patch {patch}, jitter {jitter} do not fit: InputError")
 ### END HIDDEN TESTS
+checks.end(points=20)
 
 # %%
 # from here on the library's own: of all 3^D patches, the centre among them, without their jitter
@@ -906,13 +929,7 @@ check_draw((33, 33, 33), queries_per_scan=8, jitter=3)
 check_pose((33, 36, 34), 0, queries_per_scan=4, normalise=False, query=[0, 12, 13, 25])
 check_pose((33, 36, 34), 1, queries_per_scan=8)
 check_pose((24, 27), 2, queries_per_scan=5, patch=5, jitter=2, normalise=False)
-checks.end()
 ### BEGIN HIDDEN TESTS
-check_draw((24, 30), 80, 5, queries_per_scan=3, patch=4, jitter=2)
-check_draw((20, 20, 20), 20, 2, queries_per_scan=26, patch=4, jitter=1)
-check_draw((20, 20), 20, 2, queries_per_scan=8, patch=4, jitter=0)
-check_pose((21, 40, 31), 6, 2, queries_per_scan=26, patch=4, jitter=2, normalise=False)
-check_pose((30, 29), 7, 2, queries_per_scan=8, patch=6, jitter=3)
 
 
 def check_it_learns(space):
@@ -924,9 +941,22 @@ def check_it_learns(space):
     assert loss.isfinite() and next(task.parameters()).grad is not None, "it cannot be trained"
 
 
-check_it_learns((24, 25, 26))
-check_it_learns((25, 24))
+with checks.core():
+    check_pose((21, 40, 31), 6, 2, queries_per_scan=26, patch=4, jitter=2, normalise=False)
+    check_pose((24, 31, 40), 5, 3, queries_per_scan=4, patch=5, jitter=1, normalise=False)
+    check_it_learns((24, 25, 26))
+with checks.further("what is drawn"):
+    check_draw((30, 24, 33), 200, 5, queries_per_scan=5, patch=4, jitter=2)
+with checks.further("all places asked about"):
+    check_draw((20, 20, 20), 20, 2, queries_per_scan=26, patch=4, jitter=1)
+with checks.further("two axes"):
+    check_draw((24, 30), 80, 5, queries_per_scan=3, patch=4, jitter=2)
+    check_pose((30, 29), 7, 2, queries_per_scan=8, patch=6, jitter=3)
+    check_it_learns((25, 24))
+with checks.further("no jitter"):
+    check_draw((20, 20), 20, 2, queries_per_scan=8, patch=4, jitter=0)
 ### END HIDDEN TESTS
+checks.end(points=20)
 
 # %% [markdown]
 # Your second task, seen and trained:

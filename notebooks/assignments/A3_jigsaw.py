@@ -214,24 +214,31 @@ check_far(9, 30, 6, seed=0)
 check_far(27, 40, 24, seed=0)
 check_far(4, 10, 2, seed=1)
 check_seeds(9, 20, 6)
-checks.end()
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(4)
-check_matrix(torch.rand(12, 9, generator=generator).argsort(1))
-check_matrix(torch.rand(5, 27, generator=generator).argsort(1))
-check_matrix(torch.arange(3)[None])
-check_far(8, 60, 4, seed=5)
-check_far(27, 100, 23, seed=6)
-check_far(5, 20, 3, seed=7)
-check_far(9, 1, 0, seed=8)
-check_far(3, 6, 2, seed=9)
-for pieces, count in ((3, 7), (4, 25), (9, 0)):
-    try:
-        far_orders(pieces, count, torch.Generator())
-    except InputError:
-        continue
-    raise AssertionError(f"{count} orders of {pieces} pieces should be refused: InputError")
+with checks.core():
+    check_matrix(torch.rand(12, 9, generator=generator).argsort(1))
+    check_matrix(torch.rand(5, 27, generator=generator).argsort(1))
+    check_far(9, 20, 1, seed=12)
+with checks.further("one order"):
+    check_matrix(torch.arange(3)[None])
+    check_far(9, 1, 0, seed=8)
+with checks.further("orders that are far apart"):
+    check_far(8, 60, 4, seed=5)
+    check_far(27, 100, 23, seed=6)
+with checks.further("few pieces"):
+    check_far(5, 20, 3, seed=7)
+with checks.further("all orders that there are"):
+    check_far(3, 6, 2, seed=9)
+with checks.further("more orders than there are, and none"):
+    for pieces, count in ((3, 7), (4, 25), (9, 0)):
+        try:
+            far_orders(pieces, count, torch.Generator())
+        except InputError:
+            continue
+        raise AssertionError(f"{count} orders of {pieces} pieces should be refused: InputError")
 ### END HIDDEN TESTS
+checks.end(points=25)
 
 # %% [markdown]
 # Beside orders drawn at random, and the library's, which for 9 and 27 pieces come from algebra
@@ -328,10 +335,11 @@ def check_shuffle(pieces, orders):
 check_shuffle(torch.tensor([[10, 11, 12]]), torch.tensor([[2, 0, 1]]))
 check_shuffle(torch.tensor([[10, 11, 12], [20, 21, 22]]), torch.tensor([[2, 0, 1], [0, 2, 1]]))
 check_shuffle(torch.rand(3, 9, 1, 4, 4), torch.rand(3, 9).argsort(1))
-checks.end()
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(21)
-for scans, pieces, rest in ((5, 27, (2, 3, 3, 3)), (27, 27, (3,)), (1, 4, ()), (9, 9, (1, 2, 5))):
+
+
+def check_both_ways(scans, pieces, rest):
     orders = torch.rand(scans, pieces, generator=generator).argsort(1)
     check_shuffle(torch.rand(scans, pieces, *rest, generator=generator), orders)
     other = torch.rand(scans, pieces, *rest, generator=generator)  # never shuffled before
@@ -339,7 +347,17 @@ for scans, pieces, rest in ((5, 27, (2, 3, 3, 3)), (27, 27, (3,)), (1, 4, ()), (
     for scan, order in enumerate(orders.tolist()):
         right = torch.stack([other[scan, order.index(cell)] for cell in range(pieces)])
         assert torch.equal(back[scan], right), "put back, pieces stand in other cells than theirs"
+
+
+with checks.core():
+    check_both_ways(5, 27, (2, 3, 3, 3))
+    check_both_ways(9, 9, (1, 2, 5))
+with checks.further("as many scans as pieces"):
+    check_both_ways(27, 27, (3,))
+with checks.further("one scan, pieces of one number"):
+    check_both_ways(1, 4, ())
 ### END HIDDEN TESTS
+checks.end(points=15)
 
 
 # %%
@@ -538,13 +556,7 @@ check_normalised(pieces)
 check_jigsaw((33, 36, 34), 0, normalise=False)
 check_jigsaw((33, 36, 34), 1)
 check_jigsaw((24, 27), 2, normalise=False, patch=5, jitter=2)
-checks.end()
 ### BEGIN HIDDEN TESTS
-check_normalised(3 + torch.rand(3, 9, 1, 5, 5, generator=generator))
-check_normalised(torch.full((1, 4, 2, 3, 3, 3), 0.5))  # whose mean is exact, by any formula
-check_jigsaw((21, 40, 31), 6, 4, normalise=False, patch=4, jitter=2, permutations=30)
-check_jigsaw((20, 19, 21), 7, 2, normalise=False, patch=6, jitter=0)
-check_jigsaw((30, 41), 8, 5, patch=6, jitter=3)
 
 
 def check_it_learns(space):
@@ -556,9 +568,22 @@ def check_it_learns(space):
     assert loss.isfinite() and next(task.parameters()).grad is not None, "it cannot be trained"
 
 
-check_it_learns((16, 17, 18))
-check_it_learns((18, 16))
+with checks.core():
+    check_jigsaw((21, 40, 31), 6, 4, normalise=False, patch=4, jitter=2, permutations=30)
+    check_jigsaw((24, 29, 26), 5, 2, normalise=False, patch=5, jitter=1)
+    check_it_learns((16, 17, 18))
+with checks.further("pieces normalised"):
+    check_normalised(3 + torch.rand(3, 9, 1, 5, 5, generator=generator))
+    check_jigsaw((30, 41, 33), 8, 5, patch=6, jitter=3)
+with checks.further("a piece of one value"):
+    check_normalised(torch.full((1, 4, 2, 3, 3, 3), 0.5))  # whose mean is exact, by any formula
+with checks.further("no jitter"):
+    check_jigsaw((20, 19, 21), 7, 2, normalise=False, patch=6, jitter=0)
+with checks.further("two axes"):
+    check_jigsaw((30, 41), 8, 5, patch=6, jitter=3)
+    check_it_learns((18, 16))
 ### END HIDDEN TESTS
+checks.end(points=25)
 
 # %% [markdown]
 # Your task in the library's views:
@@ -691,22 +716,31 @@ def some_orders(pieces, count, seed):
 check_solver(2, 2, 6, some_orders(4, 5, seed=1), seed=0)
 check_solver(2, 3, 6, some_orders(9, 20, seed=0), seed=0)
 check_solver(3, 3, 6, some_orders(27, 20, seed=0), seed=0)
-checks.end()
 ### BEGIN HIDDEN TESTS
-check_solver(3, 2, 7, some_orders(8, 30, seed=2), seed=3, scans=9, channels=1)
-check_solver(2, 4, 5, some_orders(16, 60, seed=4), seed=5, scans=1)
-check_solver(2, 3, 8, some_orders(9, 40, seed=6), seed=7, scans=12, channels=3)
-check_solver(3, 3, 5, some_orders(27, 60, seed=8), seed=9)
-for dims in (2, 3):  # whole rows change places: along their own axis, all borders fit in any order
-    for axis in range(dims):
-        rows = torch.arange(3**dims).view((3,) * dims).movedim(axis, 0).reshape(3, -1)
-        shuffled = []
-        for row_order in some_orders(rows.shape[1], 8, seed=axis):
-            moved = rows[:, row_order].reshape(3, *[3] * (dims - 1))
-            shuffled.append(moved.movedim(0, axis).flatten())
-        what = f", whole rows along axis {axis} shuffled"
-        check_solver(dims, 3, 6, torch.stack(shuffled).unique(dim=0), seed=10 + axis, what=what)
+
+
+def rows_shuffled(dims, axis):
+    """Whole rows change places: along their own axis, all borders fit in any order."""
+    rows, shuffled = torch.arange(3**dims).view((3,) * dims).movedim(axis, 0).reshape(3, -1), []
+    for row_order in some_orders(rows.shape[1], 8, seed=axis):
+        moved = rows[:, row_order].reshape(3, *[3] * (dims - 1))
+        shuffled.append(moved.movedim(0, axis).flatten())
+    return torch.stack(shuffled).unique(dim=0)
+
+
+with checks.core():
+    check_solver(2, 3, 8, some_orders(9, 40, seed=6), seed=7, scans=12, channels=3)
+    check_solver(3, 3, 5, some_orders(27, 60, seed=8), seed=9)
+with checks.further("two or four pieces an axis"):
+    check_solver(3, 2, 7, some_orders(8, 30, seed=2), seed=3, scans=9, channels=1)
+    check_solver(2, 4, 5, some_orders(16, 60, seed=4), seed=5, scans=1)
+for dims in (2, 3):
+    with checks.further(f"whole rows shuffled, in {dims}D"):
+        for axis in range(dims):
+            what = f", along axis {axis}"
+            check_solver(dims, 3, 6, rows_shuffled(dims, axis), seed=10 + axis, what=what)
 ### END HIDDEN TESTS
+checks.end(points=20)
 
 # %% [markdown]
 # Now on the real puzzle. Three versions of it: pieces as large as their cells and never moved;
@@ -876,26 +910,27 @@ check_p(30, 100, 0.1)
 check_verdict(300, 30, 1000, 0.01, "shortcut")
 check_verdict(300, 12, 1000, 0.01, "anatomy")
 check_verdict(13, 9, 1000, 0.01, "guessing")
-checks.end()
 ### BEGIN HIDDEN TESTS
-for right, asked, chance in (
-    (3, 3, 0.5),
-    (5, 40, 0.1),
-    (1, 200, 0.01),
-    (60, 60, 0.9),
-    (7, 26, 1 / 26),
-):
-    check_p(right, asked, chance)
-    check_p(right - 1, asked, chance)
-check_verdict(12, 900, 1000, 0.01, "shortcut")
-check_verdict(900, 900, 1000, 0.01, "shortcut")
-check_verdict(2, 0, 40, 0.01, "guessing")
-check_verdict(2, 0, 40, 0.01, "anatomy", alpha=0.1)
-check_verdict(3, 0, 40, 0.01, "anatomy")  # p = 0.007
-check_verdict(3, 3, 40, 0.01, "shortcut")
-check_verdict(3, 3, 40, 0.01, "guessing", alpha=0.001)
-check_verdict(0, 0, 5, 0.5, "guessing")  # far below chance is no success
+with checks.core():
+    for right, asked, chance in ((3, 3, 0.5), (5, 40, 0.1), (60, 60, 0.9), (7, 26, 1 / 26)):
+        check_p(right, asked, chance)
+        check_p(right - 1, asked, chance)
+with checks.further("one right of many"):
+    check_p(1, 200, 0.01)
+    check_p(0, 200, 0.01)
+with checks.further("a shortcut"):
+    check_verdict(12, 900, 1000, 0.01, "shortcut")
+    check_verdict(900, 900, 1000, 0.01, "shortcut")
+    check_verdict(3, 3, 40, 0.01, "shortcut")
+with checks.further("guessing, and anatomy"):
+    check_verdict(2, 0, 40, 0.01, "guessing")
+    check_verdict(3, 0, 40, 0.01, "anatomy")  # p = 0.007
+    check_verdict(0, 0, 5, 0.5, "guessing")  # far below chance is no success
+with checks.further("another level"):
+    check_verdict(2, 0, 40, 0.01, "anatomy", alpha=0.1)
+    check_verdict(3, 3, 40, 0.01, "guessing", alpha=0.001)
 ### END HIDDEN TESTS
+checks.end(points=15)
 
 # %% [markdown]
 # All of it together. Train a jigsaw on scans, ask it held-out scans; train another on noise, ask it

@@ -276,39 +276,61 @@ check_target((4, 5), (1, 4), 3, (1, True), 6)
 check_target((3, 5, 4), (2, 1, 3), 2, (1, False), 55)
 check_clear(16, 8)
 check_clear(16, 7)
-checks.end()
 ### BEGIN HIDDEN TESTS
 from itertools import product
 
-check_grid((20, 21), 6, 5, 0, 9, (3, 4))
-check_grid((20, 21), 6, 5, 5, 9, (2, 3))
-check_grid((16, 24, 17), 16, 1, 0, 4, (1, 4, 2))
-check_grid((10, 64, 30), 4, 6, 3, 7, (1, 7, 4))
-for space, patch, jitter in (((16, 15, 30), 16, 0), ((20, 24), 16, 5)):
-    try:
-        grid_of(space, patch, 8, jitter, 5)
-    except InputError:
-        continue
-    raise AssertionError(f"scan {space}: no patch of {patch} fits with jitter {jitter}: InputError")
-for patch, stride in ((16, 5), (16, 16), (8, 12), (9, 2), (1, 1), (12, 4), (10, 11)):
-    check_clear(patch, stride)
-for grid in ((4, 3), (2, 6), (3, 4, 2), (5, 2, 4)):
+
+def check_all_places(grid, check):
+    """``check`` for each direction and each place of a grid."""
     cells = list(product(*map(range, grid)))
     for axis, backwards in product(range(len(grid)), (False, True)):
-        sign = -1 if backwards else 1
         for place in cells:
-            for rows in (0, 1, 3):
-                right = []
-                for m in range(rows + 1):
-                    spans = [range(p - m, p + m + 1) for p in place]
-                    spans[axis] = [place[axis] - sign * m]
-                    right += [cells.index(cell) for cell in product(*spans) if cell in cells]
-                check_pyramid(grid, place, rows, (axis, backwards), right)
-            for step in (1, 2, 3):
-                ahead = tuple(p + sign * step * (a == axis) for a, p in enumerate(place))
-                right = cells.index(ahead) if ahead in cells else None
-                check_target(grid, place, step, (axis, backwards), right)
+            check(grid, cells, place, axis, backwards)
+
+
+def check_pyramids(grid, cells, place, axis, backwards):
+    for rows in (0, 1, 3):
+        right = []
+        for m in range(rows + 1):
+            spans = [range(p - m, p + m + 1) for p in place]
+            spans[axis] = [place[axis] - (-m if backwards else m)]
+            right += [cells.index(cell) for cell in product(*spans) if cell in cells]
+        check_pyramid(grid, place, rows, (axis, backwards), right)
+
+
+def check_targets(grid, cells, place, axis, backwards):
+    for step in (1, 2, 3):
+        ahead = list(place)
+        ahead[axis] += -step if backwards else step
+        right = cells.index(tuple(ahead)) if tuple(ahead) in cells else None
+        check_target(grid, place, step, (axis, backwards), right)
+
+
+with checks.core():
+    for grid in ((4, 3), (3, 4, 2), (5, 2, 4)):
+        check_all_places(grid, check_pyramids)
+with checks.further("the grid"):
+    check_grid((20, 21), 6, 5, 0, 9, (3, 4))
+    check_grid((20, 21), 6, 5, 5, 9, (2, 3))
+with checks.further("a grid that is cut off, or one patch thick"):
+    check_grid((16, 24, 17), 16, 1, 0, 4, (1, 4, 2))
+    check_grid((10, 64, 30), 4, 6, 3, 7, (1, 7, 4))
+with checks.further("a patch that does not fit"):
+    for space, patch, jitter in (((16, 15, 30), 16, 0), ((20, 24), 16, 5)):
+        what = f"scan {space}: no patch of {patch} fits with jitter {jitter}: InputError"
+        try:
+            grid_of(space, patch, 8, jitter, 5)
+        except InputError:
+            continue
+        raise AssertionError(what)
+with checks.further("targets"):
+    for grid in ((2, 6), (3, 4, 2), (5, 2, 4)):
+        check_all_places(grid, check_targets)
+with checks.further("the first target that is clear"):
+    for patch, stride in ((16, 5), (16, 16), (8, 12), (9, 2), (1, 1), (12, 4), (10, 11)):
+        check_clear(patch, stride)
 ### END HIDDEN TESTS
+checks.end(points=20)
 
 # %% [markdown]
 # Your pyramid in the grid of this cohort, from back to front (rows upwards). And the reason for
@@ -497,16 +519,23 @@ check_encoding((3, 4), 2)
 check_encoding((2, 4, 3), 2)
 check_reading((3, 4), torch.tensor([0, 5, 11, 5]))
 check_reading((2, 4, 3), torch.tensor([[1, 2, 3], [23, 6, 0]]))
-checks.end()
 ### BEGIN HIDDEN TESTS
-check_encoding((5, 2), 3, channels=2, code=4, seed=1)
-check_encoding((3, 1, 4), 1, code=7, seed=2)
-check_encoding((2, 2, 2), 8, channels=2, code=8, seed=3)
-check_encoding((6, 6), 6, code=6, seed=4)
-check_reading((2, 3, 4), torch.arange(24), scans=24, code=24)
-check_reading((7, 2), torch.tensor(13), scans=1)
-check_reading((3, 3), torch.arange(9).flip(0).view(3, 1, 3), scans=3, code=9)
+with checks.core():
+    check_encoding((5, 2), 3, channels=2, code=4, seed=1)
+    check_encoding((3, 2, 4), 2, code=7, seed=2)
+with checks.further("one scan, a grid one patch thick"):
+    check_encoding((3, 1, 4), 1, code=7, seed=2)
+with checks.further("as many scans as patches or numbers in a latent"):
+    check_encoding((2, 2, 2), 8, channels=2, code=8, seed=3)
+    check_encoding((6, 6), 6, code=6, seed=4)
+with checks.further("latents read"):
+    check_reading((5, 4), torch.tensor([19, 3, 3, 0, 7]))
+    check_reading((2, 3, 4), torch.arange(24), scans=24, code=24)
+with checks.further("one number, and a table of them"):
+    check_reading((7, 2), torch.tensor(13), scans=1)
+    check_reading((3, 3), torch.arange(9).flip(0).view(3, 1, 3), scans=3, code=9)
 ### END HIDDEN TESTS
+checks.end(points=15)
 
 
 # %%
@@ -728,7 +757,6 @@ check_values(
     torch.tensor([[[[middle, middle, middle], [edge, side, edge]]]]),
 )
 check_moves(3)
-checks.end()
 ### BEGIN HIDDEN TESTS
 
 
@@ -739,14 +767,13 @@ def may_see(space, at, layers):
     return (before <= layers) & (aside <= before)
 
 
-for space, at, layers in (
-    *(((5, 4, 6), (2, 1, 3), 1), ((5, 4, 6), (3, 2, 2), 2), ((4, 3, 5), (3, 0, 4), 3)),
-    *(((7, 5), (4, 2), 3), ((6, 8), (0, 4), 2), ((4, 4), (3, 3), 1), ((3, 3, 3), (0, 1, 1), 2)),
-):
+def check_context(space, at, layers):
     context, expected = make_context(len(space), layers, seed=layers), may_see(space, at, layers)
     check_sight(context, space, at, expected)
-    check_trained(context, space, at, expected)
-for dims in (2, 3):
+    return context, space, at, expected
+
+
+def check_counted(dims):
     generator = torch.Generator().manual_seed(dims)
     field = torch.rand(2, 3, *(3, 4, 5)[:dims], generator=generator)
     total, pad = field.sum(1, keepdim=True), (1, 1) * (dims - 1)
@@ -755,10 +782,33 @@ for dims in (2, 3):
         above = above.unfold(axis, 3, 1).sum(-1)
     check_values(field, 1.0, field + above + total + 1)
     check_values(field, -0.5, field)
-    check_moves(dims)
-    count = sum(parameter.numel() for parameter in make_context(dims, 1).parameters())
-    assert count <= 36 * 3**dims + 6, f"{count} parameters: one convolution and its bias are wanted"
+
+
+PLANES = (((7, 5), (4, 2), 3), ((6, 8), (0, 4), 2), ((4, 4), (3, 3), 1))
+SPACES = (
+    *(((5, 4, 6), (2, 1, 3), 1), ((5, 4, 6), (3, 2, 2), 2), ((4, 3, 5), (3, 0, 4), 3)),
+    ((3, 3, 3), (0, 1, 1), 2),
+)
+with checks.core():
+    for each in PLANES:
+        check_context(*each)
+    check_counted(2)
+with checks.further("three axes"):
+    for each in SPACES:
+        check_context(*each)
+    check_counted(3)
+with checks.further("after training"):
+    for each in (*PLANES, *SPACES):
+        check_trained(*check_context(*each))
+with checks.further("on another device"):
+    check_moves(2)
+    check_moves(3)
+with checks.further("how many parameters"):
+    for dims in (2, 3):
+        count = sum(parameter.numel() for parameter in make_context(dims, 1).parameters())
+        assert count <= 36 * 3**dims + 6, f"{count}: one convolution and its bias are wanted"
 ### END HIDDEN TESTS
+checks.end(points=20)
 
 # %% [markdown]
 # What two of your steps see, and what two ordinary convolutions see, for a context in row 2 (the
@@ -952,34 +1002,49 @@ check_loss([[1.0, 0, -1]], [0], [every[0]], 1, log(exp(1) + 1 + exp(-1)) - 1, "c
 check_loss([[1.0, 0, -1]], [0], [every[0]], 0.5, log(exp(2) + 1 + exp(-2)) - 2, "cosines 1, 0, -1")
 check_loss([[1.0, 0, -1]], [0], [[False, False, True]], 1, log(1 + exp(-2)), "only -1 is to beat")
 check_loss([[-1.0, 1, 0]], [0], [every[0]], 0.001, 2000.0, "quite wrong")
-checks.end()
 ### BEGIN HIDDEN TESTS
-for scans, patches, seed in ((3, 4, 0), (1, 6, 1), (5, 1, 2), (2, 45, 3), (4, 9, 4)):
+
+
+def check_batch(scans, patches, seed, *temperatures):
+    """Counter-examples of some right answers, and the loss with each kind of them."""
     whole = range(scans * patches)
     generator = torch.Generator().manual_seed(seed)
     right = torch.randint(scans * patches, (7,), generator=generator).tolist()
     home = [{n for n in whole if n // patches == r // patches} for r in right]
     same = [h - {r} for h, r in zip(home, right)]
     other = [set(whole) - h for h in home]
+    both = [s | o for s, o in zip(same, other)]
     check_others(right, scans, patches, "same scan", same)
     check_others(right, scans, patches, "other scans", other)
-    both = [s | o for s, o in zip(same, other)]
     check_others(right, scans, patches, "all", both)
     cosine = 2 * torch.rand(7, len(whole), generator=generator) - 1
     for allowed in (same, other, both):
         table = torch.tensor([[n in row for n in whole] for row in allowed])
         equal = sum(log(1 + len(row)) for row in allowed) / 7
         check_loss(torch.full((7, len(whole)), -0.3), right, table, 0.1, equal, "equal cosines")
-        for temperature in (1, 0.1, 0.003):
+        for temperature in temperatures:
             losses = []
             for row, answer, wrong in zip(cosine.tolist(), right, allowed):
                 values = [row[answer] / temperature] + [row[n] / temperature for n in wrong]
                 top = max(values)
                 losses.append(top + log(sum(exp(v - top) for v in values)) - values[0])
             check_loss(cosine, right, table, temperature, sum(losses) / 7, "random cosines")
-check_loss([[0.5]], [0], [[False]], 0.1, 0.0, "no counter-example")
-check_loss([[1.0, -1, -1]], [0], [every[0]], 0.001, 0.0, "quite right")
+
+
+with checks.core():
+    for scans, patches, seed in ((3, 4, 0), (2, 45, 3), (4, 9, 4)):
+        check_batch(scans, patches, seed, 1, 0.1)
+with checks.further("one scan, so none of another"):
+    check_batch(1, 6, 1, 1, 0.1)
+with checks.further("one patch a scan, so none of the same"):
+    check_batch(5, 1, 2, 1, 0.1)
+    check_loss([[0.5]], [0], [[False]], 0.1, 0.0, "no counter-example")
+with checks.further("a very low temperature"):
+    check_batch(3, 4, 5, 0.003)
+    check_loss([[1.0, -1, -1]], [0], [every[0]], 0.001, 0.0, "quite right")
+    check_loss([[-1.0, 1, 0]], [0], [every[0]], 0.001, 2000.0, "quite wrong")
 ### END HIDDEN TESTS
+checks.end(points=20)
 
 # %% [markdown]
 # Latents of an untrained network; for "predictions", the right latents with noise on top. Once as
@@ -1359,35 +1424,50 @@ check_information(5.0, 90, 0.0)
 check_scans(3.5, 45, 1)
 check_scans(4.5, 45, 3)
 check_scans(log(90), 45, 2)
-checks.end()
 ### BEGIN HIDDEN TESTS
-for seed, (space, settings) in enumerate(
-    (
-        ((16, 12), {"directions": ("-1",), "prediction_steps": (1, 3)}),
-        ((12, 17), {"directions": ("+0",), "prediction_steps": (2,)}),
-        ((8, 12, 14), {"directions": ("-2",), "prediction_steps": (2, 3)}),
-        ((14, 8, 10), {"directions": ("-0",), "prediction_steps": (3, 1)}),
-        (
-            (8, 10, 12),
-            {"directions": ("+1",), "prediction_steps": (2, 5)},
-        ),  # three rows: no prediction for 5
-        ((8, 16), {"directions": ("+1",), "prediction_steps": (2, 3), "temperature": 0.5}),
-    )
-):
-    for scans in (1, 3):
-        check_pairs(space, scans, seed, **settings)
-        check_wiring(space, scans, seed, **settings)
-        check_like_the_library(space, scans, 10 + seed, **settings)
-check_collapsed((12, 12), 3, 6)
-check_information(0.0, 7, log(7))
-check_information(0.25, 2, log(2) - 0.25)
-check_information(1.0, 2, 0.0)
-for patches in (2, 9, 32, 45, 64):
-    for scans in (1, 2, 3, 7, 20):
-        check_scans(log(scans * patches), patches, scans)
-        check_scans(log(scans * patches) + 0.001, patches, scans + 1)
-check_scans(0.0, 45, 1)
+CASES = (
+    ((16, 12), {"directions": ("-1",), "prediction_steps": (1, 3)}),
+    ((12, 17), {"directions": ("+0",), "prediction_steps": (2,)}),
+    ((8, 12, 14), {"directions": ("-2",), "prediction_steps": (2, 3)}),
+    ((14, 8, 10), {"directions": ("-0",), "prediction_steps": (3, 1)}),
+)
+FEW_ROWS = {"directions": ("+1",), "prediction_steps": (2, 5)}  # three rows: none for 5
+WARM = {"directions": ("+1",), "prediction_steps": (2, 3), "temperature": 0.5}
+
+
+def check_task(space, scans, seed, settings):
+    check_pairs(space, scans, seed, **settings)
+    check_wiring(space, scans, seed, **settings)
+    check_like_the_library(space, scans, 10 + seed, **settings)
+
+
+with checks.core():
+    for seed, (space, settings) in enumerate(CASES):
+        for scans in (2, 3):
+            check_task(space, scans, seed, settings)
+with checks.further("one scan"):
+    for seed, (space, settings) in enumerate(CASES):
+        check_task(space, 1, seed, settings)
+with checks.further("a grid with fewer rows than steps"):
+    check_task((8, 10, 12), 1, 4, FEW_ROWS)
+    check_task((8, 10, 12), 3, 4, FEW_ROWS)
+with checks.further("another temperature"):
+    check_task((8, 16), 1, 5, WARM)
+    check_task((8, 16), 3, 5, WARM)
+with checks.further("an encoder that has collapsed"):
+    check_collapsed((12, 12), 3, 6)
+with checks.further("the bound on information"):
+    check_information(0.0, 7, log(7))
+    check_information(0.25, 2, log(2) - 0.25)
+    check_information(1.0, 2, 0.0)
+with checks.further("the number of scans that is needed"):
+    for patches in (2, 9, 32, 45, 64):
+        for scans in (1, 2, 3, 7, 20):
+            check_scans(log(scans * patches), patches, scans)
+            check_scans(log(scans * patches) + 0.001, patches, scans + 1)
+    check_scans(0.0, 45, 1)
 ### END HIDDEN TESTS
+checks.end(points=25)
 
 # %% [markdown]
 # Your task in the library's views:

@@ -263,17 +263,24 @@ for seed in range(3):
     check_split(patients=11, most=3, folds=4, seed=seed, bare=2)
     check_split(patients=10, most=1, folds=5, seed=seed)
 check_seeds(3, 4, 5, 6)
-checks.end()
 ### BEGIN HIDDEN TESTS
-for seed in range(10, 16):
-    check_split(patients=23, most=4, folds=5, seed=seed, bare=3)
-    check_split(patients=3, most=2, folds=3, seed=seed)
-    check_split(patients=40, most=2, folds=10, seed=seed, bare=1)
-often = [check_split(patients=6, most=1, folds=3, seed=seed) for seed in range(20, 60)]
-for number in range(6):
-    times = sum(f"patient {number:02}" in tested for tested in often)
-    assert 3 <= times <= 27, f"of 40 seeds, one patient is tested on with {times}, not with some 13"
+with checks.core():
+    for seed in range(10, 16):
+        check_split(patients=20, most=1, folds=5, seed=seed)
+with checks.further("patients with several scans, some of them without labels"):
+    for seed in range(10, 16):
+        check_split(patients=23, most=4, folds=5, seed=seed, bare=3)
+        check_split(patients=40, most=2, folds=10, seed=seed, bare=1)
+with checks.further("as many folds as patients"):
+    for seed in range(10, 16):
+        check_split(patients=3, most=2, folds=3, seed=seed)
+with checks.further("what chance decides"):
+    often = [check_split(patients=6, most=1, folds=3, seed=seed) for seed in range(20, 60)]
+    for number in range(6):
+        times = sum(f"patient {number:02}" in tested for tested in often)
+        assert 3 <= times <= 27, f"of 40 seeds, one patient is tested on with {times}, not some 13"
 ### END HIDDEN TESTS
+checks.end(points=12)
 
 # %% [markdown]
 # A cohort's cases can be given to it as they are. The library has its own check for leaks, by
@@ -457,40 +464,56 @@ many = np.random.default_rng(1).normal(0.05, 0.1, 400)
 half = stats.norm.ppf(0.975) * many.std() / 20
 check_bootstrap(many, (many.mean() - half, many.mean() + half), 0.15 * half, "400 differences")
 check_chance(many[:30].tolist(), seed=2)
-checks.end()
 ### BEGIN HIDDEN TESTS
 rng = np.random.default_rng(31)
-ours, theirs, expected = [], [], {}
-for fold in range(3):
-    for seed in range(4):
-        differences = []
-        for labels in ("2", "10%", "100%")[: 1 + seed % 3]:
-            a, b = rng.random(2).tolist()
-            ours += rows_of({seed: a}, labels, fold)
-            theirs += rows_of({seed: b}, labels, fold)
-            differences.append(a - b)
-        expected[seed, fold] = float(np.mean(differences))
-for rows in (ours, theirs):
-    rng.shuffle(rows)
-check_paired(ours, theirs, expected, "several folds")
-check_paired(theirs, ours, {unit: -d for unit, d in expected.items()}, "sides changed")
-check_paired(ours, rows_of({9: 0.5}), {}, "no pair at all")
-for n, confidence in ((100, 0.5), (900, 0.9), (250, 0.99)):
-    values = rng.normal(-0.3, 2, n)
-    half = stats.norm.ppf((1 + confidence) / 2) * values.std() / n**0.5
-    check_bootstrap(
-        values,
-        (values.mean() - half, values.mean() + half),
-        0.2 * half,
-        f"{n} differences, {confidence:.0%}",
-        seed=n,
-        draws=6000,
-        confidence=confidence,
-    )
-check_bootstrap([-0.3, 0.1, 0.2], (-0.3, 0.2), 1e-9, "three differences", draws=3000)
-check_bootstrap([0.25], (0.25, 0.25), 1e-9, "one difference")
-check_chance(rng.normal(0, 1, 40).tolist(), seed=32)
+
+
+def some_rows(labels_of, folds):
+    """Both sides in another order, and the differences that they should give."""
+    ours, theirs, expected = [], [], {}
+    for fold in range(folds):
+        for seed in range(4):
+            differences = []
+            for labels in labels_of(seed):
+                a, b = rng.random(2).tolist()
+                ours += rows_of({seed: a}, labels, fold)
+                theirs += rows_of({seed: b}, labels, fold)
+                differences.append(a - b)
+            expected[seed, fold] = float(np.mean(differences))
+    for rows in (ours, theirs):
+        rng.shuffle(rows)
+    return ours, theirs, expected
+
+
+with checks.core():
+    ours, theirs, expected = some_rows(lambda seed: ("2",), folds=1)
+    check_paired(ours, theirs, expected, "four seeds")
+    check_paired(theirs, ours, {unit: -d for unit, d in expected.items()}, "sides changed")
+with checks.further("several folds and numbers of labels"):
+    ours, theirs, expected = some_rows(lambda seed: ("2", "10%", "100%")[: 1 + seed % 3], folds=3)
+    check_paired(ours, theirs, expected, "several folds")
+with checks.further("rows without a pair"):
+    check_paired(rows_of({0: 0.5}), rows_of({9: 0.5}), {}, "no pair at all")
+with checks.further("intervals of many differences"):
+    for n, confidence in ((100, 0.5), (900, 0.9), (250, 0.99)):
+        values = rng.normal(-0.3, 2, n)
+        half = stats.norm.ppf((1 + confidence) / 2) * values.std() / n**0.5
+        check_bootstrap(
+            values,
+            (values.mean() - half, values.mean() + half),
+            0.2 * half,
+            f"{n} differences, {confidence:.0%}",
+            seed=n,
+            draws=6000,
+            confidence=confidence,
+        )
+with checks.further("intervals of few differences"):
+    check_bootstrap([-0.3, 0.1, 0.2], (-0.3, 0.2), 1e-9, "three differences", draws=3000)
+    check_bootstrap([0.25], (0.25, 0.25), 1e-9, "one difference")
+with checks.further("chance comes from rng"):
+    check_chance(rng.normal(0, 1, 40).tolist(), seed=32)
 ### END HIDDEN TESTS
+checks.end(points=14)
 
 # %% [markdown]
 # What does pairing buy? Twelve seeds whose luck is large and shared, and a true gain of 0.03. On
@@ -677,32 +700,45 @@ check_decision("does not hold", low=-0.03, high=0.01)
 check_decision("cannot tell", seeds=3, low=0.01, high=0.08)
 check_decision("cannot tell", ahead=0.01, low=0.01, high=0.08)
 check_decision("undecided", low=0.01, high=0.08, overall=-0.02)
-checks.end()
 ### BEGIN HIDDEN TESTS
-for shape, parts in (
-    ((2, 2), (0.1, 0.1, 0.1)),
-    ((6, 12), (0.02, 0.2, 0.01)),
-    ((12, 6), (0.001, 0.3, 0.05)),
-    ((4, 40), (0.2, 0.0, 0.05)),
-    ((30, 7), (0.05, 0.05, 0.3)),
-):
-    for seed, level in ((1, 0.95), (2, 0.5), (3, 0.99)):
-        check_interval(made_up(*shape, *parts, mean=seed - 2, seed=seed), confidence=level)
-one_patient = tuple(map(float, mean_interval(np.zeros((5, 1)))))
-assert one_patient == nothing_known, "one patient tells nothing of the others"
-check_decision("holds", low=0.001, high=0.01)  # though it is small
-check_decision("holds", seeds=12, ahead=0.04, low=0.03, high=0.08)
-check_decision("undecided", low=-0.03, high=0.01, w=0.005)
-check_decision("does not hold", low=-0.2, high=0.04, w=0.05)
-check_decision("undecided", low=-0.2, high=0.06, w=0.05)
-check_decision("does not hold", low=-0.2, high=-0.01, w=0.05)
-check_decision("undecided", low=-0.03, high=0.01, overall=0.04)
-check_decision("undecided", low=0.001, high=0.01, overall=-0.001, w=0.005)
-check_decision("undecided", low=-math.inf, high=math.inf, overall=0.0)
-check_decision("cannot tell", seeds=5, low=-0.2, high=-0.01, w=0.05)
-check_decision("cannot tell", ahead=0.09, low=-0.2, high=-0.01, w=0.05)
-check_decision("cannot tell", ahead=-0.3)
+
+
+def check_intervals(*cases):
+    for shape, parts in cases:
+        for seed, level in ((1, 0.95), (2, 0.5), (3, 0.99)):
+            check_interval(made_up(*shape, *parts, mean=seed - 2, seed=seed), confidence=level)
+
+
+with checks.core():
+    check_intervals(
+        *(((12, 30), (0.1, 0.1, 0.1)), ((8, 40), (0.05, 0.1, 0.1)), ((30, 20), (0.1, 0.05, 0.2)))
+    )
+with checks.further("parts that come out below 0"):
+    check_intervals(
+        *(((2, 2), (0.1, 0.1, 0.1)), ((6, 12), (0.02, 0.2, 0.01)), ((12, 6), (0.001, 0.3, 0.05))),
+        *(((4, 40), (0.2, 0.0, 0.05)), ((30, 7), (0.05, 0.05, 0.3))),
+    )
+with checks.further("one patient"):
+    one_patient = tuple(map(float, mean_interval(np.zeros((5, 1)))))
+    assert one_patient == nothing_known, "one patient tells nothing of the others"
+with checks.further("what holds"):
+    check_decision("holds", low=0.001, high=0.01)  # though it is small
+    check_decision("holds", seeds=12, ahead=0.04, low=0.03, high=0.08)
+with checks.further("what does not hold"):
+    check_decision("undecided", low=-0.03, high=0.01, w=0.005)
+    check_decision("does not hold", low=-0.2, high=0.04, w=0.05)
+    check_decision("undecided", low=-0.2, high=0.06, w=0.05)
+    check_decision("does not hold", low=-0.2, high=-0.01, w=0.05)
+with checks.further("an interval and a mean that disagree, and no interval"):
+    check_decision("undecided", low=-0.03, high=0.01, overall=0.04)
+    check_decision("undecided", low=0.001, high=0.01, overall=-0.001, w=0.005)
+    check_decision("undecided", low=-math.inf, high=math.inf, overall=0.0)
+with checks.further("what cannot be told"):
+    check_decision("cannot tell", seeds=5, low=-0.2, high=-0.01, w=0.05)
+    check_decision("cannot tell", ahead=0.09, low=-0.2, high=-0.01, w=0.05)
+    check_decision("cannot tell", ahead=-0.3)
 ### END HIDDEN TESTS
+checks.end(points=10)
 
 # %% [markdown]
 # How often does a 95 % interval hold the truth? Made-up studies of six seeds, with few and many
@@ -938,51 +974,67 @@ check_judge(
     ["test scans"],
     "the probe of cpc is tested on other scans than that of random",
 )
-checks.end()
 ### BEGIN HIDDEN TESTS
 rng = np.random.default_rng(51)
 big = fair_runs(("cpc", "jigsaw", "rotation"), range(8), 6, 3000, 400, 40)
 rng.shuffle(big)
-check_judge(big, (), "a large fair study")
-turned = [{**run, "labelled": run["labelled"][::-1]} for run in big[::2]] + big[1::2]
-check_judge(turned, (), "the same labelled scans in another order")
-moved = changed(big, {"tested_on": big[0]["tested_on"][::-1]}, arm="jigsaw")
-check_judge(moved, (), "the same test scans in another order")
-check_judge(without(big, protocol="probe"), (), "fine-tuning alone")
-check_judge(without(big, protocol="finetune"), (), "probes alone")
-check_judge(without(big, protocol="probe", arm="cpc"), (), "an arm that was never probed")
-check_judge(without(big, seed=1), (), "seven seeds, not in a row")
-more = changed(big, {"labelled": ("p20/1", "p21/1"), "tested_on": ("p00/1",)}, protocol="probe")
-check_judge(more, (), "probes have other labels and test scans than fine-tuning")
-check_judge(without(big, arm="random"), ["controls"], "one kind of random encoder")
-other = changed(big, {"arm": "random@batch"}, arm="random")
-check_judge(other, (), "random encoders of other kinds")
-one = changed(big, {"chosen_on": "validation"}, arm="cpc", protocol="finetune", seed=2)
-check_judge(one, ["hidden labels"], "one run chose on validation scans")
-check_judge(without(big, arm="place", protocol="finetune"), ["controls"], "no floor, fine-tuned")
-check_judge(without(big, arm="scratch"), ["controls"], "fine-tuning without scratch")
-check_judge(without(big, arm="collapsed", protocol="probe"), ["controls"], "probe, not collapsed")
-one = without(big, arm="jigsaw", seed=4, protocol="probe")
-check_judge(one, ["seeds"], "one arm lacks a seed in one protocol")
-check_judge([*big, copy.deepcopy(big[3])], ["seeds"], "one run stands there twice")
-twice = [*big, *(dict(run) for run in big if run["seed"] == 2)]
-check_judge(twice, ["seeds"], "every arm has seed 2 twice")
-apart = [{**run, "seed": run["seed"] + 2 * (run["arm"] == "cpc")} for run in fair_runs()]
-check_judge(apart, ["seeds", "few seeds", "labels"], "cpc has the seeds 2 to 7, the rest 0 to 5")
-check_judge(fair_runs(seeds=(3, 9, 4, 1, 5)), ["few seeds"], "five seeds")
-visit = changed(big, {"labelled": ("p01/2", "p30/1")}, seed=3, protocol="finetune")
-check_judge(visit, ["leakage"], "labels of a tested patient's second visit, alike for all")
-seen = changed(big, {"pretrained_on": ("p02/1",)}, arm="collapsed", seed=0, protocol="probe")
-check_judge(seen, ["leakage"], "a control saw a test scan")
-close = fair_runs(patients=120, number=3)
-check_judge(changed(close, {"tested_on": ("p1/1",)}), (), "p1 is not p11")
-paper = changed(fair_runs(seeds=(0,)), {"steps": 150}, arm="scratch", protocol="finetune")
-paper = changed(paper, {"pretrained_on": tuple(f"p{n:02}/1" for n in range(12))}, arm="cpc")
-paper = without(changed(paper, {"chosen_on": "test"}, arm="cpc"), arm="collapsed")
-paper = changed(paper, {"chosen_on": "validation"}, arm="scratch")
-wrong = ["steps", "few seeds", "controls", "leakage", "chosen on test", "hidden labels"]
-check_judge(paper, wrong, "several faults at once")
+with checks.core():
+    check_judge(big, (), "a large fair study")
+    check_judge(changed(big, {"steps": 70}, arm="jigsaw"), ["steps"], "jigsaw gets 70 steps")
+    check_judge(without(big, arm="scratch"), ["controls"], "fine-tuning without scratch")
+    few = fair_runs(seeds=(3, 9, 4, 1, 5))
+    check_judge(few, ["few seeds"], "five seeds")
+    both = without(changed(few, {"chosen_on": "test"}, seed=4), arm="collapsed")
+    check_judge(both, ["few seeds", "chosen on test", "controls"], "three faults at once")
+with checks.further("orders that mean nothing"):
+    turned = [{**run, "labelled": run["labelled"][::-1]} for run in big[::2]] + big[1::2]
+    check_judge(turned, (), "the same labelled scans in another order")
+    moved = changed(big, {"tested_on": big[0]["tested_on"][::-1]}, arm="jigsaw")
+    check_judge(moved, (), "the same test scans in another order")
+with checks.further("what may differ between protocols"):
+    check_judge(without(big, protocol="probe"), (), "fine-tuning alone")
+    check_judge(without(big, protocol="finetune"), (), "probes alone")
+    check_judge(without(big, protocol="probe", arm="cpc"), (), "an arm that was never probed")
+    more = changed(big, {"labelled": ("p20/1", "p21/1"), "tested_on": ("p00/1",)}, protocol="probe")
+    check_judge(more, (), "probes have other labels and test scans than fine-tuning")
+with checks.further("controls"):
+    check_judge(without(big, arm="random"), ["controls"], "one kind of random encoder")
+    other = changed(big, {"arm": "random@batch"}, arm="random")
+    check_judge(other, (), "random encoders of other kinds")
+    floor = without(big, arm="place", protocol="finetune")
+    check_judge(floor, ["controls"], "no floor, fine-tuned")
+    probe = without(big, arm="collapsed", protocol="probe")
+    check_judge(probe, ["controls"], "probe, not collapsed")
+with checks.further("seeds"):
+    check_judge(without(big, seed=1), (), "seven seeds, not in a row")
+    one = without(big, arm="jigsaw", seed=4, protocol="probe")
+    check_judge(one, ["seeds"], "one arm lacks a seed in one protocol")
+    apart = [{**run, "seed": run["seed"] + 2 * (run["arm"] == "cpc")} for run in fair_runs()]
+    check_judge(
+        apart, ["seeds", "few seeds", "labels"], "cpc has the seeds 2 to 7, the rest 0 to 5"
+    )
+with checks.further("runs that stand there twice"):
+    check_judge([*big, copy.deepcopy(big[3])], ["seeds"], "one run stands there twice")
+    twice = [*big, *(dict(run) for run in big if run["seed"] == 2)]
+    check_judge(twice, ["seeds"], "every arm has seed 2 twice")
+with checks.further("leakage, and hidden labels"):
+    visit = changed(big, {"labelled": ("p01/2", "p30/1")}, seed=3, protocol="finetune")
+    check_judge(visit, ["leakage"], "labels of a tested patient's second visit, alike for all")
+    seen = changed(big, {"pretrained_on": ("p02/1",)}, arm="collapsed", seed=0, protocol="probe")
+    check_judge(seen, ["leakage"], "a control saw a test scan")
+    close = fair_runs(patients=120, number=3)
+    check_judge(changed(close, {"tested_on": ("p1/1",)}), (), "p1 is not p11")
+    one = changed(big, {"chosen_on": "validation"}, arm="cpc", protocol="finetune", seed=2)
+    check_judge(one, ["hidden labels"], "one run chose on validation scans")
+with checks.further("several faults at once"):
+    paper = changed(fair_runs(seeds=(0,)), {"steps": 150}, arm="scratch", protocol="finetune")
+    paper = changed(paper, {"pretrained_on": tuple(f"p{n:02}/1" for n in range(12))}, arm="cpc")
+    paper = without(changed(paper, {"chosen_on": "test"}, arm="cpc"), arm="collapsed")
+    paper = changed(paper, {"chosen_on": "validation"}, arm="scratch")
+    wrong = ["steps", "few seeds", "controls", "leakage", "chosen on test", "hidden labels"]
+    check_judge(paper, wrong, "several faults at once")
 ### END HIDDEN TESTS
+checks.end(points=14)
 
 # %% [markdown]
 # Two studies to judge. The original's way, as runs: one seed, 150 epochs from scratch and 400 after
@@ -1306,7 +1358,6 @@ def check_study(text, claim):
 
 
 studies = check_study(MY_STUDY, MY_CLAIM)
-checks.end()
 ### BEGIN HIDDEN TESTS
 from ssl3d_lite.study.data import DataFolders, StudyData, check_data
 from ssl3d_lite.study.encoders import dry_run
@@ -1314,16 +1365,18 @@ from ssl3d_lite.study.experiment import Experiment
 from ssl3d_lite.study.settings import Machine
 
 
-@checks
 def check_run(study):
     check_data(study, DataFolders(cohort.folder))
     data = StudyData(DataFolders(cohort.folder), "cpu")
     dry_run(Experiment(study, data, Path("runs"), Machine("cpu", precision="32-true")))
 
 
-if not any(arm.flat for arm in studies["smoke"].parsed_arms()):
-    check_run(studies["smoke"])
+with checks.core():  # a study is fair or is not: nothing here is worth half of the points
+    smoke = check_study(MY_STUDY, MY_CLAIM)["smoke"]
+    if not any(arm.flat for arm in smoke.parsed_arms()):
+        check_run(smoke)
 ### END HIDDEN TESTS
+checks.end(points=10)
 
 # %% [markdown]
 # ## Part 6: what its results.csv says (10 points)
@@ -1541,7 +1594,6 @@ check_statement(given, ("cpc", "scratch", "finetune", "5"), [0.2], 0.02)
 check_statement(
     given, ("cpc", "random", "probe", "2"), [0.1 - 0.01 * seed for seed in range(6)], 0.02
 )
-checks.end()
 ### BEGIN HIDDEN TESTS
 rng = np.random.default_rng(61)
 planned = [
@@ -1563,40 +1615,65 @@ failed = [line(*place[:4], "", run="k1", failure="diverged", fold=place[4]) for 
 again = [line(*place[:4], 0.99, run="k1", fold=place[4]) for place in order[:6]]
 kept = [(*place, score) for place, score in scores.items()]
 runs = [f"k{n}" for n in range(7)]
-check_rows(file_of(*others, *failed, *lines), runs, kept, "other settings, and failures before")
-check_rows(file_of(*again, *lines, *failed), runs, kept, "done again; failures after")
-check_rows(file_of(*others), runs, [], "nothing of this study")
-stepped = [line("cpc", "finetune", "2", 0, 0.4, steps=s) for s in (10, 20)]
-stepped_kept = [("cpc", "finetune", "2", 0, 0, 0.4)] * 2
-check_rows(file_of(*stepped), ["r1"], stepped_kept, "other steps are other rows")
 typed = [
     dict(zip(COLUMNS, ("k", arm, protocol, "", labels, seed, fold, "", score, "")))
     for (arm, protocol, labels, seed, fold), score in scores.items()
 ]
-for arm, against in (("masked", "random"), ("2d-cpc", "collapsed"), ("random", "masked")):
-    for protocol, labels in (("probe", "10%"), ("frozen", "2")):
-        units = [(seed, fold) for seed in range(6 if labels == "2" else 4) for fold in range(2)]
-        ours, theirs = ([scores[a, protocol, labels, *u] for u in units] for a in (arm, against))
-        check_mean(typed, arm, protocol, labels, ours)
-        differences = [a - b for a, b in zip(ours, theirs)]
-        check_statement(typed, (arm, against, protocol, labels), differences, 0.02, folds=2)
-for gains, min_effect in (
-    ([0.1, 0.12, 0.11, 0.1, 0.11, 0.12], 0.02),
-    ([0.01, 0.012, 0.011, 0.01, 0.011, 0.012], 0.02),
-    ([0.0, 0.01, -0.01, 0.0, 0.005, 0.0, 0.01], 0.03),
-    ([0.0, 0.01, -0.01, 0.0, 0.005, 0.0, 0.01], 0.005),
-    ([0.3, -0.2, 0.25, 0.1, -0.1, 0.05], 0.03),
-    ([0.1, 0.12, 0.11, 0.1, 0.11], 0.02),
-):
+
+
+def check_arms(check):
+    for arm, against in (("masked", "random"), ("2d-cpc", "collapsed"), ("random", "masked")):
+        for protocol, labels in (("probe", "10%"), ("frozen", "2")):
+            units = [(s, fold) for s in range(6 if labels == "2" else 4) for fold in range(2)]
+            found = [[scores[a, protocol, labels, *u] for u in units] for a in (arm, against)]
+            check((arm, against, protocol, labels), *found)
+
+
+def check_means(ask, ours, theirs):
+    check_mean(typed, ask[0], *ask[2:], ours)
+
+
+def check_statements(ask, ours, theirs):
+    check_statement(typed, ask, [a - b for a, b in zip(ours, theirs)], 0.02, folds=2)
+
+
+def check_gains(gains, min_effect):
     pairs = [
         dict(zip(COLUMNS, ("k", arm, "probe", "", "2", seed, 0, "", score, "")))
         for seed, gain in enumerate(gains)
         for arm, score in (("cpc", 0.4 + 0.1 * seed + gain), ("random", 0.4 + 0.1 * seed))
     ]
     check_statement(pairs, ("cpc", "random", "probe", "2"), gains, min_effect)
-alone = typed[0]
-check_mean([alone], alone["arm"], alone["protocol"], alone["labels"], [alone["score"]])
+
+
+with checks.core():
+    check_rows(file_of(*lines), runs, kept, "all of this study")
+    check_rows(file_of(*others, *lines), runs, kept, "other settings before")
+with checks.further("failures, and what was done again"):
+    check_rows(file_of(*others, *failed, *lines), runs, kept, "failures before")
+    check_rows(file_of(*again, *lines, *failed), runs, kept, "done again; failures after")
+with checks.further("nothing of this study"):
+    check_rows(file_of(*others), runs, [], "other settings alone")
+with checks.further("other steps are other rows"):
+    stepped = [line("cpc", "finetune", "2", 0, 0.4, steps=s) for s in (10, 20)]
+    check_rows(file_of(*stepped), ["r1"], [("cpc", "finetune", "2", 0, 0, 0.4)] * 2, "two steps")
+with checks.further("mean and spread"):
+    check_arms(check_means)
+with checks.further("one score"):
+    alone = typed[0]
+    check_mean([alone], alone["arm"], alone["protocol"], alone["labels"], [alone["score"]])
+with checks.further("claims with several folds"):
+    check_arms(check_statements)
+with checks.further("verdicts"):
+    check_gains([0.1, 0.12, 0.11, 0.1, 0.11, 0.12], 0.02)
+    check_gains([0.01, 0.012, 0.011, 0.01, 0.011, 0.012], 0.02)
+    check_gains([0.0, 0.01, -0.01, 0.0, 0.005, 0.0, 0.01], 0.03)
+    check_gains([0.0, 0.01, -0.01, 0.0, 0.005, 0.0, 0.01], 0.005)
+    check_gains([0.3, -0.2, 0.25, 0.1, -0.1, 0.05], 0.03)
+with checks.further("too few pairs"):
+    check_gains([0.1, 0.12, 0.11, 0.1, 0.11], 0.02)
 ### END HIDDEN TESTS
+checks.end(points=10)
 
 # %% [markdown]
 # Now run your study. What is there already is not run again, so the cell may be stopped and started

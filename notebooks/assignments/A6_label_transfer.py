@@ -189,29 +189,30 @@ check_units(
     some_features(30, (0.01, 3.0, 1.0), 3, {2: 7.3}),
     "a feature that is 7.3 everywhere in the reference, but for rounding",
 )
-checks.end()
 ### BEGIN HIDDEN TESTS
-for seed, (voxels, others, scales) in enumerate(
-    ((3, 200, (1e-3, 1.0, 1e3)), (500, 4, (2.0,)), (64, 64, (5.0, 0.2, 7.0, 1.0, 30.0)))
-):
+with checks.core():
+    for seed, (voxels, others, scales) in enumerate(
+        ((3, 200, (0.1, 1.0, 10.0)), (500, 4, (2.0,)), (64, 64, (5.0, 0.2, 7.0, 1.0, 30.0)))
+    ):
+        check_units(
+            some_features(voxels, scales, seed + 10),
+            some_features(others, scales, seed + 20),
+            f"{others} reference voxels, {len(scales)} features",
+        )
+with checks.further("a feature of small size"):
+    for scales in ((1.0, 1e-4), (1e-3, 1.0, 1e3)):
+        check_units(some_features(20, scales, 33), some_features(50, scales, 34), "small and large")
+with checks.further("features that are the same everywhere"):
     check_units(
-        some_features(voxels, scales, seed + 10),
-        some_features(others, scales, seed + 20),
-        f"{others} reference voxels, {len(scales)} features",
+        some_features(20, (1.0, 1.0, 1.0), 31),
+        some_features(1000, (1.0, 1.0, 1.0), 32, {0: 300.7, 1: 0.0}),
+        "two such features",
     )
-check_units(
-    some_features(20, (1.0, 1.0, 1.0), 31),
-    some_features(1000, (1.0, 1.0, 1.0), 32, {0: 300.7, 1: 0.0}),
-    "two features that are the same everywhere",
-)
-check_units(
-    some_features(20, (1.0, 1e-4), 33),
-    some_features(50, (1.0, 1e-4), 34),
-    "a feature of small size",
-)
-one = some_features(7, (1.0, 3.0), 35)
-check_units(one, one, "a scan that is its own reference")
+with checks.further("a scan that is its own reference"):
+    one = some_features(7, (1.0, 3.0), 35)
+    check_units(one, one, "the same tensor twice")
 ### END HIDDEN TESTS
+checks.end(points=10)
 
 # %% [markdown]
 # ## Part 2: the nearest neighbours, some at a time (16 points)
@@ -346,11 +347,10 @@ check_nearest(*torch.randn(2, 9, 4, generator=generator), 1, 100, "one neighbour
 check_nearest(*torch.randn(2, 9, 4, generator=generator), 5, 2, "five neighbours, two at a time")
 check_ties(rows=12, known=30, features=2, k=4, at_a_time=5, seed=0)
 check_memory(rows=400, known=50, features=8, k=3, at_a_time=20)
-checks.end()
 ### BEGIN HIDDEN TESTS
-for seed, (rows, known, features, k, at_a_time) in enumerate(
-    ((1, 1, 3, 1, 1), (33, 17, 40, 17, 8), (50, 200, 6, 9, 7), (64, 40, 1, 2, 64), (5, 60, 2, 3, 1))
-):
+
+
+def check_random(seed, rows, known, features, k, at_a_time):
     generator = torch.Generator().manual_seed(40 + seed)
     check_nearest(
         torch.randn(rows, features, generator=generator),
@@ -359,13 +359,31 @@ for seed, (rows, known, features, k, at_a_time) in enumerate(
         at_a_time,
         f"{rows} asked voxels, {known} known, {features} features, k = {k}, {at_a_time} at a time",
     )
-for seed, (rows, known, features, k, at_a_time) in enumerate(
-    ((40, 300, 1, 6, 9), (25, 120, 3, 120, 25), (31, 64, 2, 1, 4))
-):
-    check_ties(rows, known, features, k, at_a_time, seed=50 + seed)
-far = 1000 + whole_numbers(20, 3, 4, 60)
-check_nearest(far, 1000 + whole_numbers(30, 3, 4, 61), 3, 6, "features that are all near 1000")
+
+
+with checks.core():
+    check_random(0, 50, 200, 6, 9, 10)
+    check_random(1, 64, 40, 1, 2, 64)
+    check_random(2, 30, 17, 40, 5, 100)
+with checks.further("a last group that is smaller"):
+    check_random(3, 33, 60, 12, 7, 8)
+    check_random(4, 50, 200, 6, 9, 7)
+with checks.further("one at a time, and a single voxel"):
+    check_random(5, 5, 60, 2, 3, 1)
+    check_random(6, 1, 1, 3, 1, 1)
+with checks.further("as many neighbours as there are voxels"):
+    check_random(7, 33, 17, 40, 17, 8)
+with checks.further("voxels that are equally near"):
+    check_ties(40, 300, 1, 6, 9, seed=50)
+    check_ties(25, 120, 3, 120, 25, seed=51)
+    check_ties(31, 64, 2, 1, 4, seed=52)
+with checks.further("features that are all near 1000"):
+    far = 1000 + whole_numbers(20, 3, 4, 60)
+    check_nearest(far, 1000 + whole_numbers(30, 3, 4, 61), 3, 6, "twenty of them")
+with checks.further("memory"):
+    check_memory(rows=300, known=70, features=6, k=4, at_a_time=30)
 ### END HIDDEN TESTS
+checks.end(points=16)
 
 # %% [markdown]
 # ## Part 3: a vote (10 points)
@@ -448,13 +466,28 @@ check_vote([[1], [0], [2]])
 check_vote([[0, 1, 1], [2, 2, 0], [0, 0, 0]])
 check_vote([[2, 0, 0, 2], [0, 2, 2, 0], [1, 2, 0, 3]])
 check_vote([[0, 2, 1, 2, 1]])
-checks.end()
 ### BEGIN HIDDEN TESTS
-for seed, (voxels, k, number) in enumerate(((200, 5, 3), (200, 8, 2), (100, 9, 12), (60, 2, 4))):
-    check_vote(some_classes(voxels, k, number, 70 + seed))
-check_vote(40 * some_classes(50, 6, 3, 80))
-check_vote(some_classes(1, 30, 3, 81))
+
+
+def without_ties(classes):
+    """The voxels in which one class has most votes."""
+    counts = torch.nn.functional.one_hot(classes).sum(1).sort(1, descending=True).values
+    return classes[counts[:, 0] > counts[:, 1]]
+
+
+with checks.core():
+    for seed, (voxels, k, number) in enumerate(((200, 5, 3), (200, 8, 2), (100, 9, 4))):
+        check_vote(without_ties(some_classes(voxels, k, number, 70 + seed)))
+with checks.further("classes with equally many votes"):
+    for seed, (voxels, k, number) in enumerate(((200, 4, 3), (200, 8, 2), (60, 2, 3))):
+        check_vote(some_classes(voxels, k, number, 75 + seed))
+with checks.further("many classes"):
+    check_vote(some_classes(100, 9, 12, 72))
+    check_vote(40 * some_classes(50, 6, 3, 80))
+with checks.further("one voxel"):
+    check_vote(some_classes(1, 30, 3, 81))
 ### END HIDDEN TESTS
+checks.end(points=10)
 
 
 # %% [markdown]
@@ -589,15 +622,25 @@ check_places((2, 3, 4))
 for each in (0, 0.25, 1):
     check_weight(6, 5, 3, each, seed=0)
 check_weight(6, 2, 2, 0.5, seed=1)
-checks.end()
 ### BEGIN HIDDEN TESTS
-for space in ((1, 5), (7, 2), (3, 1, 6), (5, 4, 3)):
-    check_places(space)
-for seed, (voxels, features, axes, weight) in enumerate(
-    ((8, 1, 2, 0.1), (5, 64, 3, 0.9), (9, 12, 2, 1.0), (4, 7, 3, 0.0), (10, 3, 3, 0.5))
-):
-    check_weight(voxels, features, axes, weight, seed=90 + seed)
+with checks.core():
+    for space in ((5, 7, 4), (6, 3, 5)):
+        check_places(space)
+with checks.further("two axes"):
+    check_places((7, 2))
+with checks.further("an axis of one voxel"):
+    for space in ((1, 5), (3, 1, 6)):
+        check_places(space)
+with checks.further("features and places together"):
+    for seed, (voxels, features, axes, weight) in enumerate(
+        ((8, 5, 2, 0.1), (5, 64, 3, 0.9), (10, 3, 3, 0.5), (8, 1, 2, 0.1))
+    ):
+        check_weight(voxels, features, axes, weight, seed=90 + seed)
+with checks.further("a weight of 0 or 1"):
+    check_weight(9, 12, 2, 1.0, seed=95)
+    check_weight(4, 7, 3, 0.0, seed=96)
 ### END HIDDEN TESTS
+checks.end(points=14)
 
 # %% [markdown]
 # Your four functions on scans. (If one of them is still missing, the next two cells stop; a cell
@@ -805,24 +848,21 @@ check_crops((1, 1, 5, 6, 7), (1, 2, 3))
 check_crops((2, 6, 5), (2, 0))
 check_anatomy((8, 6), (2, 1))
 check_anatomy((5, 6, 7), (1, 2, 3))
-checks.end()
 ### BEGIN HIDDEN TESTS
-for shape, step in (
-    ((9, 4), (4, 1)),
-    ((6, 7, 8), (0, 3, 0)),
-    ((3, 2, 9, 5), (1, 2)),
-    ((4, 10, 5, 6), (4, 2, 1)),
-    ((5, 5), (0, 0)),
-):
-    check_crops(shape, step)
-for space, step in (
-    ((9, 4), (4, 1)),
-    ((6, 7, 8), (0, 3, 0)),
-    ((10, 5, 6), (4, 2, 1)),
-    ((3, 3), (0, 0)),
-):
-    check_anatomy(space, step)
+with checks.core():
+    for shape, step in (((9, 4), (4, 1)), ((3, 2, 9, 5), (1, 2)), ((4, 10, 5, 6), (4, 2, 1))):
+        check_crops(shape, step)
+with checks.further("a step of 0"):
+    for shape, step in (((6, 7, 8), (0, 3, 0)), ((5, 5), (0, 0))):
+        check_crops(shape, step)
+with checks.further("the same anatomy"):
+    for space, step in (((9, 4), (4, 1)), ((10, 5, 6), (4, 2, 1))):
+        check_anatomy(space, step)
+with checks.further("the same anatomy, a step of 0"):
+    for space, step in (((6, 7, 8), (0, 3, 0)), ((3, 3), (0, 0))):
+        check_anatomy(space, step)
 ### END HIDDEN TESTS
+checks.end(points=12)
 
 
 # %% [markdown]
@@ -920,28 +960,30 @@ check_follows(before, noise, before, "features of the place alone")
 check_follows(*three_tables(50, (1.0, 100.0), 1, 0.5, 2.0), "a feature in another unit")
 still = [torch.cat([each, torch.full((50, 1), 0.1)], 1) for each in three_tables(50, (1.0,), 2)]
 check_follows(*still, "a feature that is 0.1 everywhere")
-checks.end()
 ### BEGIN HIDDEN TESTS
-for seed, (voxels, scales, a, p) in enumerate(
-    ((20, (1.0, 0.01, 30.0), 0.3, 1.0), (200, (5.0,), 2.0, 0.1), (7, (1e-3, 1.0), 1.0, 1.0))
-):
-    check_follows(
-        *three_tables(voxels, scales, 100 + seed, a, p), f"{voxels} voxels, {len(scales)} features"
-    )
+with checks.core():
+    for seed, (voxels, scales, a, p) in enumerate(
+        ((20, (1.0, 1.0, 1.0), 0.3, 1.0), (200, (5.0,), 2.0, 0.1), (30, (3.0, 3.0), 1.0, 1.0))
+    ):
+        what = f"{voxels} voxels, {len(scales)} features"
+        check_follows(*three_tables(voxels, scales, 100 + seed, a, p), what)
 generator = torch.Generator().manual_seed(110)
 before, other = torch.randn(2, 30, 2, generator=generator)
-uneven = before + torch.tensor([1.0, 0.0]) * other, before + torch.tensor([0.1, 2.0]) * other
-check_follows(before, *uneven, "features that do not agree")
 flat = torch.full((30, 1), 7.3)
-check_follows(
-    torch.cat([before, flat], 1),
-    torch.cat([other, flat + 1], 1),
-    torch.cat([other, flat], 1),
-    "a feature that is the same everywhere in one crop",
-)
-check_follows(flat, flat + 1, flat + 2, "nothing that varies")
-check_follows(before, before, before, "nothing that differs")
+with checks.further("features in other units"):
+    check_follows(*three_tables(20, (1.0, 0.01, 30.0), 100, 0.3, 1.0), "three features")
+    check_follows(*three_tables(7, (1e-3, 1.0), 102), "two features")
+with checks.further("features that do not agree"):
+    uneven = before + torch.tensor([1.0, 0.0]) * other, before + torch.tensor([0.1, 2.0]) * other
+    check_follows(before, *uneven, "two features")
+with checks.further("a feature that is the same everywhere in one crop"):
+    tables = [torch.cat([a, b], 1) for a, b in ((before, flat), (other, flat + 1), (other, flat))]
+    check_follows(*tables, "three features")
+with checks.further("nothing that varies, and nothing that differs"):
+    check_follows(flat, flat + 1, flat + 2, "nothing that varies")
+    check_follows(before, before, before, "nothing that differs")
 ### END HIDDEN TESTS
+checks.end(points=13)
 
 
 # %% [markdown]

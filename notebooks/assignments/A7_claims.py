@@ -233,21 +233,46 @@ more = [
 ]
 check_table(more, ("cpc", "2"), ("scratch", "2"), "a failed run, a seed and a patient of one side")
 check_table(small, ("cpc", "5"), ("scratch", "2"), "sides with other numbers of labels")
-checks.end()
 ### BEGIN HIDDEN TESTS
-for flaw, seed in (("none", 101), ("leakage", 102), ("hidden labels", 103)):
-    rows = flawed_study(flaw, seed).rows
-    for ours, theirs in ((("cpc", "2"), ("scratch", "2")), (("cpc", "2"), ("scratch", "20"))):
-        check_table(rows, ours, theirs, f"{ours[0]} {ours[1]} against {theirs[0]} {theirs[1]}")
+
+
+def both_sides(*labels):
+    for ours, theirs in labels:
+        yield ("cpc", ours), ("scratch", theirs), f"cpc {ours} against scratch {theirs}"
+
+
 rng = np.random.default_rng(7)
 odd = [
     run_of(arm, "10%", seed, {f"p{n}": float(rng.random()) for n in rng.permutation(12)[:9]})
     for arm in ("masked", "scratch")
     for seed in (3, 11, 20)
 ]
-odd += [run_of(row["arm"], "10%", row["seed"], {"p0": 0.5}, "probe") for row in odd]
-check_table(odd, ("masked", "10%"), ("scratch", "10%"), "runs that lack some patients")
+names = [f"p{n}" for n in range(4)]
+whole = [
+    run_of(arm, "10%", seed, dict(zip(names, rng.random(4).tolist())))
+    for seed in (20, 3, 11)
+    for arm in ("masked", "scratch")
+]
+asked = ("masked", "10%"), ("scratch", "10%")
+with checks.core():
+    check_table(whole, *asked, "three seeds, four patients")
+    check_table(whole, *asked[::-1], "sides changed")
+with checks.further("whole studies"):
+    for flaw, seed in (("none", 101), ("leakage", 102), ("hidden labels", 103)):
+        rows = flawed_study(flaw, seed).rows
+        for each in both_sides(("2", "2"), ("2", "20")):
+            check_table(rows, *each)
+with checks.further("another protocol"):
+    probes = [run_of(row["arm"], "10%", row["seed"], {"p0": 0.5}, "probe") for row in whole]
+    check_table([*whole, *probes], *asked, "probes beside fine-tuning")
+with checks.further("runs that lack some patients"):
+    check_table(odd, *asked, "nine of twelve patients")
+with checks.further("runs that failed, and seeds of one side"):
+    failed = [run_of("masked", "10%", 30, {}, failed=True), run_of("scratch", "10%", 30, {"p0": 1})]
+    lone = [run_of("scratch", "10%", 40, dict.fromkeys(names, 0.5))]
+    check_table([*failed, *whole, *lone], *asked, "a failed run and a lone seed")
 ### END HIDDEN TESTS
+checks.end(points=12)
 
 # %% [markdown]
 # ## Part 2: what so many values are worth (12 points)
@@ -350,16 +375,25 @@ check_pooled([[0.1, 0.2], [0.3, 0.2]])
 check_pooled(made_up(6, 12, 0.01, 0.05, 0.02), confidence=0.8)
 check_worth([[0.1, 0.2, 0.3], [0.3, 0.2, 0.5]])
 check_worth(made_up(10, 24, 0.0, 0.05, 0.01))
-checks.end()
 ### BEGIN HIDDEN TESTS
-for number, (shape, parts) in enumerate(
-    (((2, 3), (0.1, 0.1, 0.1)), ((10, 24), (0.03, 0.06, 0.03)), ((4, 30), (0.2, 0.0, 0.01)))
-):
-    made = made_up(*shape, *parts, mean=0.3 * number - 0.2, seed=40 + number)
-    check_worth(made)
-    for level in (0.95, 0.5, 0.99):
-        check_pooled(made, confidence=level)
+TABLES = [
+    made_up(*shape, *parts, mean=0.3 * number - 0.2, seed=40 + number)
+    for number, (shape, parts) in enumerate(
+        (((2, 3), (0.1, 0.1, 0.1)), ((10, 24), (0.03, 0.06, 0.03)), ((4, 30), (0.2, 0.0, 0.01)))
+    )
+]
+with checks.core():
+    for each in TABLES:
+        check_pooled(each)
+with checks.further("another confidence"):
+    for each in TABLES:
+        check_pooled(each, confidence=0.5)
+        check_pooled(each, confidence=0.99)
+with checks.further("what a table is worth"):
+    for each in TABLES:
+        check_worth(each)
 ### END HIDDEN TESTS
+checks.end(points=12)
 
 # %% [markdown]
 # ## Part 3: patients on both sides (10 points)
@@ -465,25 +499,37 @@ check_shared(
 )
 check_gains([[0.1, 0.2, 0.6], [0.1, 0.0, 0.4]], ["a", "b", "c"], ["c"], "one of three is shared")
 check_gains([[0.1, 0.2], [0.1, 0.0]], ["a", "b"], [], "nobody is shared")
-checks.end()
 ### BEGIN HIDDEN TESTS
-check_shared(
-    scans_of(("z", "test"), ("y", "validation"), ("y", "test"), ("z", "validation"), ("z", "test")),
-    "two patients are chosen by",
-)
-check_shared(scans_of(("p1", "test"), ("p11", "train"), ("P1", "train")), "names that look alike")
-check_shared(scans_of(("a", "train"), ("a", "pretrain")), "nobody is tested on")
-check_gains([[0.3], [0.5]], ["a"], ["a", "b"], "everybody is shared")
-for flaw, seed in (("leakage", 201), ("leakage", 202), ("none", 203)):
-    study = flawed_study(flaw, seed)
-    check_shared(study.scans, f"study {seed}")
-    scores = study.rows[0]["case_scores"]
-    names, rng = list(scores), np.random.default_rng(seed)
-    made = rng.normal(0, 0.1, (7, len(names))).tolist()
-    tested = {s["patient"] for s in study.scans if s["side"] == "test"}
-    seen = {s["patient"] for s in study.scans if s["side"] != "test"}
-    check_gains(made, names, sorted(tested & seen), f"study {seed}")
+with checks.core():
+    for number in range(5):
+        drawn = np.random.default_rng(number).integers(0, 9, 12)
+        sides = zip(drawn, ("train", "test", "pretrain", "test") * 3)
+        check_shared(scans_of(*((f"p{n}", side) for n, side in sides)), "twelve scans")
+with checks.further("patients that one chose by"):
+    check_shared(
+        scans_of(
+            *(("z", "test"), ("y", "validation"), ("y", "test"), ("z", "validation")),
+            ("z", "test"),
+        ),
+        "two patients are chosen by",
+    )
+with checks.further("names that look alike"):
+    check_shared(scans_of(("p1", "test"), ("p11", "train"), ("P1", "train")), "three names")
+with checks.further("nobody is tested on"):
+    check_shared(scans_of(("a", "train"), ("a", "pretrain")), "two sides, no test")
+with checks.further("everybody is shared"):
+    check_gains([[0.3], [0.5]], ["a"], ["a", "b"], "one patient")
+with checks.further("whole studies"):
+    for flaw, seed in (("leakage", 201), ("leakage", 202), ("none", 203)):
+        study = flawed_study(flaw, seed)
+        check_shared(study.scans, f"study {seed}")
+        names, rng = list(study.rows[0]["case_scores"]), np.random.default_rng(seed)
+        made = rng.normal(0, 0.1, (7, len(names))).tolist()
+        tested = {s["patient"] for s in study.scans if s["side"] == "test"}
+        seen = {s["patient"] for s in study.scans if s["side"] != "test"}
+        check_gains(made, names, sorted(tested & seen), f"study {seed}")
 ### END HIDDEN TESTS
+checks.end(points=10)
 
 # %% [markdown]
 # ## Part 4: labels that nobody counted (8 points)
@@ -559,18 +605,26 @@ check_used(mixed, ("cpc", "2"), 18, 20, "one of two runs chose by 18 validation 
 check_used(mixed, ("cpc", "5"), 18, 5, "nobody chose")
 check_used(mixed, ("scratch", "2"), 18, 2, "a probe chose, fine-tuning did not")
 check_used(mixed, ("scratch", "10%"), 18, 30, "step 0 was chosen; 10 % are 12 scans")
-checks.end()
 ### BEGIN HIDDEN TESTS
-for validation in (1, 40):
-    check_used(mixed[::-1], ("cpc", "2"), validation, 2 + validation, "another order")
-    check_used(mixed, ("scratch", "10%"), validation, 12 + validation, "step 0 was chosen")
-    check_used(mixed, ("scratch", "2"), validation, 2, "the last weights")
-for flaw, seed, more in (("hidden labels", 301, 25), ("none", 302, 0), ("leakage", 303, 0)):
-    rows = flawed_study(flaw, seed).rows
-    for labels, scans in (("2", 2), ("5", 5), ("20", 20)):
-        check_used(rows, ("cpc", labels), 25, scans + more, f"study {seed}")
-        check_used(rows, ("scratch", labels), 25, scans, f"study {seed}")
+with checks.core():
+    for flaw, seed, more in (("hidden labels", 301, 25), ("none", 302, 0), ("leakage", 303, 0)):
+        rows = flawed_study(flaw, seed).rows
+        for labels, scans in (("2", 2), ("5", 5), ("20", 20)):
+            check_used(rows, ("cpc", labels), 25, scans + more, f"study {seed}")
+            check_used(rows, ("scratch", labels), 25, scans, f"study {seed}")
+for what, side, scans, chose in (
+    *(
+        ("one of two runs chose", ("cpc", "2"), 2, 1),
+        ("step 0 was chosen", ("scratch", "10%"), 12, 1),
+    ),
+    ("a probe chose, fine-tuning did not", ("scratch", "2"), 2, 0),
+):
+    with checks.further(what):
+        for validation in (1, 40):
+            check_used(mixed, side, validation, scans + chose * validation, "in the order given")
+            check_used(mixed[::-1], side, validation, scans + chose * validation, "another order")
 ### END HIDDEN TESTS
+checks.end(points=8)
 
 # %% [markdown]
 # ## Part 5: the strongest baseline (10 points)
@@ -654,31 +708,46 @@ check_strongest(sides, 2, ("scratch", "2"), "a failed run")
 check_strongest(sides, 20, ("scratch", "20"), "the best mean, not the best run")
 check_strongest(sides, 6, ("scratch", "20"), "at least as many labels")
 check_strongest(sides, 21, None, "nobody had so many")
-checks.end()
 ### BEGIN HIDDEN TESTS
-for shift in range(5):
-    turned = sides[shift:] + sides[:shift]
-    check_strongest(turned, 3, ("scratch", "5"), "the fewest that are enough, in another order")
-    check_strongest(turned, 1, ("scratch", "2"), "fewer than anybody used")
-zeros = [one_side("a", "2", 2, 0.3, 0.0), one_side("b", "2", 2, 0.2), one_side("c", "2", 2, None)]
-check_strongest(zeros, 2, ("b", "2"), "a score of 0 is a score")
-check_strongest(zeros[2:], 2, None, "all runs failed")
-check_strongest([], 2, None, "no baseline")
-rng = np.random.default_rng(5)
-for _ in range(20):
+
+
+def check_drawn(rng, extra):
+    """Nine baselines; all their scores are there."""
     many = [
-        one_side(f"arm{n}", str(labels), labels + int(extra), *rng.random(4).tolist())
-        for n, (labels, extra) in enumerate(zip(rng.choice([2, 5, 20], 9), rng.choice([0, 18], 9)))
+        one_side(f"arm{n}", str(labels), int(labels + more), *rng.random(4).tolist())
+        for n, (labels, more) in enumerate(zip(rng.choice([2, 5, 20], 9), rng.choice(extra, 9)))
     ]
-    many = [side | {"used": int(side["used"])} for side in many]
-    asked = int(rng.integers(1, 30))
+    asked = int(rng.integers(1, 20))
     enough = [side for side in many if side["used"] >= asked]
     least = min((side["used"] for side in enough), default=0)
     top = max(
         (s for s in enough if s["used"] == least), key=lambda s: sum(s["scores"]), default=None
     )
     check_strongest(many, asked, top and (top["arm"], top["labels"]), "nine baselines")
+
+
+rng = np.random.default_rng(5)
+with checks.core():
+    for _ in range(20):
+        check_drawn(rng, [0])
+with checks.further("other numbers of labels"):
+    for _ in range(20):
+        check_drawn(rng, [0, 18])
+with checks.further("another order"):
+    for shift in range(5):
+        turned = sides[shift:] + sides[:shift]
+        check_strongest(turned, 3, ("scratch", "5"), "the fewest that are enough")
+        check_strongest(turned, 1, ("scratch", "2"), "fewer than anybody used")
+zeros = [one_side("a", "2", 2, 0.3, 0.0), one_side("b", "2", 2, 0.2), one_side("c", "2", 2, None)]
+with checks.further("a score of 0"):
+    check_strongest(zeros, 2, ("b", "2"), "0 is a score")
+with checks.further("runs that failed"):
+    check_strongest(zeros[2:], 2, None, "all runs failed")
+with checks.further("no baseline"):
+    check_strongest([], 2, None, "an empty list")
+    check_strongest(sides, 21, None, "none that used so many labels")
 ### END HIDDEN TESTS
+checks.end(points=10)
 
 # %% [markdown]
 # ## Part 6: the luck of the best seed (10 points)
@@ -776,13 +845,19 @@ def seeds_and_patients(seeds, patients, seed):
 check_luck(0.3, [[0.1, 0.5], [0.0, 0.2]], "two seeds")
 check_luck(0.05, seeds_and_patients(10, 20, 0), "ten seeds")
 check_luck(0.2, [[0.1, 0.3]], "one seed")
-checks.end()
 ### BEGIN HIDDEN TESTS
-for seeds, patients in ((3, 1), (6, 40), (10, 7), (30, 12), (2, 5)):
-    made = seeds_and_patients(seeds, patients, 60 + seeds)
-    check_luck(0.1 * seeds - 0.5, made, f"{seeds} seeds, {patients} patients")
-check_luck(-0.2, [[-0.4, -0.6], [-0.1, -0.3], [-0.2, 0.0]], "losses")
+with checks.core():
+    for seeds, patients in ((3, 1), (6, 40), (10, 7), (30, 12)):
+        made = seeds_and_patients(seeds, patients, 60 + seeds)
+        check_luck(0.1 * seeds - 0.5, made, f"{seeds} seeds, {patients} patients")
+with checks.further("two seeds"):
+    check_luck(-0.3, seeds_and_patients(2, 5, 62), "two seeds, 5 patients")
+with checks.further("one seed"):
+    check_luck(0.1, seeds_and_patients(1, 8, 61), "one seed, 8 patients")
+with checks.further("losses"):
+    check_luck(-0.2, [[-0.4, -0.6], [-0.1, -0.3], [-0.2, 0.0]], "three seeds")
 ### END HIDDEN TESTS
+checks.end(points=10)
 
 # %% [markdown]
 # ## Part 7: a verdict (13 points)
@@ -884,23 +959,9 @@ check_judge("does not hold", ["best seed"], "best", excess=0.03, width=0.7, low=
 check_judge("cannot tell", ["pooled"], "pooled", width=0.3, low=-0.02, high=0.08)
 check_judge("cannot tell", ["hidden labels"], "no such baseline", uncounted=18, low=None, high=None)
 check_judge("cannot tell", [], "five seeds", seeds=5)
-checks.end()
 ### BEGIN HIDDEN TESTS
 from ssl3d_lite.study.flawed import FLAWS, flawed_study
 from ssl3d_lite.study.statistics import multi_reader
-
-check_judge("holds", [], "a small gain that is sure", low=0.001, high=0.01)
-check_judge("does not hold", [], "a loss", low=-0.2, high=-0.1)
-check_judge("cannot tell", [], "below nothing, above w", low=-0.2, high=0.02)
-check_judge("cannot tell", [], "w is small", min_effect=0.005, low=-0.03, high=0.01)
-check_judge("does not hold", [], "w is large", min_effect=0.1, low=-0.03, high=0.06)
-check_judge("holds", [], "rounded", excess=0.0004, width=0.98, ahead=0.0199)
-check_judge("holds", [], "a report that is too modest", excess=-0.02, width=1.3)
-check_judge("holds", ["weak baseline"], "w is small", min_effect=0.005, ahead=0.01)
-check_judge("cannot tell", ["leakage", "pooled"], "two flaws", shared=1, width=0.5, seeds=2)
-every = ["best seed", "leakage", "hidden labels", "weak baseline"]
-worst = {"excess": 0.05, "width": 0.2, "shared": 9, "uncounted": 18, "ahead": 0.3}
-check_judge("does not hold", every, "all at once", low=-0.2, high=-0.1, **worst)
 
 
 def scores_of(rows, arm, labels):
@@ -944,11 +1005,37 @@ def numbers_of(study):
     }
 
 
-for flaw, right in FLAWS.items():
-    for seed in (401, 402, 403):
-        told = [] if flaw in ("none", "undecided") else [flaw]
-        check_judge(right, told, f"study {seed}", **numbers_of(flawed_study(flaw, seed)))
+def check_study(flaw, seed):
+    told = [] if flaw in ("none", "undecided") else [flaw]
+    check_judge(FLAWS[flaw], told, f"study {seed}", **numbers_of(flawed_study(flaw, seed)))
+
+
+with checks.core():
+    for flaw in FLAWS:
+        check_study(flaw, 401)
+    check_judge("does not hold", [], "a loss", low=-0.2, high=-0.1)
+    check_judge("cannot tell", ["leakage", "pooled"], "two flaws", shared=1, width=0.5, seeds=2)
+with checks.further("other studies"):
+    for flaw in FLAWS:
+        check_study(flaw, 402)
+        check_study(flaw, 403)
+with checks.further("a small gain that is sure"):
+    check_judge("holds", [], "a small gain", low=0.001, high=0.01)
+with checks.further("another w"):
+    check_judge("cannot tell", [], "w is small", min_effect=0.005, low=-0.03, high=0.01)
+    check_judge("does not hold", [], "w is large", min_effect=0.1, low=-0.03, high=0.06)
+    check_judge("holds", ["weak baseline"], "w is small", min_effect=0.005, ahead=0.01)
+with checks.further("numbers at the limit"):
+    check_judge("cannot tell", [], "below nothing, above w", low=-0.2, high=0.02)
+    check_judge("holds", [], "rounded", excess=0.0004, width=0.98, ahead=0.0199)
+with checks.further("a report that is too modest"):
+    check_judge("holds", [], "below what was found", excess=-0.02, width=1.3)
+with checks.further("all flaws at once"):
+    every = ["best seed", "leakage", "hidden labels", "weak baseline"]
+    worst = {"excess": 0.05, "width": 0.2, "shared": 9, "uncounted": 18, "ahead": 0.3}
+    check_judge("does not hold", every, "all at once", low=-0.2, high=-0.1, **worst)
 ### END HIDDEN TESTS
+checks.end(points=13)
 
 # %% [markdown]
 # All your functions on all your studies. Each line is one study. **Look at the numbers before you

@@ -236,7 +236,7 @@ def rubric_lines(assignments: list[Assignment]) -> Iterator[str]:
             c.metadata.get("nbgrader", {}).get("grade_id"): c for c in assignment.notebook.cells
         }
         for part in assignment.parts:
-            by = "you" if part.is_open else "its tests, all or nothing"
+            by = "you" if part.is_open else "its tests"
             asked = _asked(cells[part.solution].source)
             yield f"| {part.number} | {part.points:g} | {asked} | {by} |"
         for part in assignment.parts:

@@ -12,14 +12,14 @@ from markupsafe import Markup
 
 from ssl3d_lite.html import as_html, bullets, escape, heading, meter, note, paragraph, write_html
 
+from .checks import HIDDEN, PARTIAL
 from .feedback import part_titles
 from .records import GradeRecord
 from .sources import Assignment, Part
 
 CLASS_PAGE = "class.html"
 _BLANK = "there is no answer yet"
-_HIDDEN = re.compile(r"a hidden test of part \d+ failed: ")
-_COUNT = re.compile(r"✗ \d+ of \d+: ")
+_COUNT = re.compile(rf"✗ \d+ of \d+: |^the core is right.*{PARTIAL}")
 _VALUE = re.compile(r"\[[^\]]*\]|\([^)]*\d[^)]*\)|[-+]?\d+([.,]\d+)*(e[-+]?\d+)?%?")
 _FEW = 5  # students of whom statistics say little
 _SHOWN = 4  # mistakes of a part
@@ -36,7 +36,7 @@ class PartStatistics:
     blank: int
     """Students without an answer."""
     hidden: int
-    """Students whose visible checks pass, and a hidden test does not."""
+    """Students whose visible checks pass, and who lose the part by a hidden test."""
     discrimination: float | None
     """Correlation of its points with those of all other parts; None where that says nothing."""
     mistakes: list[tuple[str, int]] = field(default_factory=list)
@@ -65,7 +65,7 @@ def statistics_of(records: Iterable[GradeRecord], assignment: Assignment) -> lis
                 titles[part.name],
                 shares,
                 sum(text in (_BLANK, "no answer was found") for text in said),
-                sum(bool(_HIDDEN.search(text)) for text in said),
+                sum(HIDDEN in text for text in said),
                 _correlation(shares, rest),
                 mistakes.most_common() if not part.is_open else [],
             )
@@ -76,7 +76,7 @@ def statistics_of(records: Iterable[GradeRecord], assignment: Assignment) -> lis
 def kind_of_mistake(message: str) -> str:
     """A message without the values of one submission, by which mistakes are counted."""
     text = message.partition("; then: ")[0]
-    return _VALUE.sub("…", _COUNT.sub("", _HIDDEN.sub("", text)))
+    return _VALUE.sub("…", _COUNT.sub("", text.replace(HIDDEN, "")))
 
 
 def _is_absent(record: GradeRecord) -> bool:

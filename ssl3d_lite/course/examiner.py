@@ -5,7 +5,9 @@ student's code calls, replaces or patches is in another process; only what its f
 comes here, as fresh numbers, arrays and lists.
 """
 
+import ast
 import contextlib
+import io
 import json
 import os
 import signal
@@ -17,9 +19,11 @@ from typing import Any
 
 from .calls import Endpoint, RemoteError
 from .jail import JailRules, enter_jail
-from .sources import without_magics
+from .sources import pieces_of, without_magics
 from .submission import Step
 from .wire import WireError
+
+_MOST = 2000  # characters that are kept of what tests print
 
 
 def examine(
@@ -74,7 +78,7 @@ class _Examiner:
     def __init__(self, peer: Endpoint, events: Connection, spare: float) -> None:
         self.peer, self.events, self.spare = peer, events, spare
         self.given: dict[str, Any] = {"__name__": "__main__", "display": lambda *_, **__: None}
-        self.tests: dict[str, Any] = {}
+        self.part_over: str | None = None  # its checks took too long, and would again
 
     def run(self, steps: Sequence[Step]) -> None:
         self.peer.ask("hello")
@@ -84,8 +88,7 @@ class _Examiner:
                 continue
             _tell(self.events, begin=number)
             start = time.monotonic()
-            tests = step.kind in ("visible", "hidden")
-            said = self._test(step) if tests else self._cell(step)
+            said = self._test(step) if step.kind == "tests" else self._cell(step)
             if step.kind == "extra":
                 self.spare -= time.monotonic() - start
             _tell(self.events, step=number, **said)
@@ -94,8 +97,11 @@ class _Examiner:
         """A cell of the notebook, in the student's process; given ones here as well."""
         if step.kind == "given":
             with contextlib.suppress(Exception):  # it builds on an answer: tests will say so
-                _execute(step.source, self.given)
-        return self._run(step.source)
+                execute(without_magics(step.source), self.given)
+        said = self._run(step.source)
+        if step.kind == "visible" and _was_interrupted(said):
+            self.part_over = step.part
+        return said
 
     def _run(self, source: str) -> dict[str, Any]:
         """Run a cell in the student's process: its error, and what was left out."""
@@ -108,25 +114,38 @@ class _Examiner:
             return {"failed": {"kinds": [type(fault).__name__], "text": str(fault)[:300]}}
 
     def _test(self, step: Step) -> dict[str, Any]:
-        """Tests of a part. The visible half runs in the notebook too, as later cells may want what
-        it defines. What it says there does not count: here it is asked again."""
-        if step.kind == "visible":
-            failed = self._run(step.source)["failed"]
-            if failed and failed["kinds"][0] == "KeyboardInterrupt":
-                return {"failed": failed}  # it took too long, and would again
-            self.tests = {**self.given}
+        """All tests of a part, in names of their own. That the visible ones have run in the
+        student's process does not count."""
+        if step.part == self.part_over:
+            return {"failed": None, "left": True}
+        names, value, printed = {**self.given}, None, io.StringIO()
+        pieces = dict(zip(("visible", "hidden", "end"), pieces_of(step.source)))
+        at = "visible"
         try:
-            if step.kind == "visible":
-                self.tests |= self.peer.ask("names", list(step.names))
-            _execute(step.source, self.tests)
+            names |= self.peer.ask("names", list(step.names))
+            with contextlib.redirect_stdout(printed):
+                for at in filter(pieces.get, pieces):
+                    value = execute(without_magics(pieces[at]), names)
         except (EOFError, BrokenPipeError):
             raise
         except RemoteError as fault:
-            return {"failed": {"kinds": [fault.kind], "text": fault.text, "where": fault.where}}
+            failed = {"kinds": [fault.kind], "text": fault.text, "where": fault.where}
+            return {"failed": failed, "hidden": at == "hidden"}
         except Exception as fault:
-            return {"failed": {"kinds": [type(fault).__name__], "text": str(fault)}}
-        return {"failed": None}
+            failed = {"kinds": [type(fault).__name__], "text": str(fault)}
+            return {"failed": failed, "hidden": at == "hidden"}
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        told = {"points": float(value), "printed": printed.getvalue()[:_MOST]} if is_number else {}
+        return {"failed": None, **told}
 
 
-def _execute(source: str, names: dict[str, Any]) -> None:
-    exec(compile(without_magics(source), "<tests>", "exec"), names)
+def _was_interrupted(said: dict[str, Any]) -> bool:
+    return bool(said["failed"]) and said["failed"]["kinds"][0] == "KeyboardInterrupt"
+
+
+def execute(source: str, names: dict[str, Any], file: str = "<tests>") -> Any:
+    """Run a cell in ``names``; returns the value of its last line, as a notebook shows it."""
+    tree = ast.parse(source, file)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, file, "exec"), names)
+    return eval(compile(ast.Expression(last.value), file, "eval"), names) if last else None

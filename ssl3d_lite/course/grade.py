@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.interrupts import lasting_folder
@@ -43,7 +43,10 @@ from .submission import (
 from .tally import TABLE, count_marks, with_earlier, write_grades, write_pages, write_texts
 from .totals import write_totals
 
-_GRADER_VERSION = 3  # a higher one makes all submissions be graded again
+if TYPE_CHECKING:
+    from .run import PartResult
+
+_GRADER_VERSION = 4  # a higher one makes all submissions be graded again
 _MAX_STATUS = 600  # characters of what went wrong with the grader
 
 
@@ -353,10 +356,10 @@ def run_and_score(
     outcome = run_submission(merged, names, _sandbox(settings), attachments)
     points: dict[str, float | None] = {}
     for part in assignment.parts:
-        passed = not part.is_open and outcome.parts[part.name].passed
-        points[part.name] = part.points if passed else 0.0
-        if part.is_open and answers[part.tests]:
-            points[part.name] = None
+        if part.is_open:
+            points[part.name] = None if answers[part.tests] else 0.0
+        else:
+            points[part.name] = _earned(outcome.parts[part.name], part.points)
     stops = list(dict.fromkeys(outcome.stops))
     notes = list(dict.fromkeys(outcome.notes))
     return GradeRecord(
@@ -379,6 +382,12 @@ def run_and_score(
         answers=answers,
         total=sum(got for got in points.values() if got),
     )
+
+
+def _earned(result: "PartResult", most: float) -> float:
+    if result.points is not None:
+        return min(max(result.points, 0.0), most)
+    return most if result.passed else 0.0
 
 
 def _sandbox(settings: GradeSettings) -> Sandbox:

@@ -1,7 +1,8 @@
 """Run a merged submission in two jailed processes, watched from outside, and report on each part.
 
 One process has the student's code, the other one the tests (``student``, ``examiner``). A part
-earns its points if its visible and its hidden tests came to their end. Whatever ends the student's
+earns its points if its tests came to their end, or so many as the value of their last line says, as
+in nbgrader. Whatever ends the student's
 process (no memory, no time, ``os._exit``) costs the part in which it happened: the rest is run
 again without that part's answer.
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from . import jail
+from .checks import HIDDEN
 from .examiner import examine
 from .sandbox import Sandbox, environment, prepare_scratch
 from .submission import MergedNotebook, Step
@@ -26,6 +28,7 @@ from .watcher import Watcher
 
 _NOT_REACHED = "not reached"
 _MAX_ERROR = 300  # characters of an error message that a student is shown
+_MAX_FOUND = 900  # characters of what several checks have found
 _STARTING = 300  # seconds that the processes may take to start on a busy machine
 _LOADED = ("ssl3d_lite.course.examiner", "ssl3d_lite.tasks", "ssl3d_lite.training.pretraining")
 
@@ -37,6 +40,8 @@ class PartResult:
     passed: bool = False
     message: str = _NOT_REACHED
     """Why they did not, in the student's terms; empty if they did."""
+    points: float | None = None
+    """Points, where it is some of them."""
 
 
 @dataclass
@@ -103,8 +108,12 @@ def error_text(failed: dict[str, Any]) -> str:
     else:
         found = f"{kind}: {text}".removesuffix(": ")
         found += f" ({failed['where']})" if failed.get("where") and kind != _BLANK else ""
-    found = " ".join(found.split())
-    return found if len(found) <= _MAX_ERROR else found[: _MAX_ERROR - 1] + "…"
+    return _short(found, _MAX_ERROR)
+
+
+def _short(text: str, most: int) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 _BLANK = "NotImplementedError"
@@ -201,8 +210,10 @@ class _Attempt:
             self._stopped(step, failure)
         elif "PermissionError" in failure and self.sandbox.confine:
             self._stopped(step, f"it reached for what it may not ({failure})")
-        if step.kind in ("visible", "hidden"):
-            self._judge(step, failure)
+        if step.kind == "tests" and not said.get("left"):
+            self._judge(step, said, failure)
+        elif step.kind == "visible" and interrupted:
+            self.outcome.parts[str(step.part)] = PartResult(False, failure)
         elif failure and step.of_student and step.part:
             self.failures.setdefault(step.part, f"your code ended with {failure}")
 
@@ -212,19 +223,17 @@ class _Attempt:
         if step.part and step.of_student:
             self.failures.setdefault(step.part, f"your code was stopped: {what}")
 
-    def _judge(self, step: Step, failure: str) -> None:
+    def _judge(self, step: Step, said: dict[str, Any], failure: str) -> None:
         """Say of a test's part whether it passed, or why it did not."""
         part = str(step.part)  # a test belongs to a part
-        result, own = self.outcome.parts[part], self.failures.get(part, "")
-        if step.kind == "hidden" and result.message:
-            return  # a visible test has failed
-        if not failure:
-            result.passed, result.message = step.kind == "hidden", ""
-            return
-        message = "there is no answer yet" if failure == _BLANK else failure
-        if step.kind == "hidden":
-            message = f"a hidden test of part {part.rpartition('-')[2]} failed: {message}"
-        result.passed, result.message = False, f"{own}; then: {message}" if own else message
+        own = self.failures.get(part, "")
+        result = self.outcome.parts[part] = PartResult(not failure, "")
+        if failure:
+            message = "there is no answer yet" if failure == _BLANK else failure
+            message = f"{HIDDEN}{message}" if said.get("hidden") else message
+            result.message = f"{own}; then: {message}" if own else message
+        elif "points" in said:
+            result.points, result.message = said["points"], _short(said["printed"], _MAX_FOUND)
 
 
 def _rules(place: Path, sandbox: Sandbox) -> jail.JailRules:

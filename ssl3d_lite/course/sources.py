@@ -22,6 +22,7 @@ from ssl3d_lite.errors import InputError, unknown
 BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
 BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 SECRET_MARKS = ("BEGIN SOLUTION", "END SOLUTION", "HIDDEN TESTS", "MARK SCHEME")
+_BLOCKS = re.compile(r"(?m)^\s*with checks\.(?:core|further)\(")
 _GO_ON = "raises-exception"  # "Run all" goes on though a part is not solved yet
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -178,15 +179,18 @@ def _check_metadata(notebook: NotebookNode) -> None:
 
 
 def _check_marks(cell: NotebookNode) -> None:
-    """Raise ValueError unless the marks of solutions and hidden tests pair up; hidden tests stand
-    last in their cell, without indentation."""
+    """Raise ValueError unless the marks of solutions and hidden tests pair up; hidden tests are
+    not indented, and those with a core end with the points of the part."""
     grade_id, lines = grade_id_of(cell), cell.source.split("\n")
     for begin, end in ((BEGIN_SOLUTION, END_SOLUTION), (BEGIN_HIDDEN, END_HIDDEN)):
         if sum(begin in line for line in lines) != sum(end in line for line in lines):
             raise ValueError(f"{grade_id}: {begin} and {end} do not pair up")
     if is_test(cell):
-        if lines.count(BEGIN_HIDDEN) != 1 or lines[-1] != END_HIDDEN:
-            raise ValueError(f"{grade_id} should end with one {BEGIN_HIDDEN} … {END_HIDDEN}")
+        if lines.count(BEGIN_HIDDEN) != 1 or lines.count(END_HIDDEN) != 1:
+            raise ValueError(f"{grade_id} should have one {BEGIN_HIDDEN} … {END_HIDDEN}")
+        last = f"checks.end(points={cell.metadata.nbgrader['points']:g})"
+        if _BLOCKS.search(cell.source) and (lines[-1] != last or lines[-2] != END_HIDDEN):
+            raise ValueError(f"{grade_id} should end with {last} behind its hidden tests")
     elif cell.cell_type == "code" and not any(BEGIN_SOLUTION in line for line in lines):
         raise ValueError(f"{grade_id} has no {BEGIN_SOLUTION}")
 
@@ -212,10 +216,11 @@ def is_test(cell: NotebookNode) -> bool:
     return bool(mark.get("grade")) and not mark.get("solution") and cell.cell_type == "code"
 
 
-def visible_and_hidden(source: str) -> tuple[str, str]:
-    """The two halves of a test cell: the visible checks and the hidden tests."""
-    visible, _, hidden = source.partition(f"{BEGIN_HIDDEN}\n")
-    return visible.rstrip("\n"), hidden.removesuffix(END_HIDDEN).rstrip("\n")
+def pieces_of(source: str) -> tuple[str, str, str]:
+    """The pieces of a test cell: visible checks, hidden tests, and the visible rest."""
+    visible, _, rest = source.partition(f"{BEGIN_HIDDEN}\n")
+    hidden, _, end = rest.partition(END_HIDDEN)
+    return visible.rstrip("\n"), hidden.rstrip("\n"), end.strip("\n")
 
 
 def bound_names(source: str) -> set[str]:

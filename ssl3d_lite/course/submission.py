@@ -21,9 +21,9 @@ from .sources import (
     bound_names,
     grade_id_of,
     is_test,
+    pieces_of,
     released,
     used_names,
-    visible_and_hidden,
 )
 
 _MAX_BYTES = 200_000_000  # outputs that were left in a notebook may be large
@@ -31,7 +31,7 @@ _MAX_DATA = 30_000_000  # the files beside it
 _DATA_FILES = (".csv", ".json", ".toml", ".txt", ".npy", ".npz", ".png")  # data, nothing that runs
 # what browsers and Jupyter add to names
 _COPY = r"(?:[ _-]*\(\d+\)|[ _-]+(?:copy[ -]?\(?\d*\)?|\d))?"
-StepKind = Literal["given", "answer", "extra", "visible", "hidden"]
+StepKind = Literal["given", "answer", "extra", "visible", "tests"]
 
 
 @dataclass(frozen=True)
@@ -211,10 +211,9 @@ class _Merger:
         if changed:
             what = "was missing" if submitted is None else "had been changed"
             self.merged.notes.append(f"test cell {self.numbers[grade_id]} {what}: ours was run")
-        visible, hidden = visible_and_hidden(full.source)
-        names = self.students_names & used_names(full.source)
-        self.add("visible", visible, names)
-        self.add("hidden", hidden, names)
+        visible, _, end = pieces_of(full.source)
+        self.add("visible", f"{visible}\n{end}")  # later cells may want what it defines
+        self.add("tests", full.source, self.students_names & used_names(full.source))
         self.part = next(self.waiting, None)
 
     def add_answer(self, full: NotebookNode, submitted: str | None) -> None:

@@ -4,9 +4,9 @@ of all assignments, through ``ssl3d course grade``.
     python tests/benchmarks/submissions.py [--wrong 14] [--jobs 2]
 
 Right and odd ones have to earn every point. A wrong one loses the points of its part and no others,
-an empty one has none. A hostile one answers nothing: it earns nothing, or a person is told to look;
-and nothing outside of its own folder is written, changed, reached or ended. Prints a table, and a
-line for each that got something else.
+or, where it is a slip, some of them; an empty one has none. A hostile one answers nothing: it earns
+nothing, or a person is told to look; and nothing outside of its own folder is written, changed,
+reached or ended. Prints a table, and a line for each that got something else.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from ssl3d_lite.course.sources import Assignment, grade_id_of, read_assignments,
 from ssl3d_lite.files import read_csv
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from course.mistakes import SLIPS
 
 
 @dataclass
@@ -40,6 +41,8 @@ class Submission:
     notebook: NotebookNode
     lost: tuple[str, ...] = ()
     """Parts that have to be lost; all others have to be full."""
+    slip: bool = False
+    """Whether half of the lost part's points at least have to be left."""
     file: str = ""
     """Another name than the assignment's."""
 
@@ -153,7 +156,8 @@ def wrong_ones(assignment: Assignment, most: int) -> Iterator[Submission]:
     for mistake in all_of_them[::every][:most]:
         notebook = solved(assignment.notebook, {f"{mistake.part}-solution": mistake.code})
         what = f"{mistake.part}: {mistake.name}"
-        yield Submission("wrong", what, assignment, notebook, lost=(mistake.part,))
+        slip = f"{mistake.part} {mistake.name}" in SLIPS
+        yield Submission("wrong", what, assignment, notebook, lost=(mistake.part,), slip=slip)
 
 
 def empty_ones(assignment: Assignment) -> Iterator[Submission]:
@@ -322,6 +326,10 @@ def verdict(each: Submission, row: dict[str, str]) -> str:
         fine = not any(points.values()) or row["look at"]
         return "" if fine else f"points without an answer: {got}"
     wanted = {p.name: 0 if p.name in each.lost else p.points for p in each.assignment.machine_parts}
+    whole = {part.name: part.points for part in each.assignment.machine_parts}
+    for name in each.lost if each.slip else ():
+        if whole[name] / 2 <= points[name] < whole[name]:
+            wanted[name] = points[name]
     return "" if points == wanted else f"{got}, and not {wanted}; {row['status']}"
 
 

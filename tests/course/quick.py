@@ -13,6 +13,7 @@ import matplotlib
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
+from ssl3d_lite.course.examiner import execute
 from ssl3d_lite.course.sources import grade_id_of, is_test
 
 
@@ -33,7 +34,8 @@ def points(
         failures: is filled with {grade_id or cell number: error} of the cells that failed.
 
     Returns:
-        {grade_id of each test cell: points}; a cell that raises nothing earns its points.
+        {grade_id of each test cell: points}; a cell that raises nothing earns its points, or as
+        many as the value of its last line says.
     """
     earned, reached = {}, since is None
     space = {"__name__": "__main__", "get_ipython": MagicMock(), "display": lambda *_, **__: None}
@@ -50,24 +52,25 @@ def points(
             if is_test(cell) and not reached:
                 earned[name] = float(cell.metadata.nbgrader["points"])
                 continue
-            fault = _run(cell.source, f"<cell {number}>", space)
+            fault, value = _run(cell.source, f"<cell {number}>", space)
             if fault is not None and failures is not None:
                 failures[name or number] = fault
             if is_test(cell):
-                earned[name] = 0.0 if fault else float(cell.metadata.nbgrader["points"])
+                most = float(cell.metadata.nbgrader["points"])
+                earned[name] = 0.0 if fault else most if value is None else value
         plt.close("all")
     return earned
 
 
-def _run(source: str, file: str, space: dict) -> BaseException | None:
-    """The error that a cell ends with. Its source can be shown, as a notebook's can."""
+def _run(source: str, file: str, space: dict) -> tuple[BaseException | None, object]:
+    """The error that a cell ends with, and the value of its last line. Its source can be shown, as
+    a notebook's can."""
     try:
         code = TransformerManager().transform_cell(source)
         linecache.cache[file] = (len(code), None, code.splitlines(True), file)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            exec(compile(code, file, "exec"), space)
+            return None, execute(code, space, file)
     except BaseException as fault:  # a student's code may raise anything, SystemExit too
         if isinstance(fault, KeyboardInterrupt):
             raise
-        return fault
-    return None
+        return fault, None

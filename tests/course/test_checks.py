@@ -84,6 +84,68 @@ def test_in_a_notebook_errors_are_told_in_one_line_without_a_traceback(capsys):
     InteractiveShell.clear_instance()
 
 
+def graded(answer, points=20.0, cores=1):
+    """What a part's cell says: three visible checks, a core, and three further checks."""
+    checks, double, _ = made(answer)
+    for value in (0, 1, 5):
+        double(value, 2 * value)
+    for _ in range(cores):
+        with checks.core():
+            double(7, 14)
+            double(11, 22)
+    with checks.further("losses"):
+        double(-3, -6)
+        double(-4, -8)
+    with checks.further("halves"):
+        double(0.5, 1.0)
+    with checks.further("large numbers"):
+        assert answer(10**9) == 2 * 10**9, "a thousand millions"
+    return checks.end(points)
+
+
+def test_the_core_is_half_of_the_points_and_further_checks_share_the_rest(capsys):
+    assert graded(lambda x: 2 * x) is None  # all of them: nbgrader takes nothing for everything
+    assert capsys.readouterr().out == "✓ 3 of 3\n"
+    assert graded(lambda x: 2 * abs(x)) == 16.7  # 10, and 10 for two of three
+    assert capsys.readouterr().out.startswith(
+        "the core is right, and 2 of 3 further checks: 16.7 of 20 points; what failed: "
+        "losses: double of -3 should be -6, but is 6\n"
+    )
+    assert graded(lambda x: 2 * min(int(x), 99) if x >= 0 else 1 / 0) == 10
+    said = capsys.readouterr().out
+    assert "0 of 3 further checks: 10 of 20 points" in said
+    assert "what failed: losses: what your code gave back cannot be used (ZeroDivisionError" in said
+    assert "halves: double of 0.5 should be 1.0, but is 0" in said
+    assert "large numbers: a thousand millions" in said
+
+
+def test_a_visible_check_that_fails_counts_among_the_further_ones(capsys):
+    assert graded(lambda x: 2 * x if x else 1) == 17.5  # 10, and 10 for three of four
+    said = capsys.readouterr().out
+    assert "3 of 4 further checks" in said
+    assert "what failed: double of 0 should be 0, but is 1\n" in said
+
+
+def test_without_the_core_there_are_no_points():
+    known = {0: 0, 1: 2, 5: 10}  # what the visible checks expect, by heart
+    with pytest.raises(AssertionError, match=r"^a hidden test failed: double of 7 should be 14"):
+        graded(lambda x: known.get(x, 2 * x if x in (-3, -4, 0.5, 10**9) else 0))
+    with pytest.raises(AssertionError, match=r"^✗ 1 of 3: double of 1 should be 2, but is 1"):
+        graded(lambda x: x)
+    with pytest.raises(AssertionError, match=r"^a hidden test failed: losses: double of -3"):
+        graded(lambda x: 2 * abs(x), cores=0)
+    with pytest.raises(AssertionError, match=r"^a hidden test failed: losses: double of -3"):
+        graded(lambda x: 2 * abs(x), points=None)  # all or nothing
+
+
+@pytest.mark.parametrize("block", ["core", "further"])
+def test_hidden_tests_end_with_the_process_that_they_ask(block):
+    checks, _, _ = made(abs)
+    arguments = ("what",) if block == "further" else ()
+    with pytest.raises(EOFError), getattr(checks, block)(*arguments):
+        raise EOFError
+
+
 class FarError(Exception):
     """An error of code in another process, as a grader tells it."""
 

@@ -9,12 +9,12 @@ from course.tiny import tiny_folder
 from ssl3d_lite.course.sources import (
     bound_names,
     grade_id_of,
+    pieces_of,
     read_assignment,
     read_assignments,
     released,
     secret_lines,
     solved,
-    visible_and_hidden,
     with_hidden_tests,
 )
 from ssl3d_lite.errors import InputError
@@ -39,7 +39,12 @@ def test_parts_and_points_are_read(tiny):
         ("a1-2-tests", "a2-2-tests", "a2-2-tests should be a1-NUMBER-tests"),
         ("a1-2-solution", "a1-9-solution", "a1-2-tests has no cell a1-2-solution before it"),
         ("    ### END SOLUTION\n", "", "BEGIN SOLUTION and ### END SOLUTION do not pair up"),
-        ("### END HIDDEN TESTS\n", "### END HIDDEN TESTS\n1\n", "a1-1-tests should end with one"),
+        ("### END HIDDEN TESTS\n", "### END HIDDEN TESTS 1\n", "a1-1-tests should have one"),
+        (
+            "### END HIDDEN TESTS\n",
+            "with checks.core():\n    pass\n### END HIDDEN TESTS\nchecks.end(points=30)\n",
+            "a1-1-tests should end with checks.end(points=40) behind its hidden tests",
+        ),
         (
             '"grade": false, "grade_id": "a1-1-solution", ',
             '"grade_id": "a1-1-solution", ',
@@ -130,13 +135,15 @@ def test_an_answer_for_no_cell_is_refused(tiny):
         solved(tiny.notebook, {"a1-1-solutoin": "x"})
 
 
-def test_test_cells_are_halved(tiny):
+def test_the_pieces_of_a_test_cell(tiny):
     cell = next(c for c in tiny.notebook.cells if grade_id_of(c) == "a1-2-tests")
-    visible, hidden = visible_and_hidden(cell.source)
+    visible, hidden, end = pieces_of(cell.source)
     assert visible.startswith("assert total(values)")
     assert "hidden" not in visible
     assert hidden.startswith("hidden_volume")
     assert "###" not in visible + hidden
+    assert end == ""
+    assert pieces_of(f"{cell.source}\nchecks.end(points=30)")[2] == "checks.end(points=30)"
 
 
 def test_names_that_a_cell_binds():

@@ -26,8 +26,8 @@ def kinds(merged):
 
 
 USUAL = [
-    *[("given", "a1-1"), ("answer", "a1-1"), ("visible", "a1-1"), ("hidden", "a1-1")],
-    *[("answer", "a1-2"), ("visible", "a1-2"), ("hidden", "a1-2")],
+    *[("given", "a1-1"), ("answer", "a1-1"), ("visible", "a1-1"), ("tests", "a1-1")],
+    *[("answer", "a1-2"), ("visible", "a1-2"), ("tests", "a1-2")],
 ]
 
 
@@ -43,7 +43,8 @@ def test_a_solved_notebook(tiny, cells):
     merged = merge_submission(tiny, cells)
     assert kinds(merged) == USUAL  # the cell that only shows something is left out
     assert merged.notes == []
-    assert merged.steps[2].names == merged.steps[3].names == ("twice",)
+    assert merged.steps[3].names == ("twice",)
+    assert "secret_values" not in merged.steps[2].source
     assert "secret_values" in merged.steps[3].source
     assert [code.split("(")[0] for code in sources(merged, "answer")] == ["def twice", "def total"]
 
@@ -141,7 +142,7 @@ def test_broken_cells_do_no_harm(tiny):
     odd += [{"cell_type": "code", "source": "x = 1", "metadata": {"nbgrader": {"grade_id": {}}}}]
     merged = merge_submission(tiny, read_cells(json.dumps({"cells": odd}).encode()))
     assert sources(merged, "extra") == ["x = 1"]
-    assert [step.kind for step in merged.steps].count("hidden") == 2
+    assert [step.kind for step in merged.steps].count("tests") == 2
 
 
 def test_only_data_lie_beside_a_notebook(tmp_path):

@@ -129,4 +129,122 @@ ANSWERS = [
             """,
         ),
     },
+    {  # type hints, recursion, einsum, a helper class, float64
+        1: code(
+            """
+            from typing import Iterator, Optional, Sequence
+            """,
+            """
+            def grid_of(space: Sequence[int], patch: int, stride: int, jitter: int, most) -> list:
+                def count(edge: int, begin: int = 0) -> int:
+                    return 0 if begin + patch > edge else 1 + count(edge, begin + stride)
+
+                if (found := [min(count(edge - jitter), most) for edge in space]) and all(found):
+                    return found
+                raise InputError(f"{patch} does not fit {space}")
+            """,
+            """
+            def cells_of(grid: Sequence[int]) -> Iterator[tuple[int, ...]]:
+                if not grid:
+                    yield ()
+                    return
+                for first in range(grid[0]):
+                    for rest in cells_of(grid[1:]):
+                        yield (first, *rest)
+            """,
+            """
+            def pyramid(grid, place, rows, direction):
+                axis, backwards = direction
+                cells = np.array(list(cells_of(grid)))
+                before = (place[axis] - cells[:, axis]) * (-1 if backwards else 1)
+                aside = np.abs(np.delete(cells, axis, 1) - np.delete(place, axis)).max(1)
+                return np.flatnonzero((0 <= before) & (before <= rows) & (aside <= before))
+            """,
+            """
+            def target_of(grid, place, step, direction) -> Optional[int]:
+                axis, backwards = direction
+                wanted = [p + (step, -step)[backwards] * (a == axis) for a, p in enumerate(place)]
+                cells = list(cells_of(grid))
+                return cells.index(tuple(wanted)) if tuple(wanted) in cells else None
+            """,
+            """
+            def first_clear(patch, stride, rows=1):
+                return rows if rows * stride > patch else first_clear(patch, stride, rows + 1)
+            """,
+        ),
+        2: code(
+            """
+            import matplotlib.pyplot as plt
+
+
+            class Field:
+                def __init__(self, scans, grid):
+                    self.scans, self.grid = scans, tuple(grid)
+
+                def __call__(self, latents):
+                    rows = latents.reshape(self.scans, -1, latents.shape[1])
+                    return torch.einsum("spc->scp", rows).reshape(self.scans, -1, *self.grid)
+            """,
+            """
+            def encode_once(encoder, embed, views, grid):
+                scans, patches, *rest = views.shape
+                latents = embed(global_avg_pool(encoder(views.reshape(-1, *rest))))
+                figure, axis = plt.subplots()
+                axis.imshow(latents.detach())
+                plt.close(figure)
+                return Field(scans, grid)(latents)
+            """,
+            """
+            def latents_at(field, numbers):
+                flat = torch.einsum("sck->skc", field.reshape(*field.shape[:2], -1))
+                one_by_one = [flat[:, int(number)] for number in numbers.flatten()]
+                return torch.stack(one_by_one, 1).reshape(len(flat), *numbers.shape, -1)
+            """,
+        ),
+        3: code(
+            """
+            class MaskedConv(torch.nn.Module):
+                def __init__(self, code: int, dims: int) -> None:
+                    super().__init__()
+                    side, here = 3 ** (dims - 1), torch.nn.Linear(code, code)
+                    self.here, self.dims = here, dims
+                    self.above = torch.nn.ModuleList(
+                        torch.nn.Linear(code, code, bias=False) for _ in range(side)
+                    )
+
+                def forward(self, field):
+                    last = field.movedim(1, -1)
+                    seen, padded = self.here(last), F.pad(last, (0, 0) + (1, 1) * self.dims)
+                    shifts = torch.cartesian_prod(*[torch.arange(3)] * (self.dims - 1))
+                    for one, shift in zip(self.above, shifts.reshape(len(shifts), -1).tolist()):
+                        box = [slice(None), slice(0, last.shape[1])]
+                        box += [slice(s, s + n) for s, n in zip(shift, last.shape[2:])]
+                        seen = seen + one(padded[tuple(box)])
+                    return field + seen.clamp(min=0).movedim(-1, 1)
+            """
+        ),
+        4: code(
+            """
+            def counter_examples(right, scans, patches, among):
+                rows = []
+                for answer in right.tolist():
+                    home, row = answer // patches, []
+                    for latent in range(scans * patches):
+                        same = latent // patches == home
+                        kinds = {"same scan": same, "other scans": not same, "all": True}
+                        row.append(kinds[among] and latent != answer)
+                    rows.append(row)
+                return torch.tensor(rows)
+            """,
+            """
+            def info_nce(cosines, right, others, temperature):
+                def loss(row, answer, wrong):
+                    logits = row.double() / temperature
+                    return F.softplus((logits[wrong] - logits[answer]).logsumexp(0))
+
+                losses = [loss(*each) for each in zip(cosines, right.tolist(), others)]
+                return torch.stack(losses).mean()
+            """,
+        ),
+    },
 ]

@@ -123,4 +123,62 @@ ANSWERS = [
             RIGHT["claim_of"],
         ),
     },
+    {  # arrays as ends, einsum, nested functions, a helper class
+        3: code(
+            """
+            class Squares:
+                def __init__(self, d):
+                    self.s, self.p = d.shape
+                    whole = np.einsum("sp->", d) / d.size
+                    rows, columns = np.einsum("sp->s", d) / self.p, np.einsum("sp->p", d) / self.s
+                    rest = d - rows[:, None] - columns + whole
+                    self.rows = self.p * sum((rows - whole) ** 2) / (self.s - 1)
+                    self.columns = self.s * sum((columns - whole) ** 2) / (self.p - 1)
+                    self.rest = np.einsum("sp,sp->", rest, rest) / (self.s - 1) / (self.p - 1)
+            """,
+            """
+            def mean_interval(differences, confidence=0.95):
+                d = np.array(differences, dtype="float64")
+                if 1 in d.shape:
+                    return np.array([-np.inf, np.inf])
+                m = Squares(d)
+                b = m.columns - m.rest if m.columns > m.rest else 0
+                f = (m.s - 1) * ((m.rows + b) / m.rows) ** 2
+                f = f if b == 0 else min(f, m.p - 1)
+                width = stats.t(f).isf((1 - confidence) / 2) * ((m.rows + b) / d.size) ** 0.5
+                return d.mean() + width * np.array([-1, 1])
+            """,
+            RIGHT["decide"],
+        ),
+        6: code(
+            """
+            def read_rows(text, runs):
+                import pandas as pd
+
+                table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+                table["score"] = pd.to_numeric(table["score"], errors="coerce")
+                table = table[table["run"].isin(list(runs)) & np.isfinite(table["score"])]
+                names = ["arm", "protocol", "task", "labels", "seed", "fold", "steps"]
+                table = table.drop_duplicates(names, keep="last")
+                rows = table.astype({"seed": int, "fold": int}).to_dict("records")
+                return rows
+            """,
+            """
+            def mean_and_spread(rows, arm, protocol, labels):
+                import statistics
+
+                def asked(row):
+                    return [row[name] for name in ("arm", "protocol", "labels")] == [
+                        arm,
+                        protocol,
+                        labels,
+                    ]
+
+                scores = [row["score"] for row in filter(asked, rows)]
+                spread = statistics.stdev(scores) if len(scores) > 1 else None
+                return [statistics.fmean(scores), spread, len(scores)]
+            """,
+            RIGHT["claim_of"],
+        ),
+    },
 ]

@@ -107,4 +107,79 @@ ANSWERS = [
             """
         ),
     },
+    {  # type hints, lists, recursion, einsum, float64
+        1: code(
+            """
+            def in_units(asked: torch.Tensor, reference: torch.Tensor) -> tuple:
+                columns = []
+                for a, r in zip(asked.double().T, reference.double().T):
+                    mean, spread = r.mean(), ((r - r.mean()) ** 2).mean().sqrt()
+                    if spread <= 1e-5 * r.abs().max():
+                        columns.append((torch.zeros_like(a), torch.zeros_like(r)))
+                    else:
+                        columns.append(((a - mean) / spread, (r - mean) / spread))
+                return tuple(torch.stack(side, 1) for side in zip(*columns))
+            """
+        ),
+        2: code(
+            """
+            def nearest(asked, reference, k, at_a_time):
+                import numpy as np
+
+                if len(asked) > at_a_time:
+                    parts = asked[:at_a_time], asked[at_a_time:]
+                    return np.concatenate([nearest(p, reference, k, at_a_time) for p in parts])
+                a, r = asked.numpy().astype("float64"), reference.numpy().astype("float64")
+                away = np.stack([((r - row) ** 2).sum(1) for row in a])
+                return np.argsort(away, axis=1, kind="stable")[:, :k]
+            """
+        ),
+        3: code(
+            """
+            def vote(classes):
+                from collections import Counter
+
+                return [Counter(row).most_common(1)[0][0] for row in classes.tolist()]
+            """
+        ),
+        4: code(
+            """
+            def places_of(space):
+                from itertools import product
+
+                cells = product(*map(range, space))
+                return [[(2 * i + 1) / n - 1 for i, n in zip(cell, space)] for cell in cells]
+            """,
+            """
+            def with_place(features, places, weight):
+                parts = []
+                for table, share in ((features, 1 - weight), (places, weight)):
+                    root = torch.tensor(share / table.shape[1]).double().sqrt()
+                    parts.append(torch.einsum("vf,->vf", table.double(), root))
+                return torch.cat(parts, dim=-1)
+            """,
+        ),
+        5: code(
+            """
+            def two_crops(scan, step):
+                first = (..., *(slice(0, n - s) for n, s in zip(scan.shape[-len(step) :], step)))
+                second = (..., *(slice(s, None) for s in step))
+                return scan.numpy()[first].copy(), scan.numpy()[second].copy()
+            """,
+            """
+            def same_anatomy(space, step):
+                from itertools import product
+
+                crop, one, two = [n - s for n, s in zip(space, step)], [], []
+
+                def number(cell):
+                    return 0 if not cell else number(cell[:-1]) * crop[len(cell) - 1] + cell[-1]
+
+                for cell in product(*(range(s, n - s) for n, s in zip(space, step))):
+                    one.append(number(cell))
+                    two.append(number([c - s for c, s in zip(cell, step)]))
+                return one, two
+            """,
+        ),
+    },
 ]

@@ -135,4 +135,85 @@ ANSWERS = [
             """
         ),
     },
+    {  # pandas, type hints, walrus, comprehensions, recursion
+        1: code(
+            """
+            import pandas as pd
+
+
+            def table_of(rows: list[dict], ours: tuple, theirs: tuple):
+                def side(arm: str, labels: str) -> pd.DataFrame:
+                    runs = {
+                        row["seed"]: row["case_scores"]
+                        for row in rows
+                        if [row["arm"], row["labels"], row["protocol"]] == [arm, labels, "finetune"]
+                        and row["score"] is not None
+                    }
+                    return pd.DataFrame.from_dict(runs, orient="index").sort_index()
+
+                a, b = side(*ours), side(*theirs)
+                seeds = a.index.intersection(b.index)
+                a, b = a.loc[seeds].dropna(axis=1), b.loc[seeds].dropna(axis=1)
+                names = sorted(set(a.columns) & set(b.columns))
+                return list(seeds), names, (a[names] - b[names]).to_numpy()
+            """
+        ),
+        2: code(
+            """
+            def pooled_interval(table, confidence=0.95):
+                flat = [value for row in table for value in row]
+                n = len(flat)
+                mean = sum(flat) / n
+                error = (sum((x - mean) ** 2 for x in flat) / (n - 1) / n) ** 0.5
+                return mean + error * np.array(stats.t.interval(confidence, n - 1))
+            """,
+            """
+            def worth(table):
+                flat = np.concatenate([np.array(row) for row in table])
+                return np.float64(np.cov(flat) / multi_reader(np.array(table)).standard_error ** 2)
+            """,
+        ),
+        4: code(
+            """
+            def labels_used(rows, side, validation):
+                wanted = [*side, "finetune"]
+                own = [r for r in rows if [r["arm"], r["labels"], r["protocol"]] == wanted]
+                return max(r["scans"] for r in own) + validation * any(
+                    r["best_step"] is not None for r in own
+                )
+            """
+        ),
+        5: code(
+            """
+            def strongest(sides, used):
+                def mean(side):
+                    there = [s for s in side["scores"] if s is not None]
+                    return sum(there) / len(there) if there else None
+
+                enough = [s for s in sides if s["used"] >= used and mean(s) is not None]
+                if not (order := sorted(enough, key=lambda s: (s["used"], -mean(s)))):
+                    return None
+                return [order[0]["arm"], order[0]["labels"]]
+            """
+        ),
+        7: code(
+            """
+            def judge(measured, min_effect):
+                m, flaws = measured, []
+                if m["excess"] > 0.001:
+                    flaws += ["best seed"]
+                if m["width"] < 0.9 and "best seed" not in flaws:
+                    flaws += ["pooled"]
+                names = {"shared": "leakage", "uncounted": "hidden labels"}
+                flaws += [word for name, word in names.items() if m[name] > 0]
+                flaws += ["weak baseline"] * (m["ahead"] > min_effect)
+                if m["seeds"] >= 6 and m["low"] is not None and m["high"] is not None:
+                    if m["low"] > 0:
+                        return "holds", flaws
+                    if m["high"] < min_effect:
+                        return "does not hold", flaws
+                return "cannot tell", flaws
+            """
+        ),
+    },
 ]
