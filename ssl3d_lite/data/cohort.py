@@ -13,12 +13,11 @@ Opening reads the manifest alone. Arrays are memory-mapped when they are asked f
 a device once by :meth:`Cohort.to`. Recipes write cohorts; everything else reads them.
 """
 
-import gc
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import cached_property, wraps
@@ -176,18 +175,13 @@ class Cohort(CohortDescription):
         path = Path(folder) / MANIFEST
         if not path.exists():
             raise InputError(_no_cohort(Path(folder)))
-        with _paused_collection():
-            return cls._read(path)
-
-    @classmethod
-    def _read(cls, path: Path) -> "Cohort":
         record = read_json(path, "cohort")
         if not isinstance(record, dict) or record.pop("format", None) != MANIFEST_FORMAT:
             raise InputError(
                 f"{path} is not a manifest of format {MANIFEST_FORMAT}; prepare it again"
             )
         try:
-            return cls(**_from_json(record), folder=path.parent)
+            return cls(**_from_json(record), folder=Path(folder))
         except (TypeError, KeyError, AttributeError) as reason:
             raise InputError(f"{path} is not a valid manifest: {reason}") from None
 
@@ -522,19 +516,6 @@ def _from_json(record: dict[str, Any]) -> dict[str, Any]:
     record["regions"] = {name: tuple(values) for name, values in record["regions"].items()}
     record["cases"] = tuple(case_from_json(case) for case in record["cases"])
     return record
-
-
-@contextmanager
-def _paused_collection() -> Iterator[None]:
-    """No search for garbage within: while a manifest is read there is none, and Python would look
-    through all its cases again and again, which takes as long as reading them."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _no_cohort(folder: Path) -> str:

@@ -6,7 +6,7 @@ to 256, as its plan for hippocampus has; deep supervision with halved weights, t
 out; Dice without background, scan by scan, and cross-entropy; SGD with Nesterov's momentum 0.99 and
 learning rate 0.01; a clipped gradient; as many scans a step as its planner takes of so few.
 
-What differs, each in its favour where time counts: no augmentation, which it computes in processes
+What differs: no augmentation, which it computes in processes
 of their own; no crops, as its patch is the whole scan here; the learning rate falls to 0 within the
 steps of the run, and not within 250 000. Scans are those of the cohort, prepared as for all others;
 they are drawn in our order, and predictions are not averaged over mirrored scans.

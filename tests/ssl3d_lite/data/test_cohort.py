@@ -1,4 +1,3 @@
-import gc
 import hashlib
 import inspect
 import json
@@ -23,21 +22,6 @@ from ssl3d_lite.files import checksum
 def test_a_saved_cohort_opens_as_it_was(tmp_path):
     made = make_cohort(tmp_path, 4)
     assert Cohort.open(tmp_path) == made
-
-
-def test_opening_leaves_the_search_for_garbage_as_it_was(tmp_path):
-    """It is off while a manifest is read, which takes twice as long beside it."""
-    make_cohort(tmp_path, 2)
-    try:
-        for was_on in (True, False):
-            (gc.enable if was_on else gc.disable)()
-            Cohort.open(tmp_path)
-            assert gc.isenabled() == was_on
-            with pytest.raises(InputError):
-                Cohort.open(tmp_path / "nowhere")
-            assert gc.isenabled() == was_on
-    finally:
-        gc.enable()
 
 
 def test_arrays_are_memory_mapped_and_read_only(tmp_path):
