@@ -100,7 +100,7 @@ class _Examiner:
                 execute(without_magics(step.source), self.given)
         said = self._run(step.source)
         if step.kind == "visible" and _was_interrupted(said):
-            self.part_over = step.part
+            self.part_over, said["over"] = step.part, True
         return said
 
     def _run(self, source: str) -> dict[str, Any]:

@@ -212,7 +212,7 @@ class _Attempt:
             self._stopped(step, f"it reached for what it may not ({failure})")
         if step.kind == "tests" and not said.get("left"):
             self._judge(step, said, failure)
-        elif step.kind == "visible" and interrupted:
+        elif said.get("over"):
             self.outcome.parts[str(step.part)] = PartResult(False, failure)
         elif failure and step.of_student and step.part:
             self.failures.setdefault(step.part, f"your code ended with {failure}")

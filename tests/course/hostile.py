@@ -1,6 +1,6 @@
 """Answers that are none, data for the tests: {assignment: {part: code}}. Each should earn nothing.
 
-Values that are equal to all, that are no numbers, that never end or are too large; exceptions that
+Values that are equal to all, or no numbers; generators; frames of the caller; exceptions that
 the tests' own machinery uses; and what the visible checks ask, by heart.
 """
 
@@ -30,9 +30,7 @@ HOSTILE = {
 
 
             def pyramid(grid, place, rows, direction):
-                number = 0
-                while True:
-                    yield number
+                yield from range(torch.Size(grid).numel())
 
 
             def target_of(grid, place, step, direction):
