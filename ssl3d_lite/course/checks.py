@@ -14,12 +14,12 @@ A notebook's check cell decorates its check functions, calls them, and ends::
 
 Hidden tests stand before the last line and say what is worth how much::
 
-    ### BEGIN HIDDEN TESTS
+    ### BEGIN HIDDEN_FAILED TESTS
     with checks.core():                    # has to pass, or the part earns nothing
         check_sum(range(7), 21)
     with checks.further("true is 1"):      # each has its share of the other half of the points
         check_sum([True, False], 1)
-    ### END HIDDEN TESTS
+    ### END HIDDEN_FAILED TESTS
     checks.end(points=10)
 """
 
@@ -38,7 +38,7 @@ from ssl3d_lite.errors import InputError
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 _BLANK = "there is no answer yet"
-HIDDEN = "a hidden test failed: "
+HIDDEN_FAILED = "a hidden test failed: "
 """How the message of a hidden test begins."""
 PARTIAL = "what failed: "
 """What stands before the messages of the checks that failed, where a part earns some points."""
@@ -145,7 +145,7 @@ class Checks:
             return self._some_of(points, [*self.failures, *failed])
         if self.failures:
             self._refuse(self.failures[0], number)
-        raise AssertionError(HIDDEN + _words([*wrong, *failed][0]))
+        raise AssertionError(HIDDEN_FAILED + _words([*wrong, *failed][0]))
 
     def _some_of(self, points: float, failed: list[Exception]) -> float:
         """Half of the points for the core, and of the other half a share."""

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from ssl3d_lite.html import as_html, bullets, escape, heading, meter, note, paragraph, write_html
 
-from .checks import HIDDEN, PARTIAL
+from .checks import HIDDEN_FAILED, PARTIAL
 from .feedback import part_titles
 from .records import GradeRecord
 from .sources import Assignment, Part
@@ -65,7 +65,7 @@ def statistics_of(records: Iterable[GradeRecord], assignment: Assignment) -> lis
                 titles[part.name],
                 shares,
                 sum(text in (_BLANK, "no answer was found") for text in said),
-                sum(HIDDEN in text for text in said),
+                sum(HIDDEN_FAILED in text for text in said),
                 _correlation(shares, rest),
                 mistakes.most_common() if not part.is_open else [],
             )
@@ -76,7 +76,7 @@ def statistics_of(records: Iterable[GradeRecord], assignment: Assignment) -> lis
 def kind_of_mistake(message: str) -> str:
     """A message without the values of one submission, by which mistakes are counted."""
     text = message.partition("; then: ")[0]
-    return _VALUE.sub("…", _COUNT.sub("", text.replace(HIDDEN, "")))
+    return _VALUE.sub("…", _COUNT.sub("", text.replace(HIDDEN_FAILED, "")))
 
 
 def _is_absent(record: GradeRecord) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 
 from .calls import Endpoint, RemoteError
 from .jail import JailRules, enter_jail
-from .sources import pieces_of, without_magics
+from .sources import split_tests, without_magics
 from .submission import Step
 from .wire import WireError
 
@@ -119,7 +119,7 @@ class _Examiner:
         if step.part == self.part_over:
             return {"failed": None, "left": True}
         names, value, printed = {**self.given}, None, io.StringIO()
-        pieces = dict(zip(("visible", "hidden", "end"), pieces_of(step.source)))
+        pieces = dict(zip(("visible", "hidden", "end"), split_tests(step.source)))
         at = "visible"
         try:
             names |= self.peer.ask("names", list(step.names))
@@ -134,9 +134,9 @@ class _Examiner:
         except Exception as fault:
             failed = {"kinds": [type(fault).__name__], "text": str(fault)}
             return {"failed": failed, "hidden": at == "hidden"}
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        told = {"points": float(value), "printed": printed.getvalue()[:_MOST]} if is_number else {}
-        return {"failed": None, **told}
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return {"failed": None, "points": value, "printed": printed.getvalue()[:_MOST]}
+        return {"failed": None}
 
 
 def _was_interrupted(said: dict[str, Any]) -> bool:
@@ -146,6 +146,9 @@ def _was_interrupted(said: dict[str, Any]) -> bool:
 def execute(source: str, names: dict[str, Any], file: str = "<tests>") -> Any:
     """Run a cell in ``names``; returns the value of its last line, as a notebook shows it."""
     tree = ast.parse(source, file)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    shown = None
+    if tree.body and isinstance(last := tree.body[-1], ast.Expr):
+        shown = ast.Expression(last.value)
+        tree.body.pop()
     exec(compile(tree, file, "exec"), names)
-    return eval(compile(ast.Expression(last.value), file, "eval"), names) if last else None
+    return eval(compile(shown, file, "eval"), names) if shown else None

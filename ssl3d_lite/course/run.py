@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from . import jail
-from .checks import HIDDEN
+from .checks import HIDDEN_FAILED
 from .examiner import examine
 from .sandbox import Sandbox, environment, prepare_scratch
 from .submission import MergedNotebook, Step
@@ -230,10 +230,13 @@ class _Attempt:
         result = self.outcome.parts[part] = PartResult(not failure, "")
         if failure:
             message = "there is no answer yet" if failure == _BLANK else failure
-            message = f"{HIDDEN}{message}" if said.get("hidden") else message
+            message = f"{HIDDEN_FAILED}{message}" if said.get("hidden") else message
             result.message = f"{own}; then: {message}" if own else message
         elif "points" in said:
-            result.points, result.message = said["points"], _short(said["printed"], _MAX_FOUND)
+            result.points, result.message = (
+                float(said["points"]),
+                _short(said["printed"], _MAX_FOUND),
+            )
 
 
 def _rules(place: Path, sandbox: Sandbox) -> jail.JailRules:

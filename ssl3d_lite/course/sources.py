@@ -216,7 +216,7 @@ def is_test(cell: NotebookNode) -> bool:
     return bool(mark.get("grade")) and not mark.get("solution") and cell.cell_type == "code"
 
 
-def pieces_of(source: str) -> tuple[str, str, str]:
+def split_tests(source: str) -> tuple[str, str, str]:
     """The pieces of a test cell: visible checks, hidden tests, and the visible rest."""
     visible, _, rest = source.partition(f"{BEGIN_HIDDEN}\n")
     hidden, _, end = rest.partition(END_HIDDEN)

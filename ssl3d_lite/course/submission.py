@@ -21,8 +21,8 @@ from .sources import (
     bound_names,
     grade_id_of,
     is_test,
-    pieces_of,
     released,
+    split_tests,
     used_names,
 )
 
@@ -211,7 +211,7 @@ class _Merger:
         if changed:
             what = "was missing" if submitted is None else "had been changed"
             self.merged.notes.append(f"test cell {self.numbers[grade_id]} {what}: ours was run")
-        visible, _, end = pieces_of(full.source)
+        visible, _, end = split_tests(full.source)
         self.add("visible", f"{visible}\n{end}")  # later cells may want what it defines
         self.add("tests", full.source, self.students_names & used_names(full.source))
         self.part = next(self.waiting, None)

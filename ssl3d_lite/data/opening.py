@@ -53,13 +53,14 @@ def open_cohort(name: str | Path, **settings: Any) -> Cohort:
         cohort = open_cohort("hippocampus", cases=20)
         volumes = cohort.images(cohort.split().train)  # (case, 1, 40, 56, 40)
     """
-    folder, made = (Path("cohorts") / name if name in TWINS else Path(name)), ""
-    if name not in TWINS and not folder.is_dir():
-        raise unknown("cohort", str(name), TWINS)
-    if not folder.exists():
+    made, twin = "", TWINS.get(str(name))
+    folder = Path("cohorts") / name if twin else Path(name)
+    if twin and not folder.exists():
         sizes = "".join(f"-{value}{key}" for key, value in settings.items())
         folder, made = Path("runs/virtual") / f"{name}{sizes}", ", made on the spot"
-        make_cohort(TWINS[name], folder, **settings)
+        make_cohort(twin, folder, **settings)
+    if not folder.is_dir():
+        raise unknown("cohort", str(name), TWINS)
     cohort = Cohort.open(folder)
     device = choose_device("auto")
     kind = f"virtual scans{made}" if "virtual" in cohort.recipe else "real scans"

@@ -16,6 +16,9 @@ from ssl3d_lite.book.sources import texts_folder
 from ssl3d_lite.errors import InputError
 
 ROOT = Path(__file__).parents[2]
+PIXEL = (  # one, as a PNG
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
 
 
 def notebook(*texts: str) -> str:
@@ -190,7 +193,7 @@ def cell(source: str, *outputs: dict) -> dict:
 
 
 def picture(alt: str) -> dict:
-    data = {"image/png": "aGk=", "text/plain": "a view"}
+    data = {"image/png": PIXEL, "text/plain": "a view"}
     about = {"image/png": {"alt": alt}}
     return {"output_type": "display_data", "data": data, "metadata": about}
 

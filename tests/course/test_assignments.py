@@ -11,14 +11,14 @@ from course.mistakes import SLIPS
 from course.quick import points
 
 from ssl3d_lite.course.build import find_leaks, make_course_cohort
-from ssl3d_lite.course.checks import HIDDEN
+from ssl3d_lite.course.checks import HIDDEN_FAILED
 from ssl3d_lite.course.sources import (
     assignment_files,
     grade_id_of,
-    pieces_of,
     read_assignment,
     released,
     solved,
+    split_tests,
     with_hidden_tests,
     without_marks,
 )
@@ -173,7 +173,7 @@ def answer_by_heart(assignment, part):
     if ast.ClassDef in kinds or ast.FunctionDef not in kinds:
         return None
     names = [node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)]
-    visible = pieces_of(sources[part.tests])[0]
+    visible = split_tests(sources[part.tests])[0]
     return f"{code}\nNAMES = {names}\n{BY_HEART}\n{visible}\nrecording.clear()\n"
 
 
@@ -190,7 +190,9 @@ def test_who_knows_the_visible_checks_by_heart_gets_nothing(assignments, here, n
         (part.tests for part in answers), 0.0
     )
     said = [str(failures[part.tests]) for part in answers]  # others draw anew each time
-    assert any(text.startswith(HIDDEN) for text in said), "no visible checks pass: nothing is shown"
+    assert any(text.startswith(HIDDEN_FAILED) for text in said), (
+        "no visible checks pass: nothing is shown"
+    )
 
 
 @each

@@ -9,12 +9,12 @@ from course.tiny import tiny_folder
 from ssl3d_lite.course.sources import (
     bound_names,
     grade_id_of,
-    pieces_of,
     read_assignment,
     read_assignments,
     released,
     secret_lines,
     solved,
+    split_tests,
     with_hidden_tests,
 )
 from ssl3d_lite.errors import InputError
@@ -137,13 +137,13 @@ def test_an_answer_for_no_cell_is_refused(tiny):
 
 def test_the_pieces_of_a_test_cell(tiny):
     cell = next(c for c in tiny.notebook.cells if grade_id_of(c) == "a1-2-tests")
-    visible, hidden, end = pieces_of(cell.source)
+    visible, hidden, end = split_tests(cell.source)
     assert visible.startswith("assert total(values)")
     assert "hidden" not in visible
     assert hidden.startswith("hidden_volume")
     assert "###" not in visible + hidden
     assert end == ""
-    assert pieces_of(f"{cell.source}\nchecks.end(points=30)")[2] == "checks.end(points=30)"
+    assert split_tests(f"{cell.source}\nchecks.end(points=30)")[2] == "checks.end(points=30)"
 
 
 def test_names_that_a_cell_binds():
