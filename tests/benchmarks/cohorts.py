@@ -143,12 +143,12 @@ def prepare(raw: Path, out: Path) -> Iterator[tuple[subprocess.Popen, list[subpr
     """The command that prepares a cohort, and its cluster: scheduler and workers."""
     with dask_cluster(WORKERS, "--no-nanny") as cluster:
         files = ("--raw", raw / "scans", "--labels", raw / "labels")
-        running = command("prepare", "folder", *files, "--out", out, "--dask", cluster.address)
-        try:
-            yield running, cluster.processes
-        finally:
-            running.kill()
-            running.wait()
+        preparing = command("prepare", "folder", *files, "--out", out, "--dask", cluster.address)
+        with preparing as running:
+            try:
+                yield running, cluster.processes
+            finally:
+                running.kill()
 
 
 def prepare_at_once(raw: Path, out: Path) -> dict[str, float]:
