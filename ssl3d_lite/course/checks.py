@@ -14,12 +14,12 @@ A notebook's check cell decorates its check functions, calls them, and ends::
 
 Hidden tests stand before the last line and say what is worth how much::
 
-    ### BEGIN HIDDEN_FAILED TESTS
+    ### BEGIN HIDDEN TESTS
     with checks.core():                    # has to pass, or the part earns nothing
         check_sum(range(7), 21)
     with checks.further("true is 1"):      # each has its share of the other half of the points
         check_sum([True, False], 1)
-    ### END HIDDEN_FAILED TESTS
+    ### END HIDDEN TESTS
     checks.end(points=10)
 """
 
