@@ -27,7 +27,6 @@ from ssl3d_lite.exports.export import Exported, ExportKind, export
 from ssl3d_lite.files import read_json, write_csv
 from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.machine.device import Device, choose_device
-from ssl3d_lite.machine.launch import launch
 from ssl3d_lite.models.compatibility import check_test, for_channels
 from ssl3d_lite.models.encoders import Encoder, make_encoder
 from ssl3d_lite.models.networks import make_network
@@ -52,6 +51,7 @@ from ssl3d_lite.training.checkpoint import (
     load_network,
 )
 from ssl3d_lite.training.finetuning import finetune
+from ssl3d_lite.training.loop import launch_for
 from ssl3d_lite.training.presets import PresetName, preset
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import FinetuneSettings, PretrainSettings
@@ -127,7 +127,7 @@ def pretrain_defaults(
 
 def pretrain_command(settings: PretrainCommand) -> Encoder:
     training = settings.training
-    launch(training.devices, training.device, training.precision, training.machines)
+    launch_for(training)
     cohort, split = read_cohort(settings.cohort, settings.fold, training.device)
     seed = training.seed
     encoder = settings.shape.encoder(cohort, seed)
@@ -182,7 +182,7 @@ class FinetuneCommand(CheckedSettings):
 
 def finetune_command(settings: FinetuneCommand) -> Evaluation | OrdinalEvaluation:
     training = settings.training
-    launch(training.devices, training.device, training.precision, training.machines)
+    launch_for(training)
     cohort, split = read_cohort(settings.cohort, settings.fold, training.device)
     encoder = find_encoder(settings.encoder, cohort, settings.shape, training.seed)
     decoder = load_decoder(settings.encoder) if settings.transfer == "network" else None

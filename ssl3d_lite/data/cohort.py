@@ -80,6 +80,13 @@ class Case:
         """The scan that this case is, or is a slice of: the unit in which labels are counted."""
         return self.slice_of or self.id
 
+    @property
+    def edges(self) -> np.ndarray:
+        """Edges of a prepared voxel, in the cohort's unit: (axis,)."""
+        from nibabel.affines import voxel_sizes  # imported late: most who open a cohort need none
+
+        return voxel_sizes(np.array(self.affine))
+
 
 @dataclass(frozen=True)
 class Split:

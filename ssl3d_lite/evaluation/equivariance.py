@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from nibabel.affines import voxel_sizes
 from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort, takes_cohort
@@ -82,7 +81,7 @@ def equivariance_under_shift(
     ready = encoder_to_read(encoder, cohort, chosen, exact=False)
     found = []
     for case in chosen:
-        image, edges = cohort.images([case]), voxel_sizes(np.array(cohort.cases[case].affine))
+        image, edges = cohort.images([case]), cohort.cases[case].edges
         moved = _checked_shift(shift, image.shape[2:])
         found.append(_compared(ready, image, moved, edges, _drawn(case, image, moved, voxels)))
     anatomy, position, distance, place, chance = np.mean(found, 0)

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from nibabel.affines import voxel_sizes
 from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import MANIFEST, Case, Cohort
@@ -357,7 +356,7 @@ def strange_voxels(
     low, high = np.array(trained.preparation.spacing_range).T
     strange = {}
     for case in cases:
-        edges = voxel_sizes(np.array(case.affine))
+        edges = case.edges
         edges = edges if axis is None else np.delete(edges, axis)
         if (edges > FAR_OFF * high).any() or (FAR_OFF * edges < low).any():
             strange[case.id] = " × ".join(f"{edge:.3g}" for edge in edges)

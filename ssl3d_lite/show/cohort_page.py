@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from nibabel.affines import voxel_sizes
 from tqdm.auto import tqdm
 
 from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Cohort
@@ -158,9 +157,8 @@ def label_table(cohort: Cohort, read: Sequence[int]) -> Table:
     labelled = [case for case in read if cohort.cases[case].labelled]
     for case in tqdm(labelled, desc="labels", unit="case"):
         label = cohort[case][1]
-        lengths = voxel_sizes(np.array(cohort.cases[case].affine))
         counts = np.bincount(label.ravel(), minlength=len(cohort.label_names))
-        volumes.append(counts * np.prod(lengths))
+        volumes.append(counts * np.prod(cohort.cases[case].edges))
     volumes = np.array(volumes).reshape(-1, len(cohort.label_names))
     power = "²³"[cohort.spatial_dims - 2]
     unit, scale = f"{cohort.unit}{power}", 1

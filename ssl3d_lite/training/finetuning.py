@@ -13,7 +13,7 @@ from ssl3d_lite.data.label_classes import absent_classes
 from ssl3d_lite.data.provenance import Provenance, unchanged
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import all_gather, on_rank_zero, say
-from ssl3d_lite.machine.launch import launch, same_run
+from ssl3d_lite.machine.launch import same_run
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.compatibility import (
     adopt_encoder,
@@ -29,7 +29,7 @@ from .batches import labelled_batch
 from .checkpoint import digest, origins, run_folder, save_network, without_folders
 from .hooks import EvalHook, Hook, RunSpec
 from .learner import Learner
-from .loop import fit
+from .loop import fit, launch_for
 from .settings import FinetuneSettings, with_changes
 
 
@@ -142,7 +142,7 @@ def finetune(
         before=network.encoder.provenance,
         patch=settings.patch,
     )
-    launch(settings.devices, settings.device, settings.precision, settings.machines)
+    launch_for(settings)
     if absent := absent_classes(cohort, cases):
         said = f"{', '.join(absent)}: in none of the {len(cases)} training cases, so not learnt"
         say(said)

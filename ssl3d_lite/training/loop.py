@@ -49,7 +49,7 @@ def fit(
             last checkpoint is from before.
     """
     settings = spec.settings
-    fabric = launch(settings.devices, settings.device, settings.precision, settings.machines)
+    fabric = launch_for(settings)
     model, optimizer = set_up(fabric, learner, settings)
     progress = Progress.restore(spec.out, spec.record, learner, optimizer)
     # a run that was done before its last step has nothing left to do
@@ -101,6 +101,12 @@ def fit(
                 break
     progress.load_best(learner)
     return progress.history
+
+
+def launch_for(settings: TrainSettings) -> Fabric:
+    """A training's Fabric. What is read or written before the training comes after this call, as
+    it starts the other processes: see :func:`~ssl3d_lite.machine.launch.launch`."""
+    return launch(settings.devices, settings.device, settings.precision, settings.machines)
 
 
 def set_up(

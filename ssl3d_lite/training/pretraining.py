@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.data.provenance import Provenance, unchanged
 from ssl3d_lite.machine.collectives import on_rank_zero, say
-from ssl3d_lite.machine.launch import launch, same_run
+from ssl3d_lite.machine.launch import same_run
 from ssl3d_lite.models.compatibility import adopt_encoder
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.foreign import check_own
@@ -22,7 +22,7 @@ from .batches import puzzle_batch
 from .checkpoint import digest, origins, run_folder, save_encoder, without_folders
 from .hooks import Callback, CallbackHook, RunSpec
 from .learner import Learner
-from .loop import fit
+from .loop import fit, launch_for
 from .settings import PretrainSettings, TrainSettings, with_changes
 
 PRETRAINING_PARTS = ("scans", "images", "folds", "preparation")  # all of a cohort but its labels
@@ -129,7 +129,7 @@ def pretrain(
     encoder.provenance = Provenance.of(
         cohort, cases, fold=fold, before=encoder.provenance, parts=PRETRAINING_PARTS
     )
-    launch(settings.devices, settings.device, settings.precision, settings.machines)
+    launch_for(settings)
     # one process claims the folder
     with (
         same_run(without_folders(record)),

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import traitlets
 from matplotlib.figure import Figure
-from nibabel.affines import voxel_sizes
 from tqdm.auto import tqdm
 
 from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Cohort, takes_cohort
@@ -148,7 +147,7 @@ class Features(BrowserView):
         ] + [place_column(shapes, frames, stride)]
         labels = [_label(cohort, case) for case in chosen]
         scans = [_greys(cohort, case) for case in chosen]
-        spacings = [_spacing(cohort, case) for case in chosen]
+        spacings = [cohort.cases[case].edges.tolist() for case in chosen]
         judge = RingJudge(shapes, spacings, labels, frames, stride)
         abouts = ("", RANDOM_ABOUT if beside is None else "", PLACE_ABOUT)
         rows = _columns_of(columns, abouts, judge, asked_places(labels[0], scans[0]))
@@ -275,13 +274,9 @@ def _patient(cohort: Cohort, case: int, label: np.ndarray | None) -> dict[str, A
     return {
         "name": about.id,
         "shape": list(about.shape),
-        "spacing": _spacing(cohort, case),
+        "spacing": about.edges.tolist(),
         "labelled": label is not None,
     }
-
-
-def _spacing(cohort: Cohort, case: int) -> list[float]:
-    return voxel_sizes(np.array(cohort.cases[case].affine)).tolist()
 
 
 def _columns_of(
@@ -342,9 +337,8 @@ def _thumb(cohort: Cohort, case: int) -> np.ndarray:
 
 def _about_thumb(cohort: Cohort, case: int) -> dict[str, Any]:
     about = cohort.cases[case]
-    edges = voxel_sizes(np.array(about.affine))
     size = about.shape[1:]
-    return {"name": about.id, "size": list(size), "extent": (edges[1:] * size).tolist()}
+    return {"name": about.id, "size": list(size), "extent": (about.edges[1:] * size).tolist()}
 
 
 # ---- what is said ------------------------------------------------------------------------------

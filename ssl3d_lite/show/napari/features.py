@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from nibabel.affines import voxel_sizes
 
 from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.evaluation.feature_maps import FeatureMaps, cell_labels, cells_of, check_cases
@@ -82,7 +81,7 @@ class FeatureLayers:
         shapes = [cohort.cases[case].shape for case in chosen]
         self.viewer, self.stride = viewer, maps.stride
         self.grid = PatientGrid([cells_of(shape, maps.stride) for shape in shapes])
-        self.edges = voxel_sizes(np.array(cohort.cases[chosen[0]].affine))
+        self.edges = cohort.cases[chosen[0]].edges
         count = min(COMPARED, len(maps.space.axes))
         self.rows = [maps.components(n, count).reshape(count, -1).T for n in range(len(chosen))]
         for kind in (PUZZLE, SCAN):
