@@ -587,7 +587,7 @@ rows = [arm for arm in sorted(scores) if arm.startswith(("fine-tuned", "probe+pl
 ssl3d.show.bands(
     {name: {arm: {4: scores[arm][name]} for arm in [*rows, "place alone"]} for name in worlds},
     {},
-    "a number of labelled scans of",
+    "labelled scans",
     "Dice",
 )
 

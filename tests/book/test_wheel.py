@@ -1,4 +1,4 @@
-"""A wheel in an empty environment gives notebooks and book, the same as the repository does."""
+"""A wheel in an empty environment gives notebooks, slides, game and book as the repository does."""
 
 import os
 import re
@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from helpers import content
+
+from ssl3d_lite.html import is_page_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,9 +95,17 @@ def test_nobodys_scans_and_no_assignments_are_in_its_texts(wheel):
 def test_it_gives_the_notebooks_of_the_repository(command, tmp_path):
     from ssl3d_lite.cli.main import main
 
-    run(command, "notebooks", str(tmp_path / "theirs"))
-    assert main(["notebooks", str(tmp_path / "ours")]) == 0
-    assert content(tmp_path / "theirs") == content(tmp_path / "ours")
+    run(command, "notebooks", str(tmp_path / "theirs"), "--slides")
+    assert main(["notebooks", str(tmp_path / "ours"), "--slides"]) == 0
+    ours = content(tmp_path / "ours")
+    assert [name for name in ours if "slides/00_" in str(name)]
+    assert content(tmp_path / "theirs") == ours
+
+
+def test_it_writes_the_game(command, tmp_path):
+    page = tmp_path / "play.html"
+    run(command, "play", str(page), "--cases", "15", "--questions", "1", "--effort", "0.01")
+    assert is_page_of(page, "ssl3d view Game")
 
 
 def test_its_book_is_byte_for_byte_the_repositorys(command, tmp_path):

@@ -116,7 +116,7 @@ def bands(
     drawn = (controls, floors, *panels.values())
     places = {x for curves in drawn for curve in curves.values() for x in curve}
     if len(places) == 1:
-        return _dots(panels, controls | floors, f"{ylabel} at {xlabel} {places.pop():g}")
+        return _dots(panels, controls | floors, f"{ylabel} ({xlabel}: {places.pop():g})")
     rows = -(-len(panels) // 4)
     columns = -(-len(panels) // rows)
     size = (2.4 * columns + 0.4, 2.2 * rows + 1.1) if len(panels) > 1 else (5.6, 4)

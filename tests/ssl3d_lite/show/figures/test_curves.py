@@ -61,7 +61,7 @@ def test_where_all_curves_have_one_place_each_is_a_row_of_dots():
         if line.get_marker() == "o"
     }
     assert dots == {0: pytest.approx(0.4), 1: 0.5, 2: 0.3}
-    assert figure.get_supxlabel() == "Dice at step 20"
+    assert figure.get_supxlabel() == "Dice (step: 20)"
 
 
 def test_a_forest_shows_means_intervals_and_pairs_and_controls_last():
