@@ -17,7 +17,7 @@ from typing import get_args
 
 from matplotlib.figure import Figure
 
-from ssl3d_lite.show.figures.curves import Effect, forest
+from ssl3d_lite.show.figures.curves import forest
 from ssl3d_lite.study import Results, load_results
 from ssl3d_lite.study.claims import Claim, Finding, claims
 from ssl3d_lite.study.ledger import PATIENTS, STUDY
@@ -109,25 +109,47 @@ def scans_of(folder: Path) -> str:
 
 
 def claim_table(claim: str) -> str:
-    """A study and arm a row: verdict, difference, failures, and the gain that could be found."""
-    rows = []
-    for name, folder, finding in found(claim):
-        compared = finding.comparison
-        assert compared is not None, "found() leaves these out"
-        failed, least = compared.failures, compared.detectable
-        rows.append(
-            [
-                f"[{name}]({table_of(folder)})",
-                finding.arm,
-                compared.verdict if is_planned(folder, claim, finding) else "not planned",
-                brief(compared),
-                compared.against,
-                "–" if failed is None else f"{failed.ours} and {failed.theirs} of {failed.pairs}",
-                "–" if least is None else f"{least:.3f}",
-            ]
-        )
+    """A study and arm a row: verdict, difference, failures, and the gain that could be found.
+
+    What no plan claims is folded below.
+    """
+    every = list(found(claim))
+    if not every:
+        return "No stored study puts this to the test."
+    judged = sorted(planned(claim), key=order_on_page)
+    shown = [each for each in every if each not in judged]
     header = ["study", "arm", "verdict", "difference (95 %)", "against", "failed", "could find"]
-    return as_markdown((header, rows)) if rows else "No stored study puts this to the test."
+    table = as_markdown((header, [claim_row(*each) for each in judged]))
+    if not shown:
+        return table
+    rows = [[cell for cell in claim_row(*each, verdict="")[:-1] if cell] for each in shown]
+    kept = [name for name in header[:-1] if name != "verdict"]
+    folded = as_markdown((kept, rows))
+    text = f"<details><summary>Not planned, so without a verdict: {len(shown)}</summary>"
+    return "\n\n".join([*([table] if judged else []), text, folded, "</details>"])
+
+
+def order_on_page(each: tuple[str, Path, Finding]) -> tuple[bool, int, float]:
+    """Real scans first; there what holds first, and of one verdict the largest difference."""
+    _, folder, finding = each
+    compared = finding.comparison
+    mean = compared.mean if compared and compared.mean is not None else 0.0
+    return scans_of(folder) == "virtual", VERDICTS.index(finding.verdict), -mean
+
+
+def claim_row(name: str, folder: Path, finding: Finding, verdict: str | None = None) -> list[str]:
+    compared = finding.comparison
+    assert compared is not None, "found() leaves these out"
+    failed, least = compared.failures, compared.detectable
+    return [
+        f"[{name}]({table_of(folder)})",
+        finding.arm,
+        compared.verdict if verdict is None else verdict,
+        brief(compared),
+        compared.against.partition(" (")[0],  # which of them with how many labels: its own table
+        "–" if failed is None else f"{failed.ours} and {failed.theirs} of {failed.pairs}",
+        "–" if least is None else f"{least:.3f}",
+    ]
 
 
 def table_of(folder: Path) -> str:
@@ -207,12 +229,13 @@ def filled(text: str) -> str:
 
 
 def claim_picture(claim: str) -> Figure | None:
-    """All differences of a claim, a study a panel."""
-    panels: dict[str, list[Effect]] = {}
-    for name, _, finding in found(claim):
-        if finding.comparison and finding.comparison.mean is not None:
-            panels.setdefault(name, []).append(effect(finding.comparison))
-    return forest(panels, min_effect=0.02) if panels else None
+    """The planned differences of a claim, a study and arm a row, as in its table."""
+    effects = [
+        effect(finding.comparison)._replace(name=f"{finding.arm}, {name}")
+        for name, _, finding in sorted(planned(claim), key=order_on_page)
+        if finding.comparison and finding.comparison.mean is not None
+    ]
+    return forest({claim: effects}, min_effect=0.02, reach=0.2) if effects else None
 
 
 def main() -> None:

@@ -242,7 +242,10 @@ VERDICT_COLOURS = {
 
 
 def forest(
-    panels: Mapping[str, Sequence[Effect]], min_effect: float, controls: Sequence[str] = ()
+    panels: Mapping[str, Sequence[Effect]],
+    min_effect: float,
+    controls: Sequence[str] = (),
+    reach: float | None = None,
 ) -> Figure:
     """Differences with their intervals, an arm a row.
 
@@ -252,17 +255,19 @@ def forest(
         panels: a panel's title → the differences that it shows.
         min_effect: the smallest difference worth having, drawn as a dashed line.
         controls: names of effects that are written in grey, at the bottom.
+        reach: how far from 0 the axes go; without it, as far as the single differences.
     """
     found = dict.fromkeys(effect.name for effects in panels.values() for effect in effects)
     names = sorted(found, key=lambda name: name in controls)
     rows = -(-len(panels) // 3)
     columns = -(-len(panels) // rows)
     across = 5 if columns > 1 else 3  # entries of the legend in a line
-    wide, tall = 2.6 * columns + 1.8, (0.24 * len(names) + 0.7) * rows + 0.8
+    wide = 2.6 * columns + max(1.8, 0.075 * max(len(name) for name in names))
+    tall = (0.24 * len(names) + 0.7) * rows + 0.8
     figure = Figure(figsize=(wide, tall + (0 if across == 5 else 0.25)), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axes, (title, effects) in zip(grid.flat, panels.items(), strict=False):
-        _effects(axes, effects, names, min_effect)
+        _effects(axes, effects, names, min_effect, reach)
         axes.set_title(title, fontsize=10)
     for axes in grid[:, 0]:
         for name, label in zip(names, axes.get_yticklabels(), strict=True):
@@ -277,14 +282,18 @@ def forest(
 
 
 def _effects(
-    axes: Axes, effects: Sequence[Effect], names: Sequence[str], min_effect: float
+    axes: Axes,
+    effects: Sequence[Effect],
+    names: Sequence[str],
+    min_effect: float,
+    reach: float | None,
 ) -> None:
     """Draw one panel. An interval that reaches beyond the axes ends in an arrow."""
     axes.axvline(0, color="black", linewidth=1)
     axes.axvline(min_effect, color="black", linewidth=1, linestyle=MIN_EFFECT_DASHES)
     seen = [-min_effect, 2 * min_effect, *(value for e in effects for value in e.singles)]
     margin = 0.25 * (max(seen) - min(seen))
-    left, right = min(seen) - margin, max(seen) + margin
+    left, right = (-reach, reach) if reach else (min(seen) - margin, max(seen) + margin)
     axes.set_xlim(left, right)
     for effect in effects:
         row, colour = names.index(effect.name), VERDICT_COLOURS[effect.verdict]

@@ -55,3 +55,12 @@ def test_each_picture_of_the_page_is_there():
     page, _ = results_page.PAGES
     for name in re.findall(r"\]\((results_\w+\.png)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / name).is_file()
+
+
+@pytest.mark.parametrize("claim", results_page.CLAIMS)
+def test_a_table_judges_what_was_planned_and_folds_the_rest(claim):
+    table, _, folded = results_page.claim_table(claim).partition("<details>")
+    planned, found = results_page.planned(claim), list(results_page.found(claim))
+    rows = [row.split(" | ") for row in table.splitlines() if row.startswith("| [")]
+    assert sorted(row[2] for row in rows) == sorted(each.verdict for *_, each in planned)
+    assert folded.count("\n| [") == len(found) - len(planned)
