@@ -369,7 +369,10 @@ figure
 # enhancing tumour, nothing named counts as 1. With the place among the inputs too, by name (0.470)
 # is ahead of in turn (0.442) and level with own scans (0.466).
 #
-# All of this is three encoders, three draws of two patients and eight test patients: no verdict.
+# All of this is three encoders, three draws of two patients and eight test patients: no verdict. A
+# [stored study](results/transfer/channels/table.md) asked again, with six seeds, CPC as well and
+# all labels too. It stays *undecided*: for masked reconstruction the right order is ahead with two
+# labelled patients and level with all of them, and for CPC it is ahead with neither.
 #
 # </details>
 #
