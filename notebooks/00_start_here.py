@@ -479,16 +479,16 @@ study and ssl3d.show.forest(
 # | **06** [CPC](06_cpc.ipynb) | predict a patch, write InfoNCE | 1.5 |
 # | **07** [masked](07_masked_reconstruction.ipynb) | hide most of a scan and rebuild it | 3 |
 # | **08** [shortcuts](08_shortcuts.ipynb) | break every puzzle, and catch it | 1.5 |
-# | **09** [2D to 3D](09_2d_to_3d.ipynb) | compare slices with volumes, fairly | 1.5 |
+# | **09** [2D to 3D](09_2d_to_3d.ipynb) | compare slices with volumes, fairly | 4 |
 # | **10** [features](10_what_did_it_learn.ipynb) | see features: anatomy, or the place? | 2 |
 # | **11** [fine-tuning](11_finetuning.ipynb) | say when pretraining helps | 2.5 |
 # | **12** [baseline](12_weak_baseline.ipynb) | see a weak baseline make a strong claim | 3 |
 # | **13** [leakage](13_leakage.ipynb) | find test patients where none may be | 0.5 |
 # | **14** [tumours](14_brain_tumours.ipynb) | run the paper's first benchmark | 7 |
-# | **15** [pancreas](15_pancreas.ipynb) | find a small organ in a large scan | 9 |
+# | **15** [pancreas](15_pancreas.ipynb) | find a small organ in a large scan | 10 |
 # | **16** [eyes](16_retinopathy.ipynb) | grade eyes; see what kappa hides | 2.5 |
 # | **17** [transfer](17_transfer.ipynb) | learn from other scans, by channel | 3.5 |
-# | **18** [hearts](18_hearts.ipynb) | compare 2D and 3D where slices are thick | 3 |
+# | **18** [hearts](18_hearts.ipynb) | compare 2D and 3D where slices are thick | 8 |
 # | **19** [your own](19_your_own.ipynb) | prepare your scans, write your task | 1.5 |
 #
 # ## Exercise

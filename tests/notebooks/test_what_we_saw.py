@@ -206,3 +206,17 @@ def test_links_to_pages_of_the_docs_lead_somewhere(path):
         page = ROOT / target
         assert page.exists(), f"{target}: no such page"
         assert not anchor or anchor in anchors(page), f"{target}#{anchor}: no such term"
+
+
+def test_the_first_notebook_says_of_each_how_long_its_head_says():
+    table = (ROOT / "notebooks/00_start_here.py").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^# \| \*\*\d\d\*\* \[[^]]+\]\((\S+)\.ipynb\) \|.*\| ([\d.]+) \|$", table, re.M
+    )
+    heads = {}
+    for path in COMMITTED:
+        text = path.with_suffix(".py").read_text(encoding="utf-8")
+        time = re.search(r"\*\*Time:\*\* (half a|[\d.]+) minutes? on one core", text)
+        assert time is not None, path.name
+        heads[path.stem] = "0.5" if time[1] == "half a" else time[1]
+    assert dict(rows) == heads
