@@ -41,7 +41,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {  # caption → pages, in the order of t
         *("docs/presets.md", "docs/speed.md", "docs/course.md", "docs/teaching.md"),
         *("ssl3d_lite/course/pages/lecturers.md", "ssl3d_lite/course/pages/students.md"),
     ),
-    "Results": ("docs/results.md", "notebooks/results/README.md"),
+    "Results": ("docs/results.md", "notebooks/results/README.md", "docs/benchmarks.md"),
     "Reference": (),  # made from docstrings and from --help
     "The package": ("docs/architecture.md", "CONTRIBUTING.md", "CHANGELOG.md"),
 }

@@ -1,4 +1,4 @@
-"""Everything that only a GPU can tell, in one go: fills the GPU columns of NOTES.md.
+"""Everything that only a GPU can tell, in one go: fills the GPU columns of docs/benchmarks.md.
 
     python tests/benchmarks/gpu.py [--out tests/benchmarks/gpu] [--skip study growth …]
                                    [--device cpu]: a rehearsal at small sizes
