@@ -26,10 +26,8 @@ CASES, STEPS = 60, 1200
 TITLE = "What did the network learn?"
 TEXT = (
     "Point at a place in patient A: each row looks for it in patients B, C and D, and in a crop of "
-    "A, which you can drag. The network of the first row has learnt from other scans without "
-    "labels, by CPC: it guesses which patch comes next. All scans are cut out around the "
-    "hippocampus, so place alone is often right, until the crop is moved. The patients are "
-    "simulated, and no training has seen them."
+    "A that you can move. The first network learnt from other scans, without labels, to guess "
+    "which patch comes next (CPC). The patients are simulated, and no training has seen them."
 )
 SLOW = 300_000  # milliseconds that a busy machine may take to draw the page
 

@@ -170,24 +170,43 @@ def test_the_first_screen_has_the_conclusion_the_legend_and_the_rows(opened, sav
     boxes = [page.locator(part).bounding_box() for part in (*parts, ".ssl3d-patches")]
     tops = [box["y"] for box in boxes]
     assert tops == sorted(tops)
-    assert tops[2] < 500
-    for row, column in enumerate(view._columns):
-        name = page.locator(".ssl3d-board .ssl3d-name").nth(row).inner_text().split("\n")
-        others, crop = (f"✓ {share:.0%}" for share in column["right"])
-        assert name == [
-            *filter(None, (column["name"], column["about"])),
-            *("B C D", others, "crop", crop),
-        ]
+    assert tops[2] < 330
+    for frame in (view.frame, 0):
+        page.get_by_label("crop of A").fill(str(frame))
+        for row, column in enumerate(view._columns):
+            name = page.locator(".ssl3d-board .ssl3d-name").nth(row).inner_text().split("\n")
+            others, crop = (f"✓ {s:.0%}" for s in (column["right"][0], column["crops"][frame]))
+            assert name == [
+                *filter(None, (column["name"], column["about"])),
+                *("B C D", others, "crop", crop),
+            ]
+    assert page.locator(".ssl3d-head").last.inner_text().startswith("A\ncrop, where it was cut")
+
+
+def test_on_a_phone_pictures_come_first_and_a_swipe_scrolls_the_page(opened, saved):
+    page = opened(saved, ".ssl3d-board canvas", 390)
+    parts = (".ssl3d-conclusion p", ".ssl3d-board", ".ssl3d-controls", ".ssl3d-patches")
+    tops = [page.locator(part).first.bounding_box()["y"] for part in parts]
+    assert tops == sorted(tops)
+    touch = "all => all.map((c) => getComputedStyle(c).touchAction)"
+    assert set(page.locator(".ssl3d-features canvas[tabindex]").evaluate_all(touch)) == {"pan-y"}
+    right = "all => Math.max(...all.map((e) => e.getBoundingClientRect().right))"
+    assert page.locator(".ssl3d-features canvas, .ssl3d-features figure").evaluate_all(right) <= 390
+    names, last = page.locator(".ssl3d-board .ssl3d-name"), canvas_of(page, 0, 4)
+    page.evaluate("y => scrollTo(0, y)", last.bounding_box()["y"] - 300)
+    assert all(0 <= names.nth(row).bounding_box()["y"] < 300 for row in range(3)), "names stay"
 
 
 def test_the_legend_says_how_near_a_right_ring_is(opened, saved, view):
     page = opened(saved, ".ssl3d-board canvas")
     rings = page.locator(".ssl3d-item:has(.ssl3d-mark-ring)")
     label, place = view._near
+    page.locator(".ssl3d-legend details").evaluate("folded => { folded.open = true; }")
     assert rings.all_inner_texts() == [
-        f"✓ best match, right: in the same label, or less than {label:.2g} mm from it; in the crop "
-        f"up to {place:.2g} mm off",
-        "✗ best match, wrong: further off",
+        "✓ best match, right",
+        "✗ best match, wrong",
+        f"right: in the same label, or less than {label:.2g} mm from it; in the crop up to "
+        f"{place:.2g} mm off",
         "best match, and no label tells",
     ]
     for each in view._classes:
@@ -224,7 +243,7 @@ def test_a_place_outside_the_crop_has_its_cross_there_and_no_ring(opened, saved,
     assert all(map(ringed, crops))
     point(page, canvas_of(page, 0, 0), 0.1, 0.15)
     for row, crop in enumerate(crops):
-        assert captions.nth(5 * row + 4).inner_text() == "the place is outside the crop"
+        assert captions.nth(5 * row + 4).inner_text() == "outside the crop"
         assert not ringed(crop)
         bright = np.argwhere(pixels(crop).min(-1) > 240)[:, ::-1] / pixels(crop).shape[1::-1]
         assert (np.abs(bright - [0.1, 0.85]).max(1) < 0.1).sum() > 10  # the arms of the cross
@@ -257,7 +276,7 @@ def test_rings_are_judged_as_they_are_counted(opened, saved, view):
             marks = [text[0] == "✓" for text in texts[row, 1:4] if text[0] in "✓✗"]
             assert counted == (pytest.approx(np.mean(marks)) if marks else None)
             seen.update(marks)
-            crop = {None: "t", 0: "✗", 1: "✓"}[judge.in_crops(column, place)[view.frame]]
+            crop = {None: "o", 0: "✗", 1: "✓"}[judge.in_crops(column, place)[view.frame]]
             assert texts[row, 4][0] == crop
     assert seen == {True, False}
 

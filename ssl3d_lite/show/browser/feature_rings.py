@@ -41,6 +41,13 @@ def asked_places(label: np.ndarray | None, scan: np.ndarray) -> np.ndarray:
     return found[:: max(1, -(-len(found) // MOST_PLACES))]
 
 
+def mean_of_moved(shares: Sequence[float | None]) -> float | None:
+    """Of what :meth:`RingJudge.in_crops` gives, the mean over all crops but the first, which has
+    not been moved; None if there is none."""
+    known = [share for share in shares[1:] if share is not None]
+    return float(np.mean(known)) if known else None
+
+
 @dataclass(frozen=True)
 class RingJudge:
     """Knows where the rings of the first patient's places should be.
@@ -84,11 +91,6 @@ class RingJudge:
             off = np.linalg.norm((rings - places[inside]) * self.spacings[0], axis=1)
             shares.append(float((off <= self.near.place).mean()) if inside.any() else None)
         return shares
-
-    def in_moved_crops(self, cells: Sequence[np.ndarray], places: np.ndarray) -> float | None:
-        """The mean over all crops but the first, which has not been moved; None as above."""
-        known = [share for share in self.in_crops(cells, places)[1:] if share is not None]
-        return float(np.mean(known)) if known else None
 
     def _rings(
         self, cells: Sequence[np.ndarray], places: np.ndarray, number: int, box: Sequence[int]

@@ -9,7 +9,7 @@ import { arrangePatches, drawPatches, makePatches } from "./features_patches.js"
 import { drawNearestPatients, makeNearestPatients } from "./features_patients.js";
 import { arrangePlanes, drawPlanes, makePlanes } from "./features_planes.js";
 import { makePlots, sizePlots } from "./features_plots.js";
-import { questionOf, readFeatures, tell } from "./features_question.js";
+import { howFarMoved, questionOf, readFeatures, tell } from "./features_question.js";
 import { arrangeSolid, drawSolidSoon, makeSolid } from "./features_solid.js";
 import { PLANES } from "./slices_geometry.js";
 
@@ -95,20 +95,23 @@ function makeControls(view) {
     view.coloured = !view.coloured;
     ask(view);
   });
-  const moved = make(make(bar, "label", { textContent: "move the crop" }), "input", {
+  const crop = make(bar, "label", { textContent: "crop of A" });
+  const moved = make(crop, "input", {
     type: "range",
     min: 0,
     max: view.frames.length - 1,
     step: 1,
   });
   moved.addEventListener("input", () => tell(view, { frame: Number(moved.value) }));
-  return { planes, opacity, colours, moved };
+  const far = make(crop, "output");
+  return { planes, opacity, colours, moved, far };
 }
 
 function makeNumbers({ model, root, columns }) {
   const section = make(root, "section", { className: "ssl3d-numbers" });
-  make(section, "h4", { textContent: "In the measures of papers" });
-  const table = make(section, "table");
+  const folded = make(section, "details");
+  make(folded, "summary", { textContent: "In the measures of papers" });
+  const table = make(folded, "table");
   const head = make(table, "tr");
   for (const name of ["", ...columns.map((column) => column.name)]) {
     make(head, "th", { textContent: name });
@@ -163,6 +166,7 @@ function showState(view) {
   controls.planes.value = model.get("plane");
   controls.opacity.value = model.get("opacity");
   controls.moved.value = model.get("frame");
+  controls.far.textContent = howFarMoved(view);
   controls.colours.textContent = view.coloured ? "show matches" : "show colours";
   drawLegend(view);
 }

@@ -35,7 +35,7 @@ from .feature_cells import (
     stride_for,
     transfer_dice,
 )
-from .feature_rings import RingJudge, asked_places
+from .feature_rings import RingJudge, asked_places, mean_of_moved
 from .saved_page import BrowserView
 
 MOST_PATIENTS = 4
@@ -282,19 +282,20 @@ def _patient(cohort: Cohort, case: int, label: np.ndarray | None) -> dict[str, A
 def _columns_of(
     columns: Sequence[FeatureColumn], abouts: Sequence[str], judge: RingJudge, places: np.ndarray
 ) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": column.name,
-            "about": about,
-            "components": column.cells[0].shape[1],
-            "palette": column.palette.tolist(),
-            "right": [
-                judge.in_patients(column.cells, places),
-                judge.in_moved_crops(column.cells, places),
-            ],
-        }
-        for column, about in zip(columns, abouts, strict=True)
-    ]
+    rows = []
+    for column, about in zip(columns, abouts, strict=True):
+        crops = judge.in_crops(column.cells, places)
+        rows.append(
+            {
+                "name": column.name,
+                "about": about,
+                "components": column.cells[0].shape[1],
+                "palette": column.palette.tolist(),
+                "right": [judge.in_patients(column.cells, places), mean_of_moved(crops)],
+                "crops": crops,
+            }
+        )
+    return rows
 
 
 def _named_colours(cohort: Cohort, labels: Sequence[np.ndarray | None]) -> list[dict[str, str]]:

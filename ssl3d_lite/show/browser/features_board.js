@@ -12,7 +12,14 @@ import {
   sayBelow,
   stepOf,
 } from "./features_panel.js";
-import { letterOf, patientOf, placeOfInterest, planeOf, tell } from "./features_question.js";
+import {
+  howFarMoved,
+  letterOf,
+  patientOf,
+  placeOfInterest,
+  planeOf,
+  tell,
+} from "./features_question.js";
 import { drawLetters } from "./slices_drawing.js";
 
 const PANEL_HEIGHT = 190; // of a panel, in CSS pixels
@@ -23,7 +30,7 @@ export function makeBoard(view, root, hover, choose) {
   const { patients, columns } = view;
   const element = make(root, "div", { className: "ssl3d-board" });
   const corner = make(element, "div", { className: "ssl3d-corner" });
-  const titles = [...shortened(patients.map(({ name }) => name)), "seen in a crop"];
+  const titles = [...shortened(patients.map(({ name }) => name)), ""]; // a crop's says where it is
   const heads = titles.map((name, subject) => makeHead(element, name, subject, patients.length));
   const names = columns.map((column) => makeName(element, column, patients.length));
   const panels = columns.flatMap(({ name }, row) =>
@@ -46,36 +53,50 @@ function shortened(names) {
   return alike > 4 ? names.map((name) => `…${name.slice(alike)}`) : names;
 }
 
-// A row's name, and how often its rings are right if every place of A is asked.
-function makeName(board, { name, about, right }, patients) {
+// A row's name, and how often its rings are right if every place of A is asked: in the others, and
+// in the crop where it is now.
+function makeName(board, { name, about }, patients) {
   const element = make(board, "div", { className: "ssl3d-name", textContent: name });
   make(element, "small", { textContent: about });
   const others = Array.from({ length: patients - 1 }, (_, n) => letterOf(n + 1)).join(" ");
-  [others, "crop"].forEach((where, number) => {
-    if (right[number] === null) return;
-    const share = `${(100 * right[number]).toFixed(0)}%`;
-    const told = make(element, "div", { className: "ssl3d-share" });
-    make(told, "span", { textContent: where });
-    make(told, "span", { textContent: `✓ ${share}` });
-    const bar = make(told, "div", { className: "ssl3d-bar" });
-    bar.style.setProperty("--share", share);
+  return { element, shares: [others, "crop"].map((where) => makeShare(element, where)) };
+}
+
+function makeShare(name, where) {
+  const element = make(name, "div", { className: "ssl3d-share" });
+  make(element, "span", { textContent: where });
+  const told = make(element, "span");
+  return { element, told, bar: make(element, "div", { className: "ssl3d-bar" }) };
+}
+
+function drawShares({ board, columns, model }) {
+  columns.forEach(({ right, crops }, row) => {
+    [right[0], crops[model.get("frame")]].forEach((share, number) => {
+      const { element, told, bar } = board.names[row].shares[number];
+      element.hidden = share === null;
+      const text = `${(100 * share).toFixed(0)}%`;
+      told.textContent = `✓ ${text}`;
+      bar.style.setProperty("--share", text);
+    });
   });
-  return element;
 }
 
 function makeHead(board, name, subject, patients) {
   const head = make(board, "div", { className: "ssl3d-head" });
   make(head, "b", { textContent: letterOf(subject % patients) });
-  make(head, "span", { textContent: name, title: name });
-  if (subject === 0) make(head, "i", { textContent: "hover, click" });
+  const title = make(head, "span", { textContent: name, title: name });
+  const touched = matchMedia("(hover: none)").matches;
+  if (subject === 0) make(head, "i", { textContent: touched ? "tap" : "hover; a click keeps" });
   if (subject === patients) make(head, "i", { textContent: "drag it" });
-  return head;
+  return { element: head, title };
 }
 
 // ---- drawing -----------------------------------------------------------------------------------
 
 export function drawBoard(view) {
   for (const panel of view.board.panels) if (panel.width) drawOnBoard(view, panel);
+  view.board.heads.at(-1).title.textContent = `crop, ${howFarMoved(view)}`;
+  drawShares(view);
 }
 
 function drawOnBoard(view, panel) {
@@ -125,11 +146,11 @@ function lay(board, columns, narrow) {
     element.style.gridArea = `${down + 1} / ${across + 1}`;
   };
   put(board.corner, 0, 0);
-  board.heads.forEach((head, subject) => {
+  board.heads.forEach(({ element: head }, subject) => {
     if (narrow) head.style.gridArea = `${2 * subject + 2} / 1 / auto / -1`;
     else put(head, subject + 1, 0);
   });
-  board.names.forEach((name, row) => {
+  board.names.forEach(({ element: name }, row) => {
     if (narrow) put(name, row, 0);
     else put(name, 0, row + 1);
   });

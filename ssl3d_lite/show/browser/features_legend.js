@@ -1,5 +1,6 @@
-// What the marks on the board mean, and how near a ring has to be, in a few lines above it. Nothing
-// but the first line changes, and no line's height: else the board would slip from the pointer.
+// What the marks on the board mean, in a line above it; how near a ring has to be, and all else, is
+// folded below that line. Only what is pointed at changes, and its height does not: else the board
+// would slip from the pointer.
 
 import { make } from "./elements.js";
 import { labelAt } from "./features_matches.js";
@@ -11,26 +12,23 @@ export function makeLegend(view, root) {
   const [right, wrong] = model.get("_marks");
   const told = make(item(element, "pointer"), "output", { className: "ssl3d-told" });
   item(element, "glow", "the brighter, the more like it");
+  item(element, "ring", "✓ best match, right", right);
+  item(element, "ring", "✗ best match, wrong", wrong);
+  const more = make(element, "details");
+  make(more, "summary", { textContent: "what else is shown" });
   const inLabel = `in the same label, or less than ${lengthOf(view, near.label)} from it`;
   const inCrop = `in the crop up to ${lengthOf(view, near.place)} off`;
-  const known = columns.some((column) => column.right.some((share) => share !== null));
-  item(
-    element,
-    "ring",
-    `✓ best match, right: ${classes.length ? `${inLabel}; ` : ""}${inCrop}`,
-    right,
-  );
-  item(element, "ring", "✗ best match, wrong: further off", wrong);
-  item(element, "ring", "best match, and no label tells", PLAIN);
-  item(element, "crop", "crop: this part of A is all that a row sees");
-  for (const { name, colour } of classes) item(element, "outline", `outline of ${name}`, colour);
-  item(element, "colours", "colours: alike where a row sees no difference");
-  if (known)
-    item(
-      element,
-      "bar",
-      `rings that are right, of all ${classes.length ? "labelled " : ""}places of A`,
-    );
+  item(more, "ring", `right: ${classes.length ? `${inLabel}; ` : ""}${inCrop}`, right);
+  item(more, "ring", "best match, and no label tells", PLAIN);
+  for (const { name, colour } of classes) item(more, "outline", `outline of ${name}`, colour);
+  const counted = `rings that are right, of all ${classes.length ? "labelled " : ""}places of A`;
+  if (columns.some(({ crops }) => crops.some((share) => share !== null))) {
+    item(more, "bar", counted);
+  }
+  item(more, "crop", "crop: all of A that a row sees; place alone counts from its corner");
+  item(more, "colours", "colours: alike where a row sees no difference");
+  item(more, "slice", "each picture is the slice in which its row's best match lies");
+  item(more, "slice", "L R A P S I: left, right, front, back, top, bottom");
   return { told };
 }
 
@@ -46,7 +44,8 @@ export function drawLegend({ legend, asked, patients, classes, coloured }) {
   const { patient, voxel } = asked;
   const label = labelAt(patients[patient], voxel);
   const what = label ? `${classes[label - 1].name} in ` : "";
-  const where = `voxel (${voxel.join(", ")}) of ${patients[patient].name}`;
+  const unknown = label === 0 ? ", outside the outlines: no label tells what is right" : "";
+  const where = `voxel (${voxel.join(", ")}) of ${patients[patient].name}${unknown}`;
   legend.told.textContent = coloured
     ? "one colour means one kind of feature, in all patients of a row"
     : `you point at ${what}${letterOf(patient)}: ${where}`;

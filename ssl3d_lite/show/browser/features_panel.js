@@ -75,7 +75,7 @@ export function markPlace(view, panel) {
   const cutOff = isCutOff(view, subject);
   if (subject === asked.patient || cutOff) {
     drawPointer(panel, to([asked.voxel[plane.across], asked.voxel[plane.up]]));
-    sayBelow(panel, cutOff ? "the place is outside the crop" : "");
+    sayBelow(panel, cutOff ? "outside the crop" : "");
   } else {
     const { words, colour } = judged(view, subject, place);
     drawRing(panel, to([place[plane.across], place[plane.up]]), colour);

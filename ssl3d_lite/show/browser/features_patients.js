@@ -33,7 +33,7 @@ export function makeNearestPatients(view, root) {
   make(section, "p", {
     className: "ssl3d-note",
     textContent:
-      "A frame: the last row finds this patient too. It compares grey values, whatever they show, " +
+      "Blue border: the last row finds this patient too. It compares grey values, whatever they show, " +
       "so no anatomy is needed to find that patient.",
   });
   return { strips, thumbs: readThumbs(view.model), shown: -1 };

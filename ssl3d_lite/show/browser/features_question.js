@@ -131,6 +131,14 @@ export function isCutOff(view, subject) {
   return view.asked.voxel.some((v, axis) => v < corner[axis] || v >= corner[axis] + size[axis]);
 }
 
+// How far the crop lies from where it was cut first, as text.
+export function howFarMoved(view) {
+  const { model, frames, patients } = view;
+  const [start, now] = [frames[0].corner, frames[model.get("frame")].corner];
+  const far = distance(start, now, patients[0].spacing);
+  return far ? `moved by ${lengthOf(view, far)}` : "where it was cut";
+}
+
 // Where a subject is looked at: the voxel that is asked, or a column's best match.
 export const placeOfInterest = (view, row, subject) =>
   subject === view.asked.patient || isCutOff(view, subject)
@@ -147,7 +155,7 @@ export function judged(view, subject, place) {
   const patient = patientOf(view, subject);
   const label = labelAt(view.patients[asked.patient], asked.voxel);
   if (label === null || patient.labels === null) return { words: "", colour: PLAIN };
-  if (label === 0) return { words: "no label to judge by", colour: PLAIN };
+  if (label === 0) return { words: "no label tells", colour: PLAIN };
   const { name } = classes[label - 1];
   const off = distanceToVoxels(place, patient.byLabel.get(label) ?? [], patient.spacing);
   if (off === Infinity) return { words: `it has no ${name}`, colour: PLAIN };

@@ -22,7 +22,12 @@ from ssl3d_lite.show.browser.feature_cells import (
     stride_for,
     transfer_dice,
 )
-from ssl3d_lite.show.browser.feature_rings import RingJudge, asked_places, nearness
+from ssl3d_lite.show.browser.feature_rings import (
+    RingJudge,
+    asked_places,
+    mean_of_moved,
+    nearness,
+)
 from ssl3d_lite.show.browser.features import conclusion_of
 
 CASES = [0, 3, 5]
@@ -194,13 +199,13 @@ def test_rings_of_what_knows_the_place_stay_where_they_were(strip):
     assert strip.near.label == 1.5
     assert strip.in_patients(cells, places) == 0  # a voxel is 1.5 mm, and right is less
     assert strip.in_crops(cells, places) == [1, 0]
-    assert strip.in_moved_crops(cells, places) == 0
+    assert mean_of_moved(strip.in_crops(cells, places)) == 0
 
 
 def test_places_that_lie_outside_a_crop_are_not_judged_in_it(strip):
     itself = cells_by(strip, [range(8)] * 2)
     assert strip.in_crops(itself, np.array([[7, 0, 0]])) == [None, 1]
-    assert strip.in_moved_crops(itself, np.array([[0, 0, 0]])) is None
+    assert mean_of_moved(strip.in_crops(itself, np.array([[0, 0, 0]]))) is None
 
 
 def test_without_a_label_no_ring_is_judged_in_others(strip):
@@ -320,6 +325,7 @@ def test_each_row_says_how_often_its_rings_are_right(view):
     trained, random, place = view._columns
     assert trained["right"] == random["right"]  # both are random here
     assert place["right"][1] == 0
+    assert place["crops"][0] == 1, "it counts from where the crop was cut"
     assert 0 < place["right"][0] < 1
     assert view._conclusion[0].startswith("By these numbers trained is not clearly ahead of random")
     abouts = [each["about"] for each in view._columns]
