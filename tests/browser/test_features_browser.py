@@ -180,7 +180,7 @@ def test_the_first_screen_has_the_conclusion_the_legend_and_the_rows(opened, sav
                 *filter(None, (column["name"], column["about"])),
                 *("B C D", others, "crop", crop),
             ]
-    assert page.locator(".ssl3d-head").last.inner_text().startswith("A\ncrop, where it was cut")
+    assert page.locator(".ssl3d-head").last.inner_text().startswith("A\ncrop where it was cut")
 
 
 def test_on_a_phone_pictures_come_first_and_a_swipe_scrolls_the_page(opened, saved):

@@ -95,7 +95,7 @@ function makeHead(board, name, subject, patients) {
 
 export function drawBoard(view) {
   for (const panel of view.board.panels) if (panel.width) drawOnBoard(view, panel);
-  view.board.heads.at(-1).title.textContent = `crop, ${howFarMoved(view)}`;
+  view.board.heads.at(-1).title.textContent = `crop ${howFarMoved(view)}`;
   drawShares(view);
 }
 
