@@ -171,16 +171,20 @@ def test_the_first_screen_has_the_conclusion_the_legend_and_the_rows(opened, sav
     tops = [box["y"] for box in boxes]
     assert tops == sorted(tops)
     assert tops[2] < 330
-    for frame in (view.frame, 0):
-        page.get_by_label("crop of A").fill(str(frame))
-        for row, column in enumerate(view._columns):
-            name = page.locator(".ssl3d-board .ssl3d-name").nth(row).inner_text().split("\n")
-            others, crop = (f"✓ {s:.0%}" for s in (column["right"][0], column["crops"][frame]))
-            assert name == [
-                *filter(None, (column["name"], column["about"])),
-                *("B C D", others, "crop", crop),
-            ]
-    assert page.locator(".ssl3d-head").last.inner_text().startswith("A\ncrop where it was cut")
+    spacing = np.array(view._patients[0]["spacing"])
+    far = [np.linalg.norm(np.array(frame["corner"]) * spacing) for frame in view._frames]
+    moved = [f"↘ {length:.2g} mm" for length in far[1:]]
+    for row, column in enumerate(view._columns):
+        told = page.locator(".ssl3d-row").nth(row).inner_text().split("\n")
+        shares = [f"✓ {share:.0%}" for share in (column["right"][0], *column["crops"])]
+        wheres = ["B C D", "crop", *moved]
+        pairs = [text for pair in zip(wheres, shares, strict=True) for text in pair]
+        assert told == [*filter(None, (column["name"], column["about"])), *pairs]
+    now = page.locator(".ssl3d-row .ssl3d-now span:first-child")
+    assert now.all_inner_texts() == 3 * moved[-1:]
+    page.get_by_label("crop of A").select_option("not moved")
+    assert now.all_inner_texts() == 3 * ["crop"]
+    assert page.locator(".ssl3d-head").last.inner_text().startswith("A\ncrop, not moved")
 
 
 def test_on_a_phone_pictures_come_first_and_a_swipe_scrolls_the_page(opened, saved):
@@ -324,7 +328,7 @@ def test_every_patient_can_be_asked(opened, saved):
     told, captions = page.locator(".ssl3d-told"), page.locator(".ssl3d-board figcaption")
     page.mouse.click(*point(page, canvas_of(page, 0, 2), 0.5, 0.5))
     assert "case_002" in told.inner_text()
-    assert captions.nth(2).inner_text() == ""  # it is asked, and has no match
+    assert captions.nth(2).inner_text() == "features in colours"  # it is asked, and has no match
     page.get_by_label(re.compile("^plane")).select_option("axial")
     assert "case_002" in told.inner_text()
 

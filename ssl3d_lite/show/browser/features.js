@@ -15,6 +15,7 @@ import { PLANES } from "./slices_geometry.js";
 
 const BETWEEN = 6; // the style sheet leaves so many pixels between pictures
 const NARROW_PAGE = 640; // on a narrower page, columns stand side by side instead of patients
+const SEEN = 0.5; // from this opacity on, colours can be told apart
 const WIDE_PAGE = 1050; // on a wider one, three planes and 3D stand side by side
 
 function render({ model, el }) {
@@ -93,18 +94,15 @@ function makeControls(view) {
   const colours = make(bar, "button", { type: "button" });
   colours.addEventListener("click", () => {
     view.coloured = !view.coloured;
+    if (view.coloured && Number(opacity.value) < SEEN) tell(view, { opacity: SEEN });
     ask(view);
   });
-  const crop = make(bar, "label", { textContent: "crop of A" });
-  const moved = make(crop, "input", {
-    type: "range",
-    min: 0,
-    max: view.frames.length - 1,
-    step: 1,
+  const crop = make(make(bar, "label", { textContent: "crop of A" }), "select");
+  view.frames.forEach((_, value) => {
+    make(crop, "option", { textContent: howFarMoved(view, value), value });
   });
-  moved.addEventListener("input", () => tell(view, { frame: Number(moved.value) }));
-  const far = make(crop, "output");
-  return { planes, opacity, colours, moved, far };
+  crop.addEventListener("change", () => tell(view, { frame: Number(crop.value) }));
+  return { planes, opacity, colours, crop };
 }
 
 function makeNumbers({ model, root, columns }) {
@@ -165,8 +163,7 @@ function showState(view) {
   const { model, controls } = view;
   controls.planes.value = model.get("plane");
   controls.opacity.value = model.get("opacity");
-  controls.moved.value = model.get("frame");
-  controls.far.textContent = howFarMoved(view);
+  controls.crop.value = model.get("frame");
   controls.colours.textContent = view.coloured ? "show matches" : "show colours";
   drawLegend(view);
 }

@@ -358,7 +358,7 @@ def conclusion_of(columns: Sequence[dict[str, Any]], patients: int) -> list[str]
     others = _listed("ABCD"[1:patients])
     found = (
         f"It finds {{}} of A's labelled places in the same part of {others} ({{}}).",
-        "When the crop of A is moved, its ring stays on the place for {} ({}).",
+        "When the crop of A is moved, its ring stays on the place for {} on average ({}).",
     )
     told = [
         sentence.format(

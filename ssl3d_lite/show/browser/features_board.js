@@ -32,7 +32,7 @@ export function makeBoard(view, root, hover, choose) {
   const corner = make(element, "div", { className: "ssl3d-corner" });
   const titles = [...shortened(patients.map(({ name }) => name)), ""]; // a crop's says where it is
   const heads = titles.map((name, subject) => makeHead(element, name, subject, patients.length));
-  const names = columns.map((column) => makeName(element, column, patients.length));
+  const names = columns.map((column) => makeName(view, element, column));
   const panels = columns.flatMap(({ name }, row) =>
     titles.map((_, subject) => {
       const what = subject < patients.length ? patients[subject].name : "moved crop";
@@ -54,31 +54,37 @@ function shortened(names) {
 }
 
 // A row's name, and how often its rings are right if every place of A is asked: in the others, and
-// in the crop where it is now.
-function makeName(board, { name, about }, patients) {
-  const element = make(board, "div", { className: "ssl3d-name", textContent: name });
-  make(element, "small", { textContent: about });
-  const others = Array.from({ length: patients - 1 }, (_, n) => letterOf(n + 1)).join(" ");
-  return { element, shares: [others, "crop"].map((where) => makeShare(element, where)) };
-}
-
-function makeShare(name, where) {
-  const element = make(name, "div", { className: "ssl3d-share" });
-  make(element, "span", { textContent: where });
-  const told = make(element, "span");
-  return { element, told, bar: make(element, "div", { className: "ssl3d-bar" }) };
-}
-
-function drawShares({ board, columns, model }) {
-  columns.forEach(({ right, crops }, row) => {
-    [right[0], crops[model.get("frame")]].forEach((share, number) => {
-      const { element, told, bar } = board.names[row].shares[number];
-      element.hidden = share === null;
-      const text = `${(100 * share).toFixed(0)}%`;
-      told.textContent = `✓ ${text}`;
-      bar.style.setProperty("--share", text);
-    });
+// in the crop at each of its positions.
+function makeName(view, board, { name, about, right, crops }) {
+  const element = make(board, "div", { className: "ssl3d-row" });
+  const title = make(element, "div", { className: "ssl3d-name", textContent: name });
+  const told = make(element, "div", { className: "ssl3d-shares" });
+  make(told, "small", { textContent: about });
+  const others = view.patients.slice(1).map((_, n) => letterOf(n + 1));
+  makeShare(told, others.join(" "), right[0]);
+  const moved = crops.map((share, frame) => {
+    const far = howFarMoved(view, frame).replace("moved by", "↘");
+    return makeShare(told, frame ? far : "crop", share);
   });
+  return { element, title, told, moved };
+}
+
+function makeShare(told, where, share) {
+  const element = make(told, "div", { className: "ssl3d-share", hidden: share === null });
+  make(element, "span", { textContent: where });
+  const text = `${(100 * share).toFixed(0)}%`;
+  make(element, "span", { textContent: `✓ ${text}` });
+  make(element, "div", { className: "ssl3d-bar" }).style.setProperty("--share", text);
+  return element;
+}
+
+// The crop's share is the one of where it is now.
+function drawShares({ board, model }) {
+  for (const { moved } of board.names) {
+    moved.forEach((element, frame) => {
+      element.classList.toggle("ssl3d-now", frame === model.get("frame"));
+    });
+  }
 }
 
 function makeHead(board, name, subject, patients) {
@@ -95,7 +101,7 @@ function makeHead(board, name, subject, patients) {
 
 export function drawBoard(view) {
   for (const panel of view.board.panels) if (panel.width) drawOnBoard(view, panel);
-  view.board.heads.at(-1).title.textContent = `crop ${howFarMoved(view)}`;
+  view.board.heads.at(-1).title.textContent = `crop, ${howFarMoved(view, view.model.get("frame"))}`;
   drawShares(view);
 }
 
@@ -106,7 +112,7 @@ function drawOnBoard(view, panel) {
   const place = view.coloured ? scaled(view, subject) : placeOfInterest(view, row, subject);
   drawPanel(view, panel, { row, subject, plane: planeOf(view), place, shows });
   if (asks || !view.coloured) markPlace(view, panel);
-  else sayBelow(panel, "");
+  if (shows === "colours") sayBelow(panel, "features in colours");
   if (subject === 0) drawLetters(panel);
 }
 
@@ -147,15 +153,16 @@ function lay(board, columns, narrow) {
   };
   put(board.corner, 0, 0);
   board.heads.forEach(({ element: head }, subject) => {
-    if (narrow) head.style.gridArea = `${2 * subject + 2} / 1 / auto / -1`;
+    if (narrow) head.style.gridArea = `${2 * subject + 3} / 1 / auto / -1`;
     else put(head, subject + 1, 0);
   });
-  board.names.forEach(({ element: name }, row) => {
-    if (narrow) put(name, row, 0);
-    else put(name, 0, row + 1);
+  board.names.forEach(({ element, title, told }, row) => {
+    put(element, 0, row + 1);
+    put(title, row, 0); // on a narrow page the two are in the grid themselves
+    put(told, row, 1);
   });
   for (const { element, subject, row } of board.panels) {
-    if (narrow) put(element, row, 2 * subject + 2);
+    if (narrow) put(element, row, 2 * subject + 3);
     else put(element, subject + 1, row + 1);
   }
 }

@@ -14,6 +14,7 @@ export function makeLegend(view, root) {
   item(element, "glow", "the brighter, the more like it");
   item(element, "ring", "✓ best match, right", right);
   item(element, "ring", "✗ best match, wrong", wrong);
+  item(element, "slice", "each picture: the slice of its best match");
   const more = make(element, "details");
   make(more, "summary", { textContent: "what else is shown" });
   const inLabel = `in the same label, or less than ${lengthOf(view, near.label)} from it`;
@@ -25,11 +26,15 @@ export function makeLegend(view, root) {
   if (columns.some(({ crops }) => crops.some((share) => share !== null))) {
     item(more, "bar", counted);
   }
-  item(more, "crop", "crop: all of A that a row sees; place alone counts from its corner");
+  item(
+    more,
+    "crop",
+    "crop: all of A that a row sees. Place alone counts from its corner; near its border an " +
+      "encoder sees less around a place, and is right less often",
+  );
   item(more, "colours", "colours: alike where a row sees no difference");
-  item(more, "slice", "each picture is the slice in which its row's best match lies");
   item(more, "slice", "L R A P S I: left, right, front, back, top, bottom");
-  return { told };
+  return { element, told };
 }
 
 function item(legend, mark, text = "", colour = "") {
@@ -41,6 +46,7 @@ function item(legend, mark, text = "", colour = "") {
 }
 
 export function drawLegend({ legend, asked, patients, classes, coloured }) {
+  legend.element.classList.toggle("ssl3d-coloured", Boolean(coloured)); // no marks are shown then
   const { patient, voxel } = asked;
   const label = labelAt(patients[patient], voxel);
   const what = label ? `${classes[label - 1].name} in ` : "";

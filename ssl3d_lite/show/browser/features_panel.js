@@ -14,15 +14,7 @@ import {
   drawScan,
 } from "./features_drawing.js";
 import { labelAt } from "./features_matches.js";
-import {
-  answerOf,
-  boxOf,
-  cellsOf,
-  isCutOff,
-  judged,
-  PLAIN,
-  patientOf,
-} from "./features_question.js";
+import { answerOf, boxOf, cellsOf, isCutOff, judged, patientOf } from "./features_question.js";
 import { placeOn, voxelAt } from "./slices_geometry.js";
 
 export function makePanel(parent, label) {
@@ -83,9 +75,11 @@ export function markPlace(view, panel) {
   }
 }
 
-export function sayBelow({ caption }, words, colour = PLAIN) {
+// Without a colour, no dot stands before the words.
+export function sayBelow({ caption }, words, colour = "") {
   caption.textContent = words;
-  caption.style.setProperty("--mark", words ? colour : "transparent");
+  caption.classList.toggle("ssl3d-marked", Boolean(words && colour));
+  caption.style.setProperty("--mark", colour);
 }
 
 // ---- mouse and keyboard ------------------------------------------------------------------------

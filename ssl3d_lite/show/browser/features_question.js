@@ -131,12 +131,11 @@ export function isCutOff(view, subject) {
   return view.asked.voxel.some((v, axis) => v < corner[axis] || v >= corner[axis] + size[axis]);
 }
 
-// How far the crop lies from where it was cut first, as text.
-export function howFarMoved(view) {
-  const { model, frames, patients } = view;
-  const [start, now] = [frames[0].corner, frames[model.get("frame")].corner];
-  const far = distance(start, now, patients[0].spacing);
-  return far ? `moved by ${lengthOf(view, far)}` : "where it was cut";
+// How far a position of the crop lies from the first, as text.
+export function howFarMoved(view, frame) {
+  const { frames, patients } = view;
+  const far = distance(frames[0].corner, frames[frame].corner, patients[0].spacing);
+  return far ? `moved by ${lengthOf(view, far)}` : "not moved";
 }
 
 // Where a subject is looked at: the voxel that is asked, or a column's best match.
