@@ -222,13 +222,13 @@ def test_the_board_stays_under_the_pointer(opened, saved, width):
     """Whatever is pointed at, with a label or without, the lines above are as high."""
     page = opened(saved, ".ssl3d-board canvas", width)
     told, panel = page.locator(".ssl3d-told"), canvas_of(page, 0, 0)
-    panel.scroll_into_view_if_needed()
-    seen = {(told.inner_text().split("voxel")[0], panel.bounding_box()["y"])}
+    top = "panel => panel.getBoundingClientRect().top + scrollY"
+    seen = {(told.inner_text().split("voxel")[0], panel.evaluate(top))}
     for share in (0.02, 0.5):
         point(page, panel, share, share)
-        seen.add((told.inner_text().split("voxel")[0], panel.bounding_box()["y"]))
+        seen.add((told.inner_text().split("voxel")[0], panel.evaluate(top)))
     page.get_by_text("show colours").click()
-    seen.add((told.inner_text(), panel.bounding_box()["y"]))
+    seen.add((told.inner_text(), panel.evaluate(top)))
     assert len({text for text, _ in seen}) > 2
     assert len({top for _, top in seen}) == 1
 
