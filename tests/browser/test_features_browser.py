@@ -172,8 +172,9 @@ def test_the_first_screen_has_the_conclusion_the_legend_and_the_rows(opened, sav
     assert tops == sorted(tops)
     assert tops[2] < 330
     spacing = np.array(view._patients[0]["spacing"])
-    far = [np.linalg.norm(np.array(frame["corner"]) * spacing) for frame in view._frames]
-    moved = [f"↘ {length:.2g} mm" for length in far[1:]]
+    corners = np.array([frame["corner"] for frame in view._frames])
+    far = np.linalg.norm((corners[1:] - corners[0]) * spacing, axis=1)
+    moved = [f"{arrow} {length:.2g} mm" for arrow, length in zip("↙↗", far, strict=True)]
     for row, column in enumerate(view._columns):
         told = page.locator(".ssl3d-row").nth(row).inner_text().split("\n")
         shares = [f"✓ {share:.0%}" for share in (column["right"][0], *column["crops"])]
@@ -231,6 +232,23 @@ def test_the_board_stays_under_the_pointer(opened, saved, width):
     seen.add((told.inner_text(), panel.evaluate(top)))
     assert len({text for text, _ in seen}) > 2
     assert len({top for _, top in seen}) == 1
+
+
+def test_the_crop_is_seen_where_the_place_is_and_the_arrows_move_it(opened, saved):
+    """The cross is the place, in the slice that all rows show; the ring is what a row finds."""
+    page = opened(saved, ".ssl3d-board canvas")
+    point(page, canvas_of(page, 0, 0), 0.6, 0.6)
+    edges = [pixels(canvas_of(page, row, 4))[2, 2] for row in range(3)]  # outside the crop
+    assert all((edge == edges[0]).all() for edge in edges)
+    crop, head = canvas_of(page, 0, 4), page.locator(".ssl3d-head").last
+    crop.focus()
+    seen = [head.inner_text()]
+    for key in ("ArrowRight", "ArrowLeft", "ArrowLeft", "ArrowLeft"):
+        page.keyboard.press(key)
+        page.evaluate(TWO_FRAMES)
+        seen.append(head.inner_text())
+    found = [re.search("↗|not|↙", text)[0] for text in seen]
+    assert found == ["↗", "↗", "not", "↙", "↙"]
 
 
 def test_a_place_outside_the_crop_has_its_cross_there_and_no_ring(opened, saved, view):
@@ -308,7 +326,7 @@ def test_place_stays_at_its_position_in_the_crop(opened, saved):
     assert "mm off" in captions.nth(14).inner_text()
     x, y = point(page, moved, 0.6, 0.6)
     page.mouse.down()
-    page.mouse.move(x - 80, y + 80, steps=5)
+    page.mouse.move(x - 40, y + 40, steps=5)
     page.mouse.up()
     page.wait_for_timeout(100)
     assert captions.nth(14).inner_text() == "✓ the same place"

@@ -31,7 +31,7 @@ PLACE_COLUMN = "place alone"  # what the column without an encoder is called
 HIGHEST = 255  # a byte
 COMPONENTS = 32  # at most, that are sent
 MOST_CELLS = 2**15  # a patient has, by default
-FRAMES = 3  # positions of the crop that can be moved
+STEPS = 1, 0, 2  # positions of the crop that can be moved, of two steps along the diagonal
 FRAME_SHARE = 4  # it is moved by this part of each edge in all
 QUERIES_AT_A_TIME = 2**10
 
@@ -70,11 +70,10 @@ class FeatureColumn:
 
 
 def frames_of(shape: Sequence[int]) -> list[Frame]:
-    """Crops of one size, at positions along the scan's diagonal."""
+    """Crops of one size: in the middle of the scan, then moved to the ends of its diagonal."""
     rooms = [edge // FRAME_SHARE for edge in shape]
     size = tuple(edge - room for edge, room in zip(shape, rooms, strict=True))
-    steps = [step / (FRAMES - 1) for step in range(FRAMES)]
-    return [Frame(tuple(round(step * room) for room in rooms), size) for step in steps]
+    return [Frame(tuple(room * step // 2 for room in rooms), size) for step in STEPS]
 
 
 def stride_for(shape: Sequence[int], most: int = MOST_CELLS) -> int:
@@ -137,11 +136,12 @@ def place_column(
 ) -> FeatureColumn:
     """Coordinates as features: what is known of a cell by its position in the crop alone.
 
-    Patients' coordinates are relative, from one border of the scan to the other; a frame's are
-    counted from its corner in the first patient's units, since that is what moving a crop changes.
+    Patients' coordinates are relative, from one border of the scan to the other. A frame has those
+    of the first, unmoved frame wherever it lies: that the crop was moved is what place cannot know.
     """
     places = [places_in(cell_middles(shape, stride), shape) for shape in shapes]
-    places += [places_in(cell_middles(frame.size, stride), shapes[0]) for frame in frames]
+    unmoved = cell_middles(frames[0].size, stride) + frames[0].corner
+    places += [places_in(unmoved, shapes[0]) for _ in frames]
     cells = tuple(np.rint((each + 1) / 2 * HIGHEST).astype("u1") for each in places)
     palette = np.tile(np.arange(HIGHEST + 1, dtype="u1"), (3, 1))
     return FeatureColumn(PLACE_COLUMN, cells, palette, None, None, None)

@@ -25,8 +25,8 @@ from ssl3d_lite.show.stills.features import features_still
 
 from .browser_module import browser_module
 from .feature_cells import (
-    FRAMES,
     PLACE_COLUMN,
+    STEPS,
     FeatureColumn,
     Frame,
     encoder_column,
@@ -66,7 +66,7 @@ class Features(BrowserView):
         voxel: the voxel of it that is asked, [x, y, z]. Set it to ask another.
         plane: "sagittal", "coronal" or "axial".
         opacity: from 0, the scan alone, to 1, the features alone.
-        frame: which of the positions along the scan's diagonal the crop has, from 0.
+        frame: where the crop lies: 0 in the middle, 1 and 2 moved along the scan's diagonal.
     """
 
     _esm = browser_module(Path(__file__).with_suffix(".js"))
@@ -76,7 +76,7 @@ class Features(BrowserView):
     voxel = traitlets.List(traitlets.Int()).tag(sync=True)
     plane = traitlets.Enum(("sagittal", "coronal", "axial"), "sagittal").tag(sync=True)
     opacity = traitlets.Float(0.7, min=0, max=1).tag(sync=True)
-    frame = traitlets.Int(FRAMES - 1).tag(sync=True)
+    frame = traitlets.Int(len(STEPS) - 1).tag(sync=True)
 
     # sent once
     _patients: traitlets.List = traitlets.List().tag(sync=True)  # name, shape, spacing, labelled

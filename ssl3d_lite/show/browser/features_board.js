@@ -24,7 +24,7 @@ import { drawLetters } from "./slices_drawing.js";
 
 const PANEL_HEIGHT = 190; // of a panel, in CSS pixels
 const PANEL_GAP = 6; // the style sheet leaves so many between panels
-export const TITLES = 108; // pixels that the style sheet gives to titles on the left
+export const TITLES = 120; // pixels that the style sheet gives to titles on the left
 
 export function makeBoard(view, root, hover, choose) {
   const { patients, columns } = view;
@@ -63,8 +63,7 @@ function makeName(view, board, { name, about, right, crops }) {
   const others = view.patients.slice(1).map((_, n) => letterOf(n + 1));
   makeShare(told, others.join(" "), right[0]);
   const moved = crops.map((share, frame) => {
-    const far = howFarMoved(view, frame).replace("moved by", "↘");
-    return makeShare(told, frame ? far : "crop", share);
+    return makeShare(told, frame ? howFarMoved(view, frame).replace("moved ", "") : "crop", share);
   });
   return { element, title, told, moved };
 }
@@ -147,7 +146,7 @@ export function arrangeBoard(view, width, narrow) {
 
 // Patients stand side by side and columns one below the other; on a narrow page the other way.
 function lay(board, columns, narrow) {
-  board.element.style.gridTemplateColumns = narrow ? `repeat(${columns}, auto)` : "";
+  board.element.style.gridTemplateColumns = narrow ? `repeat(${columns}, minmax(0, 1fr))` : "";
   const put = (element, across, down) => {
     element.style.gridArea = `${down + 1} / ${across + 1}`;
   };
@@ -194,7 +193,8 @@ function listenToDrags(view, panel) {
   canvas.addEventListener("keydown", (event) => {
     if (!stepOf(event)) return;
     event.preventDefault();
-    const frame = view.model.get("frame") + stepOf(event);
-    if (view.frames[frame]) tell(view, { frame });
+    const along = view.frames.toSorted((a, b) => a.corner[0] - b.corner[0]);
+    const next = along[along.indexOf(view.frames[view.model.get("frame")]) + stepOf(event)];
+    if (next) tell(view, { frame: view.frames.indexOf(next) });
   });
 }

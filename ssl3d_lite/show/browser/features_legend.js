@@ -14,7 +14,7 @@ export function makeLegend(view, root) {
   item(element, "glow", "the brighter, the more like it");
   item(element, "ring", "✓ best match, right", right);
   item(element, "ring", "✗ best match, wrong", wrong);
-  item(element, "slice", "each picture: the slice of its best match");
+  item(element, "slice", "each other patient: the slice of the best match");
   const more = make(element, "details");
   make(more, "summary", { textContent: "what else is shown" });
   const inLabel = `in the same label, or less than ${lengthOf(view, near.label)} from it`;
@@ -29,7 +29,7 @@ export function makeLegend(view, root) {
   item(
     more,
     "crop",
-    "crop: all of A that a row sees. Place alone counts from its corner; near its border an " +
+    "crop: all of A that a row sees. Place alone cannot know that it was moved; near its border an " +
       "encoder sees less around a place, and is right less often",
   );
   item(more, "colours", "colours: alike where a row sees no difference");

@@ -14,7 +14,15 @@ import {
   drawScan,
 } from "./features_drawing.js";
 import { labelAt } from "./features_matches.js";
-import { answerOf, boxOf, cellsOf, isCutOff, judged, patientOf } from "./features_question.js";
+import {
+  answerOf,
+  boxOf,
+  cellsOf,
+  isCutOff,
+  isKnown,
+  judged,
+  patientOf,
+} from "./features_question.js";
 import { placeOn, voxelAt } from "./slices_geometry.js";
 
 export function makePanel(parent, label) {
@@ -59,16 +67,18 @@ function drawLabels(view, panel, patient, all) {
   });
 }
 
-// Marks the voxel that is asked, or the best match, with what is known of it.
+// Marks the voxel that is asked where it is known, and a column's best match with how good it is.
 export function markPlace(view, panel) {
   const { asked } = view;
-  const { subject, plane, place } = panel;
+  const { row, subject, plane } = panel;
   const to = placeOn(panel, patientOf(view, subject));
   const cutOff = isCutOff(view, subject);
-  if (subject === asked.patient || cutOff) {
+  if (isKnown(view, subject)) {
     drawPointer(panel, to([asked.voxel[plane.across], asked.voxel[plane.up]]));
     sayBelow(panel, cutOff ? "outside the crop" : "");
-  } else {
+  }
+  if (subject !== asked.patient && !cutOff) {
+    const { place } = answerOf(view, row, subject);
     const { words, colour } = judged(view, subject, place);
     drawRing(panel, to([place[plane.across], place[plane.up]]), colour);
     sayBelow(panel, words, colour);

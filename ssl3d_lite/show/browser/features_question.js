@@ -135,14 +135,17 @@ export function isCutOff(view, subject) {
 export function howFarMoved(view, frame) {
   const { frames, patients } = view;
   const far = distance(frames[0].corner, frames[frame].corner, patients[0].spacing);
-  return far ? `moved by ${lengthOf(view, far)}` : "not moved";
+  const arrow = frames[frame].corner[0] < frames[0].corner[0] ? "↙" : "↗"; // in every plane
+  return far ? `moved ${arrow} ${lengthOf(view, far)}` : "not moved";
 }
+
+// Whether it is known where the right place in a subject is: in the scan that is asked.
+export const isKnown = (view, subject) =>
+  patientOf(view, subject) === view.patients[view.asked.patient];
 
 // Where a subject is looked at: the voxel that is asked, or a column's best match.
 export const placeOfInterest = (view, row, subject) =>
-  subject === view.asked.patient || isCutOff(view, subject)
-    ? view.asked.voxel
-    : answerOf(view, row, subject).place;
+  isKnown(view, subject) ? view.asked.voxel : answerOf(view, row, subject).place;
 
 // ---- how good an answer is ---------------------------------------------------------------------
 
