@@ -325,8 +325,9 @@ def test_place_stays_at_its_position_in_the_crop(opened, saved):
     moved = canvas_of(page, 2, 4)
     assert "mm off" in captions.nth(14).inner_text()
     x, y = point(page, moved, 0.6, 0.6)
+    box = moved.bounding_box()  # half of the crop's way is an eighth of the scan
     page.mouse.down()
-    page.mouse.move(x - 40, y + 40, steps=5)
+    page.mouse.move(x - box["width"] / 8, y + box["height"] / 8, steps=5)
     page.mouse.up()
     page.wait_for_timeout(100)
     assert captions.nth(14).inner_text() == "✓ the same place"
