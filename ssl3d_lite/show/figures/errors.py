@@ -114,4 +114,5 @@ def _legend(
     columns: int = 8,
 ) -> None:
     handles = [Polygon([(0, 0)], color=colour, label=name) for name, colour in colours.items()]
-    figure.legend(handles=handles, loc=where, ncols=columns, frameon=False, fontsize=8)
+    style: dict[str, Any] = {"loc": where, "ncols": columns, "frameon": False, "fontsize": 8}
+    figure.legend(handles=handles, **style)
