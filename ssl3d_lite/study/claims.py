@@ -25,7 +25,7 @@ from .comparison import Comparison, score_arrays
 from .label_savings import LabelSavings, label_savings
 from .results import Results
 from .trials import BETTER_FEATURES, PRETRAINED_ELSEWHERE, Trial, trials
-from .verdicts import Tested, decided
+from .verdicts import NOT_CLAIMED, Tested, decided
 
 
 class StartNoise(NamedTuple):
@@ -72,6 +72,12 @@ class Claim:
     @property
     def name(self) -> str:
         return self.trial.name
+
+    @property
+    def planned(self) -> bool:
+        """Whether the study's plan claims it, be it for one arm: else it is only shown."""
+        compared = [f.comparison for f in self.findings if f.comparison]
+        return not compared or any(NOT_CLAIMED not in each.why for each in compared)
 
 
 def claims(results: Results) -> list[Claim]:

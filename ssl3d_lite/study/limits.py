@@ -1,9 +1,12 @@
 """What a study's numbers do not show. Which of it is said depends on the study."""
 
+from collections import Counter
+from typing import get_args
+
 from .claims import Claim
 from .results import Results
 from .sentences import many
-from .statistics import LEVEL, level_of_look
+from .statistics import LEVEL, VerdictName, level_of_look
 from .verdicts import SEARCH, look_of
 
 
@@ -81,15 +84,15 @@ def by_number(results: Results, claims: list[Claim]) -> list[str]:
     ]
     if not judged:
         return []
-    told = sum(each.verdict != "cannot tell" for each in judged)
+    count = Counter(each.verdict for each in judged)
+    found = ", ".join(f"{count[name]} {name}" for name in get_args(VerdictName) if count[name])
     look, level = look_of(results), level_of_look(look_of(results))
-    holds = sum(each.verdict == "holds" for each in judged)
     known = "" if "looks" in results.facts else " (how often it was looked at before is unknown)"
     return [
-        f"Judged together: {many(len(judged), 'comparison')}, of which {told} can be told and "
-        f"{holds} hold. Holm's correction, which counts all of them, keeps false claims of either "
-        f"kind to {LEVEL:.1%} of all studies like this one. This is look {look} at a number of "
-        f"seeds{known}: a one-sided p of up to {level:.2g} counts. Each look spends a part of the "
+        f"Judged together: {many(len(judged), 'comparison')} ({found}). Holm's correction, which "
+        f"counts all of them, keeps false claims of either kind to {LEVEL:.1%} of all studies like "
+        f"this one. This is look {look} at a number of seeds{known}: a one-sided p of up to "
+        f"{level:.2g} counts. Each look spends a part of the "
         "level, since adding seeds until something holds would else find something."
     ]
 

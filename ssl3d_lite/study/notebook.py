@@ -12,7 +12,7 @@ from .limits import limits
 from .protocols import load_protocol
 from .published import beside_paper, published_tables
 from .results import Results
-from .sentences import each_arm, overall
+from .sentences import each_arm, overall, stated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -103,7 +103,7 @@ def _verdicts(results: Results, found: list[Claim]) -> "Iterator[str | Figure | 
     yield tables.items([overall(results, claim) for claim in found])
     for claim in found:
         if not claim.untested:
-            yield f"**Claimed:** {claim.trial.statement}"
+            yield "**{}:**{}".format(*stated(claim).split(":", 1))
             yield tables.items(each_arm(results, claim))
     yield effects(results, found)
 

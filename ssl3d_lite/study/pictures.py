@@ -1,5 +1,6 @@
 """A study's figures: which rows go into which curve."""
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from ssl3d_lite.show.figures.curves import Curve, Effect, bands, forest
@@ -21,7 +22,22 @@ def label_curves(results: Results, protocol: str) -> Figure:
                 places[results.scans(labels)] = scores
         curves[arm.name] = places
     panels, controls, floors = by_source(results, curves)
+    controls = strongest_first(results, controls)
     return bands(panels, controls, "labelled scans", results.quantity, log=True, floors=floors)
+
+
+def strongest_first(results: Results, controls: dict[str, Curve]) -> dict[str, Curve]:
+    """Controls with the best of the random encoders before them, if there are any: it decides, and
+    the first control is drawn with its band."""
+    random = [arm.name for arm in results.arms if arm.source == "random" and arm.name in controls]
+    if not random:
+        return controls
+
+    def mean(name: str) -> float:
+        return float(np.mean([np.mean(scores) for scores in controls[name].values()]))
+
+    best = max(random, key=mean)
+    return {best: controls[best], **controls}
 
 
 def step_curves(results: Results) -> Figure:

@@ -5,6 +5,7 @@ data, splits, networks and steps are not the same.
 """
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -71,8 +72,8 @@ def published_tables(benchmark: str) -> list[PublishedTable]:
 
 
 def beside_paper(results: Results, block: PublishedTable) -> Table:
-    """A row a published model, and below it our arm's, if there is one. In brackets is how far it
-    is ahead of scratch: ours by pairs."""
+    """A row a published model, and below it our arm's, if there is one; then the arms of ours that
+    the paper does not have. In brackets is how far it is ahead of scratch: ours by pairs."""
     names = paper_arms()
     base = next(scores for model, scores in block.rows.items() if names.get(model) == SCRATCH)
     rows: list[list[str]] = []
@@ -81,12 +82,31 @@ def beside_paper(results: Results, block: PublishedTable) -> Table:
         gains = [None if arm == SCRATCH else a - b for a, b in zip(scores, base, strict=True)]
         cells = [cell(*pair, digits=2) for pair in zip(scores, gains, strict=True)]
         rows.append([model, "the paper", *cells])
-        if arm is None:
-            continue
+        rows += our_rows(results, block, [arm] if arm else [])
+    rows += our_rows(results, block, not_in_paper(results))
+    return ["model", "whose", *block.columns], rows
+
+
+def our_rows(results: Results, block: PublishedTable, arms: Iterable[str]) -> list[list[str]]:
+    """A row an arm that has scores."""
+    rows = []
+    for arm in arms:
         ours = [our_cell(results, block, arm, column) for column in block.columns]
         if any(ours):
             rows.append([arm, "here", *(found or "–" for found in ours)])
-    return ["model", "whose", *block.columns], rows
+    return rows
+
+
+def not_in_paper(results: Results) -> list[str]:
+    """Pretrained arms that the paper has no row of, if they are to be compared with the same
+    scratch."""
+    return [
+        arm.name
+        for arm in results.arms
+        if not arm.is_control
+        and arm.name not in paper_arms().values()
+        and results.twin(arm, SCRATCH) == SCRATCH
+    ]
 
 
 def our_cell(results: Results, block: PublishedTable, arm: str, column: str) -> str:

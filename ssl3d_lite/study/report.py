@@ -28,7 +28,7 @@ from .pictures import effects, label_curves, step_curves
 from .protocols import COMES_WITH, load_protocol
 from .published import beside_paper, published_tables
 from .results import Results
-from .sentences import each_arm, many, overall
+from .sentences import each_arm, many, overall, stated
 from .tables import (
     DISTANCE,
     SPREAD,
@@ -110,8 +110,7 @@ def verdicts(results: Results, judged: list[Claim]) -> list[str]:
             parts.append(paragraph(overall(results, claim)))
             continue
         name, said = overall(results, claim).split(":", 1)
-        claimed = note(f"Claimed: {claim.trial.statement}")
-        parts.append(details(name, said, [claimed, bullets(each_arm(results, claim))]))
+        parts.append(details(name, said, [note(stated(claim)), bullets(each_arm(results, claim))]))
     return parts
 
 
@@ -124,8 +123,9 @@ def differences(results: Results, judged: list[Claim]) -> list[str]:
         "The mean of the paired differences with its 95 % interval, of pairs in which both arms "
         "learnt; below each, the single pairs. Blue: the claim holds, after correction for the "
         f"number of claims and looks. Orange: a gain of {results.study.min_effect:g} (dashed) can "
-        "be ruled out. Grey: undecided. Light grey: this experiment cannot tell, or a control. "
-        "Grey names are controls; an interval that ends in an arrow goes on."
+        "be ruled out. Grey: undecided. Light grey: this experiment cannot tell, the plan does "
+        "not claim it, or a control. Grey names are controls; an interval that ends in an arrow "
+        "goes on."
     )
     return [picture(figure, caption)]
 

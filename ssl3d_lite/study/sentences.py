@@ -4,6 +4,7 @@ from .claims import Claim, Finding, savings_of
 from .comparison import Comparison
 from .results import Results
 from .trials import BETTER_FEATURES, FEW_LABELS, PRETRAINED_ELSEWHERE
+from .verdicts import NOT_CLAIMED
 
 SMALL_P = 0.001  # a p below it is only said to be
 SAID = {
@@ -12,6 +13,7 @@ SAID = {
     "undecided": "is undecided",
     "cannot tell": "cannot be told",
 }
+NOT_JUDGED = "is shown and not judged"  # what the plan does not claim
 
 
 def overall(results: Results, claim: Claim) -> str:
@@ -25,13 +27,23 @@ def overall(results: Results, claim: Claim) -> str:
         return f"{name}: nothing to compare yet."
     parts = [
         f"{said} for {len(names)} ({', '.join(names)})"
-        for verdict, said in SAID.items()
-        if (names := [each.arm for each in tried if each.verdict == verdict])
+        for said in (*SAID.values(), NOT_JUDGED)
+        if (names := [each.arm for each in tried if in_overall(each) == said])
     ]
     of = "Of 1 arm" if len(tried) == 1 else f"Of {len(tried)} arms"
     pairs = [len(each.differences) for each in tried]
     text = f"{name}: {of} it {series(parts)}, at {pair_range(results, pairs)}."
     return " ".join([text, *reservations(claim)])
+
+
+def in_overall(compared: Comparison) -> str:
+    """A comparison's verdict as the sentence over all arms has it."""
+    return NOT_JUDGED if NOT_CLAIMED in compared.why else SAID[compared.verdict]
+
+
+def stated(claim: Claim) -> str:
+    """What is claimed of an arm, and whether the plan claims it."""
+    return f"{'Claimed' if claim.planned else 'Shown, not claimed'}: {claim.trial.statement}"
 
 
 def reservations(claim: Claim) -> list[str]:
@@ -42,6 +54,7 @@ def reservations(claim: Claim) -> list[str]:
     alone = [f.arm for f in claim.findings if f.comparison is None]
     blank = [f.arm for f in claim.findings if f.comparison and not f.comparison.differences]
     return [
+        *([] if claim.planned else ["It is not among the claims of the plan."]),
         *([f"This experiment cannot tell, because {unknown}."] if unknown else []),
         *([f"Not clearly ahead of any training at all: {', '.join(alike)}."] if alike else []),
         *([f"Ahead by less than is worth having: {', '.join(small)}."] if small else []),
@@ -53,7 +66,7 @@ def reservations(claim: Claim) -> list[str]:
 def shared_reasons(claim: Claim) -> str:
     """Why none of the arms can be judged, in so far as it is the same for all."""
     compared = [f.comparison for f in claim.findings if f.comparison and f.comparison.differences]
-    unknown = [each.why for each in compared if each.verdict == "cannot tell"]
+    unknown = [each.why for each in compared if in_overall(each) == SAID["cannot tell"]]
     if not unknown or len(unknown) < len(compared):
         return ""
     return "; ".join(each for each in unknown[0] if all(each in why for why in unknown))
@@ -117,10 +130,11 @@ def sentence(results: Results, compared: Comparison, known: str = "") -> str:
     if not compared.differences:
         return f"{compared.arm} against {compared.against}: no pair of scores yet."
     said = measured(results, compared).removesuffix(".")
+    verdict = "shown, not judged" if NOT_CLAIMED in compared.why else compared.verdict
     among = "" if compared.p is None else f" (one-sided p {p_value(compared.p)} after Holm)"
-    why = "; ".join(each for each in compared.why if each not in known)
+    why = "; ".join(each for each in compared.why if each != NOT_CLAIMED and each not in known)
     because = f", because {why}" if why else ""
-    parts = [f"{said}: {compared.verdict}{among}{because}."]
+    parts = [f"{said}: {verdict}{among}{because}."]
     least = f"{compared.min_effect:g}"
     if gain_too_small(compared):
         parts.append(f"The gain is smaller than the {least} that is worth having.")

@@ -16,7 +16,7 @@ from .ledger import ResultRow
 from .protocols import load_protocol
 from .published import PublishedTable, beside_paper, published_tables
 from .results import Results
-from .sentences import brief, each_arm, many, overall
+from .sentences import brief, each_arm, many, overall, stated
 from .verdicts import SEARCH
 
 SPREAD = "Mean ± standard deviation over pairs of seed and fold; in brackets, how many."
@@ -257,7 +257,7 @@ def table_text(results: Results) -> str:
     for claim in claims(results):
         parts.append(f"### {overall(results, claim)}")
         if not claim.untested:
-            parts += [f"Claimed: {claim.trial.statement}", items(each_arm(results, claim))]
+            parts += [stated(claim), items(each_arm(results, claim))]
     for title, table in (
         ("The puzzles", proxy_table(results)),
         ("Failed runs", failure_table(results)),

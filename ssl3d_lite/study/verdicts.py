@@ -25,6 +25,7 @@ from .trials import BETTER_FEATURES, Trial
 
 MIN_LEARNT = 4  # paired seeds in which both arms learnt, below which there is no verdict
 MIN_KINDS = 2  # kinds of random encoder: a single one is a weak control
+NOT_CLAIMED = "it is not among the claims of the plan, and only shown"
 SEARCH = "it is a search for settings, scored on validation cases"
 MARGIN = 2  # times the smallest gain worth having: what must lie above place, and above scratch
 
@@ -87,7 +88,7 @@ def decided(results: Results, tests: Sequence[Tested]) -> list[Comparison]:
         if results.study.is_search:
             reasons = [SEARCH]
         if not claimed:
-            reasons = ["it is not among the claims of the plan, and only shown"]
+            reasons = [NOT_CLAIMED]
         p = holds.get(id(test))
         verdict, why = verdict_of(test, reasons, p, out.get(id(test)), level)
         found = replace(test.compared, verdict=verdict, why=why, p=p)

@@ -54,8 +54,10 @@ def compared(
         overlay_mistakes(axes, truth, classes, place)
         scale.finish(axes, 2)
         axes.set_title(f"mistakes of\n{name.splitlines()[0]}", fontsize=9)
+    # a legend each, below what it is of: the colour of a mistake may be like that of a class
     named = dict(zip(label_names[1:], colours_of(label_names), strict=False))
-    _legend(figure, named | KINDS)
+    _legend(figure, named, "outside lower left", columns=2)
+    _legend(figure, KINDS, "outside lower right", columns=2)
     return figure
 
 
@@ -105,6 +107,12 @@ def overlay_mistakes(axes: Axes, truth: np.ndarray, prediction: np.ndarray, plac
     )
 
 
-def _legend(figure: Figure, colours: Mapping[str, str]) -> None:
+def _legend(
+    figure: Figure,
+    colours: Mapping[str, str],
+    where: str = "outside lower center",
+    columns: int = 8,
+) -> None:
     handles = [Polygon([(0, 0)], color=colour, label=name) for name, colour in colours.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=8, frameon=False, fontsize=8)
+    style: dict[str, Any] = {"loc": where, "ncols": columns, "frameon": False, "fontsize": 8}
+    figure.legend(handles=handles, **style)

@@ -16,7 +16,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.study.baselines import Where, best_random, floor_of
 from ssl3d_lite.study.claims import claims, savings_of
 from ssl3d_lite.study.comparison import compare
-from ssl3d_lite.study.sentences import each_arm, overall
+from ssl3d_lite.study.sentences import each_arm, overall, stated
 from ssl3d_lite.study.statistics import LEVEL, level_of_look
 
 CORPUS = {"recipe": "virtual-ukb-brain"}
@@ -243,13 +243,20 @@ def test_a_plan_with_one_claim_is_judged_by_it_alone():
     one = replace(every, claims=("better with few labels",), claim_arms=("cpc",))
     ps = []
     for study in (every, one):
-        _, found = judged(study, score)
+        results, found = judged(study, score)
         ps.append(found["better with few labels"].findings[0].comparison.p)
         others = [each.comparison for each in found["better final score"].findings]
         assert {each.p is None for each in others} == {study is one}
     assert 0 < ps[1] < ps[0] / 4  # of eight comparisons one is left
     assert set(verdicts(found["better final score"]).values()) == {"cannot tell"}
     assert "not among the claims of the plan, and only shown" in reasons(found["faster"])
+    assert stated(found["faster"]).startswith("Shown, not claimed: On the way")
+    assert stated(found["better with few labels"]).startswith("Claimed: ")
+    said = overall(results, found["faster"])
+    assert "shown and not judged for 2 (cpc, rpl)" in said
+    assert said.endswith("It is not among the claims of the plan.")
+    assert "cannot" not in said
+    assert all(": shown, not judged." in line for line in each_arm(results, found["faster"])[:2])
     rival = found["better with few labels"].findings[1]
     assert (rival.arm, rival.verdict) == ("rpl", "cannot tell")
     assert rival.comparison.interval

@@ -17,7 +17,7 @@ from ssl3d_lite.study import pictures, tables
 from ssl3d_lite.study.claims import claims
 from ssl3d_lite.study.limits import limits
 from ssl3d_lite.study.report import hours, write_report, write_table
-from ssl3d_lite.study.sentences import each_arm, overall
+from ssl3d_lite.study.sentences import SAID, each_arm, overall
 
 ARMS = ("cpc", "2d-cpc", "scratch", "random", "collapsed")
 
@@ -123,8 +123,9 @@ def test_how_often_verdicts_were_asked_for_is_said():
         judged = claims(results)
         asked = [f for c in judged for f in c.findings if f.comparison and f.comparison.p]
         (line,) = (each for each in limits(results, judged) if "Holm's" in each)
-        told = sum(f.verdict != "cannot tell" for f in asked)
-        assert line.startswith(f"Judged together: {len(asked)} comparisons, of which {told} can be")
+        counts = [(verdict, sum(f.verdict == verdict for f in asked)) for verdict in SAID]
+        found = ", ".join(f"{count} {verdict}" for verdict, count in counts if count)
+        assert line.startswith(f"Judged together: {len(asked)} comparisons ({found}). Holm's")
         assert which in line
 
 
@@ -132,7 +133,7 @@ def test_what_cannot_be_told_is_not_counted_as_told():
     study = make_study(ARMS, ("2", "5"), seeds=6)
     results = results_of(study, with_patients(all_rows(study, score) + place_rows(study, 0.9)))
     (line,) = (each for each in limits(results, claims(results)) if "Holm's" in each)
-    assert ", of which 0 can be told and 0 hold." in line
+    assert re.search(r": (\d+) comparisons? \(\1 cannot tell\)\.", line)
 
 
 def test_the_time_of_a_run_counts_once():
@@ -150,6 +151,22 @@ def test_a_panel_holds_the_arms_of_one_source_and_controls_stand_apart(results):
     }
     assert list(controls) == ["scratch", "random", "collapsed"]
     assert floors == {}
+
+
+def test_the_best_random_encoder_has_the_band():
+    study = make_study(("cpc", "random", "random@none", "collapsed"), ("2", "5"))
+    rows = []
+    for labels in ("2", "5"):
+        for arm, score in (("cpc", 0.6), ("random", 0.3), ("random@none", 0.5), ("collapsed", 0.2)):
+            rows += make_rows(arm, [score, score + 0.1], protocol="probe", labels=labels)
+    figure = pictures.label_curves(results_of(study, rows), "probe")
+    axes = figure.axes[0]
+    assert axes.lines[0].get_ydata().tolist() == pytest.approx([0.55, 0.55])
+    shaded = [band.get_paths()[0].vertices[:, 1] for band in axes.collections]
+    spans = [(round(float(y.min()), 2), round(float(y.max()), 2)) for y in shaded]
+    assert spans.count((0.5, 0.6)) == 1
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["pretrained", "random@none", "random", "collapsed"]
 
 
 def test_place_alone_is_a_dotted_line_over_a_shade(results):

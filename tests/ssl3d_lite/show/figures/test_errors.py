@@ -40,6 +40,10 @@ def test_a_row_shows_scan_truth_answers_and_mistakes():
         *("scan", "truth", "scratch\nDice 0.50", "cpc"),
         *("mistakes of\nscratch", "mistakes of\ncpc"),
     ]
+    assert [[text.get_text() for text in each.get_texts()] for each in figure.legends] == [
+        ["a", "b"],
+        list(KINDS),
+    ]
     assert colours(figure.axes[4]) == NAMES
     assert colours(figure.axes[5]) == ["", "", "right", "right", "right", "right"]
 
