@@ -42,8 +42,14 @@ def asked_places(label: np.ndarray | None, scan: np.ndarray) -> np.ndarray:
 
 
 def mean_of_moved(shares: Sequence[float | None]) -> float | None:
-    """Of what :meth:`RingJudge.in_crops` gives, the mean over all crops but the first, which has
-    not been moved; None if there is none."""
+    """The mean share over all crops but the first, which has not been moved.
+
+    Args:
+        shares: what :meth:`RingJudge.in_crops` gives.
+
+    Returns:
+        None if no moved crop has a place.
+    """
     known = [share for share in shares[1:] if share is not None]
     return float(np.mean(known)) if known else None
 
