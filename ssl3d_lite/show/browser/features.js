@@ -176,7 +176,7 @@ function arrange(view) {
   const [narrow, wide] = [width < NARROW_PAGE, width >= WIDE_PAGE];
   root.classList.toggle("ssl3d-narrow", narrow);
   root.classList.toggle("ssl3d-wide", wide);
-  const third = Math.min(300, Math.floor((width - 2 * BETWEEN) / view.columns.length));
+  const third = Math.min(300, Math.floor((width - 2 * BETWEEN) / view.columns.length) - 1);
   arrangeBoard(view, width, narrow);
   arrangePatches(view);
   arrangePlanes(view, narrow ? width : width - TITLES);

@@ -47,7 +47,7 @@ export function makeBoard(view, root, hover, choose) {
 }
 
 // Long names often begin alike: what follows tells them apart.
-function shortened(names) {
+export function shortened(names) {
   let alike = 0;
   while (names.every((name) => name[alike] === names[0][alike] && alike < name.length - 3)) alike++;
   return alike > 4 ? names.map((name) => `…${name.slice(alike)}`) : names;
@@ -144,15 +144,18 @@ export function arrangeBoard(view, width, narrow) {
   lay(board, columns.length, narrow);
 }
 
-// Patients stand side by side and columns one below the other; on a narrow page the other way.
+// Patients stand side by side and columns one below the other; on a narrow page the other way, and
+// the crop next to the patient that it is of.
 function lay(board, columns, narrow) {
   board.element.style.gridTemplateColumns = narrow ? `repeat(${columns}, minmax(0, 1fr))` : "";
   const put = (element, across, down) => {
     element.style.gridArea = `${down + 1} / ${across + 1}`;
   };
   put(board.corner, 0, 0);
+  const last = board.heads.length - 1;
+  const turn = (subject) => (subject === last ? 1 : subject && subject + 1);
   board.heads.forEach(({ element: head }, subject) => {
-    if (narrow) head.style.gridArea = `${2 * subject + 3} / 1 / auto / -1`;
+    if (narrow) head.style.gridArea = `${2 * turn(subject) + 3} / 1 / auto / -1`;
     else put(head, subject + 1, 0);
   });
   board.names.forEach(({ element, title, told }, row) => {
@@ -161,7 +164,7 @@ function lay(board, columns, narrow) {
     put(told, row, 1);
   });
   for (const { element, subject, row } of board.panels) {
-    if (narrow) put(element, row, 2 * subject + 3);
+    if (narrow) put(element, row, 2 * turn(subject) + 3);
     else put(element, subject + 1, row + 1);
   }
 }

@@ -81,7 +81,8 @@ export function markPlace(view, panel) {
     const { place } = answerOf(view, row, subject);
     const { words, colour } = judged(view, subject, place);
     drawRing(panel, to([place[plane.across], place[plane.up]]), colour);
-    sayBelow(panel, words, colour);
+    const hidden = words.startsWith("✗") && Math.abs(place[plane.axis] - panel.slice) > 1;
+    sayBelow(panel, hidden ? `${words}, in another slice` : words, colour);
   }
 }
 

@@ -2,13 +2,16 @@
 
 import { unsigned } from "./bytes.js";
 import { make } from "./elements.js";
+import { shortened } from "./features_board.js";
 
 const HEIGHT = 76; // of a thumbnail, in CSS pixels
 
 function readThumbs(model) {
   const bytes = unsigned(model.get("_thumbs"));
+  const others = model.get("_others");
+  const short = shortened(others.map(({ name }) => name));
   let at = 0;
-  return model.get("_others").map(({ name, size: [width, height], extent }) => {
+  return others.map(({ name, size: [width, height], extent }, number) => {
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [width, height];
     const context = canvas.getContext("2d");
@@ -17,7 +20,7 @@ function readThumbs(model) {
     for (let n = 0; n < width * height; n++) image.data[4 * n + 3] = 255;
     context.putImageData(image, 0, 0);
     at += width * height;
-    return { name, canvas, width: (HEIGHT * extent[0]) / extent[1] };
+    return { name, short: short[number], canvas, width: (HEIGHT * extent[0]) / extent[1] };
   });
 }
 
@@ -47,7 +50,7 @@ export function drawNearestPatients({ nearest, asked: { patient } }) {
   for (const strip of nearest.strips) {
     strip.row.replaceChildren();
     for (const other of [patient, ...strip.nearest[patient]]) {
-      const { name, canvas, width } = nearest.thumbs[other];
+      const { name, short, canvas, width } = nearest.thumbs[other];
       const framed = known !== strip.nearest[patient] && known.includes(other);
       const figure = make(strip.row, "figure", { className: framed ? "ssl3d-framed" : "" });
       const picture = make(figure, "canvas", {}, { role: "img", "aria-label": name });
@@ -55,7 +58,7 @@ export function drawNearestPatients({ nearest, asked: { patient } }) {
       picture.style.width = `${width}px`;
       picture.style.height = `${HEIGHT}px`;
       picture.getContext("2d").drawImage(canvas, 0, 0);
-      make(figure, "figcaption", { textContent: other === patient ? "asked" : name, title: name });
+      make(figure, "figcaption", { textContent: other === patient ? "asked" : short, title: name });
     }
   }
 }
