@@ -49,7 +49,7 @@
 # %matplotlib inline
 
 # %%
-from math import log
+from math import ceil, log
 
 import torch
 import torch.nn.functional as F
@@ -68,6 +68,7 @@ from ssl3d_lite.tasks.geometry import cut, grid_corners, shift_matrix
 from ssl3d_lite.training.pretraining import pretrain
 from ssl3d_lite.training.settings import TrainSettings
 
+pooled = global_avg_pool  # an encoder's levels → one vector of each patch, the mean over space
 SIZES = {
     "smoke": {"cases": 12, "filters": (4, 8), "steps": 10},
     "class": {"cases": 60, "filters": (16, 32, 64), "steps": 150},
@@ -108,13 +109,14 @@ shape = EncoderSettings(in_channels=len(cohort.channels), filters=size["filters"
 # of the patch that lies `step` rows ahead at the same place of the other axes, and `None` past the
 # end.
 #
-# **How far ahead?** Patches overlap. If a target shares voxels with a patch of the context, or only
-# **touches** it, it can be found by comparing borders that run on, with no idea of anatomy: a
-# shortcut. `first_clear` says how many rows ahead the first target lies that neither shares a voxel
-# with **any** patch of its context nor touches one: at least one layer of voxels lies between.
+# **How far ahead?** Patches overlap. If a target shares voxels with a patch of the context, it can be
+# found by comparing those, with no idea of anatomy: a shortcut. `first_clear` says how many rows
+# ahead the first target lies that shares no **voxel** with **any** patch of its context.
 #
-# **Think before you write:** which patch of the context is nearest to the target? And what is
-# `first_clear` of patches of 16 voxels, 8 apart? Of 16, 7 apart?
+# **Think before you write:** which patch of the context is nearest to the target? What is
+# `first_clear` of patches of 16 voxels, 8 apart? Of 16, 7 apart? In one of the two, that target
+# **touches** a patch: no voxel is shared, but none lies between either. Then it can still be found,
+# by borders that run on. How many rows ahead would rule that out too?
 #
 # <details><summary>Hint: a small loop is fine</summary>
 #
@@ -194,9 +196,9 @@ def target_of(grid, place, step, direction):
 
 
 def first_clear(patch, stride):
-    """How many rows ahead the first target lies that neither overlaps nor touches its context."""
+    """How many rows ahead the first target lies that shares no voxel with its context."""
     ### BEGIN SOLUTION
-    return patch // stride + 1
+    return ceil(patch / stride)
     ### END SOLUTION
 
 
@@ -249,17 +251,17 @@ def check_clear(patch, stride):
     step = first_clear(patch, stride)
     assert step == int(step) and step >= 1, f"a whole number of rows is wanted, not {step}"
     for ahead in range(1, int(step) + 1):
-        shared, between = max(0, patch - ahead * stride), ahead * stride - patch
+        shared = patch - ahead * stride
         if ahead < step:
-            assert between <= 0, (
+            assert shared > 0, (
                 f"patches of {patch}, {stride} apart: you say {step}, but {ahead} rows ahead the "
-                "target is clear already"
+                "target shares no voxel with its context"
+                + (" (it touches a patch, and may)" if shared == 0 else "")
             )
         else:
-            assert between > 0, (
+            assert shared <= 0, (
                 f"patches of {patch}, {stride} apart: {ahead} rows ahead, the target shares "
                 f"{shared} layers of voxels with the patch itself"
-                + (", but touches it" if between == 0 else "")
             )
 
 
@@ -366,7 +368,8 @@ print(f"grid {grid}: {np.prod(grid)} patches, read {asked} times by contexts and
 
 # %% [markdown]
 # *What to look at:* dark blue is out of sight, grey the context, yellow the targets. Do the rows
-# between context and target stay dark?
+# between context and target stay dark? The first target shown lies three rows ahead: one more than
+# `first_clear` asks for, so that it does not touch the context either.
 #
 # ## Part 2: encode once, then read (15 points)
 #
@@ -375,7 +378,7 @@ print(f"grid {grid}: {np.prod(grid)} patches, read {asked} times by contexts and
 # from what came out.
 #
 # Write `encode_once`. The encoder takes patches (patch, channel, *space*) and gives a list of
-# levels; `global_avg_pool` makes one vector of it for each patch; `embed` turns vectors into latents. The
+# levels; `pooled` makes one vector of them for each patch; `embed` turns vectors into latents. The
 # answer is a **field**, (scan, code, *grid*), that holds at each place of the grid the latent of
 # its patch. Patches come in the order of their numbers, the last axis fastest.
 #
@@ -400,7 +403,7 @@ def encode_once(encoder, embed, views, grid):
     """Encode every patch once, and lay the latents out as a field.
 
     Args:
-        encoder: patches (patch, channel, *space) → a list of levels, for ``global_avg_pool``.
+        encoder: patches (patch, channel, *space) → a list of levels, for ``pooled``.
         embed: vectors (patch, width) → latents (patch, code).
         views: (scan, patch, channel, *space).
         grid: patches along each axis, in 2D or 3D.
@@ -409,7 +412,7 @@ def encode_once(encoder, embed, views, grid):
         (scan, code, *grid).
     """
     ### BEGIN SOLUTION
-    latents = embed(global_avg_pool(encoder(views.flatten(0, 1))))
+    latents = embed(pooled(encoder(views.flatten(0, 1))))
     return latents.view(len(views), *grid, -1).movedim(-1, 1)
     ### END SOLUTION
 
@@ -568,9 +571,9 @@ with torch.no_grad():
 # *across*), with one axis across in 2D and two in 3D.
 #
 # A convolution of edge 3 sees all neighbours, those in the next row as well. Two of them see two
-# rows ahead, and a patch there touches the target, three rows ahead. Then the network need not
-# predict, it can compare borders, or copy: the loss falls and nothing is learnt. So the kernel is
-# multiplied by a **mask** of zeros and ones:
+# rows ahead, and a patch there shares voxels with the target, three rows ahead. Then the network
+# need not predict, it can copy: the loss falls and nothing is learnt. So the kernel is multiplied by
+# a **mask** of zeros and ones:
 #
 # ```
 #     the row before   1 1 1     (in 3D all nine)

@@ -44,7 +44,7 @@ ANSWERS = [
             """
             def first_clear(patch, stride):
                 steps = 1
-                while steps * stride <= patch:
+                while steps * stride < patch:
                     steps += 1
                 return steps
             """,
@@ -54,7 +54,7 @@ ANSWERS = [
             def encode_once(encoder, embed, views, grid):
                 scans, patches = views.shape[:2]
                 flat = views.reshape(scans * patches, *views.shape[2:])
-                flat = embed(global_avg_pool(encoder(flat)))
+                flat = embed(pooled(encoder(flat)))
                 field = flat.reshape(scans, patches, -1).permute(0, 2, 1)
                 return field.reshape(scans, flat.shape[-1], *grid)
             """,
@@ -169,7 +169,7 @@ ANSWERS = [
             """,
             """
             def first_clear(patch, stride, rows=1):
-                return rows if rows * stride > patch else first_clear(patch, stride, rows + 1)
+                return rows if rows * stride >= patch else first_clear(patch, stride, rows + 1)
             """,
         ),
         2: code(

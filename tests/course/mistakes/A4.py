@@ -110,15 +110,15 @@ MISTAKES = [
         GRID,
         PYRAMID,
         TARGET,
-        changed(CLEAR, ("patch // stride + 1", "patch // stride")),
+        changed(CLEAR, ("ceil(patch / stride)", "patch // stride")),
     ),
     mistake(
-        "a target that touches its context",
+        "a target that may not touch its context",
         1,
         GRID,
         PYRAMID,
         TARGET,
-        changed(CLEAR, ("patch // stride + 1", "-(-patch // stride)")),
+        changed(CLEAR, ("ceil(patch / stride)", "patch // stride + 1")),
     ),
     mistake(
         "a target one row too far",
@@ -126,7 +126,7 @@ MISTAKES = [
         GRID,
         PYRAMID,
         TARGET,
-        changed(CLEAR, ("patch // stride + 1", "patch // stride + 2")),
+        changed(CLEAR, ("ceil(patch / stride)", "ceil(patch / stride) + 1")),
     ),
     # ---- 2: encode once
     mistake(
@@ -134,7 +134,7 @@ MISTAKES = [
         2,
         """
         def encode_once(encoder, embed, views, grid):
-            latents = [embed(global_avg_pool(encoder(views[:, v]))) for v in range(views.shape[1])]
+            latents = [embed(pooled(encoder(views[:, v]))) for v in range(views.shape[1])]
             return torch.stack(latents, -1).unflatten(-1, grid)
         """,
         READ,
@@ -144,7 +144,7 @@ MISTAKES = [
         2,
         """
         def encode_once(encoder, embed, views, grid):
-            latents = torch.stack([embed(global_avg_pool(encoder(scan))) for scan in views])
+            latents = torch.stack([embed(pooled(encoder(scan))) for scan in views])
             return latents.unflatten(1, grid).movedim(-1, 1)
         """,
         READ,
@@ -181,8 +181,8 @@ MISTAKES = [
         changed(
             ENCODE,
             (
-                "global_avg_pool(encoder(views.flatten(0, 1)))",
-                "global_avg_pool(encoder(views.flatten(0, 1))).detach()",
+                "pooled(encoder(views.flatten(0, 1)))",
+                "pooled(encoder(views.flatten(0, 1))).detach()",
             ),
         ),
         READ,
@@ -193,8 +193,8 @@ MISTAKES = [
         changed(
             ENCODE,
             (
-                "embed(global_avg_pool(encoder(views.flatten(0, 1))))",
-                "global_avg_pool(encoder(views.flatten(0, 1)))",
+                "embed(pooled(encoder(views.flatten(0, 1))))",
+                "pooled(encoder(views.flatten(0, 1)))",
             ),
         ),
         READ,

@@ -90,7 +90,7 @@ SLIPS = {
     "a4-1 a target past the end, from the far side of the grid",
     "a4-1 a target that is always forwards",
     "a4-1 a target that overlaps its context",
-    "a4-1 a target that touches its context",
+    "a4-1 a target that may not touch its context",
     "a4-1 a target one row too far",
     "a4-2 numbers looked up among the codes",
     "a4-2 a list of numbers only",
