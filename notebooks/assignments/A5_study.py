@@ -573,24 +573,29 @@ from ssl3d_lite.study.comparison import paired
 # cautious). Write it as `mean_interval`. You need no care for $M_S = 0$. Of fewer than two seeds,
 # or two patients, nothing is known: the interval is then $(-\infty, \infty)$.
 #
-# Then `decide`. A run that does not beat **place alone**, the mean label map of the same labelled
-# scans, has *failed*; the interval is that of the pairs in which both arms learnt. The function is
-# given
+# Then a verdict, in two steps. Let the claim be that the true mean difference is above zero, and
+# $w > 0$ the smallest gain worth having. `decide(low, high, worthwhile)` is what an **interval
+# alone** says, from its two ends and $w$. In this order, the answer is
+#
+# - `"holds"`: the whole interval is above zero;
+# - `"does not hold"`: a gain of $w$ can be ruled out, as the whole interval is below $w$;
+# - `"undecided"`: anything else.
+#
+# `conclude` is what the **study** says. In a study, a run that does not beat **place alone**, the
+# mean label map of the same labelled scans, has *failed*; the interval is that of the pairs in which
+# both arms learnt. The function is given
 #
 # - `seeds`, the number of paired seeds;
 # - `ahead`, by how much scratch with the most labels is ahead of place alone;
 # - `low` and `high`, the interval's ends;
 # - `overall`, the mean difference over *all* pairs, failed ones too;
-# - `min_effect`, the smallest gain worth having, $w > 0$.
+# - `min_effect`, which is $w$.
 #
-# Let the claim be that the true mean difference is above zero. In this order, the answer is
-#
-# - `"cannot tell"`: fewer than six seeds, or scratch less than $2w$ ahead of place alone. Where
-#   nothing is learnt, nothing can differ;
-# - `"holds"`: the whole interval is above zero, and so is `overall`;
-# - `"does not hold"`: a gain of $w$ can be ruled out, as the whole interval is below $w$, and so is
-#   `overall`;
-# - `"undecided"`: anything else.
+# With fewer than six seeds, or scratch less than $2w$ ahead of place alone, the answer is
+# `"cannot tell"`: where nothing is learnt, nothing can differ. Else it asks `decide`. But leaving
+# out failures must not decide anything. So an interval that `overall` lies outside of is first
+# stretched until it reaches `overall`: nothing holds unless `overall` is above zero too, and nothing
+# is ruled out unless `overall` is below $w$ too.
 #
 # **Think before you write:** an interval from −0.01 to 0.15. Most of it is above zero, and so is
 # the mean. May you say that it holds? That it does not? And why is `overall` asked?
@@ -625,16 +630,23 @@ def mean_interval(differences, confidence=0.95):
     ### END SOLUTION
 
 
-def decide(seeds, ahead, low, high, overall, min_effect):
-    """ "cannot tell", "holds", "does not hold" or "undecided"."""
+def decide(low, high, worthwhile):
+    """What an interval alone says: "holds", "does not hold" or "undecided"."""
+    ### BEGIN SOLUTION
+    if low > 0:
+        return "holds"
+    if high < worthwhile:
+        return "does not hold"
+    return "undecided"
+    ### END SOLUTION
+
+
+def conclude(seeds, ahead, low, high, overall, min_effect):
+    """What a study says: "cannot tell", or what the interval does, stretched to ``overall``."""
     ### BEGIN SOLUTION
     if seeds < 6 or ahead < 2 * min_effect:
         return "cannot tell"
-    if low > 0 and overall > 0:
-        return "holds"
-    if high < min_effect and overall < min_effect:
-        return "does not hold"
-    return "undecided"
+    return decide(min(low, overall), max(high, overall), min_effect)
     ### END SOLUTION
 
 
@@ -671,13 +683,22 @@ def made_up(seeds, patients, by_seed, by_patient, rest, mean=0.03, seed=0):
 
 
 @checks
-def check_decision(expected, seeds=6, ahead=0.2, low=-0.01, high=0.15, overall=None, w=0.02):
+def check_decision(expected, low, high, worthwhile=0.02):
+    found = decide(low, high, worthwhile)
+    assert found == expected, (
+        f"an interval from {low} to {high}, where {worthwhile} is worth having: alone it says "
+        f"{expected!r}, but you say {found!r}"
+    )
+
+
+@checks
+def check_conclusion(expected, seeds=6, ahead=0.2, low=-0.01, high=0.15, overall=None, w=0.02):
     overall = (low + high) / 2 if overall is None else overall
-    found = decide(seeds, ahead, low, high, overall, w)
+    found = conclude(seeds, ahead, low, high, overall, w)
     assert found == expected, (
         f"{seeds} seeds, scratch {ahead} ahead of place alone, an interval from {low} to {high}, "
-        f"{overall:+.3f} over all pairs, where {w} is worth having: this is {expected!r}, but you "
-        f"say {found!r}"
+        f"{overall:+.3f} over all pairs, where {w} is worth having: the study says {expected!r}, "
+        f"but you say {found!r}"
     )
 
 
@@ -694,12 +715,15 @@ check_interval([[0.02, 0.05, 0.01], [0.03, 0.04, 0.02]])
 check_interval(made_up(6, 20, 0.01, 0.04, 0.03))
 check_interval(made_up(6, 20, 0.03, 0.0, 0.03), confidence=0.8)
 check_one_seed([[0.09, 0.1]])
-check_decision("undecided")
-check_decision("holds", low=0.01, high=0.08)
-check_decision("does not hold", low=-0.03, high=0.01)
-check_decision("cannot tell", seeds=3, low=0.01, high=0.08)
-check_decision("cannot tell", ahead=0.01, low=0.01, high=0.08)
-check_decision("undecided", low=0.01, high=0.08, overall=-0.02)
+check_decision("undecided", -0.01, 0.15)
+check_decision("holds", 0.01, 0.08)
+check_decision("does not hold", -0.03, 0.01)
+check_conclusion("undecided")
+check_conclusion("holds", low=0.01, high=0.08)
+check_conclusion("does not hold", low=-0.03, high=0.01)
+check_conclusion("cannot tell", seeds=3, low=0.01, high=0.08)
+check_conclusion("cannot tell", ahead=0.01, low=0.01, high=0.08)
+check_conclusion("undecided", low=0.01, high=0.08, overall=-0.02)
 ### BEGIN HIDDEN TESTS
 
 
@@ -722,21 +746,28 @@ with checks.further("one patient"):
     one_patient = tuple(map(float, mean_interval(np.zeros((5, 1)))))
     assert one_patient == nothing_known, "one patient tells nothing of the others"
 with checks.further("what holds"):
-    check_decision("holds", low=0.001, high=0.01)  # though it is small
-    check_decision("holds", seeds=12, ahead=0.04, low=0.03, high=0.08)
+    check_decision("holds", 0.001, 0.01)  # though it is small
+    check_decision("holds", 0.03, 0.08)
+    check_conclusion("holds", low=0.001, high=0.01)
+    check_conclusion("holds", seeds=12, ahead=0.04, low=0.03, high=0.08)
 with checks.further("what does not hold"):
-    check_decision("undecided", low=-0.03, high=0.01, w=0.005)
-    check_decision("does not hold", low=-0.2, high=0.04, w=0.05)
-    check_decision("undecided", low=-0.2, high=0.06, w=0.05)
-    check_decision("does not hold", low=-0.2, high=-0.01, w=0.05)
+    for low, high, w, expected in (
+        (-0.03, 0.01, 0.005, "undecided"),
+        (-0.2, 0.04, 0.05, "does not hold"),
+        (-0.2, 0.06, 0.05, "undecided"),
+        (-0.2, -0.01, 0.05, "does not hold"),
+    ):
+        check_decision(expected, low, high, w)
+        check_conclusion(expected, low=low, high=high, w=w)
 with checks.further("an interval and a mean that disagree, and no interval"):
-    check_decision("undecided", low=-0.03, high=0.01, overall=0.04)
-    check_decision("undecided", low=0.001, high=0.01, overall=-0.001, w=0.005)
-    check_decision("undecided", low=-math.inf, high=math.inf, overall=0.0)
+    check_conclusion("undecided", low=-0.03, high=0.01, overall=0.04)
+    check_conclusion("undecided", low=0.001, high=0.01, overall=-0.001, w=0.005)
+    check_decision("undecided", -math.inf, math.inf)
+    check_conclusion("undecided", low=-math.inf, high=math.inf, overall=0.0)
 with checks.further("what cannot be told"):
-    check_decision("cannot tell", seeds=5, low=-0.2, high=-0.01, w=0.05)
-    check_decision("cannot tell", ahead=0.09, low=-0.2, high=-0.01, w=0.05)
-    check_decision("cannot tell", ahead=-0.3)
+    check_conclusion("cannot tell", seeds=5, low=-0.2, high=-0.01, w=0.05)
+    check_conclusion("cannot tell", ahead=0.09, low=-0.2, high=-0.01, w=0.05)
+    check_conclusion("cannot tell", ahead=-0.3)
 ### END HIDDEN TESTS
 checks.end(points=10)
 
@@ -1783,8 +1814,8 @@ print(", ".join(unfairness(runs_of(study))) or "fair")
 # ## What you have now
 #
 # A split, an interval, a judge, a study and a claim of your own. Compare your judge with what
-# `ssl3d_lite/study/leakage.py` and `settings.py` refuse, your interval with `statistics.py`, and
-# your verdict with `verdicts.py` in the same folder.
+# `ssl3d_lite/study/leakage.py` and `settings.py` refuse, your interval and `decide` with
+# `statistics.py`, and your `conclude` with `verdicts.py` in the same folder.
 #
 # ## References
 #

@@ -113,6 +113,9 @@ HOSTILE = {
 
             def decide(*args):
                 return Always("holds")
+
+
+            conclude = decide
             """,
         ),
         4: code(

@@ -67,15 +67,16 @@ ANSWERS = [
                 return [d.mean() - half, d.mean() + half]
             """,
             """
-            def decide(seeds, ahead, low, high, overall, min_effect):
-                verdict = "undecided"
+            def decide(low, high, worthwhile):
+                return "holds" if low > 0 else "does not hold" if high < worthwhile else "undecided"
+            """,
+            """
+            def conclude(seeds, ahead, low, high, overall, min_effect):
                 if seeds < 6 or ahead < 2 * min_effect:
-                    verdict = "cannot tell"
-                elif low > 0 and overall > 0:
-                    verdict = "holds"
-                elif high < min_effect and overall < min_effect:
-                    verdict = "does not hold"
-                return verdict
+                    return "cannot tell"
+                said = decide(low, high, min_effect)
+                agrees = {"holds": overall > 0, "does not hold": overall < min_effect}
+                return said if agrees.get(said) else "undecided"
             """,
         ),
     },
@@ -149,6 +150,17 @@ ANSWERS = [
                 return d.mean() + width * np.array([-1, 1])
             """,
             RIGHT["decide"],
+            """
+            def conclude(seeds, ahead, low, high, overall, min_effect):
+                verdict = "undecided"
+                if seeds < 6 or ahead < 2 * min_effect:
+                    verdict = "cannot tell"
+                elif low > 0 and overall > 0:
+                    verdict = "holds"
+                elif high < min_effect and overall < min_effect:
+                    verdict = "does not hold"
+                return verdict
+            """,
         ),
         6: code(
             """

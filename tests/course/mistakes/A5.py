@@ -30,6 +30,7 @@ PAIRED = RIGHT["paired"]
 BOOTSTRAP = RIGHT["bootstrap"]
 INTERVAL = RIGHT["mean_interval"]
 DECIDE = RIGHT["decide"]
+CONCLUDE = RIGHT["conclude"]
 JUDGE = """
     def unfairness(runs):
         found = set()
@@ -131,11 +132,15 @@ def drawing(name: str, *changes: tuple[str, str]) -> Mistake:
 
 
 def bounding(name: str, *changes: tuple[str, str]) -> Mistake:
-    return mistake(name, 3, changed(INTERVAL, *changes), DECIDE)
+    return mistake(name, 3, changed(INTERVAL, *changes), DECIDE, CONCLUDE)
 
 
 def deciding(name: str, *changes: tuple[str, str]) -> Mistake:
-    return mistake(name, 3, INTERVAL, changed(DECIDE, *changes))
+    return mistake(name, 3, INTERVAL, changed(DECIDE, *changes), CONCLUDE)
+
+
+def concluding(name: str, *changes: tuple[str, str]) -> Mistake:
+    return mistake(name, 3, INTERVAL, DECIDE, changed(CONCLUDE, *changes))
 
 
 def judging(name: str, *changes: tuple[str, str]) -> Mistake:
@@ -314,29 +319,33 @@ MISTAKES = [
             "return float(values.mean()), float(values.mean())",
         ),
     ),
-    deciding("three seeds are enough", ("seeds < 6", "seeds < 3")),
-    deciding("the floor is not asked", (" or ahead < 2 * min_effect", "")),
-    deciding("ahead of the floor at all", ("ahead < 2 * min_effect", "ahead <= 0")),
-    deciding(
+    concluding("three seeds are enough", ("seeds < 6", "seeds < 3")),
+    concluding("the floor is not asked", (" or ahead < 2 * min_effect", "")),
+    concluding("ahead of the floor at all", ("ahead < 2 * min_effect", "ahead <= 0")),
+    concluding(
         "cannot tell only if nothing else is said",
         ("if seeds < 6 or ahead < 2 * min_effect:", "if seeds < 6 and low <= 0:"),
     ),
-    deciding("leaving out failures decides", ("low > 0 and overall > 0", "low > 0")),
-    deciding(
-        "failures count for one side only",
-        ("high < min_effect and overall < min_effect", "high < min_effect"),
-    ),
-    deciding(
-        "from the mean alone",
-        ("low > 0 and overall > 0", "overall > 0"),
-        ("high < min_effect and overall < min_effect", "True"),
+    concluding("leaving out failures decides", ("min(low, overall)", "low")),
+    concluding("failures count for one side only", ("max(high, overall)", "high")),
+    concluding(
+        "from the mean alone", ("min(low, overall), max(high, overall)", "overall, overall")
     ),
     deciding("not shown is refuted", ('"undecided"', '"does not hold"')),
-    deciding(
-        "refuted only if it harms",
-        ("high < min_effect and overall < min_effect", "high < 0 and overall < 0"),
+    deciding("refuted only if it harms", ("high < worthwhile", "high < 0")),
+    deciding("holds only if it is worth having", ("low > 0", "low > worthwhile")),
+    mistake(
+        "what is small does not hold",
+        3,
+        INTERVAL,
+        """
+        def decide(low, high, worthwhile):
+            if high < worthwhile:
+                return "does not hold"
+            return "holds" if low > 0 else "undecided"
+        """,
+        CONCLUDE,
     ),
-    deciding("holds only if it is worth having", ("low > 0", "low > min_effect")),
     # ---- 4: the judge
     judging(
         "unequal steps of fine-tuning are not seen",

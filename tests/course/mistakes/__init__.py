@@ -133,6 +133,7 @@ SLIPS = {
     "a5-3 not shown is refuted",
     "a5-3 refuted only if it harms",
     "a5-3 holds only if it is worth having",
+    "a5-3 what is small does not hold",
     "a5-4 unequal pretraining is not seen",
     "a5-4 as many seeds are the same seeds",
     "a5-4 a run that stands there twice is not seen",
