@@ -483,7 +483,7 @@ study and ssl3d.show.forest(
 # | **10** [features](10_what_did_it_learn.ipynb) | see features: anatomy, or the place? | 2 |
 # | **11** [fine-tuning](11_finetuning.ipynb) | say when pretraining helps | 2.5 |
 # | **12** [baseline](12_weak_baseline.ipynb) | see a weak baseline make a strong claim | 3 |
-# | **13** [leakage](13_leakage.ipynb) | find test patients where none may be | 0.5 |
+# | **13** [leakage](13_leakage.ipynb) | find test patients where none may be | 2 |
 # | **14** [tumours](14_brain_tumours.ipynb) | run the paper's first benchmark | 11 |
 # | **15** [pancreas](15_pancreas.ipynb) | find a small organ in a large scan | 14 |
 # | **16** [eyes](16_retinopathy.ipynb) | grade eyes; see what kappa hides | 3 |
