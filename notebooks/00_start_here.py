@@ -488,7 +488,7 @@ study and ssl3d.show.forest(
 # | **15** [pancreas](15_pancreas.ipynb) | find a small organ in a large scan | 14 |
 # | **16** [eyes](16_retinopathy.ipynb) | grade eyes; see what kappa hides | 3 |
 # | **17** [transfer](17_transfer.ipynb) | learn from other scans, by channel | 3.5 |
-# | **18** [hearts](18_hearts.ipynb) | compare 2D and 3D where slices are thick | 8 |
+# | **18** [hearts](18_hearts.ipynb) | compare 2D and 3D where slices lie far apart | 7 |
 # | **19** [your own](19_your_own.ipynb) | prepare your scans, write your task | 1.5 |
 #
 # ## Exercise

@@ -18,6 +18,7 @@ from ssl3d_lite.tasks import measure
 GREY = "#888888"
 CONTROL_GREYS = ("#444444", "#999999")
 DASHES = ("-", "--", ":", "-.")
+FLOOR_DASHES = (":", "-.")
 MIN_EFFECT_DASHES = (0, (4, 3))  # the line at the smallest difference worth having
 
 Curve = Mapping[float, Sequence[float]]  # a place on the x axis → the scores there
@@ -106,8 +107,8 @@ def bands(
         panels: a panel's title → a curve's name → the curve. The same name has the same colour.
         controls: curves to compare with, in grey in every panel; only the first has a band.
         log: whether the x axis is logarithmic.
-        floors: curves that all others must be above, dotted in every panel; below the first of them
-            there is a shade.
+        floors: curves that all others must be above, dotted in every panel, the second one with
+            dots and dashes; below the first of them there is a shade.
 
     Where all curves have one place alone, it is a figure of dots: a curve a row, its mean and its
     spread.
@@ -131,8 +132,8 @@ def bands(
         for name, curve in curves.items():
             style = {"color": COLOURS[names.index(name) % len(COLOURS)], "marker": "o"}
             lines[name] = _band(axes, curve, style, shade=0.2)
-        for name, curve in floors.items():
-            lines[name] = _floor(axes, curve)
+        for index, (name, curve) in enumerate(floors.items()):
+            lines[name] = _floor(axes, curve, FLOOR_DASHES[index % 2])
         axes.set_title(title, fontsize=10)
     for name in list(floors)[:1]:  # when all is drawn, so the axis ends where it would
         _shade_below(list(grid.flat[: len(panels)]), lines[name])
@@ -189,11 +190,11 @@ def _dots(
     return figure
 
 
-def _floor(axes: Axes, curve: Curve) -> Line2D:
+def _floor(axes: Axes, curve: Curve, dashes: str) -> Line2D:
     """Draw a curve that others must be above, its means alone; return the line."""
     places = sorted(curve)
     means = [float(np.mean(curve[place])) for place in places]
-    style = {"color": "black", "linestyle": ":", "linewidth": 1.6}
+    style = {"color": "black", "linestyle": dashes, "linewidth": 1.6}
     return axes.plot(places, means, **style, **points_of(len(places)))[0]
 
 
@@ -239,6 +240,11 @@ VERDICT_COLOURS = {
     "undecided": GREY,
     "cannot tell": "lightgrey",
 }
+READINGS = {  # what the same colours say of an interval that no plan judges
+    "holds": "above 0",
+    "does not hold": "no gain of {:g}",
+    "undecided": "includes 0",
+}
 
 
 def forest(
@@ -246,6 +252,7 @@ def forest(
     min_effect: float,
     controls: Sequence[str] = (),
     reach: float | None = None,
+    readings: bool = False,
 ) -> Figure:
     """Differences with their intervals, an arm a row.
 
@@ -256,6 +263,7 @@ def forest(
         min_effect: the smallest difference worth having, drawn as a dashed line.
         controls: names of effects that are written in grey, at the bottom.
         reach: how far from 0 the axes go; without it, as far as the single differences.
+        readings: no plan judges them: the legend says where the intervals lie, and no verdict.
     """
     found = dict.fromkeys(effect.name for effects in panels.values() for effect in effects)
     names = sorted(found, key=lambda name: name in controls)
@@ -275,9 +283,12 @@ def forest(
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_axis_off()
     figure.supxlabel("mean paired difference", fontsize=10)
-    lines = [Line2D([], [], color=colour, marker="o") for colour in VERDICT_COLOURS.values()]
+    words = {name: name for name in VERDICT_COLOURS}
+    if readings:
+        words = {name: word.format(min_effect) for name, word in READINGS.items()}
+    lines = [Line2D([], [], color=VERDICT_COLOURS[name], marker="o") for name in words]
     lines.append(Line2D([], [], color="black", linestyle=MIN_EFFECT_DASHES))
-    _legend_above(figure, lines, [*VERDICT_COLOURS, "worth having"], across)
+    _legend_above(figure, lines, [*words.values(), "worth having"], across)
     return figure
 
 

@@ -80,6 +80,26 @@ def test_a_forest_shows_means_intervals_and_pairs_and_controls_last():
     assert (arrow.get_marker(), mean.get_xdata()) == (">", [0.1])
 
 
+def test_the_legend_of_intervals_that_no_plan_judges_has_no_verdicts():
+    effects = [show.Effect("cpc", 0.1, (0.05, 0.15), [0.05, 0.15], "holds")]
+    named = {
+        readings: [
+            text.get_text()
+            for text in show.forest({"a": effects}, 0.02, readings=readings).legends[0].get_texts()
+        ]
+        for readings in (False, True)
+    }
+    assert named[False] == [*VERDICT_COLOURS, "worth having"]
+    assert named[True] == ["above 0", "no gain of 0.02", "includes 0", "worth having"]
+
+
+def test_two_floors_are_told_apart():
+    curve = {1: [0.70, 0.72], 5: [0.80, 0.82]}
+    floors = {"f": {1: [0.6], 5: [0.65]}, "g": {1: [0.5], 5: [0.55]}}
+    (axes,) = show.bands({"a": {"x": curve}}, {}, "x", "y", floors=floors).axes
+    assert len({line.get_linestyle() for line in axes.lines[-2:]}) == 2
+
+
 def test_the_shade_below_a_floor_ends_where_the_axis_does_in_every_panel():
     curve = {1: [0.70, 0.72], 5: [0.80, 0.82]}
     figure = show.bands(
