@@ -12,7 +12,8 @@ VARIANT
     ``densenet121``: the network; ``own``: pretrained on the benchmark's own scans although the
     study has a corpus; ``unnamed``: the benchmark's channels are read as the corpus's in turn, not
     by name; ``network``: encoder, skips and decoder are pretrained together, and all but the last
-    layer is fine-tuned.
+    layer is fine-tuned; ``warm``: from scratch, but the encoder stands still at first, as a
+    pretrained one does (the warm-up), so that a gain is not the warm-up's.
 
 ``2d-`` does the same on the slices of the scans. ``place`` is in every study, named or not.
 """
@@ -29,7 +30,15 @@ PLACE = "place"
 UNTRAINED = ("scratch", "random", PLACE)
 CONTROLS = (*UNTRAINED, "collapsed", "oracle")
 NETWORKS = ("densenet121",)
-VARIANTS = (*get_args(NormKind), *get_args(BlockKind), *NETWORKS, "own", "unnamed", "network")
+VARIANTS = (
+    *get_args(NormKind),
+    *get_args(BlockKind),
+    *NETWORKS,
+    "own",
+    "unnamed",
+    "network",
+    "warm",
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,11 @@ class Arm:
         return "network" in self.variants
 
     @property
+    def warm(self) -> bool:
+        """Whether it is fine-tuned from scratch with the warm-up of a pretrained encoder."""
+        return "warm" in self.variants
+
+    @property
     def norm(self) -> str | None:
         return next((v for v in self.variants if v in get_args(NormKind)), None)
 
@@ -95,8 +109,9 @@ class Arm:
 
 def find_twin(arms: Sequence[Arm], arm: Arm, source: str) -> Arm | None:
     """The arm of another source that is fairest to compare with: of the same dimension, norm,
-    blocks and network, or else the plain one of the same dimension."""
-    kinds = {each.kind: each for each in reversed(arms)}
+    blocks and network, or else the plain one of the same dimension. A warmed one is nobody's twin:
+    it is a control of its own."""
+    kinds = {each.kind: each for each in reversed(arms) if not each.warm}
     return kinds.get(arm.alike(source)) or kinds.get((arm.flat, source, None, None, None))
 
 
@@ -125,6 +140,8 @@ def parse_arm(text: str) -> Arm:
             raise unknown(f"variant of arm {text}", variant, VARIANTS)
     if len(set(variants)) < len(variants):
         raise InputError(f"arm {text} names a variant twice")
+    if "warm" in variants and source != "scratch":
+        raise InputError(f"arm {text}: 'warm' is for scratch alone; pretrained encoders have it")
     if source == PLACE and variants:
         raise InputError(f"arm {text}: place alone has no network, so it has no variants")
     arm = Arm(text, source, flat, tuple(variants))

@@ -72,6 +72,13 @@ def collapsed(results: Results, where: Where, arm: Arm) -> Side | None:
     return rows_of(results, where, results.twin(arm, "collapsed"))
 
 
+def warmed(results: Results, where: Where, arm: Arm) -> Side | None:
+    """The arm from scratch whose encoder stands still at first, as a pretrained one does."""
+    kind = arm.alike("scratch")
+    alike = [each.name for each in results.arms if each.warm and each.kind == kind]
+    return rows_of(results, where, alike[0] if alike else None)
+
+
 def on_slices(results: Results, where: Where, arm: Arm) -> Side | None:
     return rows_of(results, where, flat_twin(results, arm))
 

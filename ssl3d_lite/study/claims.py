@@ -17,9 +17,11 @@ from .baselines import (
     collapsed,
     contrast,
     floor_of,
+    from_scratch,
     on_own_scans,
     place_alone,
     rows_of,
+    warmed,
 )
 from .comparison import Comparison, score_arrays
 from .label_savings import LabelSavings, label_savings
@@ -44,6 +46,7 @@ class Finding:
     comparison: Comparison | None  # None if the study has nothing to compare it with
     floor: Comparison | None = None  # against place alone, where that must be beaten too
     control: Comparison | None = None  # against the collapsed control: any training at all
+    warmed: Comparison | None = None  # against scratch with the same warm-up
     more: tuple[Comparison, ...] = ()  # the same at single numbers of labels, or another baseline
 
     @property
@@ -54,9 +57,17 @@ class Finding:
     def may_be_any_training(self) -> bool:
         """Whether it holds, but the arm is not clearly ahead of the collapsed control, which was
         trained too and learnt nothing."""
-        if self.verdict != "holds" or self.control is None or self.control.low is None:
-            return False
-        return self.control.low <= 0
+        return self.verdict == "holds" and not _is_ahead_of(self.control)
+
+    @property
+    def may_be_the_warm_up(self) -> bool:
+        """Whether it holds, but the arm is not clearly ahead of scratch with the same warm-up."""
+        return self.verdict == "holds" and not _is_ahead_of(self.warmed)
+
+
+def _is_ahead_of(control: Comparison | None) -> bool:
+    """Whether an arm is clearly ahead of a control, or there is none to tell by."""
+    return control is None or control.low is None or control.low > 0
 
 
 @dataclass(frozen=True)
@@ -115,7 +126,7 @@ def put_to_test(results: Results, trial: Trial) -> Claim:
     controls = [
         compared
         for arm in results.arms
-        if arm.source == trial.control
+        if arm.source == trial.control or arm.warm
         for compared in [contrast(results, trial.where, arm, trial.baseline)]
         if compared and compared.differences
     ]
@@ -129,7 +140,9 @@ def finding(results: Results, trial: Trial, arm: Arm) -> Finding:
     compared = contrast(results, where, arm, trial.baseline)
     if compared is None:
         return Finding(arm.name, None)
-    control = contrast(results, where, arm, collapsed) if trial.control == "collapsed" else None
+    trained = trial.control == "collapsed"
+    control = contrast(results, where, arm, collapsed) if trained else None
+    still = contrast(results, where, arm, warmed) if trial.baseline is from_scratch else None
     floor = contrast(results, where, arm, place_alone) if trial.name == BETTER_FEATURES else None
     more: tuple[Comparison, ...] = ()
     if trial.name == BETTER_FEATURES and len(where.labels) > 1:
@@ -140,7 +153,7 @@ def finding(results: Results, trial: Trial, arm: Arm) -> Finding:
         beside := contrast(results, where, arm, on_own_scans)
     ):
         more = (beside,)
-    return Finding(arm.name, compared, floor, control, more)
+    return Finding(arm.name, compared, floor, control, still, more)
 
 
 def start_noise(results: Results, trial: Trial) -> tuple[StartNoise, ...]:

@@ -98,7 +98,8 @@ class Experiment:
         if run.protocol == "frozen":
             return replace(settings, freeze_encoder_steps=settings.steps)
         settings = replace(settings, test_at=study.milestones)  # whether or not they are wanted now
-        if arm.source == "scratch" or arm.whole_network:  # no random decoder spoils the encoder
+        alone = arm.source == "scratch" and not arm.warm
+        if alone or arm.whole_network:  # no random decoder spoils the encoder
             return settings
         frozen = round(study.warm_up * settings.steps)
         return replace(

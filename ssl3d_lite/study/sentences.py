@@ -1,5 +1,6 @@
 """A study's verdicts in plain words. Every number in them comes from the rows."""
 
+from .arms import parse_arm
 from .claims import Claim, Finding, savings_of
 from .comparison import Comparison
 from .results import Results
@@ -51,12 +52,14 @@ def reservations(claim: Claim) -> list[str]:
     unknown = shared_reasons(claim)
     small = [f.arm for f in claim.findings if f.comparison and gain_too_small(f.comparison)]
     alike = [f.arm for f in claim.findings if f.may_be_any_training]
+    still = [f.arm for f in claim.findings if f.may_be_the_warm_up]
     alone = [f.arm for f in claim.findings if f.comparison is None]
     blank = [f.arm for f in claim.findings if f.comparison and not f.comparison.differences]
     return [
         *([] if claim.planned else ["It is not among the claims of the plan."]),
         *([f"This experiment cannot tell, because {unknown}."] if unknown else []),
         *([f"Not clearly ahead of any training at all: {', '.join(alike)}."] if alike else []),
+        *([f"Not clearly ahead of the warm-up by itself: {', '.join(still)}."] if still else []),
         *([f"Ahead by less than is worth having: {', '.join(small)}."] if small else []),
         *([f"Without anything to compare with: {', '.join(alone)}."] if alone else []),
         *([f"Without a pair of scores: {', '.join(blank)}."] if blank else []),
@@ -75,10 +78,14 @@ def shared_reasons(claim: Claim) -> str:
 def each_arm(results: Results, claim: Claim) -> list[str]:
     """A claim arm by arm; then what controls gain in the same way, and how far two random starts
     lie apart."""
-    beside = "Any training at all" if claim.trial.control == "collapsed" else "Without pretraining"
+    trained = "Any training at all" if claim.trial.control == "collapsed" else "Without pretraining"
+    warm = "The warm-up by itself"
     return [
         *(finding_sentence(results, claim, finding) for finding in claim.findings),
-        *(f"{beside}: {measured(results, compared)}" for compared in claim.controls),
+        *(
+            f"{warm if parse_arm(compared.arm).warm else trained}: {measured(results, compared)}"
+            for compared in claim.controls
+        ),
         *(
             f"Noise: two random starts of {each.arm} lie {each.mean:.3f} apart on average "
             f"({each.seeds} seeds; each has its own labelled scans too)."
@@ -104,6 +111,12 @@ def finding_sentence(results: Results, claim: Claim, finding: Finding) -> str:
         parts.append(
             f"But it is not clearly ahead of {finding.control.against}, which was trained too and "
             f"learnt nothing: {brief(finding.control)}. Any training at all may do this."
+        )
+    if finding.warmed and finding.warmed.differences:
+        doubt = " So the gain may be the warm-up's." if finding.may_be_the_warm_up else ""
+        parts.append(
+            f"Against {finding.warmed.against}, which has the warm-up too: "
+            f"{brief(finding.warmed)}.{doubt}"
         )
     for other in finding.more:
         if claim.name == PRETRAINED_ELSEWHERE:

@@ -448,6 +448,24 @@ def test_an_arm_no_better_than_a_collapsed_one_may_owe_it_to_any_training():
     )
 
 
+@pytest.mark.parametrize(("gain_of_warm_up", "doubted"), [(0.1, True), (0.03, False)])
+def test_a_gain_that_the_warm_up_has_too_may_be_the_warm_ups(gain_of_warm_up, doubted):
+    study = make_study(("cpc", "scratch", "scratch@warm"), ("2",), seeds=6)
+    rows = make_rows("cpc", six(0.6)) + make_rows("scratch", six(0.5))
+    warm = make_rows("scratch@warm", six(0.5 + gain_of_warm_up, 1))
+    results, found = judged_rows(study, rows + warm)
+    claim = found["better final score"]
+    assert [each.arm for each in claim.findings] == ["cpc"]
+    assert claim.findings[0].comparison.against == "scratch", "the warmed one is nobody's twin"
+    assert claim.findings[0].may_be_the_warm_up == doubted
+    text = " ".join(each_arm(results, claim))
+    assert "Against scratch@warm, which has the warm-up too: +0.0" in text
+    assert ("So the gain may be the warm-up's." in text) == doubted
+    assert f"The warm-up by itself: scratch@warm against scratch: +{gain_of_warm_up:.3f}" in text
+    alone = "Not clearly ahead of the warm-up by itself: cpc." in overall(results, claim)
+    assert alone == doubted
+
+
 def test_noise_is_one_random_start_against_another():
     study = make_study(("cpc", "scratch"), ("2",), seeds=3)
     rows = make_rows("cpc", [0.6, 0.6, 0.6]) + make_rows("scratch", [0.5, 0.53, 0.56])

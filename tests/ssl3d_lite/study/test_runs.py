@@ -274,6 +274,8 @@ def test_slices_have_a_floor_of_their_own():
     assert [job.arm.name for job in jobs] == ["place", "2d-place", "cpc", "2d-cpc"]
     with pytest.raises(InputError, match="place alone has no network"):
         replace(SMALL, arms=("place@group",))
+    with pytest.raises(InputError, match="'warm' is for scratch alone"):
+        replace(SMALL, arms=("cpc@warm",))
 
 
 # ---- equal terms -------------------------------------------------------------------------------
@@ -281,7 +283,7 @@ def test_slices_have_a_floor_of_their_own():
 
 def test_fault_15_every_arm_has_the_same_steps_labels_decoder_and_order(scans, tmp_path):
     """The original fine-tuned for 150 epochs from scratch and for 400 after pretraining."""
-    arms = ("cpc", "rotation", "scratch", "collapsed", "oracle")
+    arms = ("cpc", "rotation", "scratch", "scratch@warm", "collapsed", "oracle")
     study = replace(SMALL, arms=arms, encoder_lr_scale=0.1)
     laid_out = experiment(study, DataFolders(scans), tmp_path)
     cohort = Cohort.open(scans)
@@ -289,14 +291,9 @@ def test_fault_15_every_arm_has_the_same_steps_labels_decoder_and_order(scans, t
     settings = [laid_out.finetuning(Run(job, "finetune", "2")) for job in jobs]
     alike = {replace(each, freeze_encoder_steps=0, encoder_lr_scale=1.0) for each in settings}
     assert len(alike) == 1
-    assert [each.freeze_encoder_steps for each in settings] == [
-        5,
-        5,
-        0,
-        5,
-        5,
-    ]  # a quarter: the warm-up
-    assert [each.encoder_lr_scale for each in settings] == [0.1, 0.1, 1, 0.1, 0.1]
+    # a quarter: the warm-up
+    assert [each.freeze_encoder_steps for each in settings] == [5, 5, 0, 5, 5, 5]
+    assert [each.encoder_lr_scale for each in settings] == [0.1, 0.1, 1, 0.1, 0.1, 0.1]
     assert {laid_out.pretraining(job).steps for job in jobs if job.arm.tasks} == {10}
     assert laid_out.oracle_training(jobs[-1]).steps == 10
     decoders = [
