@@ -271,8 +271,8 @@ print(
 
 # %% [markdown]
 # And what is gained: a slice needs little memory, and networks pretrained on photographs can be
-# used. Where slices lie five to seven pixels apart there may be little to lose
-# ([18, hearts](18_hearts.ipynb) has such scans). Which is better has to be measured.
+# used. Where slices lie five to seven pixels apart one might expect little to lose
+# ([18, hearts](18_hearts.ipynb) has such scans, and looks). Which is better has to be measured.
 #
 # ## 5. A fair comparison
 #
@@ -464,14 +464,15 @@ ssl3d.show.forest(panels, 0.02, reach=0.25, readings=True)
 #
 # **What does CPC gain?** In the plain probe it looks like much: 0.076 and 0.088 in 2D, 0.157 and
 # 0.170 in 3D. But look at what the place does to the random encoders: with 5 labelled scans the
-# better ones rise from 0.460 to 0.656 in 3D, and from 0.464 to 0.660 in 2D. So most of what CPC had
-# over them was knowing *where* a voxel lies. When all are told, CPC on slices has no gain that can
-# be seen: −0.003 and +0.005, and the intervals include 0. CPC on volumes still gains 0.037 (0.010
-# to 0.064) and 0.045 (0.022 to 0.068). That is small, and no seed lies clearly below 0.
+# better ones rise from 0.460 to 0.656 in 3D, and from 0.464 to 0.660 in 2D. So most of CPC's lead
+# vanishes once all are told the place; it may have been knowing *where* a voxel lies. When all are
+# told, CPC on slices has no gain that can be seen: −0.003 and +0.005, and the intervals include 0.
+# CPC on volumes still gains 0.037 (0.010 to 0.064) and 0.045 (0.022 to 0.068). That is small, and
+# no seed lies clearly below 0.
 #
 # Who reports the plain probe of the trained networks alone would have said: "CPC has learnt much,
-# and 3D is better". But of CPC's gain three quarters (3D) or all (2D) was place, and of what it
-# gained *more* in 3D, half: 0.08 became 0.04.
+# and 3D is better". But of CPC's gain three quarters (3D) or all (2D) goes once the place is told,
+# and of what it gained *more* in 3D, half: 0.08 became 0.04.
 #
 # The doubts. This is a probe of one puzzle. The paper's claim is about fine-tuning, which was not
 # done here (section 7 has studies of it). An interval here is over seeds; the twelve test scans are
@@ -547,7 +548,7 @@ forests and ssl3d.show.forest(forests, 0.02, controls=["scratch"], reach=0.3)
 # %% [markdown]
 # *What to look at:* all is 3D minus 2D. An arrow means that the interval goes on. The grey name is
 # the control: the lead of 3D *without any pretraining*. Nothing was claimed of it, so it stays pale
-# wherever its interval lies.
+# wherever its interval lies: not judged, whatever the legend calls this grey.
 #
 # <details><summary>What we saw</summary>
 #

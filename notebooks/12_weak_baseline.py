@@ -349,9 +349,10 @@ ssl3d.show.forest(panels, 0.02, reach=0.25) if panels else "the study is not sto
 # At rate 0.003, with two labels, the weak network had 0.459 from scratch and 0.614 after CPC; the
 # strong one 0.749 and 0.775. Over all pairs CPC gains +0.155 on the weak network and +0.026 on the
 # strong one: the same puzzle, the same scans, the same steps. At rate 0.001 it is 0.388 and 0.549
-# (+0.161), and 0.741 and 0.764 (+0.023). So a seller of CPC reports the weak network at 0.001: the
-# lowest scores and the largest gain. And at both rates the strong network *without* pretraining is
-# far ahead of the weak one *with* it, be it by CPC or by masked reconstruction.
+# (+0.161), and 0.741 and 0.764 (+0.023). So a seller of CPC reports the weak network, at either
+# rate: at 0.001 the scores are lowest, and the gain is the largest by a hair. And at both rates the
+# strong network *without* pretraining is far ahead of the weak one *with* it, be it by CPC or by
+# masked reconstruction.
 #
 # **Two gains of one pair of networks.** Of the +0.155 one pair brings more than half, the long line
 # from 0.158 to 0.723. The second figure shows +0.091 in place of the +0.155, since it leaves pairs
@@ -415,14 +416,15 @@ figure
 # Before you believe "our pretraining gains 0.15":
 #
 # 1. **What does scratch score, and what do others score on the same scans?** If a plain U-Net with
-#    care is above the pretrained network, stop reading.
+#    care is above the pretrained network, the gain is not shown where it matters: ask question 4.
 # 2. **Was as much tried for scratch** as for the method: rates, norms, steps? The authors' code of
 #    the paper trains scratch for 150 epochs, and pretrained networks for 400. And section 3 of this
 #    notebook has 80 steps for all: the same for both, and perhaps too few for one of them.
 # 3. **How many runs failed**, in each arm? A mean over crashes is a statement on crashes.
 # 4. **Is the gain there on the strong network too?** Then it is of use, even if small. In
 #    [notebook 11](11_finetuning.ipynb) it is: +0.025 with few labels.
-# 5. **Is the floor shown?** Between 0 and place alone nothing has been learnt.
+# 5. **Is the floor shown?** A score below place alone does not show that anything was learnt from
+#    the scan.
 #
 # It cuts both ways. A gain that vanishes on one strong network may be there on others, and a strong
 # baseline on 40 × 56 × 40 crops is no strong baseline on whole heads.

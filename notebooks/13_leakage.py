@@ -225,8 +225,9 @@ ssl3d.show.Volume3D(news[0], new, title="A new patient", **look)
 #
 # </details>
 #
-# **Catch.** Deal *patients*. By hand it is a dictionary: each patient has one fold. The library
-# does so when the cohort is made, and looks again before a study runs.
+# **Catch.** Deal *patients*. The library does so when the cohort is made, and looks again before a
+# study runs. By hand the look is a dictionary: each patient has one fold. Here each patient has one
+# scan, so it must pass; the lines after it forge a second visit, and it fails.
 
 # %%
 fold_of = {}  # patient → folds
@@ -527,8 +528,9 @@ figure
 # The two encoders differed by 0.056 from case to case. The best of 20 is then flattered by 0.0165
 # by the formula, and by 0.0164 in the simulation. That is half of the gain of 0.03 that papers are
 # written about. Chosen on other cases the flattery was -0.0002: nothing. The bands say the rest: on
-# 20 test cases equally good networks lie 0.01 up or down of each other by luck alone. What they
-# share, such as easy test patients, comes on top.
+# 20 test cases a network's score lies up to so much above or below its own truth by luck alone, and
+# two equally good networks differ by more than that. What they share, such as easy test patients,
+# comes on top.
 #
 # </details>
 #
@@ -593,8 +595,9 @@ figure
 #
 # Two looks are wrong in 8.3 % of studies, ten in 19.4 %. With the level spent it stays at 4.5 %
 # after ten looks. Here the deviation was known. If it is estimated from the seeds, and the normal
-# distribution's bound is kept from the second seed on, nearly half of the studies find something.
-# Taking the t distribution's bound at each look brings that to a fifth.
+# distribution's bound is kept from the second seed on, nearly half of the studies find something
+# (simulated elsewhere, and not shown here). The t distribution's bound at each look brings that to
+# a fifth.
 #
 # </details>
 #

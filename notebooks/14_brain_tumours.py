@@ -109,7 +109,8 @@ figure
 # <details><summary>Answer</summary>
 #
 # FLAIR shows the swelling: nothing near it is as bright. The living, enhancing part is the bright
-# rim on T1ce. It is so thin that its outline hides it, so compare the two rows. On plain T1 you see
+# rim on T1ce. It is so thin that its outline hides it, and the core's blue outline lies
+# under it; so compare the two rows. On plain T1 you see
 # the dark core, but hardly where the swelling ends.
 #
 # </details>
@@ -464,8 +465,8 @@ ssl3d.study.pictures.label_curves(results, "probe+place")
 #
 # **Fine-tuning.** With 10 % of the labels masked reconstruction had 0.616, CPC 0.619 and scratch
 # 0.618; with all labels 0.736, 0.745 and 0.751. So over six seeds the three are level, where the
-# one seed of section 4 had the pretrained arm ahead by four hundredths. *Collapsed* had
-# 0.619 and 0.731: hardly less. Keep that for the verdicts.
+# one seed of section 4 had the pretrained arm ahead by four hundredths. *Collapsed* had 0.619 and
+# 0.731: no less than scratch with few labels, and a little less with all. Keep that for the verdicts.
 #
 # **Where is the noise?** Look at the regions, with all labels: the whole tumour differs by less
 # than a hundredth between arms, and by less between seeds. ET has a spread of 0.067 to 0.129
@@ -503,7 +504,8 @@ ssl3d.study.pictures.effects(results, ssl3d.study.claims.claims(results))
 # *What to look at:* small dots are pairs, the large one is their mean, with its 95 % interval. Is
 # the whole interval on one side of 0? On which side of the dashed line, the smallest gain worth
 # having? The panels have different scales. Light grey is what is *not judged*: the features, which
-# the plan does not claim, and the control. (The legend has one word for this grey, "cannot tell".)
+# the plan does not claim, and the control. (The legend calls this grey "cannot tell"; it means *not
+# judged* here.)
 #
 # A study with fewer labels lies [stored next to this notebook](results/README.md). It has the same
 # kind of scans, and its probe has 2 labelled scans. Does it see better features?
@@ -532,9 +534,9 @@ else:
 # by +0.001 (−0.028 to +0.030); with all, by −0.015 (−0.070 to +0.040) and −0.006 (−0.048 to
 # +0.037). All four are *undecided*. The study could have found gains of 0.073 and 0.053 with few
 # labels, four times in five, and of 0.106 and 0.082 with all. The paper's gains with all labels (at
-# most 0.05 in its table) are smaller, so this run can neither confirm nor refute them. A gain with
-# few labels as large as in the paper's figure (printed below) it would have seen, and there is none
-# here.
+# most 0.05 in its table, and that in one region) are smaller, so this run can neither confirm nor
+# refute them. A gain with few labels as large as in the paper's figure (printed below) it would
+# have seen, and there is none here.
 #
 # **Read the control before you blame the puzzles.** Collapsed, whose features were worse than
 # random ones in the probe, is not clearly behind scratch either: +0.001 with few labels (−0.059 to

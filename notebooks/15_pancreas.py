@@ -108,11 +108,11 @@ figure
 
 # %% [markdown]
 # *What to look at:* four times the same numbers, in an axial slice. Its front is above, and the
-# patient's right side, with the liver, is on the right; the lines below are the table. In the
-# lung's and the bone's window all organs are nearly one grey. In the soft-tissue window you can
-# tell organs, fat and gas apart, and the pancreas is a grey band in front of the big vessels. In
-# `own` the contrast is stronger still, but so is the noise. Change `own` until liver, stomach and
-# bowel look as different as you can make them.
+# patient's right side, with the liver, is on the right (radiologists' screens show it on the left);
+# the lines below are the table. In the lung's and the bone's window all organs are nearly one grey.
+# In the soft-tissue window you can tell organs, fat and gas apart, and the pancreas is a grey band
+# in front of the big vessels. In `own` the contrast is stronger still, but so is the noise. Change
+# `own` until liver, stomach and bowel look as different as you can make them.
 #
 # The recipe uses the third, −100 to 240 HU, for all patients. So a grey value means the same tissue
 # in every scan. That would be lost if each scan were scaled by its own mean.
@@ -262,7 +262,8 @@ ssl3d.show.bands(
 #
 # With this loss, steps were enough. At step 10 the network on whole scans still found nothing
 # (0.0); at step 40 (0.145) it was still below place alone, at step 70 (0.228) above. A study that
-# stops before step 40 compares networks that know less than a map of where the organ mostly lies.
+# stops before about step 60, where the curve crosses the floor, compares networks that know less
+# than a map of where the organ mostly lies.
 #
 # The tumour it does not find at all (0.0): the mean of 0.266 is half of the organ's Dice. In the
 # pictures below the organ has its place and its curve, and the tumour at the tip of its tail is
@@ -574,9 +575,9 @@ for model, arm in {"CPC": "cpc", "from scratch": "scratch"}.items():
 # Hardly anything: 0.040. The scratch of the paper with 5 % of the labels finds next to nothing, and
 # with half of them it has 0.235; with all it has 0.415. A curve that begins at 0.36 hides that, as
 # a third is background. This is the strongest lesson of that figure: its largest gains (from 0.220
-# to 0.415 with 25 % of the labels, from 0.235 to 0.430 with 50 %) are gains over a network that has
-# hardly begun to learn. A floor, place alone, is not in the figure, so nobody can say from where on
-# a score means anything. CPC has 0.115 with 5 %, which is not much either.
+# to 0.415 with 25 % of the labels, from 0.235 to 0.430 with 50 %) are gains over a scratch that may
+# or may not be above the floor. That floor, place alone, is not in the figure, so nobody can say
+# from where on a score means anything. CPC has 0.115 with 5 %, which is not much either.
 #
 # Ours are other scans, networks and numbers of steps, so do not compare the heights.
 #
@@ -634,8 +635,8 @@ print(f"{about.title}\n\naccess: {about.access}\nlicence: {about.licence}\nsize:
 # A small thing has much border for its size, so one voxel costs it much. On these coarse voxels (of
 # 6.5 mm) even a perfect reader whose hand is off by one voxel has only 0.61 to 0.66 for the organ,
 # and 0.57 to 0.61 for the tumour. So the 0.52 to 0.58 that the networks had for the organ with all
-# labels is one voxel off, or a little more, and a gap between two networks can be a fraction of a
-# voxel. The size of the voxels belongs next to every Dice score.
+# labels is somewhat less than an answer one voxel off would score, and a gap between two networks
+# can be a fraction of a voxel. The size of the voxels belongs next to every Dice score.
 #
 # </details>
 #

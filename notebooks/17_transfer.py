@@ -115,10 +115,10 @@ for c, name in enumerate(cohort.channels):
 # <details><summary>What we saw</summary>
 #
 # T1ce goes with T1 (0.57) far more than with FLAIR (0.03). T2 has −0.75 with T1: where one is
-# bright, the other is dark. With FLAIR it has 0.30. So the names and the voxels say the same: T1
-# and T1ce belong together, and T2 and FLAIR. Neither pair is a close one. (One could object that T2
-# is tied more strongly to T1, by −0.75, and that a weight may change its sign. But copied weights
-# keep theirs.)
+# bright, the other is dark. With FLAIR it has 0.30. Taken with their sign, the voxels say what the
+# names say: T1 and T1ce belong together, and T2 and FLAIR. Neither pair is a close one. (One could
+# object that T2 is tied more strongly to T1, by −0.75, and that a weight may change its sign. But
+# copied weights keep theirs.)
 #
 # </details>
 #
@@ -437,16 +437,16 @@ ssl3d.show.Volume3D(flair, shown["in turn"], title="fine-tuned, channels in turn
 # <details><summary>What we saw</summary>
 #
 # By name the three networks had 0.600, 0.540 and 0.536; in turn 0.611, 0.541 and 0.560; from
-# scratch 0.620, 0.563 and 0.568. So the lead of the right mapping is gone: here the networks mended
-# the wrong one, and in no seed was by name ahead of it. And in all three seeds scratch was ahead of
-# both. That is the opposite of what the probe said, and of what the paper found. Was it the
-# warm-up, since for a quarter of these few steps the pretrained encoders stood still, and scratch
-# could learn? No: without it by name had 0.505, 0.466 and 0.533, less in every seed. So here the
-# warm-up helped, as the paper says. And without it nothing differs from scratch but the start: so
-# the pretrained start itself was the worse one, in each seed. Why, this notebook does not say;
-# features that a linear probe likes need not be a good place to learn from. But three pairs give no
-# [verdict](../docs/glossary.md#verdict): scores differ more from seed to seed than most arms do.
-# With six seeds, in section 7, even the sign is open.
+# scratch 0.620, 0.563 and 0.568. So after fine-tuning no lead of the right mapping is seen, in any
+# seed. Whether the wrong one was mended, or never mattered, three seeds cannot say. And in all
+# three seeds scratch was ahead of both. That is the opposite of what the probe said, and of what
+# the paper found. Was it the warm-up, since for a quarter of these few steps the pretrained
+# encoders stood still, and scratch could learn? No: without it by name had 0.505, 0.466 and 0.533,
+# less in every seed. So here the warm-up helped, as the paper says. And without it nothing differs
+# from scratch but the start: so the pretrained start itself was the worse one, in each seed. Why,
+# this notebook does not say; features that a linear probe likes need not be a good place to learn
+# from. But three pairs give no [verdict](../docs/glossary.md#verdict): scores differ more from seed
+# to seed than most arms do. With six seeds, in section 7, even the sign is open.
 #
 # In the pictures all find the tumour, and miss its dead core: they call it enhancing tumour. "By
 # name" does so most: its enhancing part fills most of the tumour, where the truth has a thin rim,
@@ -564,9 +564,10 @@ if real is not None:
 # ## 8. What this can say, and what it cannot
 #
 # It **can** say what a wrong mapping costs these very encoders on these eight patients: that
-# comparison is paired down to the last weight. The cost was there when the features were frozen,
-# and gone when all weights could learn. Naming the channels is free, so do it either way. It
-# **cannot** say how much transfer is worth in a clinic:
+# comparison is paired down to the last weight. Here, with three seeds, the cost was there when the
+# features were frozen, and not to be seen when all weights could learn. With six seeds it is
+# undecided (section 7). Naming the channels is free, so do it either way. It **cannot** say how
+# much transfer is worth in a clinic:
 #
 # - Virtual corpus and virtual benchmark are warps of **one** template. They are far more alike than
 #   UK Biobank and BraTS are. That makes transfer easier here, and random features strong: at this

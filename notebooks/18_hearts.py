@@ -636,8 +636,9 @@ for arm, by_world in sorted(scores.items()):
 # fine-tuned ones and the plain probe.
 #
 # "3D is ahead" and "pretraining gains more in 3D" are two claims. For the second one, take in each
-# dimension what pretraining gained over the best control of the *same* dimension, and then the
-# difference of the two gains, seed by seed. **Predict before you run:** is it above zero?
+# dimension what pretraining gained over the best control of the *same* dimension (best on these
+# test scans, which is hard on pretraining), and then the difference of the two gains, seed by seed.
+# **Predict before you run:** is it above zero?
 
 # %%
 KINDS = ("scratch", "random, norm: instance", "random, norm: none")
@@ -706,8 +707,8 @@ ssl3d.show.Volume3D(image[0], stacks["2D masked"], title="found slice by slice",
 # mean slice does not. So a part of what is called "3D sees more" can be: a volume knows which slice
 # is which. The lines of `probe+place` have the same fault.
 #
-# In [notebook 09](09_2d_to_3d.ipynb) it was the other way round: among random encoders no lead of
-# 3D was seen, and CPC gained more in 3D. It has another organ, other slices (sagittal ones, which
+# In [notebook 09](09_2d_to_3d.ipynb) random encoders showed no lead of 3D either, but CPC
+# gained more in 3D. It has another organ, other slices (sagittal ones, which
 # show most of the organ) and another puzzle. One answer does not hold for both.
 #
 # In the picture all four find the cavities, and all make the muscle too thick at the back, where
@@ -725,7 +726,8 @@ ssl3d.show.Volume3D(image[0], stacks["2D masked"], title="found slice by slice",
 # ahead of the same task on slices.
 #
 # **Predict before you run:** slices had place alone at 0.157 in section 5, with four drawn scans.
-# With *two* real ones, what will a network on slices make of them? And is 3D ahead?
+# With *two* real ones, both of one patient, what will a network on slices make of them? And is 3D
+# ahead?
 
 # %%
 kept = Path("results/heart")
@@ -803,8 +805,9 @@ if study is not None:
 # pairs of 6, and the interval goes from −0.359 to +0.452.
 #
 # **Did pretraining gain more in 3D?** With 20 scans masked gained 0.019 in 3D and 0.035 in 2D over
-# scratch. The difference is −0.016 (−0.097 to +0.065). So on real hearts, too, 3D had the higher
-# mean before any pretraining, and nothing says that pretraining gains more in 3D.
+# scratch, its warm-up included (scratch has none). The difference is −0.016 (−0.097 to +0.065). So
+# on real hearts, too, 3D had the higher mean before any pretraining, and nothing says that
+# pretraining gains more in 3D.
 #
 # **Drawn and real hearts differ.** In the plain probe masked gained 0.060 over random encoders on
 # drawn hearts, with 4 labelled scans. On real ones, with 20, no gain can be seen: −0.003 (−0.038 to
