@@ -466,7 +466,8 @@ ssl3d.study.pictures.label_curves(results, "probe+place")
 # **Fine-tuning.** With 10 % of the labels masked reconstruction had 0.616, CPC 0.619 and scratch
 # 0.618; with all labels 0.736, 0.745 and 0.751. So over six seeds the three are level, where the
 # one seed of section 4 had the pretrained arm ahead by four hundredths. *Collapsed* had 0.619 and
-# 0.731: no less than scratch with few labels, and a little less with all. Keep that for the verdicts.
+# 0.731: no less than scratch with few labels, and a little less with all. Keep that for the
+# verdicts.
 #
 # **Where is the noise?** Look at the regions, with all labels: the whole tumour differs by less
 # than a hundredth between arms, and by less between seeds. ET has a spread of 0.067 to 0.129
@@ -535,8 +536,8 @@ else:
 # +0.037). All four are *undecided*. The study could have found gains of 0.073 and 0.053 with few
 # labels, four times in five, and of 0.106 and 0.082 with all. The paper's gains with all labels (at
 # most 0.05 in its table, and that in one region) are smaller, so this run can neither confirm nor
-# refute them. A gain with few labels as large as in the paper's figure (printed below) it would
-# have seen, and there is none here.
+# refute them. A gain with few labels as large as in the paper's figure (printed below)
+# cannot occur here: scratch stands too high for it.
 #
 # **Read the control before you blame the puzzles.** Collapsed, whose features were worse than
 # random ones in the probe, is not clearly behind scratch either: +0.001 with few labels (−0.059 to
