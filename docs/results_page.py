@@ -63,12 +63,18 @@ def claims_of(folder: Path) -> tuple[Claim, ...]:
 
 def found(claim: str) -> Iterator[tuple[str, Path, Finding]]:
     """Each study and arm that puts a claim to the test: the study's name, its folder, what came
-    out."""
+    out. What two studies have in common, the same runs compared, is told of the first alone."""
+    told = set()
     for name, folder in studies().items():
         for each in claims_of(folder):
             if each.name == claim:
                 for finding in each.findings:
-                    if finding.comparison and finding.comparison.differences:
+                    compared = finding.comparison
+                    if not compared or not compared.differences:
+                        continue
+                    same = finding.arm, tuple(sorted(compared.differences.items()))
+                    if same not in told:
+                        told.add(same)
                         yield name, folder, finding
 
 
