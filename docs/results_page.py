@@ -32,6 +32,8 @@ SHIPPED = DOCS.parent / "ssl3d_lite" / "study" / "shipped"
 PAGES = DOCS / "results.md", STORED / "README.md"
 CLAIMS: tuple[str, ...] = get_args(ClaimName)
 VERDICTS = "holds", "does not hold", "undecided", "cannot tell"
+COLUMNS = ["study", "arm", "verdict", "difference (95 %)", "against", "failed", "could find"]
+OF_VERDICTS = "verdict", "could find"
 BLOCK = re.compile(r"<!-- (?P<name>[^:>]+): begin -->\n.*?<!-- (?P=name): end -->", re.DOTALL)
 
 
@@ -117,22 +119,24 @@ def scans_of(folder: Path) -> str:
 def claim_table(claim: str) -> str:
     """A study and arm a row: verdict, difference, failures, and the gain that could be found.
 
-    What no plan claims is folded below.
+    What no plan claims is folded below, without what only a verdict needs.
     """
-    every = list(found(claim))
-    if not every:
+    judged = [claim_row(*each) for each in sorted(planned(claim), key=order_on_page)]
+    shown = [
+        claim_row(name, folder, finding)
+        for name, folder, finding in found(claim)
+        if not is_planned(folder, claim, finding)
+    ]
+    if not judged and not shown:
         return "No stored study puts this to the test."
-    judged = sorted(planned(claim), key=order_on_page)
-    shown = [each for each in every if each not in judged]
-    header = ["study", "arm", "verdict", "difference (95 %)", "against", "failed", "could find"]
-    table = as_markdown((header, [claim_row(*each) for each in judged]))
-    if not shown:
-        return table
-    rows = [[cell for cell in claim_row(*each, verdict="")[:-1] if cell] for each in shown]
-    kept = [name for name in header[:-1] if name != "verdict"]
-    folded = as_markdown((kept, rows))
-    text = f"<details><summary>Not planned, so without a verdict: {len(shown)}</summary>"
-    return "\n\n".join([*([table] if judged else []), text, folded, "</details>"])
+    parts = [as_markdown((COLUMNS, judged))] if judged else []
+    if shown:
+        kept = [number for number, name in enumerate(COLUMNS) if name not in OF_VERDICTS]
+        rows = [[row[number] for number in kept] for row in shown]
+        folded = as_markdown(([COLUMNS[number] for number in kept], rows))
+        text = f"<details><summary>Not planned, so without a verdict: {len(shown)}</summary>"
+        parts += [text, folded, "</details>"]
+    return "\n\n".join(parts)
 
 
 def order_on_page(each: tuple[str, Path, Finding]) -> tuple[bool, int, float]:
@@ -143,14 +147,15 @@ def order_on_page(each: tuple[str, Path, Finding]) -> tuple[bool, int, float]:
     return scans_of(folder) == "virtual", VERDICTS.index(finding.verdict), -mean
 
 
-def claim_row(name: str, folder: Path, finding: Finding, verdict: str | None = None) -> list[str]:
+def claim_row(name: str, folder: Path, finding: Finding) -> list[str]:
+    """A cell for each of COLUMNS."""
     compared = finding.comparison
     assert compared is not None, "found() leaves these out"
     failed, least = compared.failures, compared.detectable
     return [
         f"[{name}]({table_of(folder)})",
         finding.arm,
-        compared.verdict if verdict is None else verdict,
+        compared.verdict,
         brief(compared),
         compared.against.partition(" (")[0],  # which of them with how many labels: its own table
         "–" if failed is None else f"{failed.ours} and {failed.theirs} of {failed.pairs}",
