@@ -239,6 +239,8 @@ def channel_sources(before: Sequence[str], now: Sequence[str], old: int, new: in
 
         >>> channel_sources(("T1", "T2-FLAIR"), ("t1", "t1ce", "t2", "flair"), 2, 4)
         [0, 0, 1, 1]
+        >>> channel_sources(("T1", "T2-FLAIR"), ("T1", "T2-FLAIR", "T2-FLAIR"), 2, 3)  # as you say
+        [0, 1, 1]
         >>> channel_sources((), (), 2, 4)  # no names
         [0, 1, 0, 1]
     """
