@@ -25,9 +25,9 @@ from browser.lab import FLAGS, find_browser  # noqa: E402  (needs the line above
 CASES, STEPS = 60, 1200
 TITLE = "What did the network learn?"
 TEXT = (
-    "Point at a place in patient A: each row looks for it in patients B, C and D, and in a crop of "
-    "A that you can move. The first network learnt from other scans, without labels, to guess "
-    "which patch comes next (CPC). The patients are simulated, and no training has seen them."
+    "These scans show the hippocampus, a part of the brain, in four simulated patients. A network "
+    "learnt from scans of others, without labels, to guess which patch comes next (CPC). It has "
+    "seen none of these four. What does it know of them?"
 )
 SLOW = 300_000  # milliseconds that a busy machine may take to draw the page
 

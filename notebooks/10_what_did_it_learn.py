@@ -443,7 +443,7 @@ print(f"a voxel drawn at random is {shift.chance_distance:.1f} mm off")
 # Now use your own eyes. The view shows four patients that no encoder was trained on. Point at a
 # voxel of patient A. In the others the voxels that are most like it light up, and a ring stands at
 # the best match: by CPC, by random weights, and by place alone. The last picture in a row is A
-# itself, in a crop that you can drag.
+# itself, in a crop that you can move.
 #
 # Do it like this, for five points:
 #

@@ -171,21 +171,63 @@ def test_the_first_screen_has_the_conclusion_the_legend_and_the_rows(opened, sav
     tops = [box["y"] for box in boxes]
     assert tops == sorted(tops)
     assert tops[2] < 330
-    spacing = np.array(view._patients[0]["spacing"])
-    corners = np.array([frame["corner"] for frame in view._frames])
-    far = np.linalg.norm((corners[1:] - corners[0]) * spacing, axis=1)
-    moved = [f"{arrow} {length:.2g} mm" for arrow, length in zip("↙↗", far, strict=True)]
     for row, column in enumerate(view._columns):
         told = page.locator(".ssl3d-row").nth(row).inner_text().split("\n")
-        shares = [f"✓ {share:.0%}" for share in (column["right"][0], *column["crops"])]
-        wheres = ["B C D", "crop", *moved]
-        pairs = [text for pair in zip(wheres, shares, strict=True) for text in pair]
-        assert told == [*filter(None, (column["name"], column["about"])), *pairs]
-    now = page.locator(".ssl3d-row .ssl3d-now span:first-child")
-    assert now.all_inner_texts() == 3 * moved[-1:]
-    page.get_by_label("crop of A").select_option("not moved")
-    assert now.all_inner_texts() == 3 * ["crop"]
-    assert page.locator(".ssl3d-head").last.inner_text().startswith("A\ncrop, not moved")
+        shares = [f"✓ {share:.0%}" for share in column["right"]]
+        names = filter(None, (column["name"], column["about"]))
+        assert told == [*names, "B C D", shares[0], "moved crop", shares[1]]
+
+
+def test_three_steps_say_what_to_do_and_lie_above_what_they_are_about(opened, saved, view):
+    page = opened(saved, ".ssl3d-board canvas")
+    steps = [step.bounding_box() for step in page.locator(".ssl3d-step").all()]
+    assert [text[0] for text in page.locator(".ssl3d-step").all_inner_texts()] == list("123")
+    panels = [canvas_of(page, 0, place).bounding_box() for place in range(5)]
+    assert [panels[place]["x"] for place in (0, 1, 4)] == [step["x"] for step in steps]
+    assert len({panel["width"] for panel in panels}) == 1
+    assert steps[1]["x"] + steps[1]["width"] >= panels[3]["x"] + panels[3]["width"]
+
+
+def pressed(page):
+    """The position of the crop, and that its button alone is pressed."""
+    (found,) = page.locator(".ssl3d-moves [aria-pressed=true]").all_inner_texts()
+    return found
+
+
+def test_buttons_move_the_crop(opened, saved, view):
+    page = opened(saved, ".ssl3d-board canvas")
+    caption = page.locator(".ssl3d-board figcaption").nth(14)  # of place alone
+    spacing = np.array(view._patients[0]["spacing"])
+    corners = np.array([frame["corner"] for frame in view._frames])
+    far = [np.linalg.norm((corner - corners[0]) * spacing) for corner in corners[1:]]
+    assert page.locator(".ssl3d-moves button").all_inner_texts() == ["↙", "not moved", "↗"]
+    assert pressed(page) == "↗"
+    for arrow, length in zip("↙↗", far, strict=True):
+        page.get_by_role("button", name=f"moved {arrow} {length:.2g} mm").click()
+        assert pressed(page) == arrow
+        assert caption.inner_text()[0] == "✗"
+    page.get_by_role("button", name="not moved").click()
+    assert pressed(page) == "not moved"
+    assert caption.inner_text() == "✓ the same place"
+
+
+def test_on_its_way_to_the_others_the_pointer_changes_nothing(opened, saved):
+    """A click on another patient asks from there; what is counted of A is dimmed then."""
+    page = opened(saved, ".ssl3d-board canvas")
+    told, share = page.locator(".ssl3d-told"), page.locator(".ssl3d-share").first
+    page.mouse.click(*point(page, canvas_of(page, 0, 0), 0.4, 0.6))
+    kept = told.inner_text()
+    for place in (1, 2, 3):
+        point(page, canvas_of(page, 1, place), 0.7, 0.3)
+        assert told.inner_text() == kept
+    opacity = "share => Number(getComputedStyle(share).opacity)"
+    assert share.evaluate(opacity) == 1
+    page.mouse.click(*point(page, canvas_of(page, 1, 3), 0.7, 0.3))
+    assert "case_003" in told.inner_text()
+    assert share.evaluate(opacity) < 0.5
+    asked = told.inner_text()
+    point(page, canvas_of(page, 1, 3), 0.3, 0.6)
+    assert told.inner_text() != asked, "who is asked hears the pointer"
 
 
 def test_on_a_phone_pictures_come_first_and_a_swipe_scrolls_the_page(opened, saved):
@@ -200,19 +242,40 @@ def test_on_a_phone_pictures_come_first_and_a_swipe_scrolls_the_page(opened, sav
     names, last = page.locator(".ssl3d-board .ssl3d-name"), canvas_of(page, 0, 4)
     page.evaluate("y => scrollTo(0, y)", last.bounding_box()["y"] - 300)
     assert all(0 <= names.nth(row).bounding_box()["y"] < 300 for row in range(3)), "names stay"
+    places = [canvas_of(page, 0, place).bounding_box()["y"] for place in range(5)]
+    steps = [step.bounding_box()["y"] for step in page.locator(".ssl3d-step").all()]
+    order = [steps[0], places[0], steps[1], *places[1:4], steps[2], places[4]]
+    assert order == sorted(order)
+
+
+def test_a_finger_on_the_crop_scrolls_and_does_not_move_it(opened, saved):
+    page = opened(saved, ".ssl3d-board canvas", 390)
+    dragged = """canvas => {
+        const { left, top, width, height } = canvas.getBoundingClientRect();
+        const at = (share) => ({
+            clientX: left + share * width, clientY: top + (1 - share) * height,
+            pointerType: "touch", pointerId: 7, bubbles: true,
+        });
+        canvas.dispatchEvent(new PointerEvent("pointerdown", at(0.8)));
+        canvas.dispatchEvent(new PointerEvent("pointermove", at(0.2)));
+        canvas.dispatchEvent(new PointerEvent("pointerup", at(0.2)));
+    }"""
+    canvas_of(page, 0, 4).evaluate(dragged)
+    assert pressed(page) == "↗"
 
 
 def test_the_legend_says_how_near_a_right_ring_is(opened, saved, view):
     page = opened(saved, ".ssl3d-board canvas")
-    rings = page.locator(".ssl3d-item:has(.ssl3d-mark-ring)")
+    rings = page.locator(".ssl3d-item:has(.ssl3d-mark-ring, .ssl3d-mark-dashed)")
     label, place = view._near
     page.locator(".ssl3d-legend details").evaluate("folded => { folded.open = true; }")
     assert rings.all_inner_texts() == [
-        "✓ best match, right",
-        "✗ best match, wrong",
-        f"right: in the same label, or less than {label:.2g} mm from it; in the crop up to "
-        f"{place:.2g} mm off",
+        "✓ best match, right: in the same part of another patient, or at most "
+        f"{place:.2g} mm off in the crop",
+        "✗ wrong",
+        f"right too: less than {label:.2g} mm from the same part",
         "best match, and no label tells",
+        "a dashed ring lies in another slice",
     ]
     for each in view._classes:
         assert page.get_by_text(f"outline of {each['name']}").is_visible()
@@ -240,15 +303,13 @@ def test_the_crop_is_seen_where_the_place_is_and_the_arrows_move_it(opened, save
     point(page, canvas_of(page, 0, 0), 0.6, 0.6)
     edges = [pixels(canvas_of(page, row, 4))[2, 2] for row in range(3)]  # outside the crop
     assert all((edge == edges[0]).all() for edge in edges)
-    crop, head = canvas_of(page, 0, 4), page.locator(".ssl3d-head").last
-    crop.focus()
-    seen = [head.inner_text()]
+    canvas_of(page, 0, 4).focus()
+    seen = [pressed(page)]
     for key in ("ArrowRight", "ArrowLeft", "ArrowLeft", "ArrowLeft"):
         page.keyboard.press(key)
         page.evaluate(TWO_FRAMES)
-        seen.append(head.inner_text())
-    found = [re.search("↗|not|↙", text)[0] for text in seen]
-    assert found == ["↗", "↗", "not", "↙", "↙"]
+        seen.append(pressed(page))
+    assert seen == ["↗", "↗", "not moved", "↙", "↙"]
 
 
 def test_a_place_outside_the_crop_has_its_cross_there_and_no_ring(opened, saved, view):

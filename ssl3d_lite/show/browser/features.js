@@ -9,7 +9,7 @@ import { arrangePatches, drawPatches, makePatches } from "./features_patches.js"
 import { drawNearestPatients, makeNearestPatients } from "./features_patients.js";
 import { arrangePlanes, drawPlanes, makePlanes } from "./features_planes.js";
 import { makePlots, sizePlots } from "./features_plots.js";
-import { howFarMoved, questionOf, readFeatures, tell } from "./features_question.js";
+import { questionOf, readFeatures, tell } from "./features_question.js";
 import { arrangeSolid, drawSolidSoon, makeSolid } from "./features_solid.js";
 import { PLANES } from "./slices_geometry.js";
 
@@ -62,10 +62,10 @@ function makeView(model, el) {
     (question) => choose(view, question),
   ];
   makeConclusion(view);
-  view.controls = makeControls(view);
   const first = make(root, "div", { className: "ssl3d-first" });
   view.legend = makeLegend(view, first);
   view.board = makeBoard(view, first, pointed, kept);
+  view.controls = makeControls(view);
   makeNumbers(view);
   view.patches = makePatches(view, root, kept);
   const beside = make(root, "div", { className: "ssl3d-beside" });
@@ -97,12 +97,7 @@ function makeControls(view) {
     if (view.coloured && Number(opacity.value) < SEEN) tell(view, { opacity: SEEN });
     ask(view);
   });
-  const crop = make(make(bar, "label", { textContent: "crop of A" }), "select");
-  view.frames.forEach((_, value) => {
-    make(crop, "option", { textContent: howFarMoved(view, value), value });
-  });
-  crop.addEventListener("change", () => tell(view, { frame: Number(crop.value) }));
-  return { planes, opacity, colours, crop };
+  return { planes, opacity, colours };
 }
 
 function makeNumbers({ model, root, columns }) {
@@ -163,7 +158,6 @@ function showState(view) {
   const { model, controls } = view;
   controls.planes.value = model.get("plane");
   controls.opacity.value = model.get("opacity");
-  controls.crop.value = model.get("frame");
   controls.colours.textContent = view.coloured ? "show matches" : "show colours";
   drawLegend(view);
 }

@@ -28,7 +28,6 @@ from .feature_cells import (
     PLACE_COLUMN,
     STEPS,
     FeatureColumn,
-    Frame,
     encoder_column,
     frames_of,
     place_column,
@@ -52,10 +51,10 @@ FEATURES_NOTE = (
 class Features(BrowserView):
     """Features of two encoders, and of place alone, in two to four patients.
 
-    Hover over a voxel of a patient, or click to keep it. The other patients, and a crop of the
-    first that can be moved with the mouse, show how like each voxel is, and a ring at the best
-    match. Features that follow the anatomy stay on it when the crop is moved; what knows the place
-    alone stays at the same position of the crop.
+    Hover over a voxel of the first patient, or click to keep it; a click in another one asks from
+    there. The other patients, and a crop of the first that can be moved, show how like each voxel
+    is, and a ring at the best match. Features that follow the anatomy stay on it when the crop is
+    moved; what knows the place alone stays at the same position of the crop.
 
     Below are the nearest patches over all patients; three planes that cross at the voxel; features
     in colours in 3D; dots, each a cell by its first two principal components, which ask as a voxel
@@ -150,7 +149,9 @@ class Features(BrowserView):
         spacings = [cohort.cases[case].edges.tolist() for case in chosen]
         judge = RingJudge(shapes, spacings, labels, frames, stride)
         abouts = ("", RANDOM_ABOUT if beside is None else "", PLACE_ABOUT)
-        rows = _columns_of(columns, abouts, judge, asked_places(labels[0], scans[0]))
+        places = asked_places(labels[0], scans[0])
+        crops = [judge.in_crops(column.cells, places) for column in columns]
+        rows = _columns_of(columns, abouts, judge, places, crops)
         on_cells = [cell_labels(cohort, case, stride) for case in chosen]
         dice = [transfer_dice(column.cells, on_cells) for column in columns]
         unit = "" if cohort.unit == UNKNOWN_UNIT else cohort.unit
@@ -166,7 +167,7 @@ class Features(BrowserView):
             _unit=unit,
             _near=[judge.near.label, judge.near.place],
             _conclusion=conclusion_of(rows, len(chosen)),
-            _numbers=numbers_of(columns, dice, frames, cohort),
+            _numbers=numbers_of(columns, dice, crops, cohort),
             _note=FEATURES_NOTE,
             _others=[_about_thumb(cohort, case) for case in everyone],
             _neighbours=_neighbours(columns, cohort, everyone, len(chosen)),
@@ -280,22 +281,22 @@ def _patient(cohort: Cohort, case: int, label: np.ndarray | None) -> dict[str, A
 
 
 def _columns_of(
-    columns: Sequence[FeatureColumn], abouts: Sequence[str], judge: RingJudge, places: np.ndarray
+    columns: Sequence[FeatureColumn],
+    abouts: Sequence[str],
+    judge: RingJudge,
+    places: np.ndarray,
+    crops: Sequence[Sequence[float | None]],
 ) -> list[dict[str, Any]]:
-    rows = []
-    for column, about in zip(columns, abouts, strict=True):
-        crops = judge.in_crops(column.cells, places)
-        rows.append(
-            {
-                "name": column.name,
-                "about": about,
-                "components": column.cells[0].shape[1],
-                "palette": column.palette.tolist(),
-                "right": [judge.in_patients(column.cells, places), mean_of_moved(crops)],
-                "crops": crops,
-            }
-        )
-    return rows
+    return [
+        {
+            "name": column.name,
+            "about": about,
+            "components": column.cells[0].shape[1],
+            "palette": column.palette.tolist(),
+            "right": [judge.in_patients(column.cells, places), mean_of_moved(shares)],
+        }
+        for column, about, shares in zip(columns, abouts, crops, strict=True)
+    ]
 
 
 def _named_colours(cohort: Cohort, labels: Sequence[np.ndarray | None]) -> list[dict[str, str]]:
@@ -383,16 +384,21 @@ def _listed(letters: str) -> str:
 def numbers_of(
     columns: Sequence[FeatureColumn],
     dice: Sequence[float | None],
-    frames: Sequence[Frame],
+    crops: Sequence[Sequence[float | None]],
     cohort: Cohort,
 ) -> list[list[str]]:
-    """Rows of text: what is told, then a cell for each column."""
+    """Rows of text: what is told, then a cell for each column; ``crops`` are the shares of right
+    rings in each crop."""
     rows = [
         ["variance in three colours", *(_percent(column.share) for column in columns)],
         ["labels carried from the first patient, Dice", *(_two_digits(each) for each in dice)],
         [
             "follows the anatomy when the crop is moved (0 place, 0.5 chance, 1 anatomy)",
             *(_two_digits(c.shift.score if c.shift else 0.0) for c in columns),
+        ],
+        [
+            "right rings in the crop: not moved, then moved either way",
+            *(", ".join(map(_percent, shares)) for shares in crops),
         ],
     ]
     known = next(column.shift for column in columns if column.shift)

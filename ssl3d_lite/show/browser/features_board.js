@@ -1,5 +1,5 @@
 // The board: a row for each column of features, a picture for each patient, and the first patient
-// again through a crop that the mouse moves.
+// again through a crop that can be moved. Three steps above the pictures say what to do and to ask.
 
 import { sizeCanvas } from "./canvases.js";
 import { make } from "./elements.js";
@@ -29,9 +29,10 @@ export const TITLES = 120; // pixels that the style sheet gives to titles on the
 export function makeBoard(view, root, hover, choose) {
   const { patients, columns } = view;
   const element = make(root, "div", { className: "ssl3d-board" });
-  const corner = make(element, "div", { className: "ssl3d-corner" });
-  const titles = [...shortened(patients.map(({ name }) => name)), ""]; // a crop's says where it is
+  const titles = [...shortened(patients.map(({ name }) => name)), "crop"];
+  const steps = makeSteps(element);
   const heads = titles.map((name, subject) => makeHead(element, name, subject, patients.length));
+  const moves = makeMoves(view, heads.at(-1));
   const names = columns.map((column) => makeName(view, element, column));
   const panels = columns.flatMap(({ name }, row) =>
     titles.map((_, subject) => {
@@ -43,7 +44,22 @@ export function makeBoard(view, root, hover, choose) {
     if (panel.subject === patients.length) listenToDrags(view, panel);
     else listenToQuestions(view, panel, hover, choose);
   }
-  return { element, corner, heads, names, panels };
+  return { element, steps, heads, moves, names, panels };
+}
+
+// What is to be done and asked, above the first patient, the others, and the crop.
+function makeSteps(board) {
+  const said = [
+    `${isTouched() ? "Tap" : "Point at"} a place in A`,
+    "Is the same place found in other patients?",
+    "And if the crop moves?",
+  ];
+  return said.map((textContent, n) => {
+    const step = make(board, "div", { className: "ssl3d-step" });
+    make(step, "b", { textContent: n + 1 });
+    step.append(textContent);
+    return step;
+  });
 }
 
 // Long names often begin alike: what follows tells them apart.
@@ -54,18 +70,16 @@ export function shortened(names) {
 }
 
 // A row's name, and how often its rings are right if every place of A is asked: in the others, and
-// in the crop at each of its positions.
-function makeName(view, board, { name, about, right, crops }) {
+// in the crop where it has been moved.
+function makeName(view, board, { name, about, right }) {
   const element = make(board, "div", { className: "ssl3d-row" });
   const title = make(element, "div", { className: "ssl3d-name", textContent: name });
   const told = make(element, "div", { className: "ssl3d-shares" });
   make(told, "small", { textContent: about });
   const others = view.patients.slice(1).map((_, n) => letterOf(n + 1));
   makeShare(told, others.join(" "), right[0]);
-  const moved = crops.map((share, frame) => {
-    return makeShare(told, frame ? howFarMoved(view, frame).replace("moved ", "") : "crop", share);
-  });
-  return { element, title, told, moved };
+  makeShare(told, "moved crop", right[1]);
+  return { element, title, told };
 }
 
 function makeShare(told, where, share) {
@@ -74,34 +88,42 @@ function makeShare(told, where, share) {
   const text = `${(100 * share).toFixed(0)}%`;
   make(element, "span", { textContent: `✓ ${text}` });
   make(element, "div", { className: "ssl3d-bar" }).style.setProperty("--share", text);
-  return element;
-}
-
-// The crop's share is the one of where it is now.
-function drawShares({ board, model }) {
-  for (const { moved } of board.names) {
-    moved.forEach((element, frame) => {
-      element.classList.toggle("ssl3d-now", frame === model.get("frame"));
-    });
-  }
 }
 
 function makeHead(board, name, subject, patients) {
   const head = make(board, "div", { className: "ssl3d-head" });
   make(head, "b", { textContent: letterOf(subject % patients) });
-  const title = make(head, "span", { textContent: name, title: name });
-  const touched = matchMedia("(hover: none)").matches;
-  if (subject === 0) make(head, "i", { textContent: touched ? "tap" : "hover; a click keeps" });
-  if (subject === patients) make(head, "i", { textContent: "drag it" });
-  return { element: head, title };
+  make(head, "span", { textContent: name, title: name });
+  if (subject === 0 && !isTouched()) make(head, "i", { textContent: "a click keeps it" });
+  return head;
 }
+
+const isTouched = () => matchMedia("(hover: none)").matches;
+
+// A button for each position of the crop, in the order in which they lie.
+function makeMoves(view, head) {
+  const bar = make(head, "div", { className: "ssl3d-moves" });
+  return alongDiagonal(view).map((frame) => {
+    const where = howFarMoved(view, frame);
+    const textContent = where.match(/[↙↗]/)?.[0] ?? where;
+    const about = { type: "button", textContent, title: where, ariaLabel: where };
+    const button = make(bar, "button", about);
+    button.addEventListener("click", () => tell(view, { frame }));
+    return { button, frame };
+  });
+}
+
+const alongDiagonal = ({ frames }) =>
+  [...frames.keys()].toSorted((a, b) => frames[a].corner[0] - frames[b].corner[0]);
 
 // ---- drawing -----------------------------------------------------------------------------------
 
 export function drawBoard(view) {
   for (const panel of view.board.panels) if (panel.width) drawOnBoard(view, panel);
-  view.board.heads.at(-1).title.textContent = `crop, ${howFarMoved(view, view.model.get("frame"))}`;
-  drawShares(view);
+  for (const { button, frame } of view.board.moves) {
+    button.ariaPressed = frame === view.model.get("frame");
+  }
+  view.board.element.classList.toggle("ssl3d-not-first", view.asked.patient !== 0);
 }
 
 function drawOnBoard(view, panel) {
@@ -144,28 +166,32 @@ export function arrangeBoard(view, width, narrow) {
   lay(board, columns.length, narrow);
 }
 
-// Patients stand side by side and columns one below the other; on a narrow page the other way, and
-// the crop next to the patient that it is of.
-function lay(board, columns, narrow) {
-  board.element.style.gridTemplateColumns = narrow ? `repeat(${columns}, minmax(0, 1fr))` : "";
-  const put = (element, across, down) => {
-    element.style.gridArea = `${down + 1} / ${across + 1}`;
+// Patients stand side by side and columns one below the other; on a narrow page the other way.
+function lay({ element: board, steps, heads, names, panels }, columns, narrow) {
+  board.style.gridTemplateColumns = narrow ? `repeat(${columns}, minmax(0, 1fr))` : "";
+  const crop = heads.length - 1;
+  const begins = [0, 1, crop]; // the subjects below a step
+  const put = (element, across, down, wide = 1) => {
+    element.style.gridArea = `${down + 1} / ${across + 1} / auto / span ${wide}`;
   };
-  put(board.corner, 0, 0);
-  const last = board.heads.length - 1;
-  const turn = (subject) => (subject === last ? 1 : subject && subject + 1);
-  board.heads.forEach(({ element: head }, subject) => {
-    if (narrow) head.style.gridArea = `${2 * turn(subject) + 3} / 1 / auto / -1`;
-    else put(head, subject + 1, 0);
+  const NAMES = 2; // rows at the top of a narrow page: names, and shares
+  const under = (subject) => NAMES + 3 * subject; // each subject has a step or none, a head, panels
+  steps.forEach((step, n) => {
+    if (narrow) put(step, 0, under(begins[n]), columns);
+    else put(step, begins[n] + 1, 0, n === 1 ? crop - 1 : 1);
   });
-  board.names.forEach(({ element, title, told }, row) => {
-    put(element, 0, row + 1);
+  heads.forEach((head, subject) => {
+    if (narrow) put(head, 0, under(subject) + 1, columns);
+    else put(head, subject + 1, 1);
+  });
+  names.forEach(({ element, title, told }, row) => {
+    put(element, 0, row + 2);
     put(title, row, 0); // on a narrow page the two are in the grid themselves
     put(told, row, 1);
   });
-  for (const { element, subject, row } of board.panels) {
-    if (narrow) put(element, row, 2 * turn(subject) + 3);
-    else put(element, subject + 1, row + 1);
+  for (const { element, subject, row } of panels) {
+    if (narrow) put(element, row, under(subject) + 2);
+    else put(element, subject + 1, row + 2);
   }
 }
 
@@ -175,6 +201,7 @@ function listenToDrags(view, panel) {
   const { canvas } = panel;
   let from = null;
   canvas.addEventListener("pointerdown", (event) => {
+    if (event.pointerType === "touch") return; // a finger scrolls the page, and has the buttons
     canvas.setPointerCapture(event.pointerId);
     from = { x: event.clientX, y: event.clientY, frame: view.model.get("frame") };
   });
@@ -196,8 +223,8 @@ function listenToDrags(view, panel) {
   canvas.addEventListener("keydown", (event) => {
     if (!stepOf(event)) return;
     event.preventDefault();
-    const along = view.frames.toSorted((a, b) => a.corner[0] - b.corner[0]);
-    const next = along[along.indexOf(view.frames[view.model.get("frame")]) + stepOf(event)];
-    if (next) tell(view, { frame: view.frames.indexOf(next) });
+    const along = alongDiagonal(view);
+    const frame = along[along.indexOf(view.model.get("frame")) + stepOf(event)];
+    if (frame !== undefined) tell(view, { frame });
   });
 }

@@ -215,10 +215,13 @@ function stroked({ context }, path, colour, width) {
   context.stroke(path);
 }
 
-export function drawRing(panel, [x, y], colour) {
+// A ring that lies in another slice is dashed.
+export function drawRing(panel, [x, y], colour, dashed = false) {
   const path = new Path2D();
   path.arc(x, y, 8, 0, 2 * Math.PI);
+  panel.context.setLineDash(dashed ? [5, 3.4] : []); // six dashes
   stroked(panel, path, colour, 2.5);
+  panel.context.setLineDash([]);
 }
 
 export function drawPointer(panel, [x, y]) {

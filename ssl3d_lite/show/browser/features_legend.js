@@ -12,18 +12,26 @@ export function makeLegend(view, root) {
   const [right, wrong] = model.get("_marks");
   const told = make(item(element, "pointer"), "output", { className: "ssl3d-told" });
   item(element, "glow", "the brighter, the more like it");
-  item(element, "ring", "✓ best match, right", right);
-  item(element, "ring", "✗ best match, wrong", wrong);
-  item(element, "slice", "each other patient: the slice of the best match");
+  const inLabel = classes.length ? "in the same part of another patient, or " : "";
+  const inCrop = `at most ${lengthOf(view, near.place)} off in the crop`;
+  item(element, "ring", `✓ best match, right: ${inLabel}${inCrop}`, right);
+  item(element, "ring", "✗ wrong", wrong);
   const more = make(element, "details");
   make(more, "summary", { textContent: "what else is shown" });
-  const inLabel = `in the same label, or less than ${lengthOf(view, near.label)} from it`;
-  const inCrop = `in the crop up to ${lengthOf(view, near.place)} off`;
-  item(more, "ring", `right: ${classes.length ? `${inLabel}; ` : ""}${inCrop}`, right);
+  if (classes.length) {
+    const apart = lengthOf(view, near.label);
+    item(more, "ring", `right too: less than ${apart} from the same part`, right);
+  }
   item(more, "ring", "best match, and no label tells", PLAIN);
+  item(more, "dashed", "a dashed ring lies in another slice", right);
+  item(
+    more,
+    "slice",
+    "each other patient: the slice of the best match; a click there asks from it",
+  );
   for (const { name, colour } of classes) item(more, "outline", `outline of ${name}`, colour);
   const counted = `rings that are right, of all ${classes.length ? "labelled " : ""}places of A`;
-  if (columns.some(({ crops }) => crops.some((share) => share !== null))) {
+  if (columns.some(({ right: shares }) => shares.some((share) => share !== null))) {
     item(more, "bar", counted);
   }
   item(

@@ -80,9 +80,9 @@ export function markPlace(view, panel) {
   if (subject !== asked.patient && !cutOff) {
     const { place } = answerOf(view, row, subject);
     const { words, colour } = judged(view, subject, place);
-    drawRing(panel, to([place[plane.across], place[plane.up]]), colour);
-    const hidden = words.startsWith("✗") && Math.abs(place[plane.axis] - panel.slice) > 1;
-    sayBelow(panel, hidden ? `${words}, in another slice` : words, colour);
+    const hidden = Math.abs(place[plane.axis] - panel.slice) > 1;
+    drawRing(panel, to([place[plane.across], place[plane.up]]), colour, hidden);
+    sayBelow(panel, words, colour);
   }
 }
 
@@ -98,7 +98,8 @@ export function sayBelow({ caption }, words, colour = "") {
 const STEPS = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 };
 export const stepOf = (event) => STEPS[event.key] ?? 0;
 
-// Calls `hover` with what the pointer asks for, and `choose` with what is to be kept.
+// Calls `hover` with what the pointer asks for, and `choose` with what is to be kept. Only the
+// patient that is asked hears the pointer: on its way to the others nothing changes.
 export function listenToQuestions(view, panel, hover, choose) {
   const { canvas } = panel;
   const under = ({ offsetX, offsetY }) => {
@@ -107,7 +108,9 @@ export function listenToQuestions(view, panel, hover, choose) {
     const patient = view.patients[panel.subject];
     return { patient: panel.subject, voxel: voxelAt(panel, patient, voxel, [offsetX, offsetY]) };
   };
-  canvas.addEventListener("pointermove", (event) => hover(under(event)));
+  canvas.addEventListener("pointermove", (event) => {
+    if (panel.subject === view.model.get("patient")) hover(under(event));
+  });
   canvas.addEventListener("pointerleave", () => hover(null));
   canvas.addEventListener("click", (event) => choose(under(event)));
   const scroll = (steps) => {

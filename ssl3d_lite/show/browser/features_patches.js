@@ -14,7 +14,8 @@ const SHARE = 5; // a patch reaches so far from its middle: this part of the sho
 export function makePatches(view, root, choose) {
   const section = make(root, "section", { className: "ssl3d-patches" });
   make(section, "h4", {
-    textContent: "The patches most like the one you point at, of all patients",
+    textContent:
+      "The patches most like the one you point at, of all patients; a click asks from there",
   });
   const strips = view.columns.map(({ name }) => {
     const strip = make(section, "div", { className: "ssl3d-strip" });

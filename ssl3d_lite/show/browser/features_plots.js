@@ -66,6 +66,12 @@ export function makePlots(view, root, ask, choose) {
   const row = make(section, "div", { className: "ssl3d-plots-row" });
   const dots = dotsOf(view.patients, view.stride);
   const plots = view.columns.map((column) => makePlot(row, column, dots));
+  make(section, "p", {
+    className: "ssl3d-note",
+    textContent:
+      "Two components of many: dots that lie together here may lie far apart in the others. Rings are " +
+      "found by all of them.",
+  });
   const redraw = () => {
     for (const plot of plots) drawDots(plot, dots, (dot) => PAINTS[paint.value](view.paint, dot));
     drawPlots(plots, view);

@@ -331,7 +331,9 @@ def test_each_row_says_how_often_its_rings_are_right(view):
     trained, random, place = view._columns
     assert trained["right"] == random["right"]  # both are random here
     assert place["right"][1] == 0
-    assert place["crops"][0] == 1, "it counts from where the crop was cut"
+    what, *_, in_crops = view._numbers[3]
+    assert what.startswith("right rings in the crop")
+    assert in_crops == "100%, 0%, 0%", "it counts from where the crop was cut"
     assert 0 < place["right"][0] < 1
     assert view._conclusion[0].startswith("By these numbers trained is not clearly ahead of random")
     abouts = [each["about"] for each in view._columns]
