@@ -3,6 +3,7 @@
 The world is that of the scan: RAS, in voxels, or in mm where a spacing is given.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -119,10 +120,11 @@ def _legend(maps: dict[str, np.ndarray]) -> list[str]:
     if "prediction" not in maps:
         return []
     if "labels" not in maps:
-        return ["outline: prediction"]
-    names = dict(zip(MISTAKES, ("yellow", "red", "light blue"), strict=True))
+        return ["outline: prediction (in 3D filled)"]
+    names = dict(zip(MISTAKES, ("yellow", "orange", "light blue"), strict=True))
     kinds = ", ".join(f"{name} {colour}" for name, colour in names.items())
-    return ["filled: labels; outline: prediction", f"click the eye of 'errors': {kinds}"]
+    outline = "filled: labels; outline: prediction (in 3D filled too)"
+    return [outline, f"click the eye of 'errors': {kinds}"]
 
 
 def _channels_of(
@@ -247,6 +249,8 @@ def class_layer(
     own = dict(enumerate(colours, start=1))
     shades = {n: own.get(n) or class_colour(n, names[n]) for n in range(1, count + 1)}
     outline = {"contour": 1} if name == "prediction" else {}
+    if outline:  # in 3D napari fills it, and would say so in a box over the window
+        warnings.filterwarnings("ignore", "Contours are not displayed during 3D rendering")
     return outline | {
         "kind": "labels",
         "data": classes.astype(np.int32),

@@ -26,6 +26,7 @@ from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.show.context import middle_question, patch_question
+from ssl3d_lite.show.mistakes import MISTAKES
 from ssl3d_lite.show.napari import display
 from ssl3d_lite.show.napari import open as opening
 from ssl3d_lite.show.napari.boxes import box_outline
@@ -38,7 +39,14 @@ from ssl3d_lite.show.napari.open import open_puzzle
 from ssl3d_lite.show.napari.plugin import field_help, virtual_brain, volumes_of, world_of
 from ssl3d_lite.show.napari.puzzle import add_puzzle
 from ssl3d_lite.show.napari.review import MARK_COLUMNS, REVIEW_KEYS, review
-from ssl3d_lite.show.pieces import COLOURS, SCAN_COLOURS, badge, pieces_of, scan_colour
+from ssl3d_lite.show.pieces import (
+    COLOURS,
+    SCAN_COLOURS,
+    WRONG_COLOUR,
+    badge,
+    pieces_of,
+    scan_colour,
+)
 from ssl3d_lite.show.scan_files import read_scan_files
 from ssl3d_lite.show.words import place_words
 from ssl3d_lite.tasks import TASKS, make_task
@@ -273,8 +281,19 @@ def test_a_prediction_is_an_outline_with_its_errors():
     assert not errors.visible
     assert errors.features["class"].tolist() == ["", "missed", "too much", "wrong class"]
     assert [int(errors.data[x, 0, 0]) for x in range(5)] == [0, 1, 3, 2, 0]
-    assert "click the eye of 'errors'" in viewer.canvas.overlays.text.text
+    legend = viewer.canvas.overlays.text.text
+    assert "click the eye of 'errors'" in legend
+    assert MISTAKES["too much"] == WRONG_COLOUR, "which all pages call orange"
+    assert "missed yellow, too much orange, wrong class light blue" in legend
     assert viewer.layers.selection.active.name == "scan"
+
+
+def test_in_3d_napari_says_nothing_of_outlines_and_the_legend_says_that_there_are_none():
+    viewer, truth = ViewerModel(), np.zeros((6, 5, 4), int)
+    truth[1:4, 1:4, 1:3] = 1
+    add_scan(viewer, np.zeros((6, 5, 4)), truth, prediction=np.roll(truth, 1, 0))
+    viewer.dims.ndisplay = 3  # here napari warns, and warnings are errors
+    assert "outline: prediction (in 3D filled too)" in viewer.canvas.overlays.text.text
 
 
 def test_the_next_case_is_shown_in_the_same_layers():
