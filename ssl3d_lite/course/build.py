@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import nbformat
 
 from ssl3d_lite.book.notebooks import given_out
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.registry import make_cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import PART
@@ -84,12 +85,15 @@ def build_course(settings: BuildSettings) -> Path:
     out = settings.out.resolve()
     check_empty(out)
     assignments = read_assignments(settings.sources, settings.assignments)
+    if settings.cohort is not None:
+        Cohort.open(settings.cohort)  # says what is wrong with it
     part = out.with_name(f".{out.name}.{os.getpid()}{PART}")
     _clear_killed(out)
     part.mkdir(parents=True)
     try:
-        _students_folder(part / STUDENT, assignments, settings)
+        _students_folder(part / STUDENT, assignments)
         _lecturers_folder(part / LECTURER, assignments)
+        _students_cohort(part / STUDENT, settings)  # it takes minutes, and nothing else may fail
         for folder in (part / STUDENT, part / LECTURER / "release"):
             check_no_secrets(folder, assignments)
         for litter in out.iterdir() if out.exists() else ():
@@ -137,7 +141,7 @@ def handed_out(folder: Path, name: str) -> frozenset[str]:
 # ---- students ------------------------------------------------------------------------------------
 
 
-def _students_folder(folder: Path, assignments: list[Assignment], settings: BuildSettings) -> None:
+def _students_folder(folder: Path, assignments: list[Assignment]) -> None:
     folder.mkdir()
     for assignment in assignments:
         nbformat.write(released(assignment.notebook), folder / f"{assignment.name}.ipynb")
@@ -147,13 +151,13 @@ def _students_folder(folder: Path, assignments: list[Assignment], settings: Buil
         path = folder / NOTEBOOKS_FOLDER / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+
+
+def _students_cohort(folder: Path, settings: BuildSettings) -> None:
     place = folder / COHORTS_FOLDER / _COHORT_NAME
     if settings.cohort is None:
         make_course_cohort(place, settings.cases)
     else:
-        from ssl3d_lite.data.cohort import Cohort
-
-        Cohort.open(settings.cohort)  # says what is wrong with it
         shutil.copytree(settings.cohort, place, ignore=shutil.ignore_patterns("raw", ".*"))
 
 
@@ -181,8 +185,8 @@ def _lecturers_folder(folder: Path, assignments: list[Assignment]) -> None:
     (folder / "rubric.md").write_text("\n".join(rubric_lines(assignments)) + "\n", encoding="utf-8")
     (folder / rules.RULES_FILE).write_text(rules.COURSE_TOML, encoding="utf-8")
     shutil.copy(_HERE / "pages/lecturers.md", folder / "README.md")
+    generate_releases(folder, assignments)  # it takes seconds and may fail, so cohorts are last
     make_course_cohort(folder / COHORTS_FOLDER / _COHORT_NAME, _GRADING_CASES)
-    generate_releases(folder, assignments)
 
 
 def generate_releases(folder: Path, assignments: list[Assignment]) -> None:

@@ -172,6 +172,8 @@ def test_what_nbgrader_cannot_do_is_told_with_its_reason(tmp_path, sources, quic
 
     failed = {"success": False, "error": "Traceback …\nOSError: no alembic", "log": "[ERROR] no\n"}
     monkeypatch.setattr(NbGraderAPI, "generate_assignment", lambda *_, **__: failed)
+    minutes = pytest.fail  # nobody waits for cohorts to be told
+    monkeypatch.setattr(module, "make_course_cohort", lambda *_: minutes("a cohort was made"))
     with pytest.raises(
         InputError, match=r"could not release A1: OSError: no alembic; \[ERROR\] no"
     ):
