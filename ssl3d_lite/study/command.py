@@ -15,7 +15,7 @@ from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.settings import FLAT, CheckedSettings, Count, Len, Positional, PositiveInt
 from ssl3d_lite.training.presets import preset
 
-from .illustrations import example_section, task_sections
+from .illustrations import example_section, scan_sections, task_sections
 from .launch import Launch
 from .report import write_report, write_table
 from .results import Results
@@ -86,8 +86,13 @@ def _folder(given: Given) -> Path | None:
 
 
 def _write_whole_report(experiment: Any, results: Results) -> None:
-    example, puzzles = example_section(experiment, results), task_sections(experiment, results)
-    write_report(results, experiment.out / "report.html", example, list(puzzles))
+    write_report(
+        results,
+        experiment.out / "report.html",
+        example_section(experiment, results),
+        list(scan_sections(experiment)),
+        list(task_sections(experiment, results)),
+    )
 
 
 # ---- ssl3d study -------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 Networks are deleted when they have been scored. So two of them, the first arm that is no control
 and its twin from scratch, leave their predictions of one case of each test scan. The report then
-shows the scan in the middle of the first arm's scores, not the best one, and a strip of all.
+shows the scan in the middle of the first arm's scores, not the best one, and a strip of all. Where
+cases have grades, it shows one case of each grade.
 """
 
 from dataclasses import dataclass
@@ -70,6 +71,26 @@ class Examples:
         return [int(place) for place in order[chosen]]
 
 
+@dataclass(frozen=True)
+class GradedExamples:
+    """What the arms of an example took every test case for."""
+
+    cohort: Cohort
+    cases: np.ndarray  # positions in the cohort
+    grades: dict[str, np.ndarray]  # an arm each: (case,)
+
+    @property
+    def truths(self) -> np.ndarray:
+        return self.cohort.labels(self.cases.tolist()).cpu().numpy().astype(int)
+
+    @property
+    def shown(self) -> list[int]:
+        """The place of the middle one of the cases of each grade, in the order of grades: which is
+        shown does not depend on what was predicted."""
+        each = [np.flatnonzero(self.truths == grade) for grade in np.unique(self.truths)]
+        return [int(places[len(places) // 2]) for places in each]
+
+
 def example_runs(study: Study) -> list[Run]:
     """The runs that an example is made from: one seed, one fold, the study's first number of
     labels."""
@@ -87,22 +108,26 @@ def example_path(experiment: Experiment, run: Run) -> Path:
 
 
 def keep_example(experiment: Experiment, run: Run, network: nn.Module, result: Any) -> None:
-    """Keep a network's predictions and its Dice of every test scan, if an example wants them."""
+    """Keep a network's predictions and its Dice of every test scan, if an example wants them; of
+    graded cases the grades."""
     cohort = experiment.data.benchmark(run.job.arm)
-    if cohort.ordinal or run not in example_runs(experiment.study):
+    if run not in example_runs(experiment.study):
         return
-    scans = cohort.scans(experiment.split(run.job).test).values()
-    cases = [members[len(members) // 2] for members in scans]  # the middle slice, if it is slices
-    window = experiment.finetuning(run).patch
-    maps = np.stack(
-        [each.numpy().astype(np.uint8) for each in predictions(network, cohort, cases, window)]
-    )
-    kept = {"cases": np.array(cases), "dice": result.dice.mean(1), "maps": maps}
+    test = experiment.split(run.job).test
+    if cohort.ordinal:
+        kept = {"cases": np.array(test), "grades": result.prediction}
+    else:
+        scans = cohort.scans(test).values()
+        cases = [members[len(members) // 2] for members in scans]  # of slices the middle one
+        window = experiment.finetuning(run).patch
+        maps = [each.numpy() for each in predictions(network, cohort, cases, window)]
+        kept = {"cases": np.array(cases), "dice": result.dice.mean(1)}
+        kept["maps"] = np.stack(maps).astype(np.uint8)
     path = example_path(experiment, run)
     atomic_write(path, lambda file: np.savez_compressed(file, **kept))
 
 
-def find_examples(experiment: Experiment) -> Examples | None:
+def find_examples(experiment: Experiment) -> Examples | GradedExamples | None:
     """The examples that a study's runs have left, the twin from scratch first; None if they have
     left none yet."""
     kept = {}
@@ -113,7 +138,10 @@ def find_examples(experiment: Experiment) -> Examples | None:
     if not kept:
         return None
     arm = next(iter(kept))
-    maps, dice = (
-        {each.name: arrays[which] for each, arrays in kept.items()} for which in ("maps", "dice")
-    )
-    return Examples(experiment.data.benchmark(arm), kept[arm]["cases"], maps, dice)
+    cohort, cases = experiment.data.benchmark(arm), kept[arm]["cases"]
+    by_arm = {
+        name: {each.name: arrays[name] for each, arrays in kept.items()} for name in kept[arm]
+    }
+    if cohort.ordinal:
+        return GradedExamples(cohort, cases, by_arm["grades"])
+    return Examples(cohort, cases, by_arm["maps"], by_arm["dice"])

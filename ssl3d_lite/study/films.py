@@ -78,8 +78,8 @@ def finetuning_strips(experiment: Experiment) -> Iterator[str]:
     """The strips of fine-tuning, the twin from scratch first."""
     for run in reversed(example_runs(experiment.study)):
         if (path := _finetuning_path(experiment, run)).exists():
-            arm, labels = run.job.arm.name, run.labels
-            told = f"Fine-tuning {arm} with {labels} labels (seed {run.job.seed}): one test scan."
+            some = f"{run.labels} label{'s' * (run.labels != '1')}"
+            told = f"Fine-tuning {run.job.arm.name} with {some} (seed {run.job.seed}): a test scan."
             yield _strip(path, f"{told} {_HOW}.")
 
 

@@ -1,26 +1,31 @@
-"""Sections of a report that need scans and encoders, not only rows: puzzles, and an example."""
+"""Sections of a report that need scans and encoders, not only rows: puzzles, and test cases."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from ssl3d_lite.html import escape, heading, picture
+from ssl3d_lite.html import details, escape, heading, paragraph, picture
 from ssl3d_lite.show.figures.curves import learning_curves
 from ssl3d_lite.show.figures.errors import compared, strip
+from ssl3d_lite.show.figures.graded import graded
 from ssl3d_lite.show.figures.puzzle import puzzle
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask
 
 from .arms import Arm
+from .baselines import Where, contrast, from_scratch
 from .encoders import make_tasks
-from .examples import Examples, find_examples
+from .examples import Examples, GradedExamples, example_runs, find_examples
 from .experiment import Experiment
 from .films import finetuning_strips, pretraining_strip
 from .jobs import Job
 from .keys import encoder_folder
 from .results import Results
+from .sentences import measured
 
 STRIP = 8  # test scans side by side
 
@@ -93,36 +98,101 @@ def learning(
 
 
 def example_section(experiment: Experiment, results: Results) -> list[str]:
-    """One test case as an arm and its twin from scratch segment it, and their mistakes in many."""
+    """What is spoken of, in a row of pictures: test cases as an arm and its twin from scratch see
+    them; and below it the mean difference of the two, with its interval."""
     found = find_examples(experiment)
     if found is None:
         return []
+    said = _difference(experiment, results)
+    if isinstance(found, GradedExamples):
+        return [_graded_row(experiment, results, found), *said]
+    return [_segmented_row(experiment, results, found), *said]
+
+
+def _segmented_row(experiment: Experiment, results: Results, found: Examples) -> str:
+    """One test scan with its label, both predictions, and their mistakes."""
     example, (*_, arm) = found[found.middle], found.maps
-    labelled = results.labelled(experiment.study.labels_of("finetune")[0])
     caption = (
         f"Test case {example.case}: the scan, its label, and the predictions after fine-tuning "
-        f"with {labelled} (seed 0). It is in the middle of the scores of {arm}, not the best."
+        f"with {_labelled(experiment, results)} (seed 0). It is in the middle of the scores of "
+        f"{arm}, not the best."
     )
     told = {
         f"{each}\nDice {example.dice[each]:.2f}": example.predictions[each] for each in found.maps
     }
     names = found.cohort.label_names
     drawn = compared(example.image, example.truth, told, names, example.spacing)
-    strips = finetuning_strips(experiment)
-    return [picture(drawn, escape(caption)), *strip_section(found), *strips]
+    return picture(drawn, escape(caption))
 
 
-def strip_section(found: Examples) -> list[str]:
-    """The mistakes of both arms in some test cases, from the worst difference to the best."""
-    if len(found.maps) < 2:
+def _graded_row(experiment: Experiment, results: Results, found: GradedExamples) -> str:
+    """One test case of each grade, with the grades that both arms predict."""
+    shown, truths = found.shown, found.truths
+    images = [np.asarray(found.cohort[int(found.cases[n])][0], np.float32) for n in shown]
+    predicted = {arm: [int(grades[n]) for n in shown] for arm, grades in found.grades.items()}
+    right = (f"{arm} {(grades == truths).sum()}" for arm, grades in found.grades.items())
+    caption = (
+        "A test case of each grade, the middle one in the order of the cohort; below it the "
+        f"grades predicted after fine-tuning with {_labelled(experiment, results)} (seed 0). Of "
+        f"all {len(truths)} test cases right: {', '.join(right)}."
+    )
+    names = found.cohort.label_names
+    return picture(graded(images, [int(truths[n]) for n in shown], predicted, names), caption)
+
+
+def _labelled(experiment: Experiment, results: Results) -> str:
+    return results.labelled(experiment.study.labels_of("finetune")[0])
+
+
+def _difference(experiment: Experiment, results: Results) -> list[str]:
+    """The difference that the pictures are an example of, over all seeds and test cases."""
+    first = example_runs(experiment.study)[0]
+    where = Where("finetune", (first.labels,))
+    found = contrast(results, where, first.job.arm, from_scratch)
+    if found is None or not found.differences:
         return []
-    shown = [found[place] for place in found.ranked(STRIP)]
-    first, last = found.maps
+    said = f"With {_labelled(experiment, results)}, {measured(results, found)}"
+    return [paragraph(f"{said} What may be said of it stands below.")]
+
+
+def scan_sections(experiment: Experiment) -> Iterator[str]:
+    """The mistakes of both arms in many test scans, and how they came about."""
+    found = find_examples(experiment)
+    if not isinstance(found, Examples):
+        return
+    parts = [*_strips(found), *finetuning_strips(experiment)]
+    if parts:
+        yield heading("Scan by scan")
+        yield from parts
+
+
+def _strips(found: Examples) -> Iterator[str]:
+    """The mistakes of both arms from the worst difference to the best: in some test scans, and in a
+    line that opens, in all."""
+    if len(found.maps) < 2:
+        return
+    (first, last), count = found.maps, len(found.cases)
+    some = found.ranked(STRIP)
+    yield picture(
+        _strip(found, some),
+        escape(
+            f"{len(some)} of {count} test scans, from where {last} is furthest behind {first} to "
+            "where it is furthest ahead; above each, the difference in Dice (seed 0)."
+        ),
+    )
+    if count > len(some):
+        order = found.ranked(count)
+        rows = {start: order[start : start + STRIP] for start in range(0, count, STRIP)}
+        each = [
+            picture(_strip(found, row), f"Test scans {start + 1} to {start + len(row)}.")
+            for start, row in rows.items()
+        ]
+        yield details(f"All {count} test scans", " in the same order.", each)
+
+
+def _strip(found: Examples, places: Sequence[int]) -> Figure:
+    shown, (first, last) = [found[place] for place in places], found.maps
     rows = {arm: [each.predictions[arm] for each in shown] for arm in found.maps}
     titles = [f"{each.dice[last] - each.dice[first]:+.2f}" for each in shown]
-    drawn = strip([each.image for each in shown], [each.truth for each in shown], rows, titles)
-    caption = (
-        f"{len(shown)} of {len(found.cases)} test scans, from where {last} is furthest behind "
-        f"{first} to where it is furthest ahead; above each, the difference in Dice (seed 0)."
-    )
-    return [picture(drawn, escape(caption))]
+    images, truths = [each.image for each in shown], [each.truth for each in shown]
+    return strip(images, truths, rows, titles, shown[0].spacing, wide=STRIP)

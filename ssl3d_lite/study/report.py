@@ -54,12 +54,17 @@ def write_table(results: Results, path: Path) -> None:
 
 
 def write_report(
-    results: Results, path: Path, first: Sequence[str] = (), sections: Sequence[str] = ()
+    results: Results,
+    path: Path,
+    first: Sequence[str] = (),
+    scans: Sequence[str] = (),
+    sections: Sequence[str] = (),
 ) -> None:
     """Write the study as one HTML page, figures and all.
 
     Args:
         first: HTML that stands before the verdicts: a scan, so that one sees what is spoken of.
+        scans: HTML of more scans, which stand behind the verdicts.
         sections: HTML of more sections, which stand behind the scores.
     """
     study, judged = results.study, claims(results)
@@ -72,6 +77,7 @@ def write_report(
         note("Each sentence opens to what was found for every arm."),
         *verdicts(results, judged),
         *differences(results, judged),
+        *scans,
         *(part for protocol in study.protocols for part in protocol_section(results, protocol)),
         *region_section(results),
         *sections,

@@ -193,7 +193,7 @@ class Results:
         """A number of labels in a sentence."""
         scans = self.scans(labels)
         if not labels.endswith("%"):
-            return f"{labels} labelled scans"
+            return f"{labels} labelled scan{'s' * (labels != '1')}"
         if math.isinf(scans):
             return f"{labels} of the labelled scans"
         return f"{scans:.0f} labelled scans ({labels})"

@@ -66,6 +66,8 @@ def strip(
     truths: Sequence[np.ndarray],
     predictions: Mapping[str, Sequence[np.ndarray]],
     titles: Sequence[str],
+    spacing: Sequence[float] | None = None,
+    wide: int = 0,
 ) -> Figure:
     """Many cases side by side, a row of mistakes for each of several predictions.
 
@@ -74,16 +76,22 @@ def strip(
         truths: (*space) each.
         predictions: a row's name → a map of each case.
         titles: what stands above each case.
+        spacing: edges of a voxel, mm.
+        wide: room for so many cases, if there are fewer: strips below each other have one scale.
     """
-    tall = images[0].shape[1] / images[0].shape[0]
-    size = (STRIP_WIDTH * len(images) + 0.3, STRIP_WIDTH * tall * len(predictions) + 0.5)
+    scale, columns = PlaneScale(images[0].shape, spacing), max(wide, len(images))
+    across, up = scale.extent(2)
+    size = (STRIP_WIDTH * columns + 0.3, STRIP_WIDTH * up / across * len(predictions) + 0.5)
     figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(len(predictions), len(images), squeeze=False)
+    grid = figure.subplots(len(predictions), columns, squeeze=False)
+    for axes in grid[:, len(images) :].flat:
+        axes.set_axis_off()
     for number, (image, truth, title) in enumerate(zip(images, truths, titles, strict=True)):
         place = fullest_plane(truth)
         for axes, maps in zip(grid[:, number], predictions.values(), strict=True):
             draw_plane(axes, image, 2, place)
             overlay_mistakes(axes, truth, maps[number], place)
+            scale.finish(axes, 2, bar=axes is grid[0, 0], letters=6)
         grid[0, number].set_title(title, fontsize=8)
     for axes, name in zip(grid[:, 0], predictions, strict=True):
         beside: dict[str, Any] = {"transform": axes.transAxes, "rotation": 90, "fontsize": 8}

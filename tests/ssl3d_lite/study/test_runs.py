@@ -28,12 +28,15 @@ from ssl3d_lite.study import Study, load_results, run_study, shipped_studies
 from ssl3d_lite.study import launch as launching
 from ssl3d_lite.study.data import DataFolders, StudyData
 from ssl3d_lite.study.encoders import copy_for_benchmark, encoder_of
+from ssl3d_lite.study.examples import GradedExamples, find_examples
 from ssl3d_lite.study.experiment import Experiment
+from ssl3d_lite.study.illustrations import example_section
 from ssl3d_lite.study.jobs import Job, Run, plan
 from ssl3d_lite.study.keys import run_key
 from ssl3d_lite.study.launch import Launch, RemoteJob
 from ssl3d_lite.study.ledger import LOOKS
 from ssl3d_lite.study.limits import limits
+from ssl3d_lite.study.running import results_of, run_experiment
 from ssl3d_lite.study.settings import Machine
 from ssl3d_lite.study.tables import table_text
 
@@ -566,9 +569,22 @@ def test_a_graded_study_reads_kappa_over_its_folds(tmp_path):
         labels=("50%",),
         tasks={"rotation": {"crop_size": 16}},
     )
-    results = run_study(study, tmp_path / "out", cohort=tmp_path / "photos")
+    experiment = run_experiment(study, tmp_path / "out", cohort=tmp_path / "photos")
+    results = results_of(experiment)
     scored = [row for row in results.rows if row["protocol"] != "proxy"]
     assert {row["measure"] for row in scored} == {"kappa"}
+    row_of_pictures, difference = example_section(experiment, results)
+    found = find_examples(experiment)
+    assert isinstance(found, GradedExamples)
+    assert list(found.grades) == ["scratch", "rotation"]
+    assert found.truths[found.shown].tolist() == [0, 1, 2], "a case of each grade"
+    right = {arm: int((grades == found.truths).sum()) for arm, grades in found.grades.items()}
+    told = ", ".join(f"{arm} {count}" for arm, count in right.items())
+    assert f"Of all {len(found.cases)} test cases right: {told}." in row_of_pictures
+    for arm, count in right.items():
+        (row,) = [row for row in results.of("finetune", arm) if row["fold"] == 0]
+        assert row["kappa accuracy"] == pytest.approx(count / len(found.cases))
+    assert "rotation against scratch: " in difference
     assert {row["fold"] for row in scored} == {0, 1}
     assert all(-1 <= row["score"] <= 1 for row in scored)
     for arm, said in (("2d-cpc", "2D already"), ("masked@network", "transfer the encoder alone")):

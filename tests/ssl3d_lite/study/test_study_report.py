@@ -55,6 +55,15 @@ def test_the_page_needs_no_other_file(page):
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)
 
 
+def test_scans_come_before_verdicts_and_after_them(results, tmp_path):
+    shown = {"first": ["<p>A scan.</p>"], "scans": ["<p>More scans.</p>"]}
+    write_report(results, tmp_path / "report.html", **shown, sections=["<p>Puzzles.</p>"])
+    text = "".join(read(tmp_path / "report.html").text)
+    order = ["A scan.", "What holds, and what", "More scans.", "Fine-tuning", "Puzzles."]
+    places = [text.index(each) for each in order]
+    assert places == sorted(places)
+
+
 def test_the_page_holds_every_verdict_and_every_table(page, results):
     text = "".join(page.text).replace("\u00a0", " ")
     for claim in claims(results):

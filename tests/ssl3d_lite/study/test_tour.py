@@ -104,7 +104,16 @@ def test_the_report_shows_the_puzzle_the_learning_and_an_example(toured):
     text = " ".join(page.text)
     for title in ("What rotation shows the network", "Pretraining on rotation"):
         assert title in text
-    assert "the middle of the scores of rotation" in text
+    order = (
+        *(
+            "the middle of the scores of rotation",
+            "With 2 labelled scans, rotation against scratch: ",
+        ),
+        *("What holds, and what does not", "Scan by scan", "3 of 3 test scans"),
+    )
+    places = [text.index(each) for each in order]
+    assert places == sorted(places), "pictures, one sentence with its interval, then verdicts"
+    assert "paired seeds" in text[places[1] : places[2]]
     assert "All seeds of the probe have the same draws of labels" in text
 
 

@@ -65,6 +65,20 @@ def test_a_strip_has_a_row_an_arm_and_a_column_a_case():
     assert colours(figure.axes[2])[1] == ""
 
 
+def test_a_strip_has_the_geometry_of_all_figures():
+    image, truth = scan_of(TRUTH * 1.0), scan_of(TRUTH)
+    rows = {"scratch": [truth] * 2, "cpc": [truth] * 2}
+    figure = show.strip([image] * 2, [truth] * 2, rows, ["", ""], spacing=(1, 2, 5), wide=3)
+    there = [axes for axes in figure.axes if axes.images]
+    assert len(there) == 4
+    assert len(figure.axes) == 6, "room for a third case"
+    assert {axes.get_aspect() for axes in there} == {2}
+    for number, axes in enumerate(there):
+        letters = {text.get_text() for text in axes.texts}
+        assert set("LRPA") <= letters
+        assert ("10 mm" in letters) == (number == 0)
+
+
 @pytest.mark.parametrize(("count", "wanted"), [(3, [2, 1, 0]), (2, [2, 0]), (9, [2, 3, 1, 4, 0])])
 def test_cases_are_ranked_from_the_worst_difference_to_the_best(count, wanted):
     scratch, cpc = np.array([0.1, 0.5, 0.9, 0.7, 0.4]), np.array([0.8, 0.6, 0.5, 0.61, 0.7])
