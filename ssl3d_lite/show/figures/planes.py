@@ -24,6 +24,7 @@ PLANE_NAMES = ("sagittal", "coronal", "axial")  # the plane across axis 0, 1, 2 
 
 
 BAR = 10  # length of the scale bar: mm, or voxels where these have no known size
+THIN = 0.3  # height of a plane over its width, below which letters find no room in it
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,13 @@ class PlaneScale:
         axes.set_xlim(-0.5 - beside, shape[across] - 0.5 + beside)
         axes.set_ylim(-0.5 - max(0.0, tall - height) / edges[up], shape[up] - 0.5)
         axes.set_aspect(edges[up] / edges[across])
+        outside = height < THIN * width
         if len(shape) == 3:  # a picture's sides have no names
             sides = (*SIDES[3][across], *SIDES[3][up])
-            letter_sides(axes, shape[across], shape[up], sides, size=letters)
+            letter_sides(axes, shape[across], shape[up], sides, size=letters, outside=outside)
         if bar and (len(shape) == 3 or self.spacing is not None):
             unit = "voxels" if self.spacing is None else "mm"
-            scale_bar(axes, BAR / edges[across], unit, shape[across], shape[up])
+            scale_bar(axes, BAR / edges[across], unit, shape[across], shape[up], outside)
 
 
 def letter_sides(
@@ -93,31 +95,40 @@ def letter_sides(
     letters: Sequence[str],
     left: float = 0,
     size: float = 8,
+    outside: bool = False,
 ) -> None:
     """Write letters at the left, right, lower and upper edge of a plane of so many voxels.
 
-    ``left`` is the position of the first voxel's middle on the axes.
+    Args:
+        left: the position of the first voxel's middle on the axes.
+        outside: whether those of the lower and upper edge stand outside: in a thin plane they would
+            lie on each other, or the upper one below the lower one.
     """
     across, up = left + (wide - 1) / 2, (tall - 1) / 2
+    away, (lower, upper) = (-1, ("top", "bottom")) if outside else (3, ("bottom", "top"))
     places = [
         ((left - 0.5, up), (3, 0), "left", "center"),
         ((left + wide - 0.5, up), (-3, 0), "right", "center"),
-        ((across, -0.5), (0, 3), "center", "bottom"),
-        ((across, tall - 0.5), (0, -3), "center", "top"),
+        ((across, -0.5), (0, away), "center", lower),
+        ((across, tall - 0.5), (0, -away), "center", upper),
     ]
-    for letter, (place, away, ha, va) in zip(letters, places, strict=True):
-        aside: dict[str, Any] = {"xytext": away, "textcoords": "offset points", "ha": ha, "va": va}
+    for letter, (place, moved, ha, va) in zip(letters, places, strict=True):
+        aside: dict[str, Any] = {"xytext": moved, "textcoords": "offset points", "ha": ha, "va": va}
         axes.annotate(letter, place, **aside, **white_text(size))
 
 
-def scale_bar(axes: Axes, length: float, unit: str, wide: float, tall: float) -> None:
+def scale_bar(
+    axes: Axes, length: float, unit: str, wide: float, tall: float, outside: bool = False
+) -> None:
     """Draw a bar of ``BAR`` mm (or voxels), ``length`` voxels long, at the lower left of a plane of
-    so many voxels."""
+    so many voxels; its length in words above it, or ``outside``, below the plane."""
     left, low = -0.5 + 0.03 * wide, -0.5 + 0.04 * tall
     style: dict[str, Any] = {"color": "white", "linewidth": 2, "path_effects": STROKE}
     axes.plot([left, left + length], [low, low], gid="scale bar", **style)
     above: dict[str, Any] = {"xytext": (0, 3), "textcoords": "offset points", "va": "bottom"}
-    axes.annotate(f"{BAR} {unit}", (left, low), **above, **white_text(6))
+    below = above | {"xytext": (0, -4), "va": "top"}
+    words = below if outside else above
+    axes.annotate(f"{BAR} {unit}", (left, low), **words, **white_text(6))
 
 
 def draw_plane(axes: Axes, volume: np.ndarray, axis: int = 2, place: int | None = None) -> None:

@@ -129,6 +129,18 @@ def test_planes_have_one_magnification_and_their_letters(spacing):
         ]
 
 
+@pytest.mark.parametrize("depth", [2, 10, 40])
+def test_up_is_written_above_down_however_thin_a_plane_is(depth):
+    image = np.random.default_rng(0).random((40, 40, depth))
+    figure = show.segmentations(image, {"a": np.ones(image.shape, int)}, ("", "x"))
+    figure.draw_without_rendering()
+    for axes in figure.axes[:4]:  # sagittal and coronal
+        at = {text.get_text(): text.get_window_extent() for text in axes.texts}
+        assert at["S"].y0 > at["I"].y1
+        if "10 voxels" in at:
+            assert not at["10 voxels"].overlaps(at["P"])
+
+
 def test_each_view_has_a_colour_of_its_own_and_its_badge():
     volumes, batch = posed("rpl", patch=4, queries_per_scan=26)
     figure = show.puzzle(volumes, batch, max_views=27)
