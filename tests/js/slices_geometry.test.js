@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  badgesOf,
   borderAt,
   boxAt,
   columnsLeft,
@@ -215,4 +216,22 @@ test("the border between two maps lies between two columns, and a finger hits it
     [true, false],
   );
   assert.ok(isOnBorder(panel, scan, 0.5, 40, true));
+});
+
+test("copies in one place have their badges in one text, and what is behind has none", () => {
+  const at = (x, y) => [
+    [x - 5, y - 5],
+    [x + 5, y + 5],
+  ];
+  const shown = [
+    { box: { badge: "10" }, points: at(50, 50) },
+    { box: { badge: "9" }, points: at(52, 51) },
+    { box: { badge: "3" }, points: at(58, 50) }, // behind: near, and not the same place
+    { box: { badge: "" }, points: at(90, 90) }, // a part of a question bears none
+    { box: { badge: "?", part: "asked" }, points: at(90, 50) },
+  ];
+  assert.deepEqual(badgesOf(shown), [
+    { x: 50, y: 50, part: undefined, text: "9, 10" },
+    { x: 90, y: 50, part: "asked", text: "?" },
+  ]);
 });

@@ -1,6 +1,6 @@
 // These functions draw on the canvas of one plane: voxels, boxes of pieces, the cross, letters.
 
-import { borderAt, columnsLeft, cut, EDGES, middle, placeOn } from "./slices_geometry.js";
+import { badgesOf, borderAt, columnsLeft, cut, EDGES, placeOn } from "./slices_geometry.js";
 import { paint } from "./slices_values.js";
 
 const FONT = "system-ui, sans-serif";
@@ -74,15 +74,9 @@ function outline(context, points) {
   context.closePath();
 }
 
-// Boxes one behind the other would have their numbers at one place: only the nearest gets one.
 function numberBoxes(context, nearestFirst) {
-  const taken = [];
-  for (const { box, points } of nearestFirst) {
-    const [x, y] = middle(points);
-    if (!box.badge) continue;
-    if (taken.some(([a, b]) => Math.abs(a - x) < 14 && Math.abs(b - y) < 10)) continue;
-    taken.push([x, y]);
-    write(context, box.badge, x, y, "#fff", box.part ? 16 : 11);
+  for (const { text, x, y, part } of badgesOf(nearestFirst)) {
+    write(context, text, x, y, "#fff", part ? 16 : 11);
   }
 }
 

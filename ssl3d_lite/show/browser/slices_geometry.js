@@ -68,6 +68,23 @@ export function cut(box, plane, place) {
 export const middle = (points) =>
   [0, 1].map((axis) => points.reduce((sum, point) => sum + point[axis], 0) / points.length);
 
+const ONE_PLACE = 4; // CSS pixels
+
+// Returns what is written over boxes, the nearest box first. Copies that lie in one place have their
+// badges in one text; of boxes one behind the other only the nearest has room for its own.
+export function badgesOf(nearestFirst) {
+  const texts = [];
+  for (const { box, points } of nearestFirst) {
+    if (!box.badge) continue;
+    const [x, y] = middle(points);
+    const near = texts.find((text) => Math.abs(text.x - x) < 14 && Math.abs(text.y - y) < 10);
+    if (!near) texts.push({ x, y, part: box.part, badges: [box.badge] });
+    else if (Math.hypot(near.x - x, near.y - y) < ONE_PLACE) near.badges.push(box.badge);
+  }
+  const inOrder = (badges) => [...badges].sort((a, b) => a - b).join(", ");
+  return texts.map(({ badges, ...text }) => ({ ...text, text: inOrder(badges) }));
+}
+
 // ---- voxels ------------------------------------------------------------------------------------
 
 export const indexOf = (scan, voxel) =>

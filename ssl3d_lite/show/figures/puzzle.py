@@ -90,11 +90,13 @@ def _draw_scan(
     for axis, axes in scale.row(figure, range(3) if solid else (2,)):
         draw_image(axes, image, axis)
         axes.set_title(PLANE_NAMES[axis] if solid else "", fontsize=9)
+        badges: dict[tuple[float, ...], list[str]] = {}  # turned copies lie in one place
         for view in views:
             outline_box(axes, view.corners, axis, view.colour)
-            x, y = np.delete(view.centre, axis) if solid else view.centre
-            if len(views) > 1:
-                axes.text(x, y, badge(view), ha="center", va="center", **white_text(7))
+            place = np.delete(view.centre, axis) if solid else view.centre
+            badges.setdefault(tuple(place.round()), []).append(badge(view))
+        for (x, y), there in badges.items() if len(views) > 1 else ():
+            axes.text(x, y, ", ".join(there), ha="center", va="center", **white_text(7))
 
 
 def _headline(batch: ProxyBatch, scan: int) -> str:

@@ -86,7 +86,7 @@ def _wiped(axes: Axes, left: np.ndarray, right: np.ndarray, axis: int, wipe: flo
 
 def _draw_boxes(axes: Axes, boxes: Sequence[Mapping[str, Any]], axis: int, place: int) -> None:
     """Outline the boxes that a plane goes through, in their colours, and the others faintly."""
-    taken: list[np.ndarray] = []
+    taken: list[tuple[np.ndarray, list[str]]] = []  # places of texts, and the badges there
     for box in boxes:
         corners = np.array(box["corners"])
         through = corners[:, axis].min() <= place <= corners[:, axis].max()
@@ -94,6 +94,12 @@ def _draw_boxes(axes: Axes, boxes: Sequence[Mapping[str, Any]], axis: int, place
             axes, corners, axis, box["colour"] if through else FAINT, 1.6 if through else 0.6
         )
         at = np.delete(corners.mean(0), axis)
-        if through and not any(np.abs(at - other).max() < 3 for other in taken):
-            taken.append(at)  # boxes one behind the other would have their names at one place
-            axes.text(at[0], at[1], box["badge"], ha="center", va="center", **white_text(8))
+        near = [each for each in taken if np.abs(at - each[0]).max() < 3]
+        if not through or not box["badge"]:
+            continue
+        if not near:
+            taken.append((at, [box["badge"]]))
+        elif np.abs(at - near[0][0]).max() < 1:  # a copy in the same place
+            near[0][1].append(box["badge"])
+    for (x, y), badges in taken:
+        axes.text(x, y, ", ".join(badges), ha="center", va="center", **white_text(8))
