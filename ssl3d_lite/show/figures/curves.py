@@ -147,6 +147,9 @@ def bands(
 
 
 def _legend_above(figure: Figure, lines: list[Line2D], names: list[str], columns: int) -> None:
+    """A legend of so many columns, or of as many as the figure is wide."""
+    entry = 0.7 + 0.07 * max(map(len, names))  # inches, of the longest name
+    columns = max(1, min(columns, int(figure.get_figwidth() / entry)))
     figure.legend(
         lines, names, loc="outside upper center", ncols=columns, frameon=False, fontsize=9
     )

@@ -112,3 +112,16 @@ def test_the_shade_below_a_floor_ends_where_the_axis_does_in_every_panel():
     for axes in panels:
         shades = axes.collections[-1].get_paths()[0].vertices
         assert shades[:, 1].min() == bottom
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_legend_is_no_wider_than_its_figure(count):
+    curve = {1: [0.1], 5: [0.3]}
+    panels = {f"panel {n}": {"pretrained": curve} for n in range(count)}
+    controls = {f"random@none@plain@{n}": curve for n in range(6)}
+    figure = show.bands(panels, controls, "labels", "Dice", floors={"place": curve})
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    assert legend.x0 >= 0
+    assert legend.x1 <= figure.bbox.x1
+    assert legend.y0 >= max(axes.get_window_extent().y1 for axes in figure.axes)
