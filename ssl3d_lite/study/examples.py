@@ -115,7 +115,7 @@ def keep_example(experiment: Experiment, run: Run, network: nn.Module, result: A
         return
     test = experiment.split(run.job).test
     if cohort.ordinal:
-        kept = {"cases": np.array(test), "grades": result.prediction}
+        kept = {"grades": result.prediction}
     else:
         scans = cohort.scans(test).values()
         cases = [members[len(members) // 2] for members in scans]  # of slices the middle one
@@ -129,19 +129,23 @@ def keep_example(experiment: Experiment, run: Run, network: nn.Module, result: A
 
 def find_examples(experiment: Experiment) -> Examples | GradedExamples | None:
     """The examples that a study's runs have left, the twin from scratch first; None if they have
-    left none yet."""
+    left none yet. Graded cases can be shown without."""
     kept = {}
-    for run in reversed(example_runs(experiment.study)):
+    runs = example_runs(experiment.study)
+    for run in reversed(runs):
         if (path := example_path(experiment, run)).exists():
             with np.load(path) as arrays:
-                kept[run.job.arm] = dict(arrays)
-    if not kept:
+                kept[run.job.arm.name] = dict(arrays)
+    if not runs:
         return None
-    arm = next(iter(kept))
-    cohort, cases = experiment.data.benchmark(arm), kept[arm]["cases"]
+    cohort = experiment.data.benchmark(runs[0].job.arm)
     by_arm = {
-        name: {each.name: arrays[name] for each, arrays in kept.items()} for name in kept[arm]
+        name: {arm: arrays[name] for arm, arrays in kept.items() if name in arrays}
+        for name in ("cases", "maps", "dice", "grades")
     }
     if cohort.ordinal:
+        cases = np.array(experiment.split(runs[0].job).test)
         return GradedExamples(cohort, cases, by_arm["grades"])
-    return Examples(cohort, cases, by_arm["maps"], by_arm["dice"])
+    if not kept:
+        return None
+    return Examples(cohort, next(iter(by_arm["cases"].values())), by_arm["maps"], by_arm["dice"])

@@ -130,14 +130,17 @@ def _graded_row(experiment: Experiment, results: Results, found: GradedExamples)
     shown, truths = found.shown, found.truths
     images = [np.asarray(found.cohort[int(found.cases[n])][0], np.float32) for n in shown]
     predicted = {arm: [int(grades[n]) for n in shown] for arm, grades in found.grades.items()}
-    right = (f"{arm} {(grades == truths).sum()}" for arm, grades in found.grades.items())
-    caption = (
-        "A test case of each grade, the middle one in the order of the cohort; below it the "
-        f"grades predicted after fine-tuning with {_labelled(experiment, results)} (seed 0). Of "
-        f"all {len(truths)} test cases right: {', '.join(right)}."
-    )
+    caption = "A test case of each grade, the middle one in the order of the cohort."
+    if predicted:
+        right = (f"{arm} {(grades == truths).sum()}" for arm, grades in found.grades.items())
+        caption += (
+            f" Below it the grades predicted after fine-tuning with "
+            f"{_labelled(experiment, results)} (seed 0). Of all {len(truths)} test cases right: "
+            f"{', '.join(right)}."
+        )
     names = found.cohort.label_names
-    return picture(graded(images, [int(truths[n]) for n in shown], predicted, names), caption)
+    drawn = graded(images, [int(truths[n]) for n in shown], predicted, names)
+    return picture(drawn, escape(caption))
 
 
 def _labelled(experiment: Experiment, results: Results) -> str:
@@ -151,7 +154,8 @@ def _difference(experiment: Experiment, results: Results) -> list[str]:
     found = contrast(results, where, first.job.arm, from_scratch)
     if found is None or not found.differences:
         return []
-    said = f"With {_labelled(experiment, results)}, {measured(results, found)}"
+    labelled = _labelled(experiment, results)
+    said = f"In {results.quantity} with {labelled}, {measured(results, found)}"
     return [paragraph(f"{said} What may be said of it stands below.")]
 
 

@@ -107,7 +107,7 @@ def test_the_report_shows_the_puzzle_the_learning_and_an_example(toured):
     order = (
         *(
             "the middle of the scores of rotation",
-            "With 2 labelled scans, rotation against scratch: ",
+            "In mean Dice with 2 labelled scans, rotation against scratch: ",
         ),
         *("What holds, and what does not", "Scan by scan", "3 of 3 test scans"),
     )
