@@ -22,6 +22,7 @@ from ssl3d_lite.html import (
     write_html,
 )
 
+from .arms import PLACE
 from .claims import Claim, claims
 from .limits import limits
 from .pictures import effects, label_curves, step_curves
@@ -151,9 +152,13 @@ def protocol_section(results: Results, protocol: str) -> list[str]:
         caption = (
             f"{results.quantity[0].upper()}{results.quantity[1:]} on test cases. Lines join means "
             "over pairs of seed and fold; bands reach from the lowest to the highest. Controls are "
-            "grey, and the first of them has a band. What lies in the shade is not above place "
-            "alone, the dotted line, which looks at no scan."
+            "grey, and the first of them has a band."
         )
+        if any(arm.source == PLACE and results.of(protocol, arm.name) for arm in results.arms):
+            caption += (
+                " What lies in the shade is not above place alone, the dotted line, which looks at "
+                "no scan."
+            )
         parts.append(picture(figure, escape(caption)))
     parts += [numbers(score_table(results, protocol)), note(score_note(results, protocol))]
     if (distances := distance_table(results, protocol))[1]:

@@ -16,7 +16,7 @@ from made_up_study import (
 from ssl3d_lite.study import pictures, tables
 from ssl3d_lite.study.claims import claims
 from ssl3d_lite.study.limits import limits
-from ssl3d_lite.study.report import hours, write_report, write_table
+from ssl3d_lite.study.report import hours, protocol_section, write_report, write_table
 from ssl3d_lite.study.sentences import SAID, each_arm, overall
 
 ARMS = ("cpc", "2d-cpc", "scratch", "random", "collapsed")
@@ -188,6 +188,9 @@ def test_place_alone_is_a_dotted_line_over_a_shade(results):
     assert line.get_ydata().tolist() == pytest.approx([0.3, 0.4])
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend[-1] == "place"
+    for given, told in ((results.rows, False), (rows, True)):
+        _, drawn, *_ = protocol_section(results_of(results.study, given), "finetune")
+        assert ("the dotted line" in drawn) == told, "a caption speaks of what is drawn"
 
 
 def test_the_curve_over_steps_ends_where_fine_tuning_ends():
