@@ -74,9 +74,9 @@ def page_parts(cohort: Cohort, cases: int) -> list[str]:
     parts = [
         f"<h1>{escape(cohort.name)}</h1>",
         f"<p>{escape(cohort.description)}</p>" if cohort.description else "",
-        bullets(cohort_facts(cohort)),
-        "<h2>Cases</h2>",
         picture(contact_sheet(cohort, shown), caption(cohort, len(shown))),
+        "<h2>Cases</h2>",
+        bullets(cohort_facts(cohort)),
         f"<h2>Intensities{some}</h2>",
         picture(
             intensities(cohort, read),

@@ -51,6 +51,7 @@ def test_the_page_says_what_is_in_the_cohort(cohort):
     text = text_of(path)
     assert "15 cases of 15 patients, 12 with a label; 1 raw cases were rejected." in text
     assert "12 × 16 × 10 voxels of 1 × 1 × 1 mm; channels: channel 0, channel 1." in text
+    assert text.index("cases, spread evenly") < text.index("15 cases of 15"), "pictures come first"
     assert "t1 & t2 missing" in text
     assert "Blobs & <b>noise</b>." in text
     assert "<b>" not in path.read_text()  # names of a data set are no HTML
