@@ -112,12 +112,25 @@ def meter(value: float, most: float, large: bool = False) -> Markup:
     return _part("meter", f"{value:g}", f"{most:g}", large)
 
 
-def picture(figure: "Figure", caption: str) -> Markup:
-    """A figure with its caption (HTML), the image inside the page."""
+def picture(figure: "Figure", caption: str, few_colours: bool = False) -> Markup:
+    """A figure with its caption (HTML), the image inside the page.
+
+    Args:
+        few_colours: it has 256 at most, and a quarter of the bytes: greys with some colours over
+            them look the same.
+    """
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name stands in the text
         figure.savefig(buffer, format="png", dpi=120)
+    if few_colours:
+        from PIL import Image
+
+        drawn = Image.open(buffer).convert("RGB")
+        buffer = io.BytesIO()
+        # an octree keeps thin lines of colour
+        few = drawn.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        few.save(buffer, "PNG", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
     return _part("figure", f"data:image/png;base64,{data}", Markup(caption))
 

@@ -183,12 +183,17 @@ def _strips(found: Examples) -> Iterator[str]:
             f"{len(some)} of {count} test scans, from where {last} is furthest behind {first} to "
             "where it is furthest ahead; above each, the difference in Dice (seed 0)."
         ),
+        few_colours=True,
     )
     if count > len(some):
         order = found.ranked(count)
         rows = {start: order[start : start + STRIP] for start in range(0, count, STRIP)}
         each = [
-            picture(_strip(found, row), f"Test scans {start + 1} to {start + len(row)}.")
+            picture(
+                _strip(found, row),
+                f"Test scans {start + 1} to {start + len(row)}.",
+                few_colours=True,
+            )
             for start, row in rows.items()
         ]
         yield details(f"All {count} test scans", " in the same order.", each)

@@ -1,10 +1,15 @@
 """Pages: whatever a text holds, it is shown and does nothing."""
 
+import base64
+import io
+import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ssl3d_lite.html import (
     as_html,
@@ -51,6 +56,22 @@ def test_a_picture_stands_in_the_page_and_its_caption_is_html():
     assert 'src="data:image/png;base64,' in part
     assert "<figcaption>Fish &amp; <i>chips</i></figcaption>" in part
     assert 'alt="Fish &amp; chips"' in part
+
+
+def test_a_picture_of_few_colours_is_smaller_and_keeps_thin_lines_of_colour():
+    figure = Figure(figsize=(3, 3), dpi=100)
+    axes = figure.subplots()
+    axes.imshow(np.random.default_rng(0).random((99, 99)), cmap="gray")
+    axes.axvline(50, color="#D55E00", linewidth=2)
+    sizes = []
+    for few in (False, True):
+        (data,) = re.findall(r"base64,([^\"]+)", picture(figure, "", few_colours=few))
+        sizes.append(len(data))
+        drawn = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+        colours = {colour for _, colour in drawn.getcolors(2**20)}
+        assert min(np.abs(np.subtract(each, (0xD5, 0x5E, 0))).max() for each in colours) < 8
+    assert len(colours) <= 256
+    assert sizes[1] < 0.5 * sizes[0]
 
 
 def test_a_table_has_a_row_a_line():

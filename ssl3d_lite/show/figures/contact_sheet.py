@@ -68,7 +68,8 @@ def _strip(
         draw_plane(axes, image[channel].astype(np.float32), axis, centre[axis])
         if label is not None:
             outline_classes(axes, np.take(label, centre[axis], axis))
-    row[0].text(0, 1.04, cohort.cases[case].id, transform=row[0].transAxes, fontsize=7)
+    above: dict[str, Any] = {"xytext": (0, 9), "textcoords": "offset points"}  # beyond letters
+    row[0].annotate(cohort.cases[case].id, (0, 1), xycoords="axes fraction", fontsize=7, **above)
 
 
 def _scale(cohort: Cohort, case: int) -> PlaneScale:
