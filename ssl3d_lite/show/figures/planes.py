@@ -12,7 +12,7 @@ from matplotlib.patches import Polygon
 from matplotlib.patheffects import withStroke
 from scipy.spatial import ConvexHull
 
-from ssl3d_lite.show.arrays import as_colours
+from ssl3d_lite.show.arrays import air, as_colours
 from ssl3d_lite.show.pieces import SCAN_COLOURS, class_colour
 from ssl3d_lite.show.words import SIDES
 
@@ -134,9 +134,19 @@ def scale_bar(
 def draw_plane(axes: Axes, volume: np.ndarray, axis: int = 2, place: int | None = None) -> None:
     """Draw the plane across ``axis`` at voxel ``place`` (the middle by default), up being up.
 
-    ``volume`` is (*space) in RAS orientation; a 2D image is drawn whole.
+    ``volume`` is (*space) in RAS orientation; a 2D image is drawn whole. Air is drawn black.
     """
-    draw_image(axes, volume[None], axis, place)
+    draw_scan(axes, volume[None], axis, place)
+
+
+def draw_scan(axes: Axes, image: np.ndarray, axis: int = 2, place: int | None = None) -> None:
+    """The same of a scan with channels, (channel, *space), of which the first is drawn; of a 2D
+    picture with three channels its colours."""
+    nothing = air(image[0])
+    tissue = image[0][~nothing]
+    # z-scores make air a middle grey; a border that is white stays so
+    grey = nothing.any() and tissue.size and tissue.min() < image[0][nothing][0] < tissue.max()
+    draw_image(axes, image, axis, place, nothing=nothing if grey else None)
 
 
 def draw_image(
@@ -146,6 +156,7 @@ def draw_image(
     place: int | None = None,
     corner: Sequence[float] = (0, 0),
     window: tuple[float, float] | None = None,
+    nothing: np.ndarray | None = None,
 ) -> None:
     """Draw the plane of an image with channels.
 
@@ -156,14 +167,18 @@ def draw_image(
         place: the voxel along that axis, the middle by default.
         corner: the position on the axes of the first pixel's middle.
         window: values drawn black and white; by default the lowest and highest of the plane.
+        nothing: (*space) bool, what is drawn black.
     """
     if image.ndim == 3 and len(image) == 3:
         pixels = as_colours(image)
     else:
-        pixels = image[0].T
-        if image.ndim == 4:
-            middle = image.shape[1 + axis] // 2
-            pixels = np.take(image[0], middle if place is None else place, axis).T
+        pixels = _plane_of(image[0], axis, place)
+        clear = np.zeros_like(pixels, bool) if nothing is None else _plane_of(nothing, axis, place)
+        there = pixels[~clear] if not clear.all() else pixels
+        if clear.any():
+            pixels = np.where(clear, window[0] if window else there.min(), pixels)
+        if clear.all():
+            window = there.min(), there.min() + 1
     (left, bottom), (height, width) = np.subtract(corner, 0.5), pixels.shape[:2]
     low, high = window or (pixels.min(), pixels.max())
     if low == high:  # one value alone is grey: neither black nor white
@@ -178,6 +193,13 @@ def draw_image(
         vmax=high,
     )
     axes.set_axis_off()
+
+
+def _plane_of(volume: np.ndarray, axis: int, place: int | None) -> np.ndarray:
+    """A plane of a volume (*space) as (row, column), the middle one by default; a picture whole."""
+    if volume.ndim == 2:
+        return volume.T
+    return np.take(volume, volume.shape[axis] // 2 if place is None else place, axis).T
 
 
 def colours_of(names: Sequence[str] = ()) -> list[str]:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
-from ssl3d_lite.show.arrays import as_numpy
+from ssl3d_lite.show.arrays import air, as_numpy
 from ssl3d_lite.show.context import (
     ASKED_COLOUR,
     CONTEXT_COLOUR,
@@ -22,6 +22,7 @@ from ssl3d_lite.show.context import (
 from ssl3d_lite.show.pieces import (
     HIDDEN_NAME,
     Piece,
+    air_in,
     answer_name,
     badge,
     piece_labels,
@@ -35,6 +36,7 @@ from .planes import (
     PLANE_NAMES,
     PlaneScale,
     draw_image,
+    draw_scan,
     outline_box,
     overlay_classes,
     white_text,
@@ -71,14 +73,15 @@ def puzzle(
     if asks_for_patches(batch):
         question = patch_question(batch, middle_question(batch, scan))
         draw_question(above, image, batch, question, spacing)
-        _draw_views(below, chosen, *_patch_titles(batch, chosen, question))
+        _draw_views(below, image, chosen, *_patch_titles(batch, chosen, question))
         return figure
     _draw_scan(above, image, chosen, spacing)
     asked = voxel_classes(batch, scan)
     if asked is not None and len(views) == 1:
         _draw_voxels(below, batch, scan, views[0], *asked)
     else:
-        _draw_views(below, chosen, [_title(view) for view in chosen], [v.colour for v in chosen])
+        titles, colours = [_title(view) for view in chosen], [view.colour for view in chosen]
+        _draw_views(below, image, chosen, titles, colours)
     return figure
 
 
@@ -88,7 +91,7 @@ def _draw_scan(
     """Draw the middle planes of the scan, with the boxes of views and their badges."""
     scale, solid = PlaneScale(image.shape[1:], spacing), image.ndim == 4
     for axis, axes in scale.row(figure, range(3) if solid else (2,)):
-        draw_image(axes, image, axis)
+        draw_scan(axes, image, axis)
         axes.set_title(PLANE_NAMES[axis] if solid else "", fontsize=9)
         badges: dict[tuple[float, ...], list[str]] = {}  # turned copies lie in one place
         for view in views:
@@ -114,11 +117,15 @@ def _title(view: Piece) -> str:
 
 
 def _draw_views(
-    figure: SubFigure, views: Sequence[Piece], titles: Sequence[str], colours: Sequence[str]
+    figure: SubFigure,
+    image: np.ndarray,
+    views: Sequence[Piece],
+    titles: Sequence[str],
+    colours: Sequence[str],
 ) -> None:
-    panels = figure.subplots(1, len(views), squeeze=False)[0]
+    panels, nothing = figure.subplots(1, len(views), squeeze=False)[0], air(image[0])
     for axes, view, title, colour in zip(panels, views, titles, colours, strict=True):
-        draw_image(axes, view.image)
+        draw_image(axes, view.image, nothing=air_in(nothing, view) if nothing.any() else None)
         axes.set_title(title, fontsize=9)
         _frame(axes, colour)
 
