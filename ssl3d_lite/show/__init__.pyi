@@ -29,10 +29,10 @@ from .figures.features import feature_colours as feature_colours
 from .figures.features import nearest_patches as nearest_patches
 from .figures.features import nearest_patients as nearest_patients
 from .figures.film import film_strip as film_strip
-from .figures.graded import graded as graded
 from .figures.planes import PLANE_NAMES as PLANE_NAMES
 from .figures.planes import draw_plane as draw_plane
 from .figures.planes import overlay_classes as overlay_classes
+from .figures.predicted_grades import predicted_grades as predicted_grades
 from .figures.puzzle import puzzle as puzzle
 from .figures.pyramid import pyramid as pyramid
 from .figures.segmentations import segmentations as segmentations

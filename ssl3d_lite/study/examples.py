@@ -72,7 +72,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class GradedExamples:
+class OrdinalExamples:
     """What the arms of an example took every test case for."""
 
     cohort: Cohort
@@ -118,7 +118,7 @@ def keep_example(experiment: Experiment, run: Run, network: nn.Module, result: A
         kept = {"grades": result.prediction}
     else:
         scans = cohort.scans(test).values()
-        cases = [members[len(members) // 2] for members in scans]  # of slices the middle one
+        cases = [members[len(members) // 2] for members in scans]  # the middle slice
         window = experiment.finetuning(run).patch
         maps = [each.numpy() for each in predictions(network, cohort, cases, window)]
         kept = {"cases": np.array(cases), "dice": result.dice.mean(1)}
@@ -127,7 +127,7 @@ def keep_example(experiment: Experiment, run: Run, network: nn.Module, result: A
     atomic_write(path, lambda file: np.savez_compressed(file, **kept))
 
 
-def find_examples(experiment: Experiment) -> Examples | GradedExamples | None:
+def find_examples(experiment: Experiment) -> Examples | OrdinalExamples | None:
     """The examples that a study's runs have left, the twin from scratch first; None if they have
     left none yet. Graded cases can be shown without."""
     kept = {}
@@ -145,7 +145,7 @@ def find_examples(experiment: Experiment) -> Examples | GradedExamples | None:
     }
     if cohort.ordinal:
         cases = np.array(experiment.split(runs[0].job).test)
-        return GradedExamples(cohort, cases, by_arm["grades"])
+        return OrdinalExamples(cohort, cases, by_arm["grades"])
     if not kept:
         return None
     return Examples(cohort, next(iter(by_arm["cases"].values())), by_arm["maps"], by_arm["dice"])

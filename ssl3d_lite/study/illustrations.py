@@ -12,14 +12,14 @@ from torch import Tensor
 from ssl3d_lite.html import details, escape, heading, paragraph, picture
 from ssl3d_lite.show.figures.curves import learning_curves
 from ssl3d_lite.show.figures.errors import compared, strip
-from ssl3d_lite.show.figures.graded import graded
+from ssl3d_lite.show.figures.predicted_grades import predicted_grades
 from ssl3d_lite.show.figures.puzzle import puzzle
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask
 
 from .arms import Arm
 from .baselines import Where, contrast, from_scratch
 from .encoders import make_tasks
-from .examples import Examples, GradedExamples, example_runs, find_examples
+from .examples import Examples, OrdinalExamples, example_runs, find_examples
 from .experiment import Experiment
 from .films import finetuning_strips, pretraining_strip
 from .jobs import Job
@@ -104,7 +104,7 @@ def example_section(experiment: Experiment, results: Results) -> list[str]:
     if found is None:
         return []
     said = _difference(experiment, results)
-    if isinstance(found, GradedExamples):
+    if isinstance(found, OrdinalExamples):
         return [_graded_row(experiment, results, found), *said]
     return [_segmented_row(experiment, results, found), *said]
 
@@ -125,7 +125,7 @@ def _segmented_row(experiment: Experiment, results: Results, found: Examples) ->
     return picture(drawn, escape(caption))
 
 
-def _graded_row(experiment: Experiment, results: Results, found: GradedExamples) -> str:
+def _graded_row(experiment: Experiment, results: Results, found: OrdinalExamples) -> str:
     """One test case of each grade, with the grades that both arms predict."""
     shown, truths = found.shown, found.truths
     images = [np.asarray(found.cohort[int(found.cases[n])][0], np.float32) for n in shown]
@@ -139,7 +139,7 @@ def _graded_row(experiment: Experiment, results: Results, found: GradedExamples)
             f"{', '.join(right)}."
         )
     names = found.cohort.label_names
-    drawn = graded(images, [int(truths[n]) for n in shown], predicted, names)
+    drawn = predicted_grades(images, [int(truths[n]) for n in shown], predicted, names)
     return picture(drawn, escape(caption))
 
 

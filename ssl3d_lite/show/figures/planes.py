@@ -136,10 +136,10 @@ def draw_plane(axes: Axes, volume: np.ndarray, axis: int = 2, place: int | None 
 
     ``volume`` is (*space) in RAS orientation; a 2D image is drawn whole. Air is drawn black.
     """
-    draw_scan(axes, volume[None], axis, place)
+    draw_scan_plane(axes, volume[None], axis, place)
 
 
-def draw_scan(axes: Axes, image: np.ndarray, axis: int = 2, place: int | None = None) -> None:
+def draw_scan_plane(axes: Axes, image: np.ndarray, axis: int = 2, place: int | None = None) -> None:
     """The same of a scan with channels, (channel, *space), of which the first is drawn; of a 2D
     picture with three channels its colours."""
     nothing = air(image[0])
@@ -173,12 +173,8 @@ def draw_image(
         pixels = as_colours(image)
     else:
         pixels = _plane_of(image[0], axis, place)
-        clear = np.zeros_like(pixels, bool) if nothing is None else _plane_of(nothing, axis, place)
-        there = pixels[~clear] if not clear.all() else pixels
-        if clear.any():
-            pixels = np.where(clear, window[0] if window else there.min(), pixels)
-        if clear.all():
-            window = there.min(), there.min() + 1
+        if nothing is not None:
+            pixels, window = _blackened(pixels, _plane_of(nothing, axis, place), window)
     (left, bottom), (height, width) = np.subtract(corner, 0.5), pixels.shape[:2]
     low, high = window or (pixels.min(), pixels.max())
     if low == high:  # one value alone is grey: neither black nor white
@@ -193,6 +189,15 @@ def draw_image(
         vmax=high,
     )
     axes.set_axis_off()
+
+
+def _blackened(
+    pixels: np.ndarray, clear: np.ndarray, window: tuple[float, float] | None
+) -> tuple[np.ndarray, tuple[float, float] | None]:
+    """A plane in which what is ``clear`` is black, and its window."""
+    if clear.all():
+        return pixels, (pixels.min(), pixels.min() + 1)
+    return np.where(clear, window[0] if window else pixels[~clear].min(), pixels), window
 
 
 def _plane_of(volume: np.ndarray, axis: int, place: int | None) -> np.ndarray:

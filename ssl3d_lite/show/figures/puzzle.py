@@ -36,7 +36,7 @@ from .planes import (
     PLANE_NAMES,
     PlaneScale,
     draw_image,
-    draw_scan,
+    draw_scan_plane,
     outline_box,
     overlay_classes,
     white_text,
@@ -91,7 +91,7 @@ def _draw_scan(
     """Draw the middle planes of the scan, with the boxes of views and their badges."""
     scale, solid = PlaneScale(image.shape[1:], spacing), image.ndim == 4
     for axis, axes in scale.row(figure, range(3) if solid else (2,)):
-        draw_scan(axes, image, axis)
+        draw_scan_plane(axes, image, axis)
         axes.set_title(PLANE_NAMES[axis] if solid else "", fontsize=9)
         badges: dict[tuple[float, ...], list[str]] = {}  # turned copies lie in one place
         for view in views:

@@ -24,7 +24,7 @@ from ssl3d_lite.show.pieces import Piece, pieces_of
 from ssl3d_lite.show.words import rows_told
 from ssl3d_lite.tasks import ProxyBatch
 
-from .planes import PLANE_NAMES, PlaneScale, draw_image, draw_scan, outline_box, white_text
+from .planes import PLANE_NAMES, PlaneScale, draw_image, draw_scan_plane, outline_box, white_text
 
 # what a patch is → its colour, opacity and hatch: told apart without colour too
 PATCH_STYLES = {
@@ -113,7 +113,7 @@ def draw_question(
     for axis, axes in PlaneScale(image.shape[1:], spacing).row(figure, planes):
         start = views[asked.start]
         place = round(float(start.centre[axis])) if len(grid) == 3 else None
-        draw_scan(axes, image, axis, place)
+        draw_scan_plane(axes, image, axis, place)
         _draw_cells(axes, views, asked, grid, axis)
         for part, patch in (("current", asked.start), ("target", asked.target)):
             dashed = "--" if part == "target" else "-"

@@ -12,7 +12,7 @@ from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.pieces import Piece, badge, pieces_of
 from ssl3d_lite.tasks import ProxyBatch
 
-from .planes import LEFT_OF_AXES, PlaneScale, draw_image, draw_scan, outline_box, white_text
+from .planes import LEFT_OF_AXES, PlaneScale, draw_image, draw_scan_plane, outline_box, white_text
 
 
 def shuffled_pieces(
@@ -98,7 +98,7 @@ def _lay_out(
 def _in_the_scan(axes: Axes, image: np.ndarray, views: Sequence[Piece]) -> None:
     """Draw the axial plane through the middle of ``views``, which are outlined and numbered."""
     middle = np.mean([view.centre for view in views], 0)
-    draw_scan(axes, image, 2, round(middle[-1]))
+    draw_scan_plane(axes, image, 2, round(middle[-1]))
     for view in views:
         outline_box(axes, view.corners, 2, view.colour)
         centred = {"ha": "center", "va": "center"}

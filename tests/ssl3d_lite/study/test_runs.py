@@ -28,7 +28,7 @@ from ssl3d_lite.study import Study, load_results, run_study, shipped_studies
 from ssl3d_lite.study import launch as launching
 from ssl3d_lite.study.data import DataFolders, StudyData
 from ssl3d_lite.study.encoders import copy_for_benchmark, encoder_of
-from ssl3d_lite.study.examples import GradedExamples, find_examples
+from ssl3d_lite.study.examples import OrdinalExamples, find_examples
 from ssl3d_lite.study.experiment import Experiment
 from ssl3d_lite.study.illustrations import example_section
 from ssl3d_lite.study.jobs import Job, Run, plan
@@ -575,7 +575,7 @@ def test_a_graded_study_reads_kappa_over_its_folds(tmp_path):
     assert {row["measure"] for row in scored} == {"kappa"}
     row_of_pictures, difference = example_section(experiment, results)
     found = find_examples(experiment)
-    assert isinstance(found, GradedExamples)
+    assert isinstance(found, OrdinalExamples)
     assert list(found.grades) == ["scratch", "rotation"]
     assert found.truths[found.shown].tolist() == [0, 1, 2], "a case of each grade"
     right = {arm: int((grades == found.truths).sum()) for arm, grades in found.grades.items()}

@@ -1,4 +1,4 @@
-"""Graded pictures in a row: what stands above and below each, and in which colour."""
+"""Pictures with grades in a row: what stands above and below each, and in which colour."""
 
 import numpy as np
 from matplotlib.colors import to_hex
@@ -12,7 +12,7 @@ NAMES = ("no", "mild", "severe")
 def test_each_picture_has_its_grade_and_what_it_was_taken_for():
     images = [np.random.default_rng(n).random((3, 6, 5)) for n in range(3)]
     predicted = {"scratch": [0, 0, 0], "cpc": [0, 2, 2]}
-    figure = show.graded(images, [0, 1, 2], predicted, NAMES)
+    figure = show.predicted_grades(images, [0, 1, 2], predicted, NAMES)
     assert [axes.get_title() for axes in figure.axes] == list(NAMES)
     told = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     assert told == [
@@ -28,7 +28,9 @@ def test_each_picture_has_its_grade_and_what_it_was_taken_for():
 
 
 def test_words_below_a_picture_do_not_lie_on_it():
-    figure = show.graded([np.zeros((1, 8, 8))] * 2, [0, 1], {"a": [0, 0], "b": [1, 1]}, NAMES)
+    figure = show.predicted_grades(
+        [np.zeros((1, 8, 8))] * 2, [0, 1], {"a": [0, 0], "b": [1, 1]}, NAMES
+    )
     figure.draw_without_rendering()
     for axes in figure.axes:
         first, second = (text.get_window_extent() for text in axes.texts)

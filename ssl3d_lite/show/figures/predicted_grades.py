@@ -1,4 +1,4 @@
-"""Figure of graded pictures in a row: the grade of each, and what networks took it for."""
+"""Figure of pictures with grades, in a row: the grade of each, and what networks took it for."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,10 +11,10 @@ from ssl3d_lite.show.pieces import CORRECT_COLOUR, WRONG_COLOUR
 from .planes import draw_image
 
 TILE = 1.75  # inches
-LINE = 0.17  # inches, of a prediction below a picture
+LINE_HEIGHT = 0.17  # inches, of a prediction below a picture
 
 
-def graded(
+def predicted_grades(
     images: Sequence[np.ndarray],
     truths: Sequence[int],
     predictions: Mapping[str, Sequence[int]],
@@ -29,7 +29,7 @@ def graded(
         names: names of the grades 0, 1, 2, …
     """
     tall = max(image.shape[2] / image.shape[1] for image in images)
-    words = LINE * len(predictions) + 0.1  # inches
+    words = LINE_HEIGHT * len(predictions) + 0.1  # inches
     size = (TILE * max(len(images), 3), TILE * tall + words + 0.3)
     figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(rect=(0, words / size[1], 1, 1 - words / size[1]))  # type: ignore[union-attr, call-arg]  # the stub knows no such engine
@@ -41,7 +41,7 @@ def graded(
             right = grades[number] == truth
             told = f"{'✓' if right else '✗'} {who}: {names[grades[number]]}"
             below: dict[str, Any] = {
-                "xytext": (0, -4 - 72 * LINE * line),
+                "xytext": (0, -4 - 72 * LINE_HEIGHT * line),
                 "xycoords": "axes fraction",
                 "textcoords": "offset points",
                 "ha": "center",
