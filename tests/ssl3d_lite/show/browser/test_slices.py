@@ -113,6 +113,12 @@ def test_to_begin_with_the_middle_is_shown_and_no_piece_chosen():
     assert (view.voxel, view.patch, view.channel, view._spacing) == ([2, 2, 1], -1, 0, [1, 1, 2.5])
 
 
+def test_where_there_are_labels_it_begins_in_their_middle():
+    labels = np.zeros((9, 8, 7), int)
+    labels[6:9, 1, 2:5] = 1
+    assert Slices(np.random.default_rng(0).random((9, 8, 7)), labels).voxel == [7, 1, 3]
+
+
 def test_its_repr_is_short():
     assert repr(Slices(RAMP)) == "Slices of a scan of 5 × 4 × 3 voxels"
 
