@@ -220,7 +220,7 @@ class ProbeCommand(CheckedSettings):
     transfer: bool = False
     """Transfer labels by nearest neighbours too, from one labelled scan."""
     seed: Seed = 0
-    """Number that a random encoder's weights are drawn from."""
+    """Number that the labelled cases and random encoders' weights are drawn from."""
     shape: Annotated[EncoderShape, FLAT] = field(default_factory=EncoderShape)
     fold: Count = 0
     """The fold that is the test set."""
@@ -236,6 +236,7 @@ def probe_command(settings: ProbeCommand) -> ProbeResult:
         cohort,
         settings.labels,
         draws=settings.draws,
+        seed=settings.seed,
         fold=settings.fold,
         controls=settings.controls,
         transfer=settings.transfer,
@@ -346,7 +347,7 @@ def features_command(settings: FeaturesCommand) -> int:
     """Write features, and say how it went. Exit code: 1 if a scan could not be read."""
     device = choose_device(settings.device)
     if settings.images is not None:
-        encoder = load_encoder(settings.encoder).to(device)
+        encoder = read_encoder(settings.encoder, settings.shape).to(device)
         result = write_image_features(
             encoder, settings.images, settings.out, settings.features, settings.workers
         )
@@ -358,7 +359,7 @@ def features_command(settings: FeaturesCommand) -> int:
         if settings.encoder == "random":
             encoder = settings.shape.encoder(cohort, settings.seed).to(device)
         else:  # its channels are fitted to the cohort's when all else is known to suit
-            encoder = load_encoder(settings.encoder).to(device)
+            encoder = read_encoder(settings.encoder, settings.shape).to(device)
         result = write_features(encoder, cohort, settings.out, cases, settings=settings.features)
     print(result)
     return result.exit_code
@@ -405,6 +406,8 @@ def check_source(settings: "PredictCommand | FeaturesCommand", usual: str, done:
         raise InputError("give either raw scans (--images) or a prepared cohort (--cohort)")
     if settings.images is not None and (settings.cases, settings.fold) != (usual, 0):
         raise InputError(f"cases and fold choose from a cohort; of --images all are {done}")
+    if settings.cohort is not None and settings.workers is not None:
+        raise InputError("workers prepare raw scans, of which a cohort has none; leave it out")
 
 
 def check_prepared(folder: Path | None) -> None:
@@ -431,4 +434,19 @@ def find_encoder(name: str, cohort: Cohort, shape: EncoderShape, seed: int) -> E
     """The encoder in folder ``name``, fitted to the cohort's channels; or a random one."""
     if name == "random":
         return shape.encoder(cohort, seed)
-    return for_channels(load_encoder(name), cohort)
+    return for_channels(read_encoder(name, shape), cohort)
+
+
+def read_encoder(folder: str, asked: EncoderShape) -> Encoder:
+    """The encoder in ``folder``.
+
+    Raises:
+        InputError: there is none, or another shape is asked for than it has.
+    """
+    encoder, usual = load_encoder(folder), vars(EncoderShape())
+    for name, value in vars(asked).items():
+        if value not in (usual[name], own := getattr(encoder.settings, name)):
+            raise InputError(
+                f"{name} {value} is asked for, but the encoder in {folder} has {own}; leave it out"
+            )
+    return encoder

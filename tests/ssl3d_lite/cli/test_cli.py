@@ -38,6 +38,10 @@ def test_help_names_every_command_in_under_a_second_without_torch():
         (["probe", "--cohort", "nowhere", "--encoder", "random"], "no cohort in nowhere"),
         (["tour", "--data", "nowhere"], "no cohort in nowhere"),
         (["tour", "--task", "cpd"], "did you mean 'cpc'?"),
+        (
+            [*("predict", "--model", "m", "--out", "o"), "--cohort", "c", "--workers", "2"],
+            "workers prepare raw scans, of which a cohort has none",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_code_2(capsys, arguments, said):
@@ -128,8 +132,17 @@ def test_pretrain_finetune_probe_predict_one_after_another(tmp_path, capsys):
     ]
     assert main([*arguments, "--filters", "4", "8"]) == 0
     assert "rotation on 3 validation cases: accuracy" in capsys.readouterr().out
-    assert main(["probe", *at, "--encoder", encoder, "--labels", "2", "--draws", "2"]) == 0
-    assert "mean Dice" in capsys.readouterr().out
+    few = ["--labels", "2", "--draws", "2", "--seed", "7"]
+    assert main(["probe", *at, "--encoder", encoder, *few]) == 0
+    said = capsys.readouterr().out
+    assert "mean Dice" in said
+    assert "norm, seed 108 " in said, "the seed is that of the function: controls begin 101 above"
+    for asked, told in (
+        (["--norm", "group"], f"norm group is asked for, but the encoder in {encoder} has batch"),
+        (["--filters", "4"], f"filters (4,) is asked for, but the encoder in {encoder} has (4, 8)"),
+    ):
+        assert main(["probe", *at, "--encoder", encoder, "--labels", "2", *asked]) == 2
+        assert told in capsys.readouterr().err
     arguments = ["finetune", *at, "--encoder", encoder, "--labels", "50%", "--out", model, *small]
     assert main([*arguments, "--patch", "16", "16", "16"]) == 0
     assert "4 labelled cases; 3 test cases" in capsys.readouterr().out
