@@ -68,29 +68,23 @@ _OURS_TOO = "O: algorithms/exemplar.py; ours: one layer more"
 
 
 @dataclass(frozen=True)
-class PublishedValue:
+class Published:
     """A setting as the paper and its authors' code have it, and where each of them says so."""
 
     where: str
     """The task whose setting it is; or "encoder" or "training"."""
     field: str
-    paper: Any
-    paper_source: str
-    original: Any
-    original_source: str
+    paper: tuple[Any, str]
+    """The paper's value, and its source."""
+    original: tuple[Any, str]
+    """That of the authors' code, and its source."""
     dims: tuple[int, ...] = (3, 2)
     """In how many dimensions."""
     task: str = ""
     """The task for which a setting of the training holds, if not for all."""
 
-    def of(self, name: str) -> tuple[Any, str]:
-        """The value in preset ``name``, and its source."""
-        if name == "paper":
-            return self.paper, self.paper_source
-        return self.original, self.original_source
 
-
-def _batches() -> Iterator[PublishedValue]:
+def _batches() -> Iterator[Published]:
     for dims, end, batches in (
         (_3D, "3d", (32, 32, 8, 4, 2)),
         (_2D, "2d", (64, 32, 32, 32, 16)),
@@ -98,142 +92,149 @@ def _batches() -> Iterator[PublishedValue]:
         for task, batch in zip(PUBLISHED_TASKS, batches, strict=True):
             source = f"O: configs/train/{task}_{end}.json"
             silent = f"{source}; P is silent"
-            yield PublishedValue("training", "batch", batch, silent, batch, source, dims, task)
+            yield Published("training", "batch", (batch, silent), (batch, source), dims, task)
 
 
-PUBLISHED: tuple[PublishedValue, ...] = (
-    PublishedValue(
-        *("encoder", "filters"),
-        *((32, 64, 128, 256, 512), "P: appendix"),
-        *((16, 32, 64, 128, 256), "O: models/unet3d.py, with enc_filters 16"),
+PUBLISHED: tuple[Published, ...] = (
+    Published(
+        "encoder",
+        "filters",
+        ((32, 64, 128, 256, 512), "P: appendix"),
+        ((16, 32, 64, 128, 256), "O: models/unet3d.py, with enc_filters 16"),
     ),
-    PublishedValue("encoder", "block", "residual", "P: appendix", "plain", "O: models/unet3d.py"),
-    PublishedValue("encoder", "norm", "batch", _SILENT, "batch", "O: models/unet3d.py"),
-    PublishedValue("encoder", "stride", 1, "P: Çiçek et al.'s U-Net", 1, "O: models/unet3d.py"),
+    Published("encoder", "block", ("residual", "P: appendix"), ("plain", "O: models/unet3d.py")),
+    Published("encoder", "norm", ("batch", _SILENT), ("batch", "O: models/unet3d.py")),
+    Published("encoder", "stride", (1, "P: Çiçek et al.'s U-Net"), (1, "O: models/unet3d.py")),
     *_batches(),
-    PublishedValue("training", "epochs", 1000, _SILENT, 1000, "O: configs/train/*.json"),
-    PublishedValue(
-        *("training", "learning_rate"),
-        *(1e-3, "P: appendix", 1e-4, "O: configs/train/*_3d.json"),
+    Published("training", "epochs", (1000, _SILENT), (1000, "O: configs/train/*.json")),
+    Published(
+        "training",
+        "learning_rate",
+        (1e-3, "P: appendix"),
+        (1e-4, "O: configs/train/*_3d.json"),
         _3D,
     ),
-    PublishedValue(
-        *("training", "learning_rate"),
-        *(5e-4, "P: appendix", 1e-5, "O: configs/train/*_2d.json"),
+    Published(
+        "training",
+        "learning_rate",
+        (5e-4, "P: appendix"),
+        (1e-5, "O: configs/train/*_2d.json"),
         _2D,
     ),
-    PublishedValue("training", "lr_decay", 0.0, _ADAM, 0.0, _ADAM),
-    PublishedValue("training", "weight_decay", 0.0, _ADAM, 0.0, _ADAM),
-    PublishedValue("training", "clip", 0.0, _ADAM, 0.0, _ADAM),
+    Published("training", "lr_decay", (0.0, _ADAM), (0.0, _ADAM)),
+    Published("training", "weight_decay", (0.0, _ADAM), (0.0, _ADAM)),
+    Published("training", "clip", (0.0, _ADAM), (0.0, _ADAM)),
     # ---- cpc
-    PublishedValue(
-        *("cpc", "patch"),
-        *(50, "ours: 4 an axis that overlap by half, as P says, in 128 less the jitter"),
-        *(32, "O: algorithms/cpc.py, a quarter of the edge; overlap 0"),
+    Published(
+        "cpc",
+        "patch",
+        (50, "ours: 4 an axis that overlap by half, as P says, in 128 less the jitter"),
+        (32, "O: algorithms/cpc.py, a quarter of the edge; overlap 0"),
         _3D,
     ),
-    PublishedValue(
-        "cpc", "stride", 25, "P: half a patch", 32, "O: preprocess_cpc.py, overlap 0", _3D
+    Published(
+        "cpc", "stride", (25, "P: half a patch"), (32, "O: preprocess_cpc.py, overlap 0"), _3D
     ),
-    PublishedValue(
-        *("cpc", "patch"),
-        *(88, "ours: 4 an axis that overlap by half, as P says, in 224 less the jitter"),
-        *(74, "O: preprocess_cpc.py, 5 a side that overlap by 37"),
+    Published(
+        "cpc",
+        "patch",
+        (88, "ours: 4 an axis that overlap by half, as P says, in 224 less the jitter"),
+        (74, "O: preprocess_cpc.py, 5 a side that overlap by 37"),
         _2D,
     ),
-    PublishedValue("cpc", "stride", 44, "P: half a patch", 37, "O: preprocess_cpc.py", _2D),
-    PublishedValue("cpc", "max_patches", 4, _SILENT, 4, "O: configs/train/cpc_3d.json", _3D),
-    PublishedValue(
-        "cpc", "max_patches", 4, "ours: as in 3D", 5, "O: configs/train/cpc_2d.json", _2D
+    Published("cpc", "stride", (44, "P: half a patch"), (37, "O: preprocess_cpc.py"), _2D),
+    Published("cpc", "max_patches", (4, _SILENT), (4, "O: configs/train/cpc_3d.json"), _3D),
+    Published(
+        "cpc", "max_patches", (4, "ours: as in 3D"), (5, "O: configs/train/cpc_2d.json"), _2D
     ),
-    PublishedValue(
-        "cpc", "jitter", 3, "P", 0, "ours: the code crops each patch at random and pads it"
+    Published(
+        "cpc", "jitter", (3, "P"), (0, "ours: the code crops each patch at random and pads it")
     ),
-    PublishedValue(
-        *("cpc", "prediction_steps"),
-        *((2, 3), "ours: the first rows that share no voxel with the patch; they touch it"),
-        *((1, 2), "O: preprocess_cpc.py, from the second of four rows on"),
+    Published(
+        "cpc",
+        "prediction_steps",
+        ((2, 3), "ours: the first rows that share no voxel with the patch; they touch it"),
+        ((1, 2), "O: preprocess_cpc.py, from the second of four rows on"),
         _3D,
     ),
-    PublishedValue(
-        *("cpc", "prediction_steps"),
-        *((2, 3), "ours: as in 3D", (2, 3), "O: preprocess_cpc.py, which skips a row in 2D"),
+    Published(
+        "cpc",
+        "prediction_steps",
+        ((2, 3), "ours: as in 3D"),
+        ((2, 3), "O: preprocess_cpc.py, which skips a row in 2D"),
         _2D,
     ),
-    PublishedValue("cpc", "directions", ("+0",), _SILENT, ("+0",), "O: preprocess_cpc.py"),
-    PublishedValue("cpc", "context", "gru", "P", "gru", "O: algorithms/cpc.py"),
-    PublishedValue(
-        *("cpc", "embedding_dim"),
-        *(64, "P: patch embedding", 1024, "O: algorithms/cpc.py, code_size; embed_dim is not read"),
+    Published("cpc", "directions", (("+0",), _SILENT), (("+0",), "O: preprocess_cpc.py")),
+    Published("cpc", "context", ("gru", "P"), ("gru", "O: algorithms/cpc.py")),
+    Published(
+        "cpc",
+        "embedding_dim",
+        (64, "P: patch embedding"),
+        (1024, "O: algorithms/cpc.py, code_size; embed_dim is not read"),
     ),
-    PublishedValue("cpc", "context_dim", 256, _SILENT, 256, "O: algorithms/cpc.py"),
-    PublishedValue(
-        "cpc", "hidden", 1024, "P: code size", 1024, "ours: the code has no hidden layer"
+    Published("cpc", "context_dim", (256, _SILENT), (256, "O: algorithms/cpc.py")),
+    Published(
+        "cpc", "hidden", (1024, "P: code size"), (1024, "ours: the code has no hidden layer")
     ),
     # ---- rpl and jigsaw
     *(
         row
         for task in ("rpl", "jigsaw")
         for row in (
-            PublishedValue(task, "patch", 39, _CELLS, 39, _CELLS, _3D),
-            PublishedValue(task, "jitter", 3, "P", 3, f"O: configs/train/{task}_3d.json", _3D),
-            PublishedValue(task, "patch", 71, _CELLS, 66, _CELLS_2D, _2D),
-            PublishedValue(task, "jitter", 3, "P", 8, f"O: configs/train/{task}_2d.json", _2D),
-            PublishedValue(task, "gap", 0, _CELLS, 0, _CELLS),
-            PublishedValue(
-                *(task, "normalise", True, "ours: else brightness tells the place"),
-                *(False, "O: preprocess_rpl.py, preprocess_jigsaw.py"),
+            Published(task, "patch", (39, _CELLS), (39, _CELLS), _3D),
+            Published(task, "jitter", (3, "P"), (3, f"O: configs/train/{task}_3d.json"), _3D),
+            Published(task, "patch", (71, _CELLS), (66, _CELLS_2D), _2D),
+            Published(task, "jitter", (3, "P"), (8, f"O: configs/train/{task}_2d.json"), _2D),
+            Published(task, "gap", (0, _CELLS), (0, _CELLS)),
+            Published(
+                task,
+                "normalise",
+                (True, "ours: else brightness tells the place"),
+                (False, "O: preprocess_rpl.py, preprocess_jigsaw.py"),
             ),
-            PublishedValue(task, "hidden", 1024, _HEAD, 1024, _TWO_LAYERS),
+            Published(task, "hidden", (1024, _HEAD), (1024, _TWO_LAYERS)),
         )
     ),
-    PublishedValue("rpl", "queries_per_scan", 1, "P", 1, "O: preprocess_rpl.py"),
-    PublishedValue(
-        *("jigsaw", "permutations"),
-        *(1000, "P", 100, "O: utils/model_utils.py; ours are others, further apart"),
+    Published("rpl", "queries_per_scan", (1, "P"), (1, "O: preprocess_rpl.py")),
+    Published(
+        "jigsaw",
+        "permutations",
+        (1000, "P"),
+        (100, "O: utils/model_utils.py; ours are others, further apart"),
     ),
     # ---- rotation
-    PublishedValue(
-        "rotation", "crop_size", 128, "P", 128, "O: configs/train/rotation_3d.json", _3D
+    Published("rotation", "crop_size", (128, "P"), (128, "O: configs/train/rotation_3d.json"), _3D),
+    Published("rotation", "crop_size", (224, "P"), (224, "O: configs/train/rotation_2d.json"), _2D),
+    Published(
+        "rotation",
+        "rotations_per_scan",
+        (2, "ours: P has several"),
+        (1, "O: preprocess_rotation.py"),
     ),
-    PublishedValue(
-        "rotation", "crop_size", 224, "P", 224, "O: configs/train/rotation_2d.json", _2D
-    ),
-    PublishedValue(
-        *("rotation", "rotations_per_scan"),
-        *(2, "ours: P has several", 1, "O: preprocess_rotation.py"),
-    ),
-    PublishedValue("rotation", "hidden", 1024, _HEAD, 1024, _TWO_LAYERS),
+    Published("rotation", "hidden", (1024, _HEAD), (1024, _TWO_LAYERS)),
     # ---- exemplar
-    PublishedValue(
-        "exemplar", "crop_size", 128, "P", 128, "O: configs/train/exemplar_3d.json", _3D
+    Published("exemplar", "crop_size", (128, "P"), (128, "O: configs/train/exemplar_3d.json"), _3D),
+    Published("exemplar", "crop_size", (224, "P"), (224, "O: configs/train/exemplar_2d.json"), _2D),
+    Published("exemplar", "margin", (1.0, "P"), (1.0, "O: metrics.py, but of sigmoid codes")),
+    Published(
+        "exemplar", "embedding_dim", (1024, "P"), (1024, "O: configs/train/exemplar_3d.json")
     ),
-    PublishedValue(
-        "exemplar", "crop_size", 224, "P", 224, "O: configs/train/exemplar_2d.json", _2D
+    Published("exemplar", "flip", (0.5, "P"), (0.5, "O: preprocess_exemplar.py")),
+    Published(
+        "exemplar",
+        "rotation",
+        (0.5, "P"),
+        (0.5, "O: preprocess_exemplar.py, where it is about each axis; ours is about one"),
     ),
-    PublishedValue("exemplar", "margin", 1.0, "P", 1.0, "O: metrics.py, but of sigmoid codes"),
-    PublishedValue(
-        "exemplar", "embedding_dim", 1024, "P", 1024, "O: configs/train/exemplar_3d.json"
+    Published("exemplar", "contrast", (0.5, "P"), (0.5, "O: preprocess_exemplar.py"), _3D),
+    Published("exemplar", "contrast", (0.5, "P"), (1.0, "O: preprocess_exemplar.py"), _2D),
+    Published(
+        "exemplar", "zoom", (0.2, "P: by up to 20 %"), (0.15, "O: preprocess_exemplar.py"), _3D
     ),
-    PublishedValue("exemplar", "flip", 0.5, "P", 0.5, "O: preprocess_exemplar.py"),
-    PublishedValue(
-        *("exemplar", "rotation"),
-        *(
-            0.5,
-            "P",
-            0.5,
-            "O: preprocess_exemplar.py, where it is about each axis; ours is about one",
-        ),
+    Published(
+        "exemplar", "zoom", (0.2, "P: by up to 20 %"), (0.0, "O: preprocess_exemplar.py"), _2D
     ),
-    PublishedValue("exemplar", "contrast", 0.5, "P", 0.5, "O: preprocess_exemplar.py", _3D),
-    PublishedValue("exemplar", "contrast", 0.5, "P", 1.0, "O: preprocess_exemplar.py", _2D),
-    PublishedValue(
-        "exemplar", "zoom", 0.2, "P: by up to 20 %", 0.15, "O: preprocess_exemplar.py", _3D
-    ),
-    PublishedValue(
-        "exemplar", "zoom", 0.2, "P: by up to 20 %", 0.0, "O: preprocess_exemplar.py", _2D
-    ),
-    PublishedValue("exemplar", "hidden", 1024, _HEAD, 1024, _OURS_TOO),
+    Published("exemplar", "hidden", (1024, _HEAD), (1024, _OURS_TOO)),
 )
 """Every setting of the presets "paper" and "original" that is not left at its default."""
 
@@ -250,14 +251,9 @@ NOT_REBUILT = {
 """What the authors' code does and "original" does not → the file that does it."""
 
 
-def published_settings(name: str, dims: int) -> dict[str, SettingsTable]:
-    """Task settings of the paper or the original, for volumes of ``dims`` axes."""
-    return {task: _settings_of(task, name, dims) for task in PUBLISHED_TASKS}
-
-
 def _settings_of(where: str, name: str, dims: int, task: str = "") -> SettingsTable:
     rows = [row for row in PUBLISHED if row.where == where and dims in row.dims]
-    return {row.field: row.of(name)[0] for row in rows if row.task in ("", task)}
+    return {row.field: getattr(row, name)[0] for row in rows if row.task in ("", task)}
 
 
 # ---- choosing ----------------------------------------------------------------------------------

@@ -214,7 +214,7 @@ def values() -> Iterable[list[str]]:
         yield [
             name,
             axes,
-            *(part for each in ("paper", "original") for part in map(in_words, row.of(each))),
+            *(part for each in ("paper", "original") for part in map(in_words, getattr(row, each))),
         ]
 
 

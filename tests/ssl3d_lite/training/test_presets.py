@@ -89,7 +89,7 @@ def test_every_value_has_its_source_and_none_stands_twice():
     assert len(set(places)) == len(places)
     for row in PUBLISHED:
         for name in ("paper", "original"):
-            assert row.of(name)[1].startswith(("P", "O", "ours")), row
+            assert getattr(row, name)[1].startswith(("P", "O", "ours")), row
 
 
 def test_epochs_are_counted_out_in_steps():
