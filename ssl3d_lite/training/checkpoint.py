@@ -14,11 +14,9 @@ No file here can run code when it is read.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,7 @@ from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.preparation import PreparationRecord
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import atomic_write, clear_leftovers, read_json, write_csv, write_json
+from ssl3d_lite.files import atomic_write, clear_leftovers, read_json, write_json
 from ssl3d_lite.machine.collectives import on_rank_zero, say
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.encoders import Encoder, load_weights, make_encoder
@@ -39,11 +37,9 @@ from ssl3d_lite.models.unet import UNet, UNetDecoder
 from ssl3d_lite.old_names import renamed, renamed_weights
 from ssl3d_lite.outputs import LOCK, MARK, claimed
 
-from .settings import machine_settings
-
 RUN_SETTINGS = "settings.json"
 HISTORY = "history.csv"
-_RESUME = "resume.pt"
+RESUME = "resume.pt"
 _WEIGHTS = {"pretrain": "encoder.safetensors", "finetune": "network.safetensors"}
 _DECODER = "decoder.safetensors"
 _NETWORKS: dict[str, type[UNet] | type[Classifier]] = {"classes": UNet, "grades": Classifier}
@@ -78,7 +74,7 @@ def _was_run(folder: Path, command: str) -> bool:
         if (folder / RUN_SETTINGS).exists():
             record = json.loads((folder / RUN_SETTINGS).read_text())
         else:
-            state = torch.load(folder / _RESUME, map_location="cpu", weights_only=True)
+            state = torch.load(folder / RESUME, map_location="cpu", weights_only=True)
             record = json.loads(state["record"])
         return record["kind"] == command
     except Exception:  # whatever broken bytes, or those of another program, raise
@@ -87,7 +83,7 @@ def _was_run(folder: Path, command: str) -> bool:
 
 def remove_run(folder: Path) -> None:
     """Remove a run that has served: its own files, by name, and the folder if it is then empty."""
-    own = (RUN_SETTINGS, HISTORY, _RESUME, *_WEIGHTS.values(), _DECODER, MARK, LOCK)
+    own = (RUN_SETTINGS, HISTORY, RESUME, *_WEIGHTS.values(), _DECODER, MARK, LOCK)
     if folder.is_dir():
         clear_leftovers(folder)
         for name in own:
@@ -237,181 +233,3 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
 def digest(*modules: nn.Module) -> str:
     """Checksum of weights: a run that starts from others is another run."""
     return hashlib.sha256(b"".join(map(_bytes, modules))).hexdigest()[:16]
-
-
-# ---- a run in progress -------------------------------------------------------------------------
-
-
-@dataclass
-class Progress:
-    """How far a run has come, and the best weights so far by its validation cases."""
-
-    step: int = 0  # steps done when the run was started or continued
-    saved: int = 0  # steps done at the last checkpoint
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best: tuple[float, int, dict[str, torch.Tensor]] | None = None  # score, step, weights
-
-    @classmethod
-    def restore(
-        cls,
-        out: Path | None,
-        record: dict[str, Any],
-        learner: nn.Module,
-        optimizer: torch.optim.Optimizer,
-    ) -> "Progress":
-        """Continue from ``out`` if a run with the same record was there; else begin.
-
-        A run whose cohort, or whose pretrained encoder, has changed since is begun anew, and why
-        is said.
-
-        Raises:
-            InputError: the folder holds a run with other settings; the message names them.
-        """
-        if out is None:
-            return cls()
-        state = on_rank_zero(_read_state, Path(out))  # other machines may not see the folder
-        if state is None:
-            return cls()
-        old, new = renamed(json.loads(state["record"])), json.loads(json.dumps(record))
-        if changed := _what_changed(old, new, Path(out)):
-            on_rank_zero(_begin_anew, Path(out), changed)
-            return cls()
-        say(f"{out} is continued from step {state['step']}")
-        learner.load_state_dict(state["learner"])
-        optimizer.load_state_dict(state["optimizer"])
-        return cls(
-            state["step"], state["step"], list(map(renamed, state["history"])), state["best"]
-        )
-
-    def save(
-        self,
-        out: Path | None,
-        step: int,
-        record: dict[str, Any],
-        learner: nn.Module,
-        optimizer: torch.optim.Optimizer,
-    ) -> None:
-        """Checkpoint: all of the run's state in one file, so it can never be half of two steps."""
-        self.saved = step
-        if out is None:
-            return
-        state = {
-            "step": step,
-            "record": json.dumps(record),
-            "learner": learner.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "history": self.history,
-            "best": self.best,
-        }
-        on_rank_zero(_write_state, Path(out), state)
-
-    def keep_best(self, score: float, step: int, learner: nn.Module) -> None:
-        if self.best is None or score > self.best[0]:
-            weights = {n: w.detach().cpu().clone() for n, w in learner.state_dict().items()}
-            self.best = (score, step, weights)
-
-    def load_best(self, learner: nn.Module) -> None:
-        if self.best is not None:
-            learner.load_state_dict(self.best[2])
-
-
-def _read_state(out: Path) -> dict[str, Any] | None:
-    path = out / _RESUME
-    if not path.exists():
-        return None
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as reason:  # unpickling broken bytes raises almost anything
-        raise InputError(f"{path} cannot be read: {reason}; delete it to start anew") from None
-
-
-def _write_state(out: Path, state: dict[str, Any]) -> None:
-    buffer = BytesIO()  # torch writes to a full disk without saying that it is full
-    torch.save(state, buffer)
-    atomic_write(out / _RESUME, lambda file: file.write(buffer.getbuffer()))
-    write_csv(out / HISTORY, state["history"])
-
-
-# ---- whether a run is the same -------------------------------------------------------------------
-
-
-def origins(cohort: Cohort, encoder: Encoder, parts: Collection[str], read: bool) -> dict[str, Any]:
-    """What a run's record says of the cohort and of the encoder that it started from.
-
-    Args:
-        parts: those of the cohort's fingerprints on which the run depends.
-        read: whether the encoder is as it was read from a folder.
-    """
-    folder = encoder.folder if read else None
-    return {
-        "cohort": {part: cohort.fingerprints[part] for part in parts},
-        "folders": {
-            "cohort": cohort.place,
-            "encoder": folder and hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16],
-        },
-    }
-
-
-def without_folders(record: dict[str, Any]) -> dict[str, Any]:
-    """A run's record by the names that messages have, settings before what they lead to. Where its
-    folders lie is left out: each machine may have its own."""
-    flat = _flat(record)
-    names = (name for name in flat if not name.startswith("folders."))
-    return {name: flat[name] for name in sorted(names, key=lambda name: "." not in name)}
-
-
-def _what_changed(old: dict[str, Any], new: dict[str, Any], out: Path) -> list[str]:
-    """What is new in the cohort and the encoder that a run in ``out`` began with.
-
-    Raises:
-        InputError: it is a run with other settings, on another cohort or with other weights.
-    """
-    flat_old, flat_new = _flat(old), _flat(new)
-    if "cohort" not in old:  # an earlier version did not say what was in its cohort
-        say(f"{out}: its run does not say what was in the cohort; it is taken to be the same")
-        flat_old = {**{k: flat_new[k] for k in flat_new if k[:7] == "cohort."}, **flat_old}
-        flat_old |= {"fold": flat_new.get("fold")}
-    free = {f"training.{name}" for name in machine_settings()} | {
-        "folders.cohort",
-        "folders.encoder",
-    }
-    keys = (flat_old | flat_new).keys() - free
-    changed = sorted(k for k in keys if flat_old.get(k) != flat_new.get(k))
-    parts = [k.removeprefix("cohort.") for k in changed if k.startswith("cohort.")]
-    here, before = new["folders"], old.get("folders", {})
-    if parts and here["cohort"] != before.get("cohort"):
-        raise InputError(f"{out} holds a run on another cohort; choose another folder")
-    found = [f"the cohort's {' and '.join(parts)}"] if parts else []
-    explained = {"data", "cohort", *(f"cohort.{part}" for part in parts)} if parts else set()
-    if "start" in changed and here["encoder"] and here["encoder"] == before.get("encoder"):
-        found.append("the encoder's weights")
-        explained.add("start")
-    if rest := [k for k in changed if k not in explained]:
-        _refuse_run(rest, flat_old, flat_new, out)
-    return found
-
-
-def _refuse_run(changed: list[str], old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
-    k = changed[0]
-    if changed == ["start"]:  # in a notebook: a cell run again goes on with what it has trained
-        raise InputError(
-            f"{out} holds a run that began with other weights; to continue it, make the "
-            "networks anew from the same seeds; to start another, choose another folder"
-        )
-    raise InputError(
-        f"{out} holds a run with {k} = {old.get(k)}, but {new.get(k)} is asked for; "
-        "choose another folder, or delete this one"
-    )
-
-
-def _begin_anew(out: Path, changed: list[str]) -> None:
-    """Say why, and remove the scores of the weights that will be replaced."""
-    what = " and ".join(changed)
-    print(f"{what} changed since {out} was trained: training anew")
-    (out / "scores.csv").unlink(missing_ok=True)
-
-
-def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    inner = {k: v for k, v in record.items() if isinstance(v, dict)}
-    flat = {k: v for k, v in record.items() if k not in inner}
-    return flat | {f"{k}.{name}": v for k, d in inner.items() for name, v in d.items()}

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.data.label_classes import absent_classes
-from ssl3d_lite.data.provenance import Provenance, unchanged
+from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.collectives import all_gather, on_rank_zero, say
-from ssl3d_lite.machine.launch import same_run
 from ssl3d_lite.models.classifier import Classifier
 from ssl3d_lite.models.compatibility import (
     adopt_encoder,
@@ -26,10 +25,11 @@ from ssl3d_lite.models.unet import UNet
 from ssl3d_lite.tasks import Row
 
 from .batches import labelled_batch
-from .checkpoint import digest, origins, run_folder, save_network, without_folders
+from .checkpoint import digest, save_network
 from .hooks import EvalHook, Hook, RunSpec
 from .learner import Learner
 from .loop import fit, launch_for
+from .resume import hold_run, origins
 from .settings import FinetuneSettings, with_changes
 
 
@@ -120,19 +120,7 @@ def finetune(
     cohort.require_foreground(cases)
     check_unseen(network.encoder, cohort, fold, cases)
     adopt_encoder(network.encoder, cohort)
-    record = {
-        "kind": "finetune",
-        "encoder": asdict(network.encoder.settings),
-        **network.head_settings,
-        "training": settings.record(),
-        "start": digest(network),
-        "fold": fold,
-        **origins(cohort, network.encoder, cohort.fingerprints, network.provenance is None),
-        "data": [
-            *(cohort.name, len(cohort), list(cases)),
-            *(list(scored.get(name, ())) for name in ("validation", "test")),
-        ],
-    }
+    record = _record(network, cohort, cases, settings, scored) | {"fold": fold}
     batch_of = partial(labelled_batch, cohort, cases, settings)
     network.provenance = network.encoder.provenance = Provenance.of(
         cohort,
@@ -144,14 +132,8 @@ def finetune(
     )
     launch_for(settings)
     if absent := absent_classes(cohort, cases):
-        said = f"{', '.join(absent)}: in none of the {len(cases)} training cases, so not learnt"
-        say(said)
-    # one process claims the folder
-    with (
-        same_run(without_folders(record)),
-        run_folder(out, "finetune") as folder,
-        unchanged(cohort),
-    ):
+        say(f"{', '.join(absent)}: in none of the {len(cases)} training cases, so not learnt")
+    with hold_run(record, cohort, out) as folder:
         spec = RunSpec(settings, record, folder, "finetune")
         history = fit(Finetuning(network, settings), batch_of, spec, hooks)
         network.requires_grad_(True)
@@ -159,6 +141,28 @@ def finetune(
             on_rank_zero(save_network, folder, network, record, cohort)
     network.eval()
     return history
+
+
+def _record(
+    network: UNet | Classifier,
+    cohort: Cohort,
+    cases: Sequence[int],
+    settings: FinetuneSettings,
+    scored: dict[str, tuple[int, ...]],
+) -> dict[str, Any]:
+    """All that a run depends on."""
+    return {
+        "kind": "finetune",
+        "encoder": asdict(network.encoder.settings),
+        **network.head_settings,
+        "training": settings.record(),
+        "start": digest(network),
+        **origins(cohort, network.encoder, cohort.fingerprints, network.provenance is None),
+        "data": [
+            *(cohort.name, len(cohort), list(cases)),
+            *(list(scored.get(name, ())) for name in ("validation", "test")),
+        ],
+    }
 
 
 def _check_cases(network: UNet | Classifier, cohort: Cohort, cases: Sequence[int]) -> None:

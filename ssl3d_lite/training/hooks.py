@@ -24,13 +24,12 @@ from ssl3d_lite.machine.collectives import on_rank_zero, rank
 from ssl3d_lite.machine.progress import hidden_if
 from ssl3d_lite.tasks import Row, measure
 
-from .checkpoint import Progress
 from .learner import Learner
+from .resume import Progress
 from .settings import TrainSettings
 
-Callback = Callable[
-    [list[Row]], Any
-]  # is shown the history so far; if it returns True, the run stops
+# is shown the history so far; if it returns True, the run stops
+Callback = Callable[[list[Row]], Any]
 
 
 @dataclass(frozen=True)

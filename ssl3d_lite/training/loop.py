@@ -19,7 +19,6 @@ from ssl3d_lite.models.checkpointing import set_activation_checkpointing
 from ssl3d_lite.tasks import Row
 
 from .batches import BatchOf
-from .checkpoint import Progress
 from .hooks import (
     CheckFinite,
     CheckHealth,
@@ -32,6 +31,7 @@ from .hooks import (
 )
 from .learner import Learner
 from .memory import check_memory, explain_out_of_memory
+from .resume import Progress
 from .settings import STEPS_PER_ROW, TrainSettings
 
 

@@ -9,9 +9,8 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from ssl3d_lite.data.cohort import Cohort, takes_cohort
-from ssl3d_lite.data.provenance import Provenance, unchanged
+from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.machine.collectives import on_rank_zero, say
-from ssl3d_lite.machine.launch import same_run
 from ssl3d_lite.models.compatibility import adopt_encoder
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.foreign import check_own
@@ -19,10 +18,11 @@ from ssl3d_lite.models.unet import find_unet_decoder
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, Row, measure
 
 from .batches import puzzle_batch
-from .checkpoint import digest, origins, run_folder, save_encoder, without_folders
+from .checkpoint import digest, save_encoder
 from .hooks import Callback, CallbackHook, RunSpec
 from .learner import Learner
 from .loop import fit, launch_for
+from .resume import hold_run, origins
 from .settings import PretrainSettings, TrainSettings, with_changes
 
 PRETRAINING_PARTS = ("scans", "images", "folds", "preparation")  # all of a cohort but its labels
@@ -105,8 +105,7 @@ def pretrain(
 
     Raises:
         InputError: encoder and cohort do not fit together, a setting is wrong, a step needs more
-            memory than is free, or ``out`` holds another run,
-            or anything else.
+            memory than is free, or ``out`` holds another run, or anything else.
         DivergedError: the loss is not finite, or the task says that its training has failed.
 
     Example::
@@ -130,20 +129,14 @@ def pretrain(
         cohort, cases, fold=fold, before=encoder.provenance, parts=PRETRAINING_PARTS
     )
     launch_for(settings)
-    # one process claims the folder
-    with (
-        same_run(without_folders(record)),
-        run_folder(out, "pretrain") as folder,
-        unchanged(cohort),
-    ):
+    with hold_run(record, cohort, out) as folder:
         spec = RunSpec(settings, record, folder, f"pretrain {record['task']}")
         learner = Pretraining(encoder, tasks, settings.until)
         history = fit(learner, batch_of, spec, hooks)
         steps, done = history[-1]["step"], learner.is_done(history)
         if folder is not None and (done or steps == settings.steps):
             decoder = find_unet_decoder(nn.ModuleList(tasks))
-            done_record = record | {"steps_done": steps}
-            on_rank_zero(save_encoder, folder, encoder, done_record, decoder)
+            on_rank_zero(save_encoder, folder, encoder, record | {"steps_done": steps}, decoder)
     if settings.until and not done and steps == settings.steps:
         say(f"the puzzle's score has not come to {settings.until:g} in {steps} steps")
     encoder.eval()
