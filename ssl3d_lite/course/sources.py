@@ -330,15 +330,6 @@ def without_marks(source: str) -> str:
     return "\n".join(lines)
 
 
-def with_hidden_tests(made: NotebookNode, notebook: NotebookNode) -> NotebookNode:
-    """A student's version with complete test cells, as the grader runs them."""
-    whole = deepcopy(made)
-    tests = {grade_id_of(cell): cell.source for cell in notebook.cells if is_test(cell)}
-    for cell in whole.cells:
-        cell.source = tests.get(grade_id_of(cell), cell.source)
-    return whole
-
-
 def secret_lines(assignment: Assignment) -> list[str]:
     """Lines of solutions and hidden tests, which no released file may hold.
 

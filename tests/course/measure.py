@@ -17,13 +17,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 def one(name: str) -> None:
     import torch
-    from course.quick import points
+    from course.quick import points, with_hidden_tests
 
     from ssl3d_lite.course.sources import (
         assignment_files,
         read_assignment,
         solved,
-        with_hidden_tests,
     )
 
     torch.set_num_threads(1)

@@ -7,6 +7,7 @@ import contextlib
 import io
 import linecache
 import warnings
+from copy import deepcopy
 from unittest.mock import MagicMock, patch
 
 import matplotlib
@@ -15,6 +16,15 @@ from nbformat import NotebookNode
 
 from ssl3d_lite.course.examiner import execute
 from ssl3d_lite.course.sources import grade_id_of, is_test
+
+
+def with_hidden_tests(made: NotebookNode, notebook: NotebookNode) -> NotebookNode:
+    """A student's version with complete test cells, as the grader runs them."""
+    whole = deepcopy(made)
+    tests = {grade_id_of(cell): cell.source for cell in notebook.cells if is_test(cell)}
+    for cell in whole.cells:
+        cell.source = tests.get(grade_id_of(cell), cell.source)
+    return whole
 
 
 def points(
@@ -27,7 +37,7 @@ def points(
     """Run every code cell in one fresh namespace, errors allowed, in the working directory.
 
     Args:
-        notebook: with its tests, hidden ones too (``sources.with_hidden_tests``).
+        notebook: with its tests, hidden ones too: see :func:`with_hidden_tests`.
         show: False leaves out cells tagged "show": no later cell needs what they make.
         since: grade_id of a cell. Tests that stand before it are not run and count as passed: what
             stands in the cell cannot reach them.

@@ -8,7 +8,7 @@ import re
 import nbformat
 import pytest
 from course.mistakes import SLIPS
-from course.quick import points
+from course.quick import points, with_hidden_tests
 
 from ssl3d_lite.course.build import find_leaks, make_course_cohort
 from ssl3d_lite.course.checks import HIDDEN_FAILED
@@ -19,7 +19,6 @@ from ssl3d_lite.course.sources import (
     released,
     solved,
     split_tests,
-    with_hidden_tests,
     without_marks,
 )
 

@@ -1,6 +1,7 @@
 """Where some checks of a part fail: what the grader gives, and what nbgrader gives for the same."""
 
 import pytest
+from course.quick import with_hidden_tests
 from course.tiny import tiny_folder
 
 from ssl3d_lite.course import jail
@@ -12,7 +13,6 @@ from ssl3d_lite.course.sources import (
     read_assignment,
     released,
     solved,
-    with_hidden_tests,
 )
 from ssl3d_lite.course.submission import merge_submission
 

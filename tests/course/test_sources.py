@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from course.quick import points
+from course.quick import points, with_hidden_tests
 from course.tiny import tiny_folder
 
 from ssl3d_lite.course.sources import (
@@ -15,7 +15,6 @@ from ssl3d_lite.course.sources import (
     secret_lines,
     solved,
     split_tests,
-    with_hidden_tests,
 )
 from ssl3d_lite.errors import InputError
 
