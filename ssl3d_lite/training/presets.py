@@ -68,7 +68,7 @@ _OURS_TOO = "O: algorithms/exemplar.py; ours: one layer more"
 
 
 @dataclass(frozen=True)
-class Published:
+class PresetValue:
     """A setting as the paper and its authors' code have it, and where each of them says so."""
 
     where: str
@@ -84,7 +84,7 @@ class Published:
     """The task for which a setting of the training holds, if not for all."""
 
 
-def _batches() -> Iterator[Published]:
+def _batches() -> Iterator[PresetValue]:
     for dims, end, batches in (
         (_3D, "3d", (32, 32, 8, 4, 2)),
         (_2D, "2d", (64, 32, 32, 32, 16)),
@@ -92,88 +92,88 @@ def _batches() -> Iterator[Published]:
         for task, batch in zip(PUBLISHED_TASKS, batches, strict=True):
             source = f"O: configs/train/{task}_{end}.json"
             silent = f"{source}; P is silent"
-            yield Published("training", "batch", (batch, silent), (batch, source), dims, task)
+            yield PresetValue("training", "batch", (batch, silent), (batch, source), dims, task)
 
 
-PUBLISHED: tuple[Published, ...] = (
-    Published(
+PUBLISHED: tuple[PresetValue, ...] = (
+    PresetValue(
         "encoder",
         "filters",
         ((32, 64, 128, 256, 512), "P: appendix"),
         ((16, 32, 64, 128, 256), "O: models/unet3d.py, with enc_filters 16"),
     ),
-    Published("encoder", "block", ("residual", "P: appendix"), ("plain", "O: models/unet3d.py")),
-    Published("encoder", "norm", ("batch", _SILENT), ("batch", "O: models/unet3d.py")),
-    Published("encoder", "stride", (1, "P: Çiçek et al.'s U-Net"), (1, "O: models/unet3d.py")),
+    PresetValue("encoder", "block", ("residual", "P: appendix"), ("plain", "O: models/unet3d.py")),
+    PresetValue("encoder", "norm", ("batch", _SILENT), ("batch", "O: models/unet3d.py")),
+    PresetValue("encoder", "stride", (1, "P: Çiçek et al.'s U-Net"), (1, "O: models/unet3d.py")),
     *_batches(),
-    Published("training", "epochs", (1000, _SILENT), (1000, "O: configs/train/*.json")),
-    Published(
+    PresetValue("training", "epochs", (1000, _SILENT), (1000, "O: configs/train/*.json")),
+    PresetValue(
         "training",
         "learning_rate",
         (1e-3, "P: appendix"),
         (1e-4, "O: configs/train/*_3d.json"),
         _3D,
     ),
-    Published(
+    PresetValue(
         "training",
         "learning_rate",
         (5e-4, "P: appendix"),
         (1e-5, "O: configs/train/*_2d.json"),
         _2D,
     ),
-    Published("training", "lr_decay", (0.0, _ADAM), (0.0, _ADAM)),
-    Published("training", "weight_decay", (0.0, _ADAM), (0.0, _ADAM)),
-    Published("training", "clip", (0.0, _ADAM), (0.0, _ADAM)),
+    PresetValue("training", "lr_decay", (0.0, _ADAM), (0.0, _ADAM)),
+    PresetValue("training", "weight_decay", (0.0, _ADAM), (0.0, _ADAM)),
+    PresetValue("training", "clip", (0.0, _ADAM), (0.0, _ADAM)),
     # ---- cpc
-    Published(
+    PresetValue(
         "cpc",
         "patch",
         (50, "ours: 4 an axis that overlap by half, as P says, in 128 less the jitter"),
         (32, "O: algorithms/cpc.py, a quarter of the edge; overlap 0"),
         _3D,
     ),
-    Published(
+    PresetValue(
         "cpc", "stride", (25, "P: half a patch"), (32, "O: preprocess_cpc.py, overlap 0"), _3D
     ),
-    Published(
+    PresetValue(
         "cpc",
         "patch",
         (88, "ours: 4 an axis that overlap by half, as P says, in 224 less the jitter"),
         (74, "O: preprocess_cpc.py, 5 a side that overlap by 37"),
         _2D,
     ),
-    Published("cpc", "stride", (44, "P: half a patch"), (37, "O: preprocess_cpc.py"), _2D),
-    Published("cpc", "max_patches", (4, _SILENT), (4, "O: configs/train/cpc_3d.json"), _3D),
-    Published(
+    PresetValue("cpc", "stride", (44, "P: half a patch"), (37, "O: preprocess_cpc.py"), _2D),
+    PresetValue("cpc", "max_patches", (4, _SILENT), (4, "O: configs/train/cpc_3d.json"), _3D),
+    PresetValue(
         "cpc", "max_patches", (4, "ours: as in 3D"), (5, "O: configs/train/cpc_2d.json"), _2D
     ),
-    Published(
+    PresetValue(
         "cpc", "jitter", (3, "P"), (0, "ours: the code crops each patch at random and pads it")
     ),
-    Published(
+    PresetValue(
         "cpc",
         "prediction_steps",
         ((2, 3), "ours: the first rows that share no voxel with the patch; they touch it"),
         ((1, 2), "O: preprocess_cpc.py, from the second of four rows on"),
         _3D,
     ),
-    Published(
+    PresetValue(
         "cpc",
         "prediction_steps",
         ((2, 3), "ours: as in 3D"),
         ((2, 3), "O: preprocess_cpc.py, which skips a row in 2D"),
         _2D,
     ),
-    Published("cpc", "directions", (("+0",), _SILENT), (("+0",), "O: preprocess_cpc.py")),
-    Published("cpc", "context", ("gru", "P"), ("gru", "O: algorithms/cpc.py")),
-    Published(
+    PresetValue("cpc", "directions", (("+0",), _SILENT), (("+0",), "O: preprocess_cpc.py")),
+    PresetValue("cpc", "context", ("gru", "P"), ("gru", "O: algorithms/cpc.py")),
+    PresetValue(
         "cpc",
         "embedding_dim",
         (64, "P: patch embedding"),
         (1024, "O: algorithms/cpc.py, code_size; embed_dim is not read"),
     ),
-    Published("cpc", "context_dim", (256, _SILENT), (256, "O: algorithms/cpc.py")),
-    Published(
+    PresetValue("cpc", "context_dim", (256, _SILENT), (256, "O: algorithms/cpc.py")),
+    PresetValue(
         "cpc", "hidden", (1024, "P: code size"), (1024, "ours: the code has no hidden layer")
     ),
     # ---- rpl and jigsaw
@@ -181,60 +181,68 @@ PUBLISHED: tuple[Published, ...] = (
         row
         for task in ("rpl", "jigsaw")
         for row in (
-            Published(task, "patch", (39, _CELLS), (39, _CELLS), _3D),
-            Published(task, "jitter", (3, "P"), (3, f"O: configs/train/{task}_3d.json"), _3D),
-            Published(task, "patch", (71, _CELLS), (66, _CELLS_2D), _2D),
-            Published(task, "jitter", (3, "P"), (8, f"O: configs/train/{task}_2d.json"), _2D),
-            Published(task, "gap", (0, _CELLS), (0, _CELLS)),
-            Published(
+            PresetValue(task, "patch", (39, _CELLS), (39, _CELLS), _3D),
+            PresetValue(task, "jitter", (3, "P"), (3, f"O: configs/train/{task}_3d.json"), _3D),
+            PresetValue(task, "patch", (71, _CELLS), (66, _CELLS_2D), _2D),
+            PresetValue(task, "jitter", (3, "P"), (8, f"O: configs/train/{task}_2d.json"), _2D),
+            PresetValue(task, "gap", (0, _CELLS), (0, _CELLS)),
+            PresetValue(
                 task,
                 "normalise",
                 (True, "ours: else brightness tells the place"),
                 (False, "O: preprocess_rpl.py, preprocess_jigsaw.py"),
             ),
-            Published(task, "hidden", (1024, _HEAD), (1024, _TWO_LAYERS)),
+            PresetValue(task, "hidden", (1024, _HEAD), (1024, _TWO_LAYERS)),
         )
     ),
-    Published("rpl", "queries_per_scan", (1, "P"), (1, "O: preprocess_rpl.py")),
-    Published(
+    PresetValue("rpl", "queries_per_scan", (1, "P"), (1, "O: preprocess_rpl.py")),
+    PresetValue(
         "jigsaw",
         "permutations",
         (1000, "P"),
         (100, "O: utils/model_utils.py; ours are others, further apart"),
     ),
     # ---- rotation
-    Published("rotation", "crop_size", (128, "P"), (128, "O: configs/train/rotation_3d.json"), _3D),
-    Published("rotation", "crop_size", (224, "P"), (224, "O: configs/train/rotation_2d.json"), _2D),
-    Published(
+    PresetValue(
+        "rotation", "crop_size", (128, "P"), (128, "O: configs/train/rotation_3d.json"), _3D
+    ),
+    PresetValue(
+        "rotation", "crop_size", (224, "P"), (224, "O: configs/train/rotation_2d.json"), _2D
+    ),
+    PresetValue(
         "rotation",
         "rotations_per_scan",
         (2, "ours: P has several"),
         (1, "O: preprocess_rotation.py"),
     ),
-    Published("rotation", "hidden", (1024, _HEAD), (1024, _TWO_LAYERS)),
+    PresetValue("rotation", "hidden", (1024, _HEAD), (1024, _TWO_LAYERS)),
     # ---- exemplar
-    Published("exemplar", "crop_size", (128, "P"), (128, "O: configs/train/exemplar_3d.json"), _3D),
-    Published("exemplar", "crop_size", (224, "P"), (224, "O: configs/train/exemplar_2d.json"), _2D),
-    Published("exemplar", "margin", (1.0, "P"), (1.0, "O: metrics.py, but of sigmoid codes")),
-    Published(
+    PresetValue(
+        "exemplar", "crop_size", (128, "P"), (128, "O: configs/train/exemplar_3d.json"), _3D
+    ),
+    PresetValue(
+        "exemplar", "crop_size", (224, "P"), (224, "O: configs/train/exemplar_2d.json"), _2D
+    ),
+    PresetValue("exemplar", "margin", (1.0, "P"), (1.0, "O: metrics.py, but of sigmoid codes")),
+    PresetValue(
         "exemplar", "embedding_dim", (1024, "P"), (1024, "O: configs/train/exemplar_3d.json")
     ),
-    Published("exemplar", "flip", (0.5, "P"), (0.5, "O: preprocess_exemplar.py")),
-    Published(
+    PresetValue("exemplar", "flip", (0.5, "P"), (0.5, "O: preprocess_exemplar.py")),
+    PresetValue(
         "exemplar",
         "rotation",
         (0.5, "P"),
         (0.5, "O: preprocess_exemplar.py, where it is about each axis; ours is about one"),
     ),
-    Published("exemplar", "contrast", (0.5, "P"), (0.5, "O: preprocess_exemplar.py"), _3D),
-    Published("exemplar", "contrast", (0.5, "P"), (1.0, "O: preprocess_exemplar.py"), _2D),
-    Published(
+    PresetValue("exemplar", "contrast", (0.5, "P"), (0.5, "O: preprocess_exemplar.py"), _3D),
+    PresetValue("exemplar", "contrast", (0.5, "P"), (1.0, "O: preprocess_exemplar.py"), _2D),
+    PresetValue(
         "exemplar", "zoom", (0.2, "P: by up to 20 %"), (0.15, "O: preprocess_exemplar.py"), _3D
     ),
-    Published(
+    PresetValue(
         "exemplar", "zoom", (0.2, "P: by up to 20 %"), (0.0, "O: preprocess_exemplar.py"), _2D
     ),
-    Published("exemplar", "hidden", (1024, _HEAD), (1024, _OURS_TOO)),
+    PresetValue("exemplar", "hidden", (1024, _HEAD), (1024, _OURS_TOO)),
 )
 """Every setting of the presets "paper" and "original" that is not left at its default."""
 
