@@ -215,6 +215,22 @@ def test_the_architecture_names_every_room_and_no_file_that_is_not_there():
     assert not [room for room in sorted(rooms) if f"\n## {room}\n" not in text]
 
 
+def test_the_architecture_names_every_file_or_the_folder_within_a_room_that_it_lies_in():
+    text = (ROOT / "docs/architecture.md").read_text()
+    named = set(re.findall(r"`((?:ssl3d_lite|data_recipes)/[\w./]*)`", text))
+    rooms = {f"{path.relative_to(ROOT)}/" for path in (ROOT / "ssl3d_lite").iterdir()}
+    folders = tuple(each for each in named - rooms - {"data_recipes/"} if each.endswith("/"))
+    files = [
+        path.relative_to(ROOT).as_posix()
+        for package in ("ssl3d_lite", "data_recipes")
+        for path in (ROOT / package).rglob("[!_]*.py")
+    ]
+    assert len(files) > 250
+    assert not [
+        each for each in sorted(files) if each not in named and not each.startswith(folders)
+    ]
+
+
 def test_the_citation_is_of_this_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == PROJECT["version"]
