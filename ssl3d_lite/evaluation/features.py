@@ -4,7 +4,7 @@ All levels count: coarse ones are interpolated to single voxels; of whole pictur
 graded, each level's mean over space is taken.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import NamedTuple
 
@@ -19,7 +19,10 @@ from ssl3d_lite.models.blocks import channels_last
 from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.modes import device_of
 
+from .grades import OrdinalEvaluation, score_grades
 from .prediction import in_batches
+
+Grader = Callable[[np.ndarray], np.ndarray]  # features (picture, feature) → grades (picture,)
 
 
 class SampledVoxels(NamedTuple):
@@ -39,6 +42,29 @@ def picture_features(
         with torch.inference_mode():
             levels = encoder(cohort.images(batch).to(device_of(encoder)))
         yield from torch.cat([level.flatten(2).mean(-1) for level in levels], 1).cpu().numpy()
+
+
+def grade_pictures(
+    encoder: Encoder,
+    cohort: Cohort,
+    draws: Sequence[Sequence[int]],
+    test: Sequence[int],
+    fit: Callable[[np.ndarray, np.ndarray], Grader],
+) -> list[OrdinalEvaluation]:
+    """Grade ``test`` by features of whole pictures, once for each of ``draws`` (cases), and score.
+
+    Args:
+        fit: features (picture, feature) and grades (picture,) of a draw → what grades others.
+    """
+    wanted = sorted({case for draw in (*draws, test) for case in draw})
+    features = dict(zip(wanted, picture_features(encoder, cohort, wanted), strict=True))
+    tested = np.stack([features[case] for case in test])
+    results = []
+    for draw in draws:
+        own = np.stack([features[case] for case in draw])
+        grade = fit(own, cohort.labels(draw).cpu().numpy())
+        results.append(score_grades(grade(tested).tolist(), cohort, test))
+    return results
 
 
 def sample_features(

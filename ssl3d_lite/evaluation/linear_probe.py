@@ -12,6 +12,7 @@ nowhere, so there is one of it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,8 @@ from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.modes import device_of
 
 from .coordinates import degrees, place_functions, place_logits
-from .features import SampledVoxels, picture_features, sample_features
-from .grades import OrdinalEvaluation, score_grades
+from .features import Grader, SampledVoxels, grade_pictures, sample_features
+from .grades import OrdinalEvaluation
 from .prediction import in_batches
 from .segmentation import Evaluation, score
 
@@ -77,7 +78,8 @@ def probes_by_protocol(
     """
     encoder = encoder.eval()
     if cohort.ordinal:
-        return {FEATURES: _grade_probes(encoder, cohort, draws, test)}
+        fit = partial(_fit_pictures, grades=len(cohort.label_names))
+        return {FEATURES: grade_pictures(encoder, cohort, draws, test, fit)}
     wanted = sorted({case for draw in draws for case in draw})
     each = max(1, voxels * len(cohort.scans(wanted)) // len(wanted))
     sampled = dict(
@@ -108,21 +110,10 @@ def _fit_voxels(sampled: Sequence[SampledVoxels], classes: int, place: bool) -> 
     return fit_classifier(np.concatenate(inputs, 1), every.classes, classes, every.weights)
 
 
-def _grade_probes(
-    encoder: Encoder, cohort: Cohort, draws: Sequence[Sequence[int]], test: Sequence[int]
-) -> list[OrdinalEvaluation]:
-    """:func:`linear_probes` for the grades of whole pictures."""
-    wanted = sorted({case for draw in (*draws, test) for case in draw})
-    features = dict(zip(wanted, picture_features(encoder, cohort, wanted), strict=True))
-    tested = np.stack([features[case] for case in test])
-    results = []
-    for draw in draws:
-        grades = cohort.labels(draw).cpu().numpy()
-        own = np.stack([features[case] for case in draw])
-        classifier = fit_classifier(own, grades, len(cohort.label_names))
-        predicted = (tested @ classifier.weight.T + classifier.bias).argmax(1)
-        results.append(score_grades(predicted.tolist(), cohort, test))
-    return results
+def _fit_pictures(features: np.ndarray, classes: np.ndarray, grades: int) -> Grader:
+    """A probe of whole pictures, which have one of so many grades."""
+    probe = fit_classifier(features, classes, grades)
+    return lambda others: (others @ probe.weight.T + probe.bias).argmax(1)
 
 
 def fit_classifier(

@@ -25,8 +25,7 @@ from ssl3d_lite.models.encoders import Encoder
 from ssl3d_lite.models.foreign import ForeignEncoder
 from ssl3d_lite.models.modes import device_of
 
-from .features import features_at, picture_features, sample_features
-from .grades import OrdinalEvaluation, score_grades
+from .features import Grader, features_at, grade_pictures, sample_features
 from .prediction import in_batches
 from .segmentation import score, thin
 
@@ -88,7 +87,7 @@ def label_transfer(
         encoder = for_channels(encoder, cohort)
     encoder = encoder.eval()
     if cohort.ordinal:
-        return _transfer_grades(encoder, cohort, draws, test)
+        return grade_pictures(encoder, cohort, draws, test, _fit_voters)
     references = [_reference(encoder, cohort, draw, voxels) for draw in draws]
     predicted: list[list[Tensor]] = [[] for _ in draws]
     for batch in in_batches(test):
@@ -128,20 +127,11 @@ def _transferred(
     return [torch.cat(found).view(wanted.shape) for found in parts]
 
 
-def _transfer_grades(
-    encoder: Encoder, cohort: Cohort, draws: Sequence[Sequence[int]], test: Sequence[int]
-) -> list[OrdinalEvaluation]:
+def _fit_voters(features: np.ndarray, grades: np.ndarray) -> Grader:
+    """The nearest pictures vote."""
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    wanted = sorted({case for draw in (*draws, test) for case in draw})
-    features = dict(zip(wanted, picture_features(encoder, cohort, wanted), strict=True))
-    tested = np.stack([features[case] for case in test])
-    results = []
-    for draw in draws:
-        own = np.stack([features[case] for case in draw])
-        voters = KNeighborsClassifier(min(VOTERS, len(draw)))
-        fitted = make_pipeline(StandardScaler(), voters).fit(own, cohort.labels(draw).cpu().numpy())
-        results.append(score_grades(fitted.predict(tested).tolist(), cohort, test))
-    return results
+    voters = KNeighborsClassifier(min(VOTERS, len(features)))
+    return make_pipeline(StandardScaler(), voters).fit(features, grades).predict

@@ -6,7 +6,7 @@ alone, which looks at no scan, and random encoders of the kind that is best
 (:mod:`.random_encoders`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -39,7 +39,7 @@ class ProbeResult:
     labels: int | str
     """Number, or share, of labelled scans. Label transfer has one."""
     by_protocol: dict[str, dict[str, tuple[ScoreReport, ...]]]
-    """Reading ("probe", "probe+place", "neighbours") → what is read ("the encoder", "place alone",
+    """Protocol ("probe", "probe+place", "neighbours") → what is read ("the encoder", "place alone",
     a random encoder) → scores of the test cases, one for each draw of labelled scans."""
     random_scores: dict[str, dict[str, float]] = field(default_factory=dict)
     """Kind of random encoder → protocol → its score on validation cases, by which the kinds were
@@ -94,17 +94,13 @@ class ProbeResult:
         if self.random_scores:
             best = (
                 f"{name} {max(k[name] for k in self.random_scores.values()):.3f}"
-                for name in self._chosen
+                for name in next(iter(self.random_scores.values()))
             )
             lines.append(
                 f"random encoders: the best of {len(self.random_scores)} kinds, "
                 f"by validation cases ({', '.join(best)})"
             )
         return "\n".join(lines)
-
-    @property
-    def _chosen(self) -> list[str]:
-        return list(next(iter(self.random_scores.values())))
 
 
 TITLES = {
@@ -173,45 +169,46 @@ def probe(
     one = [cohort.subset(split.train, 1, seed + draw) for draw in range(draws)]  # first of chosen
     transferred = chosen if cohort.ordinal else one
 
-    def read(ready: Encoder, cases: Sequence[int], transfer: bool) -> Reports:
-        found: dict[str, Sequence[ScoreReport]] = {
-            **probes_by_protocol(ready, cohort, chosen, cases, voxels)
-        }
-        if transfer:
-            found[TRANSFER] = label_transfer(ready, cohort, transferred, cases, hausdorff=False)
-        return found
-
     def untrained(start: Encoder) -> Encoder:
         return made_ready(start.to(device_of(encoder)), cohort, fold)
+
+    def tried(start: Encoder) -> Reports:
+        few = spread(split.validation, VALIDATION_CASES)
+        return probes_by_protocol(untrained(start), cohort, chosen, few, voxels)
 
     candidates = {ENCODER: ready}
     random_scores: dict[str, dict[str, float]] = {}
     if controls:
-        tried_on = spread(split.validation, VALIDATION_CASES)
-        sizes = [case.shape for case in cohort.cases]
-        own, every = kinds_beside(ready, sizes)
-        beside: list[SameArchitecture | RandomKind] = list(own)
-        best, random_scores = best_kinds(
-            every, lambda start: read(untrained(start), tried_on, False), seed + 100
-        )
-        beside += dict.fromkeys(best.values())
+        beside, random_scores = _kinds_of_control(ready, cohort, tried, seed + 100)
         starts = range(seed + 101, seed + 101 + controls)
         candidates |= {
             f"{kind.name}, seed {start}": untrained(kind.start(start))
             for kind in beside
             for start in starts
         }
-    found = {name: read(each, split.test, transfer) for name, each in candidates.items()}
-    by_protocol = {
-        protocol: {name: tuple(reports[protocol]) for name, reports in found.items()}
-        for protocol in found[ENCODER]
-    }
+    by_protocol: dict[str, dict[str, tuple[ScoreReport, ...]]] = {}
+    for name, each in candidates.items():
+        found = probes_by_protocol(each, cohort, chosen, split.test, voxels)
+        if transfer:
+            found[TRANSFER] = label_transfer(each, cohort, transferred, split.test, hausdorff=False)
+        for protocol, reports in found.items():
+            by_protocol.setdefault(protocol, {})[name] = tuple(reports)
     for protocol, by_name in by_protocol.items():
         known, step = (transferred, EVERY) if protocol == TRANSFER else (chosen, 1)
         by_name[PLACE_ALONE] = tuple(
             evaluate_place(cohort, draw, split.test, every=step) for draw in known
         )
     return ProbeResult(labels, by_protocol, random_scores)
+
+
+def _kinds_of_control(
+    encoder: Encoder, cohort: Cohort, read: Callable[[Encoder], Reports], seed: int
+) -> tuple[list[SameArchitecture | RandomKind], dict[str, dict[str, float]]]:
+    """The kinds of random encoder that stand beside an encoder, and the scores of all kinds by
+    which these were chosen: kind → protocol → score."""
+    own, every = kinds_beside(encoder, [case.shape for case in cohort.cases])
+    best, scores = best_kinds(every, read, seed)
+    return [*own, *dict.fromkeys(best.values())], scores
 
 
 def made_ready(encoder: Encoder, cohort: Cohort, fold: int) -> Encoder:

@@ -95,7 +95,7 @@ def best_kinds(
         read: reads an encoder, on cases on which nothing else is scored.
 
     Returns:
-        Reading → kind; and kind's name → protocol → mean score over the draws, of all kinds.
+        Protocol → kind; and kind's name → protocol → mean score over the draws, of all kinds.
     """
     tried = {
         kind.name: {
