@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from annotated_types import Interval, Len
-
 from data_recipes.label_values import find_values
 from data_recipes.left_out import LABEL_MAP, find_left_out
 from data_recipes.preparing.description import describe
@@ -42,6 +40,7 @@ from ssl3d_lite.data.cohort import UNLABELLED
 from ssl3d_lite.data.raw_header import scanner_header
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
+from ssl3d_lite.settings import Interval, Len
 
 ONE_CHANNEL = ("image",)
 LabelValue = Annotated[int, Interval(ge=LABEL_VALUES[0], le=LABEL_VALUES[-1])]

@@ -10,8 +10,6 @@ from functools import singledispatch
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from annotated_types import Ge
-
 from data_recipes.preparing.engine import Summary
 from data_recipes.preparing.photographs import PictureEdge
 from data_recipes.preparing.records import claimed_cohort
@@ -20,7 +18,7 @@ from data_recipes.virtual_patients.abdomen import SMALLEST_ABDOMEN
 from data_recipes.virtual_patients.brain import SMALLEST_HEAD, TEMPLATE, TEMPLATE_LICENCE
 from ssl3d_lite.machine.memory import check_volume
 from ssl3d_lite.machine.parallel import Workforce
-from ssl3d_lite.settings import Count, PositiveInt, Seed
+from ssl3d_lite.settings import Count, Ge, PositiveInt, Seed
 
 from . import aptos, brats, msd, ukb_brain, ukb_fundus
 from .virtual_files import (

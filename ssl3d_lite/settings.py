@@ -45,6 +45,7 @@ __all__ = [
     "POSITIONAL",
     "CheckedSettings",
     "Count",
+    "Ge",
     "Interval",
     "Len",
     "MultipleOf",

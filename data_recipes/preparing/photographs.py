@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from annotated_types import Ge
 from PIL import ExifTags, Image
 
 from ssl3d_lite.data.preparation import Intensity
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.machine.memory import check_volume
+from ssl3d_lite.settings import Ge
 
 from .description import describe
 from .engine import Prepared, RawCase, Summary, prepare_cohort

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from annotated_types import Ge
-
 from ssl3d_lite.machine.parallel import Workforce
-from ssl3d_lite.settings import CheckedSettings, Seed
+from ssl3d_lite.settings import CheckedSettings, Ge, Seed
 
 from .folds import FEWEST_FOLDS
 

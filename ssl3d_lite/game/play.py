@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from annotated_types import Ge
 from torch import Tensor
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.models.encoders import Encoder, make_encoder
-from ssl3d_lite.settings import CheckedSettings, Positional, PositiveFloat, PositiveInt, Seed
+from ssl3d_lite.settings import CheckedSettings, Ge, Positional, PositiveFloat, PositiveInt, Seed
 from ssl3d_lite.show.browser.game import Game, GameRound, Measured, measure_answers
 from ssl3d_lite.tasks import ProxyTask, make_task
 from ssl3d_lite.training.pretraining import pretrain

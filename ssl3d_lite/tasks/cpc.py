@@ -28,7 +28,6 @@ from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Len
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -37,7 +36,7 @@ from ssl3d_lite.machine.collectives import rank
 from ssl3d_lite.models.blocks import CONV
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.settings import CheckedSettings, Count, PositiveFloat, PositiveInt
+from ssl3d_lite.settings import CheckedSettings, Count, Len, PositiveFloat, PositiveInt
 
 from .base import Placement, ProxyBatch, ProxyTask, ViewParams
 from .geometry import cut, grid_corners, grid_shape, random_corner, shift_matrix

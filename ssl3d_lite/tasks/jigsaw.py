@@ -34,12 +34,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
 from torch import Tensor, nn
 
 from ssl3d_lite.models.heads import global_avg_pool, head
 from ssl3d_lite.models.settings import EncoderSettings
-from ssl3d_lite.settings import CheckedSettings, Count, PositiveInt, Seed
+from ssl3d_lite.settings import CheckedSettings, Count, Ge, PositiveInt, Seed
 
 from .base import Placement, ProxyBatch, ProxyTask, ViewParams
 from .geometry import PUZZLE_SIDE, cut, normalised, puzzle_corners, shift_matrix
@@ -104,11 +103,14 @@ class Jigsaw(ProxyTask):
         )
         self.head = head(pieces * encoder.width, settings.hidden, settings.permutations)
 
+    def corners(self, volumes: Tensor) -> Tensor:
+        """First voxel of each cell's patch, before jitter: (cell, D). InputError if none fits."""
+        s, space = self.settings, self.space_of(volumes)
+        return puzzle_corners(space, PUZZLE_SIDE, s.patch, s.jitter, s.gap)
+
     def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
         s, scans = self.settings, len(volumes)
-        puzzle_corners(
-            self.space_of(volumes), PUZZLE_SIDE, s.patch, s.jitter, s.gap
-        )  # does it fit?
+        self.corners(volumes)  # if they do not fit, this says so
         shape = (scans, PUZZLE_SIDE**self.dims, self.dims)
         return {
             "permutation": torch.randint(s.permutations, (scans, 1), generator=generator),
@@ -117,9 +119,8 @@ class Jigsaw(ProxyTask):
 
     def make_views(self, volumes: Tensor, params: ViewParams) -> ProxyBatch:
         s = self.settings
-        corners = puzzle_corners(self.space_of(volumes), PUZZLE_SIDE, s.patch, s.jitter, s.gap)
         shown = self.permutations[params["permutation"][:, 0]]  # (scan, place): a cell
-        corner = reorder(corners + params["jitter"], shown)
+        corner = reorder(self.corners(volumes) + params["jitter"], shown)
         views = cut(volumes, corner, (s.patch,) * self.dims)  # cut in the order they are shown
         views = normalised(views) if s.normalise else views
         grid = (PUZZLE_SIDE,) * self.dims

@@ -90,11 +90,14 @@ class RelativeLocation(ProxyTask):
         self.answers = tuple(place_words(self.dims))
         self.head = head(2 * encoder.width, settings.hidden, self.places)
 
+    def corners(self, volumes: Tensor) -> Tensor:
+        """First voxel of each cell's patch, before jitter: (cell, D). InputError if none fits."""
+        s, space = self.settings, self.space_of(volumes)
+        return puzzle_corners(space, PUZZLE_SIDE, s.patch, s.jitter, s.gap)
+
     def sample_params(self, volumes: Tensor, generator: torch.Generator) -> ViewParams:
         s, scans = self.settings, len(volumes)
-        puzzle_corners(
-            self.space_of(volumes), PUZZLE_SIDE, s.patch, s.jitter, s.gap
-        )  # does it fit?
+        self.corners(volumes)  # if they do not fit, this says so
         # A scan's queries are all different, and each place is as likely as any other.
         order = torch.rand(scans, self.places, generator=generator).argsort(1)
         query = order[:, : s.queries_per_scan]
@@ -106,8 +109,7 @@ class RelativeLocation(ProxyTask):
         s, query = self.settings, params["query"]
         place = query + (query >= self.centre)  # number of the cell: places leave the centre out
         cell = torch.cat([torch.full_like(place[:, :1], self.centre), place], 1)
-        corners = puzzle_corners(self.space_of(volumes), PUZZLE_SIDE, s.patch, s.jitter, s.gap)
-        corner = corners[cell] + params["jitter"]
+        corner = self.corners(volumes)[cell] + params["jitter"]
         views = cut(volumes, corner, (s.patch,) * self.dims)  # no other patch is cut
         views = normalised(views) if s.normalise else views
         return self.batch_of(views, query, Placement(shift_matrix(corner)))
