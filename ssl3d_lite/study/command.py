@@ -174,8 +174,8 @@ def raw_scans(settings: StudySettings) -> Mapping[str, Any] | None:
 class TourSettings(CheckedSettings):
     """Pretrain, probe, fine-tune, and report what it gained."""
 
-    data: Path | None = None
-    """A prepared cohort; without it, virtual hippocampus volumes are made (no download)."""
+    cohort: Path | None = None
+    """Prepared cohort; without it, virtual hippocampus volumes are made (no download)."""
     task: str = "cpc"
     """Proxy task, or several by turns: cpc+masked."""
     out: Path = Path("tour")
@@ -183,8 +183,8 @@ class TourSettings(CheckedSettings):
     there."""
     seeds: PositiveInt = 2
     """Paired seeds: each sets the encoder's start, its puzzles, and which cases have labels."""
-    cases: PositiveInt = 200
-    """Virtual volumes to make."""
+    cases: PositiveInt | None = None
+    """Virtual volumes to make, in place of a cohort. Default: 200."""
     pretrain_steps: PositiveInt | None = None
     """Default: those of the task's quick preset."""
     finetune_steps: PositiveInt = 60
@@ -203,6 +203,11 @@ class TourSettings(CheckedSettings):
     """Scans a step of fine-tuning; 0 for 2, and of slices 32. Pretraining has its preset's."""
     machine: Annotated[Machine, FLAT] = field(default_factory=Machine)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.cohort and self.cases:
+            raise InputError("cases are those of virtual volumes; a cohort has its own: give one")
+
 
 def tour(settings: TourSettings) -> Results:
     """Run the shipped study ``tour`` with what the command line changes of it."""
@@ -212,7 +217,7 @@ def tour(settings: TourSettings) -> Results:
         "tour",
         "class",
         settings.out,
-        cohort=settings.data or {"cases": settings.cases},
+        cohort=settings.cohort or {"cases": settings.cases or 200},
         machine=settings.machine,
         title=f"What {settings.task} is worth",
         arms=tour_arms(settings.task, quick.shape.get("norm")),

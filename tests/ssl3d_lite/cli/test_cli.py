@@ -36,8 +36,9 @@ def test_help_names_every_command_in_under_a_second_without_torch():
         (["prepare", "brast", "--out", "x"], "unknown recipe 'brast'; did you mean 'brats'?"),
         (["pretrain", "--task", "rotatoin"], "unknown task 'rotatoin'; did you mean 'rotation'?"),
         (["probe", "--cohort", "nowhere", "--encoder", "random"], "no cohort in nowhere"),
-        (["tour", "--data", "nowhere"], "no cohort in nowhere"),
+        (["tour", "--cohort", "nowhere"], "no cohort in nowhere"),
         (["tour", "--task", "cpd"], "did you mean 'cpc'?"),
+        (["tour", "--cohort", "c", "--cases", "9"], "cases are those of virtual volumes"),
         (
             [*("predict", "--model", "m", "--out", "o"), "--cohort", "c", "--workers", "2"],
             "workers prepare raw scans, of which a cohort has none",
@@ -276,7 +277,7 @@ def test_a_model_of_maps_does_not_grade(eyes, tmp_path, capsys):
 
 
 def test_photographs_can_be_toured_and_are_scored_by_kappa(eyes, tmp_path, capsys):
-    arguments = ["tour", "--data", str(eyes.folder), "--out", str(tmp_path / "out")]
+    arguments = ["tour", "--cohort", str(eyes.folder), "--out", str(tmp_path / "out")]
     assert main(arguments) == 2
     assert "20 labelled scans asked for, 9 are there" in capsys.readouterr().err
     arguments += ["--task", "masked", "--seeds", "1", "--pretrain-steps", "2"]

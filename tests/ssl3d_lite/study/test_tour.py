@@ -45,7 +45,7 @@ def cohort(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def toured(cohort, tmp_path_factory):
-    settings = TourSettings(data=cohort.folder, out=tmp_path_factory.mktemp("tour"), **SMALL)
+    settings = TourSettings(cohort=cohort.folder, out=tmp_path_factory.mktemp("tour"), **SMALL)
     return settings, tour(settings)
 
 
@@ -139,7 +139,7 @@ def test_names_from_data_sets_cannot_write_html(cohort, tmp_path):
     record = json.loads(manifest.read_text()) | {"name": "<script>x", "description": "<b>x</b>"}
     manifest.write_text(json.dumps(record))
     quick = SMALL | {"seeds": 1, "probe_labels": (1,), "finetune_labels": 1}
-    results = tour(TourSettings(data=evil.folder, out=tmp_path / "out", **quick))
+    results = tour(TourSettings(cohort=evil.folder, out=tmp_path / "out", **quick))
     text = (results.folder / "report.html").read_text()
     assert "&lt;script&gt;x" in text
     assert "<script" not in text
@@ -150,7 +150,7 @@ def test_two_tasks_by_turns_and_slices_can_be_toured(tmp_path):
     make_cohort(tmp_path / "3d", 15, shape=(32, 32, 6))
     prepare_slices(SliceSettings(tmp_path / "3d", tmp_path / "2d"))
     quick = SMALL | {"task": "rotation+masked", "seeds": 1, "probe_draws": 1}
-    results = tour(TourSettings(data=tmp_path / "2d", out=tmp_path / "out", **quick))
+    results = tour(TourSettings(cohort=tmp_path / "2d", out=tmp_path / "out", **quick))
     assert len(results.scores("finetune", "rotation+masked", "2")) == 1
     text = (tmp_path / "out" / "report.html").read_text()
     assert all(f"Pretraining on {name}" in text for name in ("rotation", "masked"))
@@ -159,7 +159,7 @@ def test_two_tasks_by_turns_and_slices_can_be_toured(tmp_path):
 
 def test_too_few_labelled_cases_are_one_clear_line(cohort, tmp_path):
     with pytest.raises(InputError, match="20 labelled scans asked for, 9 are there"):
-        tour(TourSettings(data=cohort.folder, task="rotation", out=tmp_path / "out"))
+        tour(TourSettings(cohort=cohort.folder, task="rotation", out=tmp_path / "out"))
 
 
 def test_a_misspelt_task_is_named_with_the_nearest(tmp_path):
