@@ -63,6 +63,7 @@ def label_transfer(
     draws: Sequence[Sequence[int]],
     test: Sequence[int],
     voxels: int = VOXELS,
+    *,
     hausdorff: bool = True,
     every: int = EVERY,
 ) -> list[Any]:
@@ -100,7 +101,7 @@ def label_transfer(
                 for maps, classes in zip(predicted, found, strict=True):
                     maps.append(classes.cpu())
     return [
-        score(iter(maps), cohort, test, hausdorff, progress=False, every=every)
+        score(iter(maps), cohort, test, hausdorff=hausdorff, progress=False, every=every)
         for maps in predicted
     ]
 

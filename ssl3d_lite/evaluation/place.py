@@ -54,6 +54,7 @@ def evaluate_place(
     cohort: Cohort,
     labelled: Sequence[int],
     cases: Sequence[int],
+    *,
     hausdorff: bool = False,
     every: int = 1,
 ) -> Evaluation | OrdinalEvaluation:
@@ -76,4 +77,4 @@ def evaluate_place(
     if cohort.ordinal:
         return score_grades(predicted, cohort, cases)
     thinned = (thin(classes, every, cohort.spatial_dims) for classes in predicted)
-    return score(thinned, cohort, cases, hausdorff, progress=False, every=every)
+    return score(thinned, cohort, cases, hausdorff=hausdorff, progress=False, every=every)

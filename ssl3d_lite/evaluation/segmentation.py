@@ -118,6 +118,7 @@ def evaluate(
     cohort: Cohort,
     cases: Sequence[int] | None = None,
     window: Sequence[int] | None = None,
+    *,
     hausdorff: bool = True,
     progress: bool = True,
     raw: str | Path | None = None,
@@ -146,7 +147,7 @@ def evaluate(
     predicted = predictions(network, cohort, cases, window)
     if cohort.ordinal:
         return score_grades(predicted, cohort, cases)
-    return score(predicted, cohort, cases, hausdorff, progress, raw=raw)
+    return score(predicted, cohort, cases, hausdorff=hausdorff, progress=progress, raw=raw)
 
 
 @takes_cohort
@@ -154,6 +155,7 @@ def score(
     maps: Iterator[Tensor],
     cohort: Cohort,
     cases: Sequence[int],
+    *,
     hausdorff: bool = True,
     progress: bool = True,
     every: int = 1,

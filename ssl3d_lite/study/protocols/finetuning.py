@@ -5,6 +5,7 @@ its rows come with those of finetune.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ssl3d_lite.data.cohort import Cohort
@@ -50,7 +51,8 @@ def finetuning_protocol(
     history = finetune(network, cohort, labelled, settings, out, fold=job.fold, hooks=every)
     if film is not None:
         film.finish(history)
-    result = on_rank_zero(evaluate, network, cohort, split.test, settings.patch, False, False)
+    fast = partial(evaluate, hausdorff=False, progress=False)
+    result = on_rank_zero(fast, network, cohort, split.test, settings.patch)
     on_rank_zero(keep_example, experiment, run, network, result)
     row = score_columns(result, cohort) | {
         "scans": len(cohort.scans(labelled)),
