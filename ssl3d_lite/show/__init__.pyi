@@ -50,7 +50,6 @@ from .napari.review import review as review
 from .pieces import COLOURS as COLOURS
 from .pieces import Piece as Piece
 from .pieces import pieces_of as pieces_of
-from .source_code import source as source
 from .words import place_names as place_names
 from .words import place_words as place_words
 from .words import turn_names as turn_names
