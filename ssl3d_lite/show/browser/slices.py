@@ -186,17 +186,17 @@ class Slices(BrowserView):
         )
         return slices_still(
             low + greys * ((high - low) / _WHITE),
-            self.window,
-            self.voxel,
-            labels,
-            self._classes,
-            self.opacity,
-            self._boxes,
-            self._spacing if self._in_mm else None,
-            self._title,
-            beside,
-            self._sides,
-            self.wipe,
+            window=self.window,
+            voxel=self.voxel,
+            classes=labels,
+            legend=self._classes,
+            opacity=self.opacity,
+            boxes=self._boxes,
+            spacing=self._spacing if self._in_mm else None,
+            title=self._title,
+            beside=beside,
+            sides=self._sides,
+            wipe=self.wipe,
         )
 
     def __repr__(self) -> str:  # ipywidgets' own would hold every byte of the scan

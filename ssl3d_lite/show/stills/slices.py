@@ -24,6 +24,7 @@ FAINT = "#ffffff4d"
 
 def slices_still(
     image: np.ndarray,
+    *,
     window: Sequence[float],
     voxel: Sequence[int],
     classes: np.ndarray | None,
@@ -32,9 +33,9 @@ def slices_still(
     boxes: Sequence[Mapping[str, Any]],
     spacing: Sequence[float] | None,
     title: str,
-    beside: np.ndarray | None = None,
-    sides: Sequence[str] = (),
-    wipe: float = 0.5,
+    beside: np.ndarray | None,
+    sides: Sequence[str],
+    wipe: float,
 ) -> Figure:
     """The three planes of a scan through a voxel; of a picture, one voxel deep, its one plane.
 
