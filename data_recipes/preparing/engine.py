@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from ssl3d_lite.data.alike import remarks
@@ -231,8 +230,7 @@ def _finish(
         raise InputError(f"none of {len(rejected)} cases can be prepared{why}")
     cases, notes = assign_folds(done, settings.folds, settings.seed, held_out)
     notes = (*remarks(cases), *notes)
-    voxels = [nib.affines.voxel_sizes(np.array(case.affine)) for case in cases]
-    spacing = tuple(np.mean(voxels, axis=0).round(6).tolist())
+    spacing = tuple(np.mean([case.spacing for case in cases], axis=0).round(6).tolist())
     cohort = about.with_cases(cases, spacing, (*rejected, *left_out))
     cohort.save()
     notes = (*notes, *label_remarks(cohort))

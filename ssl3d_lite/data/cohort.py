@@ -81,7 +81,7 @@ class Case:
         return self.slice_of or self.id
 
     @property
-    def edges(self) -> np.ndarray:
+    def spacing(self) -> np.ndarray:
         """Edges of a prepared voxel, in the cohort's unit: (axis,)."""
         from nibabel.affines import voxel_sizes  # imported late: most who open a cohort need none
 

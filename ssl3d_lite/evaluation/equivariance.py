@@ -81,7 +81,7 @@ def equivariance_under_shift(
     ready = encoder_to_read(encoder, cohort, chosen, exact=False)
     found = []
     for case in chosen:
-        image, edges = cohort.images([case]), cohort.cases[case].edges
+        image, edges = cohort.images([case]), cohort.cases[case].spacing
         moved = _checked_shift(shift, image.shape[2:])
         found.append(_compared(ready, image, moved, edges, _drawn(case, image, moved, voxels)))
     anatomy, position, distance, place, chance = np.mean(found, 0)

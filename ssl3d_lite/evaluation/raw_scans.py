@@ -356,7 +356,7 @@ def strange_voxels(
     low, high = np.array(trained.preparation.spacing_range).T
     strange = {}
     for case in cases:
-        edges = case.edges
+        edges = case.spacing
         edges = edges if axis is None else np.delete(edges, axis)
         if (edges > FAR_OFF * high).any() or (FAR_OFF * edges < low).any():
             strange[case.id] = " × ".join(f"{edge:.3g}" for edge in edges)

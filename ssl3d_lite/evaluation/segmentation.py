@@ -311,7 +311,7 @@ def score_case(
         found.sum((0, *range(2, found.ndim))) + there.sum((0, *range(2, there.ndim)))
     ).numpy()
     dice = np.where(lost > 0, dice * counted / (counted + lost).clip(1), dice)
-    spacing = case.edges[: prediction.ndim].tolist()
+    spacing = case.spacing[: prediction.ndim].tolist()
     empty_found, empty_there = (~m.flatten(2).any(-1)[0].numpy() for m in (found, there))
     absent = empty_there & (lost == 0)
     distance = np.where(empty_found & absent, 0.0, _diagonal(case, prediction.ndim))

@@ -158,7 +158,7 @@ def label_table(cohort: Cohort, read: Sequence[int]) -> Table:
     for case in tqdm(labelled, desc="labels", unit="case"):
         label = cohort[case][1]
         counts = np.bincount(label.ravel(), minlength=len(cohort.label_names))
-        volumes.append(counts * np.prod(cohort.cases[case].edges))
+        volumes.append(counts * np.prod(cohort.cases[case].spacing))
     volumes = np.array(volumes).reshape(-1, len(cohort.label_names))
     power = "²³"[cohort.spatial_dims - 2]
     unit, scale = f"{cohort.unit}{power}", 1

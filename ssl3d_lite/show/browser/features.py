@@ -146,7 +146,7 @@ class Features(BrowserView):
         ] + [place_column(shapes, frames, stride)]
         labels = [_label(cohort, case) for case in chosen]
         scans = [_greys(cohort, case) for case in chosen]
-        spacings = [cohort.cases[case].edges.tolist() for case in chosen]
+        spacings = [cohort.cases[case].spacing.tolist() for case in chosen]
         judge = RingJudge(shapes, spacings, labels, frames, stride)
         abouts = ("", RANDOM_ABOUT if beside is None else "", PLACE_ABOUT)
         places = asked_places(labels[0], scans[0])
@@ -275,7 +275,7 @@ def _patient(cohort: Cohort, case: int, label: np.ndarray | None) -> dict[str, A
     return {
         "name": about.id,
         "shape": list(about.shape),
-        "spacing": about.edges.tolist(),
+        "spacing": about.spacing.tolist(),
         "labelled": label is not None,
     }
 
@@ -340,7 +340,7 @@ def _thumb(cohort: Cohort, case: int) -> np.ndarray:
 def _about_thumb(cohort: Cohort, case: int) -> dict[str, Any]:
     about = cohort.cases[case]
     size = about.shape[1:]
-    return {"name": about.id, "size": list(size), "extent": (about.edges[1:] * size).tolist()}
+    return {"name": about.id, "size": list(size), "extent": (about.spacing[1:] * size).tolist()}
 
 
 # ---- what is said ------------------------------------------------------------------------------

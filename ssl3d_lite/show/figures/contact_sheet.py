@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from nibabel.affines import voxel_sizes
 
 from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.show.arrays import as_colours
@@ -73,8 +72,8 @@ def _strip(
 
 
 def _scale(cohort: Cohort, case: int) -> PlaneScale:
-    affine = np.array(cohort.cases[case].affine)
-    return PlaneScale(cohort[case][0].shape[1:], voxel_sizes(affine).tolist())
+    about = cohort.cases[case]
+    return PlaneScale(about.shape, about.spacing.tolist())
 
 
 def _at(axes: Axes, size: int) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
-from nibabel.affines import voxel_sizes
 
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.evaluation.feature_maps import FeatureMaps, check_cases
@@ -140,7 +139,7 @@ def _grid(
 
 def _scale(cohort: Cohort, case: int) -> PlaneScale:
     about = cohort.cases[case]
-    known = voxel_sizes(np.array(about.affine)).tolist() if cohort.unit == "mm" else None
+    known = about.spacing.tolist() if cohort.unit == "mm" else None
     return PlaneScale(about.shape, known)
 
 

@@ -81,7 +81,7 @@ class FeatureLayers:
         shapes = [cohort.cases[case].shape for case in chosen]
         self.viewer, self.stride = viewer, maps.stride
         self.grid = PatientGrid([cells_of(shape, maps.stride) for shape in shapes])
-        self.edges = cohort.cases[chosen[0]].edges
+        self.spacing = cohort.cases[chosen[0]].spacing
         count = min(COMPARED, len(maps.space.axes))
         self.rows = [maps.components(n, count).reshape(count, -1).T for n in range(len(chosen))]
         for kind in (PUZZLE, SCAN):
@@ -99,13 +99,13 @@ class FeatureLayers:
     def _add_planes(self, maps: FeatureMaps, cohort: Cohort, chosen: Sequence[int]) -> None:
         # a cell's middle lies amid its voxels
         cells: dict[str, Any] = {
-            "scale": self.edges * self.stride,
-            "translate": self.edges * (self.stride - 1) / 2,
+            "scale": self.spacing * self.stride,
+            "translate": self.spacing * (self.stride - 1) / 2,
         }
         scans = self.grid.mosaic([_greys(cohort, case) for case in chosen], self.stride)
         self.colour_cells = self.grid.mosaic([maps.colours(n) for n in range(len(chosen))])
         self.planes = [
-            self.viewer.add_image(scans, name="scan", scale=self.edges),
+            self.viewer.add_image(scans, name="scan", scale=self.spacing),
             self.viewer.add_image(
                 self.colour_cells, rgb=True, name="colours", opacity=0.6, **cells
             ),
@@ -143,7 +143,7 @@ class FeatureLayers:
             (corners, faces),
             name="labelled",
             shading="none",  # napari's light leaves the side that is seen first in the dark
-            scale=self.edges,
+            scale=self.spacing,
             vertex_colors=self.colour_cells[tuple(cells.T)] / 255 * _lit(normals),
         )
 
