@@ -5,12 +5,11 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.interrupts import lasting_folder
@@ -21,20 +20,17 @@ from ssl3d_lite.settings import CheckedSettings, Positional, PositiveFloat, Posi
 from . import jail
 from .build import COHORTS_FOLDER, SOLVED_FOLDER, handed_out, read_course
 from .class_page import CLASS_PAGE, write_class_page
-from .flags import find_flags
 from .marks import read_marks
-from .open_questions import open_answers
 from .reader import UnreadableError, read_cells
 from .records import GradeRecord, all_records, record_place, store_record, stored_record
 from .roster import read_roster
 from .rules import read_rules, read_times
 from .sandbox import Sandbox
+from .scoring import no_points, run_and_score
 from .sources import Assignment, need_nbgrader
 from .submission import (
-    MergedNotebook,
     files_beside,
     find_students,
-    merge_submission,
     misnamed_notebooks,
     notebook_path,
     notes_on_names,
@@ -42,9 +38,6 @@ from .submission import (
 )
 from .tally import TABLE, count_marks, with_earlier, write_grades, write_pages, write_texts
 from .totals import write_totals
-
-if TYPE_CHECKING:
-    from .run import PartResult
 
 _GRADER_VERSION = 4  # a higher one makes all submissions be graded again
 _MAX_STATUS = 600  # characters of what went wrong with the grader
@@ -235,7 +228,12 @@ def _grade_job(job: _Job) -> GradeRecord:
         cells = read_cells(data)
         with _temporary_files_in(job.home):
             record = run_and_score(
-                student.name, job.assignment, cells, attachments, job.settings, job.handed_out
+                student.name,
+                job.assignment,
+                cells,
+                attachments,
+                _sandbox(job.settings),
+                job.handed_out,
             )
         record.notes = [*notes, *record.notes]
         store_record(record_place(job.settings.out, student.name, name), record, key)
@@ -262,6 +260,16 @@ def _temporary_files_in(home: str) -> Iterator[None]:
             del os.environ["TMPDIR"]
         else:
             os.environ["TMPDIR"] = variable
+
+
+def _sandbox(settings: GradeSettings) -> Sandbox:
+    return Sandbox(
+        cohorts=settings.course / COHORTS_FOLDER,
+        seconds=settings.seconds,
+        memory_gb=settings.memory_gb,
+        confine=not jail.missing_confinement(),
+        deny=(settings.course / SOLVED_FOLDER, settings.course / "source", settings.submissions),
+    )
 
 
 def _killed(job: _Job) -> GradeRecord:
@@ -318,96 +326,7 @@ def _submission_key(
     return hashlib.sha256("".join(sums).encode()).hexdigest()
 
 
-# ---- one submission ------------------------------------------------------------------------------
-
-
-def no_points(student: str, assignment: Assignment, status: str) -> GradeRecord:
-    """The record of a submission that could not be run: no points, ``status`` says why."""
-    points: dict[str, float | None] = {part.name: 0.0 for part in assignment.parts}
-    messages = {part.name: status for part in assignment.parts}
-    return GradeRecord(
-        student, assignment.name, points, _max_points(assignment), status, messages=messages
-    )
-
-
-def run_and_score(
-    student: str,
-    assignment: Assignment,
-    cells: list[dict[str, Any]],
-    attachments: list[Path],
-    settings: GradeSettings,
-    handed_out: Collection[str] = (),
-) -> GradeRecord:
-    """Run a submission in its jail and count its points.
-
-    Args:
-        student: name of the student's folder.
-        assignment: the assignment that was handed in.
-        cells: cells of the submitted notebook.
-        attachments: data files that were handed in with it.
-        settings: limits, and the folders of course and submissions.
-        handed_out: cells as the student may have got them, before they were mended.
-    """
-    from .run import run_submission
-
-    merged = merge_submission(assignment, cells, handed_out)
-    answers = open_answers(assignment, cells)
-    names = [part.name for part in assignment.machine_parts]
-    outcome = run_submission(merged, names, _sandbox(settings), attachments)
-    points: dict[str, float | None] = {}
-    for part in assignment.parts:
-        if part.is_open:
-            points[part.name] = None if answers[part.tests] else 0.0
-        else:
-            points[part.name] = _earned(outcome.parts[part.name], part.points)
-    stops = list(dict.fromkeys(outcome.stops))
-    notes = list(dict.fromkeys(outcome.notes))
-    return GradeRecord(
-        student=student,
-        assignment=assignment.name,
-        points=points,
-        max=_max_points(assignment),
-        status=f"stopped: {'; '.join(stops)}" if stops else "graded",
-        seconds=round(outcome.seconds, 1),
-        messages={
-            **{name: result.message for name, result in outcome.parts.items()},
-            **{
-                p.name: "no answer was found"
-                for p in assignment.parts
-                if points[p.name] == 0 and p.is_open
-            },
-        },
-        notes=[*_notes(merged, answers), *notes],
-        flags=find_flags(assignment, [(s.part, s.source) for s in merged.steps if s.of_student]),
-        answers=answers,
-        total=sum(got for got in points.values() if got),
-    )
-
-
-def _earned(result: "PartResult", most: float) -> float:
-    if result.points is not None:
-        return min(max(result.points, 0.0), most)
-    return most if result.passed else 0.0
-
-
-def _sandbox(settings: GradeSettings) -> Sandbox:
-    return Sandbox(
-        cohorts=settings.course / COHORTS_FOLDER,
-        seconds=settings.seconds,
-        memory_gb=settings.memory_gb,
-        confine=not jail.missing_confinement(),
-        deny=(settings.course / SOLVED_FOLDER, settings.course / "source", settings.submissions),
-    )
-
-
-def _notes(merged: MergedNotebook, answers: dict[str, str]) -> list[str]:
-    """Changes that were undone; an answer that was found elsewhere is not missing."""
-    found = {f"the cell {grade_id} was missing" for grade_id, text in answers.items() if text}
-    return [note for note in merged.notes if note not in found]
-
-
-def _max_points(assignment: Assignment) -> float:
-    return sum(part.points for part in assignment.parts)
+# ---- what is said -------------------------------------------------------------------------------
 
 
 def grading_summary(done: list[GradeRecord], kept: int, out: Path) -> Iterator[str]:

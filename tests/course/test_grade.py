@@ -16,9 +16,10 @@ import psutil
 import pytest
 
 from ssl3d_lite.course import jail
-from ssl3d_lite.course.grade import GradeSettings, grade_submissions, no_points
+from ssl3d_lite.course.grade import GradeSettings, grade_submissions
 from ssl3d_lite.course.marks import read_marks
 from ssl3d_lite.course.records import GradeRecord, record_place, store_record
+from ssl3d_lite.course.scoring import no_points
 from ssl3d_lite.course.sources import grade_id_of, released
 from ssl3d_lite.course.tally import with_earlier
 from ssl3d_lite.errors import InputError

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ssl3d_lite.course.grade import no_points
 from ssl3d_lite.course.marks import BY_HAND, key_of, read_marks, write_marks
+from ssl3d_lite.course.scoring import no_points
 from ssl3d_lite.course.tally import count_marks
 from ssl3d_lite.errors import InputError
 

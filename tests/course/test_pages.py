@@ -4,8 +4,8 @@ import pytest
 
 from ssl3d_lite.course.class_page import doubts, kind_of_mistake, statistics_of, write_class_page
 from ssl3d_lite.course.feedback import part_titles, write_feedback
-from ssl3d_lite.course.grade import no_points
 from ssl3d_lite.course.records import GradeRecord
+from ssl3d_lite.course.scoring import no_points
 from ssl3d_lite.course.sources import assignment_files, read_assignment
 
 

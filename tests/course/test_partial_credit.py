@@ -5,9 +5,9 @@ from course.quick import with_hidden_tests
 from course.tiny import tiny_folder
 
 from ssl3d_lite.course import jail
-from ssl3d_lite.course.grade import _earned
 from ssl3d_lite.course.run import run_submission
 from ssl3d_lite.course.sandbox import Sandbox
+from ssl3d_lite.course.scoring import earned
 from ssl3d_lite.course.sources import (
     grade_id_of,
     read_assignment,
@@ -112,7 +112,7 @@ def test_the_grader_gives_what_is_right_its_points_and_says_what_failed(assignme
     cells = [dict(cell) for cell in handed_in.cells]
     names = [part.name for part in assignment.parts]
     parts = run_submission(merge_submission(assignment, cells), names, Sandbox(), ()).parts
-    got = {part.number: _earned(parts[part.name], part.points) for part in assignment.parts}
+    got = {part.number: earned(parts[part.name], part.points) for part in assignment.parts}
     assert list(got.values()) == [points for points, _ in SUBMISSIONS.values()]
     for result, (points, message) in zip(parts.values(), SUBMISSIONS.values(), strict=True):
         assert result.message.startswith(message)

@@ -4,7 +4,6 @@ from datetime import datetime
 
 import pytest
 
-from ssl3d_lite.course.grade import no_points
 from ssl3d_lite.course.roster import read_roster, safe_name
 from ssl3d_lite.course.rules import (
     COURSE_TOML,
@@ -18,6 +17,7 @@ from ssl3d_lite.course.rules import (
     read_rules,
     read_times,
 )
+from ssl3d_lite.course.scoring import no_points
 from ssl3d_lite.course.spreadsheets import read_sheet
 from ssl3d_lite.course.totals import write_totals
 from ssl3d_lite.errors import InputError

@@ -6,9 +6,9 @@ from course.test_assignments import FILES, other_answers
 
 from ssl3d_lite.course import jail
 from ssl3d_lite.course.build import make_course_cohort
-from ssl3d_lite.course.grade import _earned
 from ssl3d_lite.course.run import run_submission
 from ssl3d_lite.course.sandbox import Sandbox
+from ssl3d_lite.course.scoring import earned
 from ssl3d_lite.course.sources import read_assignment, released, solved
 from ssl3d_lite.course.submission import merge_submission
 
@@ -31,7 +31,7 @@ def graded(assignment, version, cohorts):
     names = [part.name for part in assignment.machine_parts]
     sandbox = Sandbox(cohorts=cohorts, seconds=600)
     parts = run_submission(merge_submission(assignment, cells), names, sandbox, ()).parts
-    points = {p.name: _earned(parts[p.name], p.points) for p in assignment.machine_parts}
+    points = {p.name: earned(parts[p.name], p.points) for p in assignment.machine_parts}
     return points, {name: result.message for name, result in parts.items()}
 
 
