@@ -8,7 +8,7 @@ outlives its case, so memory does not grow with their number.
 
 import errno
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -236,17 +236,9 @@ def _finish(
     notes = (*notes, *label_remarks(cohort))
     if (shapes := len({case.shape for case in cases})) > 1:
         notes = (*notes, f"the cases have {shapes} shapes; for training prepare them with --size")
-    dropped = known.keys() - {case.id for case in cases}
     remove_records(about.folder, {*known, *(case.id for case in cases)})
-    _remove_arrays(about.folder, dropped)
-    if outdated := sum(known[c.id].outdated for c in cases if c.id in known):
-        what = f"made anew, as an earlier version had made other arrays: {outdated} cases"
-        notes = (*notes, f"{what}; train anew what was trained on them")
-    if changed := sum(o.fresh and o.id in known and not known[o.id].outdated for o in outcomes):
-        what = f"made anew, as their files, patients or grades have changed: {changed} cases"
-        notes = (*notes, f"{what}; train anew what was trained on them")
-    if gone := len(dropped - {o.id for o in outcomes}):
-        notes = (*notes, f"removed, as their raw scans are gone: {gone} cases of a former run")
+    _remove_arrays(about.folder, known.keys() - {case.id for case in cases})
+    notes = (*notes, *_since_former_run(known, outcomes))
     fresh = sum(outcome.fresh for outcome in outcomes)
     return Summary(
         folder=about.folder,
@@ -258,6 +250,19 @@ def _finish(
         notes=notes,
         left_out=left_out,
     )
+
+
+def _since_former_run(known: Mapping[str, Record], outcomes: Sequence["_Outcome"]) -> Iterator[str]:
+    """What became of the cases that a former run had made: a line for each kind of change."""
+    again = [known[each.id].outdated for each in outcomes if each.fresh and each.id in known]
+    for count, why in (
+        (sum(again), "an earlier version had made other arrays"),
+        (len(again) - sum(again), "their files, patients or grades have changed"),
+    ):
+        if count:
+            yield f"made anew, as {why}: {count} cases; train anew what was trained on them"
+    if gone := len(known.keys() - {each.id for each in outcomes}):
+        yield f"removed, as their raw scans are gone: {gone} cases of a former run"
 
 
 def _without_unit(outcomes: Sequence["_Outcome"]) -> str:
