@@ -13,14 +13,17 @@ from tqdm.auto import tqdm
 from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.registry import make_cohort
 from ssl3d_lite.errors import InputError
+from ssl3d_lite.html import as_text
 from ssl3d_lite.machine.device import choose_device, choose_precision, machine_name
+from ssl3d_lite.outputs import claimed
 from ssl3d_lite.settings import CheckedSettings, PositiveFloat
 
 from .budget import Budget
 from .hours import fit_cost_model, study_hours
 from .peaks import measure_peaks
 from .peer import finetuning_peer
-from .result import BenchResult
+from .report import write_bench_report
+from .result import BENCH, BenchResult, bench_remarks, is_bench, page_table
 from .stages import TIMED_TASKS, measure_stages
 from .views import view_costs
 
@@ -46,6 +49,20 @@ class BenchSettings(CheckedSettings):
     seconds: PositiveFloat = 180
     """Seconds that it may take altogether. More gives steadier medians; what is too slow to be
     measured in its share of them is tried once."""
+
+
+def write_bench(settings: BenchSettings) -> str:
+    """Measure everything, write it to ``settings.out``, and tell it in lines.
+
+    Raises:
+        InputError: as :func:`bench`; or the folder holds other things.
+    """
+    with claimed(settings.out, "bench", is_bench):
+        result = bench(settings)
+        write_bench_report(result, settings.out)
+    remarks = "\n".join(f"- {line}" for line in bench_remarks(result))
+    places = f"Report: {settings.out / 'report.html'}  All numbers: {settings.out / BENCH}"
+    return "\n\n".join(["", as_text(page_table(result)), remarks, places])
 
 
 def bench(settings: BenchSettings) -> BenchResult:

@@ -403,25 +403,9 @@ def _play(arguments: list[str]) -> None:
 
 
 def _bench(arguments: list[str]) -> None:
-    from ssl3d_lite.bench.command import BenchSettings, bench
+    from ssl3d_lite.bench.command import BenchSettings, write_bench
 
-    settings = _parse(BenchSettings, "bench", arguments)
-    from ssl3d_lite.bench.report import write_bench_report
-    from ssl3d_lite.bench.result import (
-        BENCH,
-        bench_remarks,
-        is_bench,
-        page_table,
-    )
-    from ssl3d_lite.html import as_text
-    from ssl3d_lite.outputs import claimed
-
-    with claimed(settings.out, "bench", is_bench):
-        result = bench(settings)
-        write_bench_report(result, settings.out)
-    print("\n" + as_text(page_table(result)))
-    print("\n" + "\n".join(f"- {line}" for line in bench_remarks(result)))
-    print(f"\nReport: {settings.out / 'report.html'}  All numbers: {settings.out / BENCH}")
+    print(write_bench(_parse(BenchSettings, "bench", arguments)))
 
 
 Command = tuple[Callable[[list[str]], int | None], str, str]  # what runs, a summary, an example
@@ -471,6 +455,11 @@ COMMANDS: dict[str, Command] = {
         "score a frozen encoder's features with a linear probe",
         "ssl3d probe --cohort cohorts/a --encoder runs/cpc --labels 5",
     ),
+    "predict": (
+        _predict,
+        "segment raw scans or a cohort's, as NIfTI in their own space; or grade",
+        "ssl3d predict --model runs/few --images scans --out predictions",
+    ),
     "features": (
         _features,
         "what an encoder makes of scans: colours over the raw scans, embeddings",
@@ -505,11 +494,6 @@ COMMANDS: dict[str, Command] = {
         _bench,
         "how fast this machine does every stage, beside the least it could take",
         "ssl3d bench --out bench",
-    ),
-    "predict": (
-        _predict,
-        "segment raw scans or a cohort's, as NIfTI in their own space; or grade",
-        "ssl3d predict --model runs/few --images scans --out predictions",
     ),
 }
 ACTIONS = {
