@@ -18,7 +18,8 @@ from data_recipes.preparing.records import (
     write_record,
 )
 from data_recipes.preparing.settings import About
-from ssl3d_lite.data.cohort import Case, Cohort, CohortDescription
+from ssl3d_lite.data.case import Case
+from ssl3d_lite.data.cohort import Cohort, CohortDescription
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.settings import CheckedSettings, PositiveInt, Probability
 

@@ -13,14 +13,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
-from ssl3d_lite.data.cohort import (
-    Case,
-    Cohort,
-    CohortDescription,
-    Source,
-    array_path,
-    write_array,
-)
+from ssl3d_lite.data.case import Case, Source, array_path, write_array
+from ssl3d_lite.data.cohort import Cohort, CohortDescription
 from ssl3d_lite.evaluation.prediction import prediction_file
 from ssl3d_lite.outputs import LOCK, MARK
 

@@ -11,7 +11,8 @@ import pytest
 from data_recipes.preparing.virtual_note import NOTE
 from data_recipes.virtual_files import write_hippocampus
 from ssl3d_lite.cli.main import main
-from ssl3d_lite.data.cohort import Case, Cohort
+from ssl3d_lite.data.case import Case
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.evaluation.prediction import predictions
 from ssl3d_lite.machine.parallel import Workforce
 from ssl3d_lite.training.checkpoint import load_network

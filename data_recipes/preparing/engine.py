@@ -16,16 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from ssl3d_lite.data.alike import remarks
-from ssl3d_lite.data.cohort import (
-    SAFE_NAME,
-    UNKNOWN_UNIT,
-    Case,
-    CohortDescription,
-    RawHeader,
-    Source,
-    array_path,
-    write_array,
-)
+from ssl3d_lite.data.case import SAFE_NAME, Case, RawHeader, Source, array_path, write_array
+from ssl3d_lite.data.cohort import UNKNOWN_UNIT, CohortDescription
 from ssl3d_lite.data.label_classes import label_remarks
 from ssl3d_lite.data.raw_header import mm_of_unit
 from ssl3d_lite.errors import InputError, in_one_line

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ssl3d_lite.data.cohort import Case
+from ssl3d_lite.data.case import Case
 
 FEWEST_FOLDS = 3  # one fold to test on, one to validate on, one to learn from
 

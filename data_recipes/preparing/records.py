@@ -15,14 +15,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ssl3d_lite.data.cohort import (
-    MANIFEST,
-    RECORDS,
-    Case,
-    Cohort,
-    CohortDescription,
-    case_from_json,
-)
+from ssl3d_lite.data.case import Case, case_from_json
+from ssl3d_lite.data.cohort import MANIFEST, RECORDS, Cohort, CohortDescription
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import write_json
 from ssl3d_lite.outputs import OwnFolder, claimed

@@ -28,7 +28,7 @@ from data_recipes.readers.nifti import (
     read_images,
     read_label,
 )
-from ssl3d_lite.data.cohort import RawHeader
+from ssl3d_lite.data.case import RawHeader
 from ssl3d_lite.data.label_maps import resample_labels
 from ssl3d_lite.data.preparation import PART_SIZE, Intensity
 from ssl3d_lite.errors import InputError

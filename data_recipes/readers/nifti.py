@@ -15,7 +15,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from ssl3d_lite.data.cohort import RawHeader
+from ssl3d_lite.data.case import RawHeader
 from ssl3d_lite.data.raw_header import NIFTI_KINDS, mm_of_unit, raw_header
 from ssl3d_lite.errors import InputError
 

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl3d_lite.data.cohort import Case, Cohort, CohortDescription, Source
+from ssl3d_lite.data.case import Case, Source
+from ssl3d_lite.data.cohort import Cohort, CohortDescription
 from ssl3d_lite.models.encoders import Encoder, make_encoder
 from ssl3d_lite.tasks import ProxyBatch, ProxyTask, make_task
 

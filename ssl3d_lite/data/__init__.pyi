@@ -1,6 +1,6 @@
 # The room's main names. Read by type checkers and, at run time, by lazy_loader.
 
-from .cohort import Case as Case
+from .case import Case as Case
 from .cohort import Cohort as Cohort
 from .cohort import CohortDescription as CohortDescription
 from .cohort import Split as Split

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import PurePosixPath
 
-from .cohort import Case
+from .case import Case
 
 TOKEN = re.compile(r"[a-z]+\d*|\d+", re.IGNORECASE)  # p01_visit2 and p01L have two
 # what tells a patient's scans apart: when, which run, which moment of the heart, which side

@@ -15,22 +15,21 @@ a device once by :meth:`Cohort.to`. Recipes write cohorts; everything else reads
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import cached_property, wraps
 from inspect import signature
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.files import atomic_write, read_json, write_json
+from ssl3d_lite.files import read_json, write_json
 
+from .case import Case, array_path, case_from_json
 from .label_budget import parse_label_budget
 from .preparation import PreparationRecord
 
@@ -42,50 +41,6 @@ MANIFEST_FORMAT = 1
 RECORDS = "records"  # folder of what is known of each case while a recipe is at work
 UNKNOWN_UNIT = "unknown"  # there is a scan whose file states none
 UNLABELLED = 255  # fills the label map of a case that has none
-RawHeader = dict[str, Any]  # a NIfTI header's field → its value: see .raw_header
-SAFE_NAME = re.compile(r"\w[\w .+-]{0,199}")  # for a file, on every system
-
-
-@dataclass(frozen=True)
-class Source:
-    """The raw scan a case was made from: enough to lay a prediction back over it."""
-
-    files: dict[str, str]  # channel or "label" → path relative to the raw folder
-    sha256: dict[str, str]  # the same keys → checksum of the file as it was read
-    shape: tuple[int, ...]  # voxels
-    affine: list[list[float]]  # raw voxel → world, in the cohort's unit
-    header: RawHeader = field(default_factory=dict)  # {} of one that is no scan, or an old cohort's
-
-
-@dataclass(frozen=True)
-class Case:
-    """One scan of one patient, as the manifest holds it."""
-
-    id: str
-    patient: str
-    shape: tuple[int, ...]  # voxels of the prepared volume, without channels
-    affine: list[list[float]]  # prepared voxel → world; includes crop, padding and resampling
-    crop: list[list[int]]  # [start, stop) an axis of the RAS-oriented raw scan that was kept
-    source: Source
-    labelled: bool
-    lost: int = 0  # labelled raw voxels outside the prepared volume
-    lost_by_class: tuple[int, ...] = ()  # the same by class; () if there are none, or it is unknown
-    grade: int | None = None  # class of the whole scan, in an ordinal cohort
-    sha256: dict[str, str] = field(default_factory=dict)  # "image", "label" → of its array's file
-    fold: int | None = None  # None: in no fold, so free for pretraining in every split
-    slice_of: str = ""  # id of the 3D case that a slice was cut from
-
-    @property
-    def scan(self) -> str:
-        """The scan that this case is, or is a slice of: the unit in which labels are counted."""
-        return self.slice_of or self.id
-
-    @property
-    def spacing(self) -> np.ndarray:
-        """Edges of a prepared voxel, in the cohort's unit: (axis,)."""
-        from nibabel.affines import voxel_sizes  # imported late: most who open a cohort need none
-
-        return voxel_sizes(np.array(self.affine))
 
 
 @dataclass(frozen=True)
@@ -488,24 +443,7 @@ def _checksum(record: Any) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
 
 
-# ---- writing, for the recipes ------------------------------------------------------------------
-
-
-def array_path(folder: Path, kind: str, case_id: str) -> Path:
-    """Where a case's array lies; ``kind`` is "images" or "labels"."""
-    return Path(folder) / kind / f"{case_id}.npy"
-
-
-def write_array(path: Path, array: np.ndarray) -> str:
-    """Save an array aside and rename it: a reader finds it whole or not at all.
-
-    Returns:
-        The file's checksum (SHA-256).
-    """
-    buffer = BytesIO()  # numpy does not say why when it cannot write to a file itself
-    np.save(buffer, array, allow_pickle=False)
-    atomic_write(path, lambda file: file.write(buffer.getbuffer()))
-    return hashlib.sha256(buffer.getbuffer()).hexdigest()
+# ---- as JSON -----------------------------------------------------------------------------------
 
 
 IN_MANIFEST = {"graded": "ordinal"}  # key of the manifest → field, where their names differ
@@ -538,15 +476,6 @@ def _no_cohort(folder: Path) -> str:
     near = get_close_matches(folder.name, beside, n=1, cutoff=0.5)
     found = [*within, *(beside[name] for name in near)]
     return f"{line}; did you mean {found[0]}?" if found else line
-
-
-def case_from_json(record: dict[str, Any]) -> Case:
-    """A case from what ``json`` made of its ``asdict``."""
-    source = record["source"]
-    source = Source(**{**source, "shape": tuple(source["shape"])})
-    by_class = tuple(record.get("lost_by_class", ()))  # an earlier version wrote none
-    lists = {"shape": tuple(record["shape"]), "lost_by_class": by_class}
-    return Case(**{**record, **lists, "source": source})
 
 
 def fits(cohort: Cohort, device: str) -> bool:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from .alike import SHOWN
-from .cohort import Case, Cohort, CohortDescription
+from .case import Case
+from .cohort import Cohort, CohortDescription
 
 
 def classes_of(cohort: CohortDescription, case: Case) -> set[int]:

@@ -17,7 +17,8 @@ from typing import Any, Literal, cast
 
 from ssl3d_lite.errors import InputError
 
-from .cohort import Case, Cohort
+from .case import Case
+from .cohort import Cohort
 from .preparation import PreparationRecord
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ssl3d_lite.errors import InputError
 
-from .cohort import RawHeader
+from .case import RawHeader
 
 NIFTI_KINDS = {348: nibabel.Nifti1Image, 540: nibabel.Nifti2Image}  # by their headers' length
 FORMS = {

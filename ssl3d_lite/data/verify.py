@@ -18,7 +18,8 @@ from ssl3d_lite.machine.parallel import KILLED, Workforce, for_each
 from ssl3d_lite.settings import Positional
 
 from .alike import remarks
-from .cohort import SAFE_NAME, Case, Cohort, CohortDescription, array_path
+from .case import SAFE_NAME, Case, array_path
+from .cohort import Cohort, CohortDescription
 from .label_classes import label_remarks
 from .place import place_remarks
 from .preparation import Intensity

@@ -15,7 +15,8 @@ import numpy as np
 from nibabel.processing import resample_from_to
 from tqdm.auto import tqdm
 
-from ssl3d_lite.data.cohort import Case, Cohort
+from ssl3d_lite.data.case import Case
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.place import spread
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.data.raw_header import image_over_raw

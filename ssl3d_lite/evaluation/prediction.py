@@ -15,7 +15,8 @@ from nibabel.processing import resample_from_to
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ssl3d_lite.data.cohort import Case, Cohort, takes_cohort
+from ssl3d_lite.data.case import Case
+from ssl3d_lite.data.cohort import Cohort, takes_cohort
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.data.raw_header import image_over_raw
 from ssl3d_lite.errors import InputError

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl3d_lite.data.cohort import MANIFEST, Case, Cohort
+from ssl3d_lite.data.case import Case
+from ssl3d_lite.data.cohort import MANIFEST, Cohort
 from ssl3d_lite.data.provenance import Provenance
 from ssl3d_lite.data.raw_header import mm_of_unit
 from ssl3d_lite.data.registry import load_recipe

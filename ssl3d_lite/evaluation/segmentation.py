@@ -27,7 +27,8 @@ from nibabel.affines import voxel_sizes
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Case, Cohort, takes_cohort
+from ssl3d_lite.data.case import Case
+from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Cohort, takes_cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import checksum
 from ssl3d_lite.machine.progress import hidden_if

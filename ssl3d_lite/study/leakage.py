@@ -7,7 +7,8 @@ by its checksum.
 
 from collections.abc import Iterator, Sequence
 
-from ssl3d_lite.data.cohort import Case, Cohort, Split
+from ssl3d_lite.data.case import Case
+from ssl3d_lite.data.cohort import Cohort, Split
 from ssl3d_lite.data.provenance import scan_marks
 from ssl3d_lite.errors import InputError
 

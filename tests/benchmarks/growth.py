@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from ssl3d_lite.data.cohort import Case, Cohort, Source, array_path
+from ssl3d_lite.data.case import Case, Source, array_path
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.machine.device import machine_name
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.settings import EncoderSettings

@@ -13,7 +13,8 @@ from nibabel.affines import voxel_sizes
 from data_recipes import slices
 from data_recipes.slices import SliceSettings, positions, prepare
 from ssl3d_lite.cli.main import main
-from ssl3d_lite.data.cohort import UNLABELLED, Case, Cohort, array_path
+from ssl3d_lite.data.case import Case, array_path
+from ssl3d_lite.data.cohort import UNLABELLED, Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.segmentation import score_case
 

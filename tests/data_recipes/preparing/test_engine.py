@@ -23,7 +23,8 @@ from data_recipes.msd import prepare as prepare_msd
 from data_recipes.preparing.engine import Prepared, RawCase, locked_folders, prepare_cohort
 from data_recipes.preparing.folds import assign_folds
 from data_recipes.preparing.settings import FoldSettings
-from ssl3d_lite.data.cohort import Case, Cohort, CohortDescription, Source
+from ssl3d_lite.data.case import Case, Source
+from ssl3d_lite.data.cohort import Cohort, CohortDescription
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import files_below
 

@@ -15,7 +15,7 @@ from ssl3d_lite.data.alike import (
     person_in,
     remarks,
 )
-from ssl3d_lite.data.cohort import Case, Source
+from ssl3d_lite.data.case import Case, Source
 
 
 def case(name: str, fold: int | None = 0, patient: str = "", file: str = "", **more) -> Case:

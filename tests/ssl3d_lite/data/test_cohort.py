@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ssl3d_lite
-from ssl3d_lite.data.cohort import MANIFEST, UNLABELLED, Cohort, write_array
+from ssl3d_lite.data.case import write_array
+from ssl3d_lite.data.cohort import MANIFEST, UNLABELLED, Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.files import checksum
 

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from ssl3d_lite.data.cohort import Cohort, array_path
+from ssl3d_lite.data.case import array_path
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.label_classes import absent_classes, classes_of, label_remarks
 from ssl3d_lite.data.registry import make_cohort
 from ssl3d_lite.data.verify import Verify, verify

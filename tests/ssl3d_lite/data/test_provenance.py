@@ -6,7 +6,8 @@ from helpers import make_cohort, make_graded
 
 from data_recipes.slices import SliceSettings
 from data_recipes.slices import prepare as cut_slices
-from ssl3d_lite.data.cohort import Cohort, Source
+from ssl3d_lite.data.case import Source
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.preparation import PreparationRecord
 from ssl3d_lite.data.provenance import Provenance, unchanged
 from ssl3d_lite.errors import InputError

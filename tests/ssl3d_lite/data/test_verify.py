@@ -18,7 +18,8 @@ from data_recipes.slices import prepare as prepare_slices
 from data_recipes.virtual import VirtualBrain
 from data_recipes.virtual import prepare as prepare_virtual
 from ssl3d_lite.cli.main import main
-from ssl3d_lite.data.cohort import Cohort, array_path, write_array
+from ssl3d_lite.data.case import array_path, write_array
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.place import place_remarks
 from ssl3d_lite.data.verify import Verify, intensity_bounds, verify
 from ssl3d_lite.errors import InputError

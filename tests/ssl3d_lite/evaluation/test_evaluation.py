@@ -15,7 +15,8 @@ from data_recipes.msd import Msd
 from data_recipes.msd import prepare as prepare_msd
 from data_recipes.slices import SliceSettings
 from data_recipes.slices import prepare as prepare_slices
-from ssl3d_lite.data.cohort import Case, Cohort, Source
+from ssl3d_lite.data.case import Case, Source
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.prediction import (
     in_batches,

@@ -9,7 +9,7 @@ import torch
 from helpers import make_cohort, make_graded
 from torch import nn
 
-from ssl3d_lite.data.cohort import array_path, write_array
+from ssl3d_lite.data.case import array_path, write_array
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.features import picture_features
 from ssl3d_lite.evaluation.grades import OrdinalEvaluation, score_grades

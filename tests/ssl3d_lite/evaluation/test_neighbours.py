@@ -9,7 +9,7 @@ from helpers import make_cohort, make_graded
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
-from ssl3d_lite.data.cohort import array_path, write_array
+from ssl3d_lite.data.case import array_path, write_array
 from ssl3d_lite.evaluation import neighbours
 from ssl3d_lite.evaluation.features import sample_features
 from ssl3d_lite.evaluation.neighbours import Reference, label_transfer

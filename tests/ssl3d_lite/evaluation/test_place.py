@@ -9,7 +9,7 @@ from helpers import make_cohort, make_graded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssl3d_lite.data.cohort import array_path, write_array
+from ssl3d_lite.data.case import array_path, write_array
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.grades import OrdinalEvaluation
 from ssl3d_lite.evaluation.place import evaluate_place, place_predictions

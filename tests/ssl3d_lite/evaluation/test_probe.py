@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ssl3d_lite.data.cohort import array_path, write_array
+from ssl3d_lite.data.case import array_path, write_array
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.coordinates import place_functions, place_logits
 from ssl3d_lite.evaluation.features import (

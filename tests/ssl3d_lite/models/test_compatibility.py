@@ -8,7 +8,8 @@ import torch
 from helpers import make_cohort, make_graded
 
 from ssl3d_lite.cli.main import main
-from ssl3d_lite.data.cohort import Cohort, array_path, write_array
+from ssl3d_lite.data.case import array_path, write_array
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.prediction import predict, predictions
 from ssl3d_lite.evaluation.probe import probe

@@ -10,7 +10,8 @@ import pytest
 from helpers import make_cohort, make_graded
 
 from ssl3d_lite.cli.main import main
-from ssl3d_lite.data.cohort import Cohort, array_path, write_array
+from ssl3d_lite.data.case import array_path, write_array
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.show.arrays import as_colours
 from ssl3d_lite.show.cohort_page import (

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from helpers import make_cohort
 
-from ssl3d_lite.data.cohort import Source
+from ssl3d_lite.data.case import Source
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.study.leakage import check_leakage
 

@@ -12,7 +12,7 @@ import pytest
 from helpers import make_cohort
 from scipy.ndimage import gaussian_filter
 
-from ssl3d_lite.data.cohort import array_path, write_array
+from ssl3d_lite.data.case import array_path, write_array
 from ssl3d_lite.study import Study, run_study
 from ssl3d_lite.study.claims import claims
 

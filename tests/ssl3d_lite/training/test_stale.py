@@ -11,7 +11,8 @@ from helpers import make_cohort
 from safetensors.torch import load_file
 
 from ssl3d_lite.cli.main import main
-from ssl3d_lite.data.cohort import Cohort, array_path, write_array
+from ssl3d_lite.data.case import array_path, write_array
+from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.models.networks import make_network
