@@ -7,7 +7,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from .notebook import plan, show_claim, show_results
+from .jobs import plan
+from .notebook import show_claim, show_results
 from .results import Results, load_results
 from .running import run_study
 from .settings import Study, read_study, shipped_studies

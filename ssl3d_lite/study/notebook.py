@@ -7,7 +7,6 @@ from ssl3d_lite.errors import unknown
 
 from . import tables
 from .claims import Claim, claims
-from .jobs import plan
 from .limits import limits
 from .protocols import load_protocol
 from .published import beside_paper, published_tables
@@ -17,14 +16,7 @@ from .sentences import each_arm, overall, stated
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plan", "show_claim", "show_results"]
-
-SHOWN_PROTOCOLS = (
-    "finetune",
-    "probe",
-    "probe+place",
-    "neighbours",
-)  # protocols whose scores are shown
+SHOWN_PROTOCOLS = ("finetune", "probe", "probe+place", "neighbours")
 
 
 def show_results(results: Results) -> None:

@@ -521,14 +521,14 @@ def test_a_disk_that_fills_up_with_the_manifest(raw, out, monkeypatch):
     assert run(out, cases, raw).skipped == 6
 
 
-# getrusage would tell the peak of the process that began this one, if that was higher
 MEMORY = """
-import re, sys
+import sys
 from pathlib import Path
+from process_memory import process_memory
 from data_recipes.msd import Msd, prepare
 for repetition in range(12):
     prepare(Msd(out=Path(sys.argv[2]) / str(repetition), raw=Path(sys.argv[1]), workers=1))
-    peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+    peak = process_memory("VmHWM")
     early = peak if repetition == 1 else early if repetition else 0
 sys.exit(peak > 1.1 * early)
 """
@@ -537,7 +537,8 @@ sys.exit(peak > 1.1 * early)
 def test_the_memory_of_a_worker_stays_the_same(make_task, tmp_path):
     raw = make_task(tmp_path / "raw", cases=4, shape=(64, 64, 64))  # a case weighs 1 MB
     command = [sys.executable, "-c", MEMORY, str(raw), str(tmp_path / "out")]
-    subprocess.run(command, check=True, capture_output=True)
+    path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | path)
 
 
 # ---- folds -------------------------------------------------------------------------------------

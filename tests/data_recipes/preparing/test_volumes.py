@@ -1,5 +1,6 @@
 """Geometry: a prepared voxel lies in the world where its affine says, whatever came before."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -419,13 +420,12 @@ def test_a_large_scan_is_sampled_part_by_part_to_the_same_values(fit, intensity,
     np.testing.assert_array_equal(parts.image, whole.image)
 
 
-# getrusage would tell the peak of the process that began this one, if that was higher
 PEAK = """
-import re, sys
-from pathlib import Path
+import sys
+from process_memory import process_memory
 from ssl3d_lite.cli.main import main
 failed = main(sys.argv[1:])
-print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+print(process_memory("VmHWM"))
 sys.exit(failed)
 """
 
@@ -447,5 +447,6 @@ def test_a_whole_body_takes_less_than_two_gigabytes(tmp_path, intensity):
         check=True,
         capture_output=True,
         text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert int(done.stdout.split()[-1]) * 1024 < 2e9

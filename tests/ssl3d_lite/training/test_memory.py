@@ -177,17 +177,15 @@ def test_what_asks_for_values_is_not_counted_and_trains(cohort, monkeypatch):
 # ---- beside what is measured -------------------------------------------------------------------
 
 PROGRAM = """
-import re, sys
+import sys
 from pathlib import Path
 import torch
 from helpers import random_cohort
+from process_memory import process_memory
 from ssl3d_lite import training
 from ssl3d_lite.models import EncoderSettings, make_encoder, make_network
 from ssl3d_lite.tasks import make_task
 from ssl3d_lite.training import loop, memory
-
-def measured(name):
-    return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 
 def train(edge, **shape):
     encoder, cohort = make_encoder(EncoderSettings(**shape), 0), random_cohort(edge, 4)
@@ -203,13 +201,13 @@ def begin(learner, batch_of, device, settings, optimizer):
     here = memory._bytes(memory._state(learner))
     begun.append(memory.step_bytes(learner, batch_of(0, device), settings) - here)
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    begun.append(measured("VmRSS"))
+    begun.append(1024 * process_memory("VmRSS"))
 
 kind, edge, again, filters, block = sys.argv[1:]
 train(48)  # libraries are loaded, and kernels made, once
 begun, loop.check_memory = [], begin
 train(int(edge), filters=tuple(map(int, filters.split(","))), block=block)
-print(begun[0], measured("VmHWM") - begun[1])
+print(begun[0], 1024 * process_memory("VmHWM") - begun[1])
 """
 
 
