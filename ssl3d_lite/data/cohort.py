@@ -480,12 +480,8 @@ def _no_cohort(folder: Path) -> str:
 
 def fits(cohort: Cohort, device: str) -> bool:
     """Whether a cohort's volumes take less than half of the memory that is free on a device."""
-    if device.startswith("cuda"):
-        import torch
+    import torch
 
-        free, _ = torch.cuda.mem_get_info()
-    else:
-        import psutil
+    from ssl3d_lite.machine.device import free_bytes
 
-        free = psutil.virtual_memory().available
-    return cohort.bytes < free / 2
+    return cohort.bytes < free_bytes(torch.device(device)) / 2

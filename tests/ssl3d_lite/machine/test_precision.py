@@ -43,6 +43,13 @@ def test_a_cohort_that_takes_more_than_half_of_the_memory_stays_on_disk(cohort, 
         assert fits(cohort, "cpu") is answer
 
 
+def test_a_cohort_that_takes_more_than_half_of_a_jobs_memory_stays_on_disk(cohort, monkeypatch):
+    """A job of Slurm may have a hundredth of what its machine has free."""
+    for free, answer in ((2 * cohort.bytes + 1, True), (2 * cohort.bytes, False)):
+        monkeypatch.setattr(memory_room, "_allowed", lambda groups, free=free: [free])
+        assert fits(cohort, "cpu") is answer
+
+
 def test_control_groups_limit_what_is_free(tmp_path):
     """A job of Slurm within its machine's; the first version has its own folder."""
     (tmp_path / "groups").write_text("0::/slurm/job\n3:cpu,memory:/docker\n")
