@@ -247,10 +247,8 @@ def _(settings: VirtualBrain) -> Summary:
 
 @_prepare.register
 def _(settings: VirtualAbdomen) -> Summary:
-    edge, frame = (
-        settings.edge,
-        msd.DECATHLON_TASKS["Task07_Pancreas"],
-    )  # as the real ones are prepared
+    edge = settings.edge
+    frame = msd.DECATHLON_TASKS["Task07_Pancreas"]  # as the real ones are prepared
     numbers = settings.cases, settings.unlabelled, settings.seed
     write_abdomens(settings.raw_folder, *numbers, edge, work=settings)
     return msd.prepare(

@@ -28,9 +28,8 @@ LABEL_NOISE = 2e-3  # by which a value may miss a whole number: it went through 
 LARGEST_SCAN = 2**33  # bytes of a file that is trusted to be a scan
 VECTORS = (*range(1004, 1011), 2003, 2004)  # NIfTI's codes, from matrices to colours
 
-Scan = tuple[
-    np.ndarray, np.ndarray
-]  # values (x, y, z), and affine (4, 4): voxel → world, mm (or the file's unit, if it states none)
+# values (x, y, z), and affine (4, 4): voxel → world, mm (or the file's unit, if it states none)
+Scan = tuple[np.ndarray, np.ndarray]
 
 
 def read_nifti(path: Path) -> Scan:

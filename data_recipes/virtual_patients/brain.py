@@ -125,9 +125,8 @@ def head_case(
         scanner = np.random.default_rng([seed, index, visit])
     axes, affine = head_grid(edge)
     blur = 0.4 * affine[2, 2] if edge else 0.0
-    points = warp_template(
-        anatomy, axes, BRAIN_CENTRE, size=0.9
-    )  # the template is large for a brain
+    # the template is large for a brain
+    points = warp_template(anatomy, axes, BRAIN_CENTRE, size=0.9)
     brain = sample(template("depth"), points) > 0.5  # a tumour pushes, but the skull holds
     points = points[:, brain]  # from here on, (n,): the voxels of the brain alone
     label = np.zeros(brain.shape, np.uint8)

@@ -9,12 +9,12 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-Organ = IntEnum(
+Organ = IntEnum(  # 0 is air
     "Organ",
     "SUBCUTANEOUS_FAT SKIN MUSCLE VISCERAL_FAT BONE MARROW DISC CANAL CARTILAGE LUNG HEART LIVER "
     "GALLBLADDER SPLEEN CORTEX MEDULLA SINUS ADRENAL STOMACH CHYME GAS DUODENUM BOWEL COLON STOOL "
     "AORTA CAVA PORTAL ARTERY PANCREAS DUCT TUMOUR TABLE",
-)  # 0 is air
+)
 
 # Hounsfield units in the portal-venous phase, drawn anew for every patient
 HU = {

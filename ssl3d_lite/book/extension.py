@@ -10,9 +10,8 @@ from docutils import nodes
 from .formulas import picture_of
 
 _AFTER_THE_THEME, _BEFORE_NAPOLEON = 900, 100
-_STAR = re.compile(
-    r"(?<![\w*`\\])\*(?=\w)(?![^*\n()]+\*(?!\w))"
-)  # stars of (batch, *space), not *emphasis*
+# stars of (batch, *space), not *emphasis*
+_STAR = re.compile(r"(?<![\w*`\\])\*(?=\w)(?![^*\n()]+\*(?!\w))")
 _PARAMETERS = re.compile(r"<dl>\n((?:<dd>.*</dd>\n)+)</dl>")
 _OF_TYPES = {inspect.cleandoc(kind.__doc__ or "") for kind in (dict, list, tuple, set, str, int)}
 

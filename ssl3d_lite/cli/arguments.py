@@ -334,7 +334,8 @@ _COLUMN = 26  # where the texts begin
 
 def _help_line(flag: Flag, width: int) -> str:
     left = f"  {flag.name}{flag.values}"
-    text = f"{flag.text} {_default(flag)}".strip()
+    off = "Turn off: " if flag.default is True else ""  # as in --no-normalise
+    text = f"{off}{flag.text} {_default(flag)}".strip()
     if not text:
         return left
     first = left.ljust(_COLUMN) if len(left) < _COLUMN - 1 else ""

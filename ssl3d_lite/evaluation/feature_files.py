@@ -95,8 +95,8 @@ class FeatureSettings(CheckedSettings):
     components: Count = 0
     """Number of principal components that are written too, along a fourth axis."""
     exact: bool = True
-    """Computes in the encoder's own precision. Default: in float64, so that colours are the same on
-    every machine."""
+    """Compute in float64, so that colours are the same on every machine; else in the encoder's own
+    precision."""
 
 
 FEATURE_DEFAULTS = FeatureSettings()

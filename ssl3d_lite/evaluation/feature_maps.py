@@ -36,9 +36,7 @@ from ssl3d_lite.models.modes import device_of
 from .features import features_between, recalibrated
 
 WHITE = 255  # a byte's highest value
-COLOUR_REACH = (
-    2.5  # deviations of a component that lead from grey to the darkest and brightest byte
-)
+COLOUR_REACH = 2.5  # deviations of a component from grey to the darkest and brightest byte
 POINTS_AT_A_TIME = 2**15  # cells that are interpolated at once
 
 
@@ -155,11 +153,9 @@ def fit_space(maps: Iterable[np.ndarray], fitted: Sequence[str]) -> FeatureSpace
         flat = features.reshape(len(features), -1).astype(np.float64)
         origin = flat.mean(1, keepdims=True) if origin is None else origin
         flat = flat - origin
-        count, total, products = (
-            count + flat.shape[1],
-            total + flat.sum(1),
-            products + flat @ flat.T,
-        )
+        count += flat.shape[1]
+        total = total + flat.sum(1)
+        products = products + flat @ flat.T
     if origin is None:
         raise InputError("features are standardised over at least one scan; name its case")
     mean = total / count
@@ -286,10 +282,8 @@ def features(
         maps.embeddings.shape     # (4, 112)
         maps.embeddings_within(1) # the same, within label 1
     """
-    shown, fitted = (
-        check_cases(cohort, cases),
-        check_cases(cohort, fit if fit is not None else cases),
-    )
+    shown = check_cases(cohort, cases)
+    fitted = shown if fit is None else check_cases(cohort, fit)
     everyone = dict.fromkeys((*shown, *fitted))
     stride = checked_stride(stride, [cohort.cases[case].shape for case in everyone])
     levels = checked_levels(levels, encoder)

@@ -79,9 +79,8 @@ def export(
     return Exported(Path(out), tuple(Path(out) / name for name in files), difference, notes)
 
 
-FileContents = tuple[
-    dict[str, Any], float | None, tuple[str, ...]
-]  # name → bytes, or what JSON holds
+# name → bytes, or what JSON holds; the difference; notes
+FileContents = tuple[dict[str, Any], float | None, tuple[str, ...]]
 
 
 def _files_of(model: Model, to: ExportKind, size: Sequence[int] | None) -> FileContents:

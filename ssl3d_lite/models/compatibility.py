@@ -118,7 +118,7 @@ def _way_out(differ: dict[str, str], want: PreparationRecord) -> str:
         "channels": f"--channels {' '.join(want.channels or ())}",
         "intensity": f"--intensity {want.intensity}",
         "fit": f"--fit {want.fit}",
-        "crop": "--crop" if want.crop else "--no-crop",
+        "crop": f"--crop {want.crop}",
         "shape": f"--size {' '.join(map(str, want.shape or ()))}",
         "spacing": f"--spacing {spacing}",
     }

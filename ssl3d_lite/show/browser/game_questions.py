@@ -161,9 +161,8 @@ def _hidden_block(
     target = rounded[0].target[0, 0]
     edge = task.settings.block_size
     cells = (~target[0, ::edge, ::edge, ::edge].isnan()).flatten().nonzero().flatten().tolist()
-    full = [
-        n for n in cells if block_of(target, n, edge).numel() == len(target) * edge**3
-    ]  # not cut short
+    voxels = len(target) * edge**3
+    full = [n for n in cells if block_of(target, n, edge).numel() == voxels]  # not cut short
     values = {n: block_of(target, n, edge).numpy() for n in full}
     fitting = [n for n in full if _has_tissue(values[n])]
     if len(fitting) < CHOICES:

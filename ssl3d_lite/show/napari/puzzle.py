@@ -103,9 +103,8 @@ class PuzzleLayers:
         self.size = self.pieces[0].image.shape[1:]
         self.in_row = lie_turned(self.pieces)  # or else in the scan
         self.apart, self.shown = 0.0, self.in_row  # as arrange() takes them
-        self.places = self._arranged(
-            self.apart, self.shown
-        )  # piece voxel → voxel of the scan, as they lie
+        # piece voxel → voxel of the scan, as they lie
+        self.places = self._arranged(self.apart, self.shown)
         self.notes: dict[int, str] = {}  # a piece's number → a word behind its caption
         self.texts = self._texts()
         before = [layer.metadata.get(FOLLOWER) for layer in layers_of(viewer, PUZZLE)]

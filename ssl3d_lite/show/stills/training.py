@@ -16,12 +16,8 @@ from ssl3d_lite.show.words import right_or_wrong
 
 from .bundle import Message
 
-TRAINING_WIDE, CURVES, MOST_HIGH, WORDS = (
-    9.0,
-    2.3,
-    2.2,
-    0.7,
-)  # inches: the whole, parts of its height
+TRAINING_WIDE = 9.0  # inches; so are the parts of its height:
+CURVES, MOST_HIGH, WORDS = 2.3, 2.2, 0.7
 LETTERS = 30  # in a line below a card
 SUBDUED = "#777777"
 STATES = {"waiting": ", waiting to begin", "stopped": ", stopped"}

@@ -1,5 +1,6 @@
 """No network meets a scan it does not know, and no test patient is one that was trained on."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 import torch
 from helpers import make_cohort, make_graded
 
+from data_recipes.folder import Folder
+from ssl3d_lite.cli.arguments import read_settings
 from ssl3d_lite.cli.main import main
 from ssl3d_lite.data.case import array_path, write_array
 from ssl3d_lite.data.cohort import Cohort
@@ -165,7 +168,7 @@ def remade(cohort, **recipe):
             "intensity zscore, not window:0,300; prepare the scans with --intensity window:0,300",
         ),
         (lambda c: remade(c, fit="stretch"), "fit stretch, not pad"),
-        (lambda c: remade(c, crop=True), "crop yes, not no; prepare the scans with --no-crop"),
+        (lambda c: remade(c, crop=True), "crop yes, not no; prepare the scans with --crop False"),
         (
             lambda c: replace(
                 c,
@@ -208,6 +211,9 @@ def test_scans_that_were_made_otherwise_are_refused(cohort, network, tmp_path, c
         assert "made up does not fit the network, which was trained on made up" in str(
             refused.value
         )
+        if advised := re.search("prepare the scans with (.*), or give", str(refused.value)):
+            words = ["--raw", "raw", "--out", "out", *advised[1].split()]
+            read_settings(Folder, "prepare folder", words, "", "")  # the command takes them
     assert not list(tmp_path.iterdir())
 
 
@@ -216,7 +222,7 @@ def test_all_that_differs_is_named_at_once(cohort, network):
     with pytest.raises(InputError, match="crop yes, not no") as refused:
         evaluate(network, other)
     assert "intensity zscore" in str(refused.value)
-    assert "with --intensity window:0,300 --no-crop, or give the raw" in str(refused.value)
+    assert "with --intensity window:0,300 --crop False, or give the raw" in str(refused.value)
 
 
 def test_a_network_of_boxes_reads_volumes_of_any_size(cohort, tmp_path):
