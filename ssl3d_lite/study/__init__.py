@@ -9,7 +9,7 @@ from typing import Any
 
 from .jobs import plan
 from .notebook import show_claim, show_results
-from .results import Results, load_results
+from .results import Results, load_results, load_stored
 from .running import run_study
 from .settings import Study, read_study, shipped_studies
 
@@ -17,6 +17,7 @@ __all__ = [
     "Results",
     "Study",
     "load_results",
+    "load_stored",
     "plan",
     "read_study",
     "run_study",

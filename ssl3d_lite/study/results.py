@@ -21,6 +21,7 @@ from .settings import Study, build_settings, is_among
 
 Unit = tuple[int, int]  # seed, fold: within it all arms had the same labels, decoder and batches
 
+STORED = Path(__file__).parents[2] / "notebooks/results"  # in the repository
 _IDENTITY = ["arm", "protocol", "task", "labels", "seed", "fold", "steps"]
 _COLUMNS = [*_IDENTITY, "scans", "measure", "score", "failure"]  # which every row has
 
@@ -220,6 +221,21 @@ def load_results(folder: str | Path) -> Results:
     study = build_settings(Study, renamed(record["study"]), f"{folder / STUDY}")
     rows = in_order(Ledger(folder).rows(), record["facts"]["runs"])
     return Results(study, rows, record["facts"], folder)
+
+
+def load_stored(name: str) -> Results | None:
+    """The results of a study that is stored with the notebooks: beside the one that is run, or in
+    the repository. None, and a line that says so, if it is in neither.
+
+    Example::
+
+        stored = load_stored("few_labels")  # notebooks/results/few_labels
+    """
+    for folder in (Path("results") / name, STORED / name):
+        if (folder / STUDY).exists():
+            return load_results(folder)
+    print(f"{name}: no stored study; they lie in notebooks/results: start the notebook beside it")
+    return None
 
 
 def in_order(rows: list[ResultRow], runs: list[str]) -> list[ResultRow]:

@@ -1,5 +1,6 @@
 """What a notebook shows of a study's results."""
 
+import shutil
 from pathlib import Path
 
 import IPython.display
@@ -7,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ssl3d_lite.errors import InputError
-from ssl3d_lite.study import load_results, show_claim, show_results
+from ssl3d_lite.study import load_results, load_stored, show_claim, show_results
 
 KEPT = Path(__file__).parents[3] / "notebooks/results/hippocampus"
 
@@ -55,3 +56,14 @@ def test_one_claim_is_shown_with_each_arm(results, shown):
 def test_a_claim_that_is_not_tested_names_the_nearest(results):
     with pytest.raises(InputError, match="3D beats 2D"):
         show_claim(results, "3D beat 2D")
+
+
+def test_a_stored_study_is_found_beside_the_notebook_and_in_the_repository(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert load_stored("few_labels").study.name == "few_labels"
+    assert load_stored("few_label") is None
+    assert "few_label: no stored study; they lie in notebooks/results" in capsys.readouterr().out
+    shutil.copytree(KEPT.parent / "few_labels", "results/few_labels")
+    assert load_stored("few_labels").folder == Path("results/few_labels"), "the nearer one"
