@@ -13,6 +13,10 @@ function               layout
 
 The same settings give the same bytes, and a run that was interrupted, or is repeated for more
 cases, adds those that are missing.
+
+All take ``folder``, which is made if need be; ``cases``, how many; ``seed``, 0 or more; and
+``work``, who does it. They raise InputError if a setting is out of range, or if ``folder`` holds a
+set that was made with other settings.
 """
 
 import gzip
@@ -65,18 +69,8 @@ def write_hippocampus(
     region: Region = HIPPOCAMPUS,
     work: Workforce = ALONE,
 ) -> None:
-    """Write :func:`hippocampus_case` 0, 1, ... as a task of the Decathlon.
-
-    Args:
-        folder: where to: ``dataset.json``, which comes last, ``imagesTr/`` and ``labelsTr/``.
-        cases: how many.
-        seed: 0 or more.
-        region: what to label.
-        work: who does it.
-
-    Raises:
-        InputError: no cases, a negative seed, or ``folder`` holds a set made with other settings.
-    """
+    """Write :func:`hippocampus_case` 0, 1, ... as a task of the Decathlon: ``imagesTr/``,
+    ``labelsTr/`` and, at last, ``dataset.json``. ``region`` is what is labelled."""
     folder = Path(folder)
     identity = {
         "name": f"Virtual{region.name.capitalize()}",
@@ -105,19 +99,12 @@ def write_abdomens(
     edge: int | None = None,
     work: Workforce = ALONE,
 ) -> None:
-    """Write :func:`abdomen_case` 0, 1, ... as the Decathlon's pancreas task.
+    """Write :func:`abdomen_case` 0, 1, ... as the Decathlon's pancreas task: ``imagesTr/``,
+    ``labelsTr/``, ``imagesTs/`` and, at last, ``dataset.json``.
 
     Args:
-        folder: where to: ``dataset.json``, which comes last, ``imagesTr/``, ``labelsTr/`` and,
-            for those without a label, ``imagesTs/``.
-        cases: how many with a label.
-        unlabelled: how many more without one.
-        seed: 0 or more.
+        unlabelled: how many more without a label, in ``imagesTs/``.
         edge: as :func:`abdomen_case` takes it.
-        work: who does it.
-
-    Raises:
-        InputError: a setting is out of range, or ``folder`` holds a set made with other settings.
     """
     folder = Path(folder)
     identity = {
@@ -199,15 +186,7 @@ def write_heads(
     and ``seg``; in ``LGG/`` where the glioma is of low grade; in ``healthy/``, and without
     ``seg``, where there is none.
 
-    Args:
-        folder: where to; made if need be.
-        cases: how many.
-        seed: 0 or more.
-        edge, tumour, modalities: as :func:`head_case` takes them.
-        work: who does it.
-
-    Raises:
-        InputError: a setting is out of range, or ``folder`` holds a set made with other settings.
+    ``edge``, ``tumour`` and ``modalities`` are as :func:`head_case` takes them.
     """
     folder = Path(folder)
     check_head(edge, modalities)
@@ -240,17 +219,7 @@ def write_ukb_brains(
     """Write healthy heads as UK Biobank's archives, ``1000001_20252_2_0.zip`` and so on.
 
     What is about the brain is there again, with the mask that removes it. Every eighth participant
-    came twice.
-
-    Args:
-        folder: where to; made if need be.
-        cases: how many participants.
-        seed: 0 or more.
-        edge: as :func:`head_case` takes it.
-        work: who does it.
-
-    Raises:
-        InputError: a setting is out of range, or ``folder`` holds a set made with other settings.
+    came twice. ``edge`` is as :func:`head_case` takes it.
     """
     folder = Path(folder)
     check_head(edge, MODALITIES)
@@ -306,19 +275,12 @@ def write_fundus(
     edge: int = 384,
     work: Workforce = ALONE,
 ) -> None:
-    """Write :func:`fundus_case` 0, 1, ... as APTOS 2019, right and left eyes by turns.
+    """Write :func:`fundus_case` 0, 1, ... as APTOS 2019, right and left eyes by turns:
+    ``train_images/``, ``test_images/`` and, at last, ``train.csv`` and ``test.csv``.
 
     Args:
-        folder: where to: ``train.csv`` and ``test.csv``, which come last, ``train_images/`` and,
-            for those without a grade, ``test_images/``.
-        cases: how many with a grade.
-        unlabelled: how many more without one.
-        seed: 0 or more.
+        unlabelled: how many more without a grade, in ``test_images/``.
         edge: height of the photographs in pixels.
-        work: who does it.
-
-    Raises:
-        InputError: a setting is out of range, or ``folder`` holds a set made with other settings.
     """
     folder = Path(folder)
     check_edge(edge, SMALLEST_FUNDUS)
@@ -345,18 +307,8 @@ def _write_fundus(seed: int, edge: int, cases: int, index: int, files: Files) ->
 def write_ukb_fundus(
     folder: str | Path, cases: int, seed: int = 0, edge: int = 384, work: Workforce = ALONE
 ) -> None:
-    """Write both eyes of each participant as UK Biobank's photographs, ``1000001_21015_0_0.png``.
-
-    Args:
-        folder: where to; made if need be.
-        cases: how many participants.
-        seed: 0 or more.
-        edge: height of the photographs in pixels.
-        work: who does it.
-
-    Raises:
-        InputError: a setting is out of range, or ``folder`` holds a set made with other settings.
-    """
+    """Write both eyes of each participant as UK Biobank's photographs, ``1000001_21015_0_0.png``,
+    ``edge`` pixels high."""
     folder = Path(folder)
     check_edge(edge, SMALLEST_FUNDUS)
     identity = _RETINAS | {"name": "VirtualUkbFundus"}
