@@ -20,7 +20,11 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Gt, Interval, Len, MultipleOf
+from annotated_types import Ge as Ge  # settings classes take these from here
+from annotated_types import Gt
+from annotated_types import Interval as Interval
+from annotated_types import Len as Len
+from annotated_types import MultipleOf as MultipleOf
 
 from .errors import InputError, unknown
 
@@ -38,29 +42,6 @@ Shape = Annotated[tuple[PositiveInt, ...], Len(2, 3)]  # voxels along 2 or 3 axe
 # what a field is on the command line, if no flag of its own name
 POSITIONAL, FLAT, HIDDEN = "positional", "flat", "hidden"
 Positional = Annotated[_Field, POSITIONAL]
-
-__all__ = [
-    "FLAT",
-    "HIDDEN",
-    "POSITIONAL",
-    "CheckedSettings",
-    "Count",
-    "Ge",
-    "Interval",
-    "Len",
-    "MultipleOf",
-    "NonNegativeFloat",
-    "OpenFraction",
-    "Positional",
-    "PositiveFloat",
-    "PositiveInt",
-    "Probability",
-    "Seed",
-    "Shape",
-    "check_names",
-    "check_values",
-    "checked_value",
-]
 
 
 class CheckedSettings:
