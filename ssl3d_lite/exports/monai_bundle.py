@@ -143,26 +143,8 @@ def metadata(
     about: str, channels: Sequence[str], shape: Sequence[int], outputs: Sequence[str]
 ) -> dict[str, Any]:
     """``configs/metadata.json``, as MONAI's model zoo has it."""
-    image = {
-        "type": "image",
-        "format": "magnitude",
-        "num_channels": len(channels),
-        "spatial_shape": list(shape),
-        "dtype": "float32",
-        "value_range": [],
-        "is_patch_data": True,
-        "channel_def": {str(number): name for number, name in enumerate(channels)},
-    }
-    found = {
-        "type": "image",
-        "format": "segmentation" if outputs else "features",
-        "num_channels": max(1, len(outputs)),
-        "spatial_shape": list(shape),
-        "dtype": "float32",
-        "value_range": [],
-        "is_patch_data": True,
-        "channel_def": {str(number): name for number, name in enumerate(outputs)},
-    }
+    image = _format("magnitude", channels, shape)
+    found = _format("segmentation" if outputs else "features", outputs, shape)
     return {
         "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/"
         "0.8.1/meta_schema_20220324.json",
@@ -177,4 +159,18 @@ def metadata(
         "authors": "see the folder that it was exported from",
         "copyright": "see the data's licence",
         "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": found}},
+    }
+
+
+def _format(kind: str, names: Sequence[str], shape: Sequence[int]) -> dict[str, Any]:
+    """What stands in the channels of an input or an output; an encoder's features have no names."""
+    return {
+        "type": "image",
+        "format": kind,
+        "num_channels": max(1, len(names)),
+        "spatial_shape": list(shape),
+        "dtype": "float32",
+        "value_range": [],
+        "is_patch_data": True,
+        "channel_def": {str(number): name for number, name in enumerate(names)},
     }

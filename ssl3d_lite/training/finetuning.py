@@ -180,9 +180,8 @@ def _check_settings(
     """Raise InputError unless the settings fit the labels and the cases that hooks score."""
     if cohort.ordinal and settings.patch is not None:
         raise InputError("patch is set, but a grade is that of a whole picture; leave it out")
-    for name, wanted in (("validation", settings.validate_every), ("test", settings.test_at)):
-        setting = {"validation": "validate_every", "test": "test_at"}[name]
-        if wanted and not scored.get(name):
+    for name, setting in (("validation", "validate_every"), ("test", "test_at")):
+        if getattr(settings, setting) and not scored.get(name):
             raise InputError(
                 f"{setting} is set, but there are no {name} cases; give "
                 f"hooks=eval_hooks(network, cohort, settings, {name}=cases)"
