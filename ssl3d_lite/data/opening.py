@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ssl3d_lite.errors import unknown
+from ssl3d_lite.errors import InputError, unknown
 from ssl3d_lite.machine.device import choose_device
 
 from .cohort import Cohort, fits
@@ -46,7 +46,8 @@ def open_cohort(name: str | Path, **settings: Any) -> Cohort:
             prepared.
 
     Raises:
-        InputError: a misspelt name or setting; names the nearest. A folder without a cohort.
+        InputError: a misspelt name or setting; names the nearest. A folder without a cohort, or
+            one with settings, as it has no twin.
 
     Example::
 
@@ -61,6 +62,11 @@ def open_cohort(name: str | Path, **settings: Any) -> Cohort:
         make_cohort(twin, folder, **settings)
     if not folder.is_dir():
         raise unknown("cohort", str(name), TWINS)
+    if settings and not twin:
+        raise InputError(
+            f"{name} is a folder, whose scans are taken as they were prepared; leave out "
+            f"{' and '.join(settings)}"
+        )
     cohort = Cohort.open(folder)
     device = choose_device("auto")
     kind = f"virtual scans{made}" if "virtual" in cohort.recipe else "real scans"

@@ -77,6 +77,8 @@ def test_a_folder_of_ones_own_is_opened(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
     make_cohort(tmp_path / "mine")
     assert open_cohort(kind("mine")).name == "made up"
+    with pytest.raises(InputError, match="as they were prepared; leave out cases"):
+        open_cohort(kind("mine"), cases=3)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty"):
         open_cohort(kind("empty"))
