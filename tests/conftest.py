@@ -1,8 +1,10 @@
-"""What all tests share: the cohort of made-up scans, raw files, and where real scans may lie."""
+"""What all tests share: the cohort of made-up scans, raw files, a browser, real scans."""
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -11,6 +13,9 @@ from helpers import make_cohort
 from data_recipes.msd import Msd
 from data_recipes.msd import prepare as prepare_msd
 from ssl3d_lite.data.cohort import Cohort
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytest_plugins = ["raw_files"]
 
@@ -26,6 +31,22 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Several threads add in another order, and training makes rounding grow. Tests compare numbers
 # with those of other processes, which have one thread too; networks this small need no more.
 torch.set_num_threads(1)
+
+
+# While playwright runs, its event loop counts as running in this thread, and later tests may want
+# one of their own: so it is stopped after each file.
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Chromium, for pages that open from disk; JupyterLab has a fixture of its own."""
+    from browser.lab import BROWSERS, FLAGS, find_browser
+    from playwright.sync_api import sync_playwright
+
+    if find_browser() is None:
+        pytest.skip(f"no browser on PATH: install one of {', '.join(BROWSERS)}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

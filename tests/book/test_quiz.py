@@ -4,13 +4,11 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 
 import pytest
-from browser.lab import BROWSERS, FLAGS, find_browser
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from ssl3d_lite.book.quiz import (
     Quiz,
@@ -251,15 +249,10 @@ def site(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module", params=[1280, 390])
-def page(site, request) -> Iterator[Page]:
-    if find_browser() is None:
-        pytest.skip(f"no browser on PATH: install one of {', '.join(BROWSERS)}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
-        page = browser.new_page(viewport={"width": request.param, "height": 900})
-        page.goto(site.as_uri())
-        yield page
-        browser.close()
+def page(site, request, browser) -> Page:
+    page = browser.new_page(viewport={"width": request.param, "height": 900})
+    page.goto(site.as_uri())
+    return page
 
 
 def test_one_is_answered_right_and_one_wrong(page):

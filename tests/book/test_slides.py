@@ -5,9 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from browser.lab import BROWSERS, FLAGS, find_browser
 from lxml import html
-from playwright.sync_api import sync_playwright
 
 from ssl3d_lite.book.slides import deck
 from ssl3d_lite.book.slides_layout import parts_of_code
@@ -160,10 +158,8 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_every_slide_can_be_read(decks, name):
+def test_every_slide_can_be_read(decks, name, browser):
     """At 1280 x 720, from disk: nothing is cut off, and what is too tall can be moved."""
-    if find_browser() is None:
-        pytest.skip(f"no browser on PATH: install one of {', '.join(BROWSERS)}")
     ask = """(() => {
         const box = Reveal.getCurrentSlide().querySelector(".fit");
         const image = box.querySelector("img");
@@ -176,23 +172,21 @@ def test_every_slide_can_be_read(decks, name):
                                          share * image.naturalHeight / 720) : 1,
                  low: box.getBoundingClientRect().bottom };
     })()"""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 720})
-        heard: list[str] = []
-        page.on("console", lambda said: heard.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on("request", lambda asked: heard.append(asked.url) if "http" in asked.url[:4] else 0)
-        page.goto((decks / f"{name}.html").as_uri())
-        page.wait_for_function("Reveal.isReady()")
-        for number in range(page.evaluate("Reveal.getTotalSlides()")):
-            said = page.evaluate(ask)
-            assert said["over"] <= 1 or said["moved"], number
-            assert said["wide"] <= 1, number
-            assert said["letters"] >= 16, number
-            assert said["shown"] >= 0.3, number
-            assert said["low"] <= 670, f"{number} lies below the arrows"
-            page.keyboard.press("Space")
-        assert page.evaluate("Reveal.isLastSlide()")
-        assert heard == []
-        browser.close()
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    heard: list[str] = []
+    page.on("console", lambda said: heard.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.on("request", lambda asked: heard.append(asked.url) if "http" in asked.url[:4] else 0)
+    page.goto((decks / f"{name}.html").as_uri())
+    page.wait_for_function("Reveal.isReady()")
+    for number in range(page.evaluate("Reveal.getTotalSlides()")):
+        said = page.evaluate(ask)
+        assert said["over"] <= 1 or said["moved"], number
+        assert said["wide"] <= 1, number
+        assert said["letters"] >= 16, number
+        assert said["shown"] >= 0.3, number
+        assert said["low"] <= 670, f"{number} lies below the arrows"
+        page.keyboard.press("Space")
+    assert page.evaluate("Reveal.isLastSlide()")
+    assert heard == []
+    page.close()

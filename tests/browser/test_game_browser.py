@@ -2,15 +2,14 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from browser.lab import BROWSERS, FLAGS, find_browser
 from markupsafe import Markup
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page
 
 from ssl3d_lite.game.heads import smooth_noise
 from ssl3d_lite.html import is_page_of, write_html
@@ -40,16 +39,6 @@ KINDS = {  # every way of computing that game_network.js has: norms, strides, bl
     ),
     "jigsaw": ({"norm": "batch"}, {"patch": 6, "jitter": 1, "permutations": 10}),
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if find_browser() is None:
-        pytest.skip(f"no browser on PATH: install one of {', '.join(BROWSERS)}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

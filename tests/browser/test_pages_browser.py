@@ -1,24 +1,11 @@
 """Our pages in a real browser: on a phone, in the dark, by keyboard, on paper."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser.lab import BROWSERS, FLAGS, find_browser
 from matplotlib.figure import Figure
-from playwright.sync_api import Browser, sync_playwright
 
 from ssl3d_lite.html import as_html, details, heading, paragraph, picture, write_html
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if find_browser() is None:
-        pytest.skip(f"no browser on PATH: install one of {', '.join(BROWSERS)}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,27 +1,15 @@
 """A border between two predictions in a saved page: by mouse, by keyboard, on a phone."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser.lab import BROWSERS, FLAGS, find_browser
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from ssl3d_lite.show.browser.wipe import wipe
 
 SHAPE = (20, 24, 16)
 ORANGE, GREEN = [213, 94, 0], [0, 158, 115]  # too much, right
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if find_browser() is None:
-        pytest.skip(f"no browser on PATH: install one of {', '.join(BROWSERS)}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
