@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl3d_lite.data.cohort import Cohort, takes_cohort
+from ssl3d_lite.data.cohort import UNKNOWN_UNIT, Cohort, takes_cohort
 from ssl3d_lite.errors import InputError
 
 from .feature_maps import check_cases, cut_out, encoder_to_read
@@ -46,7 +46,7 @@ class Equivariance:
     unit: str
 
     def __str__(self) -> str:
-        unit = f" {self.unit}"
+        unit = "" if self.unit == UNKNOWN_UNIT else f" {self.unit}"
         return (
             f"equivariance under shift {self.score:.3f} (place alone 0, chance {CHANCE}, intensity "
             f"1); best matches are {self.distance:.1f}{unit} off (place alone "

@@ -1,10 +1,13 @@
 """Equivariance under shift, of encoders whose answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from helpers import Analytic
 
+from ssl3d_lite.data.cohort import UNKNOWN_UNIT
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.evaluation.equivariance import equivariance_under_shift
 from ssl3d_lite.models.encoders import make_encoder
@@ -66,6 +69,9 @@ def test_a_real_encoder_is_read_and_stays_as_it_was(cohort):
     assert found == equivariance_under_shift(encoder, cohort, [0, 1])
     assert all(torch.equal(before[name], value) for name, value in encoder.state_dict().items())
     assert str(found).startswith(f"equivariance under shift {found.score:.3f} (place alone 0, ")
+    assert f"best matches are {found.distance:.1f} mm off" in str(found)
+    unstated = str(replace(found, unit=UNKNOWN_UNIT))
+    assert f"best matches are {found.distance:.1f} off" in unstated
 
 
 @pytest.mark.parametrize("shift", [(0, 0, 0), (1, 2), (-1, 2, 2), (12, 0, 0)])
