@@ -14,7 +14,7 @@ from ssl3d_lite.data.cohort import Cohort
 from ssl3d_lite.data.registry import make_cohort
 from ssl3d_lite.errors import InputError
 from ssl3d_lite.html import as_text
-from ssl3d_lite.machine.device import choose_device, choose_precision, machine_name
+from ssl3d_lite.machine.device import Precision, choose_device, choose_precision, machine_name
 from ssl3d_lite.outputs import claimed
 from ssl3d_lite.settings import CheckedSettings, PositiveFloat
 
@@ -44,7 +44,7 @@ class BenchSettings(CheckedSettings):
     """A prepared cohort with label maps; without it, a few virtual hippocampus crops are made."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device to measure."""
-    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    precision: Precision = "auto"
     """Precision of training; auto takes bf16-mixed on GPUs that have it."""
     seconds: PositiveFloat = 180
     """Seconds that it may take altogether. More gives steadier medians; what is too slow to be

@@ -24,6 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ssl3d_lite.data.label_budget import parse_label_budget
 from ssl3d_lite.errors import InputError, unknown
+from ssl3d_lite.machine.device import Device, Precision
 from ssl3d_lite.models.settings import EncoderSettings
 from ssl3d_lite.old_names import renamed
 from ssl3d_lite.settings import (
@@ -73,11 +74,11 @@ ELSEWHERE = (  # the study says these itself, or the command line does
 class Machine(CheckedSettings):
     """On what a study runs. No score should depend on it."""
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Device = "auto"
     """auto takes a GPU if there is one."""
     devices: PositiveInt = 1
     """GPUs, or CPU processes, that share each batch."""
-    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    precision: Precision = "auto"
     """auto: bf16-mixed on GPUs that have it, else 32-true."""
     activation_checkpointing: bool = False
     """Keep fewer features for the backward pass and compute them again: less memory, a third more
