@@ -341,6 +341,8 @@ class FeaturesCommand(CheckedSettings):
                 "a random encoder does not say how raw scans are to be prepared; give a cohort "
                 "(--cohort)"
             )
+        if self.encoder != "random" and self.seed:
+            raise InputError("seed draws the weights of a random encoder; leave it out")
 
 
 def features_command(settings: FeaturesCommand) -> int:

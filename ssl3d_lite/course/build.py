@@ -67,12 +67,17 @@ class BuildSettings(CheckedSettings):
     """Folder to make. It is made completely or not at all."""
     assignments: tuple[str, ...] = ()
     """Assignments to include, as A1 A3. By default all."""
-    cases: Annotated[int, Interval(ge=5)] = 200
-    """Number of virtual hippocampus crops that students work on."""
+    cases: Annotated[int, Interval(ge=5)] | None = None
+    """Number of virtual hippocampus crops that students work on. Default: 200."""
     cohort: Path | None = None
     """Prepared cohort that students work on instead; it is copied. Grading uses virtual cases."""
     sources: Path | None = None
     """Folder with your own assignments. By default the shipped ones."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.cohort and self.cases:
+            raise InputError("cases are virtual, and a cohort has its own: give one of the two")
 
 
 def build_course(settings: BuildSettings) -> Path:
@@ -156,7 +161,7 @@ def _students_folder(folder: Path, assignments: list[Assignment]) -> None:
 def _students_cohort(folder: Path, settings: BuildSettings) -> None:
     place = folder / COHORTS_FOLDER / _COHORT_NAME
     if settings.cohort is None:
-        make_course_cohort(place, settings.cases)
+        make_course_cohort(place, settings.cases or 200)
     else:
         shutil.copytree(settings.cohort, place, ignore=shutil.ignore_patterns("raw", ".*"))
 

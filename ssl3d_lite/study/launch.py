@@ -9,7 +9,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ from .settings import Machine, Study
 
 POLL = 2.0  # seconds between looks at what has ended
 MONTH = 60 * 24 * 30  # minutes
+OF_SLURM = ("hours", "partition", "gpus", "cpus", "memory_gb", "slurm")  # settings for it alone
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ class Launch(CheckedSettings):
         super().__post_init__()
         if wrong := [each for each in self.slurm if "=" not in each]:
             raise InputError(f"slurm setting {wrong[0]!r}: write name=value")
+        unused = {"here": ("jobs", "tries", *OF_SLURM), "local": OF_SLURM, "slurm": ()}
+        for each in fields(self):
+            if each.name in unused[self.launcher] and getattr(self, each.name) != each.default:
+                other = "slurm" if each.name in OF_SLURM else "local or slurm"
+                raise InputError(f"{each.name} is for the launcher {other}, not {self.launcher}")
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,12 @@ def test_help_names_every_command_in_under_a_second_without_torch():
             [*("predict", "--model", "m", "--out", "o"), "--cohort", "c", "--workers", "2"],
             "workers prepare raw scans, of which a cohort has none",
         ),
+        (
+            [*("features", "--encoder", "e", "--out", "o", "--cohort", "c"), "--seed", "3"],
+            "seed draws the weights of a random encoder",
+        ),
+        (["course", "build", "o", "--cohort", "c", "--cases", "9"], "cases are virtual"),
+        (["study", "hippocampus", "--partition", "gpu"], "partition is for the launcher slurm"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_code_2(capsys, arguments, said):

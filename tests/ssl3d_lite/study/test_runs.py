@@ -683,6 +683,9 @@ def test_a_job_that_reaches_its_time_limit_asks_for_itself_again(tmp_path):
         ({"jobs": 0}, "jobs is 0"),
         ({"tries": 0}, "tries is 0"),
         ({"launcher": "slurm", "slurm": ("qos",)}, "name=value"),
+        ({"partition": "gpu"}, "partition is for the launcher slurm, not here"),
+        ({"jobs": 8}, "jobs is for the launcher local or slurm, not here"),
+        ({"launcher": "local", "cpus": 4}, "cpus is for the launcher slurm, not local"),
     ],
 )
 def test_a_launch_that_means_nothing_is_refused(settings, said):
