@@ -6,7 +6,7 @@ alone, which looks at no scan, and random encoders of the kind that is best
 (:mod:`.random_encoders`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -57,13 +57,7 @@ class ProbeResult:
     @property
     def score(self) -> float:
         """Mean over the draws of the encoder's linear probes."""
-        return _mean(self.reports)
-
-    @property
-    def control_scores(self) -> dict[str, float]:
-        """The same of place alone and of each random encoder."""
-        beside = self.by_protocol[FEATURES].items()
-        return {name: _mean(reports) for name, reports in beside if name != ENCODER}
+        return float(np.mean([report.score for report in self.reports]))
 
     def rows(self) -> list[dict[str, str | float]]:
         """One row a protocol and encoder: mean, lowest and highest score over the draws."""
@@ -108,10 +102,6 @@ TITLES = {
     WITH_PLACE: "linear probe of the features and the place",
     TRANSFER: "label transfer by nearest neighbours",
 }
-
-
-def _mean(reports: Sequence[ScoreReport]) -> float:
-    return float(np.mean([report.score for report in reports]))
 
 
 @takes_cohort

@@ -230,7 +230,8 @@ def test_grades_are_read_without_a_place(tmp_path):
     encoder = make_encoder(EncoderSettings(3, 2, (4, 8)), 0)
     result = probe(encoder, graded, labels=4, draws=1, controls=1, transfer=True)
     assert list(result.by_protocol) == ["probe", "neighbours"]
-    assert result.control_scores["place alone"] == 0
+    (alone,) = result.by_protocol["probe"]["place alone"]
+    assert alone.score == 0
     assert "kappa" in str(result)
 
 

@@ -511,7 +511,7 @@ def test_a_network_for_brain_extraction_is_read(deepbet, tmp_path, capsys):
     brains = make_cohort(tmp_path / "brains", 10, (40, 48, 40), channels=2)
     brains = replace(brains, channels=("T2", "T1"), recipe=RECIPE)
     result = ssl3d.probe(encoder, brains, labels=2, draws=1, controls=1)
-    assert "random, deepbet itself, seed 101" in result.control_scores
+    assert "random, deepbet itself, seed 101" in result.by_protocol["probe"]
     said = capsys.readouterr().out
     assert "of the channels T2 T1 it reads t1" in said
     assert "padded to multiples of 32" in said
