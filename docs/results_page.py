@@ -28,6 +28,7 @@ from ssl3d_lite.study.tables import as_markdown, proxy_table, score_table
 
 DOCS = Path(__file__).parent
 STORED = DOCS.parent / "notebooks" / "results"
+TRIES = STORED / "tries"
 SHIPPED = DOCS.parent / "ssl3d_lite" / "study" / "shipped"
 PAGES = DOCS / "results.md", STORED / "README.md"
 CLAIMS: tuple[str, ...] = get_args(ClaimName)
@@ -40,9 +41,9 @@ BLOCK = re.compile(r"<!-- (?P<name>[^:>]+): begin -->\n.*?<!-- (?P=name): end --
 @cache
 def stored() -> dict[str, Path]:
     """The stored studies by their folder's name below notebooks/results. Those of earlier versions,
-    which kept no patients' scores, are left out: they can tell nothing."""
+    which kept no patients' scores, are left out: they can tell nothing. So are tries."""
     folders = sorted(path.parent for path in STORED.rglob(STUDY))
-    kept = (folder for folder in folders if (folder / PATIENTS).exists())
+    kept = (each for each in folders if (each / PATIENTS).exists() and each.parent != TRIES)
     return {str(folder.relative_to(STORED)): folder for folder in kept}
 
 
