@@ -173,9 +173,10 @@ def test_the_first_screen_has_the_conclusion_the_legend_and_the_rows(opened, sav
     assert tops[2] < 330
     for row, column in enumerate(view._columns):
         told = page.locator(".ssl3d-row").nth(row).inner_text().split("\n")
-        shares = [f"✓ {share:.0%}" for share in column["right"]]
         names = filter(None, (column["name"], column["about"]))
-        assert told == [*names, "B C D", shares[0], "moved crop", shares[1]]
+        others, moved = (f"{share:.0%}" for share in column["right"])
+        crop = f"✓ {100 * column['still']:.0f} → {moved}"
+        assert told == [*names, "crop", crop, "B C D", f"✓ {others}"]
 
 
 def test_three_steps_say_what_to_do_and_lie_above_what_they_are_about(opened, saved, view):
@@ -183,9 +184,10 @@ def test_three_steps_say_what_to_do_and_lie_above_what_they_are_about(opened, sa
     steps = [step.bounding_box() for step in page.locator(".ssl3d-step").all()]
     assert [text[0] for text in page.locator(".ssl3d-step").all_inner_texts()] == list("123")
     panels = [canvas_of(page, 0, place).bounding_box() for place in range(5)]
-    assert [panels[place]["x"] for place in (0, 1, 4)] == [step["x"] for step in steps]
+    crop = 4
+    assert [panels[place]["x"] for place in (0, crop, 1)] == [step["x"] for step in steps]
     assert len({panel["width"] for panel in panels}) == 1
-    assert steps[1]["x"] + steps[1]["width"] >= panels[3]["x"] + panels[3]["width"]
+    assert steps[2]["x"] + steps[2]["width"] >= panels[3]["x"] + panels[3]["width"]
 
 
 def pressed(page):
@@ -225,9 +227,44 @@ def test_on_its_way_to_the_others_the_pointer_changes_nothing(opened, saved):
     page.mouse.click(*point(page, canvas_of(page, 1, 3), 0.7, 0.3))
     assert "case_003" in told.inner_text()
     assert share.evaluate(opacity) < 0.5
-    asked = told.inner_text()
-    point(page, canvas_of(page, 1, 3), 0.3, 0.6)
-    assert told.inner_text() != asked, "who is asked hears the pointer"
+    assert page.locator(".ssl3d-step").first.inner_text().endswith("a place in D")
+
+
+def test_a_click_keeps_a_place_until_it_is_clicked_again(opened, saved):
+    page = opened(saved, ".ssl3d-board canvas")
+    told, hint = page.locator(".ssl3d-told"), page.locator(".ssl3d-head i").first
+    assert hint.inner_text() == "a click keeps it"
+    page.mouse.click(*point(page, canvas_of(page, 0, 0), 0.4, 0.6))
+    kept = told.inner_text()
+    assert hint.inner_text().startswith("kept")
+    point(page, canvas_of(page, 0, 0), 0.7, 0.3)
+    assert told.inner_text() == kept
+    page.mouse.click(*point(page, canvas_of(page, 0, 0), 0.4, 0.6))
+    assert hint.inner_text() == "a click keeps it"
+    point(page, canvas_of(page, 0, 0), 0.7, 0.3)
+    assert told.inner_text() != kept, "who is asked hears the pointer again"
+    page.mouse.click(*point(page, canvas_of(page, 0, 0), 0.7, 0.3))
+    assert hint.inner_text().startswith("kept"), "another place is kept in its stead"
+
+
+def test_an_arrow_says_where_the_crop_has_moved_and_place_goes_with_it(opened, saved, view):
+    """From the corner that it left, in the dark; the ring of place alone lies as far from the
+    cross as the crop from where it was."""
+    page = opened(saved, ".ssl3d-board canvas")
+    crop = canvas_of(page, 0, 4)
+    width, height = pixels(crop).shape[1::-1]
+    first, _, moved = view._frames
+    _, across, up = view._patients[0]["shape"]
+
+    def bright(frame, other):
+        """Halfway between the lower left corners, sagittal: across is y, up is z."""
+        y, z = (np.add(frame["corner"], other["corner"]) / 2)[1:]
+        x, y = y / across * width, (1 - z / up) * height
+        return pixels(crop)[int(y) - 3 : int(y) + 4, int(x) - 3 : int(x) + 4].min(-1).max()
+
+    assert bright(first, moved) > 220
+    page.get_by_role("button", name="not moved").click()
+    assert bright(first, moved) < 220
 
 
 def test_on_a_phone_pictures_come_first_and_a_swipe_scrolls_the_page(opened, saved):
@@ -239,12 +276,12 @@ def test_on_a_phone_pictures_come_first_and_a_swipe_scrolls_the_page(opened, sav
     assert set(page.locator(".ssl3d-features canvas[tabindex]").evaluate_all(touch)) == {"pan-y"}
     right = "all => Math.max(...all.map((e) => e.getBoundingClientRect().right))"
     assert page.locator(".ssl3d-features canvas, .ssl3d-features figure").evaluate_all(right) <= 390
-    names, last = page.locator(".ssl3d-board .ssl3d-name"), canvas_of(page, 0, 4)
+    names, last = page.locator(".ssl3d-board .ssl3d-name"), canvas_of(page, 0, 3)
     page.evaluate("y => scrollTo(0, y)", last.bounding_box()["y"] - 300)
     assert all(0 <= names.nth(row).bounding_box()["y"] < 300 for row in range(3)), "names stay"
     places = [canvas_of(page, 0, place).bounding_box()["y"] for place in range(5)]
     steps = [step.bounding_box()["y"] for step in page.locator(".ssl3d-step").all()]
-    order = [steps[0], places[0], steps[1], *places[1:4], steps[2], places[4]]
+    order = [steps[0], places[0], steps[1], places[4], steps[2], *places[1:4]]
     assert order == sorted(order)
 
 
@@ -270,15 +307,14 @@ def test_the_legend_says_how_near_a_right_ring_is(opened, saved, view):
     label, place = view._near
     page.locator(".ssl3d-legend details").evaluate("folded => { folded.open = true; }")
     assert rings.all_inner_texts() == [
-        "✓ best match, right: in the same part of another patient, or at most "
-        f"{place:.2g} mm off in the crop",
+        f"✓ best match, right: in the same part, or within {place:.2g} mm in the crop",
         "✗ wrong",
         f"right too: less than {label:.2g} mm from the same part",
         "best match, and no label tells",
         "a dashed ring lies in another slice",
     ]
     for each in view._classes:
-        assert page.get_by_text(f"outline of {each['name']}").is_visible()
+        assert page.locator(".ssl3d-item", has_text=each["name"]).first.is_visible()
 
 
 @pytest.mark.parametrize("width", [390, 1280])

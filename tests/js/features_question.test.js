@@ -37,7 +37,7 @@ test("in the crop it is right up to a cell's diagonal from the place itself", ()
 
 test("where no label is asked, nothing is right or wrong", () => {
   const { words, colour } = judged(makeView(7), 1, [4, 0, 0]);
-  assert.deepEqual([words, colour], ["no label tells", "#ffffff"]);
+  assert.deepEqual([words, colour], ["no label there", "#ffffff"]);
 });
 
 test("a place of the first patient may lie outside the crop, and no other place does", () => {

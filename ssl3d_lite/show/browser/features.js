@@ -52,19 +52,18 @@ const PRIVATE = {
 function makeView(model, el) {
   const root = make(el, "div", { className: "ssl3d-features" }, PRIVATE);
   root.addEventListener("keydown", (event) => event.stopPropagation()); // else JupyterLab acts
-  const view = { ...readFeatures(model), root };
+  const view = { ...readFeatures(model), root, kept: false };
   model.get("_marks").forEach((colour, wrong) => {
     root.style.setProperty(wrong ? "--wrong" : "--right", colour);
   });
   const { columns, patients, classes } = view;
-  const [pointed, kept] = [
-    (question) => hover(view, question),
-    (question) => choose(view, question),
-  ];
+  const pointed = (question) => hover(view, question);
+  const kept = (question) => choose(view, question);
+  const onBoard = (question) => view.kept || hover(view, question);
   makeConclusion(view);
   const first = make(root, "div", { className: "ssl3d-first" });
   view.legend = makeLegend(view, first);
-  view.board = makeBoard(view, first, pointed, kept);
+  view.board = makeBoard(view, first, onBoard, kept);
   view.controls = makeControls(view);
   makeNumbers(view);
   view.patches = makePatches(view, root, kept);
@@ -144,12 +143,13 @@ function hover(view, question) {
   });
 }
 
-// A question that is kept; the kernel is told.
+// A question that is kept, until it is asked again; the kernel is told.
 function choose(view, { patient, voxel }) {
   view.hovered = null;
   view.coloured = false;
   const { model } = view;
   const known = patient === model.get("patient") && voxel.join() === model.get("voxel").join();
+  view.kept = !(known && view.kept);
   if (known) ask(view);
   else tell(view, { patient, voxel });
 }

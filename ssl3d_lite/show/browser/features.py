@@ -294,6 +294,7 @@ def _columns_of(
             "components": column.cells[0].shape[1],
             "palette": column.palette.tolist(),
             "right": [judge.in_patients(column.cells, places), mean_of_moved(shares)],
+            "still": shares[0],
         }
         for column, about, shares in zip(columns, abouts, crops, strict=True)
     ]

@@ -32,7 +32,7 @@ export function makeBoard(view, root, hover, choose) {
   const titles = [...shortened(patients.map(({ name }) => name)), "crop"];
   const steps = makeSteps(element);
   const heads = titles.map((name, subject) => makeHead(element, name, subject, patients.length));
-  const moves = makeMoves(view, heads.at(-1));
+  const moves = makeMoves(view, heads.at(-1).head);
   const names = columns.map((column) => makeName(view, element, column));
   const panels = columns.flatMap(({ name }, row) =>
     titles.map((_, subject) => {
@@ -47,18 +47,13 @@ export function makeBoard(view, root, hover, choose) {
   return { element, steps, heads, moves, names, panels };
 }
 
-// What is to be done and asked, above the first patient, the others, and the crop.
+// What is to be done and asked, above the patient that is asked, its crop, and the others.
 function makeSteps(board) {
-  const said = [
-    `${isTouched() ? "Tap" : "Point at"} a place in A`,
-    "Is the same place found in other patients?",
-    "And if the crop moves?",
-  ];
+  const said = ["", "And if its crop moves?", "And in other patients, is it the same part?"];
   return said.map((textContent, n) => {
     const step = make(board, "div", { className: "ssl3d-step" });
     make(step, "b", { textContent: n + 1 });
-    step.append(textContent);
-    return step;
+    return { step, text: make(step, "span", { textContent }) };
   });
 }
 
@@ -69,36 +64,37 @@ export function shortened(names) {
   return alike > 4 ? names.map((name) => `…${name.slice(alike)}`) : names;
 }
 
-// A row's name, and how often its rings are right if every place of A is asked: in the others, and
-// in the crop where it has been moved.
-function makeName(view, board, { name, about, right }) {
+// A row's name, and how often its rings are right if every place of A is asked: in the crop, before
+// and after it is moved, and in the others.
+function makeName(view, board, { name, about, right, still }) {
   const element = make(board, "div", { className: "ssl3d-row" });
   const title = make(element, "div", { className: "ssl3d-name", textContent: name });
   const told = make(element, "div", { className: "ssl3d-shares" });
   make(told, "small", { textContent: about });
   const others = view.patients.slice(1).map((_, n) => letterOf(n + 1));
+  makeShare(told, "crop", right[1], still);
   makeShare(told, others.join(" "), right[0]);
-  makeShare(told, "moved crop", right[1]);
   return { element, title, told };
 }
 
-function makeShare(told, where, share) {
+function makeShare(told, where, share, before = null) {
   const element = make(told, "div", { className: "ssl3d-share", hidden: share === null });
   make(element, "span", { textContent: where });
-  const text = `${(100 * share).toFixed(0)}%`;
-  make(element, "span", { textContent: `✓ ${text}` });
-  make(element, "div", { className: "ssl3d-bar" }).style.setProperty("--share", text);
+  const percent = (value) => (100 * value).toFixed(0);
+  const first = before === null ? "" : `${percent(before)} → `;
+  make(element, "span", { textContent: `✓ ${first}${percent(share)}%` });
+  make(element, "div", { className: "ssl3d-bar" }).style.setProperty(
+    "--share",
+    `${percent(share)}%`,
+  );
 }
 
 function makeHead(board, name, subject, patients) {
   const head = make(board, "div", { className: "ssl3d-head" });
   make(head, "b", { textContent: letterOf(subject % patients) });
   make(head, "span", { textContent: name, title: name });
-  if (subject === 0 && !isTouched()) make(head, "i", { textContent: "a click keeps it" });
-  return head;
+  return { head, hint: make(head, "i") };
 }
-
-const isTouched = () => matchMedia("(hover: none)").matches;
 
 // A button for each position of the crop, in the order in which they lie.
 function makeMoves(view, head) {
@@ -123,7 +119,18 @@ export function drawBoard(view) {
   for (const { button, frame } of view.board.moves) {
     button.ariaPressed = frame === view.model.get("frame");
   }
-  view.board.element.classList.toggle("ssl3d-not-first", view.asked.patient !== 0);
+  sayWhatToDo(view);
+}
+
+function sayWhatToDo({ board, model, kept }) {
+  const patient = model.get("patient");
+  const touched = matchMedia("(hover: none)").matches;
+  board.steps[0].text.textContent = `${touched ? "Tap" : "Point at"} a place in ${letterOf(patient)}`;
+  board.heads.forEach(({ hint }, subject) => {
+    const said = kept ? "kept; click it to let go" : "a click keeps it";
+    hint.textContent = subject === patient && !touched ? said : "";
+  });
+  board.element.classList.toggle("ssl3d-not-first", patient !== 0);
 }
 
 function drawOnBoard(view, panel) {
@@ -166,23 +173,24 @@ export function arrangeBoard(view, width, narrow) {
   lay(board, columns.length, narrow);
 }
 
-// Patients stand side by side and columns one below the other; on a narrow page the other way.
+// Patients stand side by side and columns one below the other; on a narrow page the other way. The
+// crop stands next to the patient that it is of.
 function lay({ element: board, steps, heads, names, panels }, columns, narrow) {
   board.style.gridTemplateColumns = narrow ? `repeat(${columns}, minmax(0, 1fr))` : "";
   const crop = heads.length - 1;
-  const begins = [0, 1, crop]; // the subjects below a step
+  const turn = (subject) => (subject === crop ? 1 : subject && subject + 1);
   const put = (element, across, down, wide = 1) => {
     element.style.gridArea = `${down + 1} / ${across + 1} / auto / span ${wide}`;
   };
   const NAMES = 2; // rows at the top of a narrow page: names, and shares
-  const under = (subject) => NAMES + 3 * subject; // each subject has a step or none, a head, panels
-  steps.forEach((step, n) => {
-    if (narrow) put(step, 0, under(begins[n]), columns);
-    else put(step, begins[n] + 1, 0, n === 1 ? crop - 1 : 1);
+  const under = (place) => NAMES + 3 * place; // of each a step or none, a head, panels
+  steps.forEach(({ step }, n) => {
+    if (narrow) put(step, 0, under(n), columns);
+    else put(step, n + 1, 0, n === 2 ? crop - 1 : 1);
   });
-  heads.forEach((head, subject) => {
-    if (narrow) put(head, 0, under(subject) + 1, columns);
-    else put(head, subject + 1, 1);
+  heads.forEach(({ head }, subject) => {
+    if (narrow) put(head, 0, under(turn(subject)) + 1, columns);
+    else put(head, turn(subject) + 1, 1);
   });
   names.forEach(({ element, title, told }, row) => {
     put(element, 0, row + 2);
@@ -190,8 +198,8 @@ function lay({ element: board, steps, heads, names, panels }, columns, narrow) {
     put(told, row, 1);
   });
   for (const { element, subject, row } of panels) {
-    if (narrow) put(element, row, under(subject) + 2);
-    else put(element, subject + 1, row + 2);
+    if (narrow) put(element, row, under(turn(subject)) + 2);
+    else put(element, turn(subject) + 1, row + 2);
   }
 }
 

@@ -204,6 +204,46 @@ export function drawFrame(panel, patient, frame, plane, slice) {
   context.setLineDash([]);
 }
 
+// Where the crop lay first, and an arrow from there, at the corner that it has left.
+export function drawMove(panel, patient, first, frame, plane) {
+  const axes = [plane.across, plane.up];
+  const moved = axes.map((axis) => frame.corner[axis] - first.corner[axis]);
+  if (moved.every((way) => way === 0)) return;
+  const to = placeOn(panel, patient);
+  const end = (box, far) =>
+    axes.map((axis, n) => box.corner[axis] - 0.5 + (far(n) ? box.size[axis] : 0));
+  const [x0, y0] = to(end(first, () => false));
+  const [x1, y1] = to(end(first, () => true));
+  const { context } = panel;
+  context.lineWidth = 1;
+  context.setLineDash([2, 3]);
+  context.strokeStyle = "#fffc";
+  context.strokeRect(x0, y1, x1 - x0, y0 - y1);
+  context.setLineDash([]);
+  const left = (n) => moved[n] < 0; // the corner on the other side
+  drawArrow(panel, to(end(first, left)), to(end(frame, left)), "#fff");
+}
+
+const HEAD = 6; // of an arrow, in CSS pixels
+export const RING = 8; // its radius
+
+// It ends so far before its end; none is drawn that would be no longer than its head.
+export function drawArrow(panel, [x0, y0], end, colour, before = 0) {
+  const whole = Math.hypot(end[0] - x0, end[1] - y0);
+  const length = whole - before;
+  if (length < HEAD) return;
+  const [dx, dy] = [(end[0] - x0) / whole, (end[1] - y0) / whole];
+  const [x1, y1] = [x0 + length * dx, y0 + length * dy];
+  const path = new Path2D();
+  path.moveTo(x0, y0);
+  path.lineTo(x1, y1);
+  for (const side of [-1, 1]) {
+    path.moveTo(x1 - HEAD * (dx - (side * dy) / 2), y1 - HEAD * (dy + (side * dx) / 2));
+    path.lineTo(x1, y1);
+  }
+  stroked(panel, path, colour, 1.5);
+}
+
 const DARK = "rgba(0, 0, 0, 0.7)"; // an edge around marks, so that they are seen on white too
 
 function stroked({ context }, path, colour, width) {
@@ -218,7 +258,7 @@ function stroked({ context }, path, colour, width) {
 // A ring that lies in another slice is dashed.
 export function drawRing(panel, [x, y], colour, dashed = false) {
   const path = new Path2D();
-  path.arc(x, y, 8, 0, 2 * Math.PI);
+  path.arc(x, y, RING, 0, 2 * Math.PI);
   panel.context.setLineDash(dashed ? [5, 3.4] : []); // six dashes
   stroked(panel, path, colour, 2.5);
   panel.context.setLineDash([]);

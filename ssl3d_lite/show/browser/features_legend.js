@@ -12,10 +12,11 @@ export function makeLegend(view, root) {
   const [right, wrong] = model.get("_marks");
   const told = make(item(element, "pointer"), "output", { className: "ssl3d-told" });
   item(element, "glow", "the brighter, the more like it");
-  const inLabel = classes.length ? "in the same part of another patient, or " : "";
-  const inCrop = `at most ${lengthOf(view, near.place)} off in the crop`;
+  const inLabel = classes.length ? "in the same part, or " : "";
+  const inCrop = `within ${lengthOf(view, near.place)} in the crop`;
   item(element, "ring", `✓ best match, right: ${inLabel}${inCrop}`, right);
   item(element, "ring", "✗ wrong", wrong);
+  for (const { name, colour } of classes) item(element, "outline", name, colour);
   const more = make(element, "details");
   make(more, "summary", { textContent: "what else is shown" });
   if (classes.length) {
@@ -24,12 +25,12 @@ export function makeLegend(view, root) {
   }
   item(more, "ring", "best match, and no label tells", PLAIN);
   item(more, "dashed", "a dashed ring lies in another slice", right);
+  item(more, "dotted", "where the crop lay before it was moved");
   item(
     more,
     "slice",
     "each other patient: the slice of the best match; a click there asks from it",
   );
-  for (const { name, colour } of classes) item(more, "outline", `outline of ${name}`, colour);
   const counted = `rings that are right, of all ${classes.length ? "labelled " : ""}places of A`;
   if (columns.some(({ right: shares }) => shares.some((share) => share !== null))) {
     item(more, "bar", counted);

@@ -5,13 +5,16 @@ import { BY_CPU } from "./canvases.js";
 import { make } from "./elements.js";
 import {
   drawAir,
+  drawArrow,
   drawColours,
   drawFrame,
   drawHeat,
+  drawMove,
   drawOutline,
   drawPointer,
   drawRing,
   drawScan,
+  RING,
 } from "./features_drawing.js";
 import { labelAt } from "./features_matches.js";
 import {
@@ -54,7 +57,10 @@ export function drawPanel(view, panel, { row, subject, plane, place, shows }) {
   }
   if (patient.air) drawAir(panel, patient, plane, slice);
   drawLabels(view, panel, patient, shows !== "heat" || subject === view.asked.patient);
-  if (box !== patient) drawFrame(panel, patient, box, plane, slice);
+  if (box !== patient) {
+    drawFrame(panel, patient, box, plane, slice);
+    drawMove(panel, patient, view.frames[0], box, plane);
+  }
 }
 
 // The label that is asked for is outlined in all patients; beside colours, every label is.
@@ -81,7 +87,12 @@ export function markPlace(view, panel) {
     const { place } = answerOf(view, row, subject);
     const { words, colour } = judged(view, subject, place);
     const hidden = Math.abs(place[plane.axis] - panel.slice) > 1;
-    drawRing(panel, to([place[plane.across], place[plane.up]]), colour, hidden);
+    const at = to([place[plane.across], place[plane.up]]);
+    if (isKnown(view, subject)) {
+      const from = to([asked.voxel[plane.across], asked.voxel[plane.up]]);
+      drawArrow(panel, from, at, colour, RING);
+    }
+    drawRing(panel, at, colour, hidden);
     sayBelow(panel, words, colour);
   }
 }

@@ -157,7 +157,7 @@ export function judged(view, subject, place) {
   const patient = patientOf(view, subject);
   const label = labelAt(view.patients[asked.patient], asked.voxel);
   if (label === null || patient.labels === null) return { words: "", colour: PLAIN };
-  if (label === 0) return { words: "no label tells", colour: PLAIN };
+  if (label === 0) return { words: "no label there", colour: PLAIN };
   const { name } = classes[label - 1];
   const off = distanceToVoxels(place, patient.byLabel.get(label) ?? [], patient.spacing);
   if (off === Infinity) return { words: `it has no ${name}`, colour: PLAIN };
