@@ -36,6 +36,19 @@ def test_at_least_three_paired_seeds_and_no_run_is_missing(folder):
     assert {row["run"] for row in results.rows} == set(results.facts["runs"])
 
 
+def test_a_run_that_two_studies_made_apart_has_the_same_scores_in_both():
+    """Its name says all that it depends on; `warm_up` began as a copy of `best`."""
+    score_of, twice = {}, 0
+    for name, folder in results_page.stored().items():
+        if name == "warm_up":
+            continue
+        for row in load_results(folder).rows:
+            what = tuple(row.get(part) for part in ("run", "protocol", "task", "labels", "steps"))
+            twice += what in score_of
+            assert score_of.setdefault(what, row["score"]) == row["score"], (name, row["run"])
+    assert twice > 400
+
+
 @pytest.mark.parametrize("page", results_page.PAGES, ids=lambda page: page.name)
 def test_the_pages_are_made_from_the_rows(page):
     written = page.read_text(encoding="utf-8")
