@@ -526,11 +526,9 @@ print("arms without pretraining:", [arm for arm in by_arm if "scratch" in arm])
 # %%
 forests = {}
 for title, folder in {"real hearts": "heart", "virtual heads": "virtual/brats"}.items():
-    try:
-        study = ssl3d.study.load_results(f"results/{folder}")
-    except ssl3d.InputError:
-        print("the studies lie in notebooks/results: start this notebook in its own folder")
-        break
+    study = ssl3d.study.load_stored(folder)
+    if study is None:
+        continue
     claim = {each.name: each for each in ssl3d.study.claims.claims(study)}["3D beats 2D"]
     found = [finding.comparison for finding in claim.findings]
     control = [each for each in claim.controls if each.arm == "scratch"]  # never pretrained

@@ -257,21 +257,10 @@ ssl3d.show.Volume3D(image, found["strong"], title="strong network, from scratch"
 
 
 # %%
-def load_stored(name):
-    """A stored study: next to this notebook, or else in the package's repository; None if neither
-    is there."""
-    for folder in ("results", f"{ssl3d.__path__[0]}/../notebooks/results"):
-        try:
-            return ssl3d.study.load_results(f"{folder}/weak_baseline/{name}")
-        except ssl3d.InputError:
-            print(f"{name}: no finished study in {folder.split('/')[-1]}/weak_baseline")
-    return None
-
-
 KINDS = {"weak": "@group@plain", "strong": ""}
 judged = {}  # rate → the study, and each arm's comparison with scratch
 for rate in ("0.001", "0.003"):
-    stored = load_stored(f"rate_{rate}")
+    stored = ssl3d.study.load_stored(f"weak_baseline/rate_{rate}")
     if stored is None:
         continue
     for labels in ("2", "20"):

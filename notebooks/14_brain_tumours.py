@@ -512,11 +512,8 @@ ssl3d.study.pictures.effects(results, ssl3d.study.claims.claims(results))
 # kind of scans, and its probe has 2 labelled scans. Does it see better features?
 
 # %%
-try:
-    stored = ssl3d.study.load_results("results/virtual/brats")
-except ssl3d.InputError:
-    print("the stored rows lie in notebooks/results: start this notebook in its own folder")
-else:
+stored = ssl3d.study.load_stored("virtual/brats")
+if stored is not None:
     for study_of, found in (("stored", stored), ("this notebook", results)):
         features = next(c for c in ssl3d.study.claims.claims(found) if c.name == "better features")
         for each in features.findings:

@@ -573,18 +573,7 @@ ssl3d.show.contact_sheet(cohort, [tested[place] for place in places])
 
 
 # %%
-def load_stored(name):
-    """A stored study: next to this notebook, or else in the package's repository; None if neither
-    is there."""
-    for folder in ("results", f"{ssl3d.__path__[0]}/../notebooks/results"):
-        try:
-            return ssl3d.study.load_results(f"{folder}/{name}")
-        except ssl3d.InputError:
-            print(f"{name}: no finished study in {folder.split('/')[-1]}")
-    return None
-
-
-stored = {name: load_stored(name) for name in ("eyes", "virtual/retina")}
+stored = {name: ssl3d.study.load_stored(name) for name in ("eyes", "virtual/retina")}
 for study_name, study in stored.items():
     if study is None:
         continue

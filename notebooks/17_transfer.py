@@ -483,22 +483,11 @@ ssl3d.show.Volume3D(flair, shown["in turn"], title="fine-tuned, channels in turn
 
 
 # %%
-def load_stored(name):
-    """A stored study: next to this notebook, or else in the package's repository; None if neither
-    is there."""
-    for folder in ("results", f"{ssl3d.__path__[0]}/../notebooks/results"):
-        try:
-            return ssl3d.study.load_results(f"{folder}/{name}")
-        except ssl3d.InputError:
-            print(f"{name}: no finished study in {folder.split('/')[-1]}")
-    return None
-
-
 brief = ssl3d.study.sentences.brief  # a mean of six differences, and its 95 % interval
-channels = load_stored("transfer/channels")
+channels = ssl3d.study.load_stored("transfer/channels")
 moves = {
-    "masked, from the corpus to these heads": load_stored("virtual/transfer"),
-    "CPC, from virtual to real hippocampi": load_stored("transfer/virtual_to_real"),
+    "masked, from the corpus to these heads": ssl3d.study.load_stored("virtual/transfer"),
+    "CPC, from virtual to real hippocampi": ssl3d.study.load_stored("transfer/virtual_to_real"),
 }
 if channels is not None:
     spoken = {"masked": "masked, by name", "masked@unnamed": "masked, in turn"}
