@@ -10,9 +10,6 @@ from PIL import Image, ImageColor
 
 from ssl3d_lite.models.encoders import make_encoder
 from ssl3d_lite.show import Features, Puzzle3D, Slices
-from ssl3d_lite.show.browser.feature_cells import Frame
-from ssl3d_lite.show.browser.feature_rings import RingJudge
-from ssl3d_lite.show.stills.features import _cells
 from ssl3d_lite.tasks import make_task
 
 EVIL = "</script><script>document.title = 'evil'</script><img src=x onerror=\"document.title=1\">"
@@ -368,22 +365,10 @@ def test_a_place_outside_the_crop_has_its_cross_there_and_no_ring(opened, saved,
         assert (np.abs(bright - [0.1, 0.85]).max(1) < 0.1).sum() > 10  # the arms of the cross
 
 
-def judge_of(view):
-    """What counts right rings, and each column's cells."""
-    shapes = [patient["shape"] for patient in view._patients]
-    spacings = [patient["spacing"] for patient in view._patients]
-    ends = np.cumsum([np.prod(shape) for shape in shapes])[:-1]
-    parts = np.split(np.frombuffer(view._labels, np.uint8), ends)
-    labels = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
-    frames = [Frame(tuple(each["corner"]), tuple(each["size"])) for each in view._frames]
-    cells = [[each.reshape(-1, each.shape[-1]) for each in c] for c in _cells(view.get_state())]
-    return RingJudge(shapes, spacings, labels, frames, view._stride), cells
-
-
 def test_rings_are_judged_as_they_are_counted(opened, saved, view):
     page = opened(saved, ".ssl3d-board canvas")
     captions = page.locator(".ssl3d-board figcaption")
-    judge, cells = judge_of(view)
+    judge, cells, _ = view._judged
     seen = set()
     _, across, up = view.voxel  # the middle of the largest label
     for aside in (-4, -2, 0, 2, 4):

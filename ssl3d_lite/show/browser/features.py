@@ -152,6 +152,7 @@ class Features(BrowserView):
         places = asked_places(labels[0], scans[0])
         crops = [judge.in_crops(column.cells, places) for column in columns]
         rows = _columns_of(columns, abouts, judge, places, crops)
+        self._judged = judge, [column.cells for column in columns], places
         on_cells = [cell_labels(cohort, case, stride) for case in chosen]
         dice = [transfer_dice(column.cells, on_cells) for column in columns]
         unit = "" if cohort.unit == UNKNOWN_UNIT else cohort.unit
@@ -176,6 +177,27 @@ class Features(BrowserView):
             _labels=b"".join(label.tobytes() for label in labels if label is not None),
             _cells=b"".join(cells.tobytes() for column in columns for cells in column.cells),
         )
+
+    def telling_voxel(self) -> list[int]:
+        """The labelled voxel of the first patient at which the first row is right most often and
+        the others least, in the crop as it lies and in the other patients; of several the one that
+        is nearest to the middle of its label. It is the example that shows the difference best, and
+        not a typical one."""
+        judge, rows, places = self._judged
+        if judge.labels[0] is None:
+            return list(self.voxel)
+        labels = judge.labels[0][tuple(places.T)]
+        middles = {label: places[labels == label].mean(0) for label in set(labels.tolist())}
+        told = []
+        for place, label in zip(places[:, None], labels.tolist(), strict=True):
+            right = [judge.in_patients(cells, place) for cells in rows]
+            moved = [judge.in_crops(cells, place)[self.frame] for cells in rows]
+            if None in (*right, *moved):
+                continue  # outside the crop, or no other patient has its label
+            own, *others = np.add(right, moved)
+            off = float(np.linalg.norm(place - middles[label]))
+            told.append((own - max(others), own, -off, place[0].tolist()))
+        return max(told)[-1] if told else list(self.voxel)
 
     def figure(self) -> Figure:
         return features_still(self.get_state())

@@ -340,13 +340,28 @@ def test_each_row_says_how_often_its_rings_are_right(view):
     assert abouts == ["", "the same network, untrained", "sees no scan, knows only where"]
 
 
+def test_the_telling_voxel_is_where_the_rows_differ_most(cohort, encoder):
+    view = Features(make_encoder(cohort, seed=3, filters=(4, 8)), cohort, encoder, CASES)
+    judge, rows, places = view._judged
+
+    def lead(place):
+        parts = [[f(cells, place) for cells in rows] for f in (judge.in_patients, judge.in_crops)]
+        right = [None if m[view.frame] is None else p + m[view.frame] for p, m in zip(*parts)]
+        return -9 if None in right else right[0] - max(right[1:])
+
+    best = lead(np.array([view.telling_voxel()]))
+    leads = [lead(place) for place in places[::5, None]]
+    assert best >= max(leads)
+    assert best > np.median(leads)
+
+
 def test_without_labels_nothing_is_said_of_them(tmp_path, encoder):
     scans = make_cohort(tmp_path, 4, unlabelled=4)
     view = Features(encoder, scans)
     assert view._labels == b""
     assert view._classes == []
     assert view._numbers[1][1:] == ["–", "–", "–"]
-    assert view.voxel == [12, 16, 12]
+    assert view.voxel == view.telling_voxel() == [12, 16, 12]
     assert view._columns[0]["right"][0] is None
     assert "label" not in " ".join(view._conclusion)
 
