@@ -480,11 +480,11 @@ study and ssl3d.show.forest(
 # | **11** [fine-tuning](11_finetuning.ipynb) | say when pretraining helps | 2.5 |
 # | **12** [baseline](12_weak_baseline.ipynb) | see a weak baseline make a strong claim | 3 |
 # | **13** [leakage](13_leakage.ipynb) | find test patients where none may be | 2 |
-# | **14** [tumours](14_brain_tumours.ipynb) | run the paper's first benchmark | 11 |
-# | **15** [pancreas](15_pancreas.ipynb) | find a small organ in a large scan | 14 |
+# | **14** [tumours](14_brain_tumours.ipynb) | run the paper's first benchmark | 10 |
+# | **15** [pancreas](15_pancreas.ipynb) | find a small organ in a large scan | 12.5 |
 # | **16** [eyes](16_retinopathy.ipynb) | grade eyes; see what kappa hides | 3 |
 # | **17** [transfer](17_transfer.ipynb) | learn from other scans, by channel | 3.5 |
-# | **18** [hearts](18_hearts.ipynb) | compare 2D and 3D where slices lie far apart | 7 |
+# | **18** [hearts](18_hearts.ipynb) | compare 2D and 3D where slices lie far apart | 6.5 |
 # | **19** [your own](19_your_own.ipynb) | prepare your scans, write your task | 1.5 |
 #
 # ## Exercise

@@ -21,7 +21,7 @@
 # controls and six paired seeds; and say what such a run can say of the paper's claims, and what it
 # cannot.
 #
-# **Time:** 11 minutes on one core (`SSL3D_SCALE=class`, the default), under one at `smoke`, where
+# **Time:** 10 minutes on one core (`SSL3D_SCALE=class`, the default), under one at `smoke`, where
 # nothing is learnt. `full` has the paper's networks and takes weeks of a GPU: section 7 counts
 # them.
 #

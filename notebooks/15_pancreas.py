@@ -21,8 +21,8 @@
 # of [label efficiency](../docs/glossary.md#label-efficiency) that has a floor; and ask of a gain
 # whether it comes from the puzzle.
 #
-# **Time:** 14 minutes on one core (`SSL3D_SCALE=class`, the default), under one at `smoke`, where
-# nothing is learnt. `full` wants a GPU.
+# **Time:** 12.5 minutes on one core, 7.5 on two (`SSL3D_SCALE=class`, the default), under one at
+# `smoke`, where nothing is learnt. `full` wants a GPU.
 #
 # **Before this one:** [brain tumours](14_brain_tumours.ipynb), which has the whole benchmark:
 # verdicts, controls, hours. Here is only what the pancreas adds.

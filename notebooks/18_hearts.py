@@ -21,7 +21,7 @@
 # 3D proxy task away; compare pretraining in 3D with pretraining on slices, fairly; and read what a
 # planned study of real hearts says of it.
 #
-# **Time:** 7 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
+# **Time:** 6.5 minutes on one core (`SSL3D_SCALE=class`, the default), under one at
 # `SSL3D_SCALE=smoke`, where nothing is learnt.
 #
 # **Before this one:** [volumes](01_volumes.ipynb), [2D to 3D](09_2d_to_3d.ipynb),
