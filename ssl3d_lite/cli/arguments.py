@@ -334,7 +334,7 @@ _COLUMN = 26  # where the texts begin
 
 def _help_line(flag: Flag, width: int) -> str:
     left = f"  {flag.name}{flag.values}"
-    off = "Turn off: " if flag.default is True else ""  # as in --no-normalise
+    off = "Turn off: " if flag.default is True and flag.text else ""  # as in --no-normalise
     text = f"{off}{flag.text} {_default(flag)}".strip()
     if not text:
         return left

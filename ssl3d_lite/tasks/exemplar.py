@@ -95,7 +95,7 @@ class Exemplar(ProxyTask):
         if scans < 2:
             raise InputError(
                 "exemplar tells scans apart, so a batch needs two at least: with one, the "
-                "counter-example would be the scan itself; take a batch of 2 or more"
+                "counter-example would be the scan itself; take a batch of 2 or more (--batch 2)"
             )
 
         def chance(probability: float, *shape: int) -> Tensor:

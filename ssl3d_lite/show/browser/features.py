@@ -192,9 +192,10 @@ class Features(BrowserView):
         for place, label in zip(places[:, None], labels.tolist(), strict=True):
             right = [judge.in_patients(cells, place) for cells in rows]
             moved = [judge.in_crops(cells, place)[self.frame] for cells in rows]
-            if None in (*right, *moved):
+            both = [a + b for a, b in zip(right, moved) if a is not None and b is not None]
+            if len(both) < len(rows):
                 continue  # outside the crop, or no other patient has its label
-            own, *others = np.add(right, moved)
+            own, *others = both
             off = float(np.linalg.norm(place - middles[label]))
             told.append((own - max(others), own, -off, place[0].tolist()))
         return max(told)[-1] if told else list(self.voxel)

@@ -18,7 +18,7 @@ def test_each_name_is_there(name):
 
 
 def test_what_notebooks_use_is_there():
-    assert {"Slices", "Volume3D", "Puzzle3D", "Live", "puzzle", "source"} <= set(show.__all__)
+    assert {"Slices", "Volume3D", "Puzzle3D", "Live", "puzzle"} <= set(show.__all__)
     assert len(show.__all__) == len(set(show.__all__)) > 30
 
 

@@ -243,7 +243,7 @@ def test_place_alone_has_the_labels_that_every_arm_has(small, scans):
             assert results.scores(protocol, "place", labels) == pytest.approx(floor)
     (row, _) = results.of("neighbours", "place", ("1",))
     one = [cohort.subset(split.train, 1, draw) for draw in (0, 1)]
-    floor = [evaluate_place(cohort, each, split.test, True, every=2) for each in one]
+    floor = [evaluate_place(cohort, each, split.test, hausdorff=True, every=2) for each in one]
     assert row["score"] == pytest.approx(np.mean([each.score for each in floor]))
     assert row["hd95"] == pytest.approx(np.mean([each.hd95 for each in floor]))
 

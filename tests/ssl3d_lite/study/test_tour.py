@@ -129,7 +129,7 @@ def test_the_example_is_the_scan_in_the_middle_of_the_scores(toured):
                 assert row["seed"] == 0
     assert set(kept) == {"rotation", "scratch"}
     middle = kept["rotation"]["cases"][kept["rotation"]["dice"].argsort()[1]]  # of three
-    case = Cohort.open(settings.data).cases[middle].id
+    case = Cohort.open(settings.cohort).cases[middle].id
     assert f"Test case {case}:" in (settings.out / "report.html").read_text()
 
 
