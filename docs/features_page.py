@@ -25,10 +25,9 @@ from browser.lab import FLAGS, find_browser  # noqa: E402  (needs the line above
 CASES, STEPS = 60, 1200
 TITLE = "What did the network learn?"
 TEXT = (
-    "These scans show the hippocampus, a part of the brain, in four simulated patients. A network "
-    "learnt from scans of others, without labels, to guess which patch comes next (CPC). It has "
-    "seen none of these four. What does it know of them? The page opens on a place where the rows "
-    "differ most, as an example; the bars count all places."
+    "Scans of the hippocampus, a part of the brain, of four simulated patients. A network learnt "
+    "from others, without labels, to guess which patch comes next (CPC). What does it know of "
+    "these? The page opens on an example where the rows differ most; bars count all places."
 )
 SLOW = 300_000  # milliseconds that a busy machine may take to draw the page
 

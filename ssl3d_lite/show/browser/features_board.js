@@ -72,21 +72,18 @@ function makeName(view, board, { name, about, right, still }) {
   const told = make(element, "div", { className: "ssl3d-shares" });
   make(told, "small", { textContent: about });
   const others = view.patients.slice(1).map((_, n) => letterOf(n + 1));
-  makeShare(told, "crop", right[1], still);
+  makeShare(told, "crop still", still);
+  makeShare(told, "crop moved", right[1]);
   makeShare(told, others.join(" "), right[0]);
   return { element, title, told };
 }
 
-function makeShare(told, where, share, before = null) {
+function makeShare(told, where, share) {
   const element = make(told, "div", { className: "ssl3d-share", hidden: share === null });
   make(element, "span", { textContent: where });
-  const percent = (value) => (100 * value).toFixed(0);
-  const first = before === null ? "" : `${percent(before)} → `;
-  make(element, "span", { textContent: `✓ ${first}${percent(share)}%` });
-  make(element, "div", { className: "ssl3d-bar" }).style.setProperty(
-    "--share",
-    `${percent(share)}%`,
-  );
+  const text = `${(100 * share).toFixed(0)}%`;
+  make(element, "span", { textContent: `✓ ${text}` });
+  make(element, "div", { className: "ssl3d-bar" }).style.setProperty("--share", text);
 }
 
 function makeHead(board, name, subject, patients) {
