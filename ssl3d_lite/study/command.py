@@ -15,6 +15,7 @@ from ssl3d_lite.machine.collectives import on_rank_zero
 from ssl3d_lite.settings import FLAT, CheckedSettings, Count, Len, Positional, PositiveInt
 from ssl3d_lite.training.presets import preset
 
+from .examples import find_examples
 from .illustrations import example_section, scan_sections, task_sections
 from .launch import Launch
 from .report import write_report, write_table
@@ -86,11 +87,12 @@ def _folder(given: Given) -> Path | None:
 
 
 def _write_whole_report(experiment: Any, results: Results) -> None:
+    found = find_examples(experiment)
     write_report(
         results,
         experiment.out / "report.html",
-        example_section(experiment, results),
-        list(scan_sections(experiment)),
+        example_section(experiment, results, found),
+        list(scan_sections(experiment, found)),
         list(task_sections(experiment, results)),
     )
 

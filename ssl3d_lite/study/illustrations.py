@@ -19,7 +19,7 @@ from ssl3d_lite.tasks import ProxyBatch, ProxyTask
 from .arms import Arm
 from .baselines import Where, contrast, from_scratch
 from .encoders import make_tasks
-from .examples import Examples, OrdinalExamples, example_runs, find_examples
+from .examples import Examples, OrdinalExamples, example_runs
 from .experiment import Experiment
 from .films import finetuning_strips, pretraining_strip
 from .jobs import Job
@@ -97,10 +97,11 @@ def learning(
     return histories, held_out
 
 
-def example_section(experiment: Experiment, results: Results) -> list[str]:
+def example_section(
+    experiment: Experiment, results: Results, found: Examples | OrdinalExamples | None
+) -> list[str]:
     """What is spoken of, in a row of pictures: test cases as an arm and its twin from scratch see
     them; and below it the mean difference of the two, with its interval."""
-    found = find_examples(experiment)
     if found is None:
         return []
     said = _difference(experiment, results)
@@ -159,9 +160,10 @@ def _difference(experiment: Experiment, results: Results) -> list[str]:
     return [paragraph(f"{said} What may be said of it stands below.")]
 
 
-def scan_sections(experiment: Experiment) -> Iterator[str]:
+def scan_sections(
+    experiment: Experiment, found: Examples | OrdinalExamples | None
+) -> Iterator[str]:
     """The mistakes of both arms in many test scans, and how they came about."""
-    found = find_examples(experiment)
     if not isinstance(found, Examples):
         return
     parts = [*_strips(found), *finetuning_strips(experiment)]

@@ -573,8 +573,8 @@ def test_a_graded_study_reads_kappa_over_its_folds(tmp_path):
     results = results_of(experiment)
     scored = [row for row in results.rows if row["protocol"] != "proxy"]
     assert {row["measure"] for row in scored} == {"kappa"}
-    row_of_pictures, difference = example_section(experiment, results)
     found = find_examples(experiment)
+    row_of_pictures, difference = example_section(experiment, results, found)
     assert isinstance(found, OrdinalExamples)
     assert list(found.grades) == ["scratch", "rotation"]
     assert found.truths[found.shown].tolist() == [0, 1, 2], "a case of each grade"
